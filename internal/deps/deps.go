@@ -25,7 +25,6 @@ import (
 	_ "github.com/klauspost/pgzip"
 	_ "github.com/rclone/gofakes3"
 	_ "github.com/rclone/gofakes3/signature"
-	_ "github.com/rclone/gofakes3/backend/s3mem"
 	_ "github.com/rogpeppe/go-internal/testscript"
 	_ "github.com/santhosh-tekuri/jsonschema/v6"
 	_ "go.yaml.in/yaml/v3"
