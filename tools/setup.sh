@@ -1,0 +1,73 @@
+#!/bin/sh
+# Copyright (c) The packer-plugin-bakery authors
+# SPDX-License-Identifier: MPL-2.0
+#
+# setup.sh lab|test - makes sure that the programs the lab (make demo), or the lab and the tests
+# (make test), need are here. On Debian and its relatives the missing ones are installed with
+# apt-get, as root or through sudo, and named first; elsewhere they are only named. Exit code 1
+# where something is still missing.
+set -eu
+
+# COMMAND:PACKAGE. gcc is what `go test -race` links with.
+lab='mmdebstrap:mmdebstrap systemd-nspawn:systemd-container mke2fs:e2fsprogs
+	nsenter:util-linux ip:iproute2 slirp4netns:slirp4netns'
+tests='gcc:gcc ld:binutils shellcheck:shellcheck pigz:pigz aws:awscli
+	pre-commit:pre-commit curl:curl git:git'
+
+# works COMMAND - whether it is here and runs. /usr/bin and /usr/sbin are asked too: a version
+# manager's shim may shadow the real program, and users other than root lack the sbin folders.
+works() {
+	for candidate in "$(command -v "$1" || true)" "/usr/bin/$1" "/usr/sbin/$1" "/sbin/$1"; do
+		[ -x "$candidate" ] || continue
+		[ "$1" != aws ] || "$candidate" --version >/dev/null 2>&1 || continue
+		return 0
+	done
+	return 1
+}
+
+# missing - the packages whose command is not here, in one line.
+missing() {
+	for pair in "$@"; do
+		works "${pair%%:*}" || printf '%s ' "${pair#*:}"
+	done
+	case " $* " in
+	*" gcc:gcc "*) [ -e /usr/include/stdlib.h ] || printf 'libc6-dev ' ;;
+	esac
+}
+
+give_up() {
+	echo "setup.sh: missing here: $packages" >&2
+	echo "setup.sh: $1" >&2
+	exit 1
+}
+
+case ${1:-test} in
+lab) wanted=$lab ;;
+test) wanted="$lab $tests" ;;
+*)
+	echo "usage: setup.sh lab|test" >&2
+	exit 2
+	;;
+esac
+
+# shellcheck disable=SC2086 # a list of words
+packages=$(missing $wanted)
+[ -n "$packages" ] || exit 0
+[ "$(uname -s)" = Linux ] || give_up 'the lab needs Linux: use a Debian 12 machine, virtual machine or container with root'
+command -v apt-get >/dev/null || give_up 'install these (Debian package names) with the package manager of this system, then run again'
+
+run=
+if [ "$(id -u)" -ne 0 ]; then
+	command -v sudo >/dev/null || give_up "run as root: apt-get install $packages"
+	run=sudo
+fi
+echo "setup.sh: installing with apt-get: $packages"
+# shellcheck disable=SC2086 # a list of words; apt-get is silent unless it fails
+if ! log=$($run apt-get -q update 2>&1 && $run env DEBIAN_FRONTEND=noninteractive \
+	apt-get -q -y --no-install-recommends install $packages 2>&1); then
+	printf '%s\n' "$log" >&2
+	give_up 'apt-get could not install them; its output is above'
+fi
+# shellcheck disable=SC2086
+packages=$(missing $wanted)
+[ -z "$packages" ] || give_up 'apt-get installed them, and yet they do not run; see PATH'
