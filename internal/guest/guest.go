@@ -1,0 +1,101 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package guest holds the guest program, the POSIX sh that bakes a machine from the inside, renders the user data that
+// carries it there, and reads its reports back from the console.
+//
+// Three moments, three groups of names:
+//
+//   - compile: a [Program] says what the machine shall do; [Document] renders it as one MIME document.
+//   - launch: [Deliver] adds what is known only then (bake id, presigned URLs); [Compress] makes it user data.
+//   - watch: [ReadReports] finds the reports in console text, [Judge] the verdict in the reports.
+//
+// The package is pure: it knows no AWS API, no Packer, no file system. What it may not know is where a Program came from.
+package guest
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+)
+
+// MaxUserData is the largest user data EC2 takes, in bytes, compressed but before base64.
+// Source: docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html.
+const MaxUserData = 16384
+
+// Command is one item of a part's runcmd.
+type Command struct {
+	Index  int    // its position in the part's runcmd, from 0
+	Script string // POSIX sh text
+}
+
+// Step is one thing the machine does between the end of cloud-init and the verdict.
+// Exactly one of Commands and Script is set.
+type Step struct {
+	// Name is what reports and messages call the step, such as "60_app.cfg".
+	Name string
+	// Commands run one after another in one sh, so that a cd or a variable carries over from one to the next. The
+	// first that fails is the bake's verdict, named "60_app.cfg runcmd[3]".
+	Commands []Command
+	// Script is executed as a file; it begins with its own #! line.
+	Script []byte
+}
+
+// Files says where the tar.gz of fs/ comes from. The zero value means there is none.
+type Files struct {
+	Inline []byte // the tar.gz itself, when it travels in the user data
+	SHA256 string // of the staged tar.gz, hex
+	Size   int64  // of the staged tar.gz, bytes
+	// S3URL, such as s3://bucket/path/fs.tgz, and Region are where a machine that got no delivery fetches it, with the
+	// credentials of its instance profile.
+	S3URL, Region string
+}
+
+// Staged reports whether the machine has to fetch the tar.gz.
+func (f Files) Staged() bool { return len(f.Inline) == 0 && f.SHA256 != "" }
+
+// Part is a MIME part that goes to cloud-init as it is.
+type Part struct {
+	Name    string
+	Content []byte
+}
+
+// Program is everything a machine is told when its bundle is compiled.
+type Program struct {
+	CloudConfig []byte   // the merged "#cloud-config" document, without runcmd and power_state; ASCII
+	Keys        []string // its top-level keys: errors of other modules of cloud-init are the base image's own
+	Boothooks   []Part   // run by cloud-init at every boot, before everything else
+	Before      []Step   // priorities below 50
+	Files       Files    // priorities 50 and 51
+	Install     []byte   // script/install.sh, priority 51
+	After       []Step   // priorities from 50 up
+	// Opaque says that the cloud-config comes from user data this project did not compile, so that every error of
+	// cloud-init counts.
+	Opaque bool
+}
+
+// Delivery is what the builder adds when it launches.
+type Delivery struct {
+	BakeID  string        // see NewBakeID; every report carries it
+	Timeout time.Duration // after this the machine fails the bake and powers itself off
+	FSURL   string        // where the staged tar.gz is: a presigned URL, or a plain one with Profile
+	LogURL  string        // presigned PUT for the log; empty: the log is not kept
+	Profile bool          // sign FSURL on the machine, with the credentials of the instance profile
+	// SkipCleanup names the sections of the clean-up to leave out; see Sections.
+	SkipCleanup []string
+}
+
+// Sections are the parts of the clean-up that Delivery.SkipCleanup may name. Those that EC2 Image Builder has too carry
+// its names without "skip_cleanup_". Source:
+// docs.aws.amazon.com/imagebuilder/latest/userguide/security-best-practices.html.
+var Sections = []string{
+	"cloudinit_files", "instance_files", "ssh_files", "instance_log_files", "ssm_log_files", "package_caches",
+	"temporary_files", "network_files", "shell_history",
+}
+
+// NewBakeID returns 16 hex digits that no other bake has.
+func NewBakeID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand aborts the program instead
+	return hex.EncodeToString(b[:])
+}
