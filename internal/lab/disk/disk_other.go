@@ -1,0 +1,25 @@
+//go:build !linux
+
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package disk
+
+import (
+	"context"
+	"errors"
+)
+
+var errNotLinux = errors.New("handle a disk image: it needs Linux (loop devices, ext4)")
+
+// FromTree makes image, an ext4 disk of size bytes that holds tree.
+func FromTree(context.Context, string, string, int64) error { return errNotLinux }
+
+// Clone copies a disk: sparse, sharing blocks where the file system can.
+func Clone(string, string) error { return errNotLinux }
+
+// Grow makes a disk and its file system size bytes large.
+func Grow(context.Context, string, int64) error { return errNotLinux }
+
+// Mount mounts a disk on dir.
+func Mount(string, string, bool) (func() error, error) { return nil, errNotLinux }
