@@ -1,0 +1,141 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package awsconfig
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
+)
+
+const (
+	// appID is added to the user agent of every call, so that CloudTrail tells who made it.
+	appID = "packer-plugin-bakery"
+
+	// defaultMaxRetries is amazon-ebs': three attempts "regularly get tripped" there (access_config.go).
+	defaultMaxRetries = 10
+)
+
+// ErrNoRegion says that neither the template nor the environment names a region.
+var ErrNoRegion = errors.New(
+	"find the AWS region: set region in the template, AWS_REGION in the environment, or the region of the profile")
+
+// Load makes the SDK's configuration out of the settings and the environment. It reads the shared files; it talks to
+// the metadata service only when there is no other source of a region, and to STS only when credentials are used.
+func (s *Settings) Load(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, s.options()...)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" && !s.SkipMetadataAPICheck {
+		cfg.Region = ownRegion(ctx, cfg)
+	}
+	if cfg.Region == "" {
+		return aws.Config{}, ErrNoRegion
+	}
+	if s.AssumeRole != nil {
+		cfg.Credentials = aws.NewCredentialsCache(s.AssumeRole.provider(cfg))
+	}
+	return cfg, nil
+}
+
+// ownRegion asks the metadata service which region this machine is in; "" when there is no such service. A second is
+// ample: where the service exists, it answers within milliseconds.
+func ownRegion(ctx context.Context, cfg aws.Config) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	out, err := imds.NewFromConfig(cfg).GetRegion(ctx, &imds.GetRegionInput{})
+	if err != nil {
+		return ""
+	}
+	return out.Region
+}
+
+func (s *Settings) options() []func(*config.LoadOptions) error {
+	opts := []func(*config.LoadOptions) error{
+		config.WithAppID(appID),
+		config.WithRetryer(s.retryer),
+	}
+	if s.Region != "" {
+		opts = append(opts, config.WithRegion(s.Region))
+	}
+	if s.Profile != "" {
+		opts = append(opts, config.WithSharedConfigProfile(s.Profile))
+	}
+	if s.SharedCredentialsFile != "" {
+		opts = append(opts, config.WithSharedCredentialsFiles([]string{s.SharedCredentialsFile}))
+	}
+	if s.AccessKey != "" {
+		provider := credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, s.Token)
+		opts = append(opts, config.WithCredentialsProvider(provider))
+	}
+	if s.SkipMetadataAPICheck {
+		opts = append(opts, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
+	}
+	if s.InsecureSkipTLSVerify {
+		opts = append(opts, config.WithHTTPClient(insecureClient()))
+	}
+	return opts
+}
+
+// retryer slows down by itself when AWS throttles: a bake that polls must never fail because others poll as well.
+func (s *Settings) retryer() aws.Retryer {
+	return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+		o.StandardOptions = append(o.StandardOptions, func(so *retry.StandardOptions) {
+			so.MaxAttempts = s.MaxRetries
+		})
+	})
+}
+
+func insecureClient() *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		if t.TLSClientConfig == nil {
+			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		t.TLSClientConfig.InsecureSkipVerify = true
+	})
+}
+
+func (r *AssumeRole) provider(cfg aws.Config) aws.CredentialsProvider {
+	return stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), r.RoleARN, func(o *stscreds.AssumeRoleOptions) {
+		o.RoleSessionName = r.SessionName
+		o.Duration = time.Duration(r.DurationSeconds) * time.Second
+		o.TransitiveTagKeys = r.TransitiveTagKeys
+		if r.ExternalID != "" {
+			o.ExternalID = aws.String(r.ExternalID)
+		}
+		if r.Policy != "" {
+			o.Policy = aws.String(r.Policy)
+		}
+		for _, arn := range r.PolicyARNs {
+			o.PolicyARNs = append(o.PolicyARNs, ststypes.PolicyDescriptorType{Arn: aws.String(arn)})
+		}
+		for k, v := range r.Tags {
+			o.Tags = append(o.Tags, ststypes.Tag{Key: aws.String(k), Value: aws.String(v)})
+		}
+	})
+}
+
+// EC2 is a client of EC2 that honours custom_endpoint_ec2.
+func (s *Settings) EC2(cfg aws.Config) *ec2.Client {
+	return ec2.NewFromConfig(cfg, func(o *ec2.Options) {
+		if s.CustomEndpointEc2 != "" {
+			o.BaseEndpoint = aws.String(s.CustomEndpointEc2)
+		}
+	})
+}

@@ -1,0 +1,125 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Settings,AssumeRole
+
+// Package awsconfig is how a template says which AWS account and region to use, and what the AWS SDK makes of it.
+//
+// The names and meanings of the settings are amazon-ebs', so a template moves over as it is. Everything that is
+// not set is left to the SDK's own loader: environment, shared files, SSO, web identity, container and instance
+// credentials, and AWS_ENDPOINT_URL. The package may not know what the credentials are used for.
+package awsconfig
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Unknown is what Packer passes in place of a string that is not known while a template is only validated.
+const Unknown = "<unknown>"
+
+// Settings say which AWS account and region to work in. All of them are optional when the environment of Packer
+// already says so, through variables, a shared configuration file, or the role of the machine it runs on.
+type Settings struct {
+	// The access key of the AWS account. Needs `secret_key` as well. Default: what the AWS SDK finds by itself, in
+	// the environment, the shared files, or the role of the machine Packer runs on.
+	AccessKey string `mapstructure:"access_key"`
+	// The secret key that belongs to `access_key`.
+	SecretKey string `mapstructure:"secret_key"`
+	// The session token that belongs to `access_key`, when that is a temporary one.
+	Token string `mapstructure:"token"`
+	// The profile of the shared configuration files to use. Default: the `AWS_PROFILE` environment variable, then
+	// `default`.
+	Profile string `mapstructure:"profile"`
+	// The file that holds the credentials of the profiles. Default: the `AWS_SHARED_CREDENTIALS_FILE` environment
+	// variable, then `~/.aws/credentials`.
+	SharedCredentialsFile string `mapstructure:"shared_credentials_file"`
+	// The region the machine runs in and the image is made in, such as `eu-central-1`. Default: the `AWS_REGION`
+	// environment variable, then the region of the profile. A build stops with an error when none of them says.
+	Region string `mapstructure:"region"`
+	// The IAM role to work as. See [AssumeRole](#assume-role-configuration).
+	AssumeRole *AssumeRole `mapstructure:"assume_role"`
+	// How many times a call to AWS is tried before its error counts, the first time included. Default: 10, because
+	// the SDK's own 3 are used up when an account bakes several images at once and AWS asks it to slow down.
+	MaxRetries int `mapstructure:"max_retries"`
+	// The URL to send EC2's calls to, for a service that looks like EC2. Default: AWS's own. For everything but
+	// EC2 as well, set the environment variable `AWS_ENDPOINT_URL` instead.
+	CustomEndpointEc2 string `mapstructure:"custom_endpoint_ec2"`
+	// Do not check the certificates of AWS's endpoints. Default: `false`.
+	InsecureSkipTLSVerify bool `mapstructure:"insecure_skip_tls_verify"`
+	// Do not ask AWS who the credentials belong to before the build starts. Default: `false`.
+	SkipCredsValidation bool `mapstructure:"skip_credential_validation"`
+	// Do not look for credentials and the region in the metadata service of the machine Packer runs on. Default:
+	// `false`.
+	SkipMetadataAPICheck bool `mapstructure:"skip_metadata_api_check"`
+}
+
+// AssumeRole is the IAM role to work as: the credentials found otherwise are only used to become it.
+type AssumeRole struct {
+	// The ARN of the role. Required within `assume_role`.
+	RoleARN string `mapstructure:"role_arn" required:"true"`
+	// How long the role's credentials are valid, in seconds, between 900 and 43200. They are renewed before they
+	// expire, but a URL that was signed with them ends with them. Default: 900.
+	DurationSeconds int `mapstructure:"duration_seconds"`
+	// The external id the role's trust policy asks for.
+	ExternalID string `mapstructure:"external_id"`
+	// A policy in JSON that narrows what the role may do.
+	Policy string `mapstructure:"policy"`
+	// ARNs of managed policies that narrow what the role may do.
+	PolicyARNs []string `mapstructure:"policy_arns"`
+	// The name of the session, as it is seen in CloudTrail. Default: `packer-plugin-bakery`.
+	SessionName string `mapstructure:"session_name"`
+	// Tags of the session.
+	Tags map[string]string `mapstructure:"tags"`
+	// The keys of `tags` that are passed on to further roles.
+	TransitiveTagKeys []string `mapstructure:"transitive_tag_keys"`
+}
+
+// Prepare sets defaults and returns everything that is wrong with the settings, without talking to anybody and
+// without reading any file.
+func (s *Settings) Prepare() []error {
+	var errs []error
+	if s.MaxRetries == 0 {
+		s.MaxRetries = defaultMaxRetries
+	}
+	if s.MaxRetries < 0 {
+		errs = append(errs, errors.New("max_retries is below 0; leave it out for the default of 10"))
+	}
+	if (s.AccessKey == "") != (s.SecretKey == "") {
+		errs = append(errs, errors.New("access_key and secret_key belong together: set both, or none"))
+	}
+	if s.Token != "" && s.AccessKey == "" {
+		errs = append(errs, errors.New("token belongs to an access_key and a secret_key: set all three, or none"))
+	}
+	if s.AssumeRole != nil {
+		errs = append(errs, s.AssumeRole.prepare()...)
+	}
+	return errs
+}
+
+func (r *AssumeRole) prepare() []error {
+	var errs []error
+	if r.RoleARN == "" {
+		errs = append(errs, errors.New("assume_role: role_arn is missing"))
+	}
+	// The limits of sts:AssumeRole's DurationSeconds.
+	if d := r.DurationSeconds; d != 0 && (d < 900 || d > 43200) {
+		errs = append(errs, fmt.Errorf("assume_role: duration_seconds is %d; it must be between 900 and 43200", d))
+	}
+	if r.SessionName == "" {
+		r.SessionName = appID
+	}
+	return errs
+}
+
+// Secrets are the values that must not appear in any log.
+func (s *Settings) Secrets() []string {
+	var secrets []string
+	for _, v := range []string{s.SecretKey, s.Token} {
+		if v != "" && v != Unknown {
+			secrets = append(secrets, v)
+		}
+	}
+	return secrets
+}
