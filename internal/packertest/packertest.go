@@ -1,0 +1,130 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package packertest gives tests the real, pinned packer with this plugin installed. It knows how
+// both are built (make build) and which environment keeps them apart from the person running the
+// tests: their plugins, their credentials, their proxies.
+package packertest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+// Programs are the paths of what make build leaves.
+type Programs struct {
+	Dir    string // bin/
+	Packer string // packer, of the version pinned in tools/go.mod
+	Plugin string // packer-plugin-bakery
+	Lab    string // bakery-lab
+}
+
+// Built returns the programs, building them first unless make has just done so, which it says by
+// setting BAKERY_BIN.
+func Built(tb testing.TB) Programs {
+	tb.Helper()
+
+	if err := buildOnce(); err != nil {
+		tb.Fatal(err)
+	}
+	dir := os.Getenv("BAKERY_BIN")
+	if dir == "" {
+		dir = filepath.Join(Root(), "bin")
+	}
+
+	return Programs{
+		Dir:    dir,
+		Packer: filepath.Join(dir, "packer"),
+		Plugin: filepath.Join(dir, "packer-plugin-bakery"),
+		Lab:    filepath.Join(dir, "bakery-lab"),
+	}
+}
+
+var buildOnce = sync.OnceValue(func() error {
+	if os.Getenv("BAKERY_BIN") != "" {
+		return nil
+	}
+	// Test binaries run side by side, and each would write the same files.
+	unlock, err := lock(filepath.Join(Root(), "bin", ".lock"))
+	if err != nil {
+		return fmt.Errorf("lock bin: %w", err)
+	}
+	defer unlock()
+
+	out, err := exec.CommandContext(context.Background(), "make", "-C", Root(), "build").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make build: %w\n%s", err, out)
+	}
+
+	return nil
+})
+
+// Root is the top of this repository.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0) //nolint:dogsled // only the path is of use
+
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Env is an environment in which packer finds this plugin and nothing else: no credentials, a home
+// and temporary folder of its own, and proxies that answer nothing, so that whatever needs the
+// network fails at once. Additions come last and win.
+func Env(tb testing.TB, additions ...string) []string {
+	tb.Helper()
+
+	home := tb.TempDir()
+	env := []string{
+		"PATH=" + Built(tb).Dir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=" + home,
+		"TMPDIR=" + tb.TempDir(),
+		"PACKER_CONFIG_DIR=" + home,
+		"PACKER_PLUGIN_PATH=" + filepath.Join(Built(tb).Dir, "plugins"),
+		"CHECKPOINT_DISABLE=1",
+		"PACKER_NO_COLOR=1",
+		"AWS_EC2_METADATA_DISABLED=true",
+	}
+	// Port 9 is discard: reserved, and nobody listens.
+	for _, name := range []string{"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
+		env = append(env, name+"=http://127.0.0.1:9")
+	}
+
+	return append(env, additions...)
+}
+
+// Result is how a program ended.
+type Result struct {
+	Code   int
+	Output string // standard output and error, in the order they came
+}
+
+// Run runs a program in a folder with an environment, and returns how it ended. A program that
+// does not start at all fails the test.
+func Run(tb testing.TB, dir string, env []string, argv ...string) Result {
+	tb.Helper()
+
+	var out bytes.Buffer
+	code := Stream(tb, &out, dir, env, argv...)
+
+	return Result{Code: code, Output: out.String()}
+}
+
+// Stream is Run for output that is to be seen as it happens.
+func Stream(tb testing.TB, out io.Writer, dir string, env []string, argv ...string) int {
+	tb.Helper()
+
+	cmd := exec.CommandContext(tb.Context(), argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, out, out
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		tb.Fatalf("start %s: %v", argv[0], err)
+	}
+
+	return cmd.ProcessState.ExitCode()
+}
