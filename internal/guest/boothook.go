@@ -1,0 +1,189 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package guest
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/shell"
+)
+
+//go:embed program/bakery.sh
+var programSource []byte
+
+//go:embed program/s3get.py
+var s3getSource []byte
+
+// hereDocument ends the here-documents that carry files in the boothook.
+const hereDocument = "BAKERY_END"
+
+// boothook renders the script that cloud-init runs first of all, at every boot: it writes the guest program and its
+// steps to the disk, once, and starts it.
+func boothook(p Program) ([]byte, error) {
+	files, units, err := p.layout()
+	if err != nil {
+		return nil, err
+	}
+	env, err := p.environment()
+	if err != nil {
+		return nil, err
+	}
+	files["env"], files["units"], files["bakery.sh"] = []byte(env), []byte(units), strip(programSource)
+	if p.Files.Staged() {
+		files["s3get.py"] = strip(s3getSource)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "#!/bin/sh\nset -e\numask 077\nif [ ! -e %[1]s/placed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
+	writeFiles(&b, files)
+	fmt.Fprintf(&b, "fi\nexec /bin/sh %s/bakery.sh place\n", directory)
+	return b.Bytes(), nil
+}
+
+// layout lists what the machine shall do, a line each, and the files it needs for it, by their path below directory.
+func (p Program) layout() (files map[string][]byte, units string, err error) {
+	l := &layout{files: map[string][]byte{}}
+	for _, s := range p.Before {
+		l.step(s)
+	}
+	if p.Files.Staged() {
+		l.unit("download", "-", "fs download")
+	}
+	if len(p.Files.Inline) > 0 {
+		l.files["fs.tgz"] = p.Files.Inline
+	}
+	if p.Files.Staged() || len(p.Files.Inline) > 0 {
+		l.unit("extract", "-", "fs extract")
+	}
+	if len(p.Install) > 0 {
+		l.files["install.sh"] = p.Install
+		l.unit("install", "-", "script/install.sh")
+	}
+	for _, s := range p.After {
+		l.step(s)
+	}
+	return l.files, l.units.String(), errors.Join(l.problems...)
+}
+
+type layout struct {
+	files    map[string][]byte
+	units    strings.Builder
+	steps    int
+	problems []error
+}
+
+func (l *layout) unit(kind, file, name string) {
+	fmt.Fprintf(&l.units, "%s %s %s\n", kind, file, printable(name))
+}
+
+func (l *layout) step(s Step) {
+	l.steps++
+	dir := fmt.Sprintf("%03d", l.steps)
+	switch {
+	case len(s.Script) > 0 && len(s.Commands) > 0:
+		l.problems = append(l.problems, fmt.Errorf("step %s has both commands and a script", s.Name))
+	case len(s.Script) > 0:
+		l.files["steps/"+dir] = s.Script
+		l.unit("script", dir, s.Name)
+	}
+	for _, c := range s.Commands {
+		file := fmt.Sprintf("%s/%d", dir, c.Index)
+		l.files["steps/"+file] = []byte(strings.TrimSuffix(c.Script, "\n") + "\n")
+		l.unit("command", file, fmt.Sprintf("%s runcmd[%d]", s.Name, c.Index))
+	}
+}
+
+// printable keeps a name on one line of a report.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f {
+			return '?'
+		}
+		return r
+	}, name)
+}
+
+// environment is what the guest program knows without a delivery.
+func (p Program) environment() (string, error) {
+	lines := []string{shell.Assign("BAKERY_MODULES", strings.Join(p.modules(), " "))}
+	if !p.Files.Staged() {
+		return lines[0] + "\n", nil
+	}
+	lines = append(lines, shell.Assign("BAKERY_FS_SHA256", p.Files.SHA256), shell.Assign("BAKERY_REGION", p.Files.Region))
+	if p.Files.S3URL != "" {
+		plain, err := PlainURL(p.Files.S3URL, p.Files.Region)
+		if err != nil {
+			return "", err
+		}
+		lines = append(lines, shell.Assign("BAKERY_FS_URL", plain), shell.Assign("BAKERY_PROFILE", "1"))
+	}
+	return strings.Join(lines, "\n") + "\n", nil
+}
+
+// PlainURL is the https URL, unsigned, of an object given as s3://bucket/key.
+func PlainURL(s3URL, region string) (string, error) {
+	u, err := url.Parse(s3URL)
+	if err != nil || u.Scheme != "s3" || u.Host == "" || len(u.Path) < 2 {
+		return "", fmt.Errorf("S3 URL %q is not of the form s3://bucket/path/to/fs.tgz", s3URL)
+	}
+	return fmt.Sprintf("https://%s.s3.%s.amazonaws.com%s", u.Host, region, u.EscapedPath()), nil
+}
+
+// writeFiles renders commands that write files below the current directory, in the order of their names.
+func writeFiles(b *bytes.Buffer, files map[string][]byte) {
+	dirs := map[string]bool{}
+	for name := range files {
+		if d := path.Dir(name); d != "." {
+			dirs[d] = true
+		}
+	}
+	if len(dirs) > 0 {
+		fmt.Fprintf(b, "mkdir -p %s\n", strings.Join(slices.Sorted(maps.Keys(dirs)), " "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		writeFile(b, name, files[name])
+		if executable(name) {
+			fmt.Fprintf(b, "chmod 0700 %s\n", name)
+		}
+	}
+}
+
+// executable tells the scripts among the files: those with a #! line of their own.
+func executable(name string) bool {
+	return name == "install.sh" || path.Dir(name) == "steps"
+}
+
+// writeFile carries text as it is, because it compresses better, and everything else as base64.
+func writeFile(b *bytes.Buffer, name string, content []byte) {
+	text := string(content)
+	if isText(content) && strings.HasSuffix(text, "\n") && !strings.Contains("\n"+text, "\n"+hereDocument+"\n") {
+		fmt.Fprintf(b, "cat >%s <<'%s'\n%s%s\n", name, hereDocument, text, hereDocument)
+		return
+	}
+	fmt.Fprintf(b, "base64 -d >%s <<'%s'\n%s%s\n", name, hereDocument, encode(content), hereDocument)
+}
+
+// strip leaves out what a machine does not read, comments and the indentation of sh: user data is short of room.
+func strip(source []byte) []byte {
+	sh := bytes.HasPrefix(source, []byte("#!/bin/sh"))
+	var b bytes.Buffer
+	for i, line := range strings.Split(string(source), "\n") {
+		bare := strings.TrimLeft(line, " \t")
+		if bare == "" || strings.HasPrefix(bare, "#") && (i > 0 || !sh) {
+			continue
+		}
+		if sh {
+			line = strings.TrimLeft(line, "\t")
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.Bytes()
+}

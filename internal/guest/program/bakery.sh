@@ -1,0 +1,556 @@
+#!/bin/sh
+# shellcheck disable=SC1090,SC1091,SC2317  # files that exist on the machine only; functions called from traps and files
+#
+# The guest program: bakes the machine it runs on, says on the console how it goes, and powers off.
+#
+#   bakery.sh place      from a boothook, at every boot: installs and starts the two services
+#   bakery.sh run        bakery.service: every step, then the verdict; carries on here after a reboot
+#   bakery.sh watchdog   bakery-watchdog.service: ends a bake that hangs
+#   bakery.sh commands DIR N, download, extract, install    the steps themselves, each in a session of its own
+#
+# POSIX sh, with nothing but coreutils, util-linux, tar, gzip and the Python that runs cloud-init.
+# Every name begins with bakery_, because the commands of a part share their shell with this file.
+
+bakery_dir=${BAKERY_DIR:-/var/lib/bakery}  # survives a reboot, gone at the end
+bakery_run=${BAKERY_RUN:-/run/bakery}      # tmpfs: writable when the disk is full
+bakery_console=${BAKERY_CONSOLE:-/dev/console}
+bakery_cloud=/run/cloud-init
+bakery_output=/var/log/cloud-init-output.log
+
+# --- reports --------------------------------------------------------------------------------------------------------
+
+# bakery_report KIND WORD... : one short line, checksummed, because the kernel and systemd write to the console too.
+bakery_report() {
+	bakery_compose "$@"
+	bakery_say "$bakery_line"
+}
+
+bakery_compose() {
+	bakery_seq=$(cat "$bakery_run/seq" 2>/dev/null)
+	bakery_seq=$((${bakery_seq:-0} + 1))
+	echo "$bakery_seq" >"$bakery_run/seq"
+	bakery_line=$(printf '%s' "$(cat "$bakery_run/id") $bakery_seq $*" | LC_ALL=C tr -c '\040-\176' '?' | cut -c 1-240)
+	bakery_sum=$(printf '%s' "$bakery_line" | cksum)
+	bakery_line="@bakery ${bakery_sum%% *} $bakery_line"
+	{ echo "$bakery_line" >>"$bakery_dir/log"; } 2>/dev/null
+	return 0
+}
+
+# bakery_say LINE... : prints reports, each from the start of a line to its end.
+bakery_say() {
+	{ printf '\r\n%s\r\n' "$@" >"$bakery_console"; } 2>/dev/null
+	return 0
+}
+
+# --- where the bake stands: an append-only file of "boot", "start N", "end N" and "reboot N" ------------------------
+
+bakery_record() {
+	echo "$*" >>"$bakery_dir/progress"
+}
+
+# bakery_at prints the number of the step that was begun last.
+bakery_at() {
+	sed -n 's/^start //p' "$bakery_dir/progress" | tail -n 1 | grep . || echo 0
+}
+
+# bakery_unit N: sets kind, file and name from line N of the list of steps; false behind its end.
+bakery_unit() {
+	bakery_rest=$(sed -n "${1}p" "$bakery_dir/units")
+	bakery_kind=${bakery_rest%% *}
+	bakery_rest=${bakery_rest#* }
+	bakery_file=${bakery_rest%% *}
+	bakery_name=${bakery_rest#* }
+	[ -n "$bakery_kind" ]
+}
+
+# bakery_begin N, bakery_end N: account for one step. A step that cannot be recorded is not begun: after a reboot it
+# would run twice.
+bakery_begin() {
+	bakery_reserve
+	wc -c <"$bakery_dir/log" >"$bakery_run/offset"
+	bakery_record start "$1" || return 1
+	bakery_report start "$1" "$bakery_name"
+}
+
+bakery_end() {
+	bakery_record end "$1" || return 1
+	bakery_report end "$1" 0 "$bakery_name"
+	bakery_hold
+}
+
+# bakery_reserve allocates room behind the end of what is written here, so that a full disk still can be reported.
+bakery_reserve() {
+	for bakery_f in log progress; do
+		fallocate -n -o "$(wc -c <"$bakery_dir/$bakery_f")" -l 65536 "$bakery_dir/$bakery_f"
+	done >/dev/null 2>&1
+	return 0
+}
+
+# bakery_hold stops here when the machine is about to reboot or power off: the next step must not be cut off in its
+# middle, because a step that a reboot interrupts counts as ended.
+bakery_hold() {
+	while bakery_leaving; do
+		sleep 1
+	done
+}
+
+bakery_leaving() {
+	grep -qs '^MODE=reboot' /run/systemd/shutdown/scheduled && return 0
+	[ "$(systemctl is-system-running 2>/dev/null)" != stopping ] || return 0
+	case $(busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager \
+		PreparingForShutdown 2>/dev/null) in
+	*true*) return 0 ;;
+	esac
+	return 1
+}
+
+# --- the end of a bake ----------------------------------------------------------------------------------------------
+
+# bakery_fail CODE NAME REASON FILE OFFSET : tells everything and powers off.
+bakery_fail() {
+	trap '' TERM USR1
+	tail -c "+$(($5 + 1))" "$4" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery ' | tail -n 40 |
+		while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
+			bakery_report tail "$bakery_l"
+		done
+	[ -z "$3" ] || bakery_report reason "$3"
+	bakery_compose verdict fail "$1" "$2"
+	bakery_final=$bakery_line
+	bakery_upload
+	bakery_power_off
+}
+
+# bakery_fail_step CODE REASON : the step that was begun last failed.
+bakery_fail_step() {
+	bakery_unit "$(bakery_at)" || bakery_name='guest program'
+	bakery_fail "$1" "$bakery_name" "$2" "$bakery_dir/log" "$(cat "$bakery_run/offset" 2>/dev/null || echo 0)"
+}
+
+# bakery_power_off prints the verdict, last and three times, because losing it loses the bake. It goes past logind,
+# whose inhibitors may delay or refuse a power-off.
+bakery_power_off() {
+	sync
+	bakery_say "$bakery_final" "$bakery_final" "$bakery_final"
+	systemctl --no-block --job-mode=replace-irreversibly start poweroff.target || systemctl --no-block poweroff || poweroff
+	[ -n "${BAKERY_TEST:-}" ] || sleep 120
+	systemctl --force poweroff || poweroff -f
+	exit 0
+}
+
+# bakery_upload puts the log where the delivery says; its last report is the verdict.
+bakery_upload() {
+	[ -n "$BAKERY_LOG_URL" ] || return 0
+	{
+		cat "$bakery_dir/log"
+		echo "--- $bakery_output"
+		cat "$bakery_output"
+	} 2>/dev/null | gzip >"$bakery_run/log.gz"
+	bakery_put "$BAKERY_LOG_URL" "$bakery_run/log.gz" || bakery_report warn 'the log could not be uploaded'
+}
+
+# --- cloud-init's own account ---------------------------------------------------------------------------------------
+
+# bakery_python prints the interpreter that runs cloud-init; on RHEL 8 it is not in PATH.
+bakery_python() {
+	bakery_p=$(command -v cloud-init 2>/dev/null) && bakery_p=$(sed -n '1s/^#! *\([^ ]*python[^ ]*\).*/\1/p' "$bakery_p")
+	for bakery_p in "$bakery_p" python3 /usr/libexec/platform-python python; do
+		[ -n "$bakery_p" ] && command -v "$bakery_p" && return 0
+	done
+	return 1
+}
+
+# bakery_await waits until cloud-init has exited. The unit is ordered behind cloud-final.service; from 24.3 on, the
+# process that does the work is another one and may live a moment longer.
+bakery_await() {
+	bakery_i=0
+	while [ "$bakery_i" -lt 60 ]; do
+		[ -s "$bakery_cloud/result.json" ] &&
+			[ "$(systemctl show -p SubState cloud-init-main.service 2>/dev/null)" != SubState=running ] && return 0
+		bakery_i=$((bakery_i + 1))
+		sleep 1
+	done
+	[ -s "$bakery_cloud/result.json" ]
+}
+
+# bakery_judge_cloud_init fails the bake for errors of the modules the bake configured; others are the base image's.
+bakery_judge_cloud_init() {
+	bakery_await || bakery_fail 1 cloud-init 'cloud-init did not finish: it left no result.json' "$bakery_output" 0
+	"$(bakery_python)" -c 'import json
+for e in json.load(open("/run/cloud-init/result.json"))["v1"]["errors"]: print(" ".join(str(e).split()))
+' >"$bakery_run/errors" || bakery_fail 1 cloud-init 'reading its result.json failed' "$bakery_output" 0
+	while IFS= read -r bakery_e; do
+		bakery_m=$(printf '%s' "$bakery_e" | sed -n "s/^('\([^']*\)'.*/\1/p" | tr - _)
+		case " $BAKERY_MODULES " in
+		*" ${bakery_m:-*} "* | *' * '*)
+			bakery_code=$(printf '%s' "$bakery_e" | sed -n 's/.*[Ee]xit code: *\([0-9][0-9]*\).*/\1/p')
+			bakery_fail "${bakery_code:-1}" "cloud-init ${bakery_m:-module}" "$bakery_e" "$bakery_output" 0
+			;;
+		esac
+		bakery_report warn "cloud-init: $bakery_e"
+	done <"$bakery_run/errors"
+}
+
+# --- the services ---------------------------------------------------------------------------------------------------
+
+# bakery_place installs and starts the services. DefaultDependencies=no, because multi-user.target would otherwise wait
+# for bakery.service, which waits for cloud-final.service, which on Debian and Ubuntu waits for multi-user.target.
+# A unit file that systemd has not looked for yet needs no daemon-reload, which is better left alone during boot.
+bakery_place() {
+	bakery_load
+	if [ ! -e "$bakery_dir/placed" ]; then
+		bakery_keys >"$bakery_dir/keys.before"
+		bakery_service run 'After=sysinit.target basic.target network-online.target cloud-final.service cloud-init-main.service' \
+			>/etc/systemd/system/bakery.service
+		bakery_service watchdog '' >/etc/systemd/system/bakery-watchdog.service
+		mkdir -p /etc/systemd/system/multi-user.target.wants
+		ln -sf ../bakery.service /etc/systemd/system/multi-user.target.wants/bakery.service
+		touch "$bakery_dir/placed"
+	fi
+	systemctl --no-block start bakery-watchdog.service bakery.service ||
+		{ systemctl daemon-reload && systemctl --no-block start bakery-watchdog.service bakery.service; }
+}
+
+bakery_service() {
+	printf '%s\n' '[Unit]' "Description=Bakery $1" DefaultDependencies=no "$2" Conflicts=shutdown.target \
+		Before=shutdown.target Wants=bakery-watchdog.service '[Service]' Environment=HOME=/root Environment=USER=root \
+		Environment=LOGNAME=root "ExecStart=/bin/sh $bakery_dir/bakery.sh $1" StandardInput=null StandardOutput=null \
+		StandardError=null KillMode=mixed TimeoutStopSec=120
+}
+
+# --- running the steps ----------------------------------------------------------------------------------------------
+
+bakery_load() {
+	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_FS_URL='' BAKERY_PROFILE='' BAKERY_SKIP=''
+	BAKERY_MODULES='' BAKERY_FS_SHA256='' BAKERY_REGION=''
+	. "$bakery_dir/env"
+	[ ! -r "$bakery_dir/delivery" ] || . "$bakery_dir/delivery"
+	(umask 077 && mkdir -p "$bakery_run" && echo "$BAKERY_ID" >"$bakery_run/id")
+	touch "$bakery_dir/log" "$bakery_dir/progress"
+}
+
+# bakery_child WORD... : runs this program again for a step, in a session of its own, its output in the log. A signal
+# ends the wait, not the step, so the wait is taken up again until the step is gone.
+bakery_child() {
+	setsid /bin/sh "$bakery_dir/bakery.sh" "$@" </dev/null >>"$bakery_dir/log" 2>&1 &
+	bakery_pid=$!
+	bakery_code=0
+	while :; do
+		wait "$bakery_pid"
+		bakery_code=$?
+		kill -0 "$bakery_pid" 2>/dev/null || break
+	done
+	bakery_pid=''
+	[ ! -e "$bakery_run/timeout" ] || bakery_fail_step 124 "it was stopped: the machine's time, $BAKERY_TIMEOUT s, was up"
+	[ "$bakery_code" = 0 ] || bakery_fail_step "$bakery_code" "$(cat "$bakery_run/reason" 2>/dev/null)"
+}
+
+# bakery_time_up: USR1, from the watchdog.
+bakery_time_up() {
+	[ -n "${bakery_pid:-}" ] || return 0
+	kill -TERM "-$bakery_pid"
+	sleep 5
+	kill -KILL "-$bakery_pid"
+} 2>/dev/null
+
+# bakery_going_down: TERM, from systemd. A reboot is part of baking, a power-off is not.
+bakery_going_down() {
+	trap '' TERM USR1
+	# The step must not get as far as the next one after its reboot is on record.
+	[ -z "${bakery_pid:-}" ] || kill -KILL "-$bakery_pid" 2>/dev/null
+	if systemctl list-jobs --no-legend 2>/dev/null | grep -Eq '(^| )(reboot|kexec|soft-reboot)\.target '; then
+		bakery_record elapsed $(($(date +%s) - bakery_since))
+		bakery_record reboot "$(bakery_at)"
+		sync
+		exit 0
+	fi
+	bakery_fail_step 143 'the machine was powered off while this step was running'
+}
+
+bakery_main() {
+	bakery_load
+	bakery_since=$(date +%s)
+	trap bakery_going_down TERM
+	trap bakery_time_up USR1
+	echo $$ >"$bakery_run/pid"
+	rm -f "$bakery_run/reason"
+	bakery_last=$(tail -n 1 "$bakery_dir/progress")
+	bakery_boot=$(grep -c '^boot' "$bakery_dir/progress")
+	echo "$((bakery_boot * 10000))" >"$bakery_run/seq"
+	bakery_record boot || bakery_fail_step 1 'its progress cannot be written: is the disk full?'
+	case $bakery_last in
+	'')
+		bakery_report begin "$(wc -l <"$bakery_dir/units" | tr -d ' ')"
+		bakery_keys >"$bakery_dir/keys.after"
+		bakery_judge_cloud_init
+		;;
+	reboot*) bakery_report boot "$((bakery_boot + 1))" ;;
+	*) bakery_fail_step 1 'the machine restarted in its middle without shutting down' ;;
+	esac
+	bakery_n=$(($(bakery_at) + 1))
+	while bakery_unit "$bakery_n"; do
+		bakery_step
+	done
+	bakery_finish
+}
+
+# bakery_step runs step n, or the commands of one part from n on, and moves n behind it.
+bakery_step() {
+	if [ "$bakery_kind" = command ]; then
+		bakery_child commands "${bakery_file%/*}" "$bakery_n"
+		# What the commands did not account for, an exit in one of them kept from running.
+		bakery_dirs=${bakery_file%/*}
+		while bakery_unit "$bakery_n" && [ "$bakery_kind" = command ] && [ "${bakery_file%/*}" = "$bakery_dirs" ]; do
+			bakery_n=$((bakery_n + 1))
+		done
+		grep -qx "end $((bakery_n - 1))" "$bakery_dir/progress" ||
+			bakery_fail_step 0 'it ended the shell, which kept the commands after it from running'
+		return 0
+	fi
+	bakery_begin "$bakery_n" || bakery_fail_step 1 'its progress cannot be written: is the disk full?'
+	bakery_child "$bakery_kind" "$bakery_file"
+	bakery_end "$bakery_n" || bakery_fail_step 1 'its progress cannot be written: is the disk full?'
+	bakery_n=$((bakery_n + 1))
+}
+
+# bakery_commands DIR N: the commands of one part, in one shell, from step N on.
+bakery_commands() {
+	__bakery_part=$1 __bakery_n=$2
+	set --
+	while bakery_unit "$__bakery_n" && [ "$bakery_kind" = command ] && [ "${bakery_file%/*}" = "$__bakery_part" ]; do
+		bakery_begin "$__bakery_n" || exit 1
+		. "$bakery_dir/steps/$bakery_file"
+		__bakery_code=$?
+		[ "$__bakery_code" = 0 ] || exit "$__bakery_code"
+		bakery_unit "$__bakery_n"
+		bakery_end "$__bakery_n" || exit 1
+		__bakery_n=$((__bakery_n + 1))
+	done
+}
+
+# --- fs/ ------------------------------------------------------------------------------------------------------------
+
+# bakery_get URL FILE, bakery_put URL FILE. A presigned URL is a secret: it never stands in a process's arguments.
+bakery_get() {
+	if [ -n "$BAKERY_PROFILE" ]; then
+		printf '%s\n' "$1" | BAKERY_REGION=$BAKERY_REGION "$(bakery_python)" "$bakery_dir/s3get.py" >"$2"
+	elif command -v curl >/dev/null; then
+		printf 'url = "%s"\n' "$1" | curl -fsSL --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$2" -K -
+	elif command -v wget >/dev/null; then
+		printf '%s\n' "$1" | wget -q --tries=1 --timeout=60 -O "$2" -i -
+	else
+		printf '%s\n' "$1" | "$(bakery_python)" -c 'import sys, shutil
+try: from urllib.request import urlopen
+except ImportError: from urllib2 import urlopen
+shutil.copyfileobj(urlopen(sys.stdin.readline().strip(), timeout=60), getattr(sys.stdout, "buffer", sys.stdout))
+' >"$2"
+	fi
+}
+
+bakery_put() {
+	if command -v curl >/dev/null; then
+		printf 'url = "%s"\n' "$1" | curl -fsS --connect-timeout 10 -m 60 -T "$2" -o /dev/null -K -
+	else
+		printf '%s\n' "$1" | "$(bakery_python)" -c 'import sys
+try: from urllib.request import urlopen, Request
+except ImportError: from urllib2 import urlopen, Request
+r = Request(sys.stdin.readline().strip(), open(sys.argv[1], "rb").read())
+r.get_method = lambda: "PUT"
+r.add_header("Content-Type", "")
+urlopen(r, timeout=60)
+' "$2"
+	fi >/dev/null 2>&1
+}
+
+# bakery_download: four attempts within a quarter of a minute, more than a lost connection needs and not more than a
+# person wants to wait for a typing mistake. The checksum is right before anything is unpacked.
+bakery_download() {
+	bakery_load
+	for bakery_pause in 2 4 8 0; do
+		if bakery_get "$BAKERY_FS_URL" "$bakery_dir/fs.tgz"; then
+			bakery_sum=$(sha256sum <"$bakery_dir/fs.tgz")
+			[ "${bakery_sum%% *}" != "$BAKERY_FS_SHA256" ] || { rm -f "$bakery_run/reason" && return 0; }
+			echo "sha256 of fs.tgz is ${bakery_sum%% *}, expected $BAKERY_FS_SHA256" | tee "$bakery_run/reason"
+		else
+			echo "fetching fs.tgz failed with exit status $?" | tee "$bakery_run/reason"
+		fi
+		sleep "$bakery_pause"
+	done
+	return 1
+}
+
+# bakery_extract: a tar without directories, because tar replaces a symbolic link such as /lib by the directory of an
+# archive. Directories that must exist are in a fragment of sh at its front, which calls bakery_dir.
+bakery_extract() {
+	cd / || return 1
+	bakery_list=$bakery_dir/fs.dirs.sh
+	gzip -dc "$bakery_dir/fs.tgz" 2>/dev/null | tar -xf - --occurrence=1 -C / var/lib/bakery/fs.dirs.sh || return 1
+	. "$bakery_list" || return 1
+	tar -xpzf "$bakery_dir/fs.tgz" -C / || return 1
+	if command -v selinuxenabled >/dev/null && selinuxenabled; then
+		tar -tzf "$bakery_dir/fs.tgz" | sed 's,^,/,' | restorecon -f - || return 1
+	fi
+	rm -f "$bakery_dir/fs.tgz" "$bakery_list"
+}
+
+# bakery_dir MODE PATH: a directory that exists keeps its owner and mode.
+bakery_dir() {
+	[ -d "$2" ] || mkdir -m "$1" "$2"
+}
+
+# --- finish ---------------------------------------------------------------------------------------------------------
+
+# bakery_skips SECTION: the delivery asks to leave this section of the clean-up out.
+bakery_skips() {
+	case " $BAKERY_SKIP " in *" $1 "*) return 0 ;; esac
+	return 1
+}
+
+# bakery_wipe PATH... : overwrites files before it removes them. A snapshot takes free blocks along.
+bakery_wipe() {
+	for bakery_f in "$@"; do
+		[ -e "$bakery_f" ] || [ -h "$bakery_f" ] || continue
+		[ ! -d "$bakery_f" ] || [ -h "$bakery_f" ] || find "$bakery_f" -type f -exec shred -n 1 -z -u {} +
+		[ ! -f "$bakery_f" ] || [ -h "$bakery_f" ] || shred -n 1 -z -u "$bakery_f"
+		rm -rf "$bakery_f"
+	done
+}
+
+# bakery_blank FILE... : overwrites files and leaves them empty, for those whose owner expects them to exist.
+bakery_blank() {
+	for bakery_f in "$@"; do
+		[ -f "$bakery_f" ] || continue
+		shred -n 1 -z "$bakery_f"
+		: >"$bakery_f"
+	done
+}
+
+# bakery_keys prints every authorized key on the machine.
+bakery_keys() {
+	cat /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys 2>/dev/null
+	return 0
+}
+
+# bakery_forget_keys removes the authorized keys that cloud-init added for the bake; those of the base image and of
+# the Image-Source stay.
+bakery_forget_keys() {
+	grep -vxF -f "$bakery_dir/keys.before" "$bakery_dir/keys.after" >"$bakery_dir/keys" || return 0
+	for bakery_f in /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys; do
+		[ -f "$bakery_f" ] || continue
+		grep -vxF -f "$bakery_dir/keys" "$bakery_f" >"$bakery_dir/keys.left"
+		cat "$bakery_dir/keys.left" >"$bakery_f"
+		[ -s "$bakery_f" ] || rm -f "$bakery_f"
+	done
+}
+
+# bakery_volatile_journal: journald writes once more at shutdown, so the journal leaves the disk first.
+bakery_volatile_journal() {
+	mkdir -p /run/systemd/journald.conf.d
+	printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/99-bakery.conf
+	systemctl restart systemd-journald
+	bakery_wipe /var/log/journal/*
+}
+
+bakery_clean_cloudinit() {
+	bakery_wipe /var/lib/cloud/instances /var/lib/cloud/instance /var/lib/cloud/data /var/lib/cloud/sem
+	bakery_wipe /var/log/cloud-init*.log /etc/sudoers.d/90-cloud-init-users
+}
+
+bakery_clean_instance() {
+	: >/etc/machine-id
+	if [ -e /var/lib/dbus/machine-id ] && [ ! -h /var/lib/dbus/machine-id ]; then
+		rm -f /var/lib/dbus/machine-id
+		ln -s /etc/machine-id /var/lib/dbus/machine-id
+	fi
+	# Stopped, the service cannot save a seed again at shutdown.
+	systemctl stop systemd-random-seed.service
+	bakery_wipe /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+	rm -f /etc/.updated /var/.updated
+}
+
+bakery_clean_network() {
+	rm -f /etc/network/interfaces.d/50-cloud-init* /etc/netplan/50-cloud-init.yaml \
+		/etc/udev/rules.d/70-persistent-net.rules /etc/systemd/network/10-cloud-init-*.network \
+		/var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease
+}
+
+bakery_clean_logs() {
+	bakery_volatile_journal
+	bakery_blank /var/log/syslog /var/log/messages /var/log/secure /var/log/*.log /var/log/dmesg* /var/log/cron \
+		/var/log/wtmp /var/log/btmp /var/log/lastlog /var/log/audit/*.log
+	rm -f /var/log/sa/sa*
+}
+
+bakery_clean_packages() {
+	rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/cache/dnf/* /var/cache/yum/*
+}
+
+# bakery_clean runs every section that is not skipped, then looks whether what must be gone is gone.
+bakery_clean() {
+	bakery_skips instance_log_files || bakery_clean_logs
+	bakery_skips ssh_files || { rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub && bakery_forget_keys; }
+	bakery_skips instance_files || bakery_clean_instance
+	bakery_skips network_files || bakery_clean_network
+	bakery_skips ssm_log_files || bakery_wipe /var/log/amazon/ssm/*
+	bakery_skips package_caches || bakery_clean_packages
+	bakery_skips shell_history || bakery_wipe /root/.*_history /home/*/.*_history
+	bakery_skips temporary_files || rm -rf /tmp/* /tmp/.[!.]* /var/tmp/* /var/tmp/.[!.]*
+	bakery_skips cloudinit_files || bakery_clean_cloudinit
+} >/dev/null 2>&1
+
+bakery_is_clean() {
+	bakery_skips cloudinit_files || { [ ! -e /var/lib/cloud/instances ] && [ ! -e /var/lib/cloud/data ]; } || return 1
+	bakery_skips instance_files || [ ! -s /etc/machine-id ] || return 1
+	bakery_skips ssh_files || [ -z "$(ls /etc/ssh/ssh_host_*_key 2>/dev/null)" ] || return 1
+}
+
+# bakery_finish: cloud-init has exited long ago, so nothing writes again what is removed here.
+bakery_finish() {
+	trap '' TERM USR1
+	bakery_name=clean-up
+	cd /
+	wc -c <"$bakery_dir/log" >"$bakery_run/offset"
+	[ -n "$BAKERY_LOG_URL" ] && cp "$bakery_output" "$bakery_run/output" && bakery_output=$bakery_run/output
+	bakery_clean
+	bakery_is_clean || bakery_fail 1 clean-up 'something that must not be in an image is still there' "$bakery_dir/log" 0
+	bakery_compose verdict ok 0 bake
+	bakery_final=$bakery_line
+	bakery_upload
+	rm -f /etc/systemd/system/bakery.service /etc/systemd/system/bakery-watchdog.service \
+		/etc/systemd/system/multi-user.target.wants/bakery.service
+	bakery_wipe "$bakery_dir"
+	[ ! -e "$bakery_dir" ] || bakery_fail 1 clean-up 'the files of the bake could not be removed' /dev/null 0
+	bakery_power_off
+}
+
+# --- watchdog -------------------------------------------------------------------------------------------------------
+
+# bakery_watch lets the running step be stopped when the time is up, or fails the bake where cloud-init itself hangs,
+# and cuts the power when even that did not help.
+bakery_watch() {
+	bakery_load
+	while read -r bakery_word bakery_s; do
+		[ "$bakery_word" != elapsed ] || BAKERY_TIMEOUT=$((BAKERY_TIMEOUT - bakery_s))
+	done <"$bakery_dir/progress"
+	[ "$BAKERY_TIMEOUT" -gt 0 ] || BAKERY_TIMEOUT=1
+	sleep "$BAKERY_TIMEOUT"
+	touch "$bakery_run/timeout"
+	if bakery_p=$(cat "$bakery_run/pid" 2>/dev/null) && kill -USR1 "$bakery_p" 2>/dev/null; then
+		sleep 120
+	else
+		grep -q '^boot' "$bakery_dir/progress" && bakery_fail_step 124 'the guest program died'
+		bakery_fail 124 cloud-init "cloud-init did not finish within $BAKERY_TIMEOUT s" "$bakery_output" 0
+	fi
+	systemctl --force --force poweroff || poweroff -f || echo o >/proc/sysrq-trigger
+}
+
+case ${1:-} in
+place) bakery_place ;;
+run) bakery_main ;;
+watchdog) bakery_watch ;;
+commands) bakery_commands "$2" "$3" ;;
+script) "$bakery_dir/steps/$2" ;;
+download) bakery_download ;;
+extract) bakery_extract ;;
+install) cd / && "$bakery_dir/install.sh" ;;
+esac
+exit
