@@ -1,0 +1,52 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"regexp"
+)
+
+// kind is what one sort of id looks like and what EC2 answers when it is wrong.
+type kind struct {
+	prefix    string
+	malformed string
+	notFound  string
+	noun      string // as it stands in EC2's messages
+}
+
+var (
+	kindInstance = kind{"i-", "InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound", "instance"}
+	kindImage    = kind{"ami-", "InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "image"}
+	kindSnapshot = kind{"snap-", "InvalidSnapshotID.Malformed", "InvalidSnapshot.NotFound", "snapshot"}
+	kindVolume   = kind{"vol-", "InvalidVolumeID.Malformed", "InvalidVolume.NotFound", "volume"}
+	kindGroup    = kind{"sg-", "InvalidGroupId.Malformed", "InvalidGroup.NotFound", "security group"}
+	kindSubnet   = kind{"subnet-", "InvalidSubnetID.Malformed", "InvalidSubnetID.NotFound", "subnet"}
+	kindVPC      = kind{"vpc-", "InvalidVpcID.Malformed", "InvalidVpcID.NotFound", "vpc"}
+)
+
+var idTail = regexp.MustCompile(`^([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+// check tells a malformed id from one that is merely unknown, as EC2 does.
+func (k kind) check(id string) error {
+	if len(id) > len(k.prefix) && id[:len(k.prefix)] == k.prefix && idTail.MatchString(id[len(k.prefix):]) {
+		return nil
+	}
+	return Errorf(k.malformed, "Invalid id: %q (expecting %q)", id, k.prefix+"...")
+}
+
+func (k kind) missing(id string) error {
+	if k == kindImage {
+		return Errorf(k.notFound, "The image id '[%s]' does not exist", id)
+	}
+	return Errorf(k.notFound, "The %s ID '%s' does not exist", k.noun, id)
+}
+
+// newID is a random id of 17 hex digits, the long form EC2 hands out since 2018.
+func newID(prefix string) string {
+	var b [9]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the program instead (crypto/rand, Go 1.24)
+	return prefix + "0" + hex.EncodeToString(b[:])[:16]
+}

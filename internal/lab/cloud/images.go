@@ -1,0 +1,317 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// NewImage is a CreateImage request.
+type NewImage struct {
+	Region, InstanceID, Name, Description string
+	NoReboot                              bool
+	Devices                               []ImageDevice // over the instance's own, by name
+	Tags, SnapshotTags                    Tags
+}
+
+// imageName is what EC2 allows in the name of an AMI: 3 to 128 of these.
+var imageName = regexp.MustCompile("^[a-zA-Z0-9()\\[\\] ./\\-'@_]{3,128}$")
+
+// CreateImage takes an image of a stopped instance, or of a running one that it shuts down and
+// starts again (with NoReboot it copies the disk as it is). The image is pending when it returns.
+func (c *Cloud) CreateImage(n NewImage) (Image, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.nameFree(n.Region, n.Name); err != nil {
+		return Image{}, err
+	}
+	all, err := c.found(n.Region, []string{n.InstanceID})
+	if err != nil {
+		return Image{}, err
+	}
+	in := all[0]
+	if in.State != Running && in.State != Stopped {
+		return Image{}, Errorf("IncorrectInstanceState", "Instance is not in state 'running' or 'stopped'. Instance '%s' is in state '%s'", in.ID, in.State)
+	}
+	image, root := c.pendingImage(n, in)
+	if in.State == Running && !n.NoReboot && in.machine != nil {
+		in.snapshot = append(in.snapshot, func() { c.copyDisk(in, image, root, false) })
+		m := in.machine
+		c.start(func() { c.orderly(m) })
+		return image.clone(), nil
+	}
+	held := in.holding.TryLock() // from now on, so that a start or a termination right after waits
+	c.start(func() { c.copyDisk(in, image, root, held) })
+	return image.clone(), nil
+}
+
+func (c *Cloud) nameFree(region, name string) error {
+	if !imageName.MatchString(name) {
+		return Errorf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', ')', '.', '-', '/', '_', '[', ']', ''' and '@'")
+	}
+	for _, i := range c.images {
+		if i.Name == name && i.Owner == Account && here(i.Region, region) && i.State != "failed" {
+			return Errorf("InvalidAMIName.Duplicate", "AMI name %s is already in use by AMI %s", name, i.ID)
+		}
+	}
+	return nil
+}
+
+// pendingImage records an image and its snapshots; the caller holds c.mu.
+func (c *Cloud) pendingImage(n NewImage, in *instance) (*Image, *Snapshot) {
+	source := c.images[in.ImageID]
+	image := &Image{
+		ID: newID("ami-"), Region: n.Region, Name: n.Name, Description: n.Description, Owner: Account, State: "pending",
+		Architecture: in.Architecture, Created: time.Now().UTC().Truncate(time.Millisecond), RootDevice: in.RootDevice,
+		Tags: maps.Clone(n.Tags), ENA: in.ENA, SriovNet: in.SriovNet, Instance: in.ID, SourceImage: in.ImageID, SourceRegion: n.Region,
+	}
+	if source != nil {
+		image.BootMode, image.IMDS, image.TPM = source.BootMode, source.IMDS, source.TPM
+	}
+	var root *Snapshot
+	for _, d := range in.Devices {
+		v := c.volumes[d.VolumeID]
+		s := c.pendingSnapshot(v, "Created by CreateImage("+in.ID+") for "+image.ID, n.SnapshotTags)
+		if d.Name == in.RootDevice {
+			root = s
+		}
+		image.Devices = append(image.Devices, ImageDevice{
+			Name: d.Name, SnapshotID: s.ID, Size: v.Size, Type: v.Type, IOPS: v.IOPS, Throughput: v.Throughput,
+			Encrypted: v.Encrypted, KMSKey: v.KMSKey, DeleteOnTermination: v.DeleteOnTermination,
+		})
+	}
+	image.Devices = overlay(image.Devices, n.Devices)
+	c.images[image.ID] = image
+	return image, root
+}
+
+func overlay(devices, over []ImageDevice) []ImageDevice {
+	for _, o := range over {
+		at := slices.IndexFunc(devices, func(d ImageDevice) bool { return d.Name == o.Name })
+		if at < 0 {
+			devices = append(devices, o)
+			continue
+		}
+		d := &devices[at]
+		o.SnapshotID, o.Size, o.Type = d.SnapshotID, max(o.Size, d.Size), cmp.Or(o.Type, d.Type)
+		*d = o
+	}
+	return slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice })
+}
+
+func (c *Cloud) pendingSnapshot(v *Volume, description string, tags Tags) *Snapshot {
+	s := &Snapshot{
+		ID: newID("snap-"), Region: v.Region, Owner: Account, VolumeID: v.ID, State: "pending", Size: v.Size,
+		Started: time.Now().UTC(), Description: description, Tags: maps.Clone(tags), Encrypted: v.Encrypted, KMSKey: v.KMSKey,
+	}
+	c.snapshots[s.ID] = s
+	return s
+}
+
+// copyDisk fills the root snapshot and makes the image available, or failed.
+func (c *Cloud) copyDisk(in *instance, image *Image, root *Snapshot, held bool) {
+	began := time.Now()
+	if !held {
+		in.holding.Lock()
+	}
+	err := c.options.Disks.Clone(in.disk, SnapshotDisk(c.options.Images, root.ID))
+	in.holding.Unlock()
+	c.available(image, began, err)
+}
+
+// available ends an image's pending time. An image that was deregistered meanwhile leaves nothing.
+func (c *Cloud) available(image *Image, began time.Time, err error) {
+	c.wait(c.options.Delays.Image - time.Since(began))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range image.Devices {
+		s := c.snapshots[d.SnapshotID]
+		switch {
+		case s == nil:
+			if d.SnapshotID != "" {
+				c.forget(d.SnapshotID)
+			}
+		case err != nil:
+			s.State = "error"
+		case !c.closed:
+			s.State = "completed"
+			c.keepSnapshot(s)
+		default:
+			c.forget(s.ID)
+		}
+	}
+	if c.images[image.ID] == nil || c.closed {
+		return
+	}
+	if image.State = "available"; err != nil {
+		c.options.Log("%s failed: %v", image.ID, err)
+		image.State, image.Reason = "failed", Reason{"Server.InternalError", "Server.InternalError: " + err.Error()}
+	}
+	c.keepImage(image)
+}
+
+// image finds an image the region shows; the caller holds c.mu.
+func (c *Cloud) image(region, id string) (*Image, error) {
+	if err := kindImage.check(id); err != nil {
+		return nil, err
+	}
+	i := c.images[id]
+	if i == nil || !here(i.Region, region) {
+		return nil, kindImage.missing(id)
+	}
+	return i, nil
+}
+
+// Images with the given ids, or all that the region shows, oldest first.
+func (c *Cloud) Images(region string, ids []string) ([]Image, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		if _, err := c.image(region, id); err != nil {
+			return nil, err
+		}
+	}
+	var all []Image
+	for _, i := range c.images {
+		if here(i.Region, region) && (len(ids) == 0 || slices.Contains(ids, i.ID)) {
+			all = append(all, i.clone())
+		}
+	}
+	slices.SortFunc(all, func(a, b Image) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	return all, nil
+}
+
+// ModifyImage changes an image the account owns.
+func (c *Cloud) ModifyImage(region, id string, f func(*Image) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i, err := c.ownImage(region, id)
+	if err != nil {
+		return err
+	}
+	changed := i.clone()
+	if err := f(&changed); err != nil {
+		return err
+	}
+	*i = changed
+	c.keepImage(i)
+	return nil
+}
+
+func (c *Cloud) ownImage(region, id string) (*Image, error) {
+	i, err := c.image(region, id)
+	if err != nil {
+		return nil, err
+	}
+	if i.Owner != Account {
+		return nil, Errorf("AuthFailure", "Not authorized for image:%s", id)
+	}
+	return i, nil
+}
+
+// Deregister removes an image, and its snapshots when asked to; those are what it returns.
+func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i, err := c.ownImage(region, id)
+	if err != nil {
+		return nil, err
+	}
+	if i.Protected != "" && i.Protected != "disabled" {
+		return nil, Errorf("OperationNotPermitted", "The image '%s' may not be deregistered: deregistration protection is enabled.", id)
+	}
+	delete(c.images, id)
+	c.forget(id)
+	if !withSnapshots {
+		return nil, nil
+	}
+	var gone []string
+	for _, d := range i.Devices {
+		if s := c.snapshots[d.SnapshotID]; s != nil && c.usedBy(s.ID) == "" {
+			delete(c.snapshots, s.ID)
+			c.forget(s.ID)
+			gone = append(gone, s.ID)
+		}
+	}
+	return gone, nil
+}
+
+// Copy is a CopyImage request.
+type Copy struct {
+	Region, SourceRegion, ImageID, Name, Description string
+	Encrypted                                        bool
+	KMSKey                                           string
+	CopyTags                                         bool
+	Tags, SnapshotTags                               Tags
+}
+
+// CopyImage makes an image of an image, in the same region or another.
+func (c *Cloud) CopyImage(n Copy) (Image, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	source, err := c.launchable(n.SourceRegion, n.ImageID)
+	if err != nil {
+		return Image{}, err
+	}
+	if err := c.nameFree(n.Region, n.Name); err != nil {
+		return Image{}, err
+	}
+	image := source.clone()
+	image.ID, image.Region, image.Name, image.Description = newID("ami-"), n.Region, n.Name, n.Description
+	image.Owner, image.OwnerAlias, image.State, image.Suite, image.Public = Account, "", "pending", "", false
+	image.Users, image.Orgs, image.OrgUnits, image.Protected, image.Deprecation = nil, nil, nil, "", time.Time{}
+	image.Created, image.Instance = time.Now().UTC().Truncate(time.Millisecond), ""
+	image.SourceImage, image.SourceRegion = source.ID, n.SourceRegion
+	image.Tags = maps.Clone(n.Tags)
+	if n.CopyTags {
+		image.Tags = maps.Clone(source.Tags)
+		for k, v := range n.Tags {
+			image.Tags[k] = v
+		}
+	}
+	copies := map[string]string{}
+	for at := range image.Devices {
+		c.copySnapshot(&image.Devices[at], image.ID, n, copies)
+	}
+	c.images[image.ID] = &image
+	c.start(func() { c.copyAll(&image, copies) })
+	return image.clone(), nil
+}
+
+// copySnapshot points a device of the copy to a snapshot of its own.
+func (c *Cloud) copySnapshot(d *ImageDevice, imageID string, n Copy, copies map[string]string) {
+	from := c.snapshots[d.SnapshotID]
+	if from == nil {
+		return
+	}
+	s := from.clone()
+	s.ID, s.Region, s.Owner, s.OwnerAlias, s.State, s.Suite = newID("snap-"), n.Region, Account, "", "pending", ""
+	s.Started, s.Tags, s.Users, s.Public, s.VolumeID = time.Now().UTC(), maps.Clone(n.SnapshotTags), nil, false, "vol-ffffffff"
+	s.Description = "Copied for DestinationAmi " + imageID + " from SourceAmi " + n.ImageID + " for SourceSnapshot " + from.ID
+	s.Encrypted, s.KMSKey = n.Encrypted || from.Encrypted, cmp.Or(n.KMSKey, from.KMSKey)
+	d.SnapshotID, d.Encrypted, d.KMSKey = s.ID, s.Encrypted, s.KMSKey
+	c.snapshots[s.ID] = &s
+	copies[s.ID] = from.ID
+}
+
+func (c *Cloud) copyAll(image *Image, copies map[string]string) {
+	began := time.Now()
+	var err error
+	for to, from := range copies {
+		source, fail := c.snapshotDisk(c.context, from)
+		if fail == nil {
+			if _, none := os.Stat(source); none == nil { // only root volumes have data
+				fail = c.options.Disks.Clone(source, SnapshotDisk(c.options.Images, to))
+			}
+		}
+		err = errors.Join(err, fail)
+	}
+	c.available(image, began, err)
+}

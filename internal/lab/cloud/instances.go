@@ -1,0 +1,169 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Instances with the given ids, or every one of the region.
+func (c *Cloud) Instances(region string, ids []string) ([]Instance, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	chosen, err := c.found(region, ids)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		chosen = slices.DeleteFunc(slices.Clone(c.instances), func(in *instance) bool { return !here(in.Region, region) })
+	}
+	all := make([]Instance, 0, len(chosen))
+	for _, in := range chosen {
+		all = append(all, in.clone())
+	}
+	return all, nil
+}
+
+// Instance is one instance, whatever its region.
+func (c *Cloud) Instance(id string) (Instance, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, in := range c.instances {
+		if in.ID == id {
+			return in.clone(), true
+		}
+	}
+	return Instance{}, false
+}
+
+// Console is what GetConsoleOutput shows and since when: with latest the text as it is now, without
+// it the text as it was at the instance's last change of state.
+func (c *Cloud) Console(region, id string, latest bool) ([]byte, time.Time, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all, err := c.found(region, []string{id})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	text, at := all[0].console.text(latest, time.Now())
+	return text, at, nil
+}
+
+// Exec runs a command as root in a running instance; EC2 has no such thing, tests need it.
+func (c *Cloud) Exec(ctx context.Context, id string, argv []string, in io.Reader, out, errs io.Writer) error {
+	c.mu.Lock()
+	at := slices.IndexFunc(c.instances, func(in *instance) bool { return in.ID == id })
+	if at < 0 {
+		c.mu.Unlock()
+		return kindInstance.missing(id)
+	}
+	m := c.instances[at].machine
+	c.mu.Unlock()
+	if m == nil {
+		return Errorf("IncorrectInstanceState", "The instance '%s' is not running.", id)
+	}
+	return m.Exec(ctx, argv, in, out, errs)
+}
+
+// Modify changes attributes of an instance. Those that only apply at boot need it stopped, as on EC2.
+func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all, err := c.found(region, []string{id})
+	if err != nil {
+		return err
+	}
+	in := all[0]
+	if needsStop && in.State != Stopped {
+		return Errorf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", id)
+	}
+	changed := in.clone()
+	if err := f(&changed); err != nil {
+		return err
+	}
+	if len(changed.UserData) > UserDataLimit {
+		return Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
+	}
+	if err := checkBehavior(changed.ShutdownBehavior); err != nil {
+		return err
+	}
+	if _, ok := InstanceType(changed.Type); !ok {
+		return Errorf("InvalidInstanceAttributeValue", "The instance type '%s' does not exist", changed.Type)
+	}
+	for _, g := range changed.SecurityGroups {
+		if c.groups[g] == nil {
+			return kindGroup.missing(g)
+		}
+	}
+	for _, d := range changed.Devices {
+		if v := c.volumes[d.VolumeID]; v != nil {
+			v.DeleteOnTermination = d.DeleteOnTermination
+		}
+	}
+	in.Instance = changed
+	return nil
+}
+
+// newVolume records a volume; the caller holds c.mu.
+func (c *Cloud) newVolume(in *instance, d ImageDevice, tags Tags) InstanceDevice {
+	v := &Volume{
+		ID: newID("vol-"), Region: in.Region, Zone: in.Zone, State: "in-use", SnapshotID: d.SnapshotID, Type: cmp.Or(d.Type, "gp2"),
+		Size: max(d.Size, 1), IOPS: d.IOPS, Throughput: d.Throughput, Encrypted: d.Encrypted, KMSKey: d.KMSKey,
+		Created: in.LaunchTime, Tags: maps.Clone(tags), Instance: in.ID, Device: d.Name, DeleteOnTermination: d.DeleteOnTermination,
+	}
+	c.volumes[v.ID] = v
+	return InstanceDevice{Name: d.Name, VolumeID: v.ID, AttachTime: in.LaunchTime, DeleteOnTermination: d.DeleteOnTermination}
+}
+
+// dropVolumes deletes or detaches what a terminated instance had; the caller holds c.mu.
+func (c *Cloud) dropVolumes(in *instance) {
+	for _, d := range in.Devices {
+		v := c.volumes[d.VolumeID]
+		if v == nil {
+			continue
+		}
+		if v.DeleteOnTermination {
+			delete(c.volumes, v.ID)
+			continue
+		}
+		v.State, v.Instance, v.Device = "available", "", ""
+	}
+	in.Devices = nil
+}
+
+// Volumes with the given ids, or every one of the region.
+func (c *Cloud) Volumes(region string, ids []string) ([]Volume, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []Volume
+	for _, v := range sorted(c.volumes) {
+		if here(v.Region, region) {
+			all = append(all, v.clone())
+		}
+	}
+	return chosen(kindVolume, all, ids, func(v Volume) string { return v.ID })
+}
+
+// DeleteVolume refuses a volume that is attached.
+func (c *Cloud) DeleteVolume(region, id string) error {
+	if err := kindVolume.check(id); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := c.volumes[id]
+	if v == nil || !here(v.Region, region) {
+		return kindVolume.missing(id)
+	}
+	if v.Instance != "" {
+		return Errorf("VolumeInUse", "Volume %s is currently attached to %s", id, v.Instance)
+	}
+	delete(c.volumes, id)
+	return nil
+}

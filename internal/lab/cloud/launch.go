@@ -1,0 +1,257 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
+)
+
+// UserDataLimit is EC2's limit of user data in bytes, before base64
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html).
+const UserDataLimit = 16384
+
+// Launch is a RunInstances request.
+type Launch struct {
+	Region, ImageID, Type, SubnetID string
+	SecurityGroups                  []string // ids; the default group when empty
+	KeyName, Profile                string
+	UserData                        []byte
+	Count                           int
+	ShutdownBehavior                string // stop when empty
+	ClientToken                     string
+	Tags, VolumeTags                Tags
+	Devices                         []ImageDevice // override the image's, by name
+	Metadata                        MetadataOptions
+	PublicIP                        bool
+	APITermination, EbsOptimized    bool
+	Spot                            bool
+}
+
+// instance is an Instance and what runs it.
+type instance struct {
+	Instance
+	console  *console
+	disk     string
+	root     ImageDevice     // the root device as launched
+	holding  sync.Mutex      // held while the disk is copied, started from or deleted
+	machine  machine.Machine // nil while it does not run
+	snapshot []func()        // what waits for the machine to be down for an image, before it boots again
+	reboot   bool
+}
+
+// launched remembers a client token.
+type launched struct {
+	print       [sha256.Size]byte
+	reservation string
+}
+
+// profileName is what IAM allows as the name of an instance profile.
+var profileName = regexp.MustCompile("^[A-Za-z0-9+=,.@_-]{1,128}$")
+
+// Launch starts instances and returns at once, with state pending.
+func (c *Cloud) Launch(l Launch) ([]Instance, error) {
+	if err := c.checkLaunch(&l); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, Errorf("ServiceUnavailable", "The lab is shutting down.")
+	}
+	if again, err := c.repeated(l); again != nil || err != nil {
+		return again, err
+	}
+	image, err := c.launchable(l.Region, l.ImageID)
+	if err != nil {
+		return nil, err
+	}
+	devices, err := c.launchDevices(image, l.Devices)
+	if err != nil {
+		return nil, err
+	}
+	reservation := newID("r-")
+	if l.ClientToken != "" {
+		c.remember(l, reservation)
+	}
+	var all []Instance
+	for range max(1, l.Count) {
+		in := c.newInstance(l, image, devices, reservation)
+		c.instances = append(c.instances, in)
+		all = append(all, in.clone())
+		c.start(func() { c.run(in) })
+	}
+	return all, nil
+}
+
+// Check is Launch without the launch, as a dry run does it.
+func (c *Cloud) Check(l Launch) error {
+	if err := c.checkLaunch(&l); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	image, err := c.launchable(l.Region, l.ImageID)
+	if err != nil {
+		return err
+	}
+	_, err = c.launchDevices(image, l.Devices)
+	return err
+}
+
+func (c *Cloud) checkLaunch(l *Launch) error {
+	if len(l.UserData) > UserDataLimit {
+		return Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
+	}
+	l.SubnetID, l.Type = cmp.Or(l.SubnetID, DefaultSubnet), cmp.Or(l.Type, "m1.small")
+	if _, err := c.Subnets(l.Region, []string{l.SubnetID}); err != nil {
+		return err
+	}
+	if _, ok := InstanceType(l.Type); !ok {
+		return Errorf("InvalidParameterValue", "Invalid value '%s' for InstanceType.", l.Type)
+	}
+	if len(l.SecurityGroups) == 0 {
+		l.SecurityGroups = []string{DefaultGroup}
+	}
+	if _, err := c.SecurityGroups(l.Region, l.SecurityGroups); err != nil {
+		return err
+	}
+	if l.KeyName != "" {
+		if _, err := c.KeyPairs(l.Region, []string{l.KeyName}); err != nil {
+			return err
+		}
+	}
+	if l.Profile != "" && !profileName.MatchString(l.Profile) {
+		return Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
+	}
+	return checkBehavior(cmp.Or(l.ShutdownBehavior, "stop"))
+}
+
+func checkBehavior(value string) error {
+	if value != "stop" && value != "terminate" {
+		return Errorf("InvalidParameterValue", "Invalid value '%s' for instanceInitiatedShutdownBehavior. Expected one of: [stop, terminate]", value)
+	}
+	return nil
+}
+
+// repeated finds the instances of an earlier request with the same client token.
+func (c *Cloud) repeated(l Launch) ([]Instance, error) {
+	before, ok := c.launches[l.Region+"/"+l.ClientToken]
+	if l.ClientToken == "" || !ok {
+		return nil, nil
+	}
+	if before.print != fingerprint(l) {
+		return nil, Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+	}
+	var all []Instance
+	for _, in := range c.instances {
+		if in.ReservationID == before.reservation {
+			all = append(all, in.clone())
+		}
+	}
+	return all, nil
+}
+
+func (c *Cloud) remember(l Launch, reservation string) {
+	if c.launches == nil {
+		c.launches = map[string]launched{}
+	}
+	c.launches[l.Region+"/"+l.ClientToken] = launched{fingerprint(l), reservation}
+}
+
+func fingerprint(l Launch) [sha256.Size]byte { return sha256.Sum256(fmt.Appendf(nil, "%#v", l)) }
+
+// launchable is the image, when it can be launched.
+func (c *Cloud) launchable(region, id string) (*Image, error) {
+	image, err := c.image(region, id)
+	if err != nil {
+		return nil, err
+	}
+	if image.State != "available" {
+		return nil, Errorf("InvalidAMIID.Unavailable", "The image ID '%s' is not available", id)
+	}
+	return image, nil
+}
+
+// launchDevices lays the request's devices over the image's.
+func (c *Cloud) launchDevices(image *Image, over []ImageDevice) ([]ImageDevice, error) {
+	devices := slices.Clone(image.Devices)
+	for _, o := range over {
+		at := slices.IndexFunc(devices, func(d ImageDevice) bool { return d.Name == o.Name })
+		if at < 0 {
+			devices = append(devices, o)
+			continue
+		}
+		d := &devices[at]
+		if o.Size != 0 && o.Size < d.Size {
+			return nil, Errorf("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", o.Size, d.SnapshotID, d.Size)
+		}
+		o.SnapshotID, o.Size, o.Type = cmp.Or(o.SnapshotID, d.SnapshotID), cmp.Or(o.Size, d.Size), cmp.Or(o.Type, d.Type)
+		*d = o
+	}
+	return slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice || d.Virtual != "" }), nil
+}
+
+// newInstance records the instance and its volumes; the caller holds c.mu.
+func (c *Cloud) newInstance(l Launch, image *Image, devices []ImageDevice, reservation string) *instance {
+	now := time.Now().UTC()
+	in := &instance{console: &console{}, Instance: Instance{
+		ID: newID("i-"), Region: l.Region, ReservationID: reservation, ClientToken: l.ClientToken,
+		ImageID: image.ID, Type: l.Type, Architecture: image.Architecture,
+		State: Pending, Reason: ReasonPending, LaunchTime: now,
+		SubnetID: l.SubnetID, VPCID: DefaultVPC, Zone: l.Region + "a",
+		PrivateIP: c.address(), Interface: newID("eni-"),
+		SecurityGroups: slices.Clone(l.SecurityGroups), KeyName: l.KeyName, Profile: l.Profile,
+		UserData: l.UserData, Tags: maps.Clone(l.Tags), ShutdownBehavior: cmp.Or(l.ShutdownBehavior, "stop"),
+		Metadata: l.Metadata.withDefaults(image.IMDS), RootDevice: image.RootDevice,
+		APITermination: l.APITermination, EbsOptimized: l.EbsOptimized, ENA: image.ENA, SriovNet: image.SriovNet, Spot: l.Spot,
+	}}
+	in.disk = filepath.Join(c.options.Run, "disks", in.ID+".img")
+	in.MAC = macOf(in.Interface)
+	if l.PublicIP {
+		in.PublicIP = "203.0.113" + in.PrivateIP[lastDot(in.PrivateIP):] // a network for documentation: nothing listens there
+	}
+	for _, d := range devices {
+		if d.Name == image.RootDevice {
+			in.root = d
+		}
+		in.Devices = append(in.Devices, c.newVolume(in, d, l.VolumeTags))
+	}
+	return in
+}
+
+func (m MetadataOptions) withDefaults(imageIMDS string) MetadataOptions {
+	tokens := "optional"
+	if imageIMDS == "v2.0" {
+		tokens = "required"
+	}
+	return MetadataOptions{
+		Tokens: cmp.Or(m.Tokens, tokens), Endpoint: cmp.Or(m.Endpoint, "enabled"),
+		HopLimit: cmp.Or(m.HopLimit, 1), Tags: cmp.Or(m.Tags, "disabled"),
+	}
+}
+
+func lastDot(ip string) int {
+	for i := len(ip) - 1; i > 0; i-- {
+		if ip[i] == '.' {
+			return i
+		}
+	}
+	return 0
+}
+
+// macOf makes a locally administered address (02:...) from an interface's random id.
+func macOf(eni string) string {
+	h := sha256.Sum256([]byte(eni))
+	return fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", h[0], h[1], h[2], h[3], h[4])
+}

@@ -1,0 +1,305 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
+)
+
+// stopLimit is how long a machine may take to shut down before its power goes: EC2 forces a stop
+// after some minutes, systemd gives up on a unit after 90 seconds.
+const stopLimit = 100 * time.Second
+
+// run is the life of an instance from pending to stopped or terminated, one goroutine each time it
+// is started.
+func (c *Cloud) run(in *instance) {
+	began := time.Now()
+	for {
+		m, err := c.boot(in)
+		if err != nil {
+			c.options.Log("%s does not start: %v", in.ID, err)
+			c.finish(in, Terminated, ReasonLaunch)
+			return
+		}
+		c.wait(c.options.Delays.Pending - time.Since(began))
+		c.nowRunning(in)
+		<-m.Done()
+		if !c.again(in, m) {
+			break
+		}
+	}
+	c.settle(in)
+}
+
+// boot makes the disk, when there is none yet, and starts a machine on it.
+func (c *Cloud) boot(in *instance) (machine.Machine, error) {
+	in.holding.Lock()
+	defer in.holding.Unlock()
+	if err := c.makeDisk(in); err != nil {
+		return nil, err
+	}
+	in.console.restart()
+	spec := machine.Spec{
+		ID: in.ID, Disk: in.disk, Hostname: privateName(in.PrivateIP), Internet: c.options.Internet, Console: in.console,
+	}
+	if c.options.Listeners != nil {
+		spec.Listeners = c.options.Listeners(in.ID)
+	}
+	m, err := c.options.Runner.Start(c.context, spec)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	in.machine = m
+	unwanted := c.closed || in.State == ShuttingDown || in.State == Stopping
+	c.mu.Unlock()
+	if unwanted {
+		m.Kill() // waits until it is gone
+	}
+	return m, nil
+}
+
+func (c *Cloud) makeDisk(in *instance) error {
+	if _, err := os.Stat(in.disk); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	source, err := c.snapshotDisk(c.context, in.root.SnapshotID)
+	if err != nil {
+		return err
+	}
+	if err := c.options.Disks.Clone(source, in.disk); err != nil {
+		return err
+	}
+	info, err := os.Stat(in.disk)
+	if err != nil {
+		return err
+	}
+	if size := in.root.Size << 30; size > info.Size() {
+		return c.options.Disks.Grow(c.context, in.disk, size)
+	}
+	return nil
+}
+
+func (c *Cloud) snapshotDisk(ctx context.Context, id string) (string, error) {
+	c.mu.Lock()
+	s := c.snapshots[id]
+	c.mu.Unlock()
+	if s == nil {
+		return "", kindSnapshot.missing(id)
+	}
+	if s.Suite != "" {
+		return c.options.Base(ctx, s.Suite)
+	}
+	return SnapshotDisk(c.options.Images, id), nil
+}
+
+func (c *Cloud) nowRunning(in *instance) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if in.State == Pending {
+		in.State, in.Reason = Running, Reason{}
+		in.console.capture(time.Now())
+	}
+}
+
+// again is called when the machine is off: it takes the image that waited for that and says whether
+// the machine boots again, or why the instance now stops.
+func (c *Cloud) again(in *instance, m machine.Machine) bool {
+	c.mu.Lock()
+	in.machine = nil
+	waiting := in.snapshot
+	in.snapshot = nil
+	restart := in.State == Running && (len(waiting) > 0 || in.reboot) && !c.closed
+	in.reboot = false
+	if !restart && (in.State == Running || in.State == Pending) {
+		c.endedByItself(in, m.Exit())
+	}
+	in.console.capture(time.Now())
+	c.mu.Unlock()
+	for _, work := range waiting {
+		work()
+	}
+	return restart
+}
+
+// endedByItself is what EC2 makes of a machine that is off and was not told to be.
+func (c *Cloud) endedByItself(in *instance, exit machine.Exit) {
+	in.Reason, in.TransitionReason = ReasonGuest, ""
+	if !exit.PoweredOff {
+		in.Reason = ReasonLostPower
+		c.options.Log("%s ended without being told to: %v", in.ID, exit.Err)
+	}
+	if in.State = Stopping; in.ShutdownBehavior == "terminate" {
+		in.State = ShuttingDown
+	}
+}
+
+// settle waits out the transition and ends it.
+func (c *Cloud) settle(in *instance) {
+	c.mu.Lock()
+	state, reason := in.State, in.Reason
+	c.mu.Unlock()
+	if state == Stopping {
+		c.wait(c.options.Delays.Stopping)
+		c.finish(in, Stopped, reason)
+		return
+	}
+	c.wait(c.options.Delays.Terminating)
+	c.finish(in, Terminated, reason)
+}
+
+// finish sets the last state; a terminated instance loses its volumes.
+func (c *Cloud) finish(in *instance, state State, reason Reason) {
+	c.mu.Lock()
+	if in.State == ShuttingDown { // a stop that became a termination while it waited
+		state, reason = Terminated, in.Reason
+	}
+	in.State, in.Reason, in.machine = state, reason, nil
+	in.console.capture(time.Now())
+	if state == Terminated {
+		c.dropVolumes(in)
+	}
+	c.mu.Unlock()
+	if state == Terminated {
+		in.holding.Lock()
+		defer in.holding.Unlock()
+		if err := os.Remove(in.disk); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			c.options.Log("remove the disk of %s: %v", in.ID, err)
+		}
+	}
+}
+
+// Change is what StopInstances and its like answer for one instance.
+type Change struct {
+	ID            string
+	Before, After State
+}
+
+// Stop is StopInstances; force takes the power away.
+func (c *Cloud) Stop(region string, ids []string, force bool) ([]Change, error) {
+	return c.change(region, ids, func(in *instance) error {
+		switch in.State {
+		case Stopped, Stopping:
+			return nil
+		case Running:
+		case Pending:
+			return Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be stopped.", in.ID)
+		default:
+			return Errorf("IncorrectInstanceState", "This instance '%s' is not in a state from which it can be stopped.", in.ID)
+		}
+		in.State, in.Reason, in.TransitionReason = Stopping, ReasonUser, userInitiated()
+		if m := in.machine; m != nil && force {
+			c.start(m.Kill)
+		} else if m != nil {
+			c.start(func() { c.orderly(m) })
+		}
+		return nil
+	})
+}
+
+// Start is StartInstances.
+func (c *Cloud) Start(region string, ids []string) ([]Change, error) {
+	return c.change(region, ids, func(in *instance) error {
+		switch in.State {
+		case Running, Pending:
+			return nil
+		case Stopped:
+			in.State, in.Reason, in.TransitionReason, in.LaunchTime = Pending, ReasonPending, "", time.Now().UTC()
+			c.start(func() { c.run(in) })
+			return nil
+		default:
+			return Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", in.ID)
+		}
+	})
+}
+
+// Reboot is RebootInstances: an orderly shutdown and a start, the state stays running.
+func (c *Cloud) Reboot(region string, ids []string) error {
+	_, err := c.change(region, ids, func(in *instance) error {
+		if in.State != Running || in.machine == nil {
+			return Errorf("IncorrectState", "The instance '%s' is not in the 'running' state.", in.ID)
+		}
+		in.reboot = true
+		m := in.machine
+		c.start(func() { c.orderly(m) })
+		return nil
+	})
+	return err
+}
+
+// Terminate is TerminateInstances.
+func (c *Cloud) Terminate(region string, ids []string) ([]Change, error) {
+	return c.change(region, ids, func(in *instance) error {
+		if in.APITermination && in.State != Terminated {
+			return Errorf("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", in.ID)
+		}
+		before := in.State
+		if before == Terminated || before == ShuttingDown {
+			return nil
+		}
+		in.State, in.Reason, in.TransitionReason = ShuttingDown, ReasonUser, userInitiated()
+		if in.machine != nil {
+			c.start(in.machine.Kill)
+		}
+		if before == Stopped {
+			c.start(func() { c.settle(in) })
+		}
+		return nil
+	})
+}
+
+// orderly asks the machine to shut down and takes its power when it does not.
+func (c *Cloud) orderly(m machine.Machine) {
+	ctx, cancel := context.WithTimeout(c.context, stopLimit)
+	defer cancel()
+	if err := m.Stop(ctx); err != nil {
+		m.Kill()
+	}
+}
+
+// change applies f to instances, all or none found first.
+func (c *Cloud) change(region string, ids []string, f func(*instance) error) ([]Change, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all, err := c.found(region, ids)
+	if err != nil {
+		return nil, err
+	}
+	var changes []Change
+	for _, in := range all {
+		before := in.State
+		if err := f(in); err != nil {
+			return nil, err
+		}
+		changes = append(changes, Change{in.ID, before, in.State})
+	}
+	return changes, nil
+}
+
+func userInitiated() string {
+	return "User initiated (" + time.Now().UTC().Format("2006-01-02 15:04:05") + " GMT)"
+}
+
+// found is the instances with these ids, or EC2's refusal; the caller holds c.mu.
+func (c *Cloud) found(region string, ids []string) ([]*instance, error) {
+	all := make([]*instance, 0, len(ids))
+	for _, id := range ids {
+		if err := kindInstance.check(id); err != nil {
+			return nil, err
+		}
+		at := slices.IndexFunc(c.instances, func(in *instance) bool { return in.ID == id && in.Region == region })
+		if at < 0 {
+			return nil, kindInstance.missing(id)
+		}
+		all = append(all, c.instances[at])
+	}
+	return all, nil
+}

@@ -1,0 +1,232 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What every account here has from the start, the same in each region.
+const (
+	DefaultVPC    = "vpc-0bace000000000001"
+	DefaultSubnet = "subnet-0bace000000000001"
+	DefaultGroup  = "sg-0bace000000000001"
+	vpcCIDR       = "172.31.0.0/16" // as a default VPC of EC2
+	subnetCIDR    = "172.31.0.0/20"
+	firstAddress  = 0xac1f0004 // 172.31.0.4: AWS keeps the first four addresses of a subnet
+)
+
+// Regions the lab claims to have.
+var Regions = []string{
+	"ap-northeast-1", "ap-southeast-2", "eu-central-1", "eu-west-1", "us-east-1", "us-east-2", "us-west-2",
+}
+
+// VPC and Subnet are the default ones; the lab makes no others.
+type VPC struct{ ID, CIDR string }
+
+// Subnet of the default VPC.
+type Subnet struct{ ID, VPCID, Zone, CIDR string }
+
+// VPCs by id, all of them when none is given.
+func (c *Cloud) VPCs(ids []string) ([]VPC, error) {
+	return chosen(kindVPC, []VPC{{DefaultVPC, vpcCIDR}}, ids, func(v VPC) string { return v.ID })
+}
+
+// Subnets by id, all of them when none is given.
+func (c *Cloud) Subnets(region string, ids []string) ([]Subnet, error) {
+	all := []Subnet{{DefaultSubnet, DefaultVPC, region + "a", subnetCIDR}}
+	return chosen(kindSubnet, all, ids, func(s Subnet) string { return s.ID })
+}
+
+// chosen picks the resources with the given ids, in the order of all.
+func chosen[T any](k kind, all []T, ids []string, id func(T) string) ([]T, error) {
+	if len(ids) == 0 {
+		return all, nil
+	}
+	for _, want := range ids {
+		if err := k.check(want); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(all, func(t T) bool { return id(t) == want }) {
+			return nil, k.missing(want)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(t T) bool { return !slices.Contains(ids, id(t)) }), nil
+}
+
+// Rule of a security group; Protocol -1 is everything.
+type Rule struct {
+	ID, Protocol string
+	From, To     int
+	CIDR, CIDR6  string
+	Group        string
+	Description  string
+	Egress       bool
+}
+
+func (r Rule) same(o Rule) bool {
+	r.ID, o.ID, r.Description, o.Description = "", "", "", ""
+	return r == o
+}
+
+// SecurityGroup is recorded, not enforced: machines of the lab take no connections from outside.
+type SecurityGroup struct {
+	ID, Region, Name, Description, VPCID string
+	Tags                                 Tags
+	Rules                                []Rule
+}
+
+func (g SecurityGroup) clone() SecurityGroup {
+	g.Tags, g.Rules = maps.Clone(g.Tags), slices.Clone(g.Rules)
+	return g
+}
+
+func defaultGroup() *SecurityGroup {
+	return &SecurityGroup{
+		ID: DefaultGroup, Name: "default", Description: "default VPC security group", VPCID: DefaultVPC,
+		Rules: []Rule{
+			{ID: newID("sgr-"), Protocol: "-1", From: -1, To: -1, Group: DefaultGroup},
+			everythingOut(),
+		},
+	}
+}
+
+func everythingOut() Rule {
+	return Rule{ID: newID("sgr-"), Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0", Egress: true}
+}
+
+var groupName = regexp.MustCompile("^[a-zA-Z0-9 ._:/()#,@\\[\\]+=&;{}!$*-]{1,255}$")
+
+// CreateSecurityGroup makes a group that lets everything out and nothing in, as EC2 does.
+func (c *Cloud) CreateSecurityGroup(region, vpc, name, description string, tags Tags) (SecurityGroup, error) {
+	vpc = cmp.Or(vpc, DefaultVPC)
+	if _, err := c.VPCs([]string{vpc}); err != nil {
+		return SecurityGroup{}, err
+	}
+	if !groupName.MatchString(name) || strings.HasPrefix(name, "sg-") {
+		return SecurityGroup{}, Errorf("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid.", name)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.groups {
+		if g.Name == name && g.VPCID == vpc && here(g.Region, region) {
+			return SecurityGroup{}, Errorf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc)
+		}
+	}
+	g := &SecurityGroup{
+		ID: newID("sg-"), Region: region, Name: name, Description: description, VPCID: vpc,
+		Tags: maps.Clone(tags), Rules: []Rule{everythingOut()},
+	}
+	c.groups[g.ID] = g
+	return g.clone(), nil
+}
+
+// SecurityGroups by id, all of the region when none is given.
+func (c *Cloud) SecurityGroups(region string, ids []string) ([]SecurityGroup, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []SecurityGroup
+	for _, g := range sorted(c.groups) {
+		if here(g.Region, region) {
+			all = append(all, g.clone())
+		}
+	}
+	return chosen(kindGroup, all, ids, func(g SecurityGroup) string { return g.ID })
+}
+
+// DeleteSecurityGroup refuses while an instance that is not terminated uses the group.
+func (c *Cloud) DeleteSecurityGroup(region, id string) error {
+	return c.changeGroup(region, id, func(g *SecurityGroup) error {
+		if g.ID == DefaultGroup {
+			return Errorf("CannotDelete", "the specified group: %q name: \"default\" cannot be deleted by a user", id)
+		}
+		for _, in := range c.instances {
+			if in.State != Terminated && slices.Contains(in.SecurityGroups, id) {
+				return Errorf("DependencyViolation", "resource %s has a dependent object", id)
+			}
+		}
+		delete(c.groups, id)
+		return nil
+	})
+}
+
+// Authorize adds rules.
+func (c *Cloud) Authorize(region, id string, rules []Rule) ([]Rule, error) {
+	var added []Rule
+	err := c.changeGroup(region, id, func(g *SecurityGroup) error {
+		for _, r := range rules {
+			if slices.ContainsFunc(g.Rules, r.same) {
+				return Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists", describeRule(r))
+			}
+			r.ID = newID("sgr-")
+			added = append(added, r)
+		}
+		g.Rules = append(g.Rules, added...)
+		return nil
+	})
+	return added, err
+}
+
+// Revoke removes rules, given as they are or by their ids.
+func (c *Cloud) Revoke(region, id string, rules []Rule, ids []string) error {
+	return c.changeGroup(region, id, func(g *SecurityGroup) error {
+		for _, r := range rules {
+			if !slices.ContainsFunc(g.Rules, r.same) {
+				return Errorf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+			}
+		}
+		g.Rules = slices.DeleteFunc(g.Rules, func(have Rule) bool {
+			return slices.ContainsFunc(rules, have.same) || slices.Contains(ids, have.ID)
+		})
+		return nil
+	})
+}
+
+func (c *Cloud) changeGroup(region, id string, change func(*SecurityGroup) error) error {
+	if err := kindGroup.check(id); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.groups[id]
+	if g == nil || !here(g.Region, region) {
+		return kindGroup.missing(id)
+	}
+	return change(g)
+}
+
+func describeRule(r Rule) string {
+	return fmt.Sprintf("peer: %s, %s, from port: %d, to port: %d, ALLOW", cmp.Or(r.CIDR, r.CIDR6, r.Group), r.Protocol, r.From, r.To)
+}
+
+// address hands out the next private address; the caller holds c.mu.
+func (c *Cloud) address() string {
+	n := c.nextIP
+	c.nextIP++
+	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}).String()
+}
+
+func privateName(ip string) string { return "ip-" + strings.ReplaceAll(ip, ".", "-") }
+
+func privateDomain(region string) string {
+	if region == "us-east-1" {
+		return ".ec2.internal"
+	}
+	return "." + region + ".compute.internal"
+}
+
+// sorted is a map's values in the order of its keys.
+func sorted[T any](m map[string]T) []T {
+	all := make([]T, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, m[k])
+	}
+	return all
+}

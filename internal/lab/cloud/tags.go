@@ -1,0 +1,161 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"strings"
+)
+
+// tagLimit is how many tags of its owner a resource may have
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html).
+const tagLimit = 50
+
+// CheckTags refuses what EC2 refuses in tags, before anything is made.
+func CheckTags(t Tags) error {
+	if len(t) > tagLimit {
+		return Errorf("TagLimitExceeded", "More than %d tags specified", tagLimit)
+	}
+	for k, v := range t {
+		switch {
+		case k == "" || len(k) > 127:
+			return Errorf("InvalidParameterValue", "Tag key exceeds the maximum length of 127 characters or is empty: %q", k)
+		case len(v) > 255:
+			return Errorf("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters")
+		case strings.HasPrefix(strings.ToLower(k), "aws:"):
+			return Errorf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
+		}
+	}
+	return nil
+}
+
+// Tag is CreateTags.
+func (c *Cloud) Tag(region string, ids []string, tags Tags) error {
+	if err := CheckTags(tags); err != nil {
+		return err
+	}
+	return c.eachTagged(region, ids, func(t *Tags) error {
+		if *t == nil {
+			*t = Tags{}
+		}
+		for k, v := range tags {
+			(*t)[k] = v
+		}
+		return CheckTags(*t)
+	})
+}
+
+// Untag is DeleteTags: a nil value deletes the key whatever its value; no keys at all deletes every tag.
+func (c *Cloud) Untag(region string, ids []string, tags map[string]*string) error {
+	return c.eachTagged(region, ids, func(t *Tags) error {
+		if len(tags) == 0 {
+			*t = nil
+		}
+		for k, v := range tags {
+			if v == nil || (*t)[k] == *v {
+				delete(*t, k)
+			}
+		}
+		return nil
+	})
+}
+
+func (c *Cloud) eachTagged(region string, ids []string, f func(*Tags) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids { // all of them are there, or none is changed
+		if _, err := c.tagged(region, id); err != nil {
+			return err
+		}
+	}
+	for _, id := range ids {
+		t, _ := c.tagged(region, id)
+		if err := f(t); err != nil {
+			return err
+		}
+		if i := c.images[id]; i != nil {
+			c.keepImage(i)
+		}
+		if s := c.snapshots[id]; s != nil {
+			c.keepSnapshot(s)
+		}
+	}
+	return nil
+}
+
+// tagged finds the tags of anything that has some.
+func (c *Cloud) tagged(region, id string) (*Tags, error) {
+	switch prefix, _, _ := strings.Cut(id, "-"); prefix {
+	case "i":
+		all, err := c.found(region, []string{id})
+		if err != nil {
+			return nil, err
+		}
+		return &all[0].Tags, nil
+	case "ami":
+		i, err := c.image(region, id)
+		if err != nil {
+			return nil, err
+		}
+		return &i.Tags, nil
+	case "snap":
+		s, err := c.ownSnapshot(region, id)
+		if err != nil {
+			return nil, err
+		}
+		return &s.Tags, nil
+	case "vol":
+		if v := c.volumes[id]; v != nil {
+			return &v.Tags, nil
+		}
+		return nil, kindVolume.missing(id)
+	case "sg":
+		if g := c.groups[id]; g != nil {
+			return &g.Tags, nil
+		}
+		return nil, kindGroup.missing(id)
+	case "key":
+		for _, k := range c.keys {
+			if k.ID == id {
+				return &k.Tags, nil
+			}
+		}
+	}
+	return nil, Errorf("InvalidID", "The ID '%s' is not valid", id)
+}
+
+// TagOf is one line of DescribeTags.
+type TagOf struct{ Key, ID, Type, Value string }
+
+// AllTags lists the tags of everything in the region.
+func (c *Cloud) AllTags(region string) []TagOf {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []TagOf
+	add := func(id, kind, where string, t Tags) {
+		if here(where, region) {
+			for k, v := range t {
+				all = append(all, TagOf{k, id, kind, v})
+			}
+		}
+	}
+	for _, in := range c.instances {
+		add(in.ID, "instance", in.Region, in.Tags)
+	}
+	for _, i := range sorted(c.images) {
+		add(i.ID, "image", i.Region, i.Tags)
+	}
+	for _, s := range sorted(c.snapshots) {
+		add(s.ID, "snapshot", s.Region, s.Tags)
+	}
+	for _, v := range sorted(c.volumes) {
+		add(v.ID, "volume", v.Region, v.Tags)
+	}
+	for _, g := range sorted(c.groups) {
+		add(g.ID, "security-group", g.Region, g.Tags)
+	}
+	for _, k := range sorted(c.keys) {
+		add(k.ID, "key-pair", k.Region, k.Tags)
+	}
+	return all
+}
