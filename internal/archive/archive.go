@@ -13,23 +13,23 @@
 //   - Every entry is owned by 0:0, without user and group names, and has mtime 0.
 //   - Permission bits are kept exactly, setuid, setgid and sticky included; symbolic links are kept as they are; a
 //     file with several hard links becomes several files.
+//   - Names are stored as the bytes they are, in GNU's format. A PAX header would be the other way to store a long
+//     name, but tar converts what it reads there to the character set of its locale.
 //
 // The package may not know Packer, AWS, or what an Image-Source is. It reads each file once, in pieces, so memory
 // does not grow with the tree.
 package archive
 
 import (
+	"archive/tar"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"hash"
 	"io"
+	"os"
 )
-
-// ManifestName is the name of the first entry of every archive: a POSIX sh fragment that calls
-//
-//	bakery_dir 0755 '/etc/app'
-//
-// once for each directory of the tree, parents first. Whoever sources it defines bakery_dir: it must create the
-// directory with that mode when nothing is there, and must leave alone what is.
-const ManifestName = "var/lib/bakery/fs.dirs.sh"
 
 // Summary describes an archive that has been written.
 type Summary struct {
@@ -40,10 +40,60 @@ type Summary struct {
 }
 
 // Write archives the directory dir to w. Progress, when not nil, is called with the number of bytes of the tar done
-// so far, from the goroutine of the caller.
+// so far, from the goroutine of the caller. When Write returns an error, what reached w is of no use.
 //
 // It refuses what does not belong into an image (devices, sockets, pipes), links that lead out of dir, and files
 // that change while they are read, with an error that names the path below dir.
 func Write(w io.Writer, dir string, progress func(written int64)) (Summary, error) {
-	return Summary{}, errors.New("not implemented yet")
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return Summary{}, fmt.Errorf("open the tree to archive: %w", err)
+	}
+	defer root.Close()
+
+	out := &digest{w: w, sum: sha256.New()}
+	zip := newGzip(out)
+	a := &archiver{tally: &tally{w: zip, progress: progress}, buffer: make([]byte, copySize)}
+	a.tar = tar.NewWriter(a.tally)
+
+	err = errors.Join(a.write(root), zip.Close())
+	if err != nil {
+		return Summary{}, err
+	}
+	return Summary{
+		SHA256:           hex.EncodeToString(out.sum.Sum(nil)),
+		Size:             out.n,
+		Entries:          a.entries,
+		UncompressedSize: a.tally.n,
+	}, nil
+}
+
+// digest passes bytes on and keeps their sum and number.
+type digest struct {
+	w   io.Writer
+	sum hash.Hash
+	n   int64
+}
+
+func (d *digest) Write(p []byte) (int, error) {
+	n, err := d.w.Write(p)
+	d.sum.Write(p[:n])
+	d.n += int64(n)
+	return n, err
+}
+
+// tally counts bytes on their way and tells how many there were.
+type tally struct {
+	w        io.Writer
+	n        int64
+	progress func(int64)
+}
+
+func (t *tally) Write(p []byte) (int, error) {
+	n, err := t.w.Write(p)
+	t.n += int64(n)
+	if t.progress != nil {
+		t.progress(t.n)
+	}
+	return n, err
 }
