@@ -1,0 +1,18 @@
+#!/bin/sh
+# Copyright (c) The packer-plugin-bakery authors
+# SPDX-License-Identifier: MPL-2.0
+#
+# fresh.sh - fails where `make generate` or `go mod tidy` would change what is committed, and shows how.
+set -eu
+
+cd "$(dirname "$0")/.."
+tools/generate.sh
+stale=$(git status --porcelain -- '*.hcl2spec.go' docs-partials .web-docs)
+if [ -n "$stale" ]; then
+	git --no-pager diff -- '*.hcl2spec.go' docs-partials .web-docs
+	printf 'fresh.sh: not what make generate makes; run it and commit:\n%s\n' "$stale" >&2
+	exit 1
+fi
+go mod tidy -diff
+cd tools
+go mod tidy -diff

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Copyright (c) The packer-plugin-bakery authors
+# SPDX-License-Identifier: MPL-2.0
+#
+# generate.sh - regenerates the configuration decoders (*.hcl2spec.go), docs-partials/ and .web-docs/.
+# packer-sdc's struct-markdown walks up for a folder named packer-plugin-* and never stops without one,
+# so everything runs through a link of that name, wherever this checkout is.
+set -eu
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+ln -s "$top" "$scratch/packer-plugin-bakery"
+cd "$scratch/packer-plugin-bakery"
+
+rm -rf docs-partials .docs
+# A minute is plenty once packer-sdc is built; the rest is for building it.
+timeout 600 go generate ./builder/... ./datasource/... ./internal/awsconfig/...
+go tool -modfile=tools/go.mod packer-sdc renderdocs -src docs -partials docs-partials/ -dst .docs/
+
+# .web-docs is what HashiCorp's integrations site reads: one README.md per component, no front matter.
+rm -rf .web-docs/components
+plain() { awk 'NR == 1 && /^---$/ { front = 1; next } front && /^---$/ { front = 0; next } !front' "$1"; }
+# component KIND PAGE NAME
+component() {
+	mkdir -p ".web-docs/components/$1/$3"
+	plain ".docs/$2" >".web-docs/components/$1/$3/README.md"
+}
+component builder builders/userdata.mdx userdata
+component data-source datasources/image-source.mdx image-source
+plain .docs/README.md >.web-docs/README.md
