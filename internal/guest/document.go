@@ -55,11 +55,11 @@ func document(parts []mimePart, p Program) ([]byte, error) {
 		return nil, err
 	}
 	parts = append(parts, mimePart{typeBoothook, "bakery.sh", hook})
-	return multipart(parts), nil
+	return joinParts(parts), nil
 }
 
-// multipart joins parts. Its boundary comes from the content, so that it cannot occur in it and is the same every time.
-func multipart(parts []mimePart) []byte {
+// joinParts joins parts. Its boundary comes from the content, so that it cannot occur in it and is the same every time.
+func joinParts(parts []mimePart) []byte {
 	sum := sha256.New()
 	for _, p := range parts {
 		sum.Write(p.content)

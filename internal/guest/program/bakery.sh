@@ -11,9 +11,9 @@
 # POSIX sh, with nothing but coreutils, util-linux, tar, gzip and the Python that runs cloud-init.
 # Every name begins with bakery_, because the commands of a part share their shell with this file.
 
-bakery_dir=${BAKERY_DIR:-/var/lib/bakery}  # survives a reboot, gone at the end
-bakery_run=${BAKERY_RUN:-/run/bakery}      # tmpfs: writable when the disk is full
-bakery_console=${BAKERY_CONSOLE:-/dev/console}
+bakery_dir=/var/lib/bakery # survives a reboot, gone at the end
+bakery_run=/run/bakery     # tmpfs: writable when the disk is full
+bakery_console=/dev/console
 bakery_cloud=/run/cloud-init
 bakery_output=/var/log/cloud-init-output.log
 
@@ -132,7 +132,7 @@ bakery_power_off() {
 	sync
 	bakery_say "$bakery_final" "$bakery_final" "$bakery_final"
 	systemctl --no-block --job-mode=replace-irreversibly start poweroff.target || systemctl --no-block poweroff || poweroff
-	[ -n "${BAKERY_TEST:-}" ] || sleep 120
+	sleep 120
 	systemctl --force poweroff || poweroff -f
 	exit 0
 }
@@ -196,6 +196,7 @@ for e in json.load(open("/run/cloud-init/result.json"))["v1"]["errors"]: print("
 # for bakery.service, which waits for cloud-final.service, which on Debian and Ubuntu waits for multi-user.target.
 # A unit file that systemd has not looked for yet needs no daemon-reload, which is better left alone during boot.
 bakery_place() {
+	umask 022
 	bakery_load
 	if [ ! -e "$bakery_dir/placed" ]; then
 		bakery_keys >"$bakery_dir/keys.before"

@@ -1,0 +1,221 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package guest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// golden compares with testdata/name byte for byte.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s: -want +got (write it with -update):\n%s", name, diff)
+	}
+}
+
+var everything = Program{
+	CloudConfig: []byte("#cloud-config\npackages:\n- nginx\nwrite-files: []\n"),
+	Keys:        []string{"packages", "write-files"},
+	Boothooks:   []Part{{"05_early.sh", []byte("#cloud-boothook\n#!/bin/sh\necho \xc3\xa9\n")}},
+	Before:      []Step{{Name: "10_user.cfg", Commands: []Command{{0, "cd /opt"}, {2, "echo \xc3\xa9"}}}},
+	Files:       Files{SHA256: strings.Repeat("ab", 32), Size: 9000, S3URL: "s3://bucket/a b/fs.tgz", Region: "eu-west-1"},
+	Install:     []byte("#!/bin/sh\necho BAKERY_END\nBAKERY_END\n"),
+	After:       []Step{{Name: "70 sp\nace.cfg", Script: []byte("#!/bin/bash\necho no new line")}},
+}
+
+// read takes a document apart with the standard library, and returns each part's type, name and body.
+func read(t *testing.T, document []byte) [][3]string {
+	t.Helper()
+	m, err := mail.ReadMessage(bytes.NewReader(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/mixed" {
+		t.Fatalf("%s: %v", kind, err)
+	}
+	var parts [][3]string
+	for r := multipart.NewReader(m.Body, params["boundary"]); ; {
+		p, err := r.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return parts
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Header.Get("Content-Transfer-Encoding") == "base64" {
+			if body, err = base64.StdEncoding.DecodeString(strings.ReplaceAll(string(body), "\n", "")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		parts = append(parts, [3]string{p.Header.Get("Content-Type"), p.FileName(), string(body)})
+	}
+}
+
+func TestDocumentIsTheSameBytesEveryTimeAndReadsBack(t *testing.T) {
+	first, err := Document(everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Document(everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first, second) || !bytes.Equal(Compress(first), Compress(second)) {
+		t.Error("two renderings of one program differ")
+	}
+	parts := read(t, first)
+	var names []string
+	for _, p := range parts {
+		names = append(names, p[0]+" "+p[1])
+	}
+	want := []string{"text/cloud-config cloud-config.cfg", "text/cloud-boothook 05_early.sh", "text/cloud-boothook bakery.sh"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if parts[1][2] != string(everything.Boothooks[0].Content) {
+		t.Errorf("the boothook came back as %q", parts[1][2])
+	}
+	// The guest program changes often and is its own record: the golden file is what surrounds it.
+	hook := strings.Replace(parts[2][2], string(strip(programSource)), "(program/bakery.sh)\n", 1)
+	hook = strings.Replace(hook, string(strip(s3getSource)), "(program/s3get.py)\n", 1)
+	golden(t, "boothook.sh", []byte(hook))
+}
+
+func TestBoothookIsValidForEveryShell(t *testing.T) {
+	hook, err := boothook(everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sh := range [][]string{{"dash", "-n"}, {"bash", "--posix", "-n"}} {
+		cmd := exec.CommandContext(t.Context(), sh[0], sh[1:]...)
+		cmd.Stdin = bytes.NewReader(hook)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", sh[0], err, out)
+		}
+	}
+}
+
+func TestProgramFitsBesideTheLargestInlineFiles(t *testing.T) {
+	random := make([]byte, 8192)
+	for i := range random { // not compressible, and the same every time
+		random[i] = byte(cksum([]byte{byte(i), byte(i >> 8)}))
+	}
+	document, err := Document(Program{Files: Files{Inline: random}, CloudConfig: []byte("#cloud-config\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is left is for the parts, install.sh and the delivery with two presigned URLs of 1 KB.
+	if size := len(Compress(document)); size > MaxUserData-2048 {
+		t.Errorf("the guest program and an fs/ of 8192 bytes make %d bytes of user data, the limit is %d", size, MaxUserData)
+	}
+}
+
+func TestDeliver(t *testing.T) {
+	document, err := Document(everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Delivery{BakeID: testID, Timeout: 90 * time.Second, FSURL: "https://b.s3/k?X-Amz-Signature=1&x='", LogURL: "https://b.s3/log", SkipCleanup: []string{"ssh_files"}}
+	delivered, err := Deliver(document, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := read(t, delivered)
+	if parts[0][1] != "bakery-delivery.sh" || len(parts) != 4 {
+		t.Fatalf("the delivery is not in front: %v", parts[0])
+	}
+	golden(t, "delivery.sh", []byte(parts[0][2]))
+}
+
+func TestDeliverRefuses(t *testing.T) {
+	document, err := Document(Program{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := Delivery{BakeID: testID, Timeout: time.Minute}
+	for name, c := range map[string]struct {
+		document []byte
+		change   func(*Delivery)
+		want     string
+	}{
+		"user data of somebody else":  {[]byte("#cloud-config\n"), func(*Delivery) {}, "not compiled by this plugin"},
+		"a document that is cut":      {document[:50], func(*Delivery) {}, "not compiled by this plugin"},
+		"a document without parts":    {[]byte("Content-Type: multipart/mixed; boundary=\"bakery-1\"\n\n"), func(*Delivery) {}, "not compiled by this plugin"},
+		"a bake id with a line break": {document, func(d *Delivery) { d.BakeID = "a\nb" }, "bake id"},
+		"no time":                     {document, func(d *Delivery) { d.Timeout = 0 }, "timeout"},
+		"a section that is not there": {document, func(d *Delivery) { d.SkipCleanup = []string{"x"} }, "section"},
+		"a URL with a quote":          {document, func(d *Delivery) { d.FSURL = `http://x/"` }, "not escaped"},
+		"a URL with a line break":     {document, func(d *Delivery) { d.LogURL = "http://x/\nfile" }, "not escaped"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := good
+			c.change(&d)
+			_, err := Deliver(c.document, d)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestDocumentRefusesWhatCannotBe(t *testing.T) {
+	for name, p := range map[string]Program{
+		"a step that is two":       {After: []Step{{Name: "x", Script: []byte("#!"), Commands: []Command{{0, "a"}}}}},
+		"an S3 URL that is no URL": {Files: Files{SHA256: "ab", S3URL: "https://x/y"}},
+		"an S3 URL without a key":  {Files: Files{SHA256: "ab", S3URL: "s3://bucket/"}},
+	} {
+		if _, err := Document(p); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestModules(t *testing.T) {
+	got := Program{Keys: []string{"packages", "package_update", "ca-certs", "users"}}.modules()
+	if diff := cmp.Diff([]string{"ca_certs", "package_update_upgrade_install", "users_groups"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestPrograms(t *testing.T) {
+	if len(NewBakeID()) != 16 || NewBakeID() == NewBakeID() {
+		t.Error("bake ids are not 16 digits, or not different")
+	}
+	if !isBakeID(NewBakeID()) {
+		t.Error("a new bake id is not one")
+	}
+}

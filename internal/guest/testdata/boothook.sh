@@ -1,0 +1,44 @@
+#!/bin/sh
+set -e
+umask 077
+if [ ! -e /var/lib/bakery/placed ]; then
+mkdir -p /var/lib/bakery
+cd /var/lib/bakery
+mkdir -p steps steps/001
+cat >bakery.sh <<'BAKERY_END'
+(program/bakery.sh)
+BAKERY_END
+cat >env <<'BAKERY_END'
+BAKERY_MODULES='package_update_upgrade_install write_files'
+BAKERY_FS_SHA256='abababababababababababababababababababababababababababababababab'
+BAKERY_REGION='eu-west-1'
+BAKERY_FS_URL='https://bucket.s3.eu-west-1.amazonaws.com/a%20b/fs.tgz'
+BAKERY_PROFILE='1'
+BAKERY_END
+base64 -d >install.sh <<'BAKERY_END'
+IyEvYmluL3NoCmVjaG8gQkFLRVJZX0VORApCQUtFUllfRU5ECg==
+BAKERY_END
+chmod 0700 install.sh
+cat >s3get.py <<'BAKERY_END'
+(program/s3get.py)
+BAKERY_END
+cat >steps/001/0 <<'BAKERY_END'
+cd /opt
+BAKERY_END
+base64 -d >steps/001/2 <<'BAKERY_END'
+ZWNobyDDqQo=
+BAKERY_END
+base64 -d >steps/002 <<'BAKERY_END'
+IyEvYmluL2Jhc2gKZWNobyBubyBuZXcgbGluZQ==
+BAKERY_END
+chmod 0700 steps/002
+cat >units <<'BAKERY_END'
+command 001/0 10_user.cfg runcmd[0]
+command 001/2 10_user.cfg runcmd[2]
+download - fs download
+extract - fs extract
+install - script/install.sh
+script 002 70 sp?ace.cfg
+BAKERY_END
+fi
+exec /bin/sh /var/lib/bakery/bakery.sh place

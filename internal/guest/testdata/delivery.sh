@@ -1,0 +1,10 @@
+#!/bin/sh
+umask 077
+mkdir -p /var/lib/bakery && cat >/var/lib/bakery/delivery <<'BAKERY_END'
+BAKERY_ID='0123456789abcdef'
+BAKERY_TIMEOUT='90'
+BAKERY_LOG_URL='https://b.s3/log'
+BAKERY_SKIP='ssh_files'
+BAKERY_FS_URL='https://b.s3/k?X-Amz-Signature=1&x='\'''
+BAKERY_PROFILE=''
+BAKERY_END

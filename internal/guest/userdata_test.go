@@ -1,0 +1,100 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package guest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+	"testing"
+)
+
+func TestWrapTakesEveryFormCloudInitReads(t *testing.T) {
+	script := []byte("#!/bin/sh\necho hi\n")
+	multi := []byte("Content-Type: multipart/mixed; boundary=\"x\"\nMIME-Version: 1.0\n\n--x\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n\n--x--\n")
+	for name, c := range map[string]struct {
+		userData    []byte
+		contentType string
+		parts       int
+	}{
+		"a script":                      {script, "text/x-shellscript", 2},
+		"a script, gzip":                {Compress(script), "text/x-shellscript", 2},
+		"a script, base64":              {[]byte(base64.StdEncoding.EncodeToString(script)), "text/x-shellscript", 2},
+		"a script, gzip and base64":     {[]byte(base64.StdEncoding.EncodeToString(Compress(script))), "text/x-shellscript", 2},
+		"cloud-config":                  {[]byte("\n#cloud-config\npackages: []\n"), "text/cloud-config", 2},
+		"cloud-config with power_state": {[]byte("#cloud-config\npower_state: {mode: poweroff}\n"), "text/cloud-config", 3},
+		"an archive":                    {[]byte("#cloud-config-archive\n[]\n"), "text/cloud-config-archive", 2},
+		"an include":                    {[]byte("#include\nhttp://x\n"), "text/x-include-url", 2},
+		"an include, once":              {[]byte("#include-once\nhttp://x\n"), "text/x-include-once-url", 2},
+		"a boothook":                    {[]byte("#cloud-boothook\n#!/bin/sh\n"), "text/cloud-boothook", 2},
+		"a part handler":                {[]byte("#part-handler\n"), "text/part-handler", 2},
+		"a template":                    {[]byte("## template: jinja\n#cloud-config\n"), "text/jinja2", 2},
+		"MIME":                          {multi, `multipart/mixed; boundary="x"`, 2},
+		"a script that is not ASCII":    {[]byte("#!/bin/sh\necho \xc3\xa9\n"), "text/x-shellscript", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			document, err := Wrap(c.userData)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts := read(t, document)
+			if parts[0][0] != c.contentType || len(parts) != c.parts || parts[len(parts)-1][1] != "bakery.sh" {
+				t.Errorf("got %d parts, the first %q %q", len(parts), parts[0][0], parts[0][1])
+			}
+		})
+	}
+}
+
+func TestWrapRefuses(t *testing.T) {
+	for name, c := range map[string]struct{ userData, want string }{
+		"text":                   {"hello, world!", "nothing cloud-init reads"},
+		"nothing":                {"", "nothing cloud-init reads"},
+		"a broken gzip":          {"\x1f\x8b\x08", "decompressing"},
+		"a mail that is no MIME": {"Subject: x\n\nhello", "nothing cloud-init reads"},
+		"MIME that is not ASCII": {"Content-Type: multipart/mixed; boundary=\"x\"\n\n--x\n\n\xff\n--x--\n", "not ASCII"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Wrap([]byte(c.userData)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestDecompressIsBounded(t *testing.T) {
+	if _, err := Decompress(Compress(make([]byte, maxDocument+1))); err == nil {
+		t.Error("a bomb was unpacked")
+	}
+	if _, err := Decompress([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xffxxxxxxxx")); err == nil {
+		t.Error("a broken gzip was unpacked")
+	}
+	got, err := Decompress(Compress([]byte("text")))
+	if err != nil || string(got) != "text" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestInclude(t *testing.T) {
+	got, err := Decompress(Include("http://x/y"))
+	if err != nil || string(got) != "#include-once\nhttp://x/y\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if !bytes.HasPrefix(Include("x"), []byte{0x1f, 0x8b}) {
+		t.Error("the include is not compressed")
+	}
+}
+
+func FuzzWrap(f *testing.F) {
+	f.Add([]byte("#cloud-config\n"))
+	f.Add([]byte("Content-Type: multipart/mixed; boundary=\"x\"\n\n--x\n\n--x--\n"))
+	f.Fuzz(func(t *testing.T, userData []byte) {
+		document, err := Wrap(userData)
+		if err != nil {
+			return
+		}
+		if _, err := Deliver(document, Delivery{BakeID: testID, Timeout: 1e9}); err != nil {
+			t.Errorf("a wrapped document takes no delivery: %v", err)
+		}
+	})
+}
