@@ -1,0 +1,101 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package repotest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// hclBlock is a fenced block of HCL in Markdown.
+var hclBlock = regexp.MustCompile("(?ms)^```hcl\n(.*?)^```$")
+
+func TestEveryHCLBlockOfTheDocumentationValidates(t *testing.T) {
+	dir := workspace(t)
+	count := 0
+	for _, page := range pages(t) {
+		content, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _ := filepath.Rel(packertest.Root(), page)
+		for _, at := range hclBlock.FindAllSubmatchIndex(content, -1) {
+			count++
+			line := 1 + strings.Count(string(content[:at[0]]), "\n")
+			t.Run(fmt.Sprintf("%s:%d", name, line), func(t *testing.T) {
+				template := filepath.Join(dir, fmt.Sprintf("block%d.pkr.hcl", count))
+				write(t, template, complete(string(content[at[2]:at[3]])), 0o644)
+				validate(t, dir, filepath.Base(template))
+			})
+		}
+	}
+	// The pattern would find nothing without an error if the documentation's form changed.
+	if count < 5 {
+		t.Errorf("found %d blocks of HCL in README.md and docs/", count)
+	}
+}
+
+// pages are README.md and everything in docs/.
+func pages(t *testing.T) []string {
+	t.Helper()
+
+	pages := []string{filepath.Join(packertest.Root(), "README.md")}
+	for _, pattern := range []string{"docs/*.md*", "docs/*/*.md*"} {
+		found, err := filepath.Glob(filepath.Join(packertest.Root(), pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+
+	return pages
+}
+
+var (
+	topLevel    = regexp.MustCompile(`(?m)^(packer|variable|locals|source|data|build) `)
+	sourceBlock = regexp.MustCompile(`(?m)^source "([^"]+)" "([^"]+)"`)
+)
+
+// complete makes a template of a block: settings alone go into a source, what makes one valid is
+// added, and a build that uses what the block has.
+func complete(block string) string {
+	if !topLevel.MatchString(block) {
+		block = "source \"bakery-userdata\" \"example\" {\n" + defaults(block) + block + "}\n"
+	}
+	if strings.Contains(block, "\nbuild {") {
+		return block
+	}
+	var sources []string
+	for _, match := range sourceBlock.FindAllStringSubmatch(block, -1) {
+		sources = append(sources, fmt.Sprintf("%q", "source."+match[1]+"."+match[2]))
+	}
+	if len(sources) == 0 {
+		block += "source \"null\" \"example\" {\n  communicator = \"none\"\n}\n"
+		sources = []string{`"source.null.example"`}
+	}
+
+	return block + "build {\n  sources = [" + strings.Join(sources, ", ") + "]\n}\n"
+}
+
+// defaults are the required settings that a block of settings does not have itself.
+func defaults(block string) string {
+	var lines strings.Builder
+	for _, setting := range []struct{ unless, line string }{
+		{`(?m)^(image_source|bundle|user_data|user_data_file) `, `image_source = "image"`},
+		{`(?m)^source_ami`, `source_ami = "ami-086063d8c95bfa211"`},
+		{`(?m)^ami_name `, `ami_name = "example"`},
+	} {
+		if !regexp.MustCompile(setting.unless).MatchString(block) {
+			lines.WriteString(setting.line + "\n")
+		}
+	}
+
+	return lines.String()
+}

@@ -1,0 +1,49 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package repotest
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// The figure itself belongs to make bench, and its goal is 0.3 s. On a machine that runs other tests
+// at the same time, only what is far beyond says something.
+const overheadLimit = 3 * time.Second
+
+func TestValidateCostsLittleMoreThanATemplateWithoutThePlugin(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "null.pkr.hcl"), `
+source "null" "n" {
+  communicator = "none"
+}
+build {
+  sources = ["source.null.n"]
+}
+`, 0o644)
+	hello := filepath.Join(packertest.Root(), "example", "hello")
+	without, with := medianOfFive(t, dir, "null.pkr.hcl"), medianOfFive(t, dir, hello)
+	t.Logf("packer validate: %v with the null builder, %v with bakery-userdata: %v over it", without, with, with-without)
+	if with-without > overheadLimit {
+		t.Errorf("validate takes %v longer with the plugin", with-without)
+	}
+}
+
+func medianOfFive(t *testing.T, dir, template string) time.Duration {
+	t.Helper()
+
+	var times []time.Duration
+	for range 5 {
+		begin := time.Now()
+		validate(t, dir, template)
+		times = append(times, time.Since(begin).Round(time.Millisecond))
+	}
+	slices.Sort(times)
+
+	return times[2]
+}
