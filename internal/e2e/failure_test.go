@@ -1,0 +1,139 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+const template = "testdata/bake.pkr.hcl"
+
+// failures are the ways a bake goes wrong on the machine, and what packer build must say of each.
+var failures = map[string]struct {
+	files map[string]string
+	vars  []string
+	want  []string
+}{
+	"a failing install.sh": {
+		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n", "cloudinit/60_after.cfg": "#cloud-config\nruncmd: [touch /never]\n"},
+		want:  []string{"script/install.sh failed with exit status 7", "one", "two"},
+	},
+	"a failing runcmd in the middle": {
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n- [sh, -c, 'echo the middle; exit 3']\n- echo never\n"},
+		want:  []string{"60_app.cfg runcmd[1] failed with exit status 3", "the middle"},
+	},
+	"an exit that hides the rest": {
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- exit 0\n- echo never\n"},
+		want:  []string{"60_app.cfg runcmd[0]", "ended the shell"},
+	},
+	"a failing script part": {
+		files: map[string]string{"cloudinit/70_setup.cfg": "#!/bin/bash\necho in the part\nfalse || exit 9\n"},
+		want:  []string{"70_setup.cfg failed with exit status 9", "in the part"},
+	},
+	"a package that does not exist": {
+		files: map[string]string{"cloudinit/20_packages.cfg": "#cloud-config\npackages: [bakery-no-such-package]\n"},
+		want:  []string{"package_update_upgrade_install failed with exit status", "bakery-no-such-package"},
+	},
+	"a payload that cannot be fetched": {
+		files: map[string]string{"fs/opt/blob": incompressible(20000)},
+		vars:  []string{"delivery=profile"}, // and there is none
+		want:  []string{"fs download failed with exit status", "instance profile"},
+	},
+	"a full disk": {
+		files: map[string]string{"script/install.sh": "#!/bin/sh\nset -e\nfallocate -l \"$(($(df --output=avail -B1 / | tail -n 1) - 1048576))\" /fill\n" +
+			"echo filling\ndd if=/dev/zero of=/more bs=1M count=100 status=none\n"},
+		want: []string{"script/install.sh failed with exit status 1", "No space left on device"},
+	},
+	"a power-off in the middle": {
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo before\n- poweroff\n- echo never\n"},
+		want:  []string{"60_app.cfg runcmd[1]", "powered off"},
+	},
+	"a machine that hangs": {
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo waiting for Godot\n- echo still here; sleep 1000\n"},
+		vars:  []string{"timeout=2m"},
+		want:  []string{"60_app.cfg runcmd[1] failed with exit status 124", "still here"},
+	},
+}
+
+// TestFailures: whatever fails on the machine, packer says what and where, and nothing is left.
+func TestFailures(t *testing.T) {
+	l := onLab(t)
+	t.Run("each", func(t *testing.T) {
+		for name, c := range failures {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				image := testName(t)
+				r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, c.files), "name=" + image}, c.vars...)...)
+				mustFail(t, l, image, r.Code, r.Output, c.want)
+			})
+		}
+		t.Run("a wrong checksum", func(t *testing.T) {
+			t.Parallel()
+			wrongChecksum(t, l)
+		})
+		t.Run("a machine that never runs cloud-init", func(t *testing.T) {
+			t.Parallel()
+			neverRuns(t, l)
+		})
+	})
+	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func mustFail(t *testing.T, l *lab, image string, code int, output string, want []string) {
+	t.Helper()
+	if code == 0 {
+		t.Error("packer build succeeded")
+	}
+	for _, w := range want {
+		if !strings.Contains(output, w) {
+			t.Errorf("packer did not say %q", w)
+		}
+	}
+	if strings.Contains(output, "never") {
+		t.Error("a step after the failed one ran")
+	}
+	if strings.Contains(output, "X-Amz-Signature") {
+		t.Error("a presigned URL was printed")
+	}
+	if images := l.images(t, image); len(images) > 0 {
+		t.Errorf("%v was registered", images)
+	}
+}
+
+// wrongChecksum puts another object where the staged one belongs, as a broken store would.
+func wrongChecksum(t *testing.T, l *lab) {
+	image := testName(t)
+	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000)})
+	sum, size := l.compile(t, source)
+	other := t.TempDir() + "/other"
+	if err := os.WriteFile(other, []byte(incompressible(int(size))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key := image + "/" + sum + "/fs.tgz"
+	bucket := l.values["BAKERY_LAB_BUCKET"]
+	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata", "sha256="+sum)
+	r := l.build(t, absolute(t, template), "source="+source, "name="+image)
+	mustFail(t, l, image, r.Code, r.Output, []string{"fs download failed", "expected " + sum})
+	l.aws(t, nil, "s3api", "head-object", "--bucket", bucket, "--key", key) // not the bake's own: it stays
+	cmdIgnore(t, l, "s3api", "delete-object", "--bucket", bucket, "--key", key)
+}
+
+// neverRuns bakes an image whose cloud-init is switched off, and then from it.
+func neverRuns(t *testing.T, l *lab) {
+	image := testName(t)
+	deaf := l.bake(t, image+"-deaf", absolute(t, template), "name="+image+"-deaf",
+		"source="+write(t, map[string]string{"fs/etc/cloud/cloud-init.disabled": "yes\n"}))
+	started := time.Now()
+	r := l.build(t, absolute(t, template), "source_ami="+deaf, "name="+image, "timeout=2m",
+		"source="+write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [touch /never]\n"}))
+	mustFail(t, l, image, r.Code, r.Output, []string{"instance_timeout", "2m0s", "it never reported"})
+	if d := time.Since(started); d < 2*time.Minute {
+		t.Errorf("the bake was given up after %s", d)
+	}
+}

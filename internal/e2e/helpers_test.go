@@ -1,0 +1,78 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// absolute is the path of a file of this repository, for a program that runs elsewhere.
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
+
+// example is the path of a file below example/.
+func example(path string) string { return filepath.Join(packertest.Root(), "example", path) }
+
+// incompressible is n bytes that gzip cannot make smaller, always the same ones.
+func incompressible(n int) string {
+	r := rand.NewChaCha8([32]byte{1})
+	b := make([]byte, n)
+	_, _ = r.Read(b)
+	return string(b)
+}
+
+// compile returns the checksum and size of the fs.tgz that a source compiles to.
+func (l *lab) compile(t *testing.T, source string) (sum string, size int64) {
+	t.Helper()
+	b, err := bundle.Compile(t.Context(), bundle.Options{Source: source, Target: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.FS.SHA256, b.FS.Size
+}
+
+// cmdIgnore runs awscli for a command that prints nothing.
+func cmdIgnore(t *testing.T, l *lab, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), awscli(t), args...)
+	cmd.Env = l.environ(t)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("aws %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// boot starts an image as a new instance with user data of its own, waits until cloud-init has finished there, and
+// ends it when the test does.
+func (l *lab) boot(t *testing.T, image, userData string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "user-data")
+	if err := os.WriteFile(file, []byte(userData), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := l.cli(t, "boot", image, "--user-data", file, "--wait")
+	instance := out[strings.LastIndex(out, "i-"):]
+	instance, _, _ = strings.Cut(instance, "\n")
+	t.Cleanup(func() { l.cli(t, "terminate", instance) })
+	return instance
+}
+
+// sh runs a script as root on an instance and returns what it printed.
+func (l *lab) sh(t *testing.T, instance, script string) string {
+	t.Helper()
+	return l.cli(t, "exec", instance, "--", "sh", "-c", script)
+}
