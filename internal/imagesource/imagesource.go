@@ -8,66 +8,181 @@
 //	script/compile.sh         runs while compiling
 //	script/install.sh         runs on the machine after fs/ is in place
 //	ami.env                   NAME, VERSION and more, as shell assignments
-//	readme.md
+//	readme.md                 description
 //
-// It only reads, runs nothing, and knows neither AWS nor Packer. Every check reports all it finds.
+// It only reads, runs nothing, and knows no AWS and no Packer. It reports all that is wrong, not the first thing, with
+// paths relative to the directory.
 package imagesource
 
 import (
+	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// Kind is what a part's first line makes it.
-type Kind int
-
-// The kinds cloud-init tells apart by the first line (cloudinit/handlers/__init__.py, INCLUSION_TYPES_MAP) that a bake
-// can carry.
-const (
-	CloudConfig Kind = iota // "#cloud-config"
-	Script                  // "#!"
-	Boothook                // "#cloud-boothook"
-)
-
-// Part is one file of cloudinit/.
-type Part struct {
-	Name     string // "60_app.cfg"
-	Path     string // as shown in messages: "cloudinit/60_app.cfg"
-	Priority int    // the two digits the name begins with
-	Kind     Kind
-	Content  []byte
-}
-
-// ScriptFile is one file of script/.
-type ScriptFile struct {
-	Path    string // as shown in messages: "script/install.sh"
-	Content []byte
-	Mode    fs.FileMode
-}
-
-// Env is what ami.env assigns.
-type Env struct {
-	Vars  map[string]string
-	Names []string // in the order of the file, each once
-}
-
 // Source is an Image-Source.
 type Source struct {
 	Dir     string
-	Parts   []Part // sorted by name, which is the order they run in
-	FS      string // path of fs/, empty when there is none
-	Compile *ScriptFile
-	Install *ScriptFile
-	Env     Env
-	Readme  string // first paragraph of readme.md
+	Parts   []Part      // sorted by name, which is the order they run in
+	FS      string      // path of fs/, empty when there is none
+	Compile *ScriptFile // script/compile.sh, nil when there is none
+	Install *ScriptFile // script/install.sh, nil when there is none
+	Env     Env         // ami.env
+	Readme  string      // first paragraph of readme.md as one line, empty when there is none
 }
 
-// Read reads the Image-Source in dir and checks all of it.
-func Read(dir string) (*Source, problem.List) { return &Source{Dir: dir}, nil }
+// The names of the layout.
+const (
+	partsDir  = "cloudinit"
+	filesDir  = "fs"
+	scriptDir = "script"
+	envFile   = "ami.env"
+	readme    = "readme.md"
+)
 
-// CheckFS checks the files under dir, the fs/ of an Image-Source.
-func CheckFS(dir string) problem.List { return nil }
+var layout = []string{partsDir, filesDir, scriptDir, envFile, readme}
 
-// ParseEnv reads ami.env.
-func ParseEnv(path string, content []byte) (Env, problem.List) { return Env{}, nil }
+// Read reads the Image-Source in dir and checks all of it. The source is never nil; where something is wrong, the list
+// says so and the source holds what could be read.
+func Read(dir string) (*Source, problem.List) {
+	r := &reader{dir: dir, source: &Source{Dir: dir}}
+	if r.top() {
+		r.parts()
+		r.scripts()
+		r.env()
+		r.readme()
+		if r.source.FS != "" {
+			r.problems = append(r.problems, checkTree(r.source.FS, filesDir, dir)...)
+		}
+	}
+	r.problems.Sort()
+	return r.source, r.problems
+}
+
+// reader is the work of one Read.
+type reader struct {
+	dir      string
+	source   *Source
+	has      map[string]bool // names of the layout that are there, as what they should be
+	problems problem.List
+
+	readmeName string // readme.md in the case it is written in, empty when there is none
+}
+
+func (r *reader) errorf(path, format string, args ...any) {
+	r.problems.Errorf(path, 0, 0, format, args...)
+}
+
+func (r *reader) warnf(path, format string, args ...any) {
+	r.problems.Warnf(path, 0, 0, format, args...)
+}
+
+// top looks at the directory itself; false when it is no Image-Source at all.
+func (r *reader) top() bool {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		r.errorf("", "read the Image-Source: %v", err)
+		return false
+	}
+	r.has = map[string]bool{}
+	for _, e := range entries {
+		r.entry(e)
+	}
+	if r.has[filesDir] {
+		r.source.FS = filepath.Join(r.dir, filesDir)
+	}
+	if !r.has[partsDir] && !r.has[filesDir] && !r.has[scriptDir] {
+		r.errorf("", "not an Image-Source: %s has none of the folders cloudinit/, fs/ and script/", r.dir)
+		return false
+	}
+	return true
+}
+
+// entry checks one name of the top level.
+func (r *reader) entry(e fs.DirEntry) {
+	name := e.Name()
+	if strings.EqualFold(name, readme) {
+		r.readmeName = name
+		return
+	}
+	if !slices.Contains(layout, name) {
+		r.unknown(name)
+		return
+	}
+	switch wantDir := name != envFile; {
+	case wantDir && !e.IsDir():
+		r.errorf(name, "is not a folder%s", linkRemedy(e.Type()))
+	case !wantDir && !e.Type().IsRegular():
+		r.errorf(name, "is not a file%s", linkRemedy(e.Type()))
+	default:
+		r.has[name] = true
+	}
+}
+
+func linkRemedy(mode fs.FileMode) string {
+	if mode&fs.ModeSymlink != 0 {
+		return " but a link: put a copy here, a source is compiled from a copy of itself"
+	}
+	return ""
+}
+
+// unknown warns of a name that plays no part. Hidden files are of tools such as git, and the template that bakes the
+// image may well lie beside it.
+func (r *reader) unknown(name string) {
+	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".pkr.hcl") || strings.HasSuffix(name, ".pkrvars.hcl") {
+		return
+	}
+	if nearest := problem.Nearest(name, layout); nearest != "" {
+		r.warnf(name, "is not part of an Image-Source and is ignored: did you mean %s?", nearest)
+		return
+	}
+	r.warnf(name, "is not part of an Image-Source and is ignored")
+}
+
+// file reads a regular file of the source; path is relative to it. False when it is not there or cannot be read, which is
+// reported.
+func (r *reader) file(path string) ([]byte, fs.FileMode, bool) {
+	full := filepath.Join(r.dir, filepath.FromSlash(path))
+	info, err := os.Stat(full)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, false
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		r.errorf(path, "is %s, not a file", kindOf(info.Mode()))
+		return nil, 0, false
+	}
+	var content []byte
+	if err == nil {
+		content, err = os.ReadFile(full)
+	}
+	if err != nil {
+		r.errorf(path, "read the file: %v", cause(err))
+		return nil, 0, false
+	}
+	return content, info.Mode(), true
+}
+
+// cause is an error without the path it repeats.
+func cause(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}
+
+func (r *reader) env() {
+	if !r.has[envFile] {
+		return
+	}
+	if content, _, ok := r.file(envFile); ok {
+		env, problems := ParseEnv(envFile, content)
+		r.source.Env = env
+		r.problems = append(r.problems, problems...)
+	}
+}

@@ -1,0 +1,101 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package imagesource
+
+import (
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// plain reports the first thing in a value that is not plain text or a plain parameter; false when there is one. inQuotes
+// tells whether the parts stand in double quotes.
+func (e *envReader) plain(parts []syntax.WordPart, inQuotes bool) bool {
+	for i, part := range parts {
+		if why := e.notPlain(part, i == 0, inQuotes); why != "" {
+			e.errorf(part.Pos(), "%s", why)
+			return false
+		}
+		switch part := part.(type) {
+		case *syntax.DblQuoted:
+			if !e.plain(part.Parts, true) {
+				return false
+			}
+		case *syntax.ParamExp:
+			if part.Exp != nil && part.Exp.Word != nil && !e.fallback(part.Exp.Word) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// notPlain says why a part of a value cannot be taken, "" when it can.
+func (e *envReader) notPlain(part syntax.WordPart, first, inQuotes bool) string {
+	switch part := part.(type) {
+	case *syntax.SglQuoted:
+		if part.Dollar {
+			return "escapes in $'...' are not read: write the character itself in quotes"
+		}
+	case *syntax.Lit:
+		switch {
+		case inQuotes:
+		case strings.Contains(part.Value, `\`):
+			return "a backslash outside of quotes is not read: put the value in single quotes"
+		case first && strings.HasPrefix(part.Value, "~"), strings.Contains(part.Value, ":~"):
+			return "~ would be the home folder of whoever compiles: put the value in quotes"
+		}
+	case *syntax.DblQuoted:
+		if part.Dollar {
+			return "translations in $\"...\" are not read: remove the $"
+		}
+	case *syntax.ParamExp:
+		return notPlainParameter(part)
+	case *syntax.CmdSubst, *syntax.ProcSubst:
+		return "command substitution is refused, ami.env runs nothing: have compile.sh print NAME=value instead"
+	case *syntax.ArithmExp:
+		return "arithmetic is not computed: write the result"
+	default:
+		return "a pattern is not expanded: put the value in quotes"
+	}
+	return ""
+}
+
+// The operators whose meaning is the same in every shell.
+var plainOperators = []syntax.ParExpOperator{
+	syntax.AlternateUnset, syntax.AlternateUnsetOrNull, syntax.DefaultUnset, syntax.DefaultUnsetOrNull,
+	syntax.RemSmallSuffix, syntax.RemLargeSuffix, syntax.RemSmallPrefix, syntax.RemLargePrefix,
+}
+
+func notPlainParameter(p *syntax.ParamExp) string {
+	if p.Param == nil || !syntax.ValidName(p.Param.Value) {
+		return "only variables that ami.env assigned before can be referred to"
+	}
+	if p.Excl || p.Width || p.IsSet || p.Index != nil || p.Slice != nil || p.Repl != nil || p.Names != 0 ||
+		p.NestedParam != nil || len(p.Modifiers) > 0 || p.Flags != nil ||
+		p.Exp != nil && !slices.Contains(plainOperators, p.Exp.Op) {
+		return "of the parameter expansions only ${A}, ${#A}, ${A-x}, ${A:-x}, ${A+x}, ${A:+x}, ${A#x}, ${A##x}, ${A%x} and ${A%%x} are read"
+	}
+	return ""
+}
+
+// fallback checks the word inside of a parameter expansion, in which quotes mean different things to different shells.
+func (e *envReader) fallback(word *syntax.Word) bool {
+	for _, part := range word.Parts {
+		switch part := part.(type) {
+		case *syntax.Lit:
+			if !strings.ContainsAny(part.Value, `\'"~`) {
+				continue
+			}
+		case *syntax.ParamExp:
+			if notPlainParameter(part) == "" && part.Exp == nil {
+				continue
+			}
+		}
+		e.errorf(part.Pos(), "inside of ${...} only plain text and $NAME are read")
+		return false
+	}
+	return true
+}

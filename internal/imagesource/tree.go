@@ -1,0 +1,160 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package imagesource
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/problem"
+)
+
+// CheckFS checks the files under dir, the fs/ of an Image-Source, and reports everything that could not become a file of
+// the image, or would break it. Links are looked at, never followed. Messages call the folder "fs".
+func CheckFS(dir string) problem.List { return checkTree(dir, filesDir, filepath.Dir(dir)) }
+
+// tree is the check of one fs/.
+type tree struct {
+	dir      string // fs/ itself
+	name     string // what messages call it
+	sources  []string
+	open     func(string) (io.ReadCloser, error)
+	problems problem.List
+}
+
+// checkTree checks the tree under dir; links may not lead into source, the Image-Source as it lies on this computer.
+func checkTree(dir, name, source string) problem.List {
+	t := &tree{dir: dir, name: name, sources: places(source), open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
+	t.walk()
+	return t.problems
+}
+
+// places gives the absolute forms of a folder's path: as it is written, and with its links resolved. The root of the file
+// system is left out, since everything is in it.
+func places(dir string) []string {
+	var found []string
+	if absolute, err := filepath.Abs(dir); err == nil {
+		found = append(found, absolute)
+		if resolved, err := filepath.EvalSymlinks(absolute); err == nil && resolved != absolute {
+			found = append(found, resolved)
+		}
+	}
+	return slices.DeleteFunc(found, func(path string) bool { return path == filepath.Dir(path) })
+}
+
+func (t *tree) walk() {
+	_ = filepath.WalkDir(t.dir, func(full string, e fs.DirEntry, err error) error { // the function itself never fails
+		rel, relErr := filepath.Rel(t.dir, full)
+		if relErr != nil {
+			rel = full
+		}
+		rel = filepath.ToSlash(rel)
+		if err != nil {
+			t.errorf(rel, "read it: %v", cause(err))
+			return nil
+		}
+		if rel == "." {
+			return nil
+		}
+		return t.entry(rel, full, e)
+	})
+}
+
+// entry checks one file, folder or link; rel is its path in the image without the leading slash.
+func (t *tree) entry(rel, full string, e fs.DirEntry) error {
+	if owner := reserved(rel); owner != "" {
+		t.errorf(rel, "%s is bakery's own place on the machine: put it elsewhere", owner)
+		if e.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	}
+	switch mode := e.Type(); {
+	case mode.IsDir():
+		return nil
+	case mode&fs.ModeSymlink != 0:
+		t.link(rel, full)
+	case mode.IsRegular():
+		t.regular(rel, full, e)
+	default:
+		t.errorf(rel, "is %s, which cannot be put into an image: remove it, and make it in install.sh if the image needs one", kindOf(mode))
+		return nil
+	}
+	if place := volatile(rel); place != "" {
+		t.warnf(rel, "/%s is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles make it at boot", place)
+	}
+	return nil
+}
+
+func (t *tree) regular(rel, full string, e fs.DirEntry) {
+	if systemDir(rel) {
+		t.errorf(rel, "is a file where every machine has a folder or a link to one: /%s would be lost", rel)
+	}
+	if info, err := e.Info(); err == nil && info.Mode().Perm()&0o444 == 0o444 {
+		return // everybody may read it
+	}
+	file, err := t.open(full)
+	if err != nil {
+		t.errorf(rel, "read it: %v", cause(err))
+		return
+	}
+	_ = file.Close() // nothing was read or written
+}
+
+func (t *tree) link(rel, full string) {
+	target, err := os.Readlink(full)
+	if err != nil {
+		t.errorf(rel, "read the link: %v", cause(err))
+		return
+	}
+	switch {
+	case !path.IsAbs(target) && leavesRoot(path.Join(path.Dir(rel), target)):
+		t.errorf(rel, "is a link that leads out of the tree, to %s: make it a path inside of the image", show(target))
+	case t.inSource(target):
+		t.errorf(rel, "is a link to %s on this computer, which no machine has: write the path as it is in the image", show(target))
+	case systemDir(rel) && !usual(rel, target):
+		t.errorf(rel, "is a link where every machine has a folder or a link of its own: /%s would be lost", rel)
+	}
+}
+
+// leavesRoot tells whether a cleaned path that is relative to the root begins above it.
+func leavesRoot(cleaned string) bool { return cleaned == ".." || strings.HasPrefix(cleaned, "../") }
+
+func (t *tree) inSource(target string) bool {
+	cleaned := path.Clean(target)
+	return slices.ContainsFunc(t.sources, func(source string) bool {
+		return cleaned == source || strings.HasPrefix(cleaned, source+"/")
+	})
+}
+
+func (t *tree) errorf(rel, format string, args ...any) {
+	t.problems.Errorf(t.shown(rel), 0, 0, format, args...)
+}
+
+func (t *tree) warnf(rel, format string, args ...any) {
+	t.problems.Warnf(t.shown(rel), 0, 0, format, args...)
+}
+
+func (t *tree) shown(rel string) string {
+	if rel == "." {
+		return t.name
+	}
+	return show(t.name + "/" + rel)
+}
+
+// show gives a path as it is, or quoted when it has what a terminal or a line of messages cannot show.
+func show(path string) string {
+	if !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
+}
