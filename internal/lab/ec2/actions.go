@@ -1,0 +1,127 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+// actions are what the lab answers: all that bakery-userdata and amazon-ebs call, and what people
+// look around with.
+var actions map[string]action
+
+func init() { //nolint:gochecknoinits // the table refers to functions that refer to the table
+	actions = map[string]action{
+		"RunInstances":                         runInstances,
+		"DescribeInstances":                    describeInstances,
+		"DescribeInstanceStatus":               describeInstanceStatus,
+		"StopInstances":                        stopInstances,
+		"StartInstances":                       startInstances,
+		"RebootInstances":                      rebootInstances,
+		"TerminateInstances":                   terminateInstances,
+		"GetConsoleOutput":                     getConsoleOutput,
+		"ModifyInstanceAttribute":              modifyInstanceAttribute,
+		"DescribeInstanceAttribute":            describeInstanceAttribute,
+		"ModifyInstanceMetadataOptions":        modifyInstanceMetadataOptions,
+		"DescribeInstanceTypes":                describeInstanceTypes,
+		"DescribeInstanceTypeOfferings":        describeInstanceTypeOfferings,
+		"CreateImage":                          createImage,
+		"DescribeImages":                       describeImages,
+		"DeregisterImage":                      deregisterImage,
+		"CopyImage":                            copyImage,
+		"ModifyImageAttribute":                 modifyImageAttribute,
+		"DescribeImageAttribute":               describeImageAttribute,
+		"ResetImageAttribute":                  resetImageAttribute,
+		"EnableImageDeprecation":               enableImageDeprecation,
+		"DisableImageDeprecation":              disableImageDeprecation,
+		"EnableImageDeregistrationProtection":  enableImageDeregistrationProtection,
+		"DisableImageDeregistrationProtection": disableImageDeregistrationProtection,
+		"CreateSnapshot":                       createSnapshot,
+		"DescribeSnapshots":                    describeSnapshots,
+		"DeleteSnapshot":                       deleteSnapshot,
+		"ModifySnapshotAttribute":              modifySnapshotAttribute,
+		"DescribeSnapshotAttribute":            describeSnapshotAttribute,
+		"DescribeVolumes":                      describeVolumes,
+		"DeleteVolume":                         deleteVolume,
+		"CreateTags":                           createTags,
+		"DeleteTags":                           deleteTags,
+		"DescribeTags":                         describeTags,
+		"CreateSecurityGroup":                  createSecurityGroup,
+		"DeleteSecurityGroup":                  deleteSecurityGroup,
+		"DescribeSecurityGroups":               describeSecurityGroups,
+		"AuthorizeSecurityGroupIngress":        authorizeIngress,
+		"AuthorizeSecurityGroupEgress":         authorizeEgress,
+		"RevokeSecurityGroupIngress":           revokeIngress,
+		"RevokeSecurityGroupEgress":            revokeEgress,
+		"DescribeSubnets":                      describeSubnets,
+		"DescribeVpcs":                         describeVpcs,
+		"DescribeRegions":                      describeRegions,
+		"DescribeAvailabilityZones":            describeAvailabilityZones,
+		"DescribeAccountAttributes":            describeAccountAttributes,
+		"CreateKeyPair":                        createKeyPair,
+		"ImportKeyPair":                        importKeyPair,
+		"DescribeKeyPairs":                     describeKeyPairs,
+		"DeleteKeyPair":                        deleteKeyPair,
+		"GetEbsDefaultKmsKeyId":                getEbsDefaultKmsKeyID,
+		"GetEbsEncryptionByDefault":            getEbsEncryptionByDefault,
+	}
+}
+
+// Permissions are the IAM actions a call needs: its own, and those that what it asks for adds.
+func Permissions(r Request) []string {
+	need := []string{"ec2:" + r.Action}
+	if len(r.Query.List("TagSpecification")) > 0 {
+		need = append(need, "ec2:CreateTags")
+	}
+	if r.Action == "RunInstances" && r.Query.Has("IamInstanceProfile") {
+		need = append(need, "iam:PassRole")
+	}
+	if r.Action == "RunInstances" && isParameter(r.Query.String("ImageId")) {
+		need = append(need, "ssm:GetParameters")
+	}
+	if all, _ := r.Query.True("DeleteAssociatedSnapshots"); all {
+		need = append(need, "ec2:DeleteSnapshot")
+	}
+	return need
+}
+
+// DryRun says whether the caller only wants to know if it may.
+func DryRun(r Request) bool {
+	dry, err := r.Query.True("DryRun")
+	return err == nil && dry
+}
+
+// dryRun ends a dry run; what can be checked without doing anything has been.
+func dryRun(r *Request) error {
+	if DryRun(*r) {
+		return cloud.Errorf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+	}
+	return nil
+}
+
+// stamp is EC2's form of a time.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+type tagItem struct {
+	Key   string `xml:"key"`
+	Value string `xml:"value"`
+}
+
+type tagSet struct {
+	Items []tagItem `xml:"item"`
+}
+
+// tagged is nil without tags: EC2 leaves the element out then.
+func tagged(t cloud.Tags) *tagSet {
+	if len(t) == 0 {
+		return nil
+	}
+	s := &tagSet{}
+	for _, k := range sortedKeys(t) {
+		s.Items = append(s.Items, tagItem{k, t[k]})
+	}
+	return s
+}

@@ -1,0 +1,272 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"cmp"
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+// attribute is how ModifyInstanceAttribute names one thing: Attribute=userData&Value=..., or
+// UserData.Value=..., or plain UserData=....
+func attribute(q *Query, name string) (string, bool) {
+	if strings.EqualFold(q.String("Attribute"), name) && q.Has("Value") {
+		return q.String("Value"), true
+	}
+	upper := strings.ToUpper(name[:1]) + name[1:]
+	if q.Has(upper) {
+		return cmp.Or(q.String(upper+".Value"), q.String(upper)), true
+	}
+	return "", false
+}
+
+// changes are the attributes the lab lets one modify, and whether the instance must be stopped.
+var changes = []struct {
+	name    string
+	stopped bool
+	set     func(i *cloud.Instance, value string) error
+}{
+	{"instanceType", true, func(i *cloud.Instance, v string) error { i.Type = v; return nil }},
+	{"userData", true, setUserData},
+	{"instanceInitiatedShutdownBehavior", false, func(i *cloud.Instance, v string) error { i.ShutdownBehavior = v; return nil }},
+	{"disableApiTermination", false, func(i *cloud.Instance, v string) error { return setBool(&i.APITermination, v) }},
+	{"ebsOptimized", true, func(i *cloud.Instance, v string) error { return setBool(&i.EbsOptimized, v) }},
+	{"enaSupport", true, func(i *cloud.Instance, v string) error { return setBool(&i.ENA, v) }},
+	{"sriovNetSupport", true, func(i *cloud.Instance, v string) error { i.SriovNet = v; return nil }},
+	{"sourceDestCheck", false, func(*cloud.Instance, string) error { return nil }},
+}
+
+func setUserData(i *cloud.Instance, v string) error {
+	q := &Query{}
+	if err := q.put("Value", v); err != nil {
+		return err
+	}
+	b, err := q.Base64("Value")
+	i.UserData = b
+	return err
+}
+
+func setBool(to *bool, v string) error {
+	b, err := strconv.ParseBool(strings.ToLower(v))
+	if err != nil {
+		return cloud.Errorf("InvalidParameterValue", "Invalid value '%s'. Expected 'true' or 'false'.", v)
+	}
+	*to = b
+	return nil
+}
+
+func modifyInstanceAttribute(s *Server, r *Request) (any, error) {
+	id, err := r.Query.Require("InstanceId")
+	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	for _, c := range changes {
+		v, wanted := attribute(r.Query, c.name)
+		if !wanted {
+			continue
+		}
+		if err := s.Cloud.Modify(r.Region, id, c.stopped, func(i *cloud.Instance) error { return c.set(i, v) }); err != nil {
+			return nil, err
+		}
+	}
+	return ok, s.Cloud.Modify(r.Region, id, false, func(i *cloud.Instance) error { return setLists(i, r.Query) })
+}
+
+func setLists(i *cloud.Instance, q *Query) error {
+	if groups := q.Strings("GroupId"); len(groups) > 0 {
+		i.SecurityGroups = groups
+	}
+	for _, m := range q.List("BlockDeviceMapping") {
+		at := slices.IndexFunc(i.Devices, func(d cloud.InstanceDevice) bool { return d.Name == m.String("DeviceName") })
+		if at < 0 {
+			return cloud.Errorf("InvalidInstanceAttributeValue", "No device is currently mapped at %s", m.String("DeviceName"))
+		}
+		keep, err := m.Bool("Ebs.DeleteOnTermination")
+		if err != nil {
+			return err
+		}
+		if keep != nil {
+			i.Devices[at].DeleteOnTermination = *keep
+		}
+	}
+	return nil
+}
+
+func describeInstanceAttribute(s *Server, r *Request) (any, error) {
+	p := &reader{q: r.Query}
+	id, name := p.require("InstanceId"), p.require("Attribute")
+	if p.err != nil {
+		return nil, p.err
+	}
+	all, err := s.Cloud.Instances(r.Region, []string{id})
+	if err != nil {
+		return nil, err
+	}
+	type optional struct {
+		Value string `xml:"value,omitempty"`
+	}
+	var x struct {
+		ID               string              `xml:"instanceId"`
+		UserData         *optional           `xml:"userData"`
+		Type             *valueXML           `xml:"instanceType"`
+		ShutdownBehavior *valueXML           `xml:"instanceInitiatedShutdownBehavior"`
+		APITermination   *valueXML           `xml:"disableApiTermination"`
+		EbsOptimized     *valueXML           `xml:"ebsOptimized"`
+		ENA              *valueXML           `xml:"enaSupport"`
+		SriovNet         *optional           `xml:"sriovNetSupport"`
+		RootName         *valueXML           `xml:"rootDeviceName"`
+		Groups           []groupXML          `xml:"groupSet>item"`
+		Devices          []instanceDeviceXML `xml:"blockDeviceMapping>item"`
+	}
+	i := all[0]
+	x.ID = i.ID
+	switch name {
+	case "userData":
+		x.UserData = &optional{base64.StdEncoding.EncodeToString(i.UserData)}
+	case "instanceType":
+		x.Type = &valueXML{i.Type}
+	case "instanceInitiatedShutdownBehavior":
+		x.ShutdownBehavior = &valueXML{i.ShutdownBehavior}
+	case "disableApiTermination":
+		x.APITermination = &valueXML{strconv.FormatBool(i.APITermination)}
+	case "ebsOptimized":
+		x.EbsOptimized = &valueXML{strconv.FormatBool(i.EbsOptimized)}
+	case "enaSupport":
+		x.ENA = &valueXML{strconv.FormatBool(i.ENA)}
+	case "sriovNetSupport":
+		x.SriovNet = &optional{i.SriovNet}
+	case "rootDeviceName":
+		x.RootName = &valueXML{i.RootDevice}
+	case "groupSet":
+		x.Groups = instanceOf(i, nil).Groups
+	case "blockDeviceMapping":
+		x.Devices = instanceOf(i, nil).Devices
+	default:
+		return nil, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", name)
+	}
+	return x, nil
+}
+
+func modifyInstanceMetadataOptions(s *Server, r *Request) (any, error) {
+	p := &reader{q: r.Query}
+	id, m := p.require("InstanceId"), p.metadata("")
+	if p.err != nil {
+		return nil, p.err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	var now cloud.MetadataOptions
+	err := s.Cloud.Modify(r.Region, id, false, func(i *cloud.Instance) error {
+		old := i.Metadata
+		i.Metadata = cloud.MetadataOptions{
+			Tokens: cmp.Or(m.Tokens, old.Tokens), Endpoint: cmp.Or(m.Endpoint, old.Endpoint),
+			HopLimit: cmp.Or(m.HopLimit, old.HopLimit), Tags: cmp.Or(m.Tags, old.Tags),
+		}
+		now = i.Metadata
+		return nil
+	})
+	return struct {
+		ID      string      `xml:"instanceId"`
+		Options metadataXML `xml:"instanceMetadataOptions"`
+	}{id, metadataOf(now)}, err
+}
+
+type typeXML struct {
+	Name          string   `xml:"instanceType"`
+	Current       bool     `xml:"currentGeneration"`
+	FreeTier      bool     `xml:"freeTierEligible"`
+	RootTypes     []string `xml:"supportedRootDeviceTypes>item"`
+	UsageClasses  []string `xml:"supportedUsageClasses>item"`
+	Virtual       []string `xml:"supportedVirtualizationTypes>item"`
+	BareMetal     bool     `xml:"bareMetal"`
+	Hypervisor    string   `xml:"hypervisor"`
+	Architectures []string `xml:"processorInfo>supportedArchitectures>item"`
+	VCPUs         int      `xml:"vCpuInfo>defaultVCpus"`
+	Memory        int      `xml:"memoryInfo>sizeInMiB"`
+	Burstable     bool     `xml:"burstablePerformanceSupported"`
+	ENA           string   `xml:"networkInfo>enaSupport"`
+	BootModes     []string `xml:"supportedBootModes>item"`
+}
+
+func describeInstanceTypes(_ *Server, r *Request) (any, error) {
+	all, err := chosenTypes(r.Query.Strings("InstanceType"))
+	if err != nil {
+		return nil, err
+	}
+	if all, err = filtered(r.Query, all, typeFields); err != nil {
+		return nil, err
+	}
+	all, next, err := page(r.Query, all)
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		Items []typeXML `xml:"instanceTypeSet>item"`
+		Next  string    `xml:"nextToken,omitempty"`
+	}
+	x.Next = next
+	for _, t := range all {
+		x.Items = append(x.Items, typeXML{
+			t.Name, true, false, []string{"ebs"}, []string{"on-demand", "spot"}, []string{"hvm"}, false, "nitro", []string{t.Architecture},
+			t.VCPUs, t.MemoryMiB, t.Burstable, "required", []string{"legacy-bios", "uefi"},
+		})
+	}
+	return x, nil
+}
+
+func chosenTypes(names []string) ([]cloud.Type, error) {
+	if len(names) == 0 {
+		return cloud.Types(), nil
+	}
+	var all []cloud.Type
+	for _, n := range names {
+		t, known := cloud.InstanceType(n)
+		if !known {
+			return nil, cloud.Errorf("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", n)
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+func typeFields(t cloud.Type) fields {
+	return fields{values: map[string][]string{
+		"instance-type": {t.Name}, "processor-info.supported-architecture": {t.Architecture}, "current-generation": {"true"},
+		"bare-metal": {"false"}, "hypervisor": {"nitro"}, "supported-boot-mode": {"legacy-bios", "uefi"}, "supported-virtualization-type": {"hvm"},
+	}}
+}
+
+func describeInstanceTypeOfferings(_ *Server, r *Request) (any, error) {
+	type offering struct {
+		Type     string `xml:"instanceType"`
+		Kind     string `xml:"locationType"`
+		Location string `xml:"location"`
+	}
+	kind, location := cmp.Or(r.Query.String("LocationType"), "region"), r.Region
+	if kind != "region" {
+		location += "a"
+	}
+	all, err := filtered(r.Query, cloud.Types(), func(t cloud.Type) fields {
+		return fields{values: map[string][]string{"instance-type": {t.Name}, "location": {location}}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		Items []offering `xml:"instanceTypeOfferingSet>item"`
+	}
+	for _, t := range all {
+		x.Items = append(x.Items, offering{t.Name, kind, location})
+	}
+	return x, nil
+}

@@ -1,0 +1,129 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+// fields are what a resource offers to filters: by filter name, the values it has. A filter name
+// that is missing here is not valid for the resource. Tags answer tag:KEY and tag-key.
+type fields struct {
+	values map[string][]string
+	tags   cloud.Tags
+}
+
+func (f fields) get(name string) ([]string, bool) {
+	if key, ok := strings.CutPrefix(name, "tag:"); ok {
+		if v, has := f.tags[key]; has {
+			return []string{v}, true
+		}
+		return nil, true
+	}
+	if name == "tag-key" {
+		var keys []string
+		for k := range f.tags {
+			keys = append(keys, k)
+		}
+		return keys, true
+	}
+	v, ok := f.values[name]
+	return v, ok
+}
+
+// filtered keeps what passes every filter of the request; one filter's values are alternatives.
+func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
+	var kept []T
+	for _, filter := range q.List("Filter") {
+		name := filter.String("Name")
+		var sample T
+		if _, ok := of(sample).get(name); !ok {
+			return nil, cloud.Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
+		}
+		if len(filter.List("Value")) == 0 {
+			return nil, cloud.Errorf("InvalidParameterValue", "The filter '%s' has no values", name)
+		}
+	}
+	for _, one := range all {
+		if passes(q, of(one)) {
+			kept = append(kept, one)
+		}
+	}
+	return kept, nil
+}
+
+func passes(q *Query, f fields) bool {
+	for _, filter := range q.List("Filter") {
+		have, _ := f.get(filter.String("Name"))
+		if !slices.ContainsFunc(filter.Strings("Value"), func(pattern string) bool {
+			return slices.ContainsFunc(have, func(v string) bool { return match(pattern, v) })
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// match is EC2's filter wildcard: * and ?, and a backslash that takes their meaning away. It keeps
+// one place to go back to, so that no pattern takes longer than its length times the value's.
+func match(pattern, value string) bool {
+	p, v, star, mark := 0, 0, -1, 0
+	for v < len(value) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, v
+			p++
+		case p+1 < len(pattern) && pattern[p] == '\\' && pattern[p+1] == value[v]:
+			p += 2
+			v++
+		case p < len(pattern) && pattern[p] != '\\' && (pattern[p] == '?' || pattern[p] == value[v]):
+			p++
+			v++
+		case star >= 0:
+			mark++
+			p, v = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// page cuts a list to MaxResults and says where the next one starts.
+func page[T any](q *Query, all []T) ([]T, string, error) {
+	size, err := q.Int("MaxResults", 0)
+	if err != nil {
+		return nil, "", err
+	}
+	if size < 0 || q.Has("MaxResults") && size == 0 {
+		return nil, "", cloud.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.", size)
+	}
+	start, err := offset(q.String("NextToken"))
+	if err != nil {
+		return nil, "", err
+	}
+	all = all[min(start, len(all)):]
+	if size == 0 || int64(len(all)) <= size {
+		return all, "", nil
+	}
+	return all[:size], base64.StdEncoding.EncodeToString([]byte("next:" + strconv.Itoa(start+int(size)))), nil
+}
+
+func offset(token string) (int, error) {
+	if token == "" {
+		return 0, nil
+	}
+	b, err := base64.StdEncoding.DecodeString(token)
+	n, ok := strings.CutPrefix(string(b), "next:")
+	at, bad := strconv.Atoi(n)
+	if err != nil || !ok || bad != nil || at < 0 {
+		return 0, cloud.Errorf("InvalidNextToken", "The token '%s' is invalid", token)
+	}
+	return at, nil
+}

@@ -1,0 +1,418 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+func createImage(s *Server, r *Request) (any, error) {
+	q, p := r.Query, &reader{q: r.Query}
+	n := cloud.NewImage{
+		Region: r.Region, InstanceID: p.require("InstanceId"), Name: p.require("Name"), Description: q.String("Description"),
+		NoReboot: p.bool("NoReboot"), Devices: p.devices(), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	image, err := s.Cloud.CreateImage(n)
+	return imageID{image.ID}, err
+}
+
+type imageID struct {
+	ID string `xml:"imageId"`
+}
+
+func copyImage(s *Server, r *Request) (any, error) {
+	q, p := r.Query, &reader{q: r.Query}
+	n := cloud.Copy{
+		Region: r.Region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"), Name: p.require("Name"),
+		Description: q.String("Description"), Encrypted: p.bool("Encrypted"), KMSKey: q.String("KmsKeyId"),
+		CopyTags: p.bool("CopyImageTags"), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	image, err := s.Cloud.CopyImage(n)
+	return imageID{image.ID}, err
+}
+
+func deregisterImage(s *Server, r *Request) (any, error) {
+	p := &reader{q: r.Query}
+	id, snapshots := p.require("ImageId"), p.bool("DeleteAssociatedSnapshots")
+	if p.err != nil {
+		return nil, p.err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	gone, err := s.Cloud.Deregister(r.Region, id, snapshots)
+	if err != nil {
+		return nil, err
+	}
+	type result struct {
+		ID   string `xml:"snapshotId"`
+		Code string `xml:"returnCode"`
+	}
+	var x struct {
+		Return  bool     `xml:"return"`
+		Results []result `xml:"deleteSnapshotResultSet>item"`
+	}
+	x.Return = true
+	for _, g := range gone {
+		x.Results = append(x.Results, result{g, "success"})
+	}
+	return x, nil
+}
+
+type ebsXML struct {
+	SnapshotID          string `xml:"snapshotId,omitempty"`
+	Size                int64  `xml:"volumeSize,omitempty"`
+	DeleteOnTermination bool   `xml:"deleteOnTermination"`
+	Type                string `xml:"volumeType,omitempty"`
+	IOPS                int64  `xml:"iops,omitempty"`
+	Throughput          int64  `xml:"throughput,omitempty"`
+	Encrypted           bool   `xml:"encrypted"`
+	KMSKey              string `xml:"kmsKeyId,omitempty"`
+}
+
+type imageDeviceXML struct {
+	Name    string  `xml:"deviceName"`
+	Virtual string  `xml:"virtualName,omitempty"`
+	EBS     *ebsXML `xml:"ebs"`
+}
+
+type imageXML struct {
+	ID             string           `xml:"imageId"`
+	Location       string           `xml:"imageLocation"`
+	State          string           `xml:"imageState"`
+	Owner          string           `xml:"imageOwnerId"`
+	Created        string           `xml:"creationDate"`
+	Public         bool             `xml:"isPublic"`
+	Architecture   string           `xml:"architecture"`
+	Type           string           `xml:"imageType"`
+	OwnerAlias     string           `xml:"imageOwnerAlias,omitempty"`
+	Name           string           `xml:"name"`
+	Description    string           `xml:"description,omitempty"`
+	RootType       string           `xml:"rootDeviceType"`
+	RootName       string           `xml:"rootDeviceName"`
+	Devices        []imageDeviceXML `xml:"blockDeviceMapping>item"`
+	Virtualization string           `xml:"virtualizationType"`
+	Tags           *tagSet          `xml:"tagSet"`
+	Hypervisor     string           `xml:"hypervisor"`
+	ENA            bool             `xml:"enaSupport"`
+	SriovNet       string           `xml:"sriovNetSupport,omitempty"`
+	Reason         *reasonXML       `xml:"stateReason"`
+	Platform       string           `xml:"platformDetails"`
+	Usage          string           `xml:"usageOperation"`
+	BootMode       string           `xml:"bootMode,omitempty"`
+	TPM            string           `xml:"tpmSupport,omitempty"`
+	IMDS           string           `xml:"imdsSupport,omitempty"`
+	Deprecation    string           `xml:"deprecationTime,omitempty"`
+	Protection     string           `xml:"deregistrationProtection,omitempty"`
+	Instance       string           `xml:"sourceInstanceId,omitempty"`
+	SourceImage    string           `xml:"sourceImageId,omitempty"`
+	SourceRegion   string           `xml:"sourceImageRegion,omitempty"`
+}
+
+func imageOf(i cloud.Image) imageXML {
+	x := imageXML{
+		ID: i.ID, Location: cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name, State: i.State, Owner: i.Owner, Created: stamp(i.Created), Public: i.Public,
+		Architecture: i.Architecture, Type: "machine", OwnerAlias: i.OwnerAlias, Name: i.Name, Description: i.Description,
+		RootType: "ebs", RootName: i.RootDevice, Virtualization: "hvm", Tags: tagged(i.Tags), Hypervisor: "xen", ENA: i.ENA, SriovNet: i.SriovNet,
+		Reason: reasonOf(i.Reason), Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.BootMode, TPM: i.TPM, IMDS: i.IMDS,
+		Protection: cmp.Or(i.Protected, "disabled"), Instance: i.Instance, SourceImage: i.SourceImage, SourceRegion: i.SourceRegion,
+	}
+	if !i.Deprecation.IsZero() {
+		x.Deprecation = stamp(i.Deprecation)
+	}
+	for _, d := range i.Devices {
+		x.Devices = append(x.Devices, imageDeviceOf(d))
+	}
+	return x
+}
+
+func imageDeviceOf(d cloud.ImageDevice) imageDeviceXML {
+	if d.Virtual != "" {
+		return imageDeviceXML{Name: d.Name, Virtual: d.Virtual}
+	}
+	return imageDeviceXML{Name: d.Name, EBS: &ebsXML{
+		d.SnapshotID, d.Size, d.DeleteOnTermination, cmp.Or(d.Type, "gp2"), d.IOPS, d.Throughput, d.Encrypted, d.KMSKey,
+	}}
+}
+
+func describeImages(s *Server, r *Request) (any, error) {
+	all, err := s.Cloud.Images(r.Region, r.Query.Strings("ImageId"))
+	if err != nil {
+		return nil, err
+	}
+	deprecated, err := r.Query.True("IncludeDeprecated")
+	if err != nil {
+		return nil, err
+	}
+	owners, users, byID := r.Query.Strings("Owner"), r.Query.Strings("ExecutableBy"), len(r.Query.List("ImageId")) > 0
+	all = slices.DeleteFunc(all, func(i cloud.Image) bool {
+		hidden := !deprecated && !byID && i.Owner != cloud.Account && !i.Deprecation.IsZero() && i.Deprecation.Before(time.Now())
+		return hidden || !ownedBy(i, owners) || !executableBy(i, users)
+	})
+	if all, err = filtered(r.Query, all, imageFields); err != nil {
+		return nil, err
+	}
+	all, next, err := page(r.Query, all)
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		Images []imageXML `xml:"imagesSet>item"`
+		Next   string     `xml:"nextToken,omitempty"`
+	}
+	x.Next = next
+	for _, i := range all {
+		x.Images = append(x.Images, imageOf(i))
+	}
+	return x, nil
+}
+
+func ownedBy(i cloud.Image, owners []string) bool {
+	return len(owners) == 0 || slices.ContainsFunc(owners, func(o string) bool {
+		return o == i.Owner || o == i.OwnerAlias && o != "" || o == "self" && i.Owner == cloud.Account
+	})
+}
+
+func executableBy(i cloud.Image, users []string) bool {
+	return len(users) == 0 || slices.ContainsFunc(users, func(u string) bool {
+		switch u {
+		case "all":
+			return i.Public
+		case "self":
+			return slices.Contains(i.Users, cloud.Account)
+		}
+		return slices.Contains(i.Users, u)
+	})
+}
+
+func imageFields(i cloud.Image) fields {
+	snapshots := make([]string, 0, len(i.Devices))
+	for _, d := range i.Devices {
+		snapshots = append(snapshots, d.SnapshotID)
+	}
+	public := map[bool]string{true: "true", false: "false"}
+	return fields{tags: i.Tags, values: map[string][]string{
+		"name": {i.Name}, "image-id": {i.ID}, "state": {i.State}, "architecture": {i.Architecture}, "description": {i.Description},
+		"root-device-type": {"ebs"}, "root-device-name": {i.RootDevice}, "virtualization-type": {"hvm"}, "hypervisor": {"xen"},
+		"creation-date": {stamp(i.Created)}, "owner-id": {i.Owner}, "owner-alias": {i.OwnerAlias}, "image-type": {"machine"},
+		"is-public": {public[i.Public]}, "ena-support": {public[i.ENA]}, "sriov-net-support": {i.SriovNet}, "platform": {""},
+		"manifest-location": {cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name}, "block-device-mapping.snapshot-id": snapshots,
+		"boot-mode": {i.BootMode}, "source-instance-id": {i.Instance}, "source-image-id": {i.SourceImage}, "source-image-region": {i.SourceRegion},
+		"block-device-mapping.volume-type": {"gp2", "gp3"}, "block-device-mapping.device-name": {i.RootDevice}, "imds-support": {i.IMDS},
+		"state-reason-code": {i.Reason.Code}, "product-code": {}, "kernel-id": {}, "ramdisk-id": {},
+	}}
+}
+
+func enableImageDeprecation(s *Server, r *Request) (any, error) {
+	at, err := r.Query.Time("DeprecateAt")
+	if err != nil {
+		return nil, err
+	}
+	if at.Before(time.Now()) {
+		return nil, cloud.Errorf("InvalidParameterValue", "DeprecateAt must be a future date.")
+	}
+	return s.modifyImage(r, func(i *cloud.Image) { i.Deprecation = at.Truncate(time.Minute) })
+}
+
+func disableImageDeprecation(s *Server, r *Request) (any, error) {
+	return s.modifyImage(r, func(i *cloud.Image) { i.Deprecation = time.Time{} })
+}
+
+func enableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
+	cooldown, err := r.Query.True("WithCooldown")
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.modifyImage(r, func(i *cloud.Image) {
+		if i.Protected = "enabled-without-cooldown"; cooldown {
+			i.Protected = "enabled-with-cooldown"
+		}
+	})
+	return returns{"true"}, err
+}
+
+func disableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
+	_, err := s.modifyImage(r, func(i *cloud.Image) { i.Protected = "" })
+	return returns{"true"}, err
+}
+
+// returns is done with a word in it: the protection actions answer with a string.
+type returns struct {
+	Return string `xml:"return"`
+}
+
+func (s *Server) modifyImage(r *Request, f func(*cloud.Image)) (any, error) {
+	id, err := r.Query.Require("ImageId")
+	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	return ok, s.Cloud.ModifyImage(r.Region, id, func(i *cloud.Image) error {
+		f(i)
+		return nil
+	})
+}
+
+func modifyImageAttribute(s *Server, r *Request) (any, error) {
+	q := r.Query
+	return s.modifyImage(r, func(i *cloud.Image) {
+		if q.Has("Description") {
+			i.Description = cmp.Or(q.String("Description.Value"), q.String("Description"))
+		}
+		if q.Has("ImdsSupport") {
+			i.IMDS = cmp.Or(q.String("ImdsSupport.Value"), q.String("ImdsSupport"))
+		}
+		for _, one := range q.List("LaunchPermission.Add") {
+			permit(i, one)
+		}
+		for _, one := range q.List("LaunchPermission.Remove") {
+			forbid(i, one)
+		}
+		legacyPermissions(i, q)
+	})
+}
+
+// legacyPermissions reads OperationType with UserId and UserGroup, which older clients send.
+func legacyPermissions(i *cloud.Image, q *Query) {
+	change := permit
+	if q.String("OperationType") == "remove" {
+		change = forbid
+	}
+	for name, field := range map[string]string{"UserId": "UserId", "UserGroup": "Group", "OrganizationArn": "OrganizationArn", "OrganizationalUnitArn": "OrganizationalUnitArn"} {
+		for _, v := range q.Strings(name) {
+			one := &Query{}
+			if one.put(field, v) == nil {
+				change(i, one)
+			}
+		}
+	}
+}
+
+func permit(i *cloud.Image, one *Query) {
+	if one.String("Group") == "all" {
+		i.Public = true
+	}
+	i.Users, i.Orgs = with(i.Users, one.String("UserId")), with(i.Orgs, one.String("OrganizationArn"))
+	i.OrgUnits = with(i.OrgUnits, one.String("OrganizationalUnitArn"))
+}
+
+func forbid(i *cloud.Image, one *Query) {
+	if one.String("Group") == "all" {
+		i.Public = false
+	}
+	i.Users, i.Orgs = without(i.Users, one.String("UserId")), without(i.Orgs, one.String("OrganizationArn"))
+	i.OrgUnits = without(i.OrgUnits, one.String("OrganizationalUnitArn"))
+}
+
+func with(list []string, v string) []string {
+	if v == "" || slices.Contains(list, v) {
+		return list
+	}
+	return append(list, v)
+}
+
+func without(list []string, v string) []string {
+	return slices.DeleteFunc(list, func(have string) bool { return have == v })
+}
+
+type permissionXML struct {
+	Group   string `xml:"group,omitempty"`
+	User    string `xml:"userId,omitempty"`
+	Org     string `xml:"organizationArn,omitempty"`
+	OrgUnit string `xml:"organizationalUnitArn,omitempty"`
+}
+
+type valueXML struct {
+	Value string `xml:"value"`
+}
+
+func permissionsOf(i cloud.Image) []permissionXML {
+	var all []permissionXML
+	if i.Public {
+		all = append(all, permissionXML{Group: "all"})
+	}
+	for _, u := range i.Users {
+		all = append(all, permissionXML{User: u})
+	}
+	for _, o := range i.Orgs {
+		all = append(all, permissionXML{Org: o})
+	}
+	for _, o := range i.OrgUnits {
+		all = append(all, permissionXML{OrgUnit: o})
+	}
+	return all
+}
+
+func describeImageAttribute(s *Server, r *Request) (any, error) {
+	p := &reader{q: r.Query}
+	id, attribute := p.require("ImageId"), p.require("Attribute")
+	if p.err != nil {
+		return nil, p.err
+	}
+	all, err := s.Cloud.Images(r.Region, []string{id})
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		ID          string           `xml:"imageId"`
+		Permissions *[]permissionXML `xml:"launchPermission>item"`
+		Description *valueXML        `xml:"description"`
+		Devices     []imageDeviceXML `xml:"blockDeviceMapping>item"`
+		SriovNet    *valueXML        `xml:"sriovNetSupport"`
+		BootMode    *valueXML        `xml:"bootMode"`
+		TPM         *valueXML        `xml:"tpmSupport"`
+		IMDS        *valueXML        `xml:"imdsSupport"`
+		Protection  *valueXML        `xml:"deregistrationProtection"`
+	}
+	i := all[0]
+	x.ID = i.ID
+	switch attribute {
+	case "launchPermission":
+		permissions := permissionsOf(i)
+		x.Permissions = &permissions
+	case "description":
+		x.Description = &valueXML{i.Description}
+	case "blockDeviceMapping":
+		x.Devices = imageOf(i).Devices
+	case "sriovNetSupport":
+		x.SriovNet = &valueXML{i.SriovNet}
+	case "bootMode":
+		x.BootMode = &valueXML{i.BootMode}
+	case "tpmSupport":
+		x.TPM = &valueXML{i.TPM}
+	case "imdsSupport":
+		x.IMDS = &valueXML{i.IMDS}
+	case "deregistrationProtection":
+		x.Protection = &valueXML{cmp.Or(i.Protected, "disabled")}
+	default:
+		return nil, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", attribute)
+	}
+	return x, nil
+}
+
+func resetImageAttribute(s *Server, r *Request) (any, error) {
+	if a := r.Query.String("Attribute"); !strings.EqualFold(a, "launchPermission") {
+		return nil, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", a)
+	}
+	return s.modifyImage(r, func(i *cloud.Image) { i.Public, i.Users, i.Orgs, i.OrgUnits = false, nil, nil, nil })
+}

@@ -1,0 +1,421 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"cmp"
+	"encoding/base64"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+const parameterPrefix = "resolve:ssm:"
+
+func isParameter(imageID string) bool { return strings.HasPrefix(imageID, parameterPrefix) }
+
+func runInstances(s *Server, r *Request) (any, error) {
+	l, err := s.launch(r)
+	if err != nil {
+		return nil, err
+	}
+	if DryRun(*r) {
+		if err := s.Cloud.Check(l); err != nil {
+			return nil, err
+		}
+		return nil, dryRun(r)
+	}
+	all, err := s.Cloud.Launch(l)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := s.groupNames(r.Region)
+	if err != nil {
+		return nil, err
+	}
+	return reservationOf(all, groups), nil
+}
+
+// launch reads a RunInstances request.
+func (s *Server) launch(r *Request) (cloud.Launch, error) {
+	q, p := r.Query, &reader{q: r.Query}
+	l := cloud.Launch{
+		Region: r.Region, ImageID: p.require("ImageId"), Type: q.String("InstanceType"), KeyName: q.String("KeyName"),
+		SubnetID:       cmp.Or(q.String("SubnetId"), q.String("NetworkInterface.1.SubnetId")),
+		SecurityGroups: append(q.Strings("SecurityGroupId"), q.Strings("NetworkInterface.1.SecurityGroupId")...),
+		Profile:        profileOf(q), ClientToken: q.String("ClientToken"), ShutdownBehavior: q.String("InstanceInitiatedShutdownBehavior"),
+		Count: int(p.int("MaxCount", 0)), PublicIP: p.bool("NetworkInterface.1.AssociatePublicIpAddress"),
+		APITermination: p.bool("DisableApiTermination"), EbsOptimized: p.bool("EbsOptimized"),
+		Tags: p.tags("instance"), VolumeTags: p.tags("volume"), Devices: p.devices(), Metadata: p.metadata("MetadataOptions."),
+		Spot: q.String("InstanceMarketOptions.MarketType") == "spot",
+	}
+	if q.Has("UserData") {
+		l.UserData = p.base64("UserData")
+	}
+	low := p.int("MinCount", 0)
+	if p.err == nil {
+		p.err = countsFit(q, low, int64(l.Count))
+	}
+	if p.err == nil && isParameter(l.ImageID) {
+		l.ImageID, p.err = s.Resolve(strings.TrimPrefix(l.ImageID, parameterPrefix))
+	}
+	if p.err == nil && len(l.SecurityGroups) == 0 {
+		l.SecurityGroups, p.err = s.groupIDs(r.Region, q.Strings("SecurityGroup"))
+	}
+	return l, p.err
+}
+
+// instanceLimit is the most the lab starts in one call; a computer holds few machines.
+const instanceLimit = 20
+
+func countsFit(q *Query, low, high int64) error {
+	for _, name := range []string{"MinCount", "MaxCount"} {
+		if !q.Has(name) {
+			return missing(name)
+		}
+	}
+	if low < 1 || low > high {
+		return cloud.Errorf("InvalidParameterValue", "Value (%d) for parameter minCount is invalid.", low)
+	}
+	if high > instanceLimit {
+		return cloud.Errorf("InstanceLimitExceeded", "You have requested more instances (%d) than your current instance limit of %d allows.", high, instanceLimit)
+	}
+	return nil
+}
+
+func profileOf(q *Query) string {
+	arn := q.String("IamInstanceProfile.Arn")
+	if at := strings.LastIndex(arn, "/"); at >= 0 {
+		return arn[at+1:]
+	}
+	return q.String("IamInstanceProfile.Name")
+}
+
+type stateXML struct {
+	Code int    `xml:"code"`
+	Name string `xml:"name"`
+}
+
+func stateOf(s cloud.State) stateXML { return stateXML{s.Code(), string(s)} }
+
+type reasonXML struct {
+	Code    string `xml:"code"`
+	Message string `xml:"message"`
+}
+
+func reasonOf(r cloud.Reason) *reasonXML {
+	if r == (cloud.Reason{}) {
+		return nil
+	}
+	return &reasonXML{r.Code, r.Message}
+}
+
+type groupXML struct {
+	ID   string `xml:"groupId"`
+	Name string `xml:"groupName"`
+}
+
+type instanceDeviceXML struct {
+	Name string `xml:"deviceName"`
+	EBS  struct {
+		VolumeID            string `xml:"volumeId"`
+		Status              string `xml:"status"`
+		AttachTime          string `xml:"attachTime"`
+		DeleteOnTermination bool   `xml:"deleteOnTermination"`
+	} `xml:"ebs"`
+}
+
+type interfaceXML struct {
+	ID          string     `xml:"networkInterfaceId"`
+	SubnetID    string     `xml:"subnetId"`
+	VPCID       string     `xml:"vpcId"`
+	Owner       string     `xml:"ownerId"`
+	Status      string     `xml:"status"`
+	MAC         string     `xml:"macAddress"`
+	PrivateIP   string     `xml:"privateIpAddress"`
+	SourceCheck bool       `xml:"sourceDestCheck"`
+	Groups      []groupXML `xml:"groupSet>item"`
+}
+
+type instanceXML struct {
+	ID               string              `xml:"instanceId"`
+	ImageID          string              `xml:"imageId"`
+	State            stateXML            `xml:"instanceState"`
+	PrivateDNS       string              `xml:"privateDnsName"`
+	PublicDNS        string              `xml:"dnsName"`
+	TransitionReason string              `xml:"reason"`
+	KeyName          string              `xml:"keyName,omitempty"`
+	LaunchIndex      int                 `xml:"amiLaunchIndex"`
+	Type             string              `xml:"instanceType"`
+	LaunchTime       string              `xml:"launchTime"`
+	Zone             string              `xml:"placement>availabilityZone"`
+	Tenancy          string              `xml:"placement>tenancy"`
+	Monitoring       string              `xml:"monitoring>state"`
+	SubnetID         string              `xml:"subnetId,omitempty"`
+	VPCID            string              `xml:"vpcId,omitempty"`
+	PrivateIP        string              `xml:"privateIpAddress,omitempty"`
+	PublicIP         string              `xml:"ipAddress,omitempty"`
+	SourceCheck      bool                `xml:"sourceDestCheck"`
+	Groups           []groupXML          `xml:"groupSet>item"`
+	Reason           *reasonXML          `xml:"stateReason"`
+	Architecture     string              `xml:"architecture"`
+	RootType         string              `xml:"rootDeviceType"`
+	RootName         string              `xml:"rootDeviceName"`
+	Devices          []instanceDeviceXML `xml:"blockDeviceMapping>item"`
+	Virtualization   string              `xml:"virtualizationType"`
+	Lifecycle        string              `xml:"instanceLifecycle,omitempty"`
+	ClientToken      string              `xml:"clientToken"`
+	Tags             *tagSet             `xml:"tagSet"`
+	Hypervisor       string              `xml:"hypervisor"`
+	Interfaces       []interfaceXML      `xml:"networkInterfaceSet>item"`
+	Profile          *profileXML         `xml:"iamInstanceProfile"`
+	EbsOptimized     bool                `xml:"ebsOptimized"`
+	ENA              bool                `xml:"enaSupport"`
+	Metadata         metadataXML         `xml:"metadataOptions"`
+}
+
+type profileXML struct {
+	ARN string `xml:"arn"`
+	ID  string `xml:"id"`
+}
+
+type metadataXML struct {
+	State    string `xml:"state"`
+	Tokens   string `xml:"httpTokens"`
+	HopLimit int    `xml:"httpPutResponseHopLimit"`
+	Endpoint string `xml:"httpEndpoint"`
+	IPv6     string `xml:"httpProtocolIpv6"`
+	Tags     string `xml:"instanceMetadataTags"`
+}
+
+func metadataOf(m cloud.MetadataOptions) metadataXML {
+	return metadataXML{"applied", m.Tokens, m.HopLimit, m.Endpoint, "disabled", m.Tags}
+}
+
+func instanceOf(i cloud.Instance, names map[string]string) instanceXML {
+	x := instanceXML{
+		ID: i.ID, ImageID: i.ImageID, State: stateOf(i.State), PrivateDNS: i.PrivateDNS(), TransitionReason: i.TransitionReason,
+		KeyName: i.KeyName, Type: i.Type, LaunchTime: stamp(i.LaunchTime), Zone: i.Zone, Tenancy: "default", Monitoring: "disabled",
+		SubnetID: i.SubnetID, VPCID: i.VPCID, PrivateIP: i.PrivateIP, PublicIP: i.PublicIP, SourceCheck: true,
+		Reason: reasonOf(i.Reason), Architecture: i.Architecture, RootType: "ebs", RootName: i.RootDevice, Virtualization: "hvm",
+		ClientToken: i.ClientToken, Tags: tagged(i.Tags), Hypervisor: "xen", EbsOptimized: i.EbsOptimized, ENA: i.ENA, Metadata: metadataOf(i.Metadata),
+	}
+	for _, g := range i.SecurityGroups {
+		x.Groups = append(x.Groups, groupXML{g, names[g]})
+	}
+	for _, d := range i.Devices {
+		x.Devices = append(x.Devices, deviceOf(d))
+	}
+	if i.Profile != "" {
+		x.Profile = &profileXML{"arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile, "AIPA" + strings.ToUpper(i.Profile)}
+	}
+	if i.Spot {
+		x.Lifecycle = "spot"
+	}
+	if i.State == cloud.Terminated { // EC2 forgets where it was
+		x.PrivateDNS, x.SubnetID, x.VPCID, x.PrivateIP, x.PublicIP, x.Groups = "", "", "", "", "", nil
+		return x
+	}
+	x.Interfaces = []interfaceXML{{
+		ID: i.Interface, SubnetID: i.SubnetID, VPCID: i.VPCID, Owner: cloud.Account, Status: "in-use", MAC: i.MAC,
+		PrivateIP: i.PrivateIP, SourceCheck: true, Groups: x.Groups,
+	}}
+	return x
+}
+
+func deviceOf(d cloud.InstanceDevice) instanceDeviceXML {
+	x := instanceDeviceXML{Name: d.Name}
+	x.EBS.VolumeID, x.EBS.Status, x.EBS.AttachTime, x.EBS.DeleteOnTermination = d.VolumeID, "attached", stamp(d.AttachTime), d.DeleteOnTermination
+	return x
+}
+
+type reservationXML struct {
+	ID        string        `xml:"reservationId"`
+	Owner     string        `xml:"ownerId"`
+	Groups    []groupXML    `xml:"groupSet>item"`
+	Instances []instanceXML `xml:"instancesSet>item"`
+}
+
+func reservationOf(all []cloud.Instance, names map[string]string) reservationXML {
+	x := reservationXML{ID: all[0].ReservationID, Owner: cloud.Account}
+	for at, i := range all {
+		one := instanceOf(i, names)
+		one.LaunchIndex = at
+		x.Instances = append(x.Instances, one)
+	}
+	return x
+}
+
+func describeInstances(s *Server, r *Request) (any, error) {
+	all, err := s.Cloud.Instances(r.Region, r.Query.Strings("InstanceId"))
+	if err != nil {
+		return nil, err
+	}
+	all, err = filtered(r.Query, all, instanceFields)
+	if err != nil {
+		return nil, err
+	}
+	all, next, err := page(r.Query, all)
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.groupNames(r.Region)
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		Reservations []reservationXML `xml:"reservationSet>item"`
+		Next         string           `xml:"nextToken,omitempty"`
+	}
+	x.Next = next
+	for start := 0; start < len(all); {
+		end := start + 1
+		for end < len(all) && all[end].ReservationID == all[start].ReservationID {
+			end++
+		}
+		x.Reservations = append(x.Reservations, reservationOf(all[start:end], names))
+		start = end
+	}
+	return x, nil
+}
+
+func instanceFields(i cloud.Instance) fields {
+	volumes := make([]string, 0, len(i.Devices))
+	for _, d := range i.Devices {
+		volumes = append(volumes, d.VolumeID)
+	}
+	return fields{tags: i.Tags, values: map[string][]string{
+		"instance-id": {i.ID}, "image-id": {i.ImageID}, "instance-type": {i.Type}, "client-token": {i.ClientToken},
+		"instance-state-name": {string(i.State)}, "instance-state-code": {strconv.Itoa(i.State.Code())},
+		"reservation-id": {i.ReservationID}, "subnet-id": {i.SubnetID}, "vpc-id": {i.VPCID}, "availability-zone": {i.Zone},
+		"private-ip-address": {i.PrivateIP}, "ip-address": {i.PublicIP}, "private-dns-name": {i.PrivateDNS()}, "key-name": {i.KeyName},
+		"instance.group-id": i.SecurityGroups, "group-id": i.SecurityGroups, "network-interface.group-id": i.SecurityGroups,
+		"architecture": {i.Architecture}, "root-device-name": {i.RootDevice}, "root-device-type": {"ebs"}, "virtualization-type": {"hvm"},
+		"state-reason-code": {i.Reason.Code}, "reason": {i.TransitionReason}, "owner-id": {cloud.Account}, "launch-time": {stamp(i.LaunchTime)},
+		"block-device-mapping.volume-id": volumes, "metadata-options.http-tokens": {i.Metadata.Tokens},
+		"iam-instance-profile.arn": {"arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile},
+	}}
+}
+
+type statusXML struct {
+	ID     string    `xml:"instanceId"`
+	Zone   string    `xml:"availabilityZone"`
+	State  stateXML  `xml:"instanceState"`
+	System healthXML `xml:"systemStatus"`
+	Guest  healthXML `xml:"instanceStatus"`
+}
+
+type healthXML struct {
+	Status  string `xml:"status"`
+	Name    string `xml:"details>item>name"`
+	Details string `xml:"details>item>status"`
+}
+
+func describeInstanceStatus(s *Server, r *Request) (any, error) {
+	all, err := s.Cloud.Instances(r.Region, r.Query.Strings("InstanceId"))
+	if err != nil {
+		return nil, err
+	}
+	everything, err := r.Query.True("IncludeAllInstances")
+	if err != nil {
+		return nil, err
+	}
+	if all, err = filtered(r.Query, all, instanceFields); err != nil {
+		return nil, err
+	}
+	var x struct {
+		Items []statusXML `xml:"instanceStatusSet>item"`
+	}
+	for _, i := range all {
+		if i.State != cloud.Running && !everything {
+			continue
+		}
+		health := healthXML{"not-applicable", "reachability", "not-applicable"}
+		if i.State == cloud.Running {
+			health = healthXML{"ok", "reachability", "passed"}
+		}
+		x.Items = append(x.Items, statusXML{i.ID, i.Zone, stateOf(i.State), health, health})
+	}
+	return x, nil
+}
+
+type changesXML struct {
+	Items []changeXML `xml:"instancesSet>item"`
+}
+
+type changeXML struct {
+	ID     string   `xml:"instanceId"`
+	After  stateXML `xml:"currentState"`
+	Before stateXML `xml:"previousState"`
+}
+
+// changing does what Stop, Start and Terminate have in common.
+func changing(r *Request, do func(ids []string) ([]cloud.Change, error)) (any, error) {
+	ids := r.Query.Strings("InstanceId")
+	if len(ids) == 0 {
+		return nil, missing("InstanceId")
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	changes, err := do(ids)
+	if err != nil {
+		return nil, err
+	}
+	var x changesXML
+	for _, c := range changes {
+		x.Items = append(x.Items, changeXML{c.ID, stateOf(c.After), stateOf(c.Before)})
+	}
+	return x, nil
+}
+
+func stopInstances(s *Server, r *Request) (any, error) {
+	force, err := r.Query.True("Force")
+	if err != nil {
+		return nil, err
+	}
+	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Stop(r.Region, ids, force) })
+}
+
+func startInstances(s *Server, r *Request) (any, error) {
+	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Start(r.Region, ids) })
+}
+
+func terminateInstances(s *Server, r *Request) (any, error) {
+	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Terminate(r.Region, ids) })
+}
+
+func rebootInstances(s *Server, r *Request) (any, error) {
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	return ok, s.Cloud.Reboot(r.Region, r.Query.Strings("InstanceId"))
+}
+
+func getConsoleOutput(s *Server, r *Request) (any, error) {
+	id, err := r.Query.Require("InstanceId")
+	if err != nil {
+		return nil, err
+	}
+	latest, err := r.Query.True("Latest")
+	if err != nil {
+		return nil, err
+	}
+	text, at, err := s.Cloud.Console(r.Region, id, latest)
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		ID     string `xml:"instanceId"`
+		Time   string `xml:"timestamp"`
+		Output string `xml:"output,omitempty"`
+	}
+	x.ID, x.Time, x.Output = id, stamp(at), base64.StdEncoding.EncodeToString(text)
+	return x, nil
+}

@@ -1,0 +1,388 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+// groupNames is the name of each security group by its id.
+func (s *Server) groupNames(region string) (map[string]string, error) {
+	groups, err := s.Cloud.SecurityGroups(region, nil)
+	names := map[string]string{}
+	for _, g := range groups {
+		names[g.ID] = g.Name
+	}
+	return names, err
+}
+
+// groupIDs finds groups by name, as RunInstances and others allow in a default VPC.
+func (s *Server) groupIDs(region string, names []string) ([]string, error) {
+	groups, err := s.Cloud.SecurityGroups(region, nil)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, name := range names {
+		at := slices.IndexFunc(groups, func(g cloud.SecurityGroup) bool { return g.Name == name })
+		if at < 0 {
+			return nil, cloud.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", name, cloud.DefaultVPC)
+		}
+		ids = append(ids, groups[at].ID)
+	}
+	return ids, nil
+}
+
+// group is the id of the one group a call is about.
+func (s *Server) group(r *Request) (string, error) {
+	if id := r.Query.String("GroupId"); id != "" {
+		return id, nil
+	}
+	name := r.Query.String("GroupName")
+	if name == "" {
+		return "", missing("GroupId or GroupName")
+	}
+	ids, err := s.groupIDs(r.Region, []string{name})
+	if err != nil {
+		return "", err
+	}
+	return ids[0], nil
+}
+
+func createSecurityGroup(s *Server, r *Request) (any, error) {
+	p := &reader{q: r.Query}
+	name, description, tags := p.require("GroupName"), p.require("GroupDescription"), p.tags("security-group")
+	if p.err != nil {
+		return nil, p.err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	g, err := s.Cloud.CreateSecurityGroup(r.Region, r.Query.String("VpcId"), name, description, tags)
+	return struct {
+		Return bool    `xml:"return"`
+		ID     string  `xml:"groupId"`
+		Tags   *tagSet `xml:"tagSet"`
+	}{true, g.ID, tagged(g.Tags)}, err
+}
+
+func deleteSecurityGroup(s *Server, r *Request) (any, error) {
+	id, err := s.group(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	return struct {
+		Return bool   `xml:"return"`
+		ID     string `xml:"groupId"`
+	}{true, id}, s.Cloud.DeleteSecurityGroup(r.Region, id)
+}
+
+type permissionIP struct {
+	Protocol string      `xml:"ipProtocol"`
+	From     *int        `xml:"fromPort"`
+	To       *int        `xml:"toPort"`
+	Groups   []groupPair `xml:"groups>item"`
+	Ranges   []rangeXML  `xml:"ipRanges>item"`
+	Ranges6  []range6XML `xml:"ipv6Ranges>item"`
+}
+
+type groupPair struct {
+	Owner string `xml:"userId"`
+	ID    string `xml:"groupId"`
+}
+
+type rangeXML struct {
+	CIDR        string `xml:"cidrIp"`
+	Description string `xml:"description,omitempty"`
+}
+
+type range6XML struct {
+	CIDR        string `xml:"cidrIpv6"`
+	Description string `xml:"description,omitempty"`
+}
+
+func permissionOf(r cloud.Rule) permissionIP {
+	x := permissionIP{Protocol: r.Protocol}
+	if r.Protocol != "-1" {
+		x.From, x.To = &r.From, &r.To
+	}
+	switch {
+	case r.CIDR != "":
+		x.Ranges = []rangeXML{{r.CIDR, r.Description}}
+	case r.CIDR6 != "":
+		x.Ranges6 = []range6XML{{r.CIDR6, r.Description}}
+	default:
+		x.Groups = []groupPair{{cloud.Account, r.Group}}
+	}
+	return x
+}
+
+type securityGroupXML struct {
+	Owner       string         `xml:"ownerId"`
+	ID          string         `xml:"groupId"`
+	Name        string         `xml:"groupName"`
+	Description string         `xml:"groupDescription"`
+	VPCID       string         `xml:"vpcId"`
+	Ingress     []permissionIP `xml:"ipPermissions>item"`
+	Egress      []permissionIP `xml:"ipPermissionsEgress>item"`
+	Tags        *tagSet        `xml:"tagSet"`
+}
+
+func describeSecurityGroups(s *Server, r *Request) (any, error) {
+	ids := r.Query.Strings("GroupId")
+	named, err := s.groupIDs(r.Region, r.Query.Strings("GroupName"))
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.Cloud.SecurityGroups(r.Region, append(ids, named...))
+	if err != nil {
+		return nil, err
+	}
+	if all, err = filtered(r.Query, all, groupFields); err != nil {
+		return nil, err
+	}
+	all, next, err := page(r.Query, all)
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		Items []securityGroupXML `xml:"securityGroupInfo>item"`
+		Next  string             `xml:"nextToken,omitempty"`
+	}
+	x.Next = next
+	for _, g := range all {
+		one := securityGroupXML{Owner: cloud.Account, ID: g.ID, Name: g.Name, Description: g.Description, VPCID: g.VPCID, Tags: tagged(g.Tags)}
+		for _, rule := range g.Rules {
+			if rule.Egress {
+				one.Egress = append(one.Egress, permissionOf(rule))
+			} else {
+				one.Ingress = append(one.Ingress, permissionOf(rule))
+			}
+		}
+		x.Items = append(x.Items, one)
+	}
+	return x, nil
+}
+
+func groupFields(g cloud.SecurityGroup) fields {
+	var ports, cidrs []string
+	for _, r := range g.Rules {
+		if !r.Egress {
+			ports, cidrs = append(ports, strconv.Itoa(r.From)), append(cidrs, r.CIDR)
+		}
+	}
+	return fields{tags: g.Tags, values: map[string][]string{
+		"group-id": {g.ID}, "group-name": {g.Name}, "vpc-id": {g.VPCID}, "owner-id": {cloud.Account}, "description": {g.Description},
+		"ip-permission.from-port": ports, "ip-permission.cidr": cidrs,
+	}}
+}
+
+// rules reads IpPermissions, and the single rule that older clients write flat.
+func rules(q *Query, egress bool) ([]cloud.Rule, error) {
+	p := &reader{q: q}
+	var all []cloud.Rule
+	if q.Has("IpProtocol") {
+		all = append(all, cloud.Rule{
+			Protocol: q.String("IpProtocol"), From: int(p.int("FromPort", -1)), To: int(p.int("ToPort", -1)), CIDR: q.String("CidrIp"), Egress: egress,
+		})
+	}
+	for _, permission := range q.List("IpPermissions") {
+		in := &reader{q: permission}
+		rule := cloud.Rule{Protocol: in.require("IpProtocol"), From: int(in.int("FromPort", -1)), To: int(in.int("ToPort", -1)), Egress: egress}
+		for _, one := range permission.List("IpRanges") {
+			rule.CIDR, rule.CIDR6, rule.Group, rule.Description = one.String("CidrIp"), "", "", one.String("Description")
+			all = append(all, rule)
+		}
+		for _, one := range permission.List("Ipv6Ranges") {
+			rule.CIDR, rule.CIDR6, rule.Group, rule.Description = "", one.String("CidrIpv6"), "", one.String("Description")
+			all = append(all, rule)
+		}
+		for _, one := range permission.List("Groups") {
+			rule.CIDR, rule.CIDR6, rule.Group, rule.Description = "", "", one.String("GroupId"), one.String("Description")
+			all = append(all, rule)
+		}
+		keep(p, 0, in.err)
+	}
+	return all, p.err
+}
+
+func (s *Server) authorize(r *Request, egress bool) (any, error) {
+	id, err := s.group(r)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := rules(r.Query, egress)
+	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	added, err := s.Cloud.Authorize(r.Region, id, wanted)
+	if err != nil {
+		return nil, err
+	}
+	type rule struct {
+		ID       string `xml:"securityGroupRuleId"`
+		Group    string `xml:"groupId"`
+		Owner    string `xml:"groupOwnerId"`
+		Egress   bool   `xml:"isEgress"`
+		Protocol string `xml:"ipProtocol"`
+		From     int    `xml:"fromPort"`
+		To       int    `xml:"toPort"`
+		CIDR     string `xml:"cidrIpv4,omitempty"`
+	}
+	var x struct {
+		Return bool   `xml:"return"`
+		Rules  []rule `xml:"securityGroupRuleSet>item"`
+	}
+	x.Return = true
+	for _, a := range added {
+		x.Rules = append(x.Rules, rule{a.ID, id, cloud.Account, a.Egress, a.Protocol, a.From, a.To, a.CIDR})
+	}
+	return x, nil
+}
+
+func authorizeIngress(s *Server, r *Request) (any, error) { return s.authorize(r, false) }
+func authorizeEgress(s *Server, r *Request) (any, error)  { return s.authorize(r, true) }
+
+func (s *Server) revoke(r *Request, egress bool) (any, error) {
+	id, err := s.group(r)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := rules(r.Query, egress)
+	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	return ok, s.Cloud.Revoke(r.Region, id, gone, r.Query.Strings("SecurityGroupRuleId"))
+}
+
+func revokeIngress(s *Server, r *Request) (any, error) { return s.revoke(r, false) }
+func revokeEgress(s *Server, r *Request) (any, error)  { return s.revoke(r, true) }
+
+type subnetXML struct {
+	ID        string `xml:"subnetId"`
+	ARN       string `xml:"subnetArn"`
+	State     string `xml:"state"`
+	Owner     string `xml:"ownerId"`
+	VPCID     string `xml:"vpcId"`
+	CIDR      string `xml:"cidrBlock"`
+	Free      int    `xml:"availableIpAddressCount"`
+	Zone      string `xml:"availabilityZone"`
+	Default   bool   `xml:"defaultForAz"`
+	PublicIPs bool   `xml:"mapPublicIpOnLaunch"`
+}
+
+func describeSubnets(s *Server, r *Request) (any, error) {
+	all, err := s.Cloud.Subnets(r.Region, r.Query.Strings("SubnetId"))
+	if err != nil {
+		return nil, err
+	}
+	if all, err = filtered(r.Query, all, subnetFields); err != nil {
+		return nil, err
+	}
+	var x struct {
+		Items []subnetXML `xml:"subnetSet>item"`
+	}
+	for _, n := range all {
+		arn := "arn:aws:ec2:" + r.Region + ":" + cloud.Account + ":subnet/" + n.ID
+		// 4091: a /20 without the five addresses AWS keeps
+		x.Items = append(x.Items, subnetXML{n.ID, arn, "available", cloud.Account, n.VPCID, n.CIDR, 4091, n.Zone, true, true})
+	}
+	return x, nil
+}
+
+func subnetFields(n cloud.Subnet) fields {
+	return fields{values: map[string][]string{
+		"subnet-id": {n.ID}, "vpc-id": {n.VPCID}, "availability-zone": {n.Zone}, "availabilityZone": {n.Zone}, "state": {"available"},
+		"default-for-az": {"true"}, "defaultForAz": {"true"}, "map-public-ip-on-launch": {"true"}, "cidr-block": {n.CIDR}, "owner-id": {cloud.Account},
+		"assign-ipv6-address-on-creation": {"false"},
+	}}
+}
+
+func describeVpcs(s *Server, r *Request) (any, error) {
+	all, err := s.Cloud.VPCs(r.Query.Strings("VpcId"))
+	if err != nil {
+		return nil, err
+	}
+	all, err = filtered(r.Query, all, func(v cloud.VPC) fields {
+		return fields{values: map[string][]string{
+			"vpc-id": {v.ID}, "is-default": {"true"}, "isDefault": {"true"}, "state": {"available"}, "cidr": {v.CIDR}, "owner-id": {cloud.Account},
+		}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	type vpc struct {
+		ID      string `xml:"vpcId"`
+		Owner   string `xml:"ownerId"`
+		State   string `xml:"state"`
+		CIDR    string `xml:"cidrBlock"`
+		Tenancy string `xml:"instanceTenancy"`
+		Default bool   `xml:"isDefault"`
+	}
+	var x struct {
+		Items []vpc `xml:"vpcSet>item"`
+	}
+	for _, v := range all {
+		x.Items = append(x.Items, vpc{v.ID, cloud.Account, "available", v.CIDR, "default", true})
+	}
+	return x, nil
+}
+
+func describeRegions(_ *Server, r *Request) (any, error) {
+	type region struct {
+		Name     string `xml:"regionName"`
+		Endpoint string `xml:"regionEndpoint"`
+		OptIn    string `xml:"optInStatus"`
+	}
+	var x struct {
+		Items []region `xml:"regionInfo>item"`
+	}
+	for _, name := range r.Query.Strings("RegionName") {
+		if !slices.Contains(cloud.Regions, name) {
+			return nil, cloud.Errorf("InvalidParameterValue", "Invalid region '%s' was provided", name)
+		}
+	}
+	wanted := r.Query.Strings("RegionName")
+	for _, name := range cloud.Regions {
+		if len(wanted) == 0 || slices.Contains(wanted, name) {
+			x.Items = append(x.Items, region{name, "ec2." + name + ".amazonaws.com", "opt-in-not-required"})
+		}
+	}
+	return x, nil
+}
+
+func describeAvailabilityZones(_ *Server, r *Request) (any, error) {
+	type zone struct {
+		Name   string `xml:"zoneName"`
+		ID     string `xml:"zoneId"`
+		State  string `xml:"zoneState"`
+		Region string `xml:"regionName"`
+		Type   string `xml:"zoneType"`
+	}
+	return struct {
+		Items []zone `xml:"availabilityZoneInfo>item"`
+	}{[]zone{{r.Region + "a", r.Region + "-az1", "available", r.Region, "availability-zone"}}}, nil
+}
+
+func describeAccountAttributes(*Server, *Request) (any, error) {
+	type attribute struct {
+		Name   string   `xml:"attributeName"`
+		Values []string `xml:"attributeValueSet>item>attributeValue"`
+	}
+	return struct {
+		Items []attribute `xml:"accountAttributeSet>item"`
+	}{[]attribute{{"supported-platforms", []string{"VPC"}}, {"default-vpc", []string{cloud.DefaultVPC}}}}, nil
+}

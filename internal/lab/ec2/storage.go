@@ -1,0 +1,223 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+type snapshotXML struct {
+	ID          string  `xml:"snapshotId"`
+	VolumeID    string  `xml:"volumeId"`
+	State       string  `xml:"status"`
+	Started     string  `xml:"startTime"`
+	Progress    string  `xml:"progress"`
+	Owner       string  `xml:"ownerId"`
+	OwnerAlias  string  `xml:"ownerAlias,omitempty"`
+	Size        int64   `xml:"volumeSize"`
+	Description string  `xml:"description"`
+	Tags        *tagSet `xml:"tagSet"`
+	Encrypted   bool    `xml:"encrypted"`
+	KMSKey      string  `xml:"kmsKeyId,omitempty"`
+	Tier        string  `xml:"storageTier"`
+}
+
+func snapshotOf(s cloud.Snapshot) snapshotXML {
+	progress := "100%"
+	if s.State != "completed" {
+		progress = "0%"
+	}
+	return snapshotXML{
+		s.ID, s.VolumeID, s.State, stamp(s.Started), progress, s.Owner, s.OwnerAlias, s.Size, s.Description, tagged(s.Tags),
+		s.Encrypted, s.KMSKey, "standard",
+	}
+}
+
+func createSnapshot(s *Server, r *Request) (any, error) {
+	p := &reader{q: r.Query}
+	volume, tags := p.require("VolumeId"), p.tags("snapshot")
+	if p.err != nil {
+		return nil, p.err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	made, err := s.Cloud.CreateSnapshot(r.Region, volume, r.Query.String("Description"), tags)
+	return snapshotOf(made), err
+}
+
+func describeSnapshots(s *Server, r *Request) (any, error) {
+	all, err := s.Cloud.Snapshots(r.Region, r.Query.Strings("SnapshotId"))
+	if err != nil {
+		return nil, err
+	}
+	owners := r.Query.Strings("Owner")
+	all = slices.DeleteFunc(all, func(one cloud.Snapshot) bool {
+		return !ownedBy(cloud.Image{Owner: one.Owner, OwnerAlias: one.OwnerAlias}, owners)
+	})
+	if all, err = filtered(r.Query, all, snapshotFields); err != nil {
+		return nil, err
+	}
+	all, next, err := page(r.Query, all)
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		Items []snapshotXML `xml:"snapshotSet>item"`
+		Next  string        `xml:"nextToken,omitempty"`
+	}
+	x.Next = next
+	for _, one := range all {
+		x.Items = append(x.Items, snapshotOf(one))
+	}
+	return x, nil
+}
+
+func snapshotFields(s cloud.Snapshot) fields {
+	return fields{tags: s.Tags, values: map[string][]string{
+		"snapshot-id": {s.ID}, "volume-id": {s.VolumeID}, "status": {s.State}, "owner-id": {s.Owner}, "owner-alias": {s.OwnerAlias},
+		"description": {s.Description}, "start-time": {stamp(s.Started)}, "volume-size": {strconv.FormatInt(s.Size, 10)},
+		"encrypted": {strconv.FormatBool(s.Encrypted)},
+	}}
+}
+
+func deleteSnapshot(s *Server, r *Request) (any, error) {
+	id, err := r.Query.Require("SnapshotId")
+	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	return ok, s.Cloud.DeleteSnapshot(r.Region, id)
+}
+
+func modifySnapshotAttribute(s *Server, r *Request) (any, error) {
+	id, err := r.Query.Require("SnapshotId")
+	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	return ok, s.Cloud.ModifySnapshot(r.Region, id, func(one *cloud.Snapshot) error {
+		i := &cloud.Image{Users: one.Users, Public: one.Public} // the permissions are alike
+		for _, add := range r.Query.List("CreateVolumePermission.Add") {
+			permit(i, add)
+		}
+		for _, remove := range r.Query.List("CreateVolumePermission.Remove") {
+			forbid(i, remove)
+		}
+		legacyPermissions(i, r.Query)
+		one.Users, one.Public = i.Users, i.Public
+		return nil
+	})
+}
+
+func describeSnapshotAttribute(s *Server, r *Request) (any, error) {
+	id, err := r.Query.Require("SnapshotId")
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.Cloud.Snapshots(r.Region, []string{id})
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		ID          string          `xml:"snapshotId"`
+		Permissions []permissionXML `xml:"createVolumePermission>item"`
+	}
+	x.ID, x.Permissions = id, permissionsOf(cloud.Image{Users: all[0].Users, Public: all[0].Public})
+	return x, nil
+}
+
+type volumeXML struct {
+	ID          string          `xml:"volumeId"`
+	Size        int64           `xml:"size"`
+	SnapshotID  string          `xml:"snapshotId"`
+	Zone        string          `xml:"availabilityZone"`
+	State       string          `xml:"status"`
+	Created     string          `xml:"createTime"`
+	Attachments []attachmentXML `xml:"attachmentSet>item"`
+	Tags        *tagSet         `xml:"tagSet"`
+	Type        string          `xml:"volumeType"`
+	IOPS        int64           `xml:"iops,omitempty"`
+	Throughput  int64           `xml:"throughput,omitempty"`
+	Encrypted   bool            `xml:"encrypted"`
+	KMSKey      string          `xml:"kmsKeyId,omitempty"`
+}
+
+type attachmentXML struct {
+	VolumeID            string `xml:"volumeId"`
+	InstanceID          string `xml:"instanceId"`
+	Device              string `xml:"device"`
+	State               string `xml:"status"`
+	Time                string `xml:"attachTime"`
+	DeleteOnTermination bool   `xml:"deleteOnTermination"`
+}
+
+func describeVolumes(s *Server, r *Request) (any, error) {
+	all, err := s.Cloud.Volumes(r.Region, r.Query.Strings("VolumeId"))
+	if err != nil {
+		return nil, err
+	}
+	if all, err = filtered(r.Query, all, volumeFields); err != nil {
+		return nil, err
+	}
+	all, next, err := page(r.Query, all)
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		Items []volumeXML `xml:"volumeSet>item"`
+		Next  string      `xml:"nextToken,omitempty"`
+	}
+	x.Next = next
+	for _, v := range all {
+		one := volumeXML{
+			ID: v.ID, Size: v.Size, SnapshotID: v.SnapshotID, Zone: v.Zone, State: v.State, Created: stamp(v.Created), Tags: tagged(v.Tags),
+			Type: v.Type, IOPS: v.IOPS, Throughput: v.Throughput, Encrypted: v.Encrypted, KMSKey: v.KMSKey,
+		}
+		if v.Instance != "" {
+			one.Attachments = []attachmentXML{{v.ID, v.Instance, v.Device, "attached", stamp(v.Created), v.DeleteOnTermination}}
+		}
+		x.Items = append(x.Items, one)
+	}
+	return x, nil
+}
+
+func volumeFields(v cloud.Volume) fields {
+	return fields{tags: v.Tags, values: map[string][]string{
+		"volume-id": {v.ID}, "status": {v.State}, "snapshot-id": {v.SnapshotID}, "volume-type": {v.Type}, "availability-zone": {v.Zone},
+		"attachment.instance-id": {v.Instance}, "attachment.device": {v.Device}, "size": {strconv.FormatInt(v.Size, 10)},
+		"attachment.status": {"attached"}, "encrypted": {strconv.FormatBool(v.Encrypted)}, "create-time": {stamp(v.Created)},
+		"attachment.delete-on-termination": {strconv.FormatBool(v.DeleteOnTermination)},
+	}}
+}
+
+func deleteVolume(s *Server, r *Request) (any, error) {
+	id, err := r.Query.Require("VolumeId")
+	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	return ok, s.Cloud.DeleteVolume(r.Region, id)
+}
+
+func getEbsDefaultKmsKeyID(*Server, *Request) (any, error) {
+	return struct {
+		Key string `xml:"kmsKeyId"`
+	}{"alias/aws/ebs"}, nil
+}
+
+func getEbsEncryptionByDefault(*Server, *Request) (any, error) {
+	return struct {
+		On bool `xml:"ebsEncryptionByDefault"`
+	}{false}, nil
+}
