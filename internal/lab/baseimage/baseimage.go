@@ -7,12 +7,6 @@
 // it makes.
 package baseimage
 
-import (
-	"context"
-	"errors"
-	"io"
-)
-
 // Suites are the Debian releases a base image can be made of, oldest first.
 // They bring cloud-init 20.4, 22.4 and 25.1.
 var Suites = []string{"bullseye", "bookworm", "trixie"}
@@ -24,11 +18,4 @@ type Image struct {
 	// Versions of the packages that decide what a machine does, by name:
 	// cloud-init, systemd.
 	Versions map[string]string
-}
-
-// Ensure returns the base image of suite, building it first when cacheDir has
-// none of the present recipe: about a minute, with what happens on progress.
-// Concurrent calls, also of other processes, wait for one build.
-func Ensure(ctx context.Context, cacheDir, suite string, progress io.Writer) (Image, error) {
-	return Image{}, errors.New("not yet")
 }

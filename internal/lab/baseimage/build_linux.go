@@ -1,0 +1,135 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package baseimage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
+)
+
+// noUsrmerge makes apt fulfil "usrmerge or usr-is-merged" with the latter while
+// the image is made; it is not part of the image.
+const noUsrmerge = "etc/apt/preferences.d/no-usrmerge"
+
+// build makes the image below work and gives its path and the versions in it.
+func (r recipe) build(ctx context.Context, work string, progress io.Writer) (image string, versions map[string]string, err error) {
+	tree := filepath.Join(work, "tree")
+	if err := r.bootstrap(ctx, tree, progress); err != nil {
+		return "", nil, err
+	}
+	if err := r.customize(tree); err != nil {
+		return "", nil, err
+	}
+	if versions, err = packageVersions(tree, "cloud-init", "systemd"); err != nil {
+		return "", nil, err
+	}
+	image = filepath.Join(work, "disk.img")
+	return image, versions, disk.FromTree(ctx, tree, image, disk.DefaultSize)
+}
+
+// bootstrap fills tree with packages. A suite that has left the mirror's updates
+// and security archives is tried a second time without them.
+func (r recipe) bootstrap(ctx context.Context, tree string, progress io.Writer) error {
+	err := r.mmdebstrap(ctx, tree, r.Sources, progress)
+	if err == nil || ctx.Err() != nil || len(r.Sources) < 2 || !strings.Contains(err.Error(), "does not have a Release file") {
+		return err
+	}
+	_, _ = fmt.Fprintf(progress, "%s has no updates on this mirror any more: the release alone is used\n", r.Suite)
+	if err := os.RemoveAll(tree); err != nil {
+		return err
+	}
+	return r.mmdebstrap(ctx, tree, r.Sources[:1], progress)
+}
+
+func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, progress io.Writer) error {
+	if _, err := os.Stat(keyring); err != nil {
+		return fmt.Errorf("%w; install it with: apt-get install debian-archive-keyring", err)
+	}
+	if _, err := exec.LookPath("mmdebstrap"); err != nil {
+		return fmt.Errorf("%w; install it with: apt-get install mmdebstrap", err)
+	}
+	// A mount table of its own: whatever way it ends, nothing is mounted in the
+	// tree when that is removed.
+	args := []string{
+		"--mount", "--", "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
+		"--include=" + strings.Join(r.Packages, ","),
+		"--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+		`--setup-hook=mkdir -p "$1/etc/apt/preferences.d"; printf "Package: usrmerge\nPin: release *\nPin-Priority: -1\n" >"$1/` + noUsrmerge + `"`,
+	}
+	for _, o := range r.AptOpts {
+		args = append(args, "--aptopt="+o)
+	}
+	for _, o := range r.DpkgOpts {
+		args = append(args, "--dpkgopt="+o)
+	}
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, "unshare", append(append(args, r.Suite, tree), sources...)...)
+	cmd.Stdout = io.MultiWriter(progress, &said)
+	cmd.Stderr = cmd.Stdout
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it tidies up
+	cmd.WaitDelay = 30 * time.Second
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("mmdebstrap: %w; it ended with:\n%s", err, lastLines(said.String(), 15))
+	}
+	return nil
+}
+
+// customize makes an image of the tree: its own configuration in, what belongs
+// to one machine or one build out.
+func (r recipe) customize(tree string) error {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	var problems []error
+	for _, pattern := range []string{
+		noUsrmerge, "etc/resolv.conf", "etc/hostname", "var/lib/dbus/machine-id", "etc/ssh/ssh_host_*",
+		"var/lib/apt/lists/*_*", "var/cache/apt/*.bin", "var/log/*.log", "var/log/apt", "var/cache/debconf/*-old",
+	} {
+		names, err := filepath.Glob(filepath.Join(tree, pattern))
+		problems = append(problems, err)
+		for _, name := range names {
+			problems = append(problems, root.RemoveAll(strings.TrimPrefix(name, tree+"/")))
+		}
+	}
+	for name, content := range r.Files {
+		problems = append(problems, root.WriteFile(name, []byte(content), 0o644))
+	}
+	for _, unit := range r.Masked {
+		problems = append(problems, root.Symlink("/dev/null", "etc/systemd/system/"+unit))
+	}
+	return errors.Join(problems...)
+}
+
+// packageVersions reads them from dpkg's database in the tree.
+func packageVersions(tree string, names ...string) (map[string]string, error) {
+	args := append([]string{"--root=" + tree, "-W", `-f=${Package} ${Version}\n`}, names...)
+	out, err := exec.Command("dpkg-query", args...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask for the versions of %s: %w", strings.Join(names, ", "), err)
+	}
+	versions := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		name, version, _ := strings.Cut(strings.TrimSpace(line), " ")
+		versions[name] = version
+	}
+	return versions, nil
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

@@ -1,0 +1,148 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package baseimage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ensure returns the base image of suite, building it first when cacheDir/base
+// has none of the present recipe: about a minute and 300 MB, with what happens
+// on progress. Concurrent calls, also of other processes, wait for one build.
+// Images of older recipes are removed.
+func Ensure(ctx context.Context, cacheDir, suite string, progress io.Writer) (Image, error) {
+	if !slices.Contains(Suites, suite) {
+		return Image{}, fmt.Errorf("make a base image of %q: the suites are %s", suite, strings.Join(Suites, ", "))
+	}
+	c := cached{dir: filepath.Join(cacheDir, "base"), recipe: newRecipe(suite, ownMirror("/etc/apt"), aptOptions())}
+	if image, err := c.load(); err == nil {
+		return image, nil
+	}
+	image, err := c.make(ctx, progress)
+	if err != nil {
+		return Image{}, fmt.Errorf("make the base image of %s: %w", suite, err)
+	}
+	return image, nil
+}
+
+// cached is a base image's place in the cache.
+type cached struct {
+	dir    string
+	recipe recipe
+}
+
+func (c cached) path(ending string) string { return filepath.Join(c.dir, c.recipe.name()+ending) }
+
+// load reads the image that is there. The description is written last, so an
+// image that has one is complete.
+func (c cached) load() (Image, error) {
+	text, err := os.ReadFile(c.path(".json"))
+	if err != nil {
+		return Image{}, err
+	}
+	image := Image{Suite: c.recipe.Suite, Disk: c.path(".img")}
+	if err := json.Unmarshal(text, &image.Versions); err != nil {
+		return Image{}, err
+	}
+	_, err = os.Stat(image.Disk)
+	return image, err
+}
+
+func (c cached) make(ctx context.Context, progress io.Writer) (Image, error) {
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return Image{}, err
+	}
+	unlock, err := c.lock(ctx, progress)
+	if err != nil {
+		return Image{}, err
+	}
+	defer unlock()
+	if image, err := c.load(); err == nil { // made while we waited
+		return image, nil
+	}
+	if err := c.build(ctx, progress); err != nil {
+		return Image{}, err
+	}
+	return c.load()
+}
+
+// lock keeps others from building images of the suite, and from taking a build
+// directory away.
+func (c cached) lock(ctx context.Context, progress io.Writer) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(c.dir, c.recipe.Suite+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for told := false; ; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		if !told {
+			told = true
+			_, _ = fmt.Fprintf(progress, "waiting for another process that makes the base image of %s\n", c.recipe.Suite)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), f.Close())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// build makes the image in a directory of its own and moves it in place.
+func (c cached) build(ctx context.Context, progress io.Writer) (err error) {
+	if err := c.sweep("build-" + c.recipe.Suite + "-*"); err != nil { // of a build that was killed
+		return err
+	}
+	work, err := os.MkdirTemp(c.dir, "build-"+c.recipe.Suite+"-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	image, versions, err := c.recipe.build(ctx, work, progress)
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(versions, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := c.sweep(c.recipe.Suite + "-*"); err != nil {
+		return err
+	}
+	if err := os.Rename(image, c.path(".img")); err != nil {
+		return err
+	}
+	return os.WriteFile(c.path(".json"), append(text, '\n'), 0o644)
+}
+
+// sweep removes what matches pattern in the cache.
+func (c cached) sweep(pattern string) error {
+	old, err := filepath.Glob(filepath.Join(c.dir, pattern))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}

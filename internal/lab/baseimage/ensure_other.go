@@ -1,0 +1,17 @@
+//go:build !linux
+
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package baseimage
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Ensure fails: base images are made on Linux.
+func Ensure(context.Context, string, string, io.Writer) (Image, error) {
+	return Image{}, errors.New("make a base image: it needs Linux and root, to run machines of it anyway")
+}
