@@ -13,13 +13,6 @@
 // compiled twice, the bytes are the same.
 package bundle
 
-import (
-	"context"
-	"errors"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/problem"
-)
-
 // What an Image-Source is compiled with when nothing else is said, as in the compile script this came from.
 const (
 	DefaultRegion      = "ap-northeast-1"
@@ -67,20 +60,4 @@ type Bundle struct {
 	Version      string            // VERSION of ami.env
 	Env          map[string]string // all of vars.env
 	Warnings     []string          // about the Image-Source; only after Compile
-}
-
-// Check reports everything that is wrong with the options and the Image-Source, as far as that can be known without
-// running or writing anything. It is what validating a template does.
-func Check(o Options) problem.List {
-	return nil
-}
-
-// Compile compiles the Image-Source o.Source to a bundle in o.Target.
-func Compile(ctx context.Context, o Options) (*Bundle, error) {
-	return nil, errors.New("not implemented yet")
-}
-
-// Read reads the bundle in dir and verifies that its files are the ones that were compiled.
-func Read(dir string) (*Bundle, error) {
-	return nil, errors.New("not implemented yet")
 }

@@ -1,0 +1,157 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
+	"github.com/amibakery/packer-plugin-bakery/internal/problem"
+)
+
+// Compile compiles the Image-Source o.Source to a bundle in o.Target. When it fails or ctx ends, the target is as it
+// was, and nothing else is left behind.
+func Compile(ctx context.Context, o Options) (_ *Bundle, errs error) {
+	o = o.withDefaults()
+	src, problems := read(o)
+	if err := problems.Err(); err != nil {
+		return nil, fmt.Errorf("check the Image-Source %s:\n%w", o.Source, err)
+	}
+	in := input{src: src, env: src.Env, install: src.Install}
+	if src.Compile != nil {
+		work, err := newWorkFolder(o.Source)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { errs = errors.Join(errs, removeWorkFolder(work)) }()
+		if in, problems, err = prepare(ctx, o, src, work); err != nil {
+			return nil, err
+		}
+	}
+	b := &Bundle{Dir: o.Target}
+	for _, p := range problems.Warnings() {
+		b.Warnings = append(b.Warnings, p.String())
+		if o.Output != nil {
+			o.Output(p.String())
+		}
+	}
+	if err := b.write(ctx, o, in); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// input is what a bundle is made of.
+type input struct {
+	src     *imagesource.Source // the Image-Source, or the work folder that compile.sh has changed
+	env     imagesource.Env     // ami.env
+	printed imagesource.Env     // by compile.sh
+	install *imagesource.ScriptFile
+}
+
+// prepare runs compile.sh in the work folder, and reads that again. The problems are those it has afterwards.
+func prepare(ctx context.Context, o Options, src *imagesource.Source, work string) (input, problem.List, error) {
+	printed, err := runScript(ctx, o, src.Compile, work)
+	if err != nil {
+		return input{}, nil, err
+	}
+	for _, name := range printed.Names {
+		if reserved(name) {
+			return input{}, nil, fmt.Errorf("run %s: it printed %s=, but names that begin with %s are for the bundle's own lines in %s",
+				compilePath, name, reservedPrefix, VarsName)
+		}
+	}
+	changed, problems := readSource(work)
+	if o.Strict {
+		problems = problems.Promoted()
+	}
+	problems.Sort()
+	if err := problems.Err(); err != nil {
+		return input{}, nil, fmt.Errorf("check what %s made of the Image-Source %s:\n%w", compilePath, o.Source, err)
+	}
+	install := src.Install
+	if changed.Install != nil {
+		if install != nil {
+			return input{}, nil, fmt.Errorf("run %s: it wrote %s, which the Image-Source has too; remove one of them", compilePath, installPath)
+		}
+		install = changed.Install
+	}
+	return input{src: changed, env: changed.Env, printed: printed, install: install}, problems, nil
+}
+
+// write makes all files of the bundle beside the ones they replace, and puts them in their place when all are there.
+func (b *Bundle) write(ctx context.Context, o Options, in input) (err error) {
+	staging, err := newStaging(o.Target)
+	if err != nil {
+		return fmt.Errorf("write the bundle: %w", err)
+	}
+	defer func() { err = errors.Join(err, staging.discard()) }()
+
+	program, problems := assemble(in.src, in.install)
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	var fsFile File
+	if in.src.FS != "" {
+		if fsFile, err = staging.archive(ctx, in.src.FS); err != nil {
+			return fmt.Errorf("archive fs: %w", err)
+		}
+		if program.Files, err = b.place(staging, o, fsFile); err != nil {
+			return err
+		}
+	}
+	document, err := guest.Document(program)
+	if err != nil {
+		return fmt.Errorf("make the user data: %w", err)
+	}
+	if b.UserData, err = staging.add(UserDataName, guest.Compress(document)); err != nil {
+		return fmt.Errorf("write the user data: %w", err)
+	}
+	b.NeedsStaging = b.needsStaging()
+	v := b.vars(o, in, fsFile)
+	if _, err := staging.add(VarsName, v.render()); err != nil {
+		return fmt.Errorf("write the variables: %w", err)
+	}
+	b.Env, b.Name, b.Version = v.values, v.values["NAME"], v.values["VERSION"]
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	return staging.commit()
+}
+
+// place decides how fs/ travels.
+func (b *Bundle) place(staging *staging, o Options, fsFile File) (guest.Files, error) {
+	if fsFile.Size > o.InlineLimit {
+		b.FS = fsFile
+		return guest.Files{SHA256: fsFile.SHA256, Size: fsFile.Size, S3URL: o.S3URL, Region: o.Region}, nil
+	}
+	content, err := os.ReadFile(staging.path(FSName))
+	if err != nil {
+		return guest.Files{}, fmt.Errorf("read the archive of fs: %w", err)
+	}
+	b.FSInline = true
+	staging.drop(FSName)
+	return guest.Files{Inline: content}, nil
+}
+
+// vars are the lines of vars.env. What compile.sh printed wins over ami.env, and what was used over both.
+func (b *Bundle) vars(o Options, in input, fsFile File) *vars {
+	v := &vars{}
+	v.set(varRegion, o.Region)
+	if b.FS.Path != "" && o.S3URL != "" {
+		v.set(varS3URL, o.S3URL)
+	}
+	fixed := *v
+	v.setAll(in.env)
+	v.setAll(in.printed)
+	for _, name := range fixed.names {
+		v.set(name, fixed.values[name])
+	}
+	v.setFiles(b, fsFile)
+	return v
+}

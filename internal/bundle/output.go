@@ -1,0 +1,101 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package bundle
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
+)
+
+// scriptOutput sorts what compile.sh prints: assignments on its standard output are kept for vars.env, all else is
+// shown. Its methods may be called from several goroutines.
+type scriptOutput struct {
+	show func(line string)
+
+	mu   sync.Mutex
+	text strings.Builder // the assignments so far, which later ones may refer to
+	env  imagesource.Env
+	tail []string
+}
+
+func (o *scriptOutput) stdout(line string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.remember(line)
+	if !o.assign(line) && o.show != nil {
+		o.show(line)
+	}
+}
+
+func (o *scriptOutput) stderr(line string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.remember(line)
+	if o.show != nil {
+		o.show(line)
+	}
+}
+
+// assign keeps the line when it is an assignment as ami.env has them.
+func (o *scriptOutput) assign(line string) bool {
+	name, _, ok := strings.Cut(line, "=")
+	if !ok || !variablePattern.MatchString(name) {
+		return false
+	}
+	env, problems := imagesource.ParseEnv(compilePath, []byte(o.text.String()+line+"\n"))
+	if problems.Err() != nil {
+		return false
+	}
+	o.text.WriteString(line + "\n")
+	o.env = env
+	return true
+}
+
+func (o *scriptOutput) remember(line string) {
+	o.tail = append(o.tail, line)
+	o.tail = o.tail[max(0, len(o.tail)-tailLines):]
+}
+
+// ending is the end of the output for an error message.
+func (o *scriptOutput) ending() string {
+	if len(o.tail) == 0 {
+		return "; it printed nothing"
+	}
+	return "; its output ended with\n  " + strings.Join(o.tail, "\n  ")
+}
+
+// lineWriter calls line with each line written to it, without its ending.
+type lineWriter struct {
+	line func(string)
+	rest []byte
+}
+
+// maxLine bounds what a program without line breaks can make us hold.
+const maxLine = 64 << 10
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		end := bytes.IndexByte(w.rest, '\n')
+		if end < 0 && len(w.rest) < maxLine {
+			return len(p), nil
+		}
+		if end < 0 {
+			end = maxLine
+		}
+		w.line(strings.TrimSuffix(string(w.rest[:end]), "\r"))
+		w.rest = bytes.TrimPrefix(w.rest[end:], []byte("\n"))
+	}
+}
+
+// flush passes on a last line that has no ending.
+func (w *lineWriter) flush() {
+	if len(w.rest) > 0 {
+		w.line(string(w.rest))
+		w.rest = nil
+	}
+}

@@ -1,0 +1,126 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// installPath is what compile.sh does not get to see: it may change what is installed, not how.
+const installPath = "script/install.sh"
+
+// newWorkFolder copies the Image-Source to a directory that compile.sh may change, and adds the generated parts.
+func newWorkFolder(source string) (string, error) {
+	work, err := os.MkdirTemp("", "bakery-compile-")
+	if err != nil {
+		return "", fmt.Errorf("make the work folder for compile.sh: %w", err)
+	}
+	if err := errors.Join(copyTree(source, work), addGenerated(work)); err != nil {
+		return "", errors.Join(fmt.Errorf("fill the work folder for compile.sh: %w", err), removeWorkFolder(work))
+	}
+	return work, nil
+}
+
+// removeWorkFolder removes directories too that their modes protect from their owner.
+func removeWorkFolder(work string) error {
+	if os.RemoveAll(work) == nil {
+		return nil
+	}
+	// What cannot be made writable fails again below, with the better message.
+	_ = filepath.WalkDir(work, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return err
+	})
+	if err := os.RemoveAll(work); err != nil {
+		return fmt.Errorf("remove the work folder of compile.sh: %w", err)
+	}
+	return nil
+}
+
+func addGenerated(work string) error {
+	if err := os.MkdirAll(filepath.Join(work, "cloudinit"), 0o755); err != nil {
+		return err
+	}
+	for _, g := range generatedParts {
+		if err := os.WriteFile(filepath.Join(work, g.path()), g.content(), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyTree copies what is in source to target, with modes and links. Modes of directories come last: one that is
+// not writable must still be filled.
+func copyTree(source, target string) error {
+	var modes []func() error
+	err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(source, path)
+		if err != nil || relative == filepath.FromSlash(installPath) {
+			return err
+		}
+		to := filepath.Join(target, relative)
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		switch {
+		case relative == ".": // is there; its mode is of no concern to an image
+			return nil
+		case d.IsDir():
+			modes = append(modes, func() error { return os.Chmod(to, info.Mode()) })
+			return os.Mkdir(to, 0o700)
+		case d.Type() == fs.ModeSymlink:
+			return copyLink(source, relative, to)
+		case d.Type().IsRegular():
+			return copyFile(path, to, info.Mode())
+		}
+		return fmt.Errorf("%s is neither a file, a directory nor a link; remove it from the Image-Source", relative)
+	})
+	for i := len(modes) - 1; i >= 0 && err == nil; i-- {
+		err = modes[i]()
+	}
+	return err
+}
+
+func copyFile(from, to string, mode fs.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in) // clones where the file system can
+	return errors.Join(err, out.Close(), os.Chmod(to, mode))
+}
+
+// copyLink keeps a link as it is, unless it would lead elsewhere from the copy: a relative one that leaves the source.
+func copyLink(source, relative, to string) error {
+	target, err := os.Readlink(filepath.Join(source, relative))
+	if err != nil {
+		return err
+	}
+	if !filepath.IsAbs(target) {
+		resolved := filepath.Join(filepath.Dir(relative), target)
+		if resolved == ".." || strings.HasPrefix(resolved, ".."+string(filepath.Separator)) {
+			if target, err = filepath.Abs(filepath.Join(source, resolved)); err != nil {
+				return err
+			}
+		}
+	}
+	return os.Symlink(target, to)
+}
