@@ -1,0 +1,114 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	registryimage "github.com/hashicorp/packer-plugin-sdk/packer/registry/image"
+)
+
+// Artifact is the image of a bake that succeeded.
+type Artifact struct {
+	images map[string]string // ids by region
+	source string            // the id of the source image
+	labels map[string]string // for the HCP Packer registry
+	data   map[string]any    // build data, for post-processors
+	remove func(ctx context.Context, region, id string) error
+}
+
+var _ packersdk.Artifact = (*Artifact)(nil)
+
+func (b *bake) artifact(state multistep.StateBag) *Artifact {
+	return &Artifact{
+		images: map[string]string{b.aws.config.Region: b.imageID},
+		source: aws.ToString(b.source.ImageId),
+		labels: b.labels(),
+		data:   map[string]any{"generated_data": state.Get("generated_data")},
+		remove: func(ctx context.Context, _, id string) error { return removeImage(ctx, b.aws.ec2, id, "") },
+	}
+}
+
+// labels are what a registry keeps beside the id of an image.
+func (b *bake) labels() map[string]string {
+	labels := map[string]string{}
+	for key, value := range map[string]string{
+		"bake_id": b.id, "name": b.config.AMIName, "version": b.version(), "source_ami_name": aws.ToString(b.source.Name),
+		"user_data_sha256": b.payload.userDataSHA256, "fs_sha256": b.payload.fs.SHA256,
+	} {
+		if value != "" {
+			labels[key] = value
+		}
+	}
+	return labels
+}
+
+// BuilderId is how post-processors know whose artifact this is.
+func (*Artifact) BuilderId() string { return BuilderID } //nolint:revive // the interface's name
+
+// Files are none: the image is in the account.
+func (*Artifact) Files() []string { return nil }
+
+// Id is region:ami-0123 of every image, sorted and joined by commas, as amazon-ebs' is.
+func (a *Artifact) Id() string { //nolint:revive // the interface's name
+	var parts []string
+	for _, region := range slices.Sorted(maps.Keys(a.images)) {
+		parts = append(parts, region+":"+a.images[region])
+	}
+	return strings.Join(parts, ",")
+}
+
+// String is what Packer prints at the end.
+func (a *Artifact) String() string {
+	var s strings.Builder
+	s.WriteString("AMIs were created:")
+	for _, region := range slices.Sorted(maps.Keys(a.images)) {
+		fmt.Fprintf(&s, "\n%s: %s", region, a.images[region])
+	}
+	s.WriteString("\n")
+	return s.String()
+}
+
+// State gives the metadata for the HCP Packer registry, and the build data.
+func (a *Artifact) State(name string) any {
+	if name == registryimage.ArtifactStateURI {
+		return a.registryImages()
+	}
+	return a.data[name]
+}
+
+func (a *Artifact) registryImages() []*registryimage.Image {
+	var images []*registryimage.Image
+	for _, region := range slices.Sorted(maps.Keys(a.images)) {
+		images = append(images, &registryimage.Image{
+			ImageID: a.images[region], ProviderName: "aws", ProviderRegion: region,
+			SourceImageID: a.source, Labels: a.labels,
+		})
+	}
+	return images
+}
+
+// destroyTimeout is for deregistering and deleting snapshots, which take seconds.
+const destroyTimeout = 5 * time.Minute
+
+// Destroy deregisters the images and deletes their snapshots. Packer calls it when a post-processor does not keep its
+// input.
+func (a *Artifact) Destroy() error {
+	ctx, cancel := context.WithTimeout(context.Background(), destroyTimeout)
+	defer cancel()
+	var errs []error
+	for _, region := range slices.Sorted(maps.Keys(a.images)) {
+		errs = append(errs, a.remove(ctx, region, a.images[region]))
+	}
+	return errors.Join(errs...)
+}

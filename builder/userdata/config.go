@@ -1,0 +1,98 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Config,StagingConfig,SourceFilter,BlockDevice,MetadataOptions
+
+package userdata
+
+import (
+	"errors"
+	"time"
+
+	"github.com/hashicorp/packer-plugin-sdk/common"
+	"github.com/hashicorp/packer-plugin-sdk/communicator"
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
+	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+)
+
+// Config is everything a template can say about one bake. Settings that amazon-ebs has as well carry its names, types
+// and meaning.
+type Config struct {
+	common.PackerConfig `mapstructure:",squash"`
+	awsconfig.Settings  `mapstructure:",squash"`
+	InputConfig         `mapstructure:",squash"`
+	SourceConfig        `mapstructure:",squash"`
+	RunConfig           `mapstructure:",squash"`
+	WatchConfig         `mapstructure:",squash"`
+	ImageConfig         `mapstructure:",squash"`
+	// Where files go that do not fit into user data. See [StagingConfig](#staging-configuration). Needed only when
+	// `fs/` is larger than `fs_inline_limit`, or the user data is larger than 16,384 bytes.
+	Staging *StagingConfig `mapstructure:"staging"`
+	// Comm is read so that a template written for SSH is accepted; nothing is done with it.
+	Comm communicator.Config `mapstructure:",squash"`
+
+	ctx interpolate.Context
+}
+
+// renderedLater are the settings that are templates of what is only known during the bake, such as
+// `{{ .SourceAMI }}`, or text of the user's that is no template of Packer's at all: user data in jinja, for one.
+var renderedLater = []string{
+	"user_data", "compile_env", "ami_description",
+	"tags", "snapshot_tags", "run_tags", "run_volume_tags",
+}
+
+// prepare decodes the template's settings and checks them. It returns warnings, and all problems in one error.
+func (c *Config) prepare(raws ...any) ([]string, error) {
+	c.ctx.Funcs = templateFuncs
+	if err := config.Decode(c, &config.DecodeOpts{
+		PluginType:         BuilderID,
+		Interpolate:        true,
+		InterpolateContext: &c.ctx,
+		InterpolateFilter:  &interpolate.RenderFilter{Exclude: renderedLater},
+		DecodeHooks:        decodeHooks,
+	}, raws...); err != nil {
+		return nil, err
+	}
+	return c.check()
+}
+
+func (c *Config) check() ([]string, error) {
+	var warnings []string
+	var errs []error
+	for _, check := range []func() ([]string, []error){
+		c.prepareAccess,
+		c.InputConfig.prepare,
+		c.SourceConfig.prepare,
+		c.RunConfig.prepare,
+		c.WatchConfig.prepare,
+		func() ([]string, []error) { return c.ImageConfig.prepare(c.PackerForce, &c.ctx) },
+		c.prepareStaging,
+		c.prepareCommunicator,
+	} {
+		w, e := check()
+		warnings = append(warnings, w...)
+		errs = append(errs, e...)
+	}
+	return warnings, errors.Join(errs...)
+}
+
+func (c *Config) prepareAccess() ([]string, []error) {
+	return nil, c.Settings.Prepare()
+}
+
+// durationBetween fills in a default and checks the limits; both limits are part of the message.
+func durationBetween(name string, d *time.Duration, byDefault, least, most time.Duration) []error {
+	if *d == 0 {
+		*d = byDefault
+	}
+	switch {
+	case *d < least:
+		return []error{errorf("%s is %s; it must be at least %s", name, *d, seconds(least))}
+	case most > 0 && *d > most:
+		return []error{errorf("%s is %s; it must be at most %s", name, *d, seconds(most))}
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// InputConfig says what the machine is told to do. Exactly one of `image_source`, `bundle`, `user_data_file` and
+// `user_data` is needed.
+type InputConfig struct {
+	// The directory of an Image-Source. It is checked when the template is validated and compiled when it is built;
+	// what compiling leaves is removed afterwards. Conflicts with `bundle`, `user_data_file` and `user_data`.
+	ImageSource string `mapstructure:"image_source"`
+	// The directory of a bundle: an Image-Source that the `bakery-image-source` data source has compiled, perhaps
+	// on another machine. Conflicts with `image_source`, `user_data_file` and `user_data`.
+	Bundle string `mapstructure:"bundle"`
+	// A file of user data that was written by hand: a script, a cloud-config, a MIME archive, plain or gzip'd. It
+	// is wrapped so that it reports how it went and powers off, unless `verdict` is `"stop"`. Conflicts with
+	// `image_source`, `bundle` and `user_data`.
+	UserDataFile string `mapstructure:"user_data_file"`
+	// User data as text, treated as the contents of `user_data_file`. Text in braces is not rendered. Conflicts with
+	// `image_source`, `bundle` and `user_data_file`.
+	UserData string `mapstructure:"user_data"`
+
+	// Up to this many bytes of compressed `fs/` travel inside the user data; what is larger is staged. Default:
+	// `8192`. Used with `image_source` only.
+	FSInlineLimit int64 `mapstructure:"fs_inline_limit"`
+	// Variables for the environment of `script/compile.sh`. Used with `image_source` only.
+	CompileEnv map[string]string `mapstructure:"compile_env"`
+	// Treat warnings about the Image-Source as errors. Default: `false`. Used with `image_source` only.
+	Strict bool `mapstructure:"strict"`
+}
+
+func (c *InputConfig) prepare() ([]string, []error) {
+	var errs []error
+	if err := c.checkOne(); err != nil {
+		errs = append(errs, err)
+	}
+	if c.FSInlineLimit < 0 || c.FSInlineLimit > guest.MaxUserData {
+		errs = append(errs, fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes",
+			c.FSInlineLimit, guest.MaxUserData))
+	}
+	for _, check := range []func() error{c.checkBundle, c.checkUserDataFile, c.checkSettings} {
+		if err := check(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	warnings, sourceErrs := c.checkImageSource()
+	return warnings, append(errs, sourceErrs...)
+}
+
+// checkOne counts the ways user data is given. One that is not known yet counts as given.
+func (c *InputConfig) checkOne() error {
+	given := 0
+	for _, value := range []string{c.ImageSource, c.Bundle, c.UserDataFile, c.UserData} {
+		if value != "" {
+			given++
+		}
+	}
+	switch given {
+	case 1:
+		return nil
+	case 0:
+		return errors.New("nothing to bake: set image_source, bundle, user_data_file or user_data")
+	default:
+		return errors.New("image_source, bundle, user_data_file and user_data exclude each other: keep one of them")
+	}
+}
+
+// checkSettings refuses what would silently have no effect.
+func (c *InputConfig) checkSettings() error {
+	if c.ImageSource == "" && (c.FSInlineLimit != 0 || len(c.CompileEnv) > 0 || c.Strict) {
+		return errors.New("fs_inline_limit, compile_env and strict say how image_source is compiled; without it, remove them")
+	}
+	return nil
+}
+
+func (c *InputConfig) checkBundle() error {
+	if !known(c.Bundle) {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.Bundle, bundle.UserDataName)); err != nil {
+		return fmt.Errorf("bundle: read what bakery-image-source left there: %w", err)
+	}
+	return nil
+}
+
+func (c *InputConfig) checkUserDataFile() error {
+	if !known(c.UserDataFile) {
+		return nil
+	}
+	info, err := os.Stat(c.UserDataFile)
+	if err != nil {
+		return fmt.Errorf("user_data_file: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("user_data_file: %s is not a file; a directory is given as image_source or bundle", c.UserDataFile)
+	}
+	return nil
+}
+
+func (c *InputConfig) checkImageSource() ([]string, []error) {
+	if !known(c.ImageSource) {
+		return nil, nil
+	}
+	var warnings []string
+	var errs []error
+	problems := bundle.Check(c.bundleOptions(""))
+	for _, p := range problems.Warnings() {
+		warnings = append(warnings, p.String())
+	}
+	if err := problems.Errors().Err(); err != nil {
+		errs = append(errs, err)
+	}
+	return warnings, errs
+}
+
+// bundleOptions says how to compile the Image-Source into the directory target.
+func (c *InputConfig) bundleOptions(target string) bundle.Options {
+	return bundle.Options{
+		Source: c.ImageSource, Target: target,
+		InlineLimit: c.FSInlineLimit, Env: c.CompileEnv, Strict: c.Strict,
+	}
+}

@@ -1,0 +1,116 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"time"
+
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/staging"
+)
+
+// signedMargin is how long a signed URL outlives instance_timeout: from the signing until the machine has booted, and for
+// clocks that differ.
+const signedMargin = 10 * time.Minute
+
+// The names of what only one bake uses, below the prefix and the bake id.
+const (
+	userDataKey = "user-data"
+	logKey      = "log.gz"
+)
+
+// userData is the user data to launch with: all of it, or a pointer to where it is staged when it is too large.
+func (b *bake) userData(ctx context.Context) ([]byte, error) {
+	fsURL, logURL, err := b.sign(ctx)
+	if err != nil {
+		return nil, err
+	}
+	userData, err := b.assemble(fsURL, logURL)
+	if err != nil {
+		return nil, err
+	}
+	if len(userData) <= guest.MaxUserData {
+		return userData, nil
+	}
+	if b.store == nil {
+		return nil, b.checkSize()
+	}
+	return b.stageUserData(ctx, userData)
+}
+
+// sign makes the URLs the machine fetches fs/ from, and uploads its log to.
+func (b *bake) sign(ctx context.Context) (fsURL, logURL string, err error) {
+	if b.store == nil || b.payload.document == nil {
+		return "", "", nil
+	}
+	b.warnOfExpiry(ctx)
+	if b.payload.fs.Path != "" {
+		if fsURL, err = b.signFS(ctx); err != nil {
+			return "", "", err
+		}
+	}
+	key := b.logKey()
+	if logURL, err = b.store.PutURL(ctx, key, b.signedFor()); err != nil {
+		return "", "", err
+	}
+	b.noteObject(key)
+	packersdk.LogSecretFilter.Set(fsURL, logURL)
+	return fsURL, logURL, nil
+}
+
+func (b *bake) signFS(ctx context.Context) (string, error) {
+	key := b.fsObject().Key
+	if b.config.Staging.Delivery == deliveryProfile {
+		return b.store.PlainURL(ctx, key)
+	}
+	return b.store.GetURL(ctx, key, b.signedFor())
+}
+
+// stageUserData uploads user data that EC2 would not take, and returns user data that includes it.
+func (b *bake) stageUserData(ctx context.Context, userData []byte) ([]byte, error) {
+	sum := sha256.Sum256(userData)
+	object := staging.Object{
+		Key: b.store.Key(b.id, userDataKey), SHA256: hex.EncodeToString(sum[:]), Size: int64(len(userData)),
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(userData)), nil },
+	}
+	b.say("Uploading the user data, which is %d bytes where EC2 takes %d, to %s...",
+		len(userData), guest.MaxUserData, b.store.URL(object.Key))
+	b.noteObject(object.Key)
+	if err := b.store.Put(ctx, object); err != nil {
+		return nil, err
+	}
+	url, err := b.store.GetURL(ctx, object.Key, b.signedFor())
+	if err != nil {
+		return nil, err
+	}
+	packersdk.LogSecretFilter.Set(url)
+	return guest.Include(url), nil
+}
+
+func (b *bake) logKey() string { return b.store.Key(b.id, logKey) }
+
+// signedFor is how long signed URLs last.
+func (b *bake) signedFor() time.Duration {
+	return min(b.config.InstanceTimeout+signedMargin, staging.MaxExpiry)
+}
+
+// warnOfExpiry tells when the credentials end before the URLs that are signed with them: those end with them.
+func (b *bake) warnOfExpiry(ctx context.Context) {
+	credentials, err := b.aws.config.Credentials.Retrieve(ctx)
+	if err != nil || !credentials.CanExpire {
+		return
+	}
+	if left := time.Until(credentials.Expires); left < b.signedFor() {
+		b.warn("%s", fmt.Sprintf("the AWS credentials expire in %s, and the machine's URLs with them, but instance_timeout is %s: "+
+			"a machine that takes longer can neither fetch files nor upload its log", left.Round(time.Second), b.config.InstanceTimeout))
+	}
+}

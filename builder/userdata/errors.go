@@ -1,0 +1,57 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+)
+
+// EC2's error codes that this package acts on:
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html.
+const (
+	codeInstanceNotFound = "InvalidInstanceID.NotFound"
+	codeImageNotFound    = "InvalidAMIID.NotFound"
+	codeImageUnavailable = "InvalidAMIID.Unavailable" // deregistered already
+	codeSnapshotNotFound = "InvalidSnapshot.NotFound"
+	codeSnapshotInUse    = "InvalidSnapshot.InUse"
+	codeVolumeNotFound   = "InvalidVolume.NotFound"
+	codeVolumeInUse      = "VolumeInUse"
+	codeGroupNotFound    = "InvalidGroup.NotFound"
+	codeGroupDuplicate   = "InvalidGroup.Duplicate"
+	codeGroupInUse       = "DependencyViolation"
+	codeInstanceState    = "IncorrectInstanceState"
+	codeInstanceState2   = "IncorrectState"
+	codeUnsupported      = "UnsupportedOperation"
+)
+
+// hasCode tells whether AWS refused a call with one of the codes.
+func hasCode(err error, codes ...string) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
+}
+
+// orGone is err, or nil when it says that the thing is not there any more.
+func orGone(err error, codes ...string) error {
+	if hasCode(err, codes...) {
+		return nil
+	}
+	return err
+}
+
+// transient tells whether a call may succeed when it is made again: AWS is throttling, is out of order, or cannot be
+// reached. It is what the SDK itself would try again.
+func transient(err error) bool { return standardRetryer.IsErrorRetryable(err) }
+
+var standardRetryer = retry.NewStandard()
+
+// notInState tells whether an instance is not yet for EC2's image maker what it is for everybody else: stopped.
+func notInState(err error) bool {
+	return hasCode(err, codeInstanceState, codeInstanceState2) ||
+		(err != nil && strings.Contains(err.Error(), "is not in state"))
+}

@@ -1,0 +1,74 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// ledger is the list of what a bake has brought into being and has to undo, in the order it came to exist. An entry is
+// made before the call that makes the thing: a call can take effect and its answer still be lost.
+type ledger struct {
+	mu      sync.Mutex
+	entries []*entry
+}
+
+// entry is one thing that exists, or may exist.
+type entry struct {
+	what string // in words, with its id as soon as that is known
+	undo func(context.Context) error
+}
+
+// add notes that something is about to exist.
+func (l *ledger) add(what string, undo func(context.Context) error) *entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := &entry{what: what, undo: undo}
+	l.entries = append(l.entries, e)
+	return e
+}
+
+// keep takes something out of the list: it is what the bake was for.
+func (l *ledger) keep(e *entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = slices.DeleteFunc(l.entries, func(other *entry) bool { return other == e })
+}
+
+// list says what exists, the oldest first.
+func (l *ledger) list() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []string
+	for _, e := range l.entries {
+		all = append(all, e.what)
+	}
+	return all
+}
+
+// undo removes everything, the newest first, and goes on when something cannot be removed. What it could not remove
+// stays in the list, and in the error.
+func (l *ledger) undo(ctx context.Context) error {
+	l.mu.Lock()
+	entries := l.entries
+	l.entries = nil
+	l.mu.Unlock()
+	var errs []error
+	var left []*entry
+	for _, e := range slices.Backward(entries) {
+		if err := e.undo(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("remove %s: %w", e.what, err))
+			left = append(left, e)
+		}
+	}
+	slices.Reverse(left)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = append(left, l.entries...)
+	return errors.Join(errs...)
+}

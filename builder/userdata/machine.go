@@ -1,0 +1,207 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// machine is what is known of the instance that bakes.
+type machine struct {
+	id       string
+	launched time.Time
+
+	state   types.InstanceStateName
+	reason  types.StateReason
+	volumes map[string]string // volume ids by device name
+
+	console   []byte         // the newest text
+	reports   []guest.Report // all that were ever seen, in order; the console keeps the last 64 KB only
+	plainOnly bool           // not a Nitro machine: its newest console text cannot be had
+	silent    error          // why the console cannot be read at all
+}
+
+// visibleTimeout is how long EC2 may not know an instance that it has just made.
+const visibleTimeout = 2 * time.Minute
+
+// look brings the machine's state up to date. AWS being slow, throttled or out of order is no error: the machine bakes
+// on, and is looked at again.
+func (b *bake) look(ctx context.Context) error {
+	m := &b.machine
+	out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{m.id}})
+	switch {
+	case err == nil:
+	case hasCode(err, codeInstanceNotFound) && time.Since(m.launched) < visibleTimeout, transient(err):
+		return nil
+	default:
+		return fmt.Errorf("look at instance %s: %w", m.id, err)
+	}
+	for _, r := range out.Reservations {
+		for i := range r.Instances {
+			m.take(&r.Instances[i])
+		}
+	}
+	return nil
+}
+
+func (m *machine) take(i *types.Instance) {
+	if i.State != nil {
+		m.state = i.State.Name
+	}
+	if i.StateReason != nil {
+		m.reason = *i.StateReason
+	}
+	for _, d := range i.BlockDeviceMappings {
+		if d.Ebs != nil && d.Ebs.VolumeId != nil {
+			if m.volumes == nil {
+				m.volumes = map[string]string{}
+			}
+			m.volumes[aws.ToString(d.DeviceName)] = *d.Ebs.VolumeId
+		}
+	}
+}
+
+// readConsole reads the console and returns the reports that are new. An account that may not read it is told once.
+func (b *bake) readConsole(ctx context.Context) []guest.Report {
+	m := &b.machine
+	if m.silent != nil {
+		return nil
+	}
+	text, err := b.consoleText(ctx, !m.plainOnly)
+	switch {
+	case hasCode(err, codeUnsupported):
+		m.plainOnly = true
+		return b.readConsole(ctx)
+	case err != nil && !transient(err) && ctx.Err() == nil && !hasCode(err, codeInstanceNotFound):
+		m.silent = err
+		b.warn("the console of %s cannot be read, so its progress cannot be shown: %s", m.id, err)
+	}
+	if err != nil || len(text) == 0 {
+		return nil
+	}
+	m.console = text
+	return m.note(guest.ReadReports(text, b.id))
+}
+
+// consoleText is the newest text of the console on Nitro machines, or what EC2 has kept of it.
+func (b *bake) consoleText(ctx context.Context, latest bool) ([]byte, error) {
+	in := &ec2.GetConsoleOutputInput{InstanceId: aws.String(b.machine.id)}
+	if latest {
+		in.Latest = aws.Bool(true)
+	}
+	out, err := b.aws.ec2.GetConsoleOutput(ctx, in)
+	if err != nil {
+		return nil, fmt.Errorf("read the console: %w", err)
+	}
+	text, err := base64.StdEncoding.DecodeString(aws.ToString(out.Output))
+	if err != nil {
+		return nil, fmt.Errorf("decode the console's text: %w", err)
+	}
+	return text, nil
+}
+
+// note adds the reports that were not seen before and returns them.
+func (m *machine) note(reports []guest.Report) []guest.Report {
+	seen := make(map[int]bool, len(m.reports))
+	for _, r := range m.reports {
+		seen[r.Seq] = true
+	}
+	var fresh []guest.Report
+	for _, r := range reports {
+		if !seen[r.Seq] {
+			fresh = append(fresh, r)
+		}
+	}
+	m.reports = sortReports(append(m.reports, fresh...))
+	return fresh
+}
+
+// terminateTimeout is how long a machine may take to be gone. A running one is given up to a minute to shut down.
+const terminateTimeout = 5 * time.Minute
+
+// removeMachine terminates the instance and waits until it is gone, so that its network interface does not keep the
+// security group, and it does not write its log after that was removed.
+func (b *bake) removeMachine(ctx context.Context) error {
+	m := &b.machine
+	if m.id == "" {
+		if err := b.findMachine(ctx); err != nil || m.id == "" {
+			return err
+		}
+	}
+	_ = b.look(ctx) // for its volumes; that they are not known is no reason to leave the machine
+	_, err := b.aws.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{m.id}})
+	if hasCode(err, codeInstanceNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("terminate %s: %w", m.id, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, terminateTimeout,
+		fmt.Errorf("%s is not terminated after %s", m.id, terminateTimeout))
+	defer cancel()
+	err = poll(ctx, every(time.Second), func(ctx context.Context) (bool, error) {
+		if err := b.look(ctx); err != nil {
+			return true, orGone(errors.Unwrap(err), codeInstanceNotFound)
+		}
+		return m.state == types.InstanceStateNameTerminated, nil
+	})
+	return errors.Join(err, b.removeVolumes(ctx))
+}
+
+// findMachine looks for the instance of a launch whose answer was lost.
+func (b *bake) findMachine(ctx context.Context) error {
+	out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{
+		Filters: []types.Filter{filter("tag:"+tagBake, b.id)},
+	})
+	if err != nil {
+		return fmt.Errorf("look for an instance of bake %s: %w", b.id, err)
+	}
+	for _, r := range out.Reservations {
+		for i := range r.Instances {
+			b.machine.id = aws.ToString(r.Instances[i].InstanceId)
+		}
+	}
+	return nil
+}
+
+// removeVolumes deletes the volumes that the source image says are to outlive the machine, and the template does not.
+func (b *bake) removeVolumes(ctx context.Context) error {
+	var errs []error
+	for _, d := range b.source.BlockDeviceMappings {
+		device := aws.ToString(d.DeviceName)
+		id, there := b.machine.volumes[device]
+		if !there || d.Ebs == nil || d.Ebs.DeleteOnTermination == nil || *d.Ebs.DeleteOnTermination || b.config.hasDevice(device) {
+			continue
+		}
+		inUse := func(err error) bool { return hasCode(err, codeVolumeInUse) }
+		err := retryWhile(ctx, time.Minute, inUse, func(ctx context.Context) error {
+			_, err := b.aws.ec2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
+			return orGone(err, codeVolumeNotFound)
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("delete volume %s: %w", id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// hasDevice tells whether the template says itself what becomes of a disk.
+func (c *RunConfig) hasDevice(name string) bool {
+	for i := range c.LaunchBlockDevices {
+		if c.LaunchBlockDevices[i].DeviceName == name {
+			return true
+		}
+	}
+	return false
+}

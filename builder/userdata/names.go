@@ -1,0 +1,37 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"text/template"
+)
+
+// templateFuncs are the functions of `{{ }}` in this builder's settings beside Packer's own.
+var templateFuncs = template.FuncMap{"clean_resource_name": cleanResourceName}
+
+// cleanResourceName makes a name that CreateImage takes: what it does not take becomes a hyphen, as with amazon-ebs.
+func cleanResourceName(s string) string {
+	return notInImageName.ReplaceAllString(s, "-")
+}
+
+var notInImageName = regexp.MustCompile(`[^a-zA-Z0-9()\[\] ./\-'@_]`)
+
+// checkTags refuses tags that AWS would refuse, after the machine has run.
+func checkTags(name string, tags map[string]string) []error {
+	var errs []error
+	for key, value := range tags {
+		switch {
+		case key == "" || len(key) > 128:
+			errs = append(errs, fmt.Errorf("%s: the key %q must have 1 to 128 characters", name, key))
+		case strings.HasPrefix(strings.ToLower(key), "aws:"):
+			errs = append(errs, fmt.Errorf("%s: the key %q begins with aws:, which only AWS may use", name, key))
+		case len(value) > 256 && !strings.Contains(value, "{{"):
+			errs = append(errs, fmt.Errorf("%s: the value of %q has %d characters; it must have at most 256", name, key, len(value)))
+		}
+	}
+	return errs
+}

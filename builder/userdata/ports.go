@@ -1,0 +1,101 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+)
+
+// What each concern of a bake asks of AWS. All of it together is what the bake's IAM policy has to allow.
+
+// identityReader tells whose credentials these are. Satisfied by *sts.Client.
+type identityReader interface {
+	GetCallerIdentity(context.Context, *sts.GetCallerIdentityInput, ...func(*sts.Options)) (*sts.GetCallerIdentityOutput, error)
+}
+
+// parameterReader reads the parameter of resolve:ssm:. Satisfied by *ssm.Client.
+type parameterReader interface {
+	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+}
+
+// imageReader finds images. Satisfied by *ec2.Client.
+type imageReader interface {
+	DescribeImages(context.Context, *ec2.DescribeImagesInput, ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error)
+}
+
+// imageMaker makes images. Satisfied by *ec2.Client.
+type imageMaker interface {
+	CreateImage(context.Context, *ec2.CreateImageInput, ...func(*ec2.Options)) (*ec2.CreateImageOutput, error)
+}
+
+// imageRemover removes images and what they are made of. Satisfied by *ec2.Client.
+type imageRemover interface {
+	DeregisterImage(context.Context, *ec2.DeregisterImageInput, ...func(*ec2.Options)) (*ec2.DeregisterImageOutput, error)
+	DescribeSnapshots(context.Context, *ec2.DescribeSnapshotsInput, ...func(*ec2.Options)) (*ec2.DescribeSnapshotsOutput, error)
+	DeleteSnapshot(context.Context, *ec2.DeleteSnapshotInput, ...func(*ec2.Options)) (*ec2.DeleteSnapshotOutput, error)
+}
+
+// typeReader knows what an instance type can do. Satisfied by *ec2.Client.
+type typeReader interface {
+	DescribeInstanceTypes(context.Context, *ec2.DescribeInstanceTypesInput, ...func(*ec2.Options)) (*ec2.DescribeInstanceTypesOutput, error)
+}
+
+// networkReader knows the account's network. Satisfied by *ec2.Client.
+type networkReader interface {
+	DescribeVpcs(context.Context, *ec2.DescribeVpcsInput, ...func(*ec2.Options)) (*ec2.DescribeVpcsOutput, error)
+	DescribeSubnets(context.Context, *ec2.DescribeSubnetsInput, ...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error)
+	DescribeSecurityGroups(context.Context, *ec2.DescribeSecurityGroupsInput, ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
+}
+
+// groupMaker makes and removes security groups. Satisfied by *ec2.Client.
+type groupMaker interface {
+	CreateSecurityGroup(context.Context, *ec2.CreateSecurityGroupInput, ...func(*ec2.Options)) (*ec2.CreateSecurityGroupOutput, error)
+	DeleteSecurityGroup(context.Context, *ec2.DeleteSecurityGroupInput, ...func(*ec2.Options)) (*ec2.DeleteSecurityGroupOutput, error)
+}
+
+// machineRunner runs machines and removes them. Satisfied by *ec2.Client.
+type machineRunner interface {
+	RunInstances(context.Context, *ec2.RunInstancesInput, ...func(*ec2.Options)) (*ec2.RunInstancesOutput, error)
+	TerminateInstances(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
+	DeleteVolume(context.Context, *ec2.DeleteVolumeInput, ...func(*ec2.Options)) (*ec2.DeleteVolumeOutput, error)
+}
+
+// machineReader looks at machines, without touching them. Satisfied by *ec2.Client.
+type machineReader interface {
+	DescribeInstances(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
+	GetConsoleOutput(context.Context, *ec2.GetConsoleOutputInput, ...func(*ec2.Options)) (*ec2.GetConsoleOutputOutput, error)
+}
+
+// ec2API is everything a bake asks of EC2.
+type ec2API interface {
+	imageReader
+	imageMaker
+	imageRemover
+	typeReader
+	networkReader
+	groupMaker
+	machineRunner
+	machineReader
+}
+
+var _ ec2API = (*ec2.Client)(nil)
+
+// clients are the services of one account and region.
+type clients struct {
+	config aws.Config
+	ec2    ec2API
+	ssm    parameterReader
+	sts    identityReader
+}
+
+func newClients(cfg aws.Config, settings *awsconfig.Settings) clients {
+	return clients{config: cfg, ec2: settings.EC2(cfg), ssm: ssm.NewFromConfig(cfg), sts: sts.NewFromConfig(cfg)}
+}

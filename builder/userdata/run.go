@@ -1,0 +1,91 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	"github.com/hashicorp/packer-plugin-sdk/multistep/commonsteps"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+)
+
+// Run bakes the image. It returns no artifact with skip_create_ami.
+func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
+	return newBake(&b.config, ui).run(ctx, hook)
+}
+
+// steps are the bake, in order. What costs money begins with stepLaunch.
+func (b *bake) steps() []multistep.Step {
+	steps := []multistep.Step{
+		&stepLedger{},
+		&stepAccess{},
+		&stepPayload{},
+		&stepCheck{},
+		newStepProvision(),
+		&stepStage{},
+		&stepGroup{},
+		&stepLaunch{},
+		&stepWatch{},
+		&stepVerdict{},
+	}
+	if !b.config.SkipCreateAMI {
+		image := &stepImage{}
+		steps = append(steps, image, &stepOutput{image: image})
+	}
+	return steps
+}
+
+func (b *bake) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifact, error) {
+	state := new(multistep.BasicStateBag)
+	state.Put(keyUI, b.ui)
+	state.Put(keyHook, hook)
+	state.Put(keyBake, b)
+
+	commonsteps.NewRunner(b.steps(), b.config.PackerConfig, b.ui).Run(ctx, state)
+
+	b.tellWhatIsLeft()
+	b.say("Seconds spent: %s", b.phases.end())
+	if err := outcome(state); err != nil {
+		return nil, err
+	}
+	if b.config.SkipCreateAMI {
+		b.say("The machine has baked; skip_create_ami makes no image of it")
+		return nil, nil //nolint:nilnil // Packer's way to say that there is no artifact
+	}
+	return b.artifact(state), nil
+}
+
+// outcome is the error a bake ended with, or nil.
+func outcome(state multistep.StateBag) error {
+	if err, ok := state.GetOk(keyError); ok {
+		return err.(error) //nolint:forcetypeassert // only errors are put there
+	}
+	if _, ok := state.GetOk(multistep.StateCancelled); ok {
+		return errCancelled
+	}
+	if _, ok := state.GetOk(multistep.StateHalted); ok {
+		return errors.New("the bake was halted")
+	}
+	return nil
+}
+
+// tellWhatIsLeft names what still exists, and how to look at a machine that was kept: after -on-error=abort, or when
+// cleaning up has failed.
+func (b *bake) tellWhatIsLeft() {
+	left := b.ledger.list()
+	if len(left) == 0 {
+		return
+	}
+	b.say("Not removed:")
+	for _, what := range left {
+		b.say("    %s", what)
+	}
+	if id := b.machine.id; id != "" {
+		b.say("The machine's log: aws ec2 get-console-output --region %s --instance-id %s --latest --output text",
+			b.aws.config.Region, aws.ToString(&id))
+	}
+}

@@ -1,0 +1,107 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/staging"
+)
+
+// The keys of Packer's own things in the state bag. Everything of this package is behind the one key of the bake.
+const (
+	keyError = "error"
+	keyHook  = "hook"
+	keyUI    = "ui"
+	keyComm  = "communicator_config"
+	keyBake  = "bakery_bake"
+)
+
+// bake is the state of one bake: what its steps have been told, found out, and made so far.
+type bake struct {
+	config *Config
+	ui     packersdk.Ui
+	id     string // 16 hex digits that every report, tag and staged file of this bake carries
+	load   func(context.Context, *awsconfig.Settings) (aws.Config, error)
+
+	aws    clients
+	store  *staging.Store // nil without staging
+	ledger ledger
+	phases phases
+
+	payload payload
+	source  types.Image // the image the machine starts from
+	network network
+	machine machine
+	imageID string
+}
+
+// network is where the machine is attached. A subnet of "" is the account's default.
+type network struct {
+	vpc, subnet string
+	groups      []string
+}
+
+func newBake(config *Config, ui packersdk.Ui) *bake {
+	return &bake{
+		config: config,
+		ui:     ui,
+		id:     guest.NewBakeID(),
+		load: func(ctx context.Context, s *awsconfig.Settings) (aws.Config, error) {
+			return s.Load(ctx)
+		},
+	}
+}
+
+// unpack is the one place that takes the bake out of the state bag.
+func unpack(state multistep.StateBag) *bake {
+	return state.Get(keyBake).(*bake) //nolint:forcetypeassert // put there by run, before any step
+}
+
+// step runs what a step does as part of a phase, and halts the bake when that fails.
+func step(ctx context.Context, state multistep.StateBag, phase string, do func(context.Context, *bake) error) multistep.StepAction {
+	b := unpack(state)
+	b.phases.enter(phase)
+	if err := do(ctx, b); err != nil {
+		return halt(ctx, state, err)
+	}
+	return multistep.ActionContinue
+}
+
+// halt ends the bake with an error. When the bake was cancelled, that is the error: what else went wrong, went wrong
+// because of it.
+func halt(ctx context.Context, state multistep.StateBag, err error) multistep.StepAction {
+	if ctx.Err() != nil {
+		err = errCancelled
+	}
+	state.Put(keyError, err)
+	return multistep.ActionHalt
+}
+
+var errCancelled = errors.New("the bake was cancelled")
+
+// say tells the user something. Presigned URLs and other secrets are blotted out, wherever the text is from.
+func (b *bake) say(format string, args ...any) {
+	b.ui.Say(packersdk.LogSecretFilter.FilterString(fmt.Sprintf(format, args...)))
+}
+
+// warn tells the user about something that does not stop the bake, but may explain what will.
+func (b *bake) warn(format string, args ...any) {
+	b.ui.Error(packersdk.LogSecretFilter.FilterString("warning: " + fmt.Sprintf(format, args...)))
+}
+
+// nothingToUndo is embedded in steps whose traces are in the ledger, which is where they are undone.
+type nothingToUndo struct{}
+
+// Cleanup does nothing.
+func (nothingToUndo) Cleanup(multistep.StateBag) {}

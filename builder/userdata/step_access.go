@@ -1,0 +1,57 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/staging"
+)
+
+// stepAccess finds the account and the region. It comes first, because it takes a moment, and compiling may take long.
+type stepAccess struct{ nothingToUndo }
+
+// Run implements multistep.Step.
+func (*stepAccess) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
+	return step(ctx, state, phasePrepare, findAccount)
+}
+
+func findAccount(ctx context.Context, b *bake) error {
+	settings := &b.config.Settings
+	cfg, err := b.load(ctx, settings)
+	if err != nil {
+		return err
+	}
+	b.aws = newClients(cfg, settings)
+	if cfg.Credentials == nil {
+		return errNoCredentials
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errNoCredentials, err)
+	}
+	if s := b.config.Staging; s != nil {
+		at, err := staging.ParseURL(s.URL)
+		if err != nil {
+			return fmt.Errorf("staging: url: %w", err)
+		}
+		if s.Region != "" {
+			cfg.Region = s.Region
+		}
+		b.store = staging.New(cfg, at, s.ExpectedBucketOwner)
+	}
+	if settings.SkipCredsValidation {
+		return nil
+	}
+	if _, err := b.aws.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); err != nil {
+		return fmt.Errorf("check the AWS credentials; skip_credential_validation leaves this check out: %w", err)
+	}
+	return nil
+}
+
+var errNoCredentials = errors.New("find AWS credentials: set access_key and secret_key, profile, or the environment")

@@ -1,0 +1,125 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/staging"
+)
+
+// stepCheck looks for everything in the account that would make the bake fail later, when it has cost money. Like
+// validating, it reports all problems at once.
+type stepCheck struct{ nothingToUndo }
+
+// Run implements multistep.Step.
+func (*stepCheck) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
+	action := step(ctx, state, phasePrepare, checkAccount)
+	if action == multistep.ActionContinue {
+		data := unpack(state).buildData()
+		data.publish(state)
+	}
+	return action
+}
+
+func checkAccount(ctx context.Context, b *bake) error {
+	return errors.Join(
+		b.checkName(ctx),
+		b.checkSource(ctx),
+		b.checkNetwork(ctx),
+		b.checkStaging(ctx),
+	)
+}
+
+// checkName makes sure that the image's name is free. A name that is taken would be found out by CreateImage only.
+func (b *bake) checkName(ctx context.Context) error {
+	if b.config.SkipCreateAMI || b.config.ForceDeregister {
+		return nil
+	}
+	taken, err := b.ownImages(ctx)
+	if err != nil {
+		return err
+	}
+	if len(taken) > 0 {
+		return fmt.Errorf("the name %q is taken by %s: choose another ami_name, or set force_deregister to replace that image",
+			b.config.AMIName, aws.ToString(taken[0].ImageId))
+	}
+	return nil
+}
+
+// ownImages are the images of the account that have the name of this bake's: one at most, says EC2.
+//
+// A name has none of the characters that are wildcards in a filter; see imageName.
+func (b *bake) ownImages(ctx context.Context) ([]types.Image, error) {
+	out, err := b.aws.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{
+		Owners:  []string{"self"},
+		Filters: []types.Filter{filter("name", b.config.AMIName)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for an image named %q: %w", b.config.AMIName, err)
+	}
+	return slices.DeleteFunc(out.Images, func(i types.Image) bool {
+		return aws.ToString(i.Name) != b.config.AMIName
+	}), nil
+}
+
+// checkSource finds the image to start from, and makes sure that the machine can run it.
+func (b *bake) checkSource(ctx context.Context) error {
+	source, err := findSource(ctx, &b.config.SourceConfig, b.aws.ec2, b.aws.ssm)
+	if err != nil {
+		return err
+	}
+	b.source = source
+	b.say("Starting from %s (%s)", aws.ToString(source.ImageId), aws.ToString(source.Name))
+	if source.RootDeviceType != "" && source.RootDeviceType != types.DeviceTypeEbs {
+		return fmt.Errorf("source image %s has its root device on %s; an image can be made only of one on ebs",
+			aws.ToString(source.ImageId), source.RootDeviceType)
+	}
+	return b.checkArchitecture(ctx)
+}
+
+func (b *bake) checkArchitecture(ctx context.Context) error {
+	out, err := b.aws.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{
+		InstanceTypes: []types.InstanceType{types.InstanceType(b.config.InstanceType)},
+	})
+	if err != nil {
+		return fmt.Errorf("look up instance_type %q: %w", b.config.InstanceType, err)
+	}
+	if len(out.InstanceTypes) == 0 {
+		return fmt.Errorf("instance_type %q does not exist in %s", b.config.InstanceType, b.aws.config.Region)
+	}
+	info := out.InstanceTypes[0].ProcessorInfo
+	if info == nil || b.source.Architecture == "" {
+		return nil
+	}
+	if !slices.Contains(info.SupportedArchitectures, types.ArchitectureType(b.source.Architecture)) {
+		return fmt.Errorf("source image %s is for %s, and instance_type %s runs %v: choose another instance_type or source_ami",
+			aws.ToString(b.source.ImageId), b.source.Architecture, b.config.InstanceType, info.SupportedArchitectures)
+	}
+	return nil
+}
+
+// checkStaging makes sure that there is a bucket to upload to.
+func (b *bake) checkStaging(ctx context.Context) error {
+	if b.store == nil {
+		return nil
+	}
+	err := b.store.Check(ctx)
+	if errors.Is(err, staging.ErrDenied) {
+		return nil // these credentials may still be allowed to upload; the upload comes before the machine
+	}
+	return err
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: aws.String(name), Values: values}
+}

@@ -1,0 +1,152 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// payload is what goes to the machine, as far as it does not depend on the launch.
+type payload struct {
+	document []byte      // the machine's program, not compressed and without a delivery; nil with verbatim
+	verbatim []byte      // user data that is launched as it is: verdict = "stop"
+	fs       bundle.File // the staged fs.tgz; zero when there is none
+
+	userDataSHA256 string // of the user data as compiled or given, for the image's tags
+	name, version  string // NAME and VERSION of ami.env
+}
+
+// stepPayload compiles the Image-Source, or reads the bundle or the user data.
+type stepPayload struct{ nothingToUndo }
+
+// Run implements multistep.Step.
+func (*stepPayload) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
+	return step(ctx, state, phasePrepare, preparePayload)
+}
+
+func preparePayload(ctx context.Context, b *bake) error {
+	var err error
+	switch c := b.config; {
+	case c.ImageSource != "":
+		err = b.compile(ctx)
+	case c.Bundle != "":
+		var read *bundle.Bundle
+		if read, err = bundle.Read(c.Bundle); err != nil {
+			err = fmt.Errorf("read the bundle %s: %w", c.Bundle, err)
+		} else {
+			err = b.takeBundle(read)
+		}
+	default:
+		err = b.takeUserData()
+	}
+	if err != nil {
+		return err
+	}
+	return b.checkSize()
+}
+
+func (b *bake) compile(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "bakery-bundle-")
+	if err != nil {
+		return fmt.Errorf("make a directory to compile into: %w", err)
+	}
+	b.ledger.add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) })
+	b.say("Compiling %s...", b.config.ImageSource)
+	options := b.config.bundleOptions(dir)
+	options.Output = func(line string) { b.say("    %s", line) }
+	compiled, err := bundle.Compile(ctx, options)
+	if err != nil {
+		return fmt.Errorf("compile %s: %w", b.config.ImageSource, err)
+	}
+	return b.takeBundle(compiled)
+}
+
+func (b *bake) takeBundle(from *bundle.Bundle) error {
+	compressed, err := os.ReadFile(from.UserData.Path)
+	if err != nil {
+		return fmt.Errorf("read the user data of the bundle: %w", err)
+	}
+	document, err := guest.Decompress(compressed)
+	if err != nil {
+		return fmt.Errorf("read the user data of the bundle: %w", err)
+	}
+	b.payload = payload{
+		document: document, fs: from.FS,
+		userDataSHA256: from.UserData.SHA256, name: from.Name, version: from.Version,
+	}
+	return nil
+}
+
+// takeUserData takes user data that was written by hand.
+func (b *bake) takeUserData() error {
+	content := []byte(b.config.UserData)
+	if path := b.config.UserDataFile; path != "" {
+		var err error
+		if content, err = os.ReadFile(path); err != nil {
+			return fmt.Errorf("read user_data_file: %w", err)
+		}
+	}
+	sum := sha256.Sum256(content)
+	b.payload = payload{userDataSHA256: hex.EncodeToString(sum[:])}
+	if b.config.Verdict == verdictStop {
+		b.payload.verbatim = content
+		return nil
+	}
+	document, err := guest.Wrap(content)
+	if err != nil {
+		return fmt.Errorf("wrap the user data so that it reports; verdict = \"stop\" launches it as it is: %w", err)
+	}
+	b.payload.document = document
+	return nil
+}
+
+// checkSize finds out early that something needs staging and there is none. With staging there is no limit.
+func (b *bake) checkSize() error {
+	if b.config.Staging != nil {
+		return nil
+	}
+	if b.payload.fs.Path != "" {
+		return fmt.Errorf("fs/ is %d bytes compressed, and the user data %d bytes; EC2 takes %d bytes of user data: set "+
+			"staging { url = \"s3://bucket/prefix\" }, so that the machine fetches fs/ from S3",
+			b.payload.fs.Size, len(guest.Compress(b.payload.document)), guest.MaxUserData)
+	}
+	userData, err := b.assemble("", "")
+	if err != nil {
+		return err
+	}
+	if len(userData) > guest.MaxUserData {
+		return fmt.Errorf("the user data is %d bytes compressed, and EC2 takes %d: set staging { url = \"s3://bucket/prefix\" }, "+
+			"so that the machine fetches it from S3", len(userData), guest.MaxUserData)
+	}
+	return nil
+}
+
+// assemble makes the user data that is launched, out of the payload and what is only known at the launch. URLs that are
+// not needed are empty.
+func (b *bake) assemble(fsURL, logURL string) ([]byte, error) {
+	if b.payload.verbatim != nil {
+		return b.payload.verbatim, nil
+	}
+	document, err := guest.Deliver(b.payload.document, guest.Delivery{
+		BakeID:      b.id,
+		Timeout:     machineTimeout(b.config.InstanceTimeout),
+		FSURL:       fsURL,
+		LogURL:      logURL,
+		Profile:     b.config.Staging != nil && b.config.Staging.Delivery == deliveryProfile,
+		SkipCleanup: b.config.SkipCleanup,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("assemble the user data: %w", err)
+	}
+	return guest.Compress(document), nil
+}

@@ -1,0 +1,104 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// stepVerdict finds out what the machine said of its own bake. Without a verdict, the bake has failed.
+type stepVerdict struct{ nothingToUndo }
+
+// Run implements multistep.Step.
+func (*stepVerdict) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
+	return step(ctx, state, phaseMachine, findVerdict)
+}
+
+const (
+	// verdictTimeout is how long EC2 may take to show the end of a stopped machine's console. It posts the text
+	// "shortly after" the change of state: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html.
+	verdictTimeout = 2 * time.Minute
+	// logLimit is how much of the staged log's end is read. Its last line is the verdict.
+	logLimit = 16 << 20
+)
+
+func findVerdict(ctx context.Context, b *bake) error {
+	if b.config.Verdict == verdictStop {
+		b.say("The machine has powered itself off, which is success by verdict = \"stop\"")
+		return nil
+	}
+	var outcome guest.Outcome
+	end := time.Now().Add(verdictTimeout)
+	err := poll(ctx, every(2*time.Second), func(ctx context.Context) (bool, error) {
+		var judged bool
+		if outcome, judged = b.lookForVerdict(ctx); judged {
+			return true, nil
+		}
+		if time.Now().After(end) || b.machine.silent != nil && b.store == nil {
+			return true, b.noVerdict()
+		}
+		return false, nil
+	})
+	if err != nil {
+		return err
+	}
+	return outcome.Err()
+}
+
+// lookForVerdict looks in the reports seen so far, in the console, and in the staged log.
+func (b *bake) lookForVerdict(ctx context.Context) (guest.Outcome, bool) {
+	m := &b.machine
+	if outcome, judged := guest.Judge(m.reports); judged {
+		return outcome, true
+	}
+	for _, r := range b.readConsole(ctx) {
+		b.tell(r)
+	}
+	if text, err := b.consoleText(ctx, false); err == nil {
+		for _, r := range m.note(guest.ReadReports(text, b.id)) {
+			b.tell(r)
+		}
+	}
+	if outcome, judged := guest.Judge(m.reports); judged {
+		return outcome, true
+	}
+	for _, r := range m.note(guest.ReadReports(b.stagedLog(ctx), b.id)) {
+		b.tell(r)
+	}
+	return guest.Judge(m.reports)
+}
+
+func (b *bake) noVerdict() error {
+	err := fmt.Errorf("the machine has powered itself off without a verdict, so it is not known to be whole: %s",
+		b.machine.lastWords())
+	return errors.Join(err, b.machine.silent)
+}
+
+// stagedLog is the log the machine has uploaded, or nothing.
+func (b *bake) stagedLog(ctx context.Context) []byte {
+	if b.store == nil {
+		return nil
+	}
+	content, err := b.store.Get(ctx, b.logKey(), logLimit)
+	if err != nil {
+		return nil
+	}
+	unzipped, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return content
+	}
+	// What could be read of a log that is cut off is still worth reading.
+	text, _ := io.ReadAll(io.LimitReader(unzipped, 16*logLimit))
+	return text
+}

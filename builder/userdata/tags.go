@@ -1,0 +1,104 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// Tags of the bake's own. Those of tagBake and tagExpires are on everything it makes, so that what a killed Packer
+// leaves behind can be found and removed.
+const (
+	tagName     = "Name"
+	tagVersion  = "Version"
+	tagBake     = "bakery:bake-id"
+	tagExpires  = "bakery:expires"
+	tagSource   = "bakery:source-ami"
+	tagUserData = "bakery:user-data-sha256"
+	tagFS       = "bakery:fs-sha256"
+)
+
+// temporaryTags are those of everything that is gone after the bake.
+func (b *bake) temporaryTags() map[string]string {
+	return map[string]string{
+		tagName:    "bakery " + b.config.AMIName,
+		tagBake:    b.id,
+		tagExpires: b.expiry().Format(time.RFC3339),
+	}
+}
+
+// machineTags are those of the machine, volumeTags those of its volumes.
+func (b *bake) machineTags() (machine, volumes map[string]string, err error) {
+	machine, err = b.tags(b.temporaryTags(), "run_tags", b.config.RunTags)
+	if err != nil {
+		return nil, nil, err
+	}
+	volumes, err = b.tags(machine, "run_volume_tags", b.config.RunVolumeTags)
+	return machine, volumes, err
+}
+
+// imageTags are those of the image and of its snapshots: the bake's own, then run_tags as amazon-ebs does, then the
+// template's, which have the last word.
+func (b *bake) imageTags() (image, snapshots map[string]string, err error) {
+	own := map[string]string{tagName: b.imageTitle(), tagBake: b.id, tagSource: aws.ToString(b.source.ImageId)}
+	for key, value := range map[string]string{
+		tagVersion: b.version(), tagUserData: b.payload.userDataSHA256, tagFS: b.payload.fs.SHA256,
+	} {
+		if value != "" {
+			own[key] = value
+		}
+	}
+	image, err = b.tags(own, "run_tags", b.config.RunTags)
+	if err != nil {
+		return nil, nil, err
+	}
+	image, err = b.tags(image, "tags", b.config.Tags)
+	if err != nil {
+		return nil, nil, err
+	}
+	snapshots, err = b.tags(image, "snapshot_tags", b.config.SnapshotTags)
+	return image, snapshots, err
+}
+
+// tags are base and the rendered tags of one setting, which win.
+func (b *bake) tags(base map[string]string, setting string, tags map[string]string) (map[string]string, error) {
+	all := maps.Clone(base)
+	for key, value := range tags {
+		rendered, err := b.render(setting, value)
+		if err != nil {
+			return nil, err
+		}
+		all[key] = rendered
+	}
+	return all, nil
+}
+
+// imageTitle is the Name tag: NAME of ami.env, else the name of the image.
+func (b *bake) imageTitle() string {
+	if b.payload.name != "" {
+		return b.payload.name
+	}
+	return b.config.AMIName
+}
+
+func (b *bake) version() string {
+	if b.config.ImageVersion != "" {
+		return b.config.ImageVersion
+	}
+	return b.payload.version
+}
+
+// tagSpec is what a call takes to tag what it makes while it makes it, so that nothing is ever without its tags.
+func tagSpec(resource types.ResourceType, tags map[string]string) types.TagSpecification {
+	spec := types.TagSpecification{ResourceType: resource}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		spec.Tags = append(spec.Tags, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
+	}
+	return spec
+}

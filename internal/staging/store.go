@@ -1,0 +1,200 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package staging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+)
+
+// sha256Key is the metadata an upload leaves on its object, so that a later bake need not upload it again. It is
+// compared together with the size: the key alone says what the object should be, not that its upload was finished.
+const sha256Key = "bakery-sha256"
+
+// abortTimeout is how long the parts of a cancelled upload may take to be removed; they cost money while they exist.
+const abortTimeout = 30 * time.Second
+
+// MaxExpiry is the longest a presigned URL may last, by the rules of Signature Version 4.
+const MaxExpiry = 7 * 24 * time.Hour
+
+// Object is a file to be staged.
+type Object struct {
+	Key    string
+	SHA256 string // hex
+	Size   int64  // bytes
+	Open   func() (io.ReadCloser, error)
+}
+
+// Store keeps files below one location.
+type Store struct {
+	Location
+
+	client  *s3.Client
+	presign *s3.PresignClient
+	owner   *string // the account the bucket must belong to
+}
+
+// New returns a store at a location. The bucket must belong to the account owner, unless that is empty.
+func New(cfg aws.Config, at Location, owner string) *Store {
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		// An endpoint of one's own is one host: bucket.host need not resolve there.
+		o.UsePathStyle = o.BaseEndpoint != nil
+	})
+	s := &Store{Location: at, client: client, presign: s3.NewPresignClient(client)}
+	if owner != "" {
+		s.owner = aws.String(owner)
+	}
+	return s
+}
+
+// ErrDenied says that S3 refused to say whether the bucket is there.
+var ErrDenied = errors.New("look at the bucket: access denied")
+
+// Check looks at the bucket. The error wraps ErrDenied when S3 does not say, which does not mean that an upload fails:
+// s3:PutObject can be granted without s3:ListBucket.
+func (s *Store) Check(ctx context.Context) error {
+	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.Bucket, ExpectedBucketOwner: s.owner})
+	switch statusOf(err) {
+	case http.StatusMovedPermanently:
+		return fmt.Errorf("find bucket %s in region %s: it is in %s: set region of staging to that",
+			s.Bucket, s.client.Options().Region, regionOf(err))
+	case http.StatusNotFound:
+		return fmt.Errorf("find bucket %s of staging: there is none of that name", s.Bucket)
+	case http.StatusForbidden:
+		return fmt.Errorf("%w to %s", ErrDenied, s.Bucket)
+	}
+	if err != nil {
+		return fmt.Errorf("look at bucket %s of staging: %w", s.Bucket, err)
+	}
+	return nil
+}
+
+// Has tells whether an object of this content is there already.
+func (s *Store) Has(ctx context.Context, o Object) (bool, error) {
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.Bucket, Key: &o.Key, ExpectedBucketOwner: s.owner})
+	switch statusOf(err) {
+	case http.StatusNotFound, http.StatusForbidden: // forbidden is what S3 says of nothing to those who may not list
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for %s: %w", s.URL(o.Key), err)
+	}
+	return out.Metadata[sha256Key] == o.SHA256 && aws.ToInt64(out.ContentLength) == o.Size, nil
+}
+
+// Put uploads an object, in parts when it is large, so that memory does not grow with it. A failed or cancelled upload
+// leaves nothing.
+func (s *Store) Put(ctx context.Context, o Object) error {
+	body, err := o.Open()
+	if err != nil {
+		return fmt.Errorf("open what is uploaded to %s: %w", s.URL(o.Key), err)
+	}
+	defer body.Close() //nolint:errcheck // only read from
+	manager := transfermanager.New(s.client, func(t *transfermanager.Options) { t.FailTimeout = abortTimeout })
+	_, err = manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
+		Bucket: &s.Bucket, Key: &o.Key, Body: body, ExpectedBucketOwner: s.owner,
+		Metadata: map[string]string{sha256Key: o.SHA256},
+	})
+	if err != nil {
+		return fmt.Errorf("upload to %s: %w", s.URL(o.Key), err)
+	}
+	return nil
+}
+
+// Get reads an object of at most limit bytes; of a larger one, the last limit bytes. A missing one is nil.
+func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
+	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
+	in.Range = aws.String("bytes=-" + strconv.FormatInt(limit, 10))
+	out, err := s.client.GetObject(ctx, in)
+	switch statusOf(err) {
+	case http.StatusNotFound, http.StatusForbidden, http.StatusRequestedRangeNotSatisfiable:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.URL(key), err)
+	}
+	defer out.Body.Close() //nolint:errcheck // only read from
+	content, err := io.ReadAll(io.LimitReader(out.Body, limit))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.URL(key), err)
+	}
+	return content, nil
+}
+
+// Delete removes an object; one that is not there is as good as removed.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner})
+	if err != nil && statusOf(err) != http.StatusNotFound {
+		return fmt.Errorf("delete %s: %w", s.URL(key), err)
+	}
+	return nil
+}
+
+// GetURL is a URL that fetches an object until it expires.
+func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (string, error) {
+	r, err := s.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key}, s3.WithPresignExpires(expiry))
+	if err != nil {
+		return "", fmt.Errorf("sign a URL of %s: %w", s.URL(key), err)
+	}
+	return r.URL, nil
+}
+
+// PutURL is a URL that an object can be uploaded to until it expires, with PUT and no header but Host.
+func (s *Store) PutURL(ctx context.Context, key string, expiry time.Duration) (string, error) {
+	r, err := s.presign.PresignPutObject(ctx, &s3.PutObjectInput{Bucket: &s.Bucket, Key: &key}, s3.WithPresignExpires(expiry))
+	if err != nil {
+		return "", fmt.Errorf("sign a URL of %s: %w", s.URL(key), err)
+	}
+	return r.URL, nil
+}
+
+// PlainURL is the URL of an object without a signature, for a machine that signs its own requests.
+func (s *Store) PlainURL(ctx context.Context, key string) (string, error) {
+	signed, err := s.GetURL(ctx, key, time.Minute)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(signed)
+	if err != nil {
+		return "", fmt.Errorf("make a URL of %s: %w", s.URL(key), err)
+	}
+	u.RawQuery = ""
+	return u.String(), nil
+}
+
+// statusOf is the HTTP status S3 answered with, 0 for no error or no answer.
+func statusOf(err error) int {
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) {
+		return response.HTTPStatusCode()
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == "NotFound" {
+		return http.StatusNotFound
+	}
+	return 0
+}
+
+// regionOf is the region S3 says a bucket is in, in an answer to a request that went to another.
+func regionOf(err error) string {
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) {
+		if region := response.HTTPResponse().Header.Get("X-Amz-Bucket-Region"); region != "" {
+			return region
+		}
+	}
+	return "another region"
+}
