@@ -13,10 +13,17 @@ trap 'rm -rf "$scratch"' EXIT
 ln -s "$top" "$scratch/packer-plugin-bakery"
 cd "$scratch/packer-plugin-bakery"
 
+go build -C tools -o "$scratch/packer-sdc" github.com/hashicorp/packer-plugin-sdk/cmd/packer-sdc
+
+timeout 300 go generate -run mapstructure-to-hcl2 ./builder/... ./datasource/... ./internal/awsconfig/...
+
+# struct-markdown documents the structs of one file, which go generate names in GOFILE.
 rm -rf docs-partials .docs
-# A minute is plenty once packer-sdc is built; the rest is for building it.
-timeout 600 go generate ./builder/... ./datasource/... ./internal/awsconfig/...
-go tool -modfile=tools/go.mod packer-sdc renderdocs -src docs -partials docs-partials/ -dst .docs/
+find builder datasource internal/awsconfig -name '*.go' ! -name '*_test.go' ! -name '*.hcl2spec.go' \
+	-exec grep -l 'mapstructure:"' {} + | sort | while IFS= read -r file; do
+	(cd "$(dirname "$file")" && GOFILE=$(basename "$file") timeout 60 "$scratch/packer-sdc" struct-markdown)
+done
+"$scratch/packer-sdc" renderdocs -src docs -partials docs-partials/ -dst .docs/
 
 # .web-docs is what HashiCorp's integrations site reads: one README.md per component, no front matter.
 rm -rf .web-docs/components

@@ -39,6 +39,18 @@ variable "ami_name" {
   default     = ""
 }
 
+variable "output_file" {
+  description = "File for the lines AMINAME= and AMIID=. Empty: none."
+  type        = string
+  default     = ""
+}
+
+variable "log_url" {
+  description = "s3://bucket/prefix for the machine's log. Empty: it is only seen in Packer's output."
+  type        = string
+  default     = ""
+}
+
 locals {
   stamp = formatdate("YYYYMMDD-hhmmss", timestamp())
 }
@@ -50,8 +62,17 @@ source "bakery-userdata" "hello" {
   subnet_id     = var.subnet_id
   ami_name      = var.ami_name != "" ? var.ami_name : "hello-1.0.0-${local.stamp}"
 
+  output_file   = var.output_file
+
   tags = {
     Purpose = "example"
+  }
+
+  dynamic "staging" {
+    for_each = var.log_url != "" ? [var.log_url] : []
+    content {
+      url = staging.value
+    }
   }
 }
 
