@@ -25,10 +25,10 @@ type cleaner struct {
 	*part
 	nodes, bytes int
 	open         []*yaml.Node // anchored nodes being expanded, to notice one that holds itself
-	stopped      bool         // a limit was hit and reported
+	stopped      bool         // something was reported that leaves no sense in going on
 }
 
-// clean gives an empty mapping when a limit was hit, since half a document would only bring more problems.
+// clean gives an empty mapping when it had to stop, since half a document would only bring more problems.
 func (p *part) clean(root *yaml.Node) *yaml.Node {
 	c := &cleaner{part: p}
 	copied := c.node(root, 0)
@@ -84,7 +84,8 @@ func (c *cleaner) full(n *yaml.Node, depth int) bool {
 func (c *cleaner) alias(n *yaml.Node, depth int) *yaml.Node {
 	if slices.Contains(c.open, n.Alias) {
 		c.errorAt(n, "alias *%s is inside of what it stands for", n.Value)
-		return &yaml.Node{Kind: yaml.ScalarNode, Value: "null", Line: n.Line, Column: n.Column}
+		c.stopped = true
+		return &yaml.Node{Kind: yaml.ScalarNode}
 	}
 	c.open = append(c.open, n.Alias)
 	defer func() { c.open = c.open[:len(c.open)-1] }()

@@ -79,7 +79,7 @@ func (m *merger) value(earlier, later *yaml.Node, place string) *yaml.Node {
 	case earlier.Kind == yaml.ScalarNode && later.Kind == yaml.ScalarNode && earlier.Value == later.Value && typeOf(earlier) == typeOf(later):
 		return earlier
 	}
-	what := "wins over"
+	what := "is set again and wins over"
 	if earlier.Kind != later.Kind {
 		what = "is " + describe(later) + " and replaces " + describe(earlier) + " of"
 	}

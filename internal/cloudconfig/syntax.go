@@ -90,7 +90,11 @@ func (p *part) syntaxError(content []byte, err error) {
 		line, _ = strconv.Atoi(m[1])
 		message = message[len(m[0]):]
 	}
-	line = min(max(line, firstUnreadable(content)), len(p.lines))
+	first := firstUnreadable(content)
+	if line = max(line, first); line >= len(p.lines) || strings.Contains(message, "end of stream") {
+		line = first // the end is where it was noticed, not where it is
+	}
+	line = min(line, len(p.lines))
 	text := p.lines[line-1]
 	column := utf8.RuneCountInString(text) - utf8.RuneCountInString(strings.TrimLeft(text, " \t")) + 1
 	if m := unknownAnchor.FindStringSubmatch(message); m != nil {
@@ -111,13 +115,23 @@ func firstUnreadable(content []byte) int {
 	budget := 4 << 20 // bytes to parse at most: 0.1 s, and more than any part whose mistake is near its end needs
 	ends := lineEnds(content)
 	for i := len(ends) - 1; i >= 0 && budget > 0; i-- {
-		var node yaml.Node
-		if yaml.Unmarshal(content[:ends[i]], &node) == nil {
+		if parses(content[:ends[i]]) {
 			return i + 2
 		}
 		budget -= ends[i]
 	}
 	return 1
+}
+
+// parses tells whether all documents of the content are YAML.
+func parses(content []byte) bool {
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	for {
+		var node yaml.Node
+		if err := decoder.Decode(&node); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
 }
 
 // lineEnds gives the offset behind each line but the last.

@@ -21,8 +21,12 @@ type Fault struct {
 }
 
 // Check reads a script as the interpreter would ([Interpreter] tells its name) and gives its first fault, nil when there
-// is none. Interpreters other than sh, dash, ash and bash are not known here and have no faults.
+// is none. Interpreters other than sh, dash, ash and bash are not known here and have no faults, nor has a script with
+// bytes that are not UTF-8, such as one that carries an archive behind its last line: the parser reads only UTF-8.
 func Check(script []byte, interpreter string) *Fault {
+	if !utf8.Valid(script) {
+		return nil
+	}
 	switch interpreter {
 	case "sh", "dash", "ash":
 		fault := parse(script, syntax.LangPOSIX)
