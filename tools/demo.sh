@@ -39,6 +39,7 @@ same() {
 	[ "$2" = "$3" ] || fail "$1 is '$3', expected '$2'"
 }
 
+touch "$scratch/begin"
 begin=$(date +%s)
 # lap NAME - the seconds since the last one.
 lap() {
@@ -67,7 +68,7 @@ X-Amz-Signature=
 hello from fs/
 END
 home=${BAKERY_LAB_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/bakery-lab}
-find "$home" -name '*.img' -newer "$scratch" -exec grep -aoF -f "$scratch/traces" {} + | sort -u >"$scratch/found" || true
+find "$home" -name '*.img' -newer "$scratch/begin" -exec grep -aoF -f "$scratch/traces" {} + | sort -u >"$scratch/found" || true
 same 'what a search of the raw disk finds' 'hello from fs/' "$(sed 's/^[^ ]*img://' "$scratch/found" | sort -u)"
 same "the image's machine-id" '' "$("$lab" cat "$AMIID" /etc/machine-id | grep -v uninitialized || true)"
 same "the image's host keys" '' "$("$lab" ls "$AMIID" /etc/ssh | grep ssh_host_ || true)"
