@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
@@ -20,19 +23,56 @@ func TestTheReadmeShowsThePolicyAsItIs(t *testing.T) {
 	}
 }
 
-func TestPoliciesAreJSON(t *testing.T) {
-	for _, name := range []string{"bake", "staging", "profile"} {
-		var policy struct {
-			Version   string
-			Statement []struct{ Sid, Effect string }
-		}
-		if err := json.Unmarshal([]byte(read(t, "docs/iam/"+name+".json")), &policy); err != nil {
-			t.Errorf("docs/iam/%s.json: %v", name, err)
-		}
-		if policy.Version != "2012-10-17" || len(policy.Statement) == 0 {
-			t.Errorf("docs/iam/%s.json is no policy: %+v", name, policy)
+// ec2Call is a method of the ports through which the builder reaches EC2.
+var ec2Call = regexp.MustCompile(`(\w+)\(context\.Context, \*ec2\.`)
+
+func TestTheBakePolicyAllowsWhatTheBuilderCallsAndNothingElse(t *testing.T) {
+	want := []string{"ec2:CreateTags", "ssm:GetParameter"} // tags are set by the calls that make things
+	for _, match := range ec2Call.FindAllStringSubmatch(read(t, "builder/userdata/ports.go"), -1) {
+		want = append(want, "ec2:"+match[1])
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, actions(t, "bake")); diff != "" {
+		t.Errorf("actions of bake.json (-the builder calls +the policy allows):\n%s", diff)
+	}
+}
+
+func TestPoliciesAreReadable(t *testing.T) {
+	for _, name := range []string{"staging", "profile"} {
+		if len(actions(t, name)) == 0 {
+			t.Errorf("docs/iam/%s.json allows nothing", name)
 		}
 	}
+}
+
+// actions are what a policy of docs/iam allows, sorted.
+func actions(t *testing.T, name string) []string {
+	t.Helper()
+
+	var policy struct {
+		Version   string `json:"Version"`
+		Statement []struct {
+			Effect string `json:"Effect"`
+			Action any    `json:"Action"`
+		} `json:"Statement"`
+	}
+	if err := json.Unmarshal([]byte(read(t, "docs/iam/"+name+".json")), &policy); err != nil {
+		t.Fatalf("docs/iam/%s.json: %v", name, err)
+	}
+	var all []string
+	for _, statement := range policy.Statement {
+		switch action := statement.Action.(type) {
+		case string:
+			all = append(all, action)
+		case []any:
+			for _, one := range action {
+				all = append(all, one.(string))
+			}
+		}
+	}
+	slices.Sort(all)
+
+	return all
 }
 
 // markdownLink is [text](target), without the links of other schemes.
