@@ -142,16 +142,16 @@ func (b *Bundle) place(staging *staging, o Options, fsFile File) (guest.Files, e
 // vars are the lines of vars.env. What compile.sh printed wins over ami.env, and what was used over both.
 func (b *Bundle) vars(o Options, in input, fsFile File) *vars {
 	v := &vars{}
-	v.set(varRegion, o.Region)
-	if b.FS.Path != "" && o.S3URL != "" {
-		v.set(varS3URL, o.S3URL)
+	used := func() {
+		v.set(varRegion, o.Region)
+		if b.FS.Path != "" && o.S3URL != "" {
+			v.set(varS3URL, o.S3URL)
+		}
 	}
-	fixed := *v
+	used() // for their place at the top
 	v.setAll(in.env)
 	v.setAll(in.printed)
-	for _, name := range fixed.names {
-		v.set(name, fixed.values[name])
-	}
+	used()
 	v.setFiles(b, fsFile)
 	return v
 }

@@ -52,13 +52,12 @@ func assemble(src *imagesource.Source, install *imagesource.ScriptFile) (guest.P
 	return program, problems
 }
 
-// merge merges the cloud-config parts. What is wrong with a single one has been reported when it was read.
+// merge merges the cloud-config parts.
 func merge(parts []imagesource.Part) (*cloudconfig.Merged, problem.List) {
 	var docs []*cloudconfig.Document
 	for _, p := range parts {
-		if p.Kind == imagesource.CloudConfig {
-			doc, _ := cloudconfig.Parse(p.Path, p.Content)
-			docs = append(docs, doc)
+		if p.Document != nil {
+			docs = append(docs, p.Document)
 		}
 	}
 	return cloudconfig.Merge(docs)

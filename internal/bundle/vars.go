@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
-	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
 // The names in vars.env that have a meaning here. The first two are those of the compile script this came from.
@@ -63,7 +62,13 @@ func (v *vars) render() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Written by packer-plugin-bakery. The " + reservedPrefix + " lines tell whether the bundle is whole.\n")
 	for _, name := range v.names {
-		b.WriteString(shell.Assign(name, v.values[name]) + "\n")
+		b.WriteString(name + "=" + quote(v.values[name]) + "\n")
 	}
 	return b.Bytes()
+}
+
+// quote is shell.Quote without a backslash, which ami.env does not take outside of quotes: what reads that reads
+// vars.env too.
+func quote(value string) string {
+	return "'" + strings.ReplaceAll(value, "'", `'"'"'`) + "'"
 }
