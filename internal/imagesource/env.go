@@ -26,8 +26,7 @@ const maxValue = 8192
 
 // ParseEnv reads ami.env as bash would source it in an empty environment, but runs nothing: it takes assignments, with
 // export or without, quotes, and parameters that the file itself assigned before ("$NAME", "${VERSION%.*}", "${X:-y}").
-// Whatever else bash would do is an error with its place. What bash and this reader could read differently, such as a
-// backslash outside of quotes, is an error too.
+// Whatever else bash would do is an error with its place.
 func ParseEnv(path string, content []byte) (Env, problem.List) {
 	e := &envReader{path: path, content: content, env: Env{Vars: map[string]string{}}, places: map[string]syntax.Pos{}}
 	if e.readable() {
@@ -39,6 +38,7 @@ func ParseEnv(path string, content []byte) (Env, problem.List) {
 			e.file(file)
 		}
 	}
+	e.problems.Sort()
 	return e.env, e.problems
 }
 

@@ -10,8 +10,8 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// plain reports the first thing in a value that is not plain text or a plain parameter; false when there is one. inQuotes
-// tells whether the parts stand in double quotes.
+// plain reports the first thing in a value that is not plain text or a plain parameter; false when there is one. It makes
+// escaped text quoted text. inQuotes tells whether the parts stand in double quotes.
 func (e *envReader) plain(parts []syntax.WordPart, inQuotes bool) bool {
 	for i, part := range parts {
 		if why := e.notPlain(part, i == 0, inQuotes); why != "" {
@@ -19,6 +19,11 @@ func (e *envReader) plain(parts []syntax.WordPart, inQuotes bool) bool {
 			return false
 		}
 		switch part := part.(type) {
+		case *syntax.Lit:
+			if !inQuotes && strings.Contains(part.Value, `\`) {
+				// expand.Literal would keep the backslashes, which bash removes.
+				parts[i] = &syntax.SglQuoted{Left: part.Pos(), Value: unescape(part.Value)}
+			}
 		case *syntax.DblQuoted:
 			if !e.plain(part.Parts, true) {
 				return false
@@ -32,6 +37,20 @@ func (e *envReader) plain(parts []syntax.WordPart, inQuotes bool) bool {
 	return true
 }
 
+// unescape removes the backslashes of text outside of quotes, each of which makes the next character text. One at the very
+// end of the file has no next character and stays.
+func unescape(text string) string {
+	var b strings.Builder
+	for rest := text; rest != ""; {
+		if rest[0] == '\\' && len(rest) > 1 {
+			rest = rest[1:]
+		}
+		b.WriteByte(rest[0]) // the bytes that follow in a character are never a backslash
+		rest = rest[1:]
+	}
+	return b.String()
+}
+
 // notPlain says why a part of a value cannot be taken, "" when it can.
 func (e *envReader) notPlain(part syntax.WordPart, first, inQuotes bool) string {
 	switch part := part.(type) {
@@ -42,8 +61,6 @@ func (e *envReader) notPlain(part syntax.WordPart, first, inQuotes bool) string 
 	case *syntax.Lit:
 		switch {
 		case inQuotes:
-		case strings.Contains(part.Value, `\`):
-			return "a backslash outside of quotes is not read: put the value in single quotes"
 		case first && strings.HasPrefix(part.Value, "~"), strings.Contains(part.Value, ":~"):
 			return "~ would be the home folder of whoever compiles: put the value in quotes"
 		}

@@ -39,7 +39,7 @@ type Part struct {
 
 var (
 	partName = regexp.MustCompile(`^([0-9])([0-9])_.+\.(cfg|yml|sh)$`)
-	nearName = regexp.MustCompile(`^([0-9]{0,2})[-_. ]*(.*?)(\.(?i:cfg|conf|ya?ml|sh))?$`)
+	nearName = regexp.MustCompile(`^([0-9]{0,2})[-_ ]*(.*?)(\.(?i:cfg|conf|ya?ml|sh))?$`)
 )
 
 // parts reads cloudinit/.

@@ -28,8 +28,8 @@ func firstParagraph(text string) string {
 		switch {
 		case line == "" && words != nil:
 			return strings.Join(words, " ")
-		case strings.Trim(line, "=-") == "" && line != "" && len(words) > 0:
-			words = nil // it was a heading, underlined
+		case strings.Trim(line, "=-") == "" && line != "":
+			words = nil // a rule, or what stands above it was a heading
 		case strings.HasPrefix(line, "#"):
 			if words != nil {
 				return strings.Join(words, " ")
