@@ -17,7 +17,7 @@ import (
 )
 
 // Check reports everything that is wrong with the options and the Image-Source, as far as that can be known without
-// running or writing anything. It is what validating a template does.
+// running or writing anything. It is what validating a template does; the target may not be known then.
 func Check(o Options) problem.List {
 	_, problems := read(o.withDefaults())
 	return problems
@@ -89,9 +89,7 @@ var (
 func (o Options) check() problem.List {
 	var problems problem.List
 	complain := func(format string, args ...any) { problems.Errorf("", 0, 0, format, args...) }
-	if o.Target == "" {
-		complain("name the target directory for the bundle")
-	} else if o.Source != "" && inside(o.Target, o.Source) {
+	if o.Target != "" && o.Source != "" && inside(o.Target, o.Source) {
 		complain("the target %s is inside the Image-Source %s, and would become part of it; choose one beside it", o.Target, o.Source)
 	}
 	if !regionPattern.MatchString(o.Region) {

@@ -25,7 +25,6 @@ func TestEveryWrongOptionIsReported(t *testing.T) {
 		want    string
 	}{
 		"no source":                      {Options{Target: "out"}, "name the Image-Source directory"},
-		"no target":                      {Options{Source: source}, "name the target directory for the bundle"},
 		"a target inside the source":     {Options{Source: source, Target: filepath.Join(source, "not/there")}, "is inside the Image-Source"},
 		"the source as target":           {Options{Source: source, Target: source}, "is inside the Image-Source"},
 		"a region with a blank":          {Options{Source: source, Target: "out", Region: "eu west"}, `the region "eu west" is not the name of an AWS region`},
@@ -47,6 +46,16 @@ func TestEveryWrongOptionIsReported(t *testing.T) {
 				t.Error("it compiles")
 			}
 		})
+	}
+}
+
+func TestATargetIsNeededOnlyToCompile(t *testing.T) {
+	o := Options{Source: imageSource(t, hello())}
+	if problems := Check(o); len(problems) > 0 {
+		t.Errorf("got %v", problems)
+	}
+	if _, err := Compile(t.Context(), o); err == nil || !strings.Contains(err.Error(), "name the target directory for the bundle") {
+		t.Errorf("got %v", err)
 	}
 }
 

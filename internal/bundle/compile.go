@@ -19,6 +19,9 @@ import (
 func Compile(ctx context.Context, o Options) (_ *Bundle, errs error) {
 	o = o.withDefaults()
 	src, problems := read(o)
+	if o.Target == "" {
+		problems.Errorf("", 0, 0, "name the target directory for the bundle")
+	}
 	if err := problems.Err(); err != nil {
 		return nil, fmt.Errorf("check the Image-Source %s:\n%w", o.Source, err)
 	}

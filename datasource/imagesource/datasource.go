@@ -1,0 +1,69 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package imagesource is the data source bakery-image-source: it checks an Image-Source while a template is validated,
+// and compiles it to a bundle when it is built. It says in Packer's words what internal/bundle does, and knows no AWS.
+package imagesource
+
+import (
+	"context"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hashicorp/hcl/v2/hcldec"
+	"github.com/hashicorp/packer-plugin-sdk/hcl2helper"
+	"github.com/hashicorp/packer-plugin-sdk/packer"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+	"github.com/amibakery/packer-plugin-bakery/internal/problem"
+)
+
+// Datasource compiles an Image-Source to a bundle.
+type Datasource struct {
+	config Config
+}
+
+var _ packer.Datasource = (*Datasource)(nil)
+
+// ConfigSpec is the shape of the settings.
+func (d *Datasource) ConfigSpec() hcldec.ObjectSpec { return d.config.FlatMapstructure().HCL2Spec() }
+
+// OutputSpec is the shape of what Execute returns.
+func (d *Datasource) OutputSpec() hcldec.ObjectSpec {
+	return (&DatasourceOutput{}).FlatMapstructure().HCL2Spec()
+}
+
+// Configure reads the settings and checks them and the Image-Source. It runs and writes nothing.
+func (d *Datasource) Configure(raws ...any) error {
+	d.config = Config{}
+	return d.config.prepare(raws...)
+}
+
+// Execute compiles the Image-Source.
+func (d *Datasource) Execute() (cty.Value, error) {
+	// Packer cancels no data source. An interrupt reaches the plugin as well, though, and compile.sh must not go on
+	// without it.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	options := d.config.options()
+	options.Output = func(line string) { log.Printf("[INFO] compile %s: %s", d.config.Source, line) }
+	compiled, err := bundle.Compile(ctx, options)
+	if err != nil {
+		return cty.NilVal, err
+	}
+	out, err := output(compiled)
+	if err != nil {
+		return cty.NilVal, err
+	}
+	return hcl2helper.HCL2ValueFromConfig(out, d.OutputSpec()), nil
+}
+
+// warn logs warnings, as a data source has no other place to say them.
+func warn(problems problem.List) {
+	for _, p := range problems {
+		log.Printf("[WARN] %s", p)
+	}
+}
