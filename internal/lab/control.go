@@ -1,0 +1,155 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package lab
+
+import (
+	"bufio"
+	"crypto/subtle"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+)
+
+// controlPath is where the lab answers what AWS has no call for. It takes the lab's secret key as a
+// bearer token: machines reach this port, too, and must not command others.
+const controlPath = "/_lab/"
+
+func (l *Lab) control(w http.ResponseWriter, r *http.Request) {
+	want := "Bearer " + l.secretKey
+	if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1 {
+		http.Error(w, "the lab's secret key is needed as a bearer token", http.StatusUnauthorized)
+		return
+	}
+	switch r.Method + " " + r.URL.Path {
+	case "GET " + controlPath + "calls":
+		l.serveCalls(w)
+	case "DELETE " + controlPath + "calls":
+		l.mu.Lock()
+		l.calls = nil
+		l.mu.Unlock()
+	case "POST " + controlPath + "exec":
+		l.serveExec(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (l *Lab) serveCalls(w http.ResponseWriter) {
+	calls := l.Calls()
+	if calls == nil {
+		calls = []Call{}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(calls) // a client that went away reads nothing
+}
+
+// The answer to exec is a row of frames: a kind, a length of four bytes, big endian, and so many bytes.
+const (
+	frameOut  = 'o'
+	frameErr  = 'e'
+	frameExit = 'x' // the exit status in decimal; the last frame
+	frameFail = 'f' // why the command could not be run; the last frame
+)
+
+// serveExec runs ?arg=... in ?instance=... with the body as its input.
+func (l *Lab) serveExec(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 of net/http always can
+	q := r.URL.Query()
+	frames := &framer{w: w}
+	stdin, stop, err := inputOf(r)
+	if err != nil {
+		frames.write(frameFail, []byte(err.Error()))
+		return
+	}
+	defer stop()
+	err = l.cloud.Exec(r.Context(), q.Get("instance"), q["arg"], stdin, frames.of(frameOut), frames.of(frameErr))
+	exit := (*exec.ExitError)(nil)
+	switch {
+	case err == nil:
+		frames.write(frameExit, []byte("0"))
+	case errors.As(err, &exit):
+		frames.write(frameExit, []byte(strconv.Itoa(exit.ExitCode())))
+	default:
+		frames.write(frameFail, []byte(err.Error()))
+	}
+}
+
+// inputOf hands the body on through a pipe, so that a command that does not read its input is not
+// waited for until the input ends.
+func inputOf(r *http.Request) (io.Reader, func(), error) {
+	if r.ContentLength == 0 {
+		return nil, func() {}, nil
+	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	go func() {
+		_, _ = io.Copy(to, r.Body) // ends when the command or the client does
+		_ = to.Close()
+	}()
+	return from, func() { _ = from.Close() }, nil
+}
+
+type framer struct {
+	mu sync.Mutex
+	w  http.ResponseWriter
+}
+
+func (f *framer) write(kind byte, p []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	header := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(p))) //nolint:gosec // a buffer's length
+	_, _ = f.w.Write(append(header, p...))
+	_ = http.NewResponseController(f.w).Flush()
+}
+
+func (f *framer) of(kind byte) io.Writer { return stream{f, kind} }
+
+type stream struct {
+	f    *framer
+	kind byte
+}
+
+func (s stream) Write(p []byte) (int, error) {
+	s.f.write(s.kind, p)
+	return len(p), nil
+}
+
+// ReadExec reads the answer to exec and returns the command's exit status.
+func ReadExec(r io.Reader, stdout, stderr io.Writer) (int, error) {
+	in := bufio.NewReader(r)
+	for {
+		var header [5]byte
+		if _, err := io.ReadFull(in, header[:]); err != nil {
+			return 0, errors.New("read the command's output: the lab went away")
+		}
+		size := int64(binary.BigEndian.Uint32(header[1:]))
+		switch header[0] {
+		case frameOut, frameErr:
+			to := stdout
+			if header[0] == frameErr {
+				to = stderr
+			}
+			if _, err := io.CopyN(to, in, size); err != nil {
+				return 0, err
+			}
+		default:
+			text, err := io.ReadAll(io.LimitReader(in, size))
+			if err != nil {
+				return 0, err
+			}
+			if header[0] == frameFail {
+				return 0, errors.New(string(text))
+			}
+			return strconv.Atoi(string(text))
+		}
+	}
+}

@@ -1,0 +1,255 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/s3"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/ssm"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/sts"
+)
+
+// maxBody is the most that EC2, STS and SSM requests are read of; user data makes real ones 30 KB at most.
+const maxBody = 8 << 20
+
+// Call is one request the lab got, for tests and for people who wonder what a program did.
+type Call struct {
+	Time    time.Time `json:"time"`
+	Service string    `json:"service"`
+	Action  string    `json:"action"`
+	Region  string    `json:"region,omitempty"`
+	Who     string    `json:"who,omitempty"`
+	Status  int       `json:"status"`
+	Code    string    `json:"code,omitempty"`   // of the refusal
+	Detail  string    `json:"detail,omitempty"` // S3: bucket/key
+}
+
+// exchange is a request on its way through the lab.
+type exchange struct {
+	lab      *Lab
+	w        http.ResponseWriter // where the answer goes
+	original http.ResponseWriter
+	r        *http.Request
+	body     []byte // of everything but S3
+	service  string
+	action   string
+	region   string
+	who      sigv4.Principal
+	status   int
+	code     string
+	detail   string
+}
+
+// ServeHTTP implements http.Handler.
+func (l *Lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, controlPath) {
+		l.control(w, r)
+		return
+	}
+	x := &exchange{lab: l, w: w, original: w, r: r, service: serviceOf(r), status: http.StatusOK}
+	if scope, err := sigv4.ReadScope(r); err == nil {
+		x.region = scope.Region
+	}
+	if x.service != "s3" {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			x.refuse(refusal{http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The request is too large."})
+			return
+		}
+		x.body = body
+	}
+	began := time.Now().UTC()
+	defer func() { // also when a fault cuts the connection
+		l.record(Call{began, x.service, x.action, x.region, x.who.ARN, x.status, x.code, x.detail})
+	}()
+	x.serve()
+}
+
+// serviceOf tells the services apart: by the target header, by the scope of the signature, and an
+// unsigned form is for EC2, anything else for S3.
+func serviceOf(r *http.Request) string {
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM.") {
+		return "ssm"
+	}
+	scope, err := sigv4.ReadScope(r)
+	if err == nil && slices.Contains([]string{"ec2", "sts", "ssm", "s3"}, scope.Service) {
+		return scope.Service
+	}
+	if r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return "ec2"
+	}
+	return "s3"
+}
+
+func (x *exchange) serve() {
+	need, act, err := x.prepare()
+	if err == nil && x.service == "s3" {
+		x.who, err = x.lab.keys.VerifyS3(x.r)
+	} else if err == nil {
+		x.who, err = x.lab.keys.Verify(x.r, x.body)
+	}
+	if err != nil {
+		x.refuse(refusalOf(x.service, err))
+		return
+	}
+	fault := x.lab.nextFault(x.action)
+	if fault.breaks(x, before) {
+		return
+	}
+	if action := x.denied(need); action != "" {
+		x.refuse(deny(x.service, action, x.who))
+		return
+	}
+	if fault.When == after {
+		x.w = discard{} // the effect is there, the answer never arrives
+	}
+	act()
+	fault.breaks(x, after)
+}
+
+// prepare reads which action a request is for, and with it the permissions it needs.
+func (x *exchange) prepare() (need []string, act func(), err error) {
+	switch x.service {
+	case "ec2":
+		return x.prepareEC2()
+	case "sts":
+		form, err := url.ParseQuery(string(x.body))
+		if x.action = form.Get("Action"); x.action == "GetCallerIdentity" { // needs no permission
+			return nil, func() { x.serveSTS(form) }, err
+		}
+		return []string{"sts:" + x.action}, func() { x.serveSTS(form) }, err
+	case "ssm":
+		_, x.action, _ = strings.Cut(x.r.Header.Get("X-Amz-Target"), ".")
+		return []string{"ssm:" + x.action}, x.serveSSM, nil
+	default:
+		o := s3.OperationOf(x.r)
+		x.action, x.detail = o.Name, o.Bucket+"/"+o.Key
+		return o.Permissions, func() { x.serveS3(o) }, nil
+	}
+}
+
+func (x *exchange) prepareEC2() ([]string, func(), error) {
+	q, err := ec2.ParseQuery(string(x.body))
+	if err != nil {
+		return nil, nil, err
+	}
+	request := ec2.Request{Action: q.String("Action"), Region: x.region, Query: q}
+	x.action = request.Action
+	return ec2.Permissions(request), func() { x.serveEC2(request) }, nil
+}
+
+// denied is the first action the sender may not do; "" when they may do it all.
+func (x *exchange) denied(need []string) string {
+	policy := x.lab.options.Policy
+	if x.who.Role {
+		policy = x.lab.options.RolePolicy
+	}
+	for _, action := range need {
+		if !policy.Allows(action) {
+			return action
+		}
+	}
+	return ""
+}
+
+func (x *exchange) serveEC2(request ec2.Request) {
+	body, err := x.lab.ec2.Do(x.r.Context(), request)
+	if err != nil {
+		status, text := ec2.Refusal(err)
+		x.code = "InternalError"
+		if refused := (*cloud.Error)(nil); errors.As(err, &refused) {
+			x.code = refused.Code
+		}
+		x.answer(status, "text/xml;charset=UTF-8", text)
+		return
+	}
+	x.answer(http.StatusOK, "text/xml;charset=UTF-8", body)
+}
+
+func (x *exchange) serveSTS(form url.Values) {
+	body, err := x.lab.sts.Do(x.action, form, x.who)
+	if err != nil {
+		x.code = strings.SplitN(err.Error(), ":", 2)[0]
+		x.answer(http.StatusBadRequest, "text/xml", sts.Refusal(err))
+		return
+	}
+	x.answer(http.StatusOK, "text/xml", body)
+}
+
+func (x *exchange) serveSSM() {
+	result, err := x.lab.ssm.Do(x.action, x.region, x.body)
+	if err != nil {
+		x.code = strings.SplitN(err.Error(), ":", 2)[0]
+		x.answer(http.StatusBadRequest, jsonType, ssm.Refusal(err))
+		return
+	}
+	body, err := json.Marshal(result)
+	if err != nil {
+		x.refuse(refusal{http.StatusInternalServerError, "InternalServerError", err.Error()})
+		return
+	}
+	x.answer(http.StatusOK, jsonType, body)
+}
+
+func (x *exchange) serveS3(o s3.Operation) {
+	if x.lab.s3.Missing(o) && x.denied([]string{"s3:ListBucket"}) != "" {
+		x.refuse(refusal{http.StatusForbidden, "AccessDenied", "Access Denied"})
+		return
+	}
+	watched := &statusWriter{ResponseWriter: x.w, status: http.StatusOK}
+	x.lab.s3.ServeHTTP(watched, x.r)
+	x.status = watched.status
+}
+
+const jsonType = "application/x-amz-json-1.1"
+
+// answer writes a whole response.
+func (x *exchange) answer(status int, contentType string, body []byte) {
+	x.status = status
+	x.w.Header().Set("Content-Type", contentType)
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body) // a client that went away reads nothing
+}
+
+// statusWriter notes the status for the record.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// discard is where an answer goes that is not to arrive.
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) WriteHeader(int)             {}
+
+func (l *Lab) record(c Call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, c)
+}
+
+// Calls are all requests so far, in the order they were answered in.
+func (l *Lab) Calls() []Call {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.calls)
+}
