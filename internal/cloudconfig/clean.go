@@ -131,6 +131,10 @@ func (c *cleaner) entries(n *yaml.Node, depth int) []*yaml.Node {
 			c.errorAt(key, "a key is %s, but cloud-init knows only plain keys: quote it if it is meant as text", describe(copied))
 			continue
 		}
+		if isNull(copied) {
+			c.errorAt(key, "a key is empty: write one before the colon, or quote it if it is meant as text")
+			continue
+		}
 		if first := seen[copied.Value]; first != nil {
 			c.errorAt(key, "key %q is here a second time, first in line %d: YAML would silently drop the first, join them", shorten(key.Value), first.Line)
 			continue

@@ -64,6 +64,7 @@ func TestParseReports(t *testing.T) {
 			},
 		},
 		"a key that is a list":      {"? [a, b]\n: c\n", []string{"1:3: a key is a list, but cloud-init knows only plain keys: quote it if it is meant as text"}},
+		"a key that is empty":       {"? \n: c\n~: d\n", []string{"1:2: a key is empty: write one before the colon, or quote it if it is meant as text", "3:1: a key is empty: write one before the colon, or quote it if it is meant as text"}},
 		"an unknown tag":            {"hostname: !foo x\n", []string{"1:11: tag !foo is not known to cloud-init, which would drop the whole part: remove the tag"}},
 		"a tag of the wrong kind":   {"packages: !!map [a]\n", []string{"1:11: tag !!map is not known to cloud-init, which would drop the whole part: remove the tag"}},
 		"a value that is no number": {"password: !!int abc\n", []string{`1:11: "abc" is not a value of type !!int`}},

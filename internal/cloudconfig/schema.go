@@ -7,6 +7,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,11 +47,11 @@ var compiledSchema = sync.OnceValues(func() (*jsonschema.Schema, []string) {
 // schema reports what cloud-init's own schema finds, as warnings.
 func (p *part) schema(root *yaml.Node) {
 	compiled, keys := compiledSchema()
-	err := compiled.Validate(plain(root))
-	if err == nil {
-		return
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](compiled.Validate(plain(root)))
+	if !ok {
+		return // the schema holds: it has no other errors
 	}
-	for _, leaf := range findings(err.(*jsonschema.ValidationError)) { //nolint:errorlint // Validate documents this type and does not wrap
+	for _, leaf := range findings(invalid) {
 		p.finding(root, leaf, keys)
 	}
 }

@@ -5,6 +5,7 @@ package imagesource
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -20,6 +21,8 @@ type Env struct {
 	Vars  map[string]string
 	Names []string // in the order of the file, each once
 }
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // maxValue bounds what a few lines of A=$A$A could otherwise grow to. An AMI's description holds 255 characters.
 const maxValue = 8192
@@ -59,7 +62,7 @@ func (e *envReader) errorf(pos syntax.Pos, format string, args ...any) {
 // readable reports bytes that shells disagree on.
 func (e *envReader) readable() bool {
 	for i, line := range bytes.Split(e.content, []byte("\n")) {
-		what := ""
+		var what string
 		switch {
 		case i == 0 && bytes.HasPrefix(line, []byte("\ufeff")):
 			what = "begins with a byte order mark, which bash would take for part of the first name: save it as UTF-8 without BOM"
@@ -142,6 +145,10 @@ func (e *envReader) declare(cmd *syntax.DeclClause) {
 
 func (e *envReader) assign(assign *syntax.Assign) {
 	name := assign.Name.Value
+	if !variableName.MatchString(name) {
+		e.errorf(assign.Pos(), "%q is not the name of a variable: use letters of ASCII, digits and _", name)
+		return
+	}
 	if assign.Array != nil || assign.Index != nil {
 		e.errorf(assign.Pos(), "%s is an array, which ami.env cannot hold: make it a text", name)
 		return

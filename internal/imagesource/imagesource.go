@@ -169,8 +169,7 @@ func (r *reader) file(path string) ([]byte, fs.FileMode, bool) {
 
 // cause is an error without the path it repeats.
 func cause(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
 	}
 	return err

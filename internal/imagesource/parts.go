@@ -128,8 +128,8 @@ func (r *reader) part(name string) {
 		document, problems := cloudconfig.Parse(place, content)
 		p.Document = document
 		r.problems = append(r.problems, problems...)
-		if strings.HasSuffix(name, ".sh") {
-			r.errorf(place, "is cloud-config by its first line: rename it to %s", strings.TrimSuffix(name, ".sh")+".cfg")
+		if stem, ok := strings.CutSuffix(name, ".sh"); ok {
+			r.errorf(place, "is cloud-config by its first line: rename it to %s.cfg", stem)
 		}
 	case Script:
 		r.checkScript(place, content)

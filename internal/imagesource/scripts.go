@@ -70,8 +70,8 @@ func (r *reader) checkBoothook(place string, content []byte) {
 // checkShell reports what the interpreter could not read, and the line ends of Windows, with which the kernel looks for an
 // interpreter named "sh\r".
 func (r *reader) checkShell(place string, content []byte, interpreter string) {
-	if at := bytes.Index(content, []byte("\r\n")); at >= 0 {
-		line := bytes.Count(content[:at], []byte("\n")) + 1
+	if before, _, found := bytes.Cut(content, []byte("\r\n")); found {
+		line := bytes.Count(before, []byte("\n")) + 1
 		r.problems.Errorf(place, line, 0, "has the line ends of Windows, which the machine would take for part of each command: save it with LF line ends")
 		return
 	}
