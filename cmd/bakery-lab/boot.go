@@ -1,0 +1,116 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// bootFinished is the file cloud-init writes last
+// (https://cloudinit.readthedocs.io/en/latest/reference/faq.html).
+const bootFinished = "/var/lib/cloud/instance/boot-finished"
+
+func boot(args []string) (int, error) {
+	f := flags("boot")
+	userData := f.String("user-data", "", "`FILE` with the machine's user data")
+	name := f.String("name", "", "`NAME` tag of the instance")
+	kind := f.String("type", "t3.nano", "instance `TYPE`")
+	profile := f.String("profile", "", "instance profile `NAME`")
+	wait := f.Bool("wait", false, "wait until cloud-init has finished")
+	limit := f.Duration("timeout", 5*time.Minute, "how long to wait")
+	words, rest, err := parse(f, args)
+	if err != nil {
+		return usageExit, err
+	}
+	if len(words) != 1 || len(rest) > 0 {
+		return wrong("boot")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), *limit)
+	defer cancel()
+	c, err := connect(ctx)
+	if err != nil {
+		return 1, err
+	}
+	in := &ec2.RunInstancesInput{
+		ImageId: &words[0], InstanceType: types.InstanceType(*kind), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		TagSpecifications: nameTag(*name),
+	}
+	if *profile != "" {
+		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: profile}
+	}
+	if *userData != "" {
+		text, err := os.ReadFile(*userData)
+		if err != nil {
+			return 1, fmt.Errorf("read the user data: %w", err)
+		}
+		in.UserData = aws.String(base64.StdEncoding.EncodeToString(text))
+	}
+	out, err := c.ec2.RunInstances(ctx, in)
+	if err != nil {
+		return 1, err
+	}
+	id := *out.Instances[0].InstanceId
+	fmt.Println(id)
+	if *wait {
+		return 0, c.waitForBoot(ctx, id)
+	}
+	return 0, nil
+}
+
+func nameTag(name string) []types.TagSpecification {
+	if name == "" {
+		return nil
+	}
+	return []types.TagSpecification{{
+		ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("Name"), Value: &name}},
+	}}
+}
+
+// waitForBoot waits until cloud-init has finished on a machine, and says what its console ended with
+// when that does not happen.
+func (c client) waitForBoot(ctx context.Context, id string) error {
+	for {
+		i, err := c.describe(ctx, id)
+		if err != nil {
+			return c.because(id, fmt.Errorf("wait for %s to boot: %w", id, err))
+		}
+		switch i.State.Name {
+		case types.InstanceStateNameRunning:
+			if exit, err := c.exec(ctx, id, []string{"test", "-e", bootFinished}, nil, io.Discard, io.Discard); err == nil && exit == 0 {
+				return nil
+			}
+		case types.InstanceStateNamePending:
+		default:
+			return c.because(id, fmt.Errorf("wait for %s to boot: it is %s (%s)", id, i.State.Name, reasonOf(i)))
+		}
+		select {
+		case <-time.After(poll):
+		case <-ctx.Done():
+			return c.because(id, errors.New("wait for "+id+" to boot: "+ctx.Err().Error()+"; --timeout sets how long"))
+		}
+	}
+}
+
+// because adds the end of the console to an error.
+func (c client) because(id string, err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the caller's own may be over
+	defer cancel()
+	text, fail := c.console(ctx, id)
+	if fail != nil || text == "" {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return fmt.Errorf("%w; its console ends with\n%s", err, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+}

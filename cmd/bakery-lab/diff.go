@@ -1,0 +1,234 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+func diff(args []string) (int, error) {
+	words, rest, err := parse(flags("diff"), args)
+	if err != nil {
+		return usageExit, err
+	}
+	if len(words) < 1 || len(words) > 2 || len(rest) > 0 {
+		return wrong("diff")
+	}
+	return sandboxed(append([]string{"_diff"}, words...)...)
+}
+
+func diffInside(args []string) (int, error) {
+	h, err := openHome()
+	if err != nil {
+		return 1, err
+	}
+	if len(args) == 1 {
+		image, err := h.find(args[0])
+		if err != nil {
+			return 1, err
+		}
+		if image.SourceImage == "" {
+			return usageExit, fmt.Errorf("%s was not made from another image here; name the one to compare it with", args[0])
+		}
+		args = append(args, image.SourceImage)
+	}
+	newer, err := h.mounted(args[0])
+	if err != nil {
+		return usageExit, err
+	}
+	older, err := h.mounted(args[1])
+	if err != nil {
+		return usageExit, err
+	}
+	out := bufio.NewWriter(os.Stdout)
+	count, err := compare(out, older, newer)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return usageExit, err
+	}
+	return min(count, 1), nil // 1 when they differ, as diff
+}
+
+// file is what is compared of one entry of a tree; its content only when the rest is equal.
+type file struct {
+	path   string // in its tree, beginning with /
+	full   string
+	kind   string
+	mode   fs.FileMode
+	owner  string
+	size   int64
+	target string // of a link; a device's number
+}
+
+// compare writes one line for each path that differs: + only in newer, - only in older, ~ in both.
+func compare(w io.Writer, older, newer string) (count int, err error) {
+	old, err := tree(older)
+	if err != nil {
+		return 0, err
+	}
+	now, err := tree(newer)
+	if err != nil {
+		return 0, err
+	}
+	for len(old) > 0 || len(now) > 0 {
+		line := ""
+		switch order := first(old, now); {
+		case order < 0:
+			line, err = old[0].line("-")
+			old = old[1:]
+		case order > 0:
+			line, err = now[0].line("+")
+			now = now[1:]
+		default:
+			line, err = old[0].changed(now[0])
+			old, now = old[1:], now[1:]
+		}
+		if err != nil {
+			return count, err
+		}
+		if line != "" {
+			count++
+			if _, err := fmt.Fprintln(w, line); err != nil {
+				return count, err
+			}
+		}
+	}
+	return count, nil
+}
+
+// first says which list has the path that comes first: negative old, positive now, 0 both.
+func first(old, now []file) int {
+	switch {
+	case len(now) == 0:
+		return -1
+	case len(old) == 0:
+		return 1
+	}
+	return strings.Compare(old[0].path, now[0].path)
+}
+
+// tree reads a whole tree, sorted by path.
+func tree(root string) ([]file, error) {
+	var all []file
+	err := filepath.WalkDir(root, func(full string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		one, err := describe(full, info)
+		one.path = "/" + strings.TrimPrefix(strings.TrimPrefix(full, root), "/")
+		all = append(all, one)
+		return err
+	})
+	slices.SortFunc(all, func(a, b file) int { return strings.Compare(a.path, b.path) })
+	return all, err
+}
+
+func describe(full string, info fs.FileInfo) (file, error) {
+	uid, gid := owner(info)
+	one := file{full: full, mode: info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky), owner: fmt.Sprintf("%d:%d", uid, gid)}
+	var err error
+	switch info.Mode().Type() {
+	case 0:
+		one.kind, one.size = "file", info.Size()
+	case fs.ModeDir:
+		one.kind = "directory"
+	case fs.ModeSymlink:
+		one.kind, one.mode = "link", 0
+		one.target, err = os.Readlink(full)
+	default:
+		one.kind = info.Mode().Type().String()
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			one.target = strconv.FormatUint(s.Rdev, 10)
+		}
+	}
+	return one, err
+}
+
+// octal is a mode as chmod takes it.
+func octal(m fs.FileMode) string {
+	n := uint32(m.Perm())
+	for bit, value := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&bit != 0 {
+			n |= value
+		}
+	}
+	return fmt.Sprintf("%04o", n)
+}
+
+func (f file) content() (string, error) {
+	switch {
+	case f.kind == "link":
+		return "-> " + f.target, nil
+	case f.kind != "file":
+		return f.target, nil
+	}
+	in, err := os.Open(f.full)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close() //nolint:errcheck // it was only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, in); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("sha256:%x", sum.Sum(nil)), nil
+}
+
+func (f file) line(sign string) (string, error) {
+	content, err := f.content()
+	return strings.TrimRight(fmt.Sprintf("%s %s %s %s %s %d %s", sign, shown(f.path), f.kind, octal(f.mode), f.owner, f.size, content), " "), err
+}
+
+// changed is a line with each property that differs, or "".
+func (f file) changed(now file) (string, error) {
+	var all []string
+	note := func(what, before, after string) {
+		if before != after {
+			all = append(all, what+" "+before+" => "+after)
+		}
+	}
+	note("type", f.kind, now.kind)
+	note("mode", octal(f.mode), octal(now.mode))
+	note("owner", f.owner, now.owner)
+	note("size", strconv.FormatInt(f.size, 10), strconv.FormatInt(now.size, 10))
+	if f.kind == now.kind {
+		before, err := f.content()
+		if err != nil {
+			return "", err
+		}
+		after, err := now.content()
+		if err != nil {
+			return "", err
+		}
+		note("content", before, after)
+	}
+	if len(all) == 0 {
+		return "", nil
+	}
+	return "~ " + shown(f.path) + " " + strings.Join(all, ", "), nil
+}
+
+// shown quotes a path that would not be one word on one line.
+func shown(path string) string {
+	if quoted := strconv.Quote(path); len(quoted) != len(path)+2 || strings.Contains(path, " ") {
+		return quoted
+	}
+	return path
+}

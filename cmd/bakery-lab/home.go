@@ -1,0 +1,130 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+// home is the directory that outlives labs:
+//
+//	base/       base images, by package baseimage
+//	images/     AMIs and snapshots: a .json each, and the snapshots' disks
+//	run/XXXX/   what one lab needs while it runs, locked by it
+type home struct{ dir string }
+
+func openHome() (home, error) {
+	dir := os.Getenv("BAKERY_LAB_HOME")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return home{}, fmt.Errorf("find the cache directory (set BAKERY_LAB_HOME): %w", err)
+		}
+		dir = filepath.Join(cache, "bakery-lab")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return home{}, fmt.Errorf("find BAKERY_LAB_HOME: %w", err)
+	}
+	return home{dir}, nil
+}
+
+func (h home) images() string { return filepath.Join(h.dir, "images") }
+
+// base is the cache of base images, which several homes may share.
+func (h home) base() string {
+	if dir := os.Getenv("BAKERY_LAB_BASE"); dir != "" {
+		return dir
+	}
+	return h.dir
+}
+
+// runDirectory makes a lab's own directory, and removes those of labs that were killed. close removes it.
+func (h home) runDirectory() (dir string, closeDir func(), err error) {
+	all := filepath.Join(h.dir, "run")
+	if err := os.MkdirAll(all, 0o700); err != nil {
+		return "", nil, fmt.Errorf("make the lab's directory: %w", err)
+	}
+	starting, err := lock(filepath.Join(all, ".lock"), unix.LOCK_EX)
+	if err != nil {
+		return "", nil, err
+	}
+	defer starting.Close() //nolint:errcheck // closing gives the lock back
+	h.sweep(all)
+	if dir, err = os.MkdirTemp(all, ""); err != nil {
+		return "", nil, fmt.Errorf("make the lab's directory: %w", err)
+	}
+	own, err := lock(filepath.Join(dir, "lock"), unix.LOCK_EX)
+	if err != nil {
+		return "", nil, err
+	}
+	return dir, func() {
+		_ = os.RemoveAll(dir)
+		_ = own.Close()
+	}, nil
+}
+
+// sweep removes what labs left that were killed: their directories, and, when no lab runs, disks of
+// images that were never finished.
+func (h home) sweep(all string) {
+	running := false
+	entries, _ := os.ReadDir(all)
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		f, err := lock(filepath.Join(all, e.Name(), "lock"), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			running = true
+			continue
+		}
+		_ = os.RemoveAll(filepath.Join(all, e.Name()))
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	if running {
+		return
+	}
+	disks, _ := filepath.Glob(filepath.Join(h.images(), "snap-*.img"))
+	for _, d := range disks {
+		if _, err := os.Stat(strings.TrimSuffix(d, ".img") + ".json"); errors.Is(err, os.ErrNotExist) {
+			_ = os.Remove(d)
+		}
+	}
+}
+
+func lock(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the lab's directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), how); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock the lab's directory: %w", err)
+	}
+	return f, nil
+}
+
+// find looks an image up by its id or its name; of several with one name, the newest.
+func (h home) find(name string) (cloud.Image, error) {
+	all, _, err := cloud.Stored(h.images())
+	if err != nil {
+		return cloud.Image{}, err
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].ID == name || all[i].Name == name {
+			return all[i], nil
+		}
+	}
+	return cloud.Image{}, fmt.Errorf("there is no image %s here; bakery-lab images lists them", name)
+}

@@ -1,0 +1,127 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Command bakery-lab is EC2, S3, SSM parameters, STS and instance metadata on this computer. Its
+// instances are real machines: systemd and cloud-init, booted by systemd-nspawn.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
+)
+
+// command is one subcommand.
+type command struct {
+	name, args, about string
+	run               func(args []string) (exit int, err error)
+	group             string
+	inside            bool // runs in the sandbox, started by another command
+}
+
+// commands in the order the help shows them. It is a function because help refers to it.
+func commands() []command {
+	return []command{
+		{"run", "[flags] -- COMMAND [ARG...]", "serve the lab while COMMAND runs, with its environment set; exits as COMMAND does", run, "Lab", false},
+		{"serve", "[flags]", "serve the lab until interrupted", serve, "Lab", false},
+		{"image build", "[--suite SUITE]", "make a base image from Debian's packages, once, and print its AMI id", imageBuild, "Images", false},
+		{"image import", "--name NAME FILE|TREE", "make an AMI of a raw ext4 disk or of a directory tree", imageImport, "Images", false},
+		{"images", "", "list the images", images, "Images", false},
+		{"ls", "AMI [PATH]", "list a directory of an image", list, "Images", false},
+		{"cat", "AMI PATH", "print a file of an image", printFile, "Images", false},
+		{"diff", "AMI [OTHER]", "compare an image with the one it was made from, or with OTHER; exits 1 when they differ", diff, "Images", false},
+		{"boot", "AMI [--user-data FILE] [--name NAME] [--wait]", "launch an image and print the instance's id", boot, "Machines (in a running lab)", false},
+		{"instances", "", "list the instances", instances, "Machines (in a running lab)", false},
+		{"console", "INSTANCE", "print what a machine has printed", console, "Machines (in a running lab)", false},
+		{"exec", "[-i] INSTANCE -- COMMAND [ARG...]", "run a command as root on a machine; exits as it does", execute, "Machines (in a running lab)", false},
+		{"stop", "INSTANCE...", "shut machines down and wait for it", stop, "Machines (in a running lab)", false},
+		{"terminate", "INSTANCE...", "end machines for good and wait for it", terminate, "Machines (in a running lab)", false},
+		{"calls", "", "list the API calls the lab has answered", calls, "Machines (in a running lab)", false},
+		{name: "_server", run: server, inside: true},
+		{name: "_build", run: buildInside, inside: true},
+		{name: "_import", run: importInside, inside: true},
+		{name: "_ls", run: listInside, inside: true},
+		{name: "_cat", run: printFileInside, inside: true},
+		{name: "_diff", run: diffInside, inside: true},
+	}
+}
+
+func main() {
+	sandbox.Init()
+	exit, err := dispatch(os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		exit = 0
+	case err != nil:
+		for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
+			fmt.Fprintln(os.Stderr, "bakery-lab:", line)
+		}
+		exit = max(exit, 1)
+	}
+	os.Exit(exit)
+}
+
+// usageExit is what a wrong command line gives, apart from what commands themselves return.
+const usageExit = 2
+
+func dispatch(args []string) (int, error) {
+	if len(args) == 0 {
+		help(os.Stderr)
+		return usageExit, nil
+	}
+	if slices.Contains([]string{"help", "--help", "-help", "-h"}, args[0]) {
+		help(os.Stdout)
+		return 0, nil
+	}
+	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		if c.inside == sandbox.Inside() && len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+			return c.run(args[len(words):])
+		}
+	}
+	return usageExit, fmt.Errorf("there is no command %q; bakery-lab --help lists them", args[0])
+}
+
+// flags makes a flag set whose help says what the command is for.
+func flags(name string) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard) // errors are printed by main, once
+	f.Usage = func() { commandHelp(os.Stdout, name, f) }
+	return f
+}
+
+// parse reads flags wherever they stand among the arguments, up to a --, and returns the others and
+// what follows the --.
+func parse(f *flag.FlagSet, args []string) (words, rest []string, err error) {
+	if at := slices.Index(args, "--"); at >= 0 {
+		args, rest = args[:at], args[at+1:]
+	}
+	for {
+		if err := f.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, nil, err
+			}
+			return nil, nil, fmt.Errorf("%w; bakery-lab %s --help lists the flags", err, f.Name())
+		}
+		if args = f.Args(); len(args) == 0 {
+			return words, rest, nil
+		}
+		words, args = append(words, args[0]), args[1:]
+	}
+}
+
+// wrong is a command line with too few or too many words.
+func wrong(name string) (int, error) {
+	for _, c := range commands() {
+		if c.name == name {
+			return usageExit, fmt.Errorf("usage: bakery-lab %s %s", c.name, c.args)
+		}
+	}
+	return usageExit, fmt.Errorf("usage: see bakery-lab --help")
+}

@@ -1,0 +1,242 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
+)
+
+// settings are the flags of run and serve.
+type settings struct {
+	listen             string
+	internet           bool
+	delays             cloud.Delays
+	policy, rolePolicy *iam.Policy
+	faults             []lab.Fault
+	envFile            string
+}
+
+// define adds the flags to a flag set. Files are read while parsing, so that a mistake in one is
+// found before anything starts.
+func (s *settings) define(f *flag.FlagSet) {
+	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
+	f.BoolVar(&s.internet, "internet", false, "let machines reach this computer's network, and with it package mirrors")
+	f.DurationVar(&s.delays.Pending, "pending", 0, "how long instances are pending, at least")
+	f.DurationVar(&s.delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
+	f.DurationVar(&s.delays.Terminating, "terminating", 0, "how long instances are shutting-down")
+	f.DurationVar(&s.delays.Image, "image-pending", 0, "how long images and snapshots are pending, at least")
+	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.policy))
+	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action", policyFlag(&s.rolePolicy))
+	f.Func("fault", "break `Action=code[:after][:count]`: code is throttle, 500, reset, slow=5s or an error code;\n"+
+		"      after lets the action take effect first; count is how often (default always). May be repeated", func(text string) error {
+		one, err := lab.ParseFault(text)
+		s.faults = append(s.faults, one)
+		return err
+	})
+}
+
+func policyFlag(to **iam.Policy) func(string) error {
+	return func(path string) (err error) {
+		*to, err = iam.Load(path)
+		return err
+	}
+}
+
+// variables are the lab's environment, as the server announces it.
+type variables []lab.Variable
+
+// start runs the server part in the sandbox. ready is called with the environment when it serves; it
+// keeps serving until ready returns, or until it is interrupted when ready is nil's serve form.
+func start(args []string, internet bool, ready func(variables) (int, error)) (int, error) {
+	if err := machine.Check(internet); err != nil {
+		return 1, err
+	}
+	h, err := openHome()
+	if err != nil {
+		return 1, err
+	}
+	dir, closeDir, err := h.runDirectory()
+	if err != nil {
+		return 1, err
+	}
+	defer closeDir()
+	announced, announce, err := os.Pipe()
+	if err != nil {
+		return 1, fmt.Errorf("make a pipe to the lab: %w", err)
+	}
+	held, hold, err := os.Pipe() // the server ends when hold is closed
+	if err != nil {
+		return 1, fmt.Errorf("make a pipe to the lab: %w", err)
+	}
+	ended := make(chan result, 1)
+	go func() {
+		exit, err := sandbox.Run(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args), []*os.File{announce, held})
+		_ = announce.Close()
+		ended <- result{exit, err}
+	}()
+	var env variables
+	if err := json.NewDecoder(announced).Decode(&env); err != nil {
+		r := <-ended // it has said why
+		return max(r.exit, 1), r.err
+	}
+	exit, err := ready(env)
+	_ = hold.Close()
+	r := <-ended
+	return max(exit, r.exit), errors.Join(err, r.err)
+}
+
+type result struct {
+	exit int
+	err  error
+}
+
+// run is bakery-lab run.
+func run(args []string) (int, error) {
+	var s settings
+	f := flags("run")
+	s.define(f)
+	words, argv, err := parse(f, args)
+	if err != nil {
+		return usageExit, err
+	}
+	if len(words) > 0 || len(argv) == 0 {
+		return wrong("run")
+	}
+	if os.Getenv("BAKERY_LAB_ENDPOINT") != "" {
+		if f.NFlag() > 0 {
+			fmt.Fprintln(os.Stderr, "bakery-lab: using the lab that runs already; the flags have no effect")
+		}
+		return runCommand(argv, os.Environ())
+	}
+	return start(args[:slices.Index(args, "--")], s.internet, func(env variables) (int, error) {
+		return runCommand(argv, environment(env))
+	})
+}
+
+// runCommand runs a command to its end. What is typed at the terminal reaches it by itself; other
+// signals are passed on.
+func runCommand(argv, env []string) (int, error) {
+	c := exec.Command(argv[0], argv[1:]...)
+	c.Stdin, c.Stdout, c.Stderr, c.Env = os.Stdin, os.Stdout, os.Stderr, env
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	if err := c.Start(); err != nil {
+		return 127, fmt.Errorf("run %s: %w", argv[0], err) // 127 is a shell's "command not found"
+	}
+	go func() {
+		for sig := range signals {
+			if sig != syscall.SIGINT {
+				_ = c.Process.Signal(sig)
+			}
+		}
+	}()
+	err := c.Wait()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			return 128 + int(ws.Signal()), nil // as a shell says it
+		}
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
+
+// environment is this process's environment with the lab's laid over it: nothing that would lead an
+// AWS client elsewhere is left, and no proxy stands between.
+func environment(env variables) []string {
+	kept := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(name, "AWS_") && name != "AWS_PAGER" || strings.EqualFold(name, "no_proxy")
+	})
+	for _, v := range append(env, noProxy()...) {
+		kept = append(kept, v.Name+"="+v.Value)
+	}
+	return kept
+}
+
+func noProxy() []lab.Variable {
+	value := "127.0.0.1"
+	for _, name := range []string{"no_proxy", "NO_PROXY"} {
+		if v := os.Getenv(name); v != "" {
+			value = v + "," + value
+			break
+		}
+	}
+	return []lab.Variable{{Name: "no_proxy", Value: value}, {Name: "NO_PROXY", Value: value}}
+}
+
+// serve is bakery-lab serve.
+func serve(args []string) (int, error) {
+	var s settings
+	f := flags("serve")
+	s.define(f)
+	f.StringVar(&s.envFile, "env-file", "", "write the lab's environment to `FILE` as shell exports when it is ready; removed at the end")
+	words, rest, err := parse(f, args)
+	if err != nil {
+		return usageExit, err
+	}
+	if len(words)+len(rest) > 0 {
+		return wrong("serve")
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	return start(args, s.internet, func(env variables) (int, error) {
+		if err := s.publish(env); err != nil {
+			return 1, err
+		}
+		<-interrupted
+		if s.envFile != "" {
+			_ = os.Remove(s.envFile)
+		}
+		return 0, nil
+	})
+}
+
+// publish writes the environment to the file, in one step, or to standard output.
+func (s *settings) publish(env variables) error {
+	if s.envFile == "" {
+		return env.export(os.Stdout)
+	}
+	f, err := os.CreateTemp(filepath.Dir(s.envFile), ".bakery-lab-*") // mode 0600: it holds the key
+	if err != nil {
+		return fmt.Errorf("write the environment file: %w", err)
+	}
+	err = errors.Join(env.export(f), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), s.envFile)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write the environment file: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "bakery-lab: serving; . %s sets a shell up for it\n", s.envFile)
+	return nil
+}
+
+// export writes shell exports; no value has a quote in it but perhaps a foreign NO_PROXY.
+func (v variables) export(w io.Writer) error {
+	for _, one := range append(v, noProxy()...) {
+		if _, err := fmt.Fprintf(w, "export %s='%s'\n", one.Name, strings.ReplaceAll(one.Value, "'", `'\''`)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

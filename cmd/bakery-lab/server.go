@@ -1,0 +1,93 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
+)
+
+// server is the part of run and serve that is in the sandbox. It announces its environment on its
+// first file and ends when the second one does, which is when the command before it ends, however.
+func server(args []string) (int, error) {
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // the command that started it decides
+	var s settings
+	f := flags("_server")
+	s.define(f)
+	f.StringVar(&s.envFile, "env-file", "", "")
+	run := f.String("run-directory", "", "")
+	if _, _, err := parse(f, args); err != nil {
+		return usageExit, err
+	}
+	h, err := openHome()
+	if err != nil {
+		return 1, err
+	}
+	if _, err := h.baseDisk(context.Background(), "bookworm"); err != nil {
+		return 1, err
+	}
+	listener, err := net.Listen("tcp4", s.listen)
+	if err != nil {
+		return 1, fmt.Errorf("listen: %w", err)
+	}
+	l, err := lab.New(s.options(h, *run, listener.Addr().String()))
+	if err != nil {
+		return 1, err
+	}
+	files := sandbox.Files()
+	if err := json.NewEncoder(files[0]).Encode(l.Env()); err != nil {
+		return 1, errors.Join(fmt.Errorf("announce the lab: %w", err), l.Close())
+	}
+	return 0, serveUntil(files[1], listener, l)
+}
+
+func (s *settings) options(h home, run, address string) lab.Options {
+	return lab.Options{
+		Images: h.images(), Run: run, Address: address, Runner: machine.Nspawn(),
+		Disks: cloud.Disks{Clone: disk.Clone, Grow: disk.Grow}, Base: h.baseDisk,
+		Internet: s.internet, Delays: s.delays, Policy: s.policy, RolePolicy: s.rolePolicy, Faults: s.faults, Log: os.Stderr,
+	}
+}
+
+// serveUntil serves until the file ends.
+func serveUntil(end *os.File, listener net.Listener, l *lab.Lab) error {
+	// No limit on the time of reading or writing a whole request: objects may be large and slow.
+	s := &http.Server{Handler: l, ReadHeaderTimeout: time.Minute}
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(listener) }()
+	ended := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, end)
+		close(ended)
+	}()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ended:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownLimit)
+	defer cancel()
+	if s.Shutdown(ctx) != nil {
+		_ = s.Close()
+	}
+	return errors.Join(err, l.Close())
+}
+
+// shutdownLimit is how long requests that are being answered may take when the lab ends.
+const shutdownLimit = 2 * time.Second
