@@ -131,8 +131,11 @@ bakery_fail_step() {
 bakery_power_off() {
 	sync
 	bakery_say "$bakery_final" "$bakery_final" "$bakery_final"
+	# systemd stops this service too on the way down; nothing is left to do then.
+	trap 'exit 0' TERM
 	systemctl --no-block --job-mode=replace-irreversibly start poweroff.target || systemctl --no-block poweroff || poweroff
-	sleep 120
+	sleep 120 &
+	wait
 	systemctl --force poweroff || poweroff -f
 	exit 0
 }
@@ -259,6 +262,7 @@ bakery_going_down() {
 	# The step must not get as far as the next one after its reboot is on record.
 	[ -z "${bakery_pid:-}" ] || kill -KILL "-$bakery_pid" 2>/dev/null
 	if systemctl list-jobs --no-legend 2>/dev/null | grep -Eq '(^| )(reboot|kexec|soft-reboot)\.target '; then
+		bakery_sleep_cloud_init
 		bakery_record elapsed $(($(date +%s) - bakery_since))
 		bakery_record reboot "$(bakery_at)"
 		sync
@@ -292,6 +296,13 @@ bakery_main() {
 		bakery_step
 	done
 	bakery_finish
+}
+
+# bakery_sleep_cloud_init keeps cloud-init from the boots after this one. It has done its work, and would write the user
+# data to the disk again, in other blocks: what it wrote before would stay in free ones.
+bakery_sleep_cloud_init() {
+	[ ! -e /etc/cloud/cloud-init.disabled ] || return 0
+	touch /etc/cloud/cloud-init.disabled "$bakery_dir/asleep"
 }
 
 # bakery_step runs step n, or the commands of one part from n on, and moves n behind it.
@@ -516,6 +527,7 @@ bakery_finish() {
 	bakery_compose verdict ok 0 bake
 	bakery_final=$bakery_line
 	bakery_upload
+	[ ! -e "$bakery_dir/asleep" ] || rm -f /etc/cloud/cloud-init.disabled
 	rm -f /etc/systemd/system/bakery.service /etc/systemd/system/bakery-watchdog.service \
 		/etc/systemd/system/multi-user.target.wants/bakery.service
 	bakery_wipe "$bakery_dir"
