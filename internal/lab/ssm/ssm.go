@@ -151,10 +151,10 @@ func (s *Store) below(r request, region string) map[string]any {
 	return map[string]any{"Parameters": found}
 }
 
-var parameterName = regexp.MustCompile("^[a-zA-Z0-9_.\\-/]{1,2048}$")
+var parameterName = regexp.MustCompile("^[a-zA-Z0-9_.\\-/]+$")
 
 func (s *Store) put(r request) (any, error) {
-	if !parameterName.MatchString(r.Name) || r.Value == "" {
+	if !parameterName.MatchString(r.Name) || len(r.Name) > 2048 || r.Value == "" {
 		return nil, &Error{"ValidationException", fmt.Sprintf("Parameter name %q or its value is not valid.", r.Name)}
 	}
 	if strings.HasPrefix(strings.ToLower(r.Name), "/aws") {
