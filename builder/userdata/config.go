@@ -46,16 +46,17 @@ var renderedLater = []string{
 
 // prepare decodes the template's settings and checks them. It returns warnings, and all problems in one error.
 func (c *Config) prepare(raws ...any) ([]string, error) {
-	c.ctx.Funcs = templateFuncs
+	ctx := interpolate.Context{Funcs: templateFuncs}
 	if err := config.Decode(c, &config.DecodeOpts{
 		PluginType:         BuilderID,
 		Interpolate:        true,
-		InterpolateContext: &c.ctx,
+		InterpolateContext: &ctx,
 		InterpolateFilter:  &interpolate.RenderFilter{Exclude: renderedLater},
 		DecodeHooks:        decodeHooks,
 	}, raws...); err != nil {
 		return nil, err
 	}
+	c.ctx = ctx // not before: Decode empties what it decodes into
 	return c.check()
 }
 
@@ -64,7 +65,7 @@ func (c *Config) check() ([]string, error) {
 	var errs []error
 	for _, check := range []func() ([]string, []error){
 		c.prepareAccess,
-		c.InputConfig.prepare,
+		func() ([]string, []error) { return c.InputConfig.prepare(c.Verdict == verdictStop) },
 		c.SourceConfig.prepare,
 		c.RunConfig.prepare,
 		c.WatchConfig.prepare,

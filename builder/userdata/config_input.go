@@ -39,7 +39,8 @@ type InputConfig struct {
 	Strict bool `mapstructure:"strict"`
 }
 
-func (c *InputConfig) prepare() ([]string, []error) {
+// prepare checks the settings. Opaque is whether user data is launched as it is.
+func (c *InputConfig) prepare(opaque bool) ([]string, []error) {
 	var errs []error
 	if err := c.checkOne(); err != nil {
 		errs = append(errs, err)
@@ -48,8 +49,8 @@ func (c *InputConfig) prepare() ([]string, []error) {
 		errs = append(errs, fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes",
 			c.FSInlineLimit, guest.MaxUserData))
 	}
-	for _, check := range []func() error{c.checkBundle, c.checkUserDataFile, c.checkSettings} {
-		if err := check(); err != nil {
+	for _, check := range []func(bool) error{c.checkBundle, c.checkUserDataFile, c.checkUserData, c.checkSettings} {
+		if err := check(opaque); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -76,14 +77,17 @@ func (c *InputConfig) checkOne() error {
 }
 
 // checkSettings refuses what would silently have no effect.
-func (c *InputConfig) checkSettings() error {
+func (c *InputConfig) checkSettings(opaque bool) error {
 	if c.ImageSource == "" && (c.FSInlineLimit != 0 || len(c.CompileEnv) > 0 || c.Strict) {
 		return errors.New("fs_inline_limit, compile_env and strict say how image_source is compiled; without it, remove them")
+	}
+	if opaque && c.UserData == "" && c.UserDataFile == "" {
+		return fmt.Errorf("verdict = %q is for user_data_file and user_data only: what is compiled reports by itself", verdictStop)
 	}
 	return nil
 }
 
-func (c *InputConfig) checkBundle() error {
+func (c *InputConfig) checkBundle(bool) error {
 	if !known(c.Bundle) {
 		return nil
 	}
@@ -93,7 +97,7 @@ func (c *InputConfig) checkBundle() error {
 	return nil
 }
 
-func (c *InputConfig) checkUserDataFile() error {
+func (c *InputConfig) checkUserDataFile(opaque bool) error {
 	if !known(c.UserDataFile) {
 		return nil
 	}
@@ -103,6 +107,28 @@ func (c *InputConfig) checkUserDataFile() error {
 	}
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("user_data_file: %s is not a file; a directory is given as image_source or bundle", c.UserDataFile)
+	}
+	content, err := os.ReadFile(c.UserDataFile)
+	if err != nil {
+		return fmt.Errorf("user_data_file: %w", err)
+	}
+	return checkWrap("user_data_file", content, opaque)
+}
+
+func (c *InputConfig) checkUserData(opaque bool) error {
+	if !known(c.UserData) {
+		return nil
+	}
+	return checkWrap("user_data", []byte(c.UserData), opaque)
+}
+
+// checkWrap finds out whether user data can be made to report.
+func checkWrap(name string, content []byte, opaque bool) error {
+	if opaque {
+		return nil
+	}
+	if _, err := guest.Wrap(content); err != nil {
+		return fmt.Errorf("%s: %w; verdict = %q launches it as it is", name, err, verdictStop)
 	}
 	return nil
 }

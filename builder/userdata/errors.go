@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -44,9 +45,11 @@ func orGone(err error, codes ...string) error {
 	return err
 }
 
-// transient tells whether a call may succeed when it is made again: AWS is throttling, is out of order, or cannot be
-// reached. It is what the SDK itself would try again.
-func transient(err error) bool { return standardRetryer.IsErrorRetryable(err) }
+// transient tells whether a call may succeed when it is made again: AWS is throttling, is out of order, does not answer, or
+// cannot be reached. It is what the SDK itself would try again.
+func transient(err error) bool {
+	return err != nil && (errors.Is(err, context.DeadlineExceeded) || standardRetryer.IsErrorRetryable(err))
+}
 
 var standardRetryer = retry.NewStandard()
 

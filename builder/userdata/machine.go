@@ -39,7 +39,9 @@ const visibleTimeout = 2 * time.Minute
 // on, and is looked at again.
 func (b *bake) look(ctx context.Context) error {
 	m := &b.machine
-	out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{m.id}})
+	ctx, cancel := glance(ctx)
+	defer cancel()
+	out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{m.id}}, fewAttempts)
 	switch {
 	case err == nil:
 	case hasCode(err, codeInstanceNotFound) && time.Since(m.launched) < visibleTimeout, transient(err):
@@ -100,7 +102,9 @@ func (b *bake) consoleText(ctx context.Context, latest bool) ([]byte, error) {
 	if latest {
 		in.Latest = aws.Bool(true)
 	}
-	out, err := b.aws.ec2.GetConsoleOutput(ctx, in)
+	ctx, cancel := glance(ctx)
+	defer cancel()
+	out, err := b.aws.ec2.GetConsoleOutput(ctx, in, fewAttempts)
 	if err != nil {
 		return nil, fmt.Errorf("read the console: %w", err)
 	}
@@ -152,7 +156,7 @@ func (b *bake) removeMachine(ctx context.Context) error {
 	defer cancel()
 	err = poll(ctx, every(time.Second), func(ctx context.Context) (bool, error) {
 		if err := b.look(ctx); err != nil {
-			return true, orGone(errors.Unwrap(err), codeInstanceNotFound)
+			return true, orGone(err, codeInstanceNotFound)
 		}
 		return m.state == types.InstanceStateNameTerminated, nil
 	})

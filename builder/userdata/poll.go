@@ -7,6 +7,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
 // poll calls do at once, and then again and again until it says that it is done, it fails, or ctx ends. The wait in
@@ -15,7 +17,10 @@ import (
 func poll(ctx context.Context, next func() time.Duration, do func(context.Context) (done bool, err error)) error {
 	for {
 		done, err := do(ctx)
-		if done || err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return context.Cause(ctx) // the call failed because its time was over
+		case done || err != nil:
 			return err
 		}
 		select {
@@ -47,6 +52,16 @@ func retryWhile(ctx context.Context, limit time.Duration, again func(error) bool
 		return true, err
 	})
 }
+
+// glance is the context of a call that is made again soon whatever becomes of it. A call that is not answered must not
+// take the whole time of the machine.
+func glance(ctx context.Context) (context.Context, context.CancelFunc) {
+	const limit = 30 * time.Second
+	return context.WithTimeout(ctx, limit)
+}
+
+// fewAttempts keeps the SDK from making such a call again itself, with pauses that grow.
+func fewAttempts(o *ec2.Options) { o.RetryMaxAttempts = 2 }
 
 // settle is the context of a call that makes something. It goes on when the bake is cancelled meanwhile, because a call
 // that is broken off may still have taken effect, and then nobody knows what it made.

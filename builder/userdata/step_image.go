@@ -81,17 +81,17 @@ func (b *bake) description() (string, error) {
 // createImage asks for the image. When the answer is lost, the call may still have taken effect, and a second one be
 // refused because of the name; so an image that carries this bake's id is taken for its own.
 func (b *bake) createImage(ctx context.Context, in *ec2.CreateImageInput) error {
-	own, cancel := settle(ctx)
-	defer cancel()
-	err := retryWhile(own, stateTimeout, notInState, func(ctx context.Context) error {
-		out, err := b.aws.ec2.CreateImage(ctx, in)
+	err := retryWhile(ctx, stateTimeout, notInState, func(ctx context.Context) error {
+		own, cancel := settle(ctx)
+		defer cancel()
+		out, err := b.aws.ec2.CreateImage(own, in)
 		if err == nil {
 			b.imageID = aws.ToString(out.ImageId)
 		}
 		return err
 	})
 	if err != nil {
-		if findErr := b.findOwnImage(own); findErr == nil && b.imageID != "" {
+		if findErr := b.findOwnImage(ctx); findErr == nil && b.imageID != "" {
 			return nil
 		}
 		return fmt.Errorf("make an image of %s: %w", b.machine.id, err)
@@ -106,12 +106,14 @@ func (b *bake) awaitImage(ctx context.Context) error {
 		fmt.Errorf("image_timeout of %s is over and image %s is not available", limit, b.imageID))
 	defer cancel()
 	return poll(ctx, every(b.config.ImagePollInterval), func(ctx context.Context) (bool, error) {
-		out, err := b.aws.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{b.imageID}})
+		ctx, cancel := glance(ctx)
+		defer cancel()
+		out, err := b.aws.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{b.imageID}}, fewAttempts)
 		switch {
-		case hasCode(err, codeImageNotFound) || err != nil && transient(err) && ctx.Err() == nil:
+		case hasCode(err, codeImageNotFound) || transient(err):
 			return false, nil
 		case err != nil:
-			return ctx.Err() == nil, fmt.Errorf("look at image %s: %w", b.imageID, err)
+			return false, fmt.Errorf("look at image %s: %w", b.imageID, err)
 		case len(out.Images) == 0:
 			return false, nil
 		}

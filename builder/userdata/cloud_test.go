@@ -1,0 +1,432 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rclone/gofakes3"
+	"github.com/rclone/gofakes3/s3mem"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// cloud is as much of an AWS account as one bake sees. It is an aws.HTTPClient, without any network, so that its time is
+// that of a synctest bubble. The real SDK clients talk to it.
+type cloud struct {
+	t     *testing.T
+	mu    sync.Mutex
+	s3    http.Handler
+	s3mem *s3mem.Backend
+
+	calls []string              // action names, in order
+	form  map[string]url.Values // the last request of each action
+	// broken answers a call instead of the cloud when it returns an error, given how often the action was called before;
+	// lost answers after the cloud did what it was asked for.
+	broken, lost map[string]func(n int) *failure
+
+	console  []event // what the machine prints, and when
+	stops    time.Duration
+	state    string // of a machine that stops
+	reason   string
+	pending  time.Duration // how long the image is pending
+	imageEnd string        // the state it ends in
+
+	bakeID, instance, instanceState string
+	launched                        time.Time
+	group                           string
+	images, snapshots               map[string]string // names and tags by id
+	imageMade                       time.Time
+	volumes                         map[string]bool
+	sourceImage                     string // further XML of the source image
+}
+
+type event struct {
+	at   time.Duration
+	text string
+}
+
+type failure struct {
+	status int
+	code   string
+}
+
+// always fails every call of an action, first only the first n.
+func always(status int, code string) func(int) *failure {
+	return func(int) *failure { return &failure{status, code} }
+}
+
+func first(n, status int, code string) func(int) *failure {
+	return func(called int) *failure {
+		if called < n {
+			return &failure{status, code}
+		}
+		return nil
+	}
+}
+
+const (
+	sourceID = "ami-0123456789abcdef0"
+	newID    = "ami-0fedcba9876543210"
+	bucket   = "bakery-test"
+	testBake = "00000000000000aa"
+)
+
+// newCloud is an account in which a bake succeeds: the machine takes 20 seconds, and its image 30.
+func newCloud(t *testing.T) *cloud {
+	backend := s3mem.New()
+	if err := backend.CreateBucket(t.Context(), bucket); err != nil {
+		t.Fatal(err)
+	}
+	c := &cloud{
+		t: t, s3mem: backend, s3: gofakes3.New(backend).Server(),
+		form: map[string]url.Values{}, broken: map[string]func(int) *failure{}, lost: map[string]func(int) *failure{},
+		stops: 20 * time.Second, state: "stopped", reason: reasonOwnShutdown, pending: 30 * time.Second, imageEnd: "available",
+		images: map[string]string{}, snapshots: map[string]string{}, volumes: map[string]bool{},
+	}
+	c.reports("begin 2", "start 1 script/install.sh", "end 1 0 script/install.sh", "start 2 60_app.cfg", "end 2 0 60_app.cfg",
+		"verdict ok 0 -")
+	return c
+}
+
+// reports lets the machine report something every three seconds.
+func (c *cloud) reports(texts ...string) {
+	c.console = nil
+	for i, text := range texts {
+		c.console = append(c.console, event{time.Duration(3*i+1) * time.Second, reportLine(testBake, i+1, text)})
+	}
+}
+
+func reportLine(id string, seq int, text string) string {
+	body := fmt.Sprintf("%s %d %s", id, seq, text)
+	return fmt.Sprintf("\r\n@bakery %d %s\r\n", cksum(body), body)
+}
+
+// cksum is that of cksum(1).
+func cksum(text string) uint32 {
+	var crc uint32
+	add := func(c byte) {
+		crc ^= uint32(c) << 24
+		for range 8 {
+			if crc&0x80000000 != 0 {
+				crc = crc<<1 ^ 0x04C11DB7
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	for i := range len(text) {
+		add(text[i])
+	}
+	for n := len(text); n > 0; n >>= 8 {
+		add(byte(n))
+	}
+	return ^crc
+}
+
+// Do implements aws.HTTPClient.
+func (c *cloud) Do(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := httptest.NewRecorder()
+	switch {
+	case strings.HasPrefix(r.URL.Host, "s3."), strings.HasPrefix(r.URL.Host, bucket):
+		c.object(w, r)
+	case strings.HasPrefix(r.URL.Host, "ssm."):
+		c.calls = append(c.calls, "GetParameter")
+		fmt.Fprintf(w, `{"Parameter":{"Value":%q}}`, sourceID)
+	default:
+		c.query(w, r)
+	}
+	response := w.Result()
+	response.Request = r
+	return response, nil
+}
+
+func (c *cloud) object(w http.ResponseWriter, r *http.Request) {
+	r.RequestURI = r.URL.RequestURI()
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	if path := strings.TrimPrefix(r.URL.Path, "/"+bucket); r.Host != "" && strings.HasPrefix(r.URL.Host, bucket) {
+		r.URL.Path = "/" + bucket + path
+	}
+	action := r.Method + " object"
+	c.calls = append(c.calls, action)
+	if f := c.failure(c.broken, action); f != nil {
+		w.WriteHeader(f.status)
+		return
+	}
+	c.s3.ServeHTTP(w, r)
+}
+
+func (c *cloud) query(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		c.t.Error(err)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		c.t.Error(err)
+	}
+	action := form.Get("Action")
+	c.calls = append(c.calls, action)
+	c.form[action] = form
+	if f := c.failure(c.broken, action); f != nil {
+		f.write(w)
+		return
+	}
+	answer, f := c.act(action, form)
+	if f == nil {
+		f = c.failure(c.lost, action)
+	}
+	if f != nil {
+		f.write(w)
+		return
+	}
+	fmt.Fprintf(w, "<%sResponse>%s</%sResponse>", action, answer, action)
+}
+
+func (c *cloud) failure(of map[string]func(int) *failure, action string) *failure {
+	if of[action] == nil {
+		return nil
+	}
+	return of[action](c.count(action) - 1)
+}
+
+func (c *cloud) count(action string) int {
+	n := 0
+	for _, a := range c.calls {
+		if a == action {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *failure) write(w http.ResponseWriter) {
+	w.WriteHeader(f.status)
+	fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>the test says so</Message></Error></Errors></Response>", f.code)
+}
+
+func (c *cloud) act(action string, form url.Values) (string, *failure) {
+	switch action {
+	case "GetCallerIdentity":
+		return "<GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult>", nil
+	case "DescribeInstanceTypes":
+		return "<instanceTypeSet><item><processorInfo><supportedArchitectures><item>x86_64</item></supportedArchitectures></processorInfo></item></instanceTypeSet>", nil
+	case "DescribeVpcs":
+		return "<vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet>", nil
+	case "DescribeSubnets":
+		return "<subnetSet><item><subnetId>subnet-1</subnetId><vpcId>vpc-1</vpcId><availabilityZone>us-east-1a</availabilityZone><availableIpAddressCount>9</availableIpAddressCount></item>" +
+			"<item><subnetId>subnet-2</subnetId><vpcId>vpc-1</vpcId><availableIpAddressCount>99</availableIpAddressCount></item></subnetSet>", nil
+	case "DescribeSecurityGroups":
+		return c.describeGroups(form), nil
+	case "CreateSecurityGroup":
+		if c.group != "" {
+			return "", &failure{400, codeGroupDuplicate}
+		}
+		c.group = form.Get("GroupName")
+		return "<groupId>sg-new</groupId>", nil
+	case "DeleteSecurityGroup":
+		c.group = ""
+		return "<return>true</return>", nil
+	case "DescribeImages":
+		return c.describeImages(form)
+	case "CreateImage":
+		return c.createImage(form)
+	case "DeregisterImage":
+		delete(c.images, form.Get("ImageId"))
+		return "<return>true</return>", nil
+	case "DescribeSnapshots":
+		return c.describeSnapshots(), nil
+	case "DeleteSnapshot":
+		delete(c.snapshots, form.Get("SnapshotId"))
+		return "<return>true</return>", nil
+	case "DeleteVolume":
+		delete(c.volumes, form.Get("VolumeId"))
+		return "<return>true</return>", nil
+	}
+	return c.actOnInstance(action, form)
+}
+
+func (c *cloud) actOnInstance(action string, form url.Values) (string, *failure) {
+	switch action {
+	case "RunInstances":
+		if c.instance == "" {
+			c.instance, c.bakeID, c.launched = "i-0123456789abcdef0", form.Get("ClientToken"), time.Now()
+			c.volumes["vol-root"] = true
+		}
+		return "<instancesSet><item><instanceId>" + c.instance + "</instanceId></item></instancesSet>", nil
+	case "DescribeInstances":
+		return c.describeInstances(), nil
+	case "GetConsoleOutput":
+		return "<output>" + base64.StdEncoding.EncodeToString([]byte(c.text())) + "</output>", nil
+	case "TerminateInstances":
+		c.instanceState = "terminated"
+		if c.sourceImage == "" {
+			delete(c.volumes, "vol-root")
+		}
+		return "<instancesSet/>", nil
+	}
+	c.t.Errorf("the test's cloud does not know %s", action)
+	return "", &failure{400, "InvalidAction"}
+}
+
+func (c *cloud) describeGroups(form url.Values) string {
+	if id := form.Get("GroupId.1"); id != "" {
+		return "<securityGroupInfo><item><groupId>" + id + "</groupId><vpcId>vpc-1</vpcId></item></securityGroupInfo>"
+	}
+	if c.group == form.Get("Filter.1.Value.1") {
+		return "<securityGroupInfo><item><groupId>sg-new</groupId></item></securityGroupInfo>"
+	}
+	return "<securityGroupInfo/>"
+}
+
+func (c *cloud) describeImages(form url.Values) (string, *failure) {
+	if form.Get("Owner.1") == "self" && form.Get("Owner.2") == "" {
+		return c.namedImages(form.Get("Filter.1.Value.1")), nil
+	}
+	id := form.Get("ImageId.1")
+	if name, ok := c.images[id]; ok {
+		return "<imagesSet>" + c.imageItem(id, name) + "</imagesSet>", nil
+	}
+	if id == newID || strings.HasPrefix(id, "ami-0dead") {
+		return "", &failure{400, codeImageNotFound}
+	}
+	return "<imagesSet><item><imageId>" + sourceID + "</imageId><name>debian-12</name><imageState>available</imageState>" +
+		"<architecture>x86_64</architecture><rootDeviceType>ebs</rootDeviceType><imageOwnerId>136693071363</imageOwnerId>" +
+		"<creationDate>2026-01-01T00:00:00.000Z</creationDate>" + c.sourceImage + "</item></imagesSet>", nil
+}
+
+func (c *cloud) namedImages(name string) string {
+	var items string
+	for id, has := range c.images {
+		if has == name {
+			items += c.imageItem(id, name)
+		}
+	}
+	return "<imagesSet>" + items + "</imagesSet>"
+}
+
+func (c *cloud) imageItem(id, name string) string {
+	state, tag := "available", ""
+	if id == newID {
+		tag = "<tagSet><item><key>" + tagBake + "</key><value>" + c.bakeID + "</value></item></tagSet>"
+		if state = c.imageEnd; time.Since(c.imageMade) < c.pending {
+			state = "pending"
+		}
+	}
+	return "<item><imageId>" + id + "</imageId><name>" + name + "</name><imageState>" + state + "</imageState>" + tag +
+		"<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><snapshotId>snap-of-" + id + "</snapshotId></ebs></item></blockDeviceMapping></item>"
+}
+
+func (c *cloud) createImage(form url.Values) (string, *failure) {
+	name := form.Get("Name")
+	for _, taken := range c.images {
+		if taken == name {
+			return "", &failure{400, "InvalidAMIName.Duplicate"}
+		}
+	}
+	c.images[newID], c.imageMade = name, time.Now()
+	c.snapshots["snap-of-"+newID] = c.bakeID
+	return "<imageId>" + newID + "</imageId>", nil
+}
+
+func (c *cloud) describeSnapshots() string {
+	var items string
+	for id := range c.snapshots {
+		items += "<item><snapshotId>" + id + "</snapshotId></item>"
+	}
+	return "<snapshotSet>" + items + "</snapshotSet>"
+}
+
+func (c *cloud) describeInstances() string {
+	if c.instance == "" {
+		return "<reservationSet/>"
+	}
+	state, reason := "running", ""
+	if c.instanceState != "" {
+		state = c.instanceState
+	} else if c.stops > 0 && time.Since(c.launched) >= c.stops {
+		state, reason = c.state, "<stateReason><code>"+c.reason+"</code></stateReason>"
+	}
+	return "<reservationSet><item><instancesSet><item><instanceId>" + c.instance + "</instanceId><instanceState><name>" + state +
+		"</name></instanceState>" + reason + "<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><volumeId>vol-root</volumeId></ebs></item></blockDeviceMapping>" +
+		"</item></instancesSet></item></reservationSet>"
+}
+
+func (c *cloud) text() string {
+	var text strings.Builder
+	text.WriteString("[    0.000000] Linux version 6.1.0\r\n")
+	for _, e := range c.console {
+		if time.Since(c.launched) >= e.at {
+			text.WriteString(e.text)
+		}
+	}
+	return text.String()
+}
+
+// left is what exists that did not exist before the bake, but its image when that succeeded.
+func (c *cloud) left() []string {
+	var left []string
+	if c.instance != "" && c.instanceState != "terminated" {
+		left = append(left, c.instance)
+	}
+	if c.group != "" {
+		left = append(left, c.group)
+	}
+	for id := range c.volumes {
+		left = append(left, id)
+	}
+	for id := range c.images {
+		if id == newID {
+			left = append(left, id)
+		}
+	}
+	for id := range c.snapshots {
+		left = append(left, id)
+	}
+	left = append(left, c.objects()...)
+	slices.Sort(left)
+	return left
+}
+
+func (c *cloud) objects() []string {
+	list, err := c.s3mem.ListBucket(c.t.Context(), bucket, nil, gofakes3.ListBucketPage{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var keys []string
+	for _, o := range list.Contents {
+		keys = append(keys, o.Key)
+	}
+	return keys
+}
+
+// userData is what the machine was launched with.
+func (c *cloud) userData() []byte {
+	compressed, err := base64.StdEncoding.DecodeString(c.form["RunInstances"].Get("UserData"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	document, err := guest.Decompress(compressed)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return document
+}
