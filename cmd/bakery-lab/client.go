@@ -24,8 +24,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 )
 
-// poll is how often a waiting command looks; the lab is on this computer.
-const poll = 100 * time.Millisecond
+// poll is how often a waiting command looks: the lab is on this computer, and a machine boots in seconds.
+const poll = 200 * time.Millisecond
 
 // client is a running lab, found through the environment.
 type client struct {
