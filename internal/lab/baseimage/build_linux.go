@@ -23,6 +23,16 @@ import (
 // the image is made; it is not part of the image.
 const noUsrmerge = "etc/apt/preferences.d/no-usrmerge"
 
+// mergedUsr prepares the tree "$1": /bin, /sbin and /lib are links, as on every
+// installed Debian, before the first package is unpacked. usrmerge, which else
+// would do it afterwards, brings perl and with it 50 MB.
+const mergedUsr = `set -e
+mkdir -p "$1/etc/apt/preferences.d"
+printf 'Package: usrmerge\nPin: release *\nPin-Priority: -1\n' >"$1/` + noUsrmerge + `"
+dirs='bin sbin lib'
+if [ "$(dpkg --print-architecture)" = amd64 ]; then dirs="$dirs lib64"; fi
+for d in $dirs; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done`
+
 // build makes the image below work and gives its path and the versions in it.
 func (r recipe) build(ctx context.Context, work string, progress io.Writer) (image string, versions map[string]string, err error) {
 	tree := filepath.Join(work, "tree")
@@ -65,8 +75,7 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	args := []string{
 		"--mount", "--", "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
 		"--include=" + strings.Join(r.Packages, ","),
-		"--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-		`--setup-hook=mkdir -p "$1/etc/apt/preferences.d"; printf "Package: usrmerge\nPin: release *\nPin-Priority: -1\n" >"$1/` + noUsrmerge + `"`,
+		"--setup-hook=" + mergedUsr,
 	}
 	for _, o := range r.AptOpts {
 		args = append(args, "--aptopt="+o)

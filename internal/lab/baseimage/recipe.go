@@ -62,7 +62,7 @@ locale: C.UTF-8
 // files are the rest of the image's own configuration.
 var files = map[string]string{
 	"etc/cloud/cloud.cfg.d/90_bakery-lab.cfg": cloudConfig,
-	"etc/fstab":       "LABEL=root / ext4 defaults 0 1\n",
+	"etc/fstab":       "# / is the whole disk; what boots the machine mounts it.\n",
 	"etc/hostname":    "debian\n",
 	"etc/hosts":       "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
 	"etc/machine-id":  "", // empty: made at first boot
@@ -81,8 +81,7 @@ func newRecipe(suite string, m mirror, aptOpts []string) recipe {
 		Masked:   masked,
 	}
 	if suite != "bullseye" {
-		// usrmerge, which would do the work at installation, brings perl: 50 MB.
-		r.Packages = append(r.Packages, "usr-is-merged")
+		r.Packages = append(r.Packages, "usr-is-merged") // see mergedUsr
 	}
 	return r
 }

@@ -22,7 +22,7 @@ func FromTree(ctx context.Context, tree, image string, size int64) error {
 	}
 	err = errors.Join(f.Truncate(size), f.Close())
 	if err == nil {
-		// The label is what fstab names. mke2fs writes the journal out, 64 MiB of
+		// The label is for a person who meets the file. mke2fs writes the journal out, 64 MiB of
 		// zeros by default, which every clone would have to carry.
 		err = run(ctx, "mke2fs", "-q", "-t", "ext4", "-L", "root", "-J", "size=16", "-d", tree, image)
 	}

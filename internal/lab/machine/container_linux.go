@@ -57,7 +57,12 @@ func (m *container) powerOn() error {
 	if err != nil {
 		return err
 	}
-	b, err := startBoot(m.groups, m.arguments(), c.terminal)
+	// From inside the machine's network, or its /sys would show the host's interfaces.
+	var b *boot
+	err = m.network.within(func() (err error) {
+		b, err = startBoot(m.groups, m.arguments(), c.terminal)
+		return err
+	})
 	if err != nil {
 		c.close()
 		return err
