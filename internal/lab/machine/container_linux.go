@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type container struct {
 	network  *network
 	internet *internet
 	groups   groups
+	lock     *os.File // see claim
 
 	tail    tail // of the console, for errors
 	console *console

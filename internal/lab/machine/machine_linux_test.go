@@ -4,6 +4,7 @@
 package machine_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -31,6 +32,9 @@ const patience = 2 * time.Minute
 func TestMain(m *testing.M) {
 	sandbox.Init()
 	if sandbox.Inside() {
+		if image := os.Getenv(victimVariable); image != "" {
+			os.Exit(victim(image))
+		}
 		os.Exit(m.Run())
 	}
 	if err := machine.Check(true); err != nil {
@@ -135,23 +139,19 @@ func noTrace(t *testing.T, s machine.Spec) {
 	if err != nil || bytes.Contains(mounts, []byte(s.ID)) {
 		t.Errorf("mounts are left (%v):\n%s", err, mounts)
 	}
-	for _, pattern := range []string{
+	for _, pattern := range []string{ // /run/netns: the lab gives no namespace a name
 		"/sys/fs/cgroup/*" + s.ID + "*", "/sys/fs/cgroup/*/*" + s.ID + "*", "/sys/fs/cgroup/*/*/*" + s.ID + "*",
-		"/run/systemd/nspawn/propagate/*" + s.ID, "/run/netns/*", filepath.Join(os.TempDir(), "bakery-lab-"+s.ID+"*"),
+		"/run/systemd/nspawn/propagate/*" + s.ID, "/run/netns/*", filepath.Join(filepath.Dir(filepath.Dir(t.TempDir())), "bakery-lab-"+s.ID+"*"),
 	} {
 		if left, err := filepath.Glob(pattern); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %q, %v", left, err)
 		}
 	}
-	for _, file := range glob(t, "/sys/block/loop*/loop/backing_file") {
-		if name, err := os.ReadFile(file); err == nil && strings.Contains(string(name), s.Disk) {
-			t.Errorf("%s still has %s", file, s.Disk)
-		}
+	if strings.Contains(loops(t), s.Disk+"\n") {
+		t.Errorf("a loop device still has %s", s.Disk)
 	}
-	for _, file := range glob(t, "/proc/[0-9]*/cmdline") {
-		if line, err := os.ReadFile(file); err == nil && bytes.Contains(line, []byte("bakery-lab-"+s.ID)) {
-			t.Errorf("process %s is left: %q", file, line)
-		}
+	if running(t, "bakery-lab-"+s.ID) {
+		t.Error("a process is left")
 	}
 }
 
@@ -398,6 +398,7 @@ func TestAStartThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
 	}{
 		"no disk":            {machine.Spec{ID: "i-nodisk", Disk: "/no/such.img"}, "mount disk /no/such.img"},
 		"no file system":     {machine.Spec{ID: "i-nofs", Disk: notADisk}, "mount disk"},
+		"no name":            {machine.Spec{ID: "../x", Disk: "/no/such.img"}, "lower-case letters"},
 		"no address":         {machine.Spec{ID: "i-noaddr", Disk: newDisk(t, "bookworm"), Listeners: []machine.Listener{{Address: "nowhere:80"}}}, "listen on nowhere:80"},
 		"one address, twice": {machine.Spec{ID: "i-twice", Disk: newDisk(t, "bookworm"), Listeners: []machine.Listener{{Address: "127.0.0.1:81"}, {Address: "127.0.0.1:81"}}}, "address already in use"},
 	}
@@ -431,4 +432,79 @@ func TestADiskWithoutSystemdEndsWithTheReason(t *testing.T) {
 	if exit.PoweredOff || exit.Err == nil || !strings.Contains(exit.Err.Error(), "init") {
 		t.Errorf("exit %+v", exit)
 	}
+}
+
+// victimVariable makes the test binary a lab that is to be killed: it runs one
+// machine on the disk the variable names.
+const victimVariable = "MACHINE_TEST_VICTIM"
+
+func victim(image string) int {
+	console := newTranscript()
+	_, err := machine.Nspawn().Start(context.Background(), machine.Spec{
+		ID: "i-victim", Disk: image, Console: console, Internet: true,
+		Listeners: []machine.Listener{{Address: "169.254.169.254:80", Handler: imds("i-victim", "#cloud-config\nruncmd: [echo it is up > /dev/console]\n")}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for range console.changed {
+		if strings.Contains(console.String(), "it is up") {
+			fmt.Println("up")
+		}
+	}
+	return 0
+}
+
+func TestNothingIsLeftOfALabThatIsKilled(t *testing.T) {
+	image := newDisk(t, "bookworm")
+	lab := exec.Command("/proc/self/exe")
+	lab.Env = append(os.Environ(), victimVariable+"="+image)
+	out, err := lab.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "up\n" {
+		t.Errorf("the lab says %q, %v", line, err)
+	}
+	if !strings.Contains(loops(t), image) || !running(t, "i-victim") || !running(t, "slirp4netns") {
+		t.Error("the lab does not run what it is to leave nothing of")
+	}
+	if err := lab.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = lab.Wait()
+	for limit := time.Now().Add(patience); strings.Contains(loops(t), image) || running(t, "i-victim") || running(t, "slirp4netns"); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("processes or loop devices are left:\n%s", loops(t))
+		}
+	}
+	// The next machine takes the rest away: empty directories.
+	launch(t, "i-next", newDisk(t, "bookworm"), "").Kill()
+	noTrace(t, machine.Spec{ID: "i-victim", Disk: image})
+}
+
+// loops are the names of the files behind all loop devices.
+func loops(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, file := range glob(t, "/sys/block/loop*/loop/backing_file") {
+		name, _ := os.ReadFile(file) // gone just now
+		all.Write(name)
+	}
+	return all.String()
+}
+
+// running says whether a process of this sandbox has text in its command line.
+func running(t *testing.T, text string) bool {
+	t.Helper()
+	for _, file := range glob(t, "/proc/[0-9]*/cmdline") {
+		if line, err := os.ReadFile(file); err == nil && bytes.Contains(line, []byte(text)) {
+			return true
+		}
+	}
+	return false
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
@@ -21,8 +22,14 @@ type nspawn struct{}
 // its own: disk, PID 1, network.
 func Nspawn() Runner { return nspawn{} }
 
+var validID = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$`)
+
 // Start mounts the disk, makes the network and boots.
 func (nspawn) Start(ctx context.Context, s Spec) (Machine, error) {
+	if !validID.MatchString(s.ID) {
+		return nil, fmt.Errorf("start machine %q: its id becomes a host name: lower-case letters, digits and dashes, at most 50", s.ID)
+	}
+	sweep()
 	m := &container{spec: s, name: machinePrefix + s.ID, done: make(chan struct{})}
 	err := m.prepare(ctx)
 	if err == nil {
@@ -66,8 +73,10 @@ func (m *container) prepare(ctx context.Context) (err error) {
 	if err := os.WriteFile(m.resolvConf(), []byte(resolver), 0o644); err != nil {
 		return fmt.Errorf("write its resolv.conf: %w", err)
 	}
-	m.groups, err = makeGroups(m.name)
-	return err
+	if m.groups, err = makeGroups(m.name); err != nil {
+		return err
+	}
+	return m.claim()
 }
 
 func (m *container) root() string       { return filepath.Join(m.dir, "root") }
@@ -113,12 +122,18 @@ func (m *container) release() error {
 	if m.dir != "" && errors.Join(problems...) == nil { // never what may still be mounted
 		problems = append(problems, os.RemoveAll(m.dir))
 	}
+	if m.lock != nil {
+		_ = m.lock.Close()
+	}
 	return errors.Join(problems...)
 }
 
 // removeRuntime removes what systemd-nspawn leaves where /run is no tmpfs.
 func removeRuntime(name string) error {
-	err := os.Remove(filepath.Join("/run/systemd/nspawn/propagate", name))
+	dir, err := os.OpenRoot("/run/systemd/nspawn/propagate")
+	if err == nil {
+		err = errors.Join(dir.Remove(name), dir.Close())
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

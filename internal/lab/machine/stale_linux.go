@@ -1,0 +1,69 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// claim holds a lock on the machine's directory as long as this process lives,
+// and then notes what else there is to remove. So a directory that has the note
+// and can be locked belongs to a lab that was killed.
+func (m *container) claim() error {
+	lock, err := lockDir(m.dir)
+	if err != nil {
+		return err
+	}
+	m.lock = lock
+	note := append([]string{m.name}, m.groups...)
+	return os.WriteFile(filepath.Join(m.dir, noteName), []byte(strings.Join(note, "\n")), 0o600)
+}
+
+const noteName = "machine" // the machine's name, then its control groups, one per line
+
+// lockDir fails when another process has it.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
+	}
+	return f, nil
+}
+
+// sweep removes what machines of killed labs have left: the kernel ends their
+// processes and mounts, but empty control groups and directories stay.
+func sweep() {
+	notes, _ := filepath.Glob(filepath.Join(os.TempDir(), machinePrefix+"*", noteName)) // the pattern is right
+	for _, file := range notes {
+		dir := filepath.Dir(file)
+		lock, err := lockDir(dir)
+		if err != nil {
+			continue // it is alive
+		}
+		if note, err := os.ReadFile(file); err == nil {
+			lines := strings.Split(string(note), "\n")
+			removeStale(dir, lines[0], lines[1:])
+		}
+		_ = lock.Close()
+	}
+}
+
+// removeStale does what it can; what is left now is for the next sweep.
+func removeStale(dir, name string, g groups) {
+	if g.remove() != nil || removeRuntime(name) != nil {
+		return
+	}
+	if os.Remove(filepath.Join(dir, "root")) == nil { // never what is mounted
+		_ = os.RemoveAll(dir)
+	}
+}
