@@ -26,24 +26,16 @@ func (h home) mounted(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := mountpoint()
+	place, err := scratch(h.dir, h.base())
 	if err != nil {
 		return "", err
 	}
-	_, err = disk.Mount(path, dir, true)
-	return dir, err
-}
-
-// mountpoint is a directory on a tmpfs of the sandbox, so that nothing is left of it outside.
-func mountpoint() (string, error) {
-	if err := scratch(); err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp(scratchDir, "")
+	dir, err := os.MkdirTemp(place, "")
 	if err != nil {
 		return "", fmt.Errorf("make a place to mount an image at: %w", err)
 	}
-	return dir, nil
+	_, err = disk.Mount(path, dir, true)
+	return dir, err
 }
 
 // inImage opens the home, mounts an image and makes it the root directory, so that links in it lead

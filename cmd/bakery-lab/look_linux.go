@@ -4,24 +4,35 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// scratchDir gets a tmpfs inside the sandbox; every Linux has this directory, and images are not in it.
-const scratchDir = "/mnt"
-
-func scratch() error {
-	var s unix.Statfs_t
-	if err := unix.Statfs(scratchDir, &s); err == nil && s.Type == unix.TMPFS_MAGIC {
-		return nil
+// scratch puts a tmpfs over a directory that every Linux has, seen in the sandbox only, and returns
+// it. It is one that nothing of the lab is below of.
+func scratch(avoid ...string) (string, error) {
+	for _, dir := range []string{"/mnt", "/media", "/srv"} {
+		if slices.ContainsFunc(avoid, func(a string) bool { return strings.HasPrefix(a+"/", dir+"/") }) {
+			continue
+		}
+		var s unix.Statfs_t
+		if err := unix.Statfs(dir, &s); err != nil {
+			continue
+		}
+		if s.Type == unix.TMPFS_MAGIC { // mounted for the other image of a comparison
+			return dir, nil
+		}
+		if err := unix.Mount("bakery-lab", dir, "tmpfs", 0, "mode=0700"); err != nil {
+			return "", fmt.Errorf("mount a scratch directory at %s: %w", dir, err)
+		}
+		return dir, nil
 	}
-	if err := unix.Mount("bakery-lab", scratchDir, "tmpfs", 0, "mode=0700"); err != nil {
-		return fmt.Errorf("mount a scratch directory at %s: %w", scratchDir, err)
-	}
-	return nil
+	return "", errors.New("mount a scratch directory: there is none of /mnt, /media, /srv")
 }
 
 func enter(dir string) error {

@@ -1,0 +1,183 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package labtest runs the lab for tests, without root: its machines are goroutines and its disks
+// small files. What a machine does is the test's to say.
+package labtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
+)
+
+// Machine is a machine that is a goroutine.
+type Machine struct {
+	Spec machine.Spec
+
+	once sync.Once
+	done chan struct{}
+	exit machine.Exit
+}
+
+// Runner starts Machines. Guest is what runs on them, in a goroutine of its own; without one a machine
+// idles until it is stopped.
+type Runner struct {
+	Guest func(m *Machine)
+	Fail  error // what Start fails with
+}
+
+// Start implements machine.Runner.
+func (r Runner) Start(_ context.Context, s machine.Spec) (machine.Machine, error) {
+	if r.Fail != nil {
+		return nil, r.Fail
+	}
+	m := &Machine{Spec: s, done: make(chan struct{})}
+	if r.Guest != nil {
+		go r.Guest(m)
+	}
+	return m, nil
+}
+
+// PowerOff is what a guest calls to end its machine.
+func (m *Machine) PowerOff() { m.end(machine.Exit{PoweredOff: true}) }
+
+// Crash ends the machine as when its runner failed.
+func (m *Machine) Crash() { m.end(machine.Exit{Err: errors.New("crashed")}) }
+
+func (m *Machine) end(e machine.Exit) {
+	m.once.Do(func() {
+		m.exit = e
+		close(m.done)
+	})
+}
+
+// Done implements machine.Machine, as do Exit, Stop, Kill and Exec.
+func (m *Machine) Done() <-chan struct{} { return m.done }
+
+// Exit says how the machine ended.
+func (m *Machine) Exit() machine.Exit {
+	<-m.done
+	return m.exit
+}
+
+// Stop ends the machine in an orderly way.
+func (m *Machine) Stop(context.Context) error {
+	m.end(machine.Exit{})
+	return nil
+}
+
+// Kill ends the machine.
+func (m *Machine) Kill() { m.end(machine.Exit{}) }
+
+// Exec echoes: the command's words go to stdout. The command false fails.
+func (m *Machine) Exec(_ context.Context, argv []string, in io.Reader, out, _ io.Writer) error {
+	if in != nil {
+		_, err := io.Copy(out, in)
+		return err
+	}
+	if argv[0] == "false" {
+		return errors.New("exit status 1")
+	}
+	_, err := fmt.Fprintln(out, argv)
+	return err
+}
+
+// Print writes to the machine's console.
+func (m *Machine) Print(text string) { _, _ = io.WriteString(m.Spec.Console, text) }
+
+// Metadata asks the machine's metadata service as IMDSv1: the status and the body of a GET.
+func (m *Machine) Metadata(path string) (int, string) {
+	w := httptest.NewRecorder()
+	m.Spec.Listeners[0].Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Code, w.Body.String()
+}
+
+// AppendDisk writes to the end of the machine's disk.
+func (m *Machine) AppendDisk(text string) error {
+	f, err := os.OpenFile(m.Spec.Disk, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// Disks copies small files and notes in them how far they were grown.
+func Disks() cloud.Disks {
+	return cloud.Disks{
+		Clone: func(src, dst string) error {
+			b, err := os.ReadFile(src)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(dst, b, 0o600)
+		},
+		Grow: func(context.Context, string, int64) error { return nil },
+	}
+}
+
+// Base makes base images that hold their suite's name.
+func Base(dir string) func(context.Context, string) (string, error) {
+	return func(_ context.Context, suite string) (string, error) {
+		path := filepath.Join(dir, suite)
+		return path, os.WriteFile(path, []byte(suite+"\n"), 0o600)
+	}
+}
+
+// Lab is a lab behind a server on 127.0.0.1.
+type Lab struct {
+	*lab.Lab
+	URL string
+	Dir string // of its images
+	Log *bytes.Buffer
+}
+
+// Start serves a lab until the test ends. Options that are zero get what tests usually want.
+func Start(t *testing.T, o lab.Options) *Lab {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	if o.Runner == nil {
+		o.Runner = Runner{}
+	}
+	if o.Images == "" {
+		o.Images = t.TempDir()
+	}
+	log := &bytes.Buffer{}
+	o.Run, o.Disks, o.Base, o.Address, o.Log = t.TempDir(), Disks(), Base(t.TempDir()), server.Listener.Addr().String(), log
+	l, err := lab.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Config.Handler = l
+	server.Start()
+	t.Cleanup(func() {
+		server.Close()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &Lab{Lab: l, URL: server.URL, Dir: o.Images, Log: log}
+}
+
+// Value is one variable of the lab's environment.
+func (l *Lab) Value(name string) string {
+	for _, v := range l.Env() {
+		if v.Name == name {
+			return v.Value
+		}
+	}
+	return ""
+}
