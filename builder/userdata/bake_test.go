@@ -5,6 +5,7 @@ package userdata
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"flag"
@@ -208,7 +209,7 @@ func TestBakeTagsEverythingItMakes(t *testing.T) {
 	machine := map[string]string{"Name": "bakery hello-1", tagBake: testBake, tagExpires: expires, "team": "ovens", "from": "debian-12"}
 	image := map[string]string{
 		"Name": "hello-1", "Version": "7", tagBake: testBake, tagSource: sourceID, "team": "images", "from": "debian-12",
-		tagUserData: "306c6ca7407560340797866e077e053627ad409277d1b9da58106fce4cf717cb",
+		tagUserData: "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 	}
 	snapshot := map[string]string{"kind": "snapshot"}
 	for k, v := range image {
@@ -555,7 +556,7 @@ func TestBakeFindsTheVerdictInTheStagedLog(t *testing.T) {
 	_, _, err := bakes(t, func(o *oven) {
 		o.stage()
 		o.cloud.console = nil
-		log := reportLine(testBake, 9, "verdict ok 0 -")
+		log := zipped(t, strings.Repeat("x\n", 3<<20)+reportLine(testBake, 9, "verdict ok 0 -"))
 		time.AfterFunc(10*time.Second, func() {
 			key := "some/prefix/" + testBake + "/" + logKey
 			if _, err := o.cloud.s3mem.PutObject(t.Context(), bucket, key, nil, strings.NewReader(log), int64(len(log))); err != nil {
@@ -566,6 +567,18 @@ func TestBakeFindsTheVerdictInTheStagedLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func zipped(t *testing.T, text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 func TestBakeMakesNoImageWithSkipCreateAMI(t *testing.T) {

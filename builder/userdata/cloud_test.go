@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -144,7 +146,7 @@ func (c *cloud) Do(r *http.Request) (*http.Response, error) {
 	defer c.mu.Unlock()
 	w := httptest.NewRecorder()
 	switch {
-	case strings.HasPrefix(r.URL.Host, "s3."), strings.HasPrefix(r.URL.Host, bucket):
+	case strings.Contains(r.URL.Host, ".s3."):
 		c.object(w, r)
 	case strings.HasPrefix(r.URL.Host, "ssm."):
 		c.calls = append(c.calls, "GetParameter")
@@ -162,8 +164,16 @@ func (c *cloud) object(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	if path := strings.TrimPrefix(r.URL.Path, "/"+bucket); r.Host != "" && strings.HasPrefix(r.URL.Host, bucket) {
-		r.URL.Path = "/" + bucket + path
+	body, err := io.ReadAll(r.Body) // all of it: a checksum follows the content
+	if err != nil {
+		c.t.Error(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if in, _, ok := strings.Cut(r.URL.Host, ".s3."); ok {
+		r.URL.Path = strings.TrimSuffix("/"+in+r.URL.Path, "/")
+	}
+	if r.ContentLength > 0 {
+		r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10)) // what a network would bring
 	}
 	action := r.Method + " object"
 	c.calls = append(c.calls, action)
@@ -220,6 +230,10 @@ func (c *cloud) count(action string) int {
 
 func (f *failure) write(w http.ResponseWriter) {
 	w.WriteHeader(f.status)
+	if f.code == "InvalidClientTokenId" { // STS has a form of its own
+		fmt.Fprintf(w, "<ErrorResponse><Error><Code>%s</Code><Message>the test says so</Message></Error></ErrorResponse>", f.code)
+		return
+	}
 	fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>the test says so</Message></Error></Errors></Response>", f.code)
 }
 

@@ -4,7 +4,6 @@
 package userdata
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -29,8 +28,8 @@ const (
 	// verdictTimeout is how long EC2 may take to show the end of a stopped machine's console. It posts the text
 	// "shortly after" the change of state: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html.
 	verdictTimeout = 2 * time.Minute
-	// logLimit is how much of the staged log's end is read. Its last line is the verdict.
-	logLimit = 16 << 20
+	// logLimit is how much of the staged log's end is looked at. Its last line is the verdict.
+	logLimit = 1 << 20
 )
 
 func findVerdict(ctx context.Context, b *bake) error {
@@ -85,20 +84,36 @@ func (b *bake) noVerdict() error {
 	return errors.Join(err, b.machine.silent)
 }
 
-// stagedLog is the log the machine has uploaded, or nothing.
+// stagedLog is the end of the log the machine has uploaded, or nothing.
 func (b *bake) stagedLog(ctx context.Context) []byte {
 	if b.store == nil {
 		return nil
 	}
-	content, err := b.store.Get(ctx, b.logKey(), logLimit)
+	object, err := b.store.Open(ctx, b.logKey())
+	if err != nil || object == nil {
+		return nil
+	}
+	defer object.Close() //nolint:errcheck // only read from
+	unzipped, err := gzip.NewReader(object)
 	if err != nil {
 		return nil
 	}
-	unzipped, err := gzip.NewReader(bytes.NewReader(content))
-	if err != nil {
-		return content
-	}
+	end := &tailWriter{limit: logLimit}
 	// What could be read of a log that is cut off is still worth reading.
-	text, _ := io.ReadAll(io.LimitReader(unzipped, 16*logLimit))
-	return text
+	_, _ = io.Copy(end, unzipped) //nolint:gosec // only its end is kept in memory
+	return end.text
+}
+
+// tailWriter keeps the last limit bytes, or up to twice as many.
+type tailWriter struct {
+	text  []byte
+	limit int
+}
+
+func (w *tailWriter) Write(p []byte) (int, error) {
+	w.text = append(w.text, p...)
+	if over := len(w.text) - w.limit; over > w.limit {
+		w.text = append(w.text[:0], w.text[over:]...)
+	}
+	return len(p), nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -93,12 +94,13 @@ func (s *Settings) options() []func(*config.LoadOptions) error {
 	return opts
 }
 
-// retryer slows down by itself when AWS throttles: a bake that polls must never fail because others poll as well.
+// retryer tries again as often as the template says, with growing pauses. It has no quota of retries: that is for fleets
+// of callers, and would make the only caller of a throttled account give up. The SDK's adaptive mode is not used, because
+// its limiter waits in a loop of sleeps of no length (aws/retry/adaptive.go), and throttles the clean-up as well.
 func (s *Settings) retryer() aws.Retryer {
-	return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-		o.StandardOptions = append(o.StandardOptions, func(so *retry.StandardOptions) {
-			so.MaxAttempts = s.MaxRetries
-		})
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = s.MaxRetries
+		o.RateLimiter = ratelimit.None
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -53,7 +52,11 @@ func New(cfg aws.Config, at Location, owner string) *Store {
 		// An endpoint of one's own is one host: bucket.host need not resolve there.
 		o.UsePathStyle = o.BaseEndpoint != nil
 	})
-	s := &Store{Location: at, client: client, presign: s3.NewPresignClient(client)}
+	// Who uploads to a signed URL knows nothing of checksums; the SDK would sign that of no content at all.
+	plain := s3.New(client.Options(), func(o *s3.Options) {
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+	})
+	s := &Store{Location: at, client: client, presign: s3.NewPresignClient(plain)}
 	if owner != "" {
 		s.owner = aws.String(owner)
 	}
@@ -114,24 +117,18 @@ func (s *Store) Put(ctx context.Context, o Object) error {
 	return nil
 }
 
-// Get reads an object of at most limit bytes; of a larger one, the last limit bytes. A missing one is nil.
-func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
+// Open reads an object. One that is not there is nil, without an error.
+func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
-	in.Range = aws.String("bytes=-" + strconv.FormatInt(limit, 10))
 	out, err := s.client.GetObject(ctx, in)
 	switch statusOf(err) {
-	case http.StatusNotFound, http.StatusForbidden, http.StatusRequestedRangeNotSatisfiable:
-		return nil, nil
+	case http.StatusNotFound, http.StatusForbidden:
+		return nil, nil //nolint:nilnil // there is nothing to read
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.URL(key), err)
 	}
-	defer out.Body.Close() //nolint:errcheck // only read from
-	content, err := io.ReadAll(io.LimitReader(out.Body, limit))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.URL(key), err)
-	}
-	return content, nil
+	return out.Body, nil
 }
 
 // Delete removes an object; one that is not there is as good as removed.
