@@ -16,8 +16,8 @@ import (
 const (
 	// blockSize is what one processor compresses at a time. It decides about the bytes that come out, so it may not
 	// depend on the machine. Smaller blocks cost size, larger ones memory.
-	blockSize = 1 << 20
-	// maxWorkers bounds memory, at about 4 MiB each, on machines with many processors.
+	blockSize = 1 << 19
+	// maxWorkers bounds memory, at about 3 MiB each, on machines with many processors.
 	maxWorkers = 8
 )
 

@@ -12,11 +12,14 @@ const (
 
 	minBlock = 5000    // bytes; shorter ones do not pay for their header
 	maxBlock = 300_000 // bytes; statistics drift over longer ones without showing in observations
+	// maxTokens bounds memory, and also what a stored block may hold when all of them are literals.
+	maxTokens = 1 << 16
 )
 
 // block collects the tokens of one deflate block and how often each symbol occurs.
 type block struct {
-	tokens    []uint32 // a literal, or matchToken | length-3 << 16 | distance-1
+	tokens    [maxTokens + maxSkip + 2]uint32 // a literal, or matchToken | length-3 << 16 | distance-1; one round of parse may overshoot
+	count     int
 	literals  [literalSymbols]uint32
 	distances [distanceSymbols]uint32
 	seen      observations
@@ -25,7 +28,7 @@ type block struct {
 const matchToken = 1 << 31
 
 func (b *block) reset() {
-	b.tokens = b.tokens[:0]
+	b.count = 0
 	clear(b.literals[:])
 	clear(b.distances[:])
 	b.literals[endOfBlock] = 1
@@ -33,14 +36,16 @@ func (b *block) reset() {
 }
 
 func (b *block) literal(c byte) {
-	b.tokens = append(b.tokens, uint32(c))
+	b.tokens[b.count] = uint32(c)
+	b.count++
 	b.literals[c]++
 	b.seen.recent[c>>5&6|c&1]++
 	b.seen.recentTotal++
 }
 
 func (b *block) match(length, distance int) {
-	b.tokens = append(b.tokens, matchToken|uint32(length-minMatch)<<16|uint32(distance-1))
+	b.tokens[b.count] = matchToken | uint32(length-minMatch)<<16 | uint32(distance-1)
+	b.count++
 	b.literals[lengthSymbol[length-minMatch]]++
 	b.distances[distanceSymbol(uint32(distance-1))]++
 	kind := literalKinds
@@ -53,7 +58,7 @@ func (b *block) match(length, distance int) {
 
 // full tells whether to end the block after size bytes.
 func (b *block) full(size int) bool {
-	if size >= maxBlock {
+	if size >= maxBlock || b.count >= maxTokens {
 		return true
 	}
 	return b.seen.recentTotal >= observationsPerCheck && size >= minBlock && b.seen.changed(size)
@@ -140,7 +145,7 @@ func (b *block) bits(c *codes) int {
 }
 
 func (b *block) writeTokens(out *bitWriter, c *codes) {
-	for _, token := range b.tokens {
+	for _, token := range b.tokens[:b.count] {
 		if token&matchToken == 0 {
 			out.add(uint64(c.literals.code[token]), uint(c.literals.length[token]))
 			continue

@@ -91,7 +91,7 @@ func (e *Encoder) parse(data []byte, pos int) int {
 		}
 		misses = 0
 		// Lazy: when the next position has a better match, this one becomes a literal.
-		for length < niceLength && pos+1 < end {
+		for length < niceLength && pos+1 < end && b.count < maxTokens {
 			nextLength, nextDistance := e.find(data, pos+1, length-1, searchDepth/2)
 			known = pos + 2
 			if nextLength < length || !better(nextLength, nextDistance, length, distance) {

@@ -1,0 +1,174 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+)
+
+// rounds is how often the fast ones are measured, in turns; the best counts, as everything else a machine does only
+// ever makes things slower.
+const rounds = 3
+
+// result is one measurement.
+type result struct {
+	took time.Duration
+	size int64 // of what came out, bytes
+	peak int64 // memory, bytes
+}
+
+// faster is the better of two measurements of the same thing; the zero result is none.
+func faster(a, b result) result {
+	if a.took == 0 || b.took < a.took {
+		return b
+	}
+	return a
+}
+
+func benchCompile(b *bench) error {
+	source := filepath.Join(b.dir, "compile")
+	fs := filepath.Join(source, "fs")
+	if err := mixedTree(fs, b.size); err != nil {
+		return err
+	}
+	defer os.RemoveAll(source)
+	// Everybody reads from memory then, as far as there is enough of it.
+	if _, err := b.shell(`tar -C "$1" -cf - . | cat >/dev/null`, fs); err != nil {
+		return err
+	}
+	gzip, err := b.shell(`tar -C "$1" -cf - . | gzip -6 >"$2"`, fs)
+	if err != nil {
+		return err
+	}
+	var ours, pigz result
+	for range rounds {
+		p, err := b.shell(`tar -C "$1" -cf - . | pigz -6 >"$2"`, fs)
+		if err != nil {
+			return err
+		}
+		o, err := compileApart(source, filepath.Join(b.dir, "bundle"))
+		if err != nil {
+			return err
+		}
+		pigz, ours = faster(pigz, p), faster(ours, o)
+	}
+	b.reportCompile(gzip, pigz, ours)
+	return nil
+}
+
+func (b *bench) reportCompile(gzip, pigz, ours result) {
+	speed := func(r result) string {
+		return fmt.Sprintf("%.0f MiB/s", float64(b.size)/(1<<20)/r.took.Seconds())
+	}
+	against := func(name string, r result) string {
+		return fmt.Sprintf("%.2f x the speed of %s, %.3f x the size", r.took.Seconds()/ours.took.Seconds(), name, float64(ours.size)/float64(r.size))
+	}
+	b.report("tree", formatBytes(b.size), fmt.Sprintf("%.0f %% text, %.0f %% binaries, the rest random", 100*textShare, 100*binaryShare))
+	b.report("tar | gzip -6", speed(gzip), formatBytes(gzip.size))
+	b.report("tar | pigz -6", speed(pigz), formatBytes(pigz.size))
+	b.report("compile", speed(ours), formatBytes(ours.size))
+	b.report("", "", against("tar | gzip -6", gzip))
+	b.report("", "", against("tar | pigz -6", pigz))
+}
+
+func benchMemory(b *bench) error {
+	var peaks []int64
+	sizes := []int64{b.size / 10, b.size * 2}
+	for _, size := range sizes {
+		source := filepath.Join(b.dir, "memory")
+		if err := mixedTree(filepath.Join(source, "fs"), size); err != nil {
+			return err
+		}
+		r, err := compileApart(source, filepath.Join(b.dir, "bundle"))
+		if err := errors.Join(err, os.RemoveAll(source)); err != nil {
+			return err
+		}
+		peaks = append(peaks, r.peak)
+		b.report("peak memory, tree of "+formatBytes(size), formatBytes(r.peak), fmt.Sprintf("%.2f x the goal of 100 MiB", float64(r.peak)/(100<<20)))
+	}
+	b.report("a tree 20 times as large", "", fmt.Sprintf("%.2f x the memory", float64(peaks[1])/float64(peaks[0])))
+	return nil
+}
+
+// shell times a script that gets the directory to read and the file to write.
+func (b *bench) shell(script, dir string) (result, error) {
+	out := filepath.Join(b.dir, "out.tgz")
+	if err := os.WriteFile(out, nil, 0o600); err != nil {
+		return result{}, err
+	}
+	defer os.Remove(out)
+	start := time.Now()
+	if said, err := exec.Command("sh", "-c", script, "sh", dir, out).CombinedOutput(); err != nil {
+		return result{}, fmt.Errorf("run %s: %w: %s", script, err, said)
+	}
+	took := time.Since(start)
+	info, err := os.Stat(out)
+	if err != nil {
+		return result{}, err
+	}
+	return result{took: took, size: info.Size()}, nil
+}
+
+const childCommand = "compile-apart"
+
+// compileApart compiles in a process of its own, whose memory can be told from that of this one.
+func compileApart(source, target string) (result, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return result{}, err
+	}
+	defer os.RemoveAll(target)
+	cmd := exec.Command(program, childCommand, source, target)
+	cmd.Stderr = os.Stderr
+	start := time.Now()
+	said, err := cmd.Output()
+	if err != nil {
+		return result{}, fmt.Errorf("compile %s: %w", source, err)
+	}
+	r := result{took: time.Since(start)}
+	if _, err := fmt.Sscan(string(said), &r.size, &r.peak); err != nil {
+		return result{}, fmt.Errorf("read what compiling printed, %q: %w", said, err)
+	}
+	return r, nil
+}
+
+// child compiles and prints the size of what came out and the most memory there was.
+func child(source, target string) error {
+	compiled, err := bundle.Compile(context.Background(), bundle.Options{Source: source, Target: target})
+	if err != nil {
+		return err
+	}
+	peak, err := peakMemory()
+	if err != nil {
+		return err
+	}
+	fmt.Println(compiled.UserData.Size+compiled.FS.Size, peak)
+	return nil
+}
+
+var highWater = regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`)
+
+// peakMemory is the most memory this process has had, runtime and program included.
+func peakMemory() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("find out about memory, which needs Linux: %w", err)
+	}
+	found := highWater.FindSubmatch(status)
+	if found == nil {
+		return 0, errors.New("find out about memory: /proc/self/status has no VmHWM")
+	}
+	kB, err := strconv.ParseInt(string(found[1]), 10, 64)
+	return kB << 10, err
+}
