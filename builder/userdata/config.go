@@ -8,12 +8,14 @@ package userdata
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/common"
 	"github.com/hashicorp/packer-plugin-sdk/communicator"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
+	"github.com/mitchellh/mapstructure"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
 )
@@ -37,26 +39,28 @@ type Config struct {
 	ctx interpolate.Context
 }
 
-// renderedLater are the settings that are templates of what is only known during the bake, such as
-// `{{ .SourceAMI }}`, or text of the user's that is no template of Packer's at all: user data in jinja, for one.
-var renderedLater = []string{
-	"user_data", "compile_env", "ami_description",
-	"tags", "snapshot_tags", "run_tags", "run_volume_tags",
-}
+// renderedLater are the settings that are templates of what is only known during the bake, such as `{{ .SourceAMI }}`.
+var renderedLater = []string{"ami_description", "tags", "snapshot_tags", "run_tags", "run_volume_tags"}
 
 // prepare decodes the template's settings and checks them. It returns warnings, and all problems in one error.
 func (c *Config) prepare(raws ...any) ([]string, error) {
-	ctx := interpolate.Context{Funcs: templateFuncs}
+	settings, verbatim, err := takeVerbatim(raws)
+	if err != nil {
+		return nil, err
+	}
+	*c = Config{ctx: interpolate.Context{Funcs: templateFuncs}}
 	if err := config.Decode(c, &config.DecodeOpts{
 		PluginType:         BuilderID,
 		Interpolate:        true,
-		InterpolateContext: &ctx,
+		InterpolateContext: &c.ctx,
 		InterpolateFilter:  &interpolate.RenderFilter{Exclude: renderedLater},
 		DecodeHooks:        decodeHooks,
-	}, raws...); err != nil {
+	}, settings...); err != nil {
 		return nil, err
 	}
-	c.ctx = ctx // not before: Decode empties what it decodes into
+	if err := mapstructure.WeakDecode(verbatim, &c.InputConfig); err != nil {
+		return nil, fmt.Errorf("decode user_data and compile_env: %w", err)
+	}
 	return c.check()
 }
 

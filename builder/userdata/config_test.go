@@ -1,0 +1,255 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// valid are the settings of the smallest template.
+func valid() map[string]any {
+	return map[string]any{
+		"ami_name": "hello-1", "source_ami": sourceID, "user_data": "#!/bin/sh\ntrue\n",
+	}
+}
+
+func with(settings map[string]any) map[string]any {
+	all := valid()
+	maps.Copy(all, settings)
+	return all
+}
+
+func TestPrepareFillsInDefaults(t *testing.T) {
+	var b Builder
+	if _, _, err := b.Prepare(valid()); err != nil {
+		t.Fatal(err)
+	}
+	c := &b.config
+	for name, pair := range map[string][2]any{
+		"instance_type":          {c.InstanceType, "t3.nano"},
+		"instance_timeout":       {c.InstanceTimeout, 30 * time.Minute},
+		"image_timeout":          {c.ImageTimeout, 30 * time.Minute},
+		"instance_poll_interval": {c.InstancePollInterval, 5 * time.Second},
+		"image_poll_interval":    {c.ImagePollInterval, 5 * time.Second},
+		"verdict":                {c.Verdict, "report"},
+		"http_tokens":            {c.Metadata.HTTPTokens, "required"},
+		"http_endpoint":          {c.Metadata.HTTPEndpoint, "enabled"},
+		"max_retries":            {c.MaxRetries, 10},
+		"communicator":           {c.Comm.Type, "none"},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %v by default, want %v", name, pair[0], pair[1])
+		}
+	}
+}
+
+func TestPrepareRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings map[string]any
+		want     string
+	}{
+		"no name":                        {map[string]any{"ami_name": ""}, "ami_name is needed"},
+		"a short name":                   {map[string]any{"ami_name": "ab"}, "3 to 128"},
+		"a long name":                    {map[string]any{"ami_name": strings.Repeat("a", 129)}, "3 to 128"},
+		"a name EC2 refuses":             {map[string]any{"ami_name": "a:b:c"}, "clean_resource_name"},
+		"nothing to bake":                {map[string]any{"user_data": ""}, "nothing to bake"},
+		"two things to bake":             {map[string]any{"bundle": "x"}, "exclude each other"},
+		"a bundle that is not there":     {map[string]any{"user_data": "", "bundle": "testdata/nothing"}, "bundle"},
+		"a file that is not there":       {map[string]any{"user_data": "", "user_data_file": "testdata/nothing"}, "user_data_file"},
+		"a directory as a file":          {map[string]any{"user_data": "", "user_data_file": "testdata"}, "is not a file"},
+		"user data that cannot report":   {map[string]any{"user_data": "nothing cloud-init knows"}, "user_data"},
+		"compiling what is not compiled": {map[string]any{"strict": true}, "image_source"},
+		"a limit beyond EC2's":           {map[string]any{"fs_inline_limit": 20000}, "fs_inline_limit"},
+		"no source":                      {map[string]any{"source_ami": ""}, "source_ami_filter is needed"},
+		"two sources":                    {map[string]any{"source_ami_filter": map[string]any{"owners": []string{"self"}}}, "exclude each other"},
+		"a filter without owners": {
+			map[string]any{"source_ami": "", "source_ami_filter": map[string]any{"filters": map[string]any{"name": "x"}}}, "owners",
+		},
+		"an id that is none":       {map[string]any{"source_ami": "ami-xyz"}, "not an image id"},
+		"a parameter without name": {map[string]any{"source_ami": "resolve:ssm:"}, "SSM parameter"},
+		"two ways to name groups": {
+			map[string]any{"security_group_id": "sg-1", "security_group_ids": []string{"sg-2"}}, "security_group_ids exclude",
+		},
+		"no metadata service":     {map[string]any{"metadata_options": map[string]any{"http_endpoint": "disabled"}}, "cloud-init reads"},
+		"too many hops":           {map[string]any{"metadata_options": map[string]any{"http_put_response_hop_limit": 65}}, "between 1 and 64"},
+		"tokens that are neither": {map[string]any{"metadata_options": map[string]any{"http_tokens": "maybe"}}, "http_tokens"},
+		"a disk without a name": {
+			map[string]any{"launch_block_device_mappings": []any{map[string]any{"volume_size": 8}}}, "launch_block_device_mappings[0]: device_name",
+		},
+		"a key without encryption": {
+			map[string]any{"launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "kms_key_id": "k"}}}, "encrypted",
+		},
+		"iops of a disk that has none": {
+			map[string]any{"launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "iops": 3000, "volume_type": "gp2"}}}, "iops",
+		},
+		"throughput of a disk that has none": {
+			map[string]any{"launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "throughput": 200}}}, "throughput",
+		},
+		"an instance store that is none": {
+			map[string]any{"launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/sdb", "virtual_name": "x"}}}, "virtual_name",
+		},
+		"a size of no disk": {
+			map[string]any{"launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/sdb", "no_device": true, "volume_size": 8}}}, "no_device",
+		},
+		"little time":                   {map[string]any{"instance_timeout": "119s"}, "at least 120s"},
+		"little time for the image":     {map[string]any{"image_timeout": "1m"}, "at least 120s"},
+		"polling rarely":                {map[string]any{"instance_poll_interval": "61s"}, "at most 60s"},
+		"polling the image rarely":      {map[string]any{"image_poll_interval": "2m"}, "at most 60s"},
+		"polling all the time":          {map[string]any{"image_poll_interval": "10ms"}, "at least 1s"},
+		"a verdict of neither kind":     {map[string]any{"verdict": "maybe"}, "verdict"},
+		"cleaning up opaque data":       {map[string]any{"verdict": "stop", "skip_cleanup": []string{"ssh_files"}}, "skip_cleanup has no effect"},
+		"a section that does not exist": {map[string]any{"skip_cleanup": []string{"all"}}, "ssh_files"},
+		"a bundle that is opaque":       {map[string]any{"user_data": "", "bundle": "<unknown>", "verdict": "stop"}, "reports by itself"},
+		"staging nowhere":               {map[string]any{"staging": map[string]any{"region": "x"}}, "url is needed"},
+		"staging elsewhere":             {map[string]any{"staging": map[string]any{"url": "https://x"}}, "s3://bucket/prefix"},
+		"a profile without a profile": {
+			map[string]any{"staging": map[string]any{"url": "s3://bucket", "delivery": "profile"}}, "iam_instance_profile",
+		},
+		"delivery by pigeon":       {map[string]any{"staging": map[string]any{"url": "s3://bucket", "delivery": "pigeon"}}, "delivery"},
+		"Windows":                  {map[string]any{"communicator": "winrm"}, "bakes Linux"},
+		"a communicator of others": {map[string]any{"communicator": "docker"}, "connects to nothing"},
+		"half a key":               {map[string]any{"access_key": "x"}, "belong together"},
+		"a tag of AWS's own":       {map[string]any{"tags": map[string]any{"aws:x": "y"}}, "aws:"},
+		"a long tag":               {map[string]any{"tags": map[string]any{"x": strings.Repeat("y", 257)}}, "256"},
+		"a template that is none":  {map[string]any{"ami_description": "{{ .SourceAMI "}, "ami_description"},
+		"a setting that is none":   {map[string]any{"ami_nmae": "x"}, "ami_nmae"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := new(Builder).Prepare(with(c.settings))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("the error is %v, want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+func TestPrepareAccepts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "user-data")
+	if err := os.WriteFile(file, []byte("#cloud-config\nruncmd: [ 'true' ]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, settings := range map[string]map[string]any{
+		"user data of any kind that is opaque": {"user_data": "nothing cloud-init knows", "verdict": "stop"},
+		"user data with braces":                {"user_data": "## template: jinja\n#cloud-config\nruncmd: [ 'echo {{ v1.region }}' ]\n"},
+		"a file of user data":                  {"user_data": "", "user_data_file": file},
+		"a name made of a function":            {"ami_name": "hello {{ clean_resource_name `1:2` }}"},
+		"tags made of build data":              {"tags": map[string]any{"from": "{{ .SourceAMI }}"}, "ami_description": "of {{ .SourceAMIName }}"},
+		"an SSM parameter":                     {"source_ami": "resolve:ssm:/aws/service/debian/release/12/latest/amd64"},
+		"a name of an image":                   {"source_ami": "debian-12-*"},
+		"a filter":                             {"source_ami": "", "source_ami_filter": map[string]any{"owners": []string{"amazon"}, "most_recent": true}},
+		"a disk":                               {"launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "volume_size": 20, "volume_type": "gp3", "iops": 3000, "throughput": 125}}},
+		"staging":                              {"staging": map[string]any{"url": "s3://bucket/prefix/"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, warnings, err := new(Builder).Prepare(with(settings)); err != nil || len(warnings) > 0 {
+				t.Errorf("error %v, warnings %q", err, warnings)
+			}
+		})
+	}
+}
+
+func TestPrepareReportsAllProblemsAtOnce(t *testing.T) {
+	_, _, err := new(Builder).Prepare(map[string]any{
+		"ami_name": "a", "instance_timeout": "1s", "image_timeout": "1s", "verdict": "x", "communicator": "winrm",
+		"access_key": "x", "staging": map[string]any{"url": "x"},
+		"metadata_options": map[string]any{"http_tokens": "x"},
+	})
+	if err == nil {
+		t.Fatal("the settings were accepted")
+	}
+	for _, want := range []string{
+		"ami_name", "instance_timeout", "image_timeout", "verdict", "winrm", "access_key", "staging", "http_tokens",
+		"nothing to bake", "source_ami",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
+	}
+}
+
+// What a data source gives is not known while a template is validated.
+func TestPrepareTakesWhatIsNotKnownYetForRight(t *testing.T) {
+	const unknown = "<unknown>"
+	for _, one := range []map[string]any{
+		{"user_data": unknown},
+		{"user_data": "", "user_data_file": unknown},
+		{"user_data": "", "bundle": unknown},
+		{"user_data": "", "image_source": unknown},
+		{"source_ami": unknown},
+		{"source_ami": "", "source_ami_filter": map[string]any{"owners": []string{unknown}, "filters": map[string]any{"name": unknown}}},
+	} {
+		settings := with(map[string]any{
+			"ami_name": unknown, "ami_description": unknown, "image_version": unknown, "instance_type": unknown,
+			"instance_timeout": unknown, "image_timeout": unknown, "instance_poll_interval": unknown, "image_poll_interval": unknown,
+			"verdict": unknown, "skip_cleanup": []string{unknown}, "subnet_id": unknown, "security_group_ids": []string{unknown},
+			"metadata_options": map[string]any{"http_tokens": unknown}, "region": unknown, "output_file": unknown,
+			"staging": map[string]any{"url": unknown, "delivery": unknown, "region": unknown}, "tags": map[string]any{unknown: unknown},
+			"launch_block_device_mappings": []any{map[string]any{"device_name": unknown, "volume_type": unknown, "iops": 3000, "virtual_name": unknown}},
+			"access_key":                   unknown, "secret_key": unknown, "token": unknown,
+			"assume_role": map[string]any{"role_arn": unknown},
+		})
+		maps.Copy(settings, one)
+		if _, warnings, err := new(Builder).Prepare(settings); err != nil || len(warnings) > 0 {
+			t.Errorf("%v: error %v, warnings %q", one, err, warnings)
+		}
+	}
+}
+
+func TestPrepareWarnsOnceOfSettingsForSSH(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings map[string]any
+		want     []string
+	}{
+		"none":                   {nil, nil},
+		"a communicator of none": {map[string]any{"communicator": "none"}, nil},
+		"several": {
+			map[string]any{"communicator": "ssh", "ssh_username": "admin", "ssh_timeout": "5m", "temporary_key_pair_type": "ed25519"},
+			[]string{"this builder connects to nothing, so these settings have no effect: communicator, ssh_timeout, ssh_username, temporary_key_pair_type"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, warnings, err := new(Builder).Prepare(with(c.settings))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, warnings); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPrepareReportsEveryProblemOfAnImageSource(t *testing.T) {
+	dir := imageSource(t, 10)
+	for name, content := range map[string]string{
+		"cloudinit/60_a.cfg": "#cloud-config\nruncmd: [ 'true' ]\nruncmd: [ 'false' ]\n",
+		"script/install.sh":  "#!/bin/sh\nif true\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, err := new(Builder).Prepare(with(map[string]any{"user_data": "", "image_source": dir}))
+	for _, want := range []string{"cloudinit/60_a.cfg:3:1", "script/install.sh:2"} {
+		if err == nil || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("the error does not say %q: %v", want, err)
+		}
+	}
+}
+
+func TestCleanResourceName(t *testing.T) {
+	for given, want := range map[string]string{"a:b": "a-b", "(a) [b] ./-'@_": "(a) [b] ./-'@_", "é": "-"} {
+		if got := cleanResourceName(given); got != want {
+			t.Errorf("cleanResourceName(%q) = %q, want %q", given, got, want)
+		}
+	}
+}

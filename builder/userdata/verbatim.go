@@ -1,0 +1,53 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"github.com/mitchellh/mapstructure"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// verbatimSettings are text of the user's that is no template of Packer's. Packer checks the braces of every setting it
+// decodes, even of those it is told not to render, so these are taken out before: user data in jinja has braces too.
+var verbatimSettings = []string{"user_data", "compile_env"}
+
+// takeVerbatim parts the settings into those Packer decodes and those it must not see.
+func takeVerbatim(raws []any) (settings []any, verbatim map[string]any, err error) {
+	verbatim = map[string]any{}
+	for _, raw := range raws {
+		m, err := settingsMap(raw)
+		if err != nil {
+			return nil, nil, fmt.Errorf("decode the settings: %w", err)
+		}
+		for _, name := range verbatimSettings {
+			if value, ok := m[name]; ok && value != nil {
+				verbatim[name] = value
+			}
+			delete(m, name)
+		}
+		settings = append(settings, m)
+	}
+	return settings, verbatim, nil
+}
+
+// settingsMap is a copy of settings in any form Packer passes them in: HCL's as a cty.Value, its own and JSON's as a map.
+func settingsMap(raw any) (map[string]any, error) {
+	var m map[string]any
+	value, isHCL := raw.(cty.Value)
+	if !isHCL {
+		err := mapstructure.Decode(raw, &m)
+		return maps.Clone(m), err
+	}
+	encoded, err := ctyjson.SimpleJSONValue{Value: value}.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	err = json.Unmarshal(encoded, &m)
+	return m, err
+}
