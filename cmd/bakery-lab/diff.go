@@ -155,7 +155,7 @@ func describe(full string, info fs.FileInfo) (file, error) {
 	default:
 		one.kind = info.Mode().Type().String()
 		if s, ok := info.Sys().(*syscall.Stat_t); ok {
-			one.target = strconv.FormatUint(s.Rdev, 10)
+			one.target = fmt.Sprint(s.Rdev)
 		}
 	}
 	return one, err

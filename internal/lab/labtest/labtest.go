@@ -6,7 +6,6 @@
 package labtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +141,6 @@ type Lab struct {
 	*lab.Lab
 	URL string
 	Dir string // of its images
-	Log *bytes.Buffer
 }
 
 // Start serves a lab until the test ends. Options that are zero get what tests usually want.
@@ -155,8 +153,7 @@ func Start(t *testing.T, o lab.Options) *Lab {
 	if o.Images == "" {
 		o.Images = t.TempDir()
 	}
-	log := &bytes.Buffer{}
-	o.Run, o.Disks, o.Base, o.Address, o.Log = t.TempDir(), Disks(), Base(t.TempDir()), server.Listener.Addr().String(), log
+	o.Run, o.Disks, o.Base, o.Address, o.Log = t.TempDir(), Disks(), Base(t.TempDir()), server.Listener.Addr().String(), io.Discard
 	l, err := lab.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +166,7 @@ func Start(t *testing.T, o lab.Options) *Lab {
 			t.Error(err)
 		}
 	})
-	return &Lab{Lab: l, URL: server.URL, Dir: o.Images, Log: log}
+	return &Lab{Lab: l, URL: server.URL, Dir: o.Images}
 }
 
 // Value is one variable of the lab's environment.
