@@ -36,7 +36,7 @@ func faster(a, b result) result {
 	return a
 }
 
-func benchCompile(b *bench) error {
+func benchCompile(ctx context.Context, b *bench) error {
 	source := filepath.Join(b.dir, "compile")
 	fs := filepath.Join(source, "fs")
 	if err := mixedTree(fs, b.size); err != nil {
@@ -44,20 +44,20 @@ func benchCompile(b *bench) error {
 	}
 	defer os.RemoveAll(source)
 	// Everybody reads from memory then, as far as there is enough of it.
-	if _, err := b.shell(`tar -C "$1" -cf - . | cat >/dev/null`, fs); err != nil {
+	if _, err := b.shell(ctx, `tar -C "$1" -cf - . | cat >/dev/null`, fs); err != nil {
 		return err
 	}
-	gzip, err := b.shell(`tar -C "$1" -cf - . | gzip -6 >"$2"`, fs)
+	gzip, err := b.shell(ctx, `tar -C "$1" -cf - . | gzip -6 >"$2"`, fs)
 	if err != nil {
 		return err
 	}
 	var ours, pigz result
 	for range rounds {
-		p, err := b.shell(`tar -C "$1" -cf - . | pigz -6 >"$2"`, fs)
+		p, err := b.shell(ctx, `tar -C "$1" -cf - . | pigz -6 >"$2"`, fs)
 		if err != nil {
 			return err
 		}
-		o, err := compileApart(source, filepath.Join(b.dir, "bundle"))
+		o, err := compileApart(ctx, source, filepath.Join(b.dir, "bundle"))
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (b *bench) reportCompile(gzip, pigz, ours result) {
 	b.report("", "", against("tar | pigz -6", pigz))
 }
 
-func benchMemory(b *bench) error {
+func benchMemory(ctx context.Context, b *bench) error {
 	var peaks []int64
 	sizes := []int64{b.size / 10, b.size * 2}
 	for _, size := range sizes {
@@ -90,7 +90,7 @@ func benchMemory(b *bench) error {
 		if err := mixedTree(filepath.Join(source, "fs"), size); err != nil {
 			return err
 		}
-		r, err := compileApart(source, filepath.Join(b.dir, "bundle"))
+		r, err := compileApart(ctx, source, filepath.Join(b.dir, "bundle"))
 		if err := errors.Join(err, os.RemoveAll(source)); err != nil {
 			return err
 		}
@@ -102,14 +102,14 @@ func benchMemory(b *bench) error {
 }
 
 // shell times a script that gets the directory to read and the file to write.
-func (b *bench) shell(script, dir string) (result, error) {
+func (b *bench) shell(ctx context.Context, script, dir string) (result, error) {
 	out := filepath.Join(b.dir, "out.tgz")
 	if err := os.WriteFile(out, nil, 0o600); err != nil {
 		return result{}, err
 	}
 	defer os.Remove(out)
 	start := time.Now()
-	if said, err := exec.Command("sh", "-c", script, "sh", dir, out).CombinedOutput(); err != nil {
+	if said, err := exec.CommandContext(ctx, "sh", "-c", script, "sh", dir, out).CombinedOutput(); err != nil {
 		return result{}, fmt.Errorf("run %s: %w: %s", script, err, said)
 	}
 	took := time.Since(start)
@@ -123,13 +123,13 @@ func (b *bench) shell(script, dir string) (result, error) {
 const childCommand = "compile-apart"
 
 // compileApart compiles in a process of its own, whose memory can be told from that of this one.
-func compileApart(source, target string) (result, error) {
+func compileApart(ctx context.Context, source, target string) (result, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return result{}, err
 	}
 	defer os.RemoveAll(target)
-	cmd := exec.Command(program, childCommand, source, target)
+	cmd := exec.CommandContext(ctx, program, childCommand, source, target)
 	cmd.Stderr = os.Stderr
 	start := time.Now()
 	said, err := cmd.Output()
@@ -144,8 +144,8 @@ func compileApart(source, target string) (result, error) {
 }
 
 // child compiles and prints the size of what came out and the most memory there was.
-func child(source, target string) error {
-	compiled, err := bundle.Compile(context.Background(), bundle.Options{Source: source, Target: target})
+func child(ctx context.Context, source, target string) error {
+	compiled, err := bundle.Compile(ctx, bundle.Options{Source: source, Target: target})
 	if err != nil {
 		return err
 	}
@@ -153,8 +153,8 @@ func child(source, target string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(compiled.UserData.Size+compiled.FS.Size, peak)
-	return nil
+	_, err = fmt.Fprintln(os.Stdout, compiled.UserData.Size+compiled.FS.Size, peak)
+	return err
 }
 
 var highWater = regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`)

@@ -9,11 +9,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 )
@@ -22,7 +24,7 @@ import (
 type section struct {
 	name  string
 	about string
-	run   func(*bench) error
+	run   func(context.Context, *bench) error
 }
 
 var sections = []section{
@@ -43,10 +45,12 @@ func (b *bench) report(what, value, against string) {
 }
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	if len(os.Args) == 4 && os.Args[1] == childCommand {
-		exit(child(os.Args[2], os.Args[3]))
+		exit(child(ctx, os.Args[2], os.Args[3]))
 	}
-	exit(run(os.Args[1:], os.Stdout))
+	exit(run(ctx, os.Args[1:], os.Stdout))
 }
 
 func exit(err error) {
@@ -57,7 +61,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(args []string, out io.Writer) (err error) {
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	size := byteSize(2 << 30)
 	flags.Var(&size, "size", "`bytes` of the tree to compile, with KiB, MiB or GiB")
@@ -84,7 +88,7 @@ func run(args []string, out io.Writer) (err error) {
 	b := &bench{out: out, dir: dir, size: int64(size)}
 	for _, s := range chosen {
 		fmt.Fprintf(out, "%s: %s\n", s.name, s.about)
-		if err := s.run(b); err != nil {
+		if err := s.run(ctx, b); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}

@@ -179,7 +179,7 @@ func TestUserDataOverTheLimitNeedsStaging(t *testing.T) {
 func hexed(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
-		b.WriteString(string(rune('A' + c%58)))
+		b.WriteByte('A' + c%58)
 	}
 	return b.String()
 }
@@ -264,7 +264,7 @@ func TestTheSameSourceGivesTheSameBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Everybody must get at the source, the program and a place of their own.
-			scratch, err := os.MkdirTemp("", "bundle-test-")
+			scratch, err := os.MkdirTemp("", "bundle-test-") //nolint:usetesting // no other user gets into t.TempDir
 			must(t, err)
 			t.Cleanup(func() { os.RemoveAll(scratch) })
 			must(t, os.Chmod(scratch, 0o755))

@@ -5,6 +5,7 @@ package bundle
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,13 +20,14 @@ type scriptOutput struct {
 	mu   sync.Mutex
 	text strings.Builder // the assignments so far, which later ones may refer to
 	env  imagesource.Env
-	tail []string
+	out  tail
+	err  tail
 }
 
 func (o *scriptOutput) stdout(line string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.remember(line)
+	o.out.add(line)
 	if !o.assign(line) && o.show != nil {
 		o.show(line)
 	}
@@ -34,7 +36,7 @@ func (o *scriptOutput) stdout(line string) {
 func (o *scriptOutput) stderr(line string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.remember(line)
+	o.err.add(line)
 	if o.show != nil {
 		o.show(line)
 	}
@@ -55,17 +57,25 @@ func (o *scriptOutput) assign(line string) bool {
 	return true
 }
 
-func (o *scriptOutput) remember(line string) {
-	o.tail = append(o.tail, line)
-	o.tail = o.tail[max(0, len(o.tail)-tailLines):]
-}
-
-// ending is the end of the output for an error message.
+// ending is the end of the output for an error message: that of the standard output, then that of the error output,
+// where the reason is as a rule. Nobody can tell how the two were mixed, so each has its half, and what the other
+// leaves of its own.
 func (o *scriptOutput) ending() string {
-	if len(o.tail) == 0 {
+	errLines := min(len(o.err), max(tailLines/2, tailLines-len(o.out)))
+	outLines := min(len(o.out), tailLines-errLines)
+	lines := slices.Concat(o.out[len(o.out)-outLines:], o.err[len(o.err)-errLines:])
+	if len(lines) == 0 {
 		return "; it printed nothing"
 	}
-	return "; its output ended with\n  " + strings.Join(o.tail, "\n  ")
+	return "; its output ended with\n  " + strings.Join(lines, "\n  ")
+}
+
+// tail is the last lines of an output.
+type tail []string
+
+func (t *tail) add(line string) {
+	*t = append(*t, line)
+	*t = (*t)[max(0, len(*t)-tailLines):]
 }
 
 // lineWriter calls line with each line written to it, without its ending.

@@ -33,17 +33,26 @@ func removeWorkFolder(work string) error {
 	if os.RemoveAll(work) == nil {
 		return nil
 	}
-	// What cannot be made writable fails again below, with the better message.
-	_ = filepath.WalkDir(work, func(path string, d fs.DirEntry, err error) error {
-		if d != nil && d.IsDir() {
-			return os.Chmod(path, 0o700)
+	unlockErr := unlock(work)
+	if err := os.RemoveAll(work); err != nil {
+		return fmt.Errorf("remove the work folder of compile.sh: %w", errors.Join(err, unlockErr))
+	}
+	return nil
+}
+
+// unlock makes all directories below dir writable.
+func unlock(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = root.Chmod(path, 0o700)
 		}
 		return err
 	})
-	if err := os.RemoveAll(work); err != nil {
-		return fmt.Errorf("remove the work folder of compile.sh: %w", err)
-	}
-	return nil
 }
 
 func addGenerated(work string) error {
