@@ -131,6 +131,7 @@ bakery_fail_step() {
 bakery_power_off() {
 	sync
 	bakery_say "$bakery_final" "$bakery_final" "$bakery_final"
+	[ -z "${bakery_down:-}" ] || exit 0
 	# systemd stops this service too on the way down; nothing is left to do then.
 	trap 'exit 0' TERM
 	systemctl --no-block --job-mode=replace-irreversibly start poweroff.target || systemctl --no-block poweroff || poweroff
@@ -268,6 +269,7 @@ bakery_going_down() {
 		sync
 		exit 0
 	fi
+	bakery_down=1
 	bakery_fail_step 143 'the machine was powered off while this step was running'
 }
 
