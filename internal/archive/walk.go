@@ -45,8 +45,7 @@ func walkBelow(root *os.Root, prefix string, yield func(node) error) error {
 			return fmt.Errorf("open %s: %w", n.path, err)
 		}
 		err = walkBelow(below, n.path+"/", yield)
-		below.Close()
-		if err != nil {
+		if err := errors.Join(err, below.Close()); err != nil {
 			return err
 		}
 	}

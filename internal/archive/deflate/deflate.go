@@ -77,10 +77,9 @@ var Final = []byte{0x03, 0x00}
 func (e *Encoder) parse(data []byte, pos int) int {
 	b := &e.block
 	begin, misses, end := pos, 0, len(data)
-	known := pos // everything before is in the tables
 	for pos < end && !b.full(pos-begin) {
 		length, distance := e.find(data, pos, minMatch-1, searchDepth)
-		known = pos + 1
+		known := pos + 1 // everything before is in the tables
 		if length < minMatch {
 			stop := min(end, pos+1+min(misses/missesPerSkip, maxSkip))
 			misses += stop - pos

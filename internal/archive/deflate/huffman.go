@@ -41,8 +41,7 @@ func (c *code) build(counts []uint32, limit int) {
 	perLength := lengthsOf(leaves)
 	limitLengths(&perLength, limit)
 	// The rarest symbols get the longest codes.
-	length, left := len(perLength)-1, 0
-	for length, left = limit, perLength[limit]; len(leaves) > 0; {
+	for length, left := limit, perLength[limit]; len(leaves) > 0; {
 		for left == 0 {
 			length--
 			left = perLength[length]
