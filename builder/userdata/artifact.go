@@ -54,13 +54,13 @@ func (b *bake) labels() map[string]string {
 }
 
 // BuilderId is how post-processors know whose artifact this is.
-func (*Artifact) BuilderId() string { return BuilderID } //nolint:revive // the interface's name
+func (*Artifact) BuilderId() string { return BuilderID } //nolint:revive,staticcheck // the interface's name
 
 // Files are none: the image is in the account.
 func (*Artifact) Files() []string { return nil }
 
 // Id is region:ami-0123 of every image, sorted and joined by commas, as amazon-ebs' is.
-func (a *Artifact) Id() string { //nolint:revive // the interface's name
+func (a *Artifact) Id() string { //nolint:revive,staticcheck // the interface's name
 	var parts []string
 	for _, region := range slices.Sorted(maps.Keys(a.images)) {
 		parts = append(parts, region+":"+a.images[region])

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -212,9 +213,7 @@ func TestBakeTagsEverythingItMakes(t *testing.T) {
 		tagUserData: "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 	}
 	snapshot := map[string]string{"kind": "snapshot"}
-	for k, v := range image {
-		snapshot[k] = v
-	}
+	maps.Copy(snapshot, image)
 	for _, c := range []struct {
 		action, resource string
 		want             map[string]string

@@ -15,13 +15,13 @@ type FlatBlockDevice struct {
 	DeleteOnTermination *bool   `mapstructure:"delete_on_termination" cty:"delete_on_termination" hcl:"delete_on_termination"`
 	Encrypted           *bool   `mapstructure:"encrypted" cty:"encrypted" hcl:"encrypted"`
 	KmsKeyID            *string `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
-	IOPS                *int64  `mapstructure:"iops" cty:"iops" hcl:"iops"`
-	Throughput          *int64  `mapstructure:"throughput" cty:"throughput" hcl:"throughput"`
+	IOPS                *int32  `mapstructure:"iops" cty:"iops" hcl:"iops"`
+	Throughput          *int32  `mapstructure:"throughput" cty:"throughput" hcl:"throughput"`
 	NoDevice            *bool   `mapstructure:"no_device" cty:"no_device" hcl:"no_device"`
 	SnapshotID          *string `mapstructure:"snapshot_id" cty:"snapshot_id" hcl:"snapshot_id"`
 	VirtualName         *string `mapstructure:"virtual_name" cty:"virtual_name" hcl:"virtual_name"`
 	VolumeType          *string `mapstructure:"volume_type" cty:"volume_type" hcl:"volume_type"`
-	VolumeSize          *int64  `mapstructure:"volume_size" cty:"volume_size" hcl:"volume_size"`
+	VolumeSize          *int32  `mapstructure:"volume_size" cty:"volume_size" hcl:"volume_size"`
 }
 
 // FlatMapstructure returns a new FlatBlockDevice.
@@ -291,7 +291,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 type FlatMetadataOptions struct {
 	HTTPEndpoint            *string `mapstructure:"http_endpoint" cty:"http_endpoint" hcl:"http_endpoint"`
 	HTTPTokens              *string `mapstructure:"http_tokens" cty:"http_tokens" hcl:"http_tokens"`
-	HTTPPutResponseHopLimit *int64  `mapstructure:"http_put_response_hop_limit" cty:"http_put_response_hop_limit" hcl:"http_put_response_hop_limit"`
+	HTTPPutResponseHopLimit *int32  `mapstructure:"http_put_response_hop_limit" cty:"http_put_response_hop_limit" hcl:"http_put_response_hop_limit"`
 	InstanceMetadataTags    *string `mapstructure:"instance_metadata_tags" cty:"instance_metadata_tags" hcl:"instance_metadata_tags"`
 }
 

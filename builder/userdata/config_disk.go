@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -27,9 +28,9 @@ type BlockDevice struct {
 	// for EBS.
 	KmsKeyID string `mapstructure:"kms_key_id"`
 	// Input and output operations per second, for `io1`, `io2` and `gp3`.
-	IOPS int64 `mapstructure:"iops"`
+	IOPS int32 `mapstructure:"iops"`
 	// Throughput in MiB per second, 125 at least, for `gp3`.
-	Throughput int64 `mapstructure:"throughput"`
+	Throughput int32 `mapstructure:"throughput"`
 	// Leave out this disk of the source image. Default: `false`.
 	NoDevice bool `mapstructure:"no_device"`
 	// The snapshot the disk starts from.
@@ -39,7 +40,7 @@ type BlockDevice struct {
 	// The type of the volume: `gp2`, `gp3`, `io1`, `io2`, `sc1`, `st1` or `standard`.
 	VolumeType string `mapstructure:"volume_type"`
 	// The size in GiB. Default: the snapshot's.
-	VolumeSize int64 `mapstructure:"volume_size"`
+	VolumeSize int32 `mapstructure:"volume_size"`
 }
 
 var ephemeral = regexp.MustCompile(`^ephemeral\d+$`)
@@ -71,12 +72,7 @@ func (d *BlockDevice) prepare() []error {
 }
 
 func (d *BlockDevice) typeIs(names ...string) bool {
-	for _, name := range names {
-		if d.VolumeType == name {
-			return true
-		}
-	}
-	return unknown(d.VolumeType)
+	return slices.Contains(names, d.VolumeType) || unknown(d.VolumeType)
 }
 
 // mapping is what RunInstances takes.
@@ -96,9 +92,9 @@ func (d *BlockDevice) mapping() types.BlockDeviceMapping {
 		KmsKeyId:            some(d.KmsKeyID),
 		SnapshotId:          some(d.SnapshotID),
 		VolumeType:          types.VolumeType(d.VolumeType),
-		Iops:                some(int32(d.IOPS)),
-		Throughput:          some(int32(d.Throughput)),
-		VolumeSize:          some(int32(d.VolumeSize)),
+		Iops:                some(d.IOPS),
+		Throughput:          some(d.Throughput),
+		VolumeSize:          some(d.VolumeSize),
 	}
 	return m
 }

@@ -6,6 +6,7 @@ package userdata
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 )
@@ -58,7 +59,7 @@ type MetadataOptions struct {
 	// what is `optional`; cloud-init has spoken IMDSv2 since 19.4.
 	HTTPTokens string `mapstructure:"http_tokens"`
 	// How many network hops an answer of the service survives, 1 to 64. Default: 1.
-	HTTPPutResponseHopLimit int64 `mapstructure:"http_put_response_hop_limit"`
+	HTTPPutResponseHopLimit int32 `mapstructure:"http_put_response_hop_limit"`
 	// `enabled` to let the machine read its own tags there, or `disabled`, the default.
 	InstanceMetadataTags string `mapstructure:"instance_metadata_tags"`
 }
@@ -125,13 +126,8 @@ func checkOneOf(name string, value *string, byDefault string, others ...string) 
 	if *value == "" {
 		*value = byDefault
 	}
-	if *value == byDefault || unknown(*value) {
+	if *value == byDefault || slices.Contains(others, *value) || unknown(*value) {
 		return nil
-	}
-	for _, other := range others {
-		if *value == other {
-			return nil
-		}
 	}
 	return fmt.Errorf("%s is %q; it must be one of %q", name, *value, append([]string{byDefault}, others...))
 }

@@ -59,7 +59,7 @@ func (c *SourceConfig) prepare() ([]string, []error) {
 	case strings.HasPrefix(c.SourceAmi, "ami-") && !unknown(c.SourceAmi) && !imageID.MatchString(c.SourceAmi):
 		return nil, []error{fmt.Errorf("source_ami: %q is not an image id, which is ami- and 8 or 17 digits of 0-9 and a-f", c.SourceAmi)}
 	case c.SourceAmi == ssmPrefix:
-		return nil, []error{errors.New("source_ami: name an SSM parameter after resolve:ssm:")}
+		return nil, []error{errors.New("source_ami: resolve:ssm: is to be followed by the name of an SSM parameter")}
 	}
 	return nil, nil
 }

@@ -121,7 +121,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"a tag of AWS's own":       {map[string]any{"tags": map[string]any{"aws:x": "y"}}, "aws:"},
 		"a long tag":               {map[string]any{"tags": map[string]any{"x": strings.Repeat("y", 257)}}, "256"},
 		"a template that is none":  {map[string]any{"ami_description": "{{ .SourceAMI "}, "ami_description"},
-		"a setting that is none":   {map[string]any{"ami_nmae": "x"}, "ami_nmae"},
+		"a setting that is none":   {map[string]any{"aminame": "x"}, "aminame"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := new(Builder).Prepare(with(c.settings))

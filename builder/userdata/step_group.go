@@ -68,14 +68,16 @@ func (b *bake) findGroup(ctx context.Context, name string) (string, error) {
 }
 
 func (b *bake) removeGroup(ctx context.Context, name string) error {
-	id, err := "", error(nil)
-	if len(b.network.groups) > 0 {
-		id = b.network.groups[0]
-	} else if id, err = b.findGroup(ctx, name); err != nil || id == "" {
-		return err
+	if len(b.network.groups) == 0 { // the answer to the call that made it was lost
+		id, err := b.findGroup(ctx, name)
+		if err != nil || id == "" {
+			return err
+		}
+		b.network.groups = []string{id}
 	}
+	id := b.network.groups[0]
 	inUse := func(err error) bool { return hasCode(err, codeGroupInUse) }
-	err = retryWhile(ctx, groupReleaseTimeout, inUse, func(ctx context.Context) error {
+	err := retryWhile(ctx, groupReleaseTimeout, inUse, func(ctx context.Context) error {
 		_, err := b.aws.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
 		return orGone(err, codeGroupNotFound)
 	})

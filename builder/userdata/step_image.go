@@ -105,7 +105,7 @@ func (b *bake) awaitImage(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit,
 		fmt.Errorf("image_timeout of %s is over and image %s is not available", limit, b.imageID))
 	defer cancel()
-	return poll(ctx, every(b.config.ImagePollInterval), func(ctx context.Context) (bool, error) {
+	return poll(ctx, b.imageInterval(time.Now()), func(ctx context.Context) (bool, error) {
 		ctx, cancel := glance(ctx)
 		defer cancel()
 		out, err := b.aws.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{b.imageID}}, fewAttempts)
@@ -119,6 +119,16 @@ func (b *bake) awaitImage(ctx context.Context) error {
 		}
 		return imageDone(&out.Images[0])
 	})
+}
+
+// imageInterval is short at first: a small image can be available within seconds, and most take minutes.
+func (b *bake) imageInterval(began time.Time) func() time.Duration {
+	return func() time.Duration {
+		if time.Since(began) < 5*soon {
+			return min(soon, b.config.ImagePollInterval)
+		}
+		return b.config.ImagePollInterval
+	}
 }
 
 func imageDone(image *types.Image) (bool, error) {

@@ -113,7 +113,7 @@ func (m *MetadataOptions) request() *types.InstanceMetadataOptionsRequest {
 	return &types.InstanceMetadataOptionsRequest{
 		HttpEndpoint:            types.InstanceMetadataEndpointState(m.HTTPEndpoint),
 		HttpTokens:              types.HttpTokensState(m.HTTPTokens),
-		HttpPutResponseHopLimit: aws.Int32(int32(m.HTTPPutResponseHopLimit)), //nolint:gosec // checked: at most 64
+		HttpPutResponseHopLimit: aws.Int32(m.HTTPPutResponseHopLimit),
 		InstanceMetadataTags:    types.InstanceMetadataTagsState(m.InstanceMetadataTags),
 	}
 }

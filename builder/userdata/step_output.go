@@ -36,7 +36,7 @@ func writeOutput(path, name, id string) error {
 		return nil
 	}
 	content := shell.Assign("AMINAME", name) + "\n" + shell.Assign("AMIID", id) + "\n"
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil { //nolint:gosec // it is for others to read
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		return fmt.Errorf("write output_file: %w", err)
 	}
 	return nil

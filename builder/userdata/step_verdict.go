@@ -93,7 +93,7 @@ func (b *bake) stagedLog(ctx context.Context) []byte {
 	if err != nil || object == nil {
 		return nil
 	}
-	defer object.Close() //nolint:errcheck // only read from
+	defer object.Close()
 	unzipped, err := gzip.NewReader(object)
 	if err != nil {
 		return nil

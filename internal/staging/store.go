@@ -16,7 +16,6 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 )
 
 // sha256Key is the metadata an upload leaves on its object, so that a later bake need not upload it again. It is
@@ -107,7 +106,7 @@ func (s *Store) Put(ctx context.Context, o Object) error {
 	if err != nil {
 		return fmt.Errorf("open what is uploaded to %s: %w", s.URL(o.Key), err)
 	}
-	defer body.Close() //nolint:errcheck // only read from
+	defer body.Close()
 	manager := transfermanager.New(s.client, func(t *transfermanager.Options) { t.FailTimeout = abortTimeout })
 	_, err = manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
 		Bucket: &s.Bucket, Key: &o.Key, Body: body, ExpectedBucketOwner: s.owner,
@@ -176,21 +175,15 @@ func (s *Store) PlainURL(ctx context.Context, key string) (string, error) {
 
 // statusOf is the HTTP status S3 answered with, 0 for no error or no answer.
 func statusOf(err error) int {
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
+	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return response.HTTPStatusCode()
-	}
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "NotFound" {
-		return http.StatusNotFound
 	}
 	return 0
 }
 
 // regionOf is the region S3 says a bucket is in, in an answer to a request that went to another.
 func regionOf(err error) string {
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
+	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		if region := response.HTTPResponse().Header.Get("X-Amz-Bucket-Region"); region != "" {
 			return region
 		}

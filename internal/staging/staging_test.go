@@ -1,0 +1,243 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package staging
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/rclone/gofakes3"
+	"github.com/rclone/gofakes3/s3mem"
+)
+
+func TestParseURL(t *testing.T) {
+	for given, want := range map[string]Location{
+		"s3://bucket":              {"bucket", ""},
+		"s3://bucket/":             {"bucket", ""},
+		"s3://my.bucket-1/a/b":     {"my.bucket-1", "a/b"},
+		"s3://bucket//a/b//":       {"bucket", "a/b"},
+		"s3://bucket/with a space": {"bucket", "with a space"},
+	} {
+		got, err := ParseURL(given)
+		if err != nil || got != want {
+			t.Errorf("ParseURL(%q) = %+v, %v; want %+v", given, got, err, want)
+		}
+	}
+	for _, given := range []string{"", "bucket", "https://bucket", "s3://", "s3:///x", "s3://Bucket", "s3://b", "s3://bucket/a?b", "s3://bucket/a#b"} {
+		if got, err := ParseURL(given); err == nil {
+			t.Errorf("ParseURL(%q) = %+v, want an error", given, got)
+		}
+	}
+}
+
+func TestLocationNamesItsKeys(t *testing.T) {
+	at := Location{"bucket", "a/b"}
+	if got := at.Key("sum", "fs.tgz"); got != "a/b/sum/fs.tgz" {
+		t.Errorf("the key is %q", got)
+	}
+	if got := (Location{Bucket: "bucket"}).Key("x"); got != "x" {
+		t.Errorf("the key without a prefix is %q", got)
+	}
+	if got := at.String(); got != "s3://bucket/a/b" {
+		t.Errorf("the location is %q", got)
+	}
+}
+
+// service is an S3 that checks signatures. Change answers may change what it says.
+func service(t *testing.T, bucket string, change func(http.Handler) http.Handler) (*Store, string) {
+	t.Helper()
+	const id, secret = "AKIDTESTTESTTEST", "secret-of-the-test"
+	backend := s3mem.New()
+	if err := backend.CreateBucket(t.Context(), "bucket"); err != nil {
+		t.Fatal(err)
+	}
+	handler := gofakes3.New(backend, gofakes3.WithV4Auth(map[string]string{id: secret})).Server()
+	if change != nil {
+		handler = change(handler)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	cfg := aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(server.URL),
+		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+	}
+	return New(cfg, Location{Bucket: bucket, Prefix: "some prefix"}, ""), server.URL
+}
+
+func object(key string, content []byte) Object {
+	sum := sha256.Sum256(content)
+	return Object{
+		Key: key, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content)),
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
+	}
+}
+
+func TestStoreKeepsAndGives(t *testing.T) {
+	store, _ := service(t, "bucket", nil)
+	if err := store.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int{"small": 3, "of several parts": 20 << 20} {
+		t.Run(name, func(t *testing.T) {
+			content := bytes.Repeat([]byte("x+y"), size/3)
+			o := object(store.Key(name, "fs.tgz"), content)
+			if there, err := store.Has(t.Context(), o); err != nil || there {
+				t.Fatalf("before the upload: %v, %v", there, err)
+			}
+			if err := store.Put(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			if there, err := store.Has(t.Context(), o); err != nil || !there {
+				t.Errorf("after the upload: %v, %v", there, err)
+			}
+			other := o
+			other.SHA256 = strings.Repeat("0", 64)
+			if there, err := store.Has(t.Context(), other); err != nil || there {
+				t.Errorf("other content is there: %v, %v", there, err)
+			}
+			if got := read(t, store, o.Key); !bytes.Equal(got, content) {
+				t.Errorf("read %d bytes, want %d", len(got), len(content))
+			}
+			for range 2 { // the second time, there is nothing to delete
+				if err := store.Delete(t.Context(), o.Key); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := read(t, store, o.Key); got != nil {
+				t.Errorf("read %d bytes of what was deleted", len(got))
+			}
+		})
+	}
+}
+
+func read(t *testing.T, store *Store, key string) []byte {
+	t.Helper()
+	body, err := store.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body == nil {
+		return nil
+	}
+	defer body.Close()
+	content, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// fetch is what the machine does: it knows the URL and nothing else.
+func fetch(t *testing.T, method, url string, body io.Reader) (int, []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, content
+}
+
+func TestSignedURLsWorkForWhoeverHasThem(t *testing.T) {
+	store, _ := service(t, "bucket", nil)
+	key := store.Key("a b", "log.gz")
+	put, err := store.PutURL(t.Context(), key, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := fetch(t, http.MethodPut, put, strings.NewReader("the log")); status != http.StatusOK {
+		t.Fatalf("an upload to %s: %d %s", put, status, body)
+	}
+	if strings.Contains(put, "checksum") {
+		t.Errorf("the URL is only good for one content: %s", put)
+	}
+	get, err := store.GetURL(t.Context(), key, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := fetch(t, http.MethodGet, get, nil); status != http.StatusOK || string(body) != "the log" {
+		t.Errorf("a download: %d %s", status, body)
+	}
+	if status, _ := fetch(t, http.MethodGet, get+"x", nil); status == http.StatusOK {
+		t.Error("a URL whose signature was changed works")
+	}
+	plain, err := store.PlainURL(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, _, _ := strings.Cut(get, "?"); plain != want {
+		t.Errorf("the plain URL is %s, want %s", plain, want)
+	}
+}
+
+func TestCheckSaysWhatIsWrongWithTheBucket(t *testing.T) {
+	answer := func(status int) func(http.Handler) http.Handler {
+		return func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Amz-Bucket-Region", "eu-central-1")
+				w.WriteHeader(status)
+			})
+		}
+	}
+	for name, c := range map[string]struct {
+		bucket string
+		change func(http.Handler) http.Handler
+		want   string
+		denied bool
+	}{
+		"there is none":           {"other", nil, "there is none of that name", false},
+		"it is elsewhere":         {"bucket", answer(http.StatusMovedPermanently), "eu-central-1", false},
+		"nobody may say":          {"bucket", answer(http.StatusForbidden), "access denied", true},
+		"S3 itself is not itself": {"bucket", answer(http.StatusInternalServerError), "look at bucket", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, _ := service(t, c.bucket, c.change)
+			err := store.Check(t.Context())
+			if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrDenied) != c.denied {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+func TestPutLeavesNothingOfAnUploadThatFails(t *testing.T) {
+	store, _ := service(t, "bucket", nil)
+	o := object(store.Key("x"), nil)
+	o.Open = func() (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(bytes.NewReader(make([]byte, 17<<20)), failing{})), nil
+	}
+	if err := store.Put(t.Context(), o); err == nil || !strings.Contains(err.Error(), "s3://bucket/some prefix/x") {
+		t.Errorf("the error is %v", err)
+	}
+	if got := read(t, store, o.Key); got != nil {
+		t.Errorf("%d bytes are there", len(got))
+	}
+	o.Open = func() (io.ReadCloser, error) { return nil, errors.New("no such file") }
+	if err := store.Put(t.Context(), o); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("the disk is broken") }
