@@ -57,7 +57,7 @@ locals {
 
 source "bakery-userdata" "large" {
   image_source  = "${path.root}/image"
-  compile_env   = { LARGE_MEBIBYTES = tostring(var.mebibytes) }
+  compile_env   = { LARGE_MEBIBYTES = "${var.mebibytes}" }
   source_ami    = var.source_ami
   instance_type = var.instance_type
   subnet_id     = var.subnet_id

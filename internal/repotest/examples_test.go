@@ -67,7 +67,7 @@ func TestTheFirstOfTwoStagesNeedsNoCredentialsAndNoNetwork(t *testing.T) {
 		}
 	}
 	vars, err := os.ReadFile(filepath.Join(dir, "out", "vars.env"))
-	if err != nil || !strings.Contains(string(vars), "PREPARED=yes") {
+	if err != nil || !strings.Contains(string(vars), "PREPARED='yes'") {
 		t.Errorf("vars.env lacks what compile.sh printed (%v):\n%s", err, vars)
 	}
 }
