@@ -25,9 +25,14 @@ find builder datasource internal/awsconfig -name '*.go' ! -name '*_test.go' ! -n
 done
 "$scratch/packer-sdc" renderdocs -src docs -partials docs-partials/ -dst .docs/
 
-# .web-docs is what HashiCorp's integrations site reads: one README.md per component, no front matter.
+# .web-docs is what HashiCorp's integrations site reads: one README.md per component, no front matter,
+# and no links into a folder that is not there.
 rm -rf .web-docs/components
-plain() { awk 'NR == 1 && /^---$/ { front = 1; next } front && /^---$/ { front = 0; next } !front' "$1"; }
+pages=https://github.com/amibakery/packer-plugin-bakery/blob/main/docs
+plain() {
+	awk 'NR == 1 && /^---$/ { front = 1; next } front && /^---$/ { front = 0; next } !front' "$1" |
+		sed -e "s|](\.\./|]($pages/|g" -e "s|](\([a-z][a-z-]*/*[A-Za-z-]*\.mdx*\)|]($pages/\1|g"
+}
 # component KIND PAGE NAME
 component() {
 	mkdir -p ".web-docs/components/$1/$3"
