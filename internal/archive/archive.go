@@ -52,7 +52,10 @@ func Write(w io.Writer, dir string, progress func(written int64)) (Summary, erro
 	defer root.Close()
 
 	out := &digest{w: w, sum: sha256.New()}
-	zip := newGzip(out)
+	zip, err := newGzip(out)
+	if err != nil {
+		return Summary{}, err
+	}
 	a := &archiver{tally: &tally{w: zip, progress: progress}, buffer: make([]byte, copySize)}
 	a.tar = tar.NewWriter(a.tally)
 
