@@ -9,8 +9,8 @@
 set -eu
 
 # COMMAND:PACKAGE. gcc is what `go test -race` links with.
-lab='mmdebstrap:mmdebstrap systemd-nspawn:systemd-container mke2fs:e2fsprogs
-	nsenter:util-linux ip:iproute2 slirp4netns:slirp4netns'
+lab='mmdebstrap:mmdebstrap systemd-nspawn:systemd-container mke2fs:e2fsprogs resize2fs:e2fsprogs
+	nsenter:util-linux mount:mount slirp4netns:slirp4netns'
 tests='gcc:gcc ld:binutils shellcheck:shellcheck pigz:pigz aws:awscli
 	pre-commit:pre-commit curl:curl git:git'
 
@@ -30,6 +30,7 @@ missing() {
 	for pair in "$@"; do
 		works "${pair%%:*}" || printf '%s ' "${pair#*:}"
 	done
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || printf 'debian-archive-keyring '
 	case " $* " in
 	*" gcc:gcc "*) [ -e /usr/include/stdlib.h ] || printf 'libc6-dev ' ;;
 	esac
