@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +19,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// bootFinished is the file cloud-init writes last
-// (https://cloudinit.readthedocs.io/en/latest/reference/faq.html).
-const bootFinished = "/var/lib/cloud/instance/boot-finished"
+// bootFinished is the file cloud-init writes last. It is this instance's own directory: an image may
+// have brought another's, which /var/lib/cloud/instance still leads to while the machine boots.
+func bootFinished(id string) string { return "/var/lib/cloud/instances/" + id + "/boot-finished" }
 
 func boot(args []string) (int, error) {
 	f := flags("boot")
@@ -43,8 +44,12 @@ func boot(args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	image, err := c.image(ctx, words[0])
+	if err != nil {
+		return 1, err
+	}
 	in := &ec2.RunInstancesInput{
-		ImageId: &words[0], InstanceType: types.InstanceType(*kind), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId: &image, InstanceType: types.InstanceType(*kind), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 		TagSpecifications: nameTag(*name),
 	}
 	if *profile != "" {
@@ -69,6 +74,22 @@ func boot(args []string) (int, error) {
 	return 0, nil
 }
 
+// image is an image's id, which may be given by the image's name; of several, the newest.
+func (c client) image(ctx context.Context, name string) (string, error) {
+	if strings.HasPrefix(name, "ami-") {
+		return name, nil
+	}
+	out, err := c.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("name"), Values: []string{name}}}})
+	if err != nil {
+		return "", err
+	}
+	if len(out.Images) == 0 {
+		return "", fmt.Errorf("there is no image named %s; bakery-lab images lists them", name)
+	}
+	newest := slices.MaxFunc(out.Images, func(a, b types.Image) int { return strings.Compare(*a.CreationDate, *b.CreationDate) })
+	return *newest.ImageId, nil
+}
+
 func nameTag(name string) []types.TagSpecification {
 	if name == "" {
 		return nil
@@ -88,7 +109,7 @@ func (c client) waitForBoot(ctx context.Context, id string) error {
 		}
 		switch i.State.Name {
 		case types.InstanceStateNameRunning:
-			if exit, err := c.exec(ctx, id, []string{"test", "-e", bootFinished}, nil, io.Discard, io.Discard); err == nil && exit == 0 {
+			if exit, err := c.exec(ctx, id, []string{"test", "-e", bootFinished(id)}, nil, io.Discard, io.Discard); err == nil && exit == 0 {
 				return nil
 			}
 		case types.InstanceStateNamePending:

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -41,6 +42,11 @@ func server(args []string) (int, error) {
 	}
 	if _, err := h.baseDisk(context.Background(), "bookworm"); err != nil {
 		return 1, err
+	}
+	// What machines keep in the directory for temporary files goes with the lab, however it ends.
+	temporary := filepath.Join(*run, "tmp")
+	if err := errors.Join(os.Mkdir(temporary, 0o700), os.Setenv("TMPDIR", temporary)); err != nil {
+		return 1, fmt.Errorf("make the lab's directory: %w", err)
 	}
 	listener, err := net.Listen("tcp4", s.listen)
 	if err != nil {
