@@ -86,8 +86,6 @@ type ec2API interface {
 	machineReader
 }
 
-var _ ec2API = (*ec2.Client)(nil)
-
 // clients are the services of one account and region.
 type clients struct {
 	config aws.Config
@@ -97,5 +95,5 @@ type clients struct {
 }
 
 func newClients(cfg aws.Config, settings *awsconfig.Settings) clients {
-	return clients{config: cfg, ec2: settings.EC2(cfg), ssm: ssm.NewFromConfig(cfg), sts: sts.NewFromConfig(cfg)}
+	return clients{config: cfg, ec2: bindEC2(awsconfig.EC2(cfg, settings)), ssm: parameterCall(ssm.NewFromConfig(cfg).GetParameter), sts: sts.NewFromConfig(cfg)}
 }

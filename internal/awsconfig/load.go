@@ -133,8 +133,9 @@ func (r *AssumeRole) provider(cfg aws.Config) aws.CredentialsProvider {
 	})
 }
 
-// EC2 is a client of EC2 that honours custom_endpoint_ec2.
-func (s *Settings) EC2(cfg aws.Config) *ec2.Client {
+// EC2 is a client of EC2 that honours custom_endpoint_ec2. It is not a method of the settings, because then the linker
+// would keep every call of EC2 in the plugin: methods of settings can be called by name.
+func EC2(cfg aws.Config, s *Settings) *ec2.Client {
 	return ec2.NewFromConfig(cfg, func(o *ec2.Options) {
 		if s.CustomEndpointEc2 != "" {
 			o.BaseEndpoint = aws.String(s.CustomEndpointEc2)

@@ -195,7 +195,7 @@ func TestCallsGoWhereTheTemplateSaysAndSayWhoTheyAreFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.EC2(cfg).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{}); err != nil {
+	if _, err := EC2(cfg, &s).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(agent, "app/packer-plugin-bakery") {
@@ -204,7 +204,7 @@ func TestCallsGoWhereTheTemplateSaysAndSayWhoTheyAreFrom(t *testing.T) {
 	if got := s.retryer().MaxAttempts(); got != 10 {
 		t.Errorf("a call is tried %d times, want 10", got)
 	}
-	if aws.ToString(s.EC2(cfg).Options().BaseEndpoint) != server.URL {
+	if aws.ToString(EC2(cfg, &s).Options().BaseEndpoint) != server.URL {
 		t.Error("custom_endpoint_ec2 is not EC2's endpoint")
 	}
 }

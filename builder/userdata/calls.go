@@ -1,0 +1,132 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+)
+
+// ec2Calls are the calls of an *ec2.Client that a bake makes, each bound on its own.
+//
+// The client itself must not become an interface's value. Packer's SDK uses text/template, which calls methods by name,
+// so the linker keeps all methods of everything that is in an interface: with 700 calls of EC2 and what they take and give,
+// the plugin would be 40 MB larger.
+type ec2Calls struct {
+	describeImages         call[ec2.DescribeImagesInput, ec2.DescribeImagesOutput]
+	createImage            call[ec2.CreateImageInput, ec2.CreateImageOutput]
+	deregisterImage        call[ec2.DeregisterImageInput, ec2.DeregisterImageOutput]
+	describeSnapshots      call[ec2.DescribeSnapshotsInput, ec2.DescribeSnapshotsOutput]
+	deleteSnapshot         call[ec2.DeleteSnapshotInput, ec2.DeleteSnapshotOutput]
+	describeInstanceTypes  call[ec2.DescribeInstanceTypesInput, ec2.DescribeInstanceTypesOutput]
+	describeVpcs           call[ec2.DescribeVpcsInput, ec2.DescribeVpcsOutput]
+	describeSubnets        call[ec2.DescribeSubnetsInput, ec2.DescribeSubnetsOutput]
+	describeSecurityGroups call[ec2.DescribeSecurityGroupsInput, ec2.DescribeSecurityGroupsOutput]
+	createSecurityGroup    call[ec2.CreateSecurityGroupInput, ec2.CreateSecurityGroupOutput]
+	deleteSecurityGroup    call[ec2.DeleteSecurityGroupInput, ec2.DeleteSecurityGroupOutput]
+	runInstances           call[ec2.RunInstancesInput, ec2.RunInstancesOutput]
+	terminateInstances     call[ec2.TerminateInstancesInput, ec2.TerminateInstancesOutput]
+	deleteVolume           call[ec2.DeleteVolumeInput, ec2.DeleteVolumeOutput]
+	describeInstances      call[ec2.DescribeInstancesInput, ec2.DescribeInstancesOutput]
+	getConsoleOutput       call[ec2.GetConsoleOutputInput, ec2.GetConsoleOutputOutput]
+}
+
+// call is one call of EC2's client.
+type call[I, O any] func(context.Context, *I, ...func(*ec2.Options)) (*O, error)
+
+func bindEC2(c *ec2.Client) *ec2Calls {
+	return &ec2Calls{
+		describeImages:         c.DescribeImages,
+		createImage:            c.CreateImage,
+		deregisterImage:        c.DeregisterImage,
+		describeSnapshots:      c.DescribeSnapshots,
+		deleteSnapshot:         c.DeleteSnapshot,
+		describeInstanceTypes:  c.DescribeInstanceTypes,
+		describeVpcs:           c.DescribeVpcs,
+		describeSubnets:        c.DescribeSubnets,
+		describeSecurityGroups: c.DescribeSecurityGroups,
+		createSecurityGroup:    c.CreateSecurityGroup,
+		deleteSecurityGroup:    c.DeleteSecurityGroup,
+		runInstances:           c.RunInstances,
+		terminateInstances:     c.TerminateInstances,
+		deleteVolume:           c.DeleteVolume,
+		describeInstances:      c.DescribeInstances,
+		getConsoleOutput:       c.GetConsoleOutput,
+	}
+}
+
+var _ ec2API = (*ec2Calls)(nil)
+
+func (c *ec2Calls) DescribeImages(ctx context.Context, in *ec2.DescribeImagesInput, opts ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error) {
+	return c.describeImages(ctx, in, opts...)
+}
+
+func (c *ec2Calls) CreateImage(ctx context.Context, in *ec2.CreateImageInput, opts ...func(*ec2.Options)) (*ec2.CreateImageOutput, error) {
+	return c.createImage(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DeregisterImage(ctx context.Context, in *ec2.DeregisterImageInput, opts ...func(*ec2.Options)) (*ec2.DeregisterImageOutput, error) {
+	return c.deregisterImage(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeSnapshots(ctx context.Context, in *ec2.DescribeSnapshotsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSnapshotsOutput, error) {
+	return c.describeSnapshots(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DeleteSnapshot(ctx context.Context, in *ec2.DeleteSnapshotInput, opts ...func(*ec2.Options)) (*ec2.DeleteSnapshotOutput, error) {
+	return c.deleteSnapshot(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeInstanceTypes(ctx context.Context, in *ec2.DescribeInstanceTypesInput, opts ...func(*ec2.Options)) (*ec2.DescribeInstanceTypesOutput, error) {
+	return c.describeInstanceTypes(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeVpcs(ctx context.Context, in *ec2.DescribeVpcsInput, opts ...func(*ec2.Options)) (*ec2.DescribeVpcsOutput, error) {
+	return c.describeVpcs(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeSubnets(ctx context.Context, in *ec2.DescribeSubnetsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error) {
+	return c.describeSubnets(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeSecurityGroups(ctx context.Context, in *ec2.DescribeSecurityGroupsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error) {
+	return c.describeSecurityGroups(ctx, in, opts...)
+}
+
+func (c *ec2Calls) CreateSecurityGroup(ctx context.Context, in *ec2.CreateSecurityGroupInput, opts ...func(*ec2.Options)) (*ec2.CreateSecurityGroupOutput, error) {
+	return c.createSecurityGroup(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DeleteSecurityGroup(ctx context.Context, in *ec2.DeleteSecurityGroupInput, opts ...func(*ec2.Options)) (*ec2.DeleteSecurityGroupOutput, error) {
+	return c.deleteSecurityGroup(ctx, in, opts...)
+}
+
+func (c *ec2Calls) RunInstances(ctx context.Context, in *ec2.RunInstancesInput, opts ...func(*ec2.Options)) (*ec2.RunInstancesOutput, error) {
+	return c.runInstances(ctx, in, opts...)
+}
+
+func (c *ec2Calls) TerminateInstances(ctx context.Context, in *ec2.TerminateInstancesInput, opts ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error) {
+	return c.terminateInstances(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DeleteVolume(ctx context.Context, in *ec2.DeleteVolumeInput, opts ...func(*ec2.Options)) (*ec2.DeleteVolumeOutput, error) {
+	return c.deleteVolume(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeInstances(ctx context.Context, in *ec2.DescribeInstancesInput, opts ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error) {
+	return c.describeInstances(ctx, in, opts...)
+}
+
+func (c *ec2Calls) GetConsoleOutput(ctx context.Context, in *ec2.GetConsoleOutputInput, opts ...func(*ec2.Options)) (*ec2.GetConsoleOutputOutput, error) {
+	return c.getConsoleOutput(ctx, in, opts...)
+}
+
+// parameterCall is the one call of an *ssm.Client, bound for the same reason.
+type parameterCall func(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+
+func (c parameterCall) GetParameter(ctx context.Context, in *ssm.GetParameterInput, opts ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+	return c(ctx, in, opts...)
+}
