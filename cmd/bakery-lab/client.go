@@ -71,7 +71,7 @@ func (c client) exec(ctx context.Context, instance string, argv []string, in io.
 	if err != nil {
 		return 1, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
+	defer answer.Body.Close()
 	return lab.ReadExec(answer.Body, out, errs)
 }
 
@@ -127,11 +127,11 @@ func instances(args []string) (int, error) {
 		return 1, err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "INSTANCE\tNAME\tSTATE\tAMI\tLAUNCHED\tREASON")
+	_, _ = fmt.Fprintln(w, "INSTANCE\tNAME\tSTATE\tAMI\tLAUNCHED (UTC)\tREASON")
 	for _, r := range out.Reservations {
 		for _, i := range r.Instances {
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", *i.InstanceId, nameOf(i), i.State.Name, *i.ImageId,
-				i.LaunchTime.Local().Format("15:04:05"), reasonOf(i))
+				i.LaunchTime.UTC().Format("15:04:05"), reasonOf(i))
 		}
 	}
 	return 0, w.Flush()
@@ -239,14 +239,14 @@ func calls(args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
+	defer answer.Body.Close()
 	var all []lab.Call
 	if err := json.NewDecoder(answer.Body).Decode(&all); err != nil {
 		return 1, fmt.Errorf("read the lab's calls: %w", err)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, one := range all {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", one.Time.Local().Format("15:04:05.000"), one.Service, one.Action, one.Region, one.Status, one.Code+one.Detail)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", one.Time.UTC().Format("15:04:05.000"), one.Service, one.Action, one.Region, one.Status, one.Code+one.Detail)
 	}
 	return 0, w.Flush()
 }

@@ -84,7 +84,7 @@ func compare(w io.Writer, older, newer string) (count int, err error) {
 		return 0, err
 	}
 	for len(old) > 0 || len(now) > 0 {
-		line := ""
+		var line string
 		switch order := first(old, now); {
 		case order < 0:
 			line, err = old[0].line("-")
@@ -183,7 +183,7 @@ func (f file) content() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer in.Close() //nolint:errcheck // it was only read
+	defer in.Close()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, in); err != nil {
 		return "", err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +59,7 @@ func (h home) runDirectory() (dir string, closeDir func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	defer starting.Close() //nolint:errcheck // closing gives the lock back
+	defer starting.Close()
 	h.sweep(all)
 	if dir, err = os.MkdirTemp(all, ""); err != nil {
 		return "", nil, fmt.Errorf("make the lab's directory: %w", err)
@@ -121,9 +122,9 @@ func (h home) find(name string) (cloud.Image, error) {
 	if err != nil {
 		return cloud.Image{}, err
 	}
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].ID == name || all[i].Name == name {
-			return all[i], nil
+	for _, i := range slices.Backward(all) {
+		if i.ID == name || i.Name == name {
+			return i, nil
 		}
 	}
 	return cloud.Image{}, fmt.Errorf("there is no image %s here; bakery-lab images lists them", name)

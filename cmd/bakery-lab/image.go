@@ -112,7 +112,7 @@ func isExt4(path string) error {
 	if err != nil {
 		return fmt.Errorf("import an image: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	var magic [2]byte
 	if _, err := f.ReadAt(magic[:], 1024+0x38); err != nil || binary.LittleEndian.Uint16(magic[:]) != 0xef53 {
 		return fmt.Errorf("import %s: it is no raw ext4 file system; the lab's disks have no partition table", path)
@@ -137,7 +137,7 @@ func images(args []string) (int, error) {
 		return 1, err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "AMI\tNAME\tREGION\tSTATE\tCREATED\tMADE FROM")
+	_, _ = fmt.Fprintln(w, "AMI\tNAME\tREGION\tSTATE\tCREATED (UTC)\tMADE FROM")
 	for _, i := range all {
 		from := i.SourceImage
 		if i.Suite != "" {
@@ -147,7 +147,7 @@ func images(args []string) (int, error) {
 		if region == "" {
 			region = "every"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Name, region, i.State, i.Created.Local().Format("2006-01-02 15:04"), from)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Name, region, i.State, i.Created.UTC().Format("2006-01-02 15:04"), from)
 	}
 	return 0, errors.Join(w.Flush())
 }

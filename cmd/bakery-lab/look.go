@@ -127,7 +127,7 @@ func printFileInside(args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	_, err = io.Copy(os.Stdout, f)
 	return 0, err
 }

@@ -48,7 +48,7 @@ func server(args []string) (int, error) {
 	if err := errors.Join(os.Mkdir(temporary, 0o700), os.Setenv("TMPDIR", temporary)); err != nil {
 		return 1, fmt.Errorf("make the lab's directory: %w", err)
 	}
-	listener, err := net.Listen("tcp4", s.listen)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp4", s.listen)
 	if err != nil {
 		return 1, fmt.Errorf("listen: %w", err)
 	}

@@ -106,11 +106,7 @@ func (c *Cloud) Close() error {
 
 // start runs work in a goroutine that Close waits for.
 func (c *Cloud) start(work func()) {
-	c.live.Add(1)
-	go func() {
-		defer c.live.Done()
-		work()
-	}()
+	c.live.Go(work)
 }
 
 // wait sleeps, less when the Cloud ends.

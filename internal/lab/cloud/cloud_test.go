@@ -62,8 +62,7 @@ func state(t *testing.T, c *cloud.Cloud, id string) cloud.Instance {
 
 // code is the code of EC2's refusal, "" for none.
 func code(err error) string {
-	var refused *cloud.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*cloud.Error](err); ok {
 		return refused.Code
 	}
 	if err != nil {
@@ -91,7 +90,7 @@ func TestAnInstanceThatPowersItselfOff(t *testing.T) {
 					}},
 					Delays: cloud.Delays{Pending: 5 * time.Second, Stopping: 7 * time.Second, Terminating: 7 * time.Second},
 				})
-				defer c.Close() //nolint:errcheck // the test is over
+				defer c.Close()
 				i := launch(t, c, func(l *cloud.Launch) { l.ShutdownBehavior = behaviour.set })
 				if i.State != cloud.Pending || i.Reason != cloud.ReasonPending {
 					t.Errorf("after the launch: %s %v", i.State, i.Reason)
@@ -122,7 +121,7 @@ func TestAnInstanceThatPowersItselfOff(t *testing.T) {
 func TestAUsersStopAndTerminationSaySo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t, cloud.Options{})
-		defer c.Close() //nolint:errcheck // the test is over
+		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
 		changes, err := c.Stop(region, []string{i.ID}, false)
@@ -157,7 +156,7 @@ func TestAUsersStopAndTerminationSaySo(t *testing.T) {
 func TestAMachineThatCannotStartIsTerminated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t, cloud.Options{Runner: labtest.Runner{Fail: errors.New("no")}})
-		defer c.Close() //nolint:errcheck // the test is over
+		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
 		if got := state(t, c, i.ID); got.State != cloud.Terminated || got.Reason != cloud.ReasonLaunch {
@@ -169,7 +168,7 @@ func TestAMachineThatCannotStartIsTerminated(t *testing.T) {
 func TestATerminationWhilePendingEndsTheMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t, cloud.Options{Delays: cloud.Delays{Pending: time.Minute}})
-		defer c.Close() //nolint:errcheck // the test is over
+		defer c.Close()
 		i := launch(t, c, nil)
 		if _, err := c.Terminate(region, []string{i.ID}); err != nil {
 			t.Fatal(err)
@@ -204,7 +203,7 @@ func TestAnImageIsWhatTheMachineLeft(t *testing.T) {
 			t.Error(err)
 		}
 		again := newCloud(t, cloud.Options{Images: dir})
-		defer again.Close() //nolint:errcheck // the test is over
+		defer again.Close()
 		all, err := again.Images(region, []string{image.ID})
 		if err != nil || all[0].State != "available" || all[0].Tags["a"] != "b" || all[0].SourceImage != i.ImageID {
 			t.Fatalf("in the next process: %+v %v", all, err)
@@ -225,7 +224,7 @@ func TestAnImageOfARunningInstanceRestartsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boots := 0
 		c := newCloud(t, cloud.Options{Runner: labtest.Runner{Guest: func(*labtest.Machine) { boots++ }}})
-		defer c.Close() //nolint:errcheck // the test is over
+		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
 		image, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: "live"})
@@ -247,7 +246,7 @@ func TestDeregisteringLeavesSnapshotsUnlessAsked(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
 			c := newCloud(t, cloud.Options{Images: dir, Runner: labtest.Runner{Guest: (*labtest.Machine).PowerOff}})
-			defer c.Close() //nolint:errcheck // the test is over
+			defer c.Close()
 			i := launch(t, c, nil)
 			synctest.Wait()
 			image, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: "one"})
@@ -279,7 +278,7 @@ func TestACopyStandsOnItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		c := newCloud(t, cloud.Options{Images: dir, Runner: labtest.Runner{Guest: (*labtest.Machine).PowerOff}})
-		defer c.Close() //nolint:errcheck // the test is over
+		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
 		first, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: "one"})
@@ -358,7 +357,7 @@ func TestAClientTokenLaunchesOnce(t *testing.T) {
 func TestImageNamesAreCheckedAndUnique(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t, cloud.Options{Runner: labtest.Runner{Guest: (*labtest.Machine).PowerOff}})
-		defer c.Close() //nolint:errcheck // the test is over
+		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
 		for _, step := range []struct{ name, want string }{
@@ -381,7 +380,7 @@ func TestTheConsoleKeepsTheLast64KB(t *testing.T) {
 			m.Print("end")
 			m.PowerOff()
 		}}})
-		defer c.Close() //nolint:errcheck // the test is over
+		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
 		text, _, err := c.Console(region, i.ID, false)
@@ -408,7 +407,7 @@ func TestAnImportedDiskIsAnImage(t *testing.T) {
 func TestExecReachesTheMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t, cloud.Options{})
-		defer c.Close() //nolint:errcheck // the test is over
+		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
 		var out strings.Builder

@@ -22,7 +22,7 @@ type NewImage struct {
 }
 
 // imageName is what EC2 allows in the name of an AMI: 3 to 128 of these.
-var imageName = regexp.MustCompile("^[a-zA-Z0-9()\\[\\] ./\\-'@_]{3,128}$")
+var imageName = regexp.MustCompile(`^[a-zA-Z0-9()\[\] ./\-'@_]{3,128}$`)
 
 // CreateImage takes an image of a stopped instance, or of a running one that it shuts down and
 // starts again (with NoReboot it copies the disk as it is). The image is pending when it returns.
@@ -269,13 +269,11 @@ func (c *Cloud) CopyImage(n Copy) (Image, error) {
 	image.Users, image.Orgs, image.OrgUnits, image.Protected, image.Deprecation = nil, nil, nil, "", time.Time{}
 	image.Created, image.Instance = time.Now().UTC().Truncate(time.Millisecond), ""
 	image.SourceImage, image.SourceRegion = source.ID, n.SourceRegion
-	image.Tags = maps.Clone(n.Tags)
+	image.Tags = Tags{}
 	if n.CopyTags {
-		image.Tags = maps.Clone(source.Tags)
-		for k, v := range n.Tags {
-			image.Tags[k] = v
-		}
+		maps.Copy(image.Tags, source.Tags)
 	}
+	maps.Copy(image.Tags, n.Tags)
 	copies := map[string]string{}
 	for at := range image.Devices {
 		c.copySnapshot(&image.Devices[at], image.ID, n, copies)

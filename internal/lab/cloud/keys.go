@@ -45,7 +45,7 @@ func (c *Cloud) CreateKeyPair(region, name, algorithm string, tags Tags) (KeyPai
 
 // ImportKeyPair takes a public key in the form of authorized_keys.
 func (c *Cloud) ImportKeyPair(region, name string, material []byte, tags Tags) (KeyPair, error) {
-	key, _, _, _, err := ssh.ParseAuthorizedKey(material)
+	key, _, _, _, err := ssh.ParseAuthorizedKey(material) //nolint:dogsled // the comment and the options are of no use here
 	if err != nil {
 		return KeyPair{}, Errorf("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
 	}

@@ -5,6 +5,7 @@ package cloud
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -102,7 +103,7 @@ func everythingOut() Rule {
 	return Rule{ID: newID("sgr-"), Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0", Egress: true}
 }
 
-var groupName = regexp.MustCompile("^[a-zA-Z0-9 ._:/()#,@\\[\\]+=&;{}!$*-]{1,255}$")
+var groupName = regexp.MustCompile(`^[a-zA-Z0-9 ._:/()#,@\[\]+=&;{}!$*-]{1,255}$`)
 
 // CreateSecurityGroup makes a group that lets everything out and nothing in, as EC2 does.
 func (c *Cloud) CreateSecurityGroup(region, vpc, name, description string, tags Tags) (SecurityGroup, error) {
@@ -210,7 +211,7 @@ func describeRule(r Rule) string {
 func (c *Cloud) address() string {
 	n := c.nextIP
 	c.nextIP++
-	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}).String()
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n))).String()
 }
 
 func privateName(ip string) string { return "ip-" + strings.ReplaceAll(ip, ".", "-") }

@@ -4,6 +4,7 @@
 package cloud
 
 import (
+	"maps"
 	"strings"
 )
 
@@ -38,9 +39,7 @@ func (c *Cloud) Tag(region string, ids []string, tags Tags) error {
 		if *t == nil {
 			*t = Tags{}
 		}
-		for k, v := range tags {
-			(*t)[k] = v
-		}
+		maps.Copy(*t, tags)
 		return CheckTags(*t)
 	})
 }

@@ -134,8 +134,7 @@ func FuzzParseQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		q, err := ParseQuery(body)
 		if err != nil {
-			var refused *cloud.Error
-			if !errors.As(err, &refused) {
+			if _, ok := errors.AsType[*cloud.Error](err); !ok {
 				t.Fatalf("%v is no refusal of EC2", err)
 			}
 			return

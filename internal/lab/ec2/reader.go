@@ -4,6 +4,7 @@
 package ec2
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
@@ -87,10 +88,8 @@ func (r *reader) metadata(prefix string) cloud.MetadataOptions {
 // oneOf reads a word that must be one of a few, or absent.
 func (r *reader) oneOf(name string, words ...string) string {
 	v := r.q.String(name)
-	for _, w := range append(words, "") {
-		if v == w {
-			return v
-		}
+	if v == "" || slices.Contains(words, v) {
+		return v
 	}
 	return keep(r, "", error(cloud.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected one of: %v", v, name, words)))
 }

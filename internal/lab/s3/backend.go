@@ -262,9 +262,8 @@ func store(file string, input io.Reader, size int64, meta map[string]string) ([]
 
 // plainError undoes errors.Join: gofakes3 looks at the error itself, not at what it wraps.
 func plainError(err error) error {
-	var s3 gofakes3.Error
-	if errors.As(err, &s3) {
-		return s3
+	if refused, ok := errors.AsType[gofakes3.Error](err); ok {
+		return refused
 	}
 	return err
 }

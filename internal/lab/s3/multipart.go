@@ -133,7 +133,7 @@ func appendFile(to *os.File, from string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	_, err = io.Copy(to, f)
 	return err
 }

@@ -154,7 +154,7 @@ func (w *writer) Write(b []byte) (int, error) {
 func (w *writer) fix() {
 	h := w.Header()
 	if parts := h.Get(partsHeader); parts != "" {
-		h.Set("Etag", strings.TrimSuffix(h.Get("Etag"), "\"")+"-"+parts+"\"")
+		h.Set("ETag", strings.TrimSuffix(h.Get("ETag"), "\"")+"-"+parts+"\"")
 		h.Del(partsHeader)
 	}
 	for name := range h {

@@ -151,7 +151,7 @@ func (s *Store) below(r request, region string) map[string]any {
 	return map[string]any{"Parameters": found}
 }
 
-var parameterName = regexp.MustCompile("^[a-zA-Z0-9_.\\-/]+$")
+var parameterName = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]+$`)
 
 func (s *Store) put(r request) (any, error) {
 	if !parameterName.MatchString(r.Name) || len(r.Name) > 2048 || r.Value == "" {

@@ -82,11 +82,10 @@ type assumed struct {
 func (s *Server) assume(form url.Values) (assumed, error) {
 	var a assumed
 	role, session := form.Get("RoleArn"), form.Get("RoleSessionName")
-	at := strings.Index(role, ":role/")
-	if !strings.HasPrefix(role, "arn:aws:iam::") || at < 0 || session == "" {
+	arn, name, ok := strings.Cut(role, ":role/")
+	if !strings.HasPrefix(arn, "arn:aws:iam::") || !ok || session == "" {
 		return a, &Error{"ValidationError", "RoleArn or RoleSessionName is not valid"}
 	}
-	name := role[at+len(":role/"):]
 	c, who := Lend(s.Keys, s.Account, name, session)
 	a.Credentials.AccessKeyID, a.Credentials.SecretAccessKey, a.Credentials.SessionToken = c.AccessKey, c.SecretKey, c.Token
 	a.Credentials.Expiration = time.Now().UTC().Add(time.Hour).Format(time.RFC3339)
