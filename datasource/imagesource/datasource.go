@@ -42,6 +42,9 @@ func (d *Datasource) Configure(raws ...any) error {
 	return d.config.prepare(raws...)
 }
 
+// nothing goes with an error. It has a type, because the SDK sends it to Packer all the same, and panics over one without.
+var nothing = cty.NullVal(cty.EmptyObject)
+
 // Execute compiles the Image-Source.
 func (d *Datasource) Execute() (cty.Value, error) {
 	// Packer cancels no data source. An interrupt reaches the plugin as well, though, and compile.sh must not go on
@@ -52,11 +55,11 @@ func (d *Datasource) Execute() (cty.Value, error) {
 	options.Output = func(line string) { log.Printf("[INFO] compile %s: %s", d.config.Source, line) }
 	compiled, err := bundle.Compile(ctx, options)
 	if err != nil {
-		return cty.NilVal, err
+		return nothing, err
 	}
 	out, err := output(compiled)
 	if err != nil {
-		return cty.NilVal, err
+		return nothing, err
 	}
 	return hcl2helper.HCL2ValueFromConfig(out, d.OutputSpec()), nil
 }

@@ -73,3 +73,16 @@ build {
 		})
 	}
 }
+
+func TestAFailingCompileScriptFailsTheBuildWithItsExitCodeAndItsLastWords(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "image", "script", "compile.sh"), "#!/bin/sh\necho 'no such jar' >&2\nexit 7\n", 0o755)
+	result := packertest.Run(t, dir, packertest.Env(t, "PACKER="+packertest.Built(t).Packer),
+		filepath.Join(packertest.Root(), "example", "jenkins", "build-create-image-userdata.sh"), "image", "out")
+	if result.Code != 4 || !strings.Contains(result.Output, "exit code 7") || !strings.Contains(result.Output, "no such jar") {
+		t.Errorf("exit code %d\n%s", result.Code, result.Output)
+	}
+	if strings.Contains(result.Output, "CRASH") {
+		t.Error("packer crashed")
+	}
+}
