@@ -30,6 +30,9 @@ type section struct {
 var sections = []section{
 	{"compile", "compile a mixed tree, against tar | gzip -6 and tar | pigz", benchCompile},
 	{"memory", "peak memory of compiling a small and a large tree", benchMemory},
+	{"validate", "packer validate, against a template without the plugin", benchValidate},
+	{"plugin", "size and start-up of the plugin", benchPlugin},
+	{"bake", "a bake on the lab, against the machine alone (needs root)", benchBake},
 }
 
 // bench is what the sections work with.

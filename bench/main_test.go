@@ -53,3 +53,12 @@ func TestAMixedTreeHasExactlyItsSize(t *testing.T) {
 		t.Errorf("it has %d bytes, %v", size, err)
 	}
 }
+
+func TestTheStateOfAnInstanceIsReadFromTheList(t *testing.T) {
+	list := "INSTANCE  NAME  STATE\ni-1  stopped here  running\ni-2  -  stopped\n"
+	for instance, want := range map[string]string{"i-2": "stopped", "i-3": ""} {
+		if got := state(list, instance); got != want {
+			t.Errorf("%s is %q, want %q", instance, got, want)
+		}
+	}
+}
