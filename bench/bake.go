@@ -81,14 +81,11 @@ func (b *bench) machineAlone(ctx context.Context, userData string) (time.Duratio
 	}
 }
 
-// state finds an instance's state in the list bakery-lab prints; empty when it is not there.
+// state finds the state of an instance without a name in the list bakery-lab prints; empty when it is not there.
 func state(list, instance string) string {
 	for line := range strings.Lines(list) {
-		fields := strings.Fields(line)
-		for _, known := range []string{"pending", "running", "stopping", "stopped", "terminated"} {
-			if len(fields) > 0 && fields[0] == instance && strings.Contains(" "+strings.Join(fields, " ")+" ", " "+known+" ") {
-				return known
-			}
+		if fields := strings.Fields(line); len(fields) > 2 && fields[0] == instance {
+			return fields[2]
 		}
 	}
 	return ""

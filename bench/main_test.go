@@ -55,7 +55,7 @@ func TestAMixedTreeHasExactlyItsSize(t *testing.T) {
 }
 
 func TestTheStateOfAnInstanceIsReadFromTheList(t *testing.T) {
-	list := "INSTANCE  NAME  STATE\ni-1  stopped here  running\ni-2  -  stopped\n"
+	list := "INSTANCE  NAME  STATE\ni-1  -  running\ni-2  -  stopped  ami-1\n"
 	for instance, want := range map[string]string{"i-2": "stopped", "i-3": ""} {
 		if got := state(list, instance); got != want {
 			t.Errorf("%s is %q, want %q", instance, got, want)
