@@ -30,6 +30,8 @@ const (
 	verdictTimeout = 2 * time.Minute
 	// logLimit is how much of the staged log's end is looked at. Its last line is the verdict.
 	logLimit = 1 << 20
+	// timedOut is the exit status of a step that the guest program's watchdog has stopped, as timeout(1) has it.
+	timedOut = 124
 )
 
 func findVerdict(ctx context.Context, b *bake) error {
@@ -51,6 +53,9 @@ func findVerdict(ctx context.Context, b *bake) error {
 	})
 	if err != nil {
 		return err
+	}
+	if err := outcome.Err(); err != nil && outcome.Code == timedOut {
+		return fmt.Errorf("%w\nraise instance_timeout (%s) if the step only needs longer", err, b.config.InstanceTimeout)
 	}
 	return outcome.Err()
 }

@@ -29,6 +29,7 @@ var guests = flag.String("guests", "bookworm", "the Debian suites TestGuests bak
 // lab is one `bakery-lab serve` for all tests of this package.
 type lab struct {
 	env    []string // what clients need: endpoint, credentials, region, ids
+	homes  []string // where its images are
 	values map[string]string
 	stop   func() error
 }
@@ -67,6 +68,10 @@ func serve(program string, args ...string) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	homes, err := labHomes(dir)
+	if err != nil {
+		return nil, err
+	}
 	file := filepath.Join(dir, "env")
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -74,12 +79,13 @@ func serve(program string, args ...string) (*lab, error) {
 	}
 	cmd := exec.Command(program, append([]string{"serve", "--env-file", file}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), homes...)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	l := &lab{stop: func() error {
+	l := &lab{homes: homes, stop: func() error {
 		defer func() { _ = os.RemoveAll(dir) }()
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
@@ -136,15 +142,23 @@ func (l *lab) environ(t *testing.T) []string {
 	env := slices.DeleteFunc(packertest.Env(t, l.env...), func(v string) bool {
 		return strings.HasPrefix(strings.ToLower(v), "http_proxy=") || strings.HasPrefix(strings.ToLower(v), "https_proxy=")
 	})
-	if home := os.Getenv("BAKERY_LAB_HOME"); home == "" {
-		// HOME is another one for the programs under test; the lab's cache is the person's own.
+	return append(env, l.homes...)
+}
+
+// labHomes keeps the images of a test run apart from the person's own, but not the base images, which take minutes.
+func labHomes(dir string) ([]string, error) {
+	base := os.Getenv("BAKERY_LAB_BASE")
+	if base == "" {
+		base = os.Getenv("BAKERY_LAB_HOME")
+	}
+	if base == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
-		env = append(env, "BAKERY_LAB_HOME="+filepath.Join(cache, "bakery-lab"))
+		base = filepath.Join(cache, "bakery-lab")
 	}
-	return env
+	return []string{"BAKERY_LAB_HOME=" + filepath.Join(dir, "home"), "BAKERY_LAB_BASE=" + base}, nil
 }
 
 // cli runs bakery-lab and returns what it printed.
@@ -160,7 +174,7 @@ func (l *lab) cli(t *testing.T, args ...string) string {
 // aws runs awscli and decodes what it prints into out, unless out is nil.
 func (l *lab) aws(t *testing.T, out any, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), awscli(t), append(args, "--output", "json")...)
+	cmd := exec.CommandContext(t.Context(), awscli(t), append(args, "--output", "json", "--endpoint-url", l.values["AWS_ENDPOINT_URL"])...)
 	cmd.Env = append(l.environ(t), "AWS_PAGER=")
 	text, err := cmd.Output()
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
 const template = "testdata/bake.pkr.hcl"
@@ -19,15 +21,15 @@ var failures = map[string]struct {
 	want  []string
 }{
 	"a failing install.sh": {
-		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n", "cloudinit/60_after.cfg": "#cloud-config\nruncmd: [touch /never]\n"},
+		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n", "cloudinit/60_SHOULD-NOT-RUN.cfg": "#cloud-config\nruncmd: [\"true\"]\n"},
 		want:  []string{"script/install.sh failed with exit status 7", "one", "two"},
 	},
 	"a failing runcmd in the middle": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n- [sh, -c, 'echo the middle; exit 3']\n- echo never\n"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n- [sh, -c, 'echo the middle; exit 3']\n- echo SHOULD-NOT-RUN\n"},
 		want:  []string{"60_app.cfg runcmd[1] failed with exit status 3", "the middle"},
 	},
 	"an exit that hides the rest": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- exit 0\n- echo never\n"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- exit 0\n- echo SHOULD-NOT-RUN\n"},
 		want:  []string{"60_app.cfg runcmd[0]", "ended the shell"},
 	},
 	"a failing script part": {
@@ -38,18 +40,13 @@ var failures = map[string]struct {
 		files: map[string]string{"cloudinit/20_packages.cfg": "#cloud-config\npackages: [bakery-no-such-package]\n"},
 		want:  []string{"package_update_upgrade_install failed with exit status", "bakery-no-such-package"},
 	},
-	"a payload that cannot be fetched": {
-		files: map[string]string{"fs/opt/blob": incompressible(20000)},
-		vars:  []string{"delivery=profile"}, // and there is none
-		want:  []string{"fs download failed with exit status", "instance profile"},
-	},
 	"a full disk": {
 		files: map[string]string{"script/install.sh": "#!/bin/sh\nset -e\nfallocate -l \"$(($(df --output=avail -B1 / | tail -n 1) - 1048576))\" /fill\n" +
 			"echo filling\ndd if=/dev/zero of=/more bs=1M status=none\n"},
 		want: []string{"script/install.sh failed with exit status 1", "No space left on device"},
 	},
 	"a power-off in the middle": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo before\n- poweroff\n- echo never\n"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo before\n- poweroff\n- echo SHOULD-NOT-RUN\n"},
 		want:  []string{"60_app.cfg runcmd[1]", "powered off"},
 	},
 	"a machine that hangs": {
@@ -85,6 +82,25 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestUnreachablePayload: the machine cannot fetch what was staged for it.
+func TestUnreachablePayload(t *testing.T) {
+	l, err := serve(packertest.Built(t).Lab, "--fault", "GetObject=reset")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	image := testName(t)
+	r := l.build(t, absolute(t, template), "name="+image, "source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
+	mustFail(t, l, image, r.Code, r.Output, []string{"fs download failed with exit status 1", "curl"})
+	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func mustFail(t *testing.T, l *lab, image string, code int, output string, want []string) {
 	t.Helper()
 	if code == 0 {
@@ -95,7 +111,7 @@ func mustFail(t *testing.T, l *lab, image string, code int, output string, want 
 			t.Errorf("packer did not say %q", w)
 		}
 	}
-	if strings.Contains(output, "never") {
+	if strings.Contains(output, "SHOULD-NOT-RUN") || strings.Contains(output, "runcmd[2]") {
 		t.Error("a step after the failed one ran")
 	}
 	if strings.Contains(output, "X-Amz-Signature") {
@@ -117,7 +133,7 @@ func wrongChecksum(t *testing.T, l *lab) {
 	}
 	key := image + "/" + sum + "/fs.tgz"
 	bucket := l.values["BAKERY_LAB_BUCKET"]
-	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata", "sha256="+sum)
+	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata", "bakery-sha256="+sum)
 	r := l.build(t, absolute(t, template), "source="+source, "name="+image)
 	mustFail(t, l, image, r.Code, r.Output, []string{"fs download failed", "expected " + sum})
 	l.aws(t, nil, "s3api", "head-object", "--bucket", bucket, "--key", key) // not the bake's own: it stays
@@ -131,7 +147,7 @@ func neverRuns(t *testing.T, l *lab) {
 		"source="+write(t, map[string]string{"fs/etc/cloud/cloud-init.disabled": "yes\n"}))
 	started := time.Now()
 	r := l.build(t, absolute(t, template), "source_ami="+deaf, "name="+image, "timeout=2m",
-		"source="+write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [touch /never]\n"}))
+		"source="+write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [echo SHOULD-NOT-RUN]\n"}))
 	mustFail(t, l, image, r.Code, r.Output, []string{"instance_timeout", "2m0s", "it never reported"})
 	if d := time.Since(started); d < 2*time.Minute {
 		t.Errorf("the bake was given up after %s", d)

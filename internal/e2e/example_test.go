@@ -1,0 +1,152 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// TestDemo: make demo bakes example/hello, boots it as a new machine and verifies what issue after issue asks of it.
+func TestDemo(t *testing.T) {
+	l := onLab(t)
+	r := packertest.Run(t, packertest.Root(), l.environ(t), filepath.Join(packertest.Root(), "tools", "demo.sh"))
+	t.Log(r.Output)
+	if r.Code != 0 || !strings.Contains(r.Output, "is baked, booted and verified") {
+		t.Fatalf("tools/demo.sh: exit status %d", r.Code)
+	}
+}
+
+// TestGuests: example/hello on every suite of -guests.
+func TestGuests(t *testing.T) {
+	l := onLab(t)
+	for suite := range strings.SplitSeq(*guests, ",") {
+		t.Run(suite, func(t *testing.T) {
+			image := testName(t)
+			id := l.bake(t, image, example("hello"), "ami_name="+image, "source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
+			instance := l.boot(t, id, "#cloud-config\nruncmd: [touch /root/own]\n")
+			l.sh(t, instance, "test -e /root/own && test -s /etc/machine-id && ls /etc/ssh/ssh_host_*_key")
+			if got := l.sh(t, instance, "stat -c '%a %U:%G' /usr/local/bin/hello"); got != "755 root:root" {
+				t.Errorf("/usr/local/bin/hello is %s", got)
+			}
+		})
+	}
+}
+
+// TestWeb: packages come from the distribution's real mirror, and the booted image answers HTTP.
+func TestWeb(t *testing.T) {
+	l := onLab(t)
+	image := testName(t)
+	id := l.bake(t, image, example("web"), "ami_name="+image)
+	instance := l.boot(t, id, "#cloud-config\n")
+	page, err := os.ReadFile(example("web/image/fs/srv/web/index.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// nginx is part of multi-user.target, which may be a moment behind cloud-init.
+	got := l.sh(t, instance, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -sf http://127.0.0.1/ && exit 0; sleep 1; done; exit 1")
+	if got != strings.TrimSpace(string(page)) {
+		t.Errorf("the machine answered %q", got)
+	}
+}
+
+// TestLarge: an fs/ over the limit is staged.
+func TestLarge(t *testing.T) {
+	l := onLab(t)
+	image := testName(t)
+	id := l.bake(t, image, example("large"), "ami_name="+image)
+	if list := l.cli(t, "ls", id, "/opt/large"); !strings.Contains(list, "README") {
+		t.Errorf("/opt/large holds\n%s", list)
+	}
+	if left := l.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestTwoStage: one side has the sources and no rights, the other the rights and only the bundle.
+func TestTwoStage(t *testing.T) {
+	l := onLab(t)
+	image, out := testName(t), filepath.Join(t.TempDir(), "out")
+	packer := packertest.Built(t).Packer
+	r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out, example("two-stage/prepare.pkr.hcl"))
+	if r.Code != 0 {
+		t.Fatalf("preparing: exit status %d\n%s", r.Code, r.Output)
+	}
+	// What travels is the folder, nothing else.
+	elsewhere := filepath.Join(t.TempDir(), "bundle")
+	if err := os.CopyFS(elsewhere, os.DirFS(out)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(out); err != nil {
+		t.Fatal(err)
+	}
+	id := l.bake(t, image, example("two-stage/bake.pkr.hcl"), "bundle="+elsewhere, "ami_name="+image)
+	if got := l.cli(t, "cat", id, "/etc/two-stage.conf"); got == "" {
+		t.Error("/etc/two-stage.conf is empty")
+	}
+}
+
+// TestJenkins: the seed's two scripts, with its variables, on its own example.
+func TestJenkins(t *testing.T) {
+	l := onLab(t)
+	source := write(t, map[string]string{
+		"ami.env":                "NAME='My App'\nVERSION=1.2.3\n",
+		"cloudinit/60_app.yml":   "#cloud-config\nruncmd:\n- echo app >>/app\n",
+		"fs/opt/app/blob":        incompressible(20000),
+		"script/compile.sh":      "#!/bin/sh\necho BUILT=yes\nmkdir -p fs/opt/app && echo compiled >fs/opt/app/made\n",
+		"script/install.sh":      "#!/bin/sh\ncat /opt/app/made >>/app\n",
+		"readme.md":              "An application\n",
+		"cloudinit/70_script.sh": "#!/bin/sh\necho script >>/app\n",
+	})
+	dir := t.TempDir()
+	s3url := "s3://" + l.values["BAKERY_LAB_BUCKET"] + "/" + testName(t) + "/fs.tgz"
+	env := append(l.environ(t), "S3URL="+s3url, "AWSREGION="+l.values["AWS_REGION"])
+	r := packertest.Run(t, dir, env, example("jenkins/build-create-image-userdata.sh"), source, "out")
+	if r.Code != 0 {
+		t.Fatalf("build-create-image-userdata.sh: exit status %d\n%s", r.Code, r.Output)
+	}
+	name := "app-" + time.Now().Format("150405.000000")
+	env = append(env, "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
+		"BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"], "BUILDAMI_OUTPUT=out.env",
+		"BUILDAMI_S3URL="+s3url, "BUILDAMI_S3REGION="+l.values["AWS_REGION"], "BUILDAMI_FSTGZ=out/fs.tgz")
+	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", name, "1.2.3")
+	t.Log(r.Output)
+	if r.Code != 0 {
+		t.Fatalf("build-ami.sh: exit status %d", r.Code)
+	}
+	vars, err := os.ReadFile(filepath.Join(dir, "out.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := l.images(t, name+"-1.2.3")
+	if len(images) != 1 || !strings.Contains(string(vars), images[0]) {
+		t.Fatalf("%v was registered; out.env says\n%s", images, vars)
+	}
+	if got := l.cli(t, "cat", images[0], "/app"); got != "compiled\napp\nscript" {
+		t.Errorf("the steps left %q", got)
+	}
+}
+
+// TestJenkinsTimeout: an instance that takes too long is exit code 4, as the seed has it.
+func TestJenkinsTimeout(t *testing.T) {
+	t.Parallel()
+	l := onLab(t)
+	dir := t.TempDir()
+	source := write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 1000]\n"})
+	r := packertest.Run(t, dir, l.environ(t), example("jenkins/build-create-image-userdata.sh"), source, "out")
+	if r.Code != 0 {
+		t.Fatalf("build-create-image-userdata.sh: exit status %d\n%s", r.Code, r.Output)
+	}
+	env := append(l.environ(t), "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_TIMEOUT_INSTANCE=120",
+		"BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"], "BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"])
+	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", "slow", "1")
+	if r.Code != 4 {
+		t.Errorf("build-ami.sh: exit status %d\n%s", r.Code, r.Output)
+	}
+}
