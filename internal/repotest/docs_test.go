@@ -8,9 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
@@ -39,6 +43,32 @@ func TestEveryHCLBlockOfTheDocumentationValidates(t *testing.T) {
 	// The pattern would find nothing without an error if the documentation's form changed.
 	if count < 5 {
 		t.Errorf("found %d blocks of HCL in README.md and docs/", count)
+	}
+}
+
+func TestTheManualListsEverySectionOfTheCleanUp(t *testing.T) {
+	want := slices.Sorted(slices.Values(guest.Sections))
+	var got []string
+	for _, match := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ").FindAllStringSubmatch(read(t, "docs/guest.md"), -1) {
+		got = append(got, match[1])
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sections of docs/guest.md (-program +manual):\n%s", diff)
+	}
+}
+
+func TestTheManualNamesEveryCommandOfTheLab(t *testing.T) {
+	help := packertest.Run(t, t.TempDir(), packertest.Env(t), packertest.Built(t).Lab, "--help")
+	manual := read(t, "docs/lab.md")
+	commands := regexp.MustCompile(`(?m)^  (run|serve|image build|image import|[a-z]+)(?: |$)(?:.*)\n      `).FindAllStringSubmatch(help.Output, -1)
+	if len(commands) < 10 {
+		t.Fatalf("bakery-lab --help names %d commands:\n%s", len(commands), help.Output)
+	}
+	for _, command := range commands {
+		if !strings.Contains(manual, command[1]) {
+			t.Errorf("docs/lab.md does not name bakery-lab %s", command[1])
+		}
 	}
 }
 
