@@ -37,7 +37,7 @@ type lab struct {
 var (
 	startLab sync.Once
 	theLab   *lab
-	labErr   error
+	errLab   error
 )
 
 func TestMain(m *testing.M) {
@@ -55,9 +55,9 @@ func TestMain(m *testing.M) {
 // examples install packages.
 func onLab(t *testing.T) *lab {
 	t.Helper()
-	startLab.Do(func() { theLab, labErr = serve(packertest.Built(t).Lab, "--internet") })
-	if labErr != nil {
-		t.Fatal(labErr)
+	startLab.Do(func() { theLab, errLab = serve(packertest.Built(t).Lab, "--internet") })
+	if errLab != nil {
+		t.Fatal(errLab)
 	}
 	return theLab
 }
@@ -104,7 +104,7 @@ func serve(program string, args ...string) (*lab, error) {
 		select {
 		case err := <-ended:
 			text, _ := os.ReadFile(log.Name())
-			return nil, fmt.Errorf("bakery-lab serve ended: %v\n%s", err, text)
+			return nil, fmt.Errorf("bakery-lab serve ended: %w\n%s", err, text)
 		case <-deadline:
 			return nil, fmt.Errorf("bakery-lab serve was not ready within ten minutes: see %s", log.Name())
 		case <-time.After(100 * time.Millisecond):

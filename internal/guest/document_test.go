@@ -212,7 +212,7 @@ func TestModules(t *testing.T) {
 }
 
 func TestPrograms(t *testing.T) {
-	if len(NewBakeID()) != 16 || NewBakeID() == NewBakeID() {
+	if one, other := NewBakeID(), NewBakeID(); len(one) != 16 || one == other {
 		t.Error("bake ids are not 16 digits, or not different")
 	}
 	if !isBakeID(NewBakeID()) {

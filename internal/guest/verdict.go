@@ -5,6 +5,7 @@ package guest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -59,8 +60,8 @@ func (o Outcome) Err() error {
 
 // LastStep says in words how far a machine had come, for errors about one that gave no verdict.
 func LastStep(reports []Report) string {
-	for i := len(reports) - 1; i >= 0; i-- {
-		switch r := reports[i]; r.Kind {
+	for _, r := range slices.Backward(reports) {
+		switch r.Kind {
 		case Start:
 			return fmt.Sprintf("it was running step %d, %s", r.Step, r.Name)
 		case End:
