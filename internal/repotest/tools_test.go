@@ -1,0 +1,52 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package repotest
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// tool runs a script of tools/ where the named programs are stubs.
+func tool(t *testing.T, stubs map[string]string, arguments ...string) packertest.Result {
+	t.Helper()
+
+	bin := t.TempDir()
+	for name, script := range stubs {
+		write(t, filepath.Join(bin, name), "#!/bin/sh\n"+script+"\n", 0o755)
+	}
+	arguments[0] = filepath.Join(packertest.Root(), "tools", arguments[0])
+
+	return packertest.Run(t, t.TempDir(), []string{"PATH=" + bin + ":/usr/bin:/bin"}, arguments...)
+}
+
+func TestRootIsAskedForOnlyWhereItIsMissing(t *testing.T) {
+	for name, test := range map[string]struct {
+		stubs map[string]string
+		want  string
+	}{
+		"as root":             {map[string]string{"id": "echo 0", "sudo": "echo sudo"}, "ran\n"},
+		"as somebody else":    {map[string]string{"id": "echo 1000", "sudo": `[ "$1 $2" = "-E -H" ] && shift 2 && exec "$@"`}, "ran\n"},
+		"as somebody with Go": {map[string]string{"id": "echo 1000", "go": "echo /modules", "sudo": `echo "$@"`}, "GOMODCACHE=/modules"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if result := tool(t, test.stubs, "as-root.sh", "echo", "ran"); !strings.Contains(result.Output, test.want) {
+				t.Errorf("exit code %d, output %q, want %q", result.Code, result.Output, test.want)
+			}
+		})
+	}
+}
+
+func TestSetupInstallsNothingWhereEverythingWorks(t *testing.T) {
+	// awscli's package is here when the tests run; a shim that does not work in front of it must not matter.
+	if result := tool(t, map[string]string{"aws": "exit 1", "apt-get": "echo installed; exit 1"}, "setup.sh", "test"); result.Code != 0 {
+		t.Errorf("with everything installed: exit code %d\n%s", result.Code, result.Output)
+	}
+	if result := tool(t, nil, "setup.sh", "kitchen"); result.Code != 2 || !strings.Contains(result.Output, "usage") {
+		t.Errorf("with an unknown word: exit code %d\n%s", result.Code, result.Output)
+	}
+}
