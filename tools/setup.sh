@@ -10,7 +10,7 @@ set -eu
 
 # COMMAND:PACKAGE. gcc is what `go test -race` links with.
 lab='mmdebstrap:mmdebstrap systemd-nspawn:systemd-container mke2fs:e2fsprogs resize2fs:e2fsprogs
-	nsenter:util-linux mount:mount slirp4netns:slirp4netns'
+	nsenter:util-linux mount:mount ip:iproute2 slirp4netns:slirp4netns'
 tests='gcc:gcc ld:binutils shellcheck:shellcheck pigz:pigz aws:awscli
 	pre-commit:pre-commit curl:curl git:git'
 

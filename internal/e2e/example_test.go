@@ -105,7 +105,10 @@ func TestJenkins(t *testing.T) {
 		"cloudinit/70_script.sh": "#!/bin/sh\necho script >>/app\n",
 	})
 	dir := t.TempDir()
-	s3url := "s3://" + l.values["BAKERY_LAB_BUCKET"] + "/" + testName(t) + "/fs.tgz"
+	prefix := "s3://" + l.values["BAKERY_LAB_BUCKET"] + "/" + testName(t)
+	s3url := prefix + "/fs.tgz"
+	// The seed leaves the tarball to the bucket's life cycle.
+	defer cmdIgnore(t, l, "s3", "rm", "--recursive", prefix)
 	env := append(l.environ(t), "S3URL="+s3url, "AWSREGION="+l.values["AWS_REGION"])
 	r := packertest.Run(t, dir, env, example("jenkins/build-create-image-userdata.sh"), source, "out")
 	if r.Code != 0 {

@@ -64,10 +64,18 @@ func (l *lab) boot(t *testing.T, image, userData string) string {
 	if err := os.WriteFile(file, []byte(userData), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	env := l.environ(t)
 	out := l.cli(t, "boot", image, "--user-data", file, "--wait")
 	instance := out[strings.LastIndex(out, "i-"):]
 	instance, _, _ = strings.Cut(instance, "\n")
-	t.Cleanup(func() { l.cli(t, "terminate", instance) })
+	t.Cleanup(func() {
+		// The test's own context has ended by now.
+		cmd := exec.Command(packertest.Built(t).Lab, "terminate", instance)
+		cmd.Env = env
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("bakery-lab terminate %s: %v\n%s", instance, err, out)
+		}
+	})
 	return instance
 }
 

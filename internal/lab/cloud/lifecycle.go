@@ -135,7 +135,9 @@ func (c *Cloud) endedByItself(in *instance, exit machine.Exit) {
 	in.Reason, in.TransitionReason = ReasonGuest, ""
 	if !exit.PoweredOff {
 		in.Reason = ReasonLostPower
-		c.options.Log("%s ended without being told to: %v", in.ID, exit.Err)
+		if !c.closed {
+			c.options.Log("%s ended without being told to: %v", in.ID, exit.Err)
+		}
 	}
 	if in.State = Stopping; in.ShutdownBehavior == "terminate" {
 		in.State = ShuttingDown

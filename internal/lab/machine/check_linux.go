@@ -22,6 +22,7 @@ var tools = []struct{ program, pkg string }{
 	{"resize2fs", "e2fsprogs"},
 	{"mount", "mount"},
 	{"nsenter", "util-linux"},
+	{"ip", "iproute2"},
 }
 
 const slirp = "slirp4netns" // program and package

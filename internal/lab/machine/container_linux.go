@@ -61,7 +61,7 @@ func (m *container) powerOn() error {
 	}
 	// From inside the machine's network, or its /sys would show the host's interfaces.
 	var b *boot
-	err = m.network.within(func() (err error) {
+	err = within(m.network.namespace, func() (err error) {
 		b, err = startBoot(m.groups, m.arguments(), c.terminal)
 		return err
 	})
