@@ -100,6 +100,7 @@ func start(args []string, internet bool, ready func(variables) (int, error)) (in
 	exit, err := ready(env)
 	_ = hold.Close()
 	r := <-ended
+	machine.Tidy()
 	return max(exit, r.exit), errors.Join(err, r.err)
 }
 

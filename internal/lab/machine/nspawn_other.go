@@ -22,3 +22,6 @@ func (nspawn) Start(context.Context, Spec) (Machine, error) { return nil, errNot
 
 // Check says that machines cannot run here.
 func Check(...bool) error { return errNotLinux }
+
+// Tidy has nothing to do where machines cannot run.
+func Tidy() {}

@@ -67,3 +67,14 @@ func removeStale(dir, name string, g groups) {
 		_ = os.RemoveAll(dir)
 	}
 }
+
+// Tidy removes the folders that systemd-nspawn and mount have made below /run,
+// unless something is in them. It is for the end of a lab.
+func Tidy() {
+	sweep()
+	for _, dir := range []string{
+		"/run/systemd/nspawn/propagate", "/run/systemd/nspawn/locks", "/run/systemd/nspawn", "/run/mount",
+	} {
+		_ = os.Remove(dir) // fails where there is something in it, as it should
+	}
+}
