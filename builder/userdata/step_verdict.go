@@ -54,10 +54,15 @@ func findVerdict(ctx context.Context, b *bake) error {
 	if err != nil {
 		return err
 	}
-	if err := outcome.Err(); err != nil && outcome.Code == timedOut {
+	return b.failure(outcome)
+}
+
+// failure is nil for a success; where the machine's time was up, it names the setting.
+func (b *bake) failure(o guest.Outcome) error {
+	if err := o.Err(); err != nil && o.Code == timedOut {
 		return fmt.Errorf("%w\nraise instance_timeout (%s) if the step only needs longer", err, b.config.InstanceTimeout)
 	}
-	return outcome.Err()
+	return o.Err()
 }
 
 // lookForVerdict looks in the reports seen so far, in the console, and in the staged log.

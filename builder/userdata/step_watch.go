@@ -65,7 +65,7 @@ func (b *bake) watchOnce(ctx context.Context) (bool, error) {
 		b.tell(r)
 	}
 	if outcome, judged := guest.Judge(b.machine.reports); judged && !outcome.OK {
-		return true, outcome.Err()
+		return true, b.failure(outcome)
 	}
 	switch b.machine.state {
 	case types.InstanceStateNameStopped:
