@@ -504,6 +504,20 @@ func TestBakeStagesWhatIsLargeAndRemovesIt(t *testing.T) {
 	}
 }
 
+func TestBakeTellsTheMachineTheRegionItSignsWith(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		o.stage()
+		o.config.IamInstanceProfile = "baker"
+		o.config.Staging.Delivery, o.config.Staging.Region = deliveryProfile, "eu-west-3"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if document := string(o.cloud.userData()); !strings.Contains(document, "BAKERY_REGION='eu-west-3'") {
+		t.Errorf("the region of the bucket is not in\n%.600s", document)
+	}
+}
+
 func TestBakeUploadsTheSameFilesOnce(t *testing.T) {
 	dir := imageSource(t, 20_000)
 	var kept *cloud

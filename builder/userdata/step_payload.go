@@ -137,14 +137,17 @@ func (b *bake) assemble(fsURL, logURL string) ([]byte, error) {
 	if b.payload.verbatim != nil {
 		return b.payload.verbatim, nil
 	}
-	document, err := guest.Deliver(b.payload.document, guest.Delivery{
+	d := guest.Delivery{
 		BakeID:      b.id,
 		Timeout:     machineTimeout(b.config.InstanceTimeout),
 		FSURL:       fsURL,
 		LogURL:      logURL,
-		Profile:     b.config.Staging != nil && b.config.Staging.Delivery == deliveryProfile,
 		SkipCleanup: b.config.SkipCleanup,
-	})
+	}
+	if s := b.config.Staging; s != nil && s.Delivery == deliveryProfile {
+		d.Profile, d.Region = true, b.store.Region()
+	}
+	document, err := guest.Deliver(b.payload.document, d)
 	if err != nil {
 		return nil, fmt.Errorf("assemble the user data: %w", err)
 	}

@@ -168,6 +168,9 @@ func (d Delivery) check() error {
 			problems = append(problems, fmt.Errorf("section %q of the clean-up does not exist: it is one of %s", s, strings.Join(Sections, ", ")))
 		}
 	}
+	if d.Profile && d.FSURL != "" && d.Region == "" {
+		problems = append(problems, errors.New("the region of the bucket is missing, which the machine signs with"))
+	}
 	for _, u := range []string{d.FSURL, d.LogURL} {
 		// The machine gives the URL to curl in a configuration file, where quotes and backslashes mean something.
 		if _, err := url.Parse(u); err != nil || !isText([]byte(u)) || strings.ContainsAny(u, "\"\\ \n\t") {
@@ -194,6 +197,9 @@ func (d Delivery) assignments() string {
 	}
 	if d.FSURL != "" {
 		lines = append(lines, shell.Assign("BAKERY_FS_URL", d.FSURL), shell.Assign("BAKERY_PROFILE", profile))
+	}
+	if d.FSURL != "" && d.Profile {
+		lines = append(lines, shell.Assign("BAKERY_REGION", d.Region))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

@@ -179,6 +179,7 @@ func TestDeliverRefuses(t *testing.T) {
 		"no time":                     {document, func(d *Delivery) { d.Timeout = 0 }, "timeout"},
 		"a section that is not there": {document, func(d *Delivery) { d.SkipCleanup = []string{"x"} }, "section"},
 		"a URL with a quote":          {document, func(d *Delivery) { d.FSURL = `http://x/"` }, "not escaped"},
+		"a profile without a region":  {document, func(d *Delivery) { d.FSURL, d.Profile = "http://x/", true }, "region"},
 		"a URL with a line break":     {document, func(d *Delivery) { d.LogURL = "http://x/\nfile" }, "not escaped"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -81,6 +81,7 @@ type Delivery struct {
 	FSURL   string        // where the staged tar.gz is: a presigned URL, or a plain one with Profile
 	LogURL  string        // presigned PUT for the log; empty: the log is not kept
 	Profile bool          // sign FSURL on the machine, with the credentials of the instance profile
+	Region  string        // of the bucket of FSURL, with Profile: it is part of the signature
 	// SkipCleanup names the sections of the clean-up to leave out; see Sections.
 	SkipCleanup []string
 }

@@ -64,6 +64,9 @@ func New(cfg aws.Config, at Location, owner string) *Store {
 	return s
 }
 
+// Region is the region of the bucket.
+func (s *Store) Region() string { return s.client.Options().Region }
+
 // ErrDenied says that S3 refused to say whether the bucket is there.
 var ErrDenied = errors.New("look at the bucket: access denied")
 
