@@ -1,0 +1,62 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+// TestAWSCLI: awscli, unmodified, takes a real machine from launch to an image. What the lab refuses, and S3 and SSM,
+// are tested with awscli in internal/lab, where no machine is needed.
+func TestAWSCLI(t *testing.T) {
+	l := onLab(t)
+	userData := filepath.Join(t.TempDir(), "user-data")
+	script := "#!/bin/sh\nprintf '\\r\\nbaked by hand\\r\\n' >/dev/console\ntouch /by-hand\npoweroff\n"
+	if err := os.WriteFile(userData, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var instance string
+	l.aws(t, &instance, "ec2", "run-instances", "--image-id", l.values["BAKERY_LAB_AMI"], "--instance-type", "t3.nano",
+		"--user-data", "file://"+userData, "--instance-initiated-shutdown-behavior", "stop",
+		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=by-hand}]", "--query", "Instances[0].InstanceId")
+	defer cmdIgnore(t, l, "ec2", "terminate-instances", "--instance-ids", instance)
+	// "aws ec2 wait instance-stopped" gives up when it sees pending first.
+	for state := ""; state != "stopped"; time.Sleep(time.Second) {
+		l.aws(t, &state, "ec2", "describe-instances", "--instance-ids", instance, "--query", "Reservations[0].Instances[0].State.Name")
+	}
+
+	var reason, console, image string
+	l.aws(t, &reason, "ec2", "describe-instances", "--filters", "Name=tag:Name,Values=by-hand", "--query", "Reservations[0].Instances[0].StateReason.Code")
+	if reason != cloud.ReasonGuest.Code {
+		t.Errorf("the machine stopped because of %s", reason)
+	}
+	l.aws(t, &console, "ec2", "get-console-output", "--instance-id", instance, "--query", "Output")
+	if !strings.Contains(plain(console), "baked by hand") {
+		t.Errorf("the console says %q", console)
+	}
+	name := testName(t)
+	l.aws(t, &image, "ec2", "create-image", "--instance-id", instance, "--name", name, "--query", "ImageId")
+	cmdIgnore(t, l, "ec2", "wait", "image-available", "--image-ids", image)
+	if got := l.images(t, "TestAWSCLI-*"); len(got) != 1 || got[0] != image {
+		t.Errorf("describe-images found %v, not %s", got, image)
+	}
+	if list := l.cli(t, "ls", image, "/"); !strings.Contains(list, "by-hand") {
+		t.Errorf("the image lacks what its machine made:\n%s", list)
+	}
+}
+
+// plain decodes console output where awscli did not: versions differ in that.
+func plain(output string) string {
+	if text, err := base64.StdEncoding.DecodeString(output); err == nil {
+		return string(text)
+	}
+	return output
+}
