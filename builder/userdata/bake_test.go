@@ -279,6 +279,11 @@ func TestBakeOutlives(t *testing.T) {
 				return nil
 			}
 		},
+		"a machine that has no console at all, but a log": func(o *oven) {
+			o.stage()
+			o.cloud.broken["GetConsoleOutput"] = always(400, codeUnsupported)
+			o.logged("verdict ok 0 -")
+		},
 		"a console that shows its end late": func(o *oven) {
 			last := &o.cloud.console[len(o.cloud.console)-1]
 			last.at = 90 * time.Second
@@ -569,17 +574,22 @@ func TestBakeFindsTheVerdictInTheStagedLog(t *testing.T) {
 	_, _, err := bakes(t, func(o *oven) {
 		o.stage()
 		o.cloud.console = nil
-		log := zipped(t, strings.Repeat("x\n", 3<<20)+reportLine(testBake, 9, "verdict ok 0 -"))
-		time.AfterFunc(10*time.Second, func() {
-			key := "some/prefix/" + testBake + "/" + logKey
-			if _, err := o.cloud.s3mem.PutObject(t.Context(), bucket, key, nil, strings.NewReader(log), int64(len(log))); err != nil {
-				t.Error(err)
-			}
-		})
+		o.logged("verdict ok 0 -")
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// logged lets the machine upload a long log that ends with a report.
+func (o *oven) logged(text string) {
+	log := zipped(o.T, strings.Repeat("x\n", 3<<20)+reportLine(testBake, 9, text))
+	time.AfterFunc(10*time.Second, func() {
+		key := "some/prefix/" + testBake + "/" + logKey
+		if _, err := o.cloud.s3mem.PutObject(o.ctx, bucket, key, nil, strings.NewReader(log), int64(len(log))); err != nil {
+			o.Error(err)
+		}
+	})
 }
 
 func zipped(t *testing.T, text string) string {

@@ -82,7 +82,7 @@ func (b *bake) readConsole(ctx context.Context) []guest.Report {
 	}
 	text, err := b.consoleText(ctx, !m.plainOnly)
 	switch {
-	case hasCode(err, codeUnsupported):
+	case hasCode(err, codeUnsupported) && !m.plainOnly:
 		m.plainOnly = true
 		return b.readConsole(ctx)
 	case err != nil && !transient(err) && ctx.Err() == nil && !hasCode(err, codeInstanceNotFound):
