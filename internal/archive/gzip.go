@@ -12,7 +12,7 @@ import (
 
 const (
 	// level is the highest that is faster than pigz -6 with the same number of processors; what comes out is within half
-	// a percent of its size (go run ./bench compile).
+	// a percent of its size (go run ./internal/bench compile).
 	level = 8
 	// blockSize is what one processor compresses at a time. It decides about the bytes that come out, so it may not
 	// depend on the machine. Smaller blocks cost size, larger ones memory.

@@ -401,9 +401,18 @@ bakery_extract() {
 	. "$bakery_list" || return 1
 	tar -xpzf "$bakery_dir/fs.tgz" -C / || return 1
 	if command -v selinuxenabled >/dev/null && selinuxenabled; then
-		tar -tzf "$bakery_dir/fs.tgz" | sed 's,^,/,' | restorecon -f - || return 1
+		bakery_label || return 1
 	fi
 	rm -f "$bakery_dir/fs.tgz" "$bakery_list"
+}
+
+# bakery_label gives what was written the labels SELinux wants. A name with a line break in it keeps the one it has.
+bakery_label() {
+	bakery_dir() { printf '/%s\0' "${2#/}"; }
+	{
+		. "$bakery_list"
+		tar --quoting-style=literal -tzf "$bakery_dir/fs.tgz" | sed 's,^,/,' | tr '\n' '\0'
+	} | restorecon -i -0 -f -
 }
 
 # bakery_dir MODE PATH: a directory that exists keeps its owner and mode.
