@@ -523,6 +523,16 @@ func TestBakeTellsTheMachineTheRegionItSignsWith(t *testing.T) {
 	}
 }
 
+func TestBakesOfTheSameFilesDoNotRemoveEachOthers(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) { o.stage() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if document := string(o.cloud.userData()); !strings.Contains(document, "/some/prefix/"+testBake+"/fs.tgz?") {
+		t.Errorf("the machine fetches what another bake may remove:\n%.900s", document)
+	}
+}
+
 func TestBakeUploadsTheSameFilesOnce(t *testing.T) {
 	dir := imageSource(t, 20_000)
 	var kept *cloud

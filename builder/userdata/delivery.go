@@ -68,11 +68,10 @@ func (b *bake) sign(ctx context.Context) (fsURL, logURL string, err error) {
 }
 
 func (b *bake) signFS(ctx context.Context) (string, error) {
-	key := b.fsObject().Key
 	if b.config.Staging.Delivery == deliveryProfile {
-		return b.store.PlainURL(ctx, key)
+		return b.store.PlainURL(ctx, b.fsKey)
 	}
-	return b.store.GetURL(ctx, key, b.signedFor())
+	return b.store.GetURL(ctx, b.fsKey, b.signedFor())
 }
 
 // stageUserData uploads user data that EC2 would not take, and returns user data that includes it.

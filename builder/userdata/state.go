@@ -42,6 +42,7 @@ type bake struct {
 	payload payload
 	source  types.Image // the image the machine starts from
 	network network
+	fsKey   string // where fs.tgz is staged
 	machine machine
 	imageID string
 }

@@ -26,28 +26,32 @@ func stageFS(ctx context.Context, b *bake) error {
 	if b.payload.fs.Path == "" {
 		return nil
 	}
-	object := b.fsObject()
+	object := b.fsObject(b.payload.fs.SHA256)
+	b.fsKey = object.Key
 	there, err := b.store.Has(ctx, object)
 	if err != nil {
 		return err
 	}
 	if there {
-		b.say("%s is there already", b.store.URL(object.Key))
+		b.say("%s is there already", b.store.URL(b.fsKey))
 		return nil
 	}
-	b.say("Uploading %d bytes to %s...", object.Size, b.store.URL(object.Key))
 	if !b.config.Staging.Keep {
-		b.noteObject(object.Key)
+		// What this bake removes is its own alone: another of the same fs/ at the same time would miss it.
+		object = b.fsObject(b.id)
+		b.fsKey = object.Key
+		b.noteObject(b.fsKey)
 	}
+	b.say("Uploading %d bytes to %s...", object.Size, b.store.URL(b.fsKey))
 	return b.store.Put(ctx, object)
 }
 
-// fsObject is fs.tgz as it is staged. Its key says what it contains, so bakes of the same fs/ share it.
-func (b *bake) fsObject() staging.Object {
+// fsObject is fs.tgz as it is staged below a name: its sha256, by which bakes of the same fs/ share what is kept, or
+// the id of the only bake it is for.
+func (b *bake) fsObject(below string) staging.Object {
 	fs := b.payload.fs
-	key := b.store.Key(fs.SHA256, bundle.FSName)
 	return staging.Object{
-		Key: key, SHA256: fs.SHA256, Size: fs.Size,
+		Key: b.store.Key(below, bundle.FSName), SHA256: fs.SHA256, Size: fs.Size,
 		Open: func() (io.ReadCloser, error) {
 			f, err := os.Open(fs.Path)
 			if err != nil {

@@ -3,9 +3,9 @@
 
 // Package staging keeps files in S3 for a machine to fetch, while it is being baked.
 //
-// A file's key is made of its content's sha256, so the same file is uploaded once however often it is baked. URLs are
-// signed with the credentials at hand and work for nobody but their holder, until they expire. The package knows S3; it
-// may not know EC2, Packer, or what the files are for.
+// An object carries its content's sha256, so a file that is there already is known without reading it. URLs are signed
+// with the credentials at hand and work for nobody but their holder, until they expire. The package knows S3; it may not
+// know EC2, Packer, or what the files are for.
 package staging
 
 import (
