@@ -4,7 +4,7 @@
 # hello: the smallest complete bake. image/ is the Image-Source: two cloud-init parts, a few files and
 # an install.sh. Everything fits into user data, so no bucket is needed.
 #
-#   bakery-lab run -- packer build example/hello       # on the lab
+#   bakery-lab run -- packer build example/hello       # on the lab, as root: see docs/lab.md
 #   AWS_REGION=eu-central-1 packer build example/hello # on AWS
 
 packer {
@@ -28,7 +28,7 @@ variable "instance_type" {
 }
 
 variable "subnet_id" {
-  description = "Subnet with a way out to S3 or the distribution's mirror. Empty: the default VPC picks one."
+  description = "Subnet; with log_url it needs a way out to S3. Empty: one of the default VPC."
   type        = string
   default     = ""
 }
@@ -46,7 +46,7 @@ variable "output_file" {
 }
 
 variable "log_url" {
-  description = "s3://bucket/prefix for the machine's log. Empty: it is only seen in Packer's output."
+  description = "s3://bucket/prefix for the machine's log while it bakes, a second way for its verdict. Empty: none."
   type        = string
   default     = ""
 }
@@ -62,7 +62,7 @@ source "bakery-userdata" "hello" {
   subnet_id     = var.subnet_id
   ami_name      = var.ami_name != "" ? var.ami_name : "hello-1.0.0-${local.stamp}"
 
-  output_file   = var.output_file
+  output_file = var.output_file
 
   tags = {
     Purpose = "example"

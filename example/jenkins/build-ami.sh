@@ -14,7 +14,7 @@
 # Required unless given as arguments:
 #   BUILDAMI_USERDATA, BUILDAMI_TARGETNAME, BUILDAMI_TARGETVERSION
 # Optional:
-#   BUILDAMI_PROFILE             IAM instance profile; none is needed with presigned URLs
+#   BUILDAMI_PROFILE             IAM instance profile; none is needed, the machine fetches by presigned URL
 #   BUILDAMI_TYPE                instance type, default t3.nano
 #   BUILDAMI_TARGETDESCRIPTION   default made of name and version
 #   BUILDAMI_KEYPAIR             key pair, default none
@@ -23,7 +23,8 @@
 #   BUILDAMI_TIMEOUT_AMI         seconds for the image, default 300, at least 120
 #   BUILDAMI_WAIT_INSTANCE       seconds between looks at the instance, default 5, at most 60
 #   BUILDAMI_WAIT_AMI            seconds between looks at the image, default 5, at most 60
-#   BUILDAMI_S3URL               s3://bucket/path/to/fs.tgz; with BUILDAMI_S3REGION and BUILDAMI_FSTGZ
+#   BUILDAMI_S3URL               s3://bucket/path/to/fs.tgz; with BUILDAMI_S3REGION and BUILDAMI_FSTGZ,
+#                                which is put into a folder of its own beside that, and stays there
 #   PACKER                       packer to run, default packer
 #
 # Exit codes: 0 done, 1 wrong parameters, 2 a file does not exist, 3 the instance could not be made

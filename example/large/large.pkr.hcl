@@ -1,11 +1,11 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# large: an fs/ over the 8192 bytes that fit into user data. It goes to S3, and the machine fetches it
-# through a presigned URL that ends with the bake: it needs no instance profile and no rights.
+# large: an fs/ over the 8192 bytes that travel inside user data. It goes to S3, and the machine fetches
+# it through a presigned URL: it needs no instance profile and no rights.
 # script/compile.sh makes the files when the template is built, so they are not in git.
 #
-#   bakery-lab run -- packer build example/large       # the lab has the bucket of the default
+#   bakery-lab run -- packer build example/large       # as root: see docs/lab.md; the lab has the bucket
 #   packer build -var staging_url=s3://my-bucket/bake example/large
 
 packer {
@@ -29,7 +29,7 @@ variable "instance_type" {
 }
 
 variable "subnet_id" {
-  description = "Subnet with a way out to S3 or the distribution's mirror. Empty: the default VPC picks one."
+  description = "Subnet with a way out to S3. Empty: one of the default VPC."
   type        = string
   default     = ""
 }

@@ -3,7 +3,7 @@
 #
 # two-stage, second stage: has rights in the cloud, and no sources. All it needs is the bundle.
 #
-#   bakery-lab run -- packer build -var bundle=out example/two-stage/bake.pkr.hcl
+#   bakery-lab run -- packer build -var bundle=out example/two-stage/bake.pkr.hcl    # as root: see docs/lab.md
 
 packer {
   required_plugins {
@@ -32,7 +32,7 @@ variable "subnet_id" {
 }
 
 variable "staging_url" {
-  description = "Needed when the bundle says NeedsStaging; this one's files fit into user data."
+  description = "Needed when the data source's needs_staging is true; this bundle's files fit into user data."
   type        = string
   default     = ""
 }

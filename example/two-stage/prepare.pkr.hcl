@@ -26,7 +26,7 @@ data "bakery-image-source" "app" {
   target = var.out
 }
 
-# A data source needs a build that asks for it; this one only says what has been made.
+# packer build needs something to build; this only says what has been made.
 source "null" "prepare" {
   communicator = "none"
 }

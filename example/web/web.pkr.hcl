@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MPL-2.0
 #
 # web: nginx from the distribution's own mirror, its site in image/fs/, and a systemd unit of ours.
-# The machine needs a way out to the mirror: on the lab --internet, on AWS a subnet with a NAT or an
-# internet gateway (then also set associate_public_ip_address).
+# The machine needs a way out to the mirror: on the lab --internet, on AWS a subnet with a NAT, or with an
+# internet gateway and a public address (the default VPC gives one; elsewhere set
+# associate_public_ip_address). It opens no way in.
 #
-#   bakery-lab run --internet -- packer build example/web
+#   bakery-lab run --internet -- packer build example/web    # as root: see docs/lab.md
 
 packer {
   required_plugins {
@@ -28,7 +29,7 @@ variable "instance_type" {
 }
 
 variable "subnet_id" {
-  description = "Subnet with a way out to S3 or the distribution's mirror. Empty: the default VPC picks one."
+  description = "Subnet with a way out to the distribution's mirror. Empty: one of the default VPC."
   type        = string
   default     = ""
 }
