@@ -238,6 +238,8 @@ bakery_load() {
 bakery_child() {
 	setsid /bin/sh "$bakery_dir/bakery.sh" "$@" </dev/null >>"$bakery_dir/log" 2>&1 &
 	bakery_pid=$!
+	# The time may have been up before there was a step to stop.
+	[ ! -e "$bakery_run/timeout" ] || bakery_time_up
 	bakery_code=0
 	while :; do
 		wait "$bakery_pid"
@@ -326,17 +328,18 @@ bakery_step() {
 	bakery_n=$((bakery_n + 1))
 }
 
-# bakery_commands DIR N: the commands of one part, in one shell, from step N on.
+# bakery_commands DIR N: the commands of one part, in one shell, from step N on. The accounts are kept in subshells
+# with plain options, because a command may have changed IFS or the options for those after it.
 bakery_commands() {
 	__bakery_part=$1 __bakery_n=$2
 	set --
 	while bakery_unit "$__bakery_n" && [ "$bakery_kind" = command ] && [ "${bakery_file%/*}" = "$__bakery_part" ]; do
-		bakery_begin "$__bakery_n" || exit 1
+		(unset IFS && set +efuC && bakery_begin "$__bakery_n") || exit 1
 		. "$bakery_dir/steps/$bakery_file"
 		__bakery_code=$?
 		[ "$__bakery_code" = 0 ] || exit "$__bakery_code"
 		bakery_unit "$__bakery_n"
-		bakery_end "$__bakery_n" || exit 1
+		(unset IFS && set +efuC && bakery_end "$__bakery_n") || exit 1
 		__bakery_n=$((__bakery_n + 1))
 	done
 }
@@ -510,7 +513,7 @@ bakery_clean_packages() {
 # bakery_clean runs every section that is not skipped, then looks whether what must be gone is gone.
 bakery_clean() {
 	bakery_skips instance_log_files || bakery_clean_logs
-	bakery_skips ssh_files || { rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub && bakery_forget_keys; }
+	bakery_skips ssh_files || { bakery_wipe /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub && bakery_forget_keys; }
 	bakery_skips instance_files || bakery_clean_instance
 	bakery_skips network_files || bakery_clean_network
 	bakery_skips ssm_log_files || bakery_wipe /var/log/amazon/ssm/*
