@@ -48,6 +48,8 @@ lap() {
 	begin=$now
 }
 
+# The image of the demo before this one has done its duty.
+"$lab" deregister 'hello-demo-*' >/dev/null
 "$top/bin/packer" build -color=false -var "ami_name=hello-demo-$$-$begin" -var "output_file=$scratch/ami.env" \
 	-var "log_url=s3://$BAKERY_LAB_BUCKET/demo" "$top/example/hello" | tee "$scratch/log"
 [ -s "$scratch/ami.env" ] || fail 'packer build failed; its output is above'
