@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,7 +39,22 @@ func checkAccount(ctx context.Context, b *bake) error {
 		b.checkSource(ctx),
 		b.checkNetwork(ctx),
 		b.checkStaging(ctx),
+		b.checkOutput(),
 	)
+}
+
+// checkOutput makes sure that output_file can be written: an image that cannot be told of is removed.
+func (b *bake) checkOutput() error {
+	if b.config.OutputFile == "" {
+		return nil
+	}
+	dir := filepath.Dir(b.config.OutputFile)
+	if info, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("output_file: make its directory first: %w", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("output_file: %s is not a directory", dir)
+	}
+	return nil
 }
 
 // checkName makes sure that the image's name is free. A name that is taken would be found out by CreateImage only.
@@ -84,7 +101,21 @@ func (b *bake) checkSource(ctx context.Context) error {
 		return fmt.Errorf("source image %s has its root device on %s; an image can be made only of one on ebs",
 			aws.ToString(source.ImageId), source.RootDeviceType)
 	}
-	return b.checkArchitecture(ctx)
+	return errors.Join(b.checkArchitecture(ctx), b.checkTexts())
+}
+
+// checkTexts renders what is made of the source image's data, and would only be found wrong when the machine has run.
+func (b *bake) checkTexts() error {
+	in, err := b.imageInput()
+	if err != nil {
+		return err
+	}
+	// The limit of CreateImage.
+	if n := len(aws.ToString(in.Description)); n > 255 {
+		return fmt.Errorf("ami_description has %d characters; it must have at most 255", n)
+	}
+	_, _, err = b.machineTags()
+	return err
 }
 
 func (b *bake) checkArchitecture(ctx context.Context) error {
