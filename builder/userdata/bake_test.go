@@ -453,17 +453,47 @@ func TestBakeChecksTheAccountBeforeItSpendsMoney(t *testing.T) {
 		o.config.SourceAmi = "ami-0dead000000000002"
 		o.config.SubnetID, o.config.VpcID = "subnet-1", "vpc-2"
 		o.config.Staging = &StagingConfig{URL: "s3://no-such-bucket"}
+		o.config.OutputFile = filepath.Join(t.TempDir(), "no-such-directory", "out.env")
 	})
 	if err == nil {
 		t.Fatal("the bake succeeded")
 	}
-	for _, want := range []string{"ami-0dead000000000001", "force_deregister", "source image", "vpc_id", "no-such-bucket"} {
+	for _, want := range []string{"output_file", "ami-0dead000000000001", "force_deregister", "source image", "vpc_id", "no-such-bucket"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)
 		}
 	}
 	if slices.Contains(o.cloud.calls, "RunInstances") {
 		t.Error("a machine was run")
+	}
+}
+
+func TestBakeRendersItsTextsBeforeItSpendsMoney(t *testing.T) {
+	for want, set := range map[string]func(*Config){
+		"render tags":     func(c *Config) { c.Tags = map[string]string{"from": "{{ .SourceAmi }}"} },
+		"render run_tags": func(c *Config) { c.RunTags = map[string]string{"from": "{{ .SourceAmi }}"} },
+		"run_volume_tags": func(c *Config) { c.RunVolumeTags = map[string]string{"from": "{{ .SourceAmi }}"} },
+		"at most 255":     func(c *Config) { c.AMIDescription = "{{ .SourceAMI }}" + strings.Repeat("x", 255) },
+	} {
+		o, _, err := bakes(t, func(o *oven) { set(o.config) })
+		if err == nil || !strings.Contains(err.Error(), want) || slices.Contains(o.cloud.calls, "RunInstances") {
+			t.Errorf("want %q, got %v after %v", want, err, o.cloud.calls)
+		}
+	}
+}
+
+func TestBakeTellsNoSignatureThatTheMachinePrinted(t *testing.T) {
+	const url = "https://b.s3/k?X-Amz-Credential=AKIA1&X-Amz-Security-Token=t0ken&X-Amz-Signature=5ecret"
+	o, _, err := bakes(t, func(o *oven) {
+		o.cloud.reports("begin 1", "tail reading "+url+" failed", "verdict fail 1 cloud-init")
+	})
+	if err == nil || !strings.Contains(err.Error(), "reading https://b.s3/k?") {
+		t.Fatalf("the error is %v", err)
+	}
+	for _, secret := range []string{"AKIA1", "t0ken", "5ecret"} {
+		if strings.Contains(err.Error()+o.ui.String(), secret) {
+			t.Errorf("%s is told:\n%v\n%s", secret, err, o.ui)
+		}
 	}
 }
 

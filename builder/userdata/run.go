@@ -50,7 +50,7 @@ func (b *bake) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifact
 	b.tellWhatIsLeft()
 	b.say("Seconds spent: %s", b.phases.end())
 	if err := outcome(state); err != nil {
-		return nil, err
+		return nil, withoutSecrets(err)
 	}
 	if b.config.SkipCreateAMI {
 		b.say("The machine has baked; skip_create_ami makes no image of it")

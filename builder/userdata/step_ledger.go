@@ -35,7 +35,7 @@ func (*stepLedger) Cleanup(state multistep.StateBag) {
 	if err == nil {
 		return
 	}
-	b.ui.Error("cleaning up: " + err.Error())
+	b.ui.Error(blot("cleaning up: " + err.Error()))
 	if failed, ok := state.GetOk(keyError); ok {
 		state.Put(keyError, errors.Join(failed.(error), err)) //nolint:forcetypeassert // only errors are put there
 	}
