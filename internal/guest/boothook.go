@@ -26,8 +26,8 @@ var s3getSource []byte
 // hereDocument ends the here-documents that carry files in the boothook.
 const hereDocument = "BAKERY_END"
 
-// boothook renders the script that cloud-init runs first of all, at every boot: it writes the guest program and its
-// steps to the disk, once, and starts it.
+// boothook renders the script that cloud-init runs first of all: it writes the guest program and its steps to the disk
+// and starts it. Where cloud-init itself reboots the machine, it runs again and only starts it.
 func boothook(p Program) ([]byte, error) {
 	files, units, err := p.layout()
 	if err != nil {

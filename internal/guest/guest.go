@@ -64,7 +64,7 @@ type Part struct {
 type Program struct {
 	CloudConfig []byte   // the merged "#cloud-config" document, without runcmd and power_state; ASCII
 	Keys        []string // its top-level keys: errors of other modules of cloud-init are the base image's own
-	Boothooks   []Part   // run by cloud-init at every boot, before everything else
+	Boothooks   []Part   // run by cloud-init before everything else
 	Before      []Step   // priorities below 50
 	Files       Files    // priorities 50 and 51
 	Install     []byte   // script/install.sh, priority 51
@@ -79,7 +79,7 @@ type Delivery struct {
 	BakeID  string        // see NewBakeID; every report carries it
 	Timeout time.Duration // after this the machine fails the bake and powers itself off
 	FSURL   string        // where the staged tar.gz is: a presigned URL, or a plain one with Profile
-	LogURL  string        // presigned PUT for the log; empty: the log is not kept
+	LogURL  string        // presigned PUT for the log; empty: the log is not uploaded
 	Profile bool          // sign FSURL on the machine, with the credentials of the instance profile
 	Region  string        // of the bucket of FSURL, with Profile: it is part of the signature
 	// SkipCleanup names the sections of the clean-up to leave out; see Sections.

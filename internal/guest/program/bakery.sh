@@ -3,7 +3,7 @@
 #
 # The guest program: bakes the machine it runs on, says on the console how it goes, and powers off.
 #
-#   bakery.sh place      from a boothook, at every boot: installs and starts the two services
+#   bakery.sh place      from a boothook, before anything else: installs and starts the two services
 #   bakery.sh run        bakery.service: every step, then the verdict; carries on here after a reboot
 #   bakery.sh watchdog   bakery-watchdog.service: ends a bake that hangs
 #   bakery.sh commands DIR N, download, extract, install    the steps themselves, each in a session of its own
@@ -318,8 +318,10 @@ bakery_step() {
 		while bakery_unit "$bakery_n" && [ "$bakery_kind" = command ] && [ "${bakery_file%/*}" = "$bakery_dirs" ]; do
 			bakery_n=$((bakery_n + 1))
 		done
-		grep -qx "end $((bakery_n - 1))" "$bakery_dir/progress" ||
+		[ "$(bakery_at)" = $((bakery_n - 1)) ] ||
 			bakery_fail_step 0 'it ended the shell, which kept the commands after it from running'
+		# An exit in the last command keeps nothing from running, but its end from being told.
+		grep -qx "end $(bakery_at)" "$bakery_dir/progress" || { bakery_unit "$(bakery_at)" && bakery_end "$(bakery_at)"; }
 		return 0
 	fi
 	bakery_begin "$bakery_n" || bakery_fail_step 1 'its progress cannot be written: is the disk full?'
