@@ -17,7 +17,7 @@ import (
 // by hand, from the launch until it has powered itself off. What is left is Packer's and the plugin's.
 func benchBake(ctx context.Context, b *bench) error {
 	if os.Getenv("BAKERY_LAB_AMI") == "" {
-		return errors.New("this needs the lab: run make bench, or bin/bakery-lab run -- go run ./bench bake")
+		return errors.New("this needs the lab: run make bench, or bin/bakery-lab run -- go run ./internal/bench bake")
 	}
 	compiled := filepath.Join(b.dir, "hello")
 	if _, err := b.program(ctx, packerProgram, "build", "-var", "source=example/hello/image", "-var", "target="+compiled,

@@ -4,8 +4,8 @@
 // Command bench measures what this project promises about speed and size, each figure beside something known that was
 // measured in the same run, since seconds alone say more about the machine than about the program.
 //
-//	go run ./bench                                 # everything
-//	go run ./bench -size 256MiB compile memory     # some of it, smaller
+//	go run ./internal/bench                                 # everything
+//	go run ./internal/bench -size 256MiB compile memory     # some of it, smaller
 package main
 
 import (
