@@ -76,7 +76,7 @@ func dispatch(args []string) (int, error) {
 		help(os.Stderr)
 		return usageExit, nil
 	}
-	if slices.Contains([]string{"help", "--help", "-help", "-h"}, args[0]) {
+	if asksForHelp(args[0]) {
 		help(os.Stdout)
 		return 0, nil
 	}
@@ -86,7 +86,15 @@ func dispatch(args []string) (int, error) {
 			return c.run(args[len(words):])
 		}
 	}
+	if slices.ContainsFunc(args, asksForHelp) { // bakery-lab image --help
+		help(os.Stdout)
+		return 0, nil
+	}
 	return usageExit, fmt.Errorf("there is no command %q; bakery-lab --help lists them", args[0])
+}
+
+func asksForHelp(word string) bool {
+	return slices.Contains([]string{"help", "--help", "-help", "-h"}, word)
 }
 
 // flags makes a flag set whose help says what the command is for.
