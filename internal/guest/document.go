@@ -19,6 +19,7 @@ import (
 
 // The MIME types of user data parts, as cloud-init's INCLUSION_TYPES_MAP (cloudinit/handlers/__init__.py) names them.
 const (
+	typeScript      = "text/x-shellscript"
 	typeCloudConfig = "text/cloud-config"
 	typeBoothook    = "text/cloud-boothook"
 )

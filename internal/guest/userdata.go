@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/mail"
-	"regexp"
 	"strings"
 )
 
@@ -58,7 +57,7 @@ func Include(url string) []byte {
 // starts maps the first line of user data to its MIME type, longest first where one begins like another.
 // Source: INCLUSION_TYPES_MAP of cloudinit/handlers/__init__.py.
 var starts = []struct{ prefix, contentType string }{
-	{"#!", "text/x-shellscript"},
+	{"#!", typeScript},
 	{"#include-once", "text/x-include-once-url"},
 	{"#include", "text/x-include-url"},
 	{"#cloud-config-archive", "text/cloud-config-archive"},
@@ -68,8 +67,17 @@ var starts = []struct{ prefix, contentType string }{
 	{"## template: jinja", "text/jinja2"},
 }
 
-// powerState finds a power_state in any cloud-config of user data.
-var powerState = regexp.MustCompile(`(?m)^power_state[ \t]*:`)
+// mayPowerOff tells whether a part may configure a power_state. A script cannot; anything but a plain cloud-config may
+// have one that is encoded, rendered on the machine, or fetched by it.
+func (p mimePart) mayPowerOff() bool {
+	switch p.contentType {
+	case typeScript, typeBoothook:
+		return false
+	case typeCloudConfig:
+		return bytes.Contains(p.content, []byte("power_state"))
+	}
+	return true
+}
 
 // Wrap makes a document of user data in any form cloud-init reads (script, cloud-config, MIME, gzip or base64 of
 // these), so that the machine reports and finishes. A power_state in it is overridden: the guest program owns the
@@ -84,7 +92,7 @@ func Wrap(userData []byte) ([]byte, error) {
 		return nil, err
 	}
 	parts := []mimePart{part}
-	if powerState.Match(content) {
+	if part.mayPowerOff() {
 		parts = append(parts, mimePart{typeCloudConfig, "zz-bakery.cfg", []byte("#cloud-config\npower_state: null\n")})
 	}
 	return document(parts, Program{Opaque: true})
