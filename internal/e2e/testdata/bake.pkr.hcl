@@ -26,16 +26,22 @@ variable "delivery" {
   default = "presigned"
 }
 
+variable "profile" {
+  type    = string
+  default = ""
+}
+
 variable "volume_size" {
   type    = number
   default = 8
 }
 
 source "bakery-userdata" "test" {
-  image_source     = var.source
-  source_ami       = var.source_ami
-  ami_name         = var.name
-  instance_timeout = var.timeout
+  image_source         = var.source
+  source_ami           = var.source_ami
+  ami_name             = var.name
+  instance_timeout     = var.timeout
+  iam_instance_profile = var.profile
 
   staging {
     url      = "s3://bakery-lab/${var.name}"
