@@ -109,7 +109,7 @@ func (b *bake) warnOfExpiry(ctx context.Context) {
 		return
 	}
 	if left := time.Until(credentials.Expires); left < b.signedFor() {
-		b.warn("%s", fmt.Sprintf("the AWS credentials expire in %s, and the machine's URLs with them, but instance_timeout is %s: "+
-			"a machine that takes longer can neither fetch files nor upload its log", left.Round(time.Second), b.config.InstanceTimeout))
+		b.warn("%s", fmt.Sprintf("the AWS credentials expire in %s, and the machine's URLs with them, but the machine may take %s: "+
+			"one that takes longer can neither fetch files nor upload its log", left.Round(time.Second), b.config.InstanceTimeout))
 	}
 }
