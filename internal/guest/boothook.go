@@ -134,7 +134,14 @@ func PlainURL(s3URL, region string) (string, error) {
 	if err != nil || u.Scheme != "s3" || u.Host == "" || len(u.Path) < 2 {
 		return "", fmt.Errorf("S3 URL %q is not of the form s3://bucket/path/to/fs.tgz", s3URL)
 	}
-	return fmt.Sprintf("https://%s.s3.%s.amazonaws.com%s", u.Host, region, u.EscapedPath()), nil
+	domain := "amazonaws.com"
+	if strings.HasPrefix(region, "cn-") { // a partition of its own
+		domain += ".cn"
+	}
+	if strings.Contains(u.Host, ".") { // the certificate has no such name
+		return fmt.Sprintf("https://s3.%s.%s/%s%s", region, domain, u.Host, u.EscapedPath()), nil
+	}
+	return fmt.Sprintf("https://%s.s3.%s.%s%s", u.Host, region, domain, u.EscapedPath()), nil
 }
 
 // writeFiles renders commands that write files below the current directory, in the order of their names.

@@ -205,6 +205,18 @@ func TestDocumentRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
+func TestPlainURL(t *testing.T) {
+	for _, c := range []struct{ s3URL, region, want string }{
+		{"s3://bucket/a/fs.tgz", "eu-west-3", "https://bucket.s3.eu-west-3.amazonaws.com/a/fs.tgz"},
+		{"s3://bucket/a/fs.tgz", "cn-north-1", "https://bucket.s3.cn-north-1.amazonaws.com.cn/a/fs.tgz"},
+		{"s3://my.bucket/fs.tgz", "eu-west-3", "https://s3.eu-west-3.amazonaws.com/my.bucket/fs.tgz"},
+	} {
+		if got, err := PlainURL(c.s3URL, c.region); got != c.want || err != nil {
+			t.Errorf("%s in %s is %s, want %s (%v)", c.s3URL, c.region, got, c.want, err)
+		}
+	}
+}
+
 func TestModules(t *testing.T) {
 	got := Program{Keys: []string{"packages", "package_update", "ca-certs", "users"}}.modules()
 	if diff := cmp.Diff([]string{"ca_certs", "package_update_upgrade_install", "users_groups"}, got); diff != "" {
