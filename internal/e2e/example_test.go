@@ -136,10 +136,9 @@ func TestJenkins(t *testing.T) {
 	}
 }
 
-// TestJenkinsTimeout: an instance that takes too long is exit code 4, as the seed has it.
-func TestJenkinsTimeout(t *testing.T) {
-	t.Parallel()
-	l := onLab(t)
+// jenkinsTimeout: an instance that takes too long is exit code 4, as the seed has it.
+func jenkinsTimeout(t *testing.T, l *lab) {
+	t.Helper()
 	dir := t.TempDir()
 	source := write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 1000]\n"})
 	r := packertest.Run(t, dir, l.environ(t), example("jenkins/build-create-image-userdata.sh"), source, "out")

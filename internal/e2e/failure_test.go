@@ -14,12 +14,22 @@ import (
 
 const template = "testdata/bake.pkr.hcl"
 
-// failures are the ways a bake goes wrong on the machine, and what packer build must say of each.
-var failures = map[string]struct {
+// failure is an Image-Source that fails on the machine.
+type failure struct {
 	files map[string]string
 	vars  []string
 	want  []string
-}{
+}
+
+func (f failure) bake(t *testing.T, l *lab) {
+	t.Helper()
+	image := testName(t)
+	r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, f.files), "name=" + image}, f.vars...)...)
+	mustFail(t, l, image, r.Code, r.Output, f.want)
+}
+
+// failures are the ways a bake goes wrong on the machine, and what packer build must say of each.
+var failures = map[string]failure{
 	"a failing install.sh": {
 		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n", "cloudinit/60_SHOULD-NOT-RUN.cfg": "#cloud-config\nruncmd: [\"true\"]\n"},
 		want:  []string{"script/install.sh failed with exit status 7", "one", "two"},
@@ -60,21 +70,31 @@ var failures = map[string]struct {
 func TestFailures(t *testing.T) {
 	l := onLab(t)
 	t.Run("each", func(t *testing.T) {
+		// These three wait for two minutes to pass; they come first, so that the others run meanwhile.
+		t.Run("a machine that never runs cloud-init", func(t *testing.T) {
+			t.Parallel()
+			neverRuns(t, l)
+		})
+		t.Run("a machine that hangs, for the seed's script", func(t *testing.T) {
+			t.Parallel()
+			jenkinsTimeout(t, l)
+		})
+		t.Run("a machine that hangs", func(t *testing.T) {
+			t.Parallel()
+			failures["a machine that hangs"].bake(t, l)
+		})
 		for name, c := range failures {
+			if name == "a machine that hangs" {
+				continue
+			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				image := testName(t)
-				r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, c.files), "name=" + image}, c.vars...)...)
-				mustFail(t, l, image, r.Code, r.Output, c.want)
+				c.bake(t, l)
 			})
 		}
 		t.Run("a wrong checksum", func(t *testing.T) {
 			t.Parallel()
 			wrongChecksum(t, l)
-		})
-		t.Run("a machine that never runs cloud-init", func(t *testing.T) {
-			t.Parallel()
-			neverRuns(t, l)
 		})
 	})
 	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
