@@ -30,10 +30,11 @@ const reasonOwnShutdown = "Client.InstanceInitiatedShutdown"
 // soon is the interval when the machine has said its last word and only has to stop, which takes seconds.
 const soon = time.Second
 
-// machineTimeout is the limit the machine itself is given. It is a little shorter than Packer's, so that a bake that hangs
-// ends with the machine's own account of where.
+// machineTimeout is the limit the machine itself is given. It is shorter than Packer's, so that a bake that hangs ends
+// with the machine's own account of where: its count begins when cloud-init does, up to half a minute after the launch,
+// and stopping a step, uploading the log and reading the console take some seconds more.
 func machineTimeout(limit time.Duration) time.Duration {
-	return limit - min(max(limit/10, 15*time.Second), time.Minute)
+	return limit - min(limit/4, time.Minute)
 }
 
 func watch(ctx context.Context, b *bake) error {

@@ -255,7 +255,7 @@ bakery_child() {
 bakery_time_up() {
 	[ -n "${bakery_pid:-}" ] || return 0
 	kill -TERM "-$bakery_pid"
-	sleep 5
+	sleep 2
 	kill -KILL "-$bakery_pid"
 } 2>/dev/null
 
