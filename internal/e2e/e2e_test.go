@@ -174,7 +174,7 @@ func (l *lab) cli(t *testing.T, args ...string) string {
 // aws runs awscli and decodes what it prints into out, unless out is nil.
 func (l *lab) aws(t *testing.T, out any, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), awscli(t), append(args, "--output", "json", "--endpoint-url", l.values["AWS_ENDPOINT_URL"])...)
+	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), append(args, "--output", "json", "--endpoint-url", l.values["AWS_ENDPOINT_URL"])...)
 	cmd.Env = append(l.environ(t), "AWS_PAGER=")
 	text, err := cmd.Output()
 	if err != nil {
@@ -190,19 +190,6 @@ func (l *lab) aws(t *testing.T, out any, args ...string) string {
 		}
 	}
 	return string(text)
-}
-
-// awscli prefers Debian's: another aws in PATH may be a shim that leads nowhere.
-func awscli(t *testing.T) string {
-	t.Helper()
-	if _, err := os.Stat("/usr/bin/aws"); err == nil {
-		return "/usr/bin/aws"
-	}
-	path, err := exec.LookPath("aws")
-	if err != nil {
-		t.Fatal("awscli is missing: install the Debian package awscli, or run make setup")
-	}
-	return path
 }
 
 // build runs packer build on the lab.

@@ -49,7 +49,7 @@ func (l *lab) compile(t *testing.T, source string) (sum string, size int64) {
 // cmdIgnore runs awscli for a command that prints nothing.
 func cmdIgnore(t *testing.T, l *lab, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), awscli(t), append(args, "--endpoint-url", l.values["AWS_ENDPOINT_URL"])...)
+	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), append(args, "--endpoint-url", l.values["AWS_ENDPOINT_URL"])...)
 	cmd.Env = l.environ(t)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("aws %s: %v\n%s", strings.Join(args, " "), err, out)

@@ -17,20 +17,8 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
-
-// awscli is the program, unmodified. Debian's comes first: another aws in PATH may be a shim that leads nowhere.
-func awscli(t *testing.T) string {
-	t.Helper()
-	if _, err := os.Stat("/usr/bin/aws"); err == nil {
-		return "/usr/bin/aws"
-	}
-	path, err := exec.LookPath("aws")
-	if err != nil {
-		t.Fatal("awscli is missing: install the Debian package awscli")
-	}
-	return path
-}
 
 // shell is awscli in the lab's environment and nothing else of this computer's.
 type shell struct {
@@ -51,7 +39,7 @@ func newShell(t *testing.T, o lab.Options) shell {
 // command is one call. The flag is for awscli before 2.13, which does not read AWS_ENDPOINT_URL.
 func (s shell) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), awscli(t), append([]string{"--endpoint-url", s.lab.URL, "--output", "json"}, args...)...)
+	c := exec.CommandContext(t.Context(), packertest.AWSCLI(t), append([]string{"--endpoint-url", s.lab.URL, "--output", "json"}, args...)...)
 	c.Env = s.env
 	return c
 }
