@@ -28,6 +28,7 @@ type Config struct {
 	InputConfig         `mapstructure:",squash"`
 	SourceConfig        `mapstructure:",squash"`
 	RunConfig           `mapstructure:",squash"`
+	LoginConfig         `mapstructure:",squash"`
 	WatchConfig         `mapstructure:",squash"`
 	ImageConfig         `mapstructure:",squash"`
 	// Where files go that do not fit into user data. See [StagingConfig](#staging-configuration). Needed only when
@@ -75,6 +76,7 @@ func (c *Config) check() ([]string, error) {
 		c.WatchConfig.prepare,
 		func() ([]string, []error) { return c.ImageConfig.prepare(c.PackerForce, &c.ctx) },
 		c.prepareStaging,
+		c.prepareLogin,
 		c.prepareCommunicator,
 	} {
 		w, e := check()

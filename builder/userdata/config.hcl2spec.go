@@ -96,6 +96,7 @@ type FlatConfig struct {
 	RunVolumeTags             map[string]string         `mapstructure:"run_volume_tags" cty:"run_volume_tags" hcl:"run_volume_tags"`
 	LaunchBlockDevices        []FlatBlockDevice         `mapstructure:"launch_block_device_mappings" cty:"launch_block_device_mappings" hcl:"launch_block_device_mappings"`
 	Metadata                  *FlatMetadataOptions      `mapstructure:"metadata_options" cty:"metadata_options" hcl:"metadata_options"`
+	RunAs                     *string                   `mapstructure:"run_as" cty:"run_as" hcl:"run_as"`
 	InstanceTimeout           *string                   `mapstructure:"instance_timeout" cty:"instance_timeout" hcl:"instance_timeout"`
 	InstancePollInterval      *string                   `mapstructure:"instance_poll_interval" cty:"instance_poll_interval" hcl:"instance_poll_interval"`
 	Verdict                   *string                   `mapstructure:"verdict" cty:"verdict" hcl:"verdict"`
@@ -217,6 +218,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"run_volume_tags":              &hcldec.AttrSpec{Name: "run_volume_tags", Type: cty.Map(cty.String), Required: false},
 		"launch_block_device_mappings": &hcldec.BlockListSpec{TypeName: "launch_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
 		"metadata_options":             &hcldec.BlockSpec{TypeName: "metadata_options", Nested: hcldec.ObjectSpec((*FlatMetadataOptions)(nil).HCL2Spec())},
+		"run_as":                       &hcldec.AttrSpec{Name: "run_as", Type: cty.String, Required: false},
 		"instance_timeout":             &hcldec.AttrSpec{Name: "instance_timeout", Type: cty.String, Required: false},
 		"instance_poll_interval":       &hcldec.AttrSpec{Name: "instance_poll_interval", Type: cty.String, Required: false},
 		"verdict":                      &hcldec.AttrSpec{Name: "verdict", Type: cty.String, Required: false},

@@ -24,9 +24,9 @@ func (c *Config) prepareCommunicator() ([]string, []error) {
 		}
 	}
 	ignored := settingNames(reflect.ValueOf(c.Comm))
-	if c.Comm.Type == "none" {
-		ignored = slices.DeleteFunc(ignored, func(name string) bool { return name == "communicator" })
-	}
+	ignored = slices.DeleteFunc(ignored, func(name string) bool {
+		return name == "ssh_username" || name == "communicator" && c.Comm.Type == "none"
+	})
 	c.Comm.Type = "none"
 	if len(ignored) == 0 {
 		return nil, nil

@@ -117,6 +117,8 @@ func TestPrepareRefuses(t *testing.T) {
 		"delivery by pigeon":       {map[string]any{"staging": map[string]any{"url": "s3://bucket", "delivery": "pigeon"}}, "delivery"},
 		"Windows":                  {map[string]any{"communicator": "winrm"}, "bakes Linux"},
 		"a communicator of others": {map[string]any{"communicator": "docker"}, "connects to nothing"},
+		"a user that is none":      {map[string]any{"run_as": "a b"}, "run_as: \"a b\" is no user name"},
+		"a login that is none":     {map[string]any{"ssh_username": "$(id)"}, "ssh_username"},
 		"half a key":               {map[string]any{"access_key": "x"}, "belong together"},
 		"a tag of AWS's own":       {map[string]any{"tags": map[string]any{"aws:x": "y"}}, "aws:"},
 		"a long tag":               {map[string]any{"tags": map[string]any{"x": strings.Repeat("y", 257)}}, "256"},
@@ -213,7 +215,7 @@ func TestPrepareWarnsOnceOfSettingsForSSH(t *testing.T) {
 		"a communicator of none": {map[string]any{"communicator": "none"}, nil},
 		"several": {
 			map[string]any{"communicator": "ssh", "ssh_username": "admin", "ssh_timeout": "5m", "temporary_key_pair_type": "ed25519"},
-			[]string{"this builder connects to nothing, so these settings have no effect: communicator, ssh_timeout, ssh_username, temporary_key_pair_type"},
+			[]string{"this builder connects to nothing, so these settings have no effect: communicator, ssh_timeout, temporary_key_pair_type"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,5 +253,28 @@ func TestCleanResourceName(t *testing.T) {
 		if got := cleanResourceName(given); got != want {
 			t.Errorf("cleanResourceName(%q) = %q, want %q", given, got, want)
 		}
+	}
+}
+
+func TestLoginUser(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings map[string]any
+		want     string
+	}{
+		"nobody named":              {nil, "root"},
+		"the user of SSH":           {map[string]any{"ssh_username": "ec2-user"}, "ec2-user"},
+		"a user of the bakery's":    {map[string]any{"run_as": "admin", "ssh_username": "ec2-user"}, "admin"},
+		"a user not known as yet":   {map[string]any{"run_as": "<unknown>"}, "<unknown>"},
+		"a name out of a directory": {map[string]any{"run_as": "First.Last"}, "First.Last"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b Builder
+			if _, warnings, err := b.Prepare(with(c.settings)); err != nil || len(warnings) > 0 {
+				t.Fatalf("error %v, warnings %q", err, warnings)
+			}
+			if got := b.config.loginUser(); got != c.want {
+				t.Errorf("the login user is %q, want %q", got, c.want)
+			}
+		})
 	}
 }

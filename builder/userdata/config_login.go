@@ -1,0 +1,46 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// LoginConfig says who runs the template's provisioners on the machine.
+type LoginConfig struct {
+	// The user of the machine who runs the template's provisioners: in its home directory, with its environment and
+	// the sudo that the source image gives it, and its uploads belong to it. Default: `ssh_username`, as it was over
+	// SSH, else `root`. The user must be in the source image, or be made before the first provisioner runs.
+	RunAs string `mapstructure:"run_as"`
+}
+
+// superuser runs the provisioners of a template that names nobody.
+const superuser = "root"
+
+// userName is what useradd takes on every distribution, with the capitals and dots that directories such as Active
+// Directory add: https://systemd.io/USER_NAMES/.
+var userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,30}$`)
+
+// loginUser is the user of the machine who runs the template's provisioners.
+func (c *Config) loginUser() string {
+	for _, name := range []string{c.RunAs, c.Comm.SSHUsername} {
+		if name != "" {
+			return name
+		}
+	}
+	return superuser
+}
+
+func (c *Config) prepareLogin() ([]string, []error) {
+	setting := "run_as"
+	if c.RunAs == "" {
+		setting = "ssh_username"
+	}
+	if name := c.loginUser(); !unknown(name) && !userName.MatchString(name) {
+		return nil, []error{fmt.Errorf("%s: %q is no user name: give the name of a user of the machine, such as \"admin\"",
+			setting, name)}
+	}
+	return nil, nil
+}
