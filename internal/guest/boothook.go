@@ -55,18 +55,19 @@ func (p Program) layout() (files map[string][]byte, units string, err error) {
 		l.step(s)
 	}
 	if p.Files.Staged() {
-		l.unit("download", "-", "fs download")
+		l.unit("download", "fs", "fs download")
 	}
 	if len(p.Files.Inline) > 0 {
 		l.files["fs.tgz"] = p.Files.Inline
 	}
 	if p.Files.Staged() || len(p.Files.Inline) > 0 {
-		l.unit("extract", "-", "fs extract")
+		l.unit("extract", "fs", "fs extract")
 	}
 	if len(p.Install) > 0 {
 		l.files["install.sh"] = p.Install
 		l.unit("install", "-", "script/install.sh")
 	}
+	l.unit("recorded", "-", "provisioners") // the place of what a delivery may bring
 	for _, s := range p.After {
 		l.step(s)
 	}

@@ -13,8 +13,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
 // The MIME types of user data parts, as cloud-init's INCLUSION_TYPES_MAP (cloudinit/handlers/__init__.py) names them.
@@ -128,8 +126,7 @@ func Deliver(document []byte, d Delivery) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	script := "#!/bin/sh\numask 077\nmkdir -p " + directory + " && cat >" + directory + "/delivery <<'" + hereDocument + "'\n" +
-		d.assignments() + hereDocument + "\n"
+	script := d.boothook()
 	var b bytes.Buffer
 	b.Write(document[:start])
 	mimePart{typeBoothook, "bakery-delivery.sh", []byte(script)}.render(&b, boundary)
@@ -170,9 +167,15 @@ func (d Delivery) check() error {
 		}
 	}
 	if d.Profile && d.FSURL != "" && d.Region == "" {
-		problems = append(problems, errors.New("the region of the bucket is missing, which the machine signs with"))
+		problems = append(problems, errNoRegion)
 	}
-	for _, u := range []string{d.FSURL, d.LogURL} {
+	if err := d.Recording.check(d.RecordingURL); err != nil {
+		problems = append(problems, err)
+	}
+	if d.Profile && d.RecordingURL != "" && d.Region == "" && d.FSURL == "" {
+		problems = append(problems, errNoRegion)
+	}
+	for _, u := range []string{d.FSURL, d.LogURL, d.RecordingURL} {
 		// The machine gives the URL to curl in a configuration file, where quotes and backslashes mean something.
 		if _, err := url.Parse(u); err != nil || !isText([]byte(u)) || strings.ContainsAny(u, "\"\\ \n\t") {
 			problems = append(problems, errors.New("a URL for the machine is not escaped"))
@@ -183,24 +186,4 @@ func (d Delivery) check() error {
 
 func isBakeID(id string) bool {
 	return id != "" && len(id) <= 32 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
-}
-
-func (d Delivery) assignments() string {
-	profile := ""
-	if d.Profile {
-		profile = "1"
-	}
-	lines := []string{
-		shell.Assign("BAKERY_ID", d.BakeID),
-		shell.Assign("BAKERY_TIMEOUT", fmt.Sprint(int(d.Timeout.Seconds()))),
-		shell.Assign("BAKERY_LOG_URL", d.LogURL),
-		shell.Assign("BAKERY_SKIP", strings.Join(d.SkipCleanup, " ")),
-	}
-	if d.FSURL != "" {
-		lines = append(lines, shell.Assign("BAKERY_FS_URL", d.FSURL), shell.Assign("BAKERY_PROFILE", profile))
-	}
-	if d.FSURL != "" && d.Profile {
-		lines = append(lines, shell.Assign("BAKERY_REGION", d.Region))
-	}
-	return strings.Join(lines, "\n") + "\n"
 }

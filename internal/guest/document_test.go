@@ -161,6 +161,33 @@ func TestDeliver(t *testing.T) {
 	golden(t, "delivery.sh", []byte(parts[0][2]))
 }
 
+func TestDeliverARecording(t *testing.T) {
+	document, err := Document(everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Delivery{BakeID: testID, Timeout: 90 * time.Second, FSURL: "https://b.s3/fs", RecordingURL: "https://b.s3/p", Profile: true, Region: "eu-west-1"}
+	d.Recording = &Recording{
+		User: "admin", Files: Files{SHA256: strings.Repeat("cd", 32), Size: 9000},
+		First:        []Provisioner{{"001", "provisioner 1 (file)"}},
+		Provisioners: []Provisioner{{"002", "provisioner 2 (shell set\nup.sh)"}},
+		Last:         []Provisioner{{"003", "provisioner 3"}},
+	}
+	delivered, err := Deliver(document, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "recording.sh", []byte(read(t, delivered)[0][2]))
+
+	d.Recording.Files, d.RecordingURL = Files{Inline: []byte("\x1f\x8b")}, ""
+	if delivered, err = Deliver(document, d); err != nil {
+		t.Fatal(err)
+	}
+	if hook := read(t, delivered)[0][2]; !strings.Contains(hook, "base64 -d >provisioners.tgz <<'BAKERY_END'\nH4s=\n") {
+		t.Errorf("the archive is not in the delivery:\n%s", hook)
+	}
+}
+
 func TestDeliverRefuses(t *testing.T) {
 	document, err := Document(Program{})
 	if err != nil {
@@ -180,7 +207,16 @@ func TestDeliverRefuses(t *testing.T) {
 		"a section that is not there": {document, func(d *Delivery) { d.SkipCleanup = []string{"x"} }, "section"},
 		"a URL with a quote":          {document, func(d *Delivery) { d.FSURL = `http://x/"` }, "not escaped"},
 		"a profile without a region":  {document, func(d *Delivery) { d.FSURL, d.Profile = "http://x/", true }, "region"},
-		"a URL with a line break":     {document, func(d *Delivery) { d.LogURL = "http://x/\nfile" }, "not escaped"},
+		"a recording without archive": {document, func(d *Delivery) { d.Recording = &Recording{Files: Files{SHA256: "ab"}} }, "neither inline nor"},
+		"an archive that is nowhere":  {document, func(d *Delivery) { d.RecordingURL = "http://x/" }, "there are none"},
+		"a user that is a command":    {document, func(d *Delivery) { d.Recording = &Recording{User: "a;b"} }, "user name"},
+		"a directory elsewhere": {document, func(d *Delivery) {
+			d.Recording = &Recording{Provisioners: []Provisioner{{"../x", "x"}}}
+		}, "not a number"},
+		"a recording without a region": {document, func(d *Delivery) {
+			d.RecordingURL, d.Profile, d.Recording = "http://x/", true, &Recording{Files: Files{SHA256: "ab"}}
+		}, "region"},
+		"a URL with a line break": {document, func(d *Delivery) { d.LogURL = "http://x/\nfile" }, "not escaped"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := good

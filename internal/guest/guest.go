@@ -84,6 +84,29 @@ type Delivery struct {
 	Region  string        // of the bucket of FSURL, with Profile: it is part of the signature
 	// SkipCleanup names the sections of the clean-up to leave out; see Sections.
 	SkipCleanup []string
+	// Recording is what the template's provisioners did; nil when there was none. RecordingURL is where its archive is when
+	// that is staged: a presigned URL, or a plain one with Profile.
+	Recording    *Recording
+	RecordingURL string
+}
+
+// Recording is what provisioners would have done on the machine over SSH, for the machine to do by itself.
+type Recording struct {
+	// Files is the archive: var/lib/bakery/replay/DIR/NNNN, the operations of each provisioner in order, each a fragment
+	// of sh that calls one of bakery_upload, bakery_updir, bakery_command and bakery_try of the guest program, and the
+	// contents they refer to as var/lib/bakery/replay/blob/SHA256.
+	Files Files
+	// First run before everything of the Image-Source, Provisioners after its install.sh and before its later parts, Last
+	// after everything.
+	First, Provisioners, Last []Provisioner
+	// User is whom Packer would have logged in as; empty is root.
+	User string
+}
+
+// Provisioner is one recorded provisioner.
+type Provisioner struct {
+	Dir  string // of its operations, such as "003"
+	Name string // what reports and messages call it: "provisioner 3 (shell setup.sh)"
 }
 
 // Sections are the parts of the clean-up that Delivery.SkipCleanup may name. Those that EC2 Image Builder has too carry

@@ -6,7 +6,8 @@
 #   bakery.sh place      from a boothook, before anything else: installs and starts the two services
 #   bakery.sh run        bakery.service: every step, then the verdict; carries on here after a reboot
 #   bakery.sh watchdog   bakery-watchdog.service: ends a bake that hangs
-#   bakery.sh commands DIR N, download, extract, install    the steps themselves, each in a session of its own
+#   bakery.sh commands DIR N, replay DIR, download NAME, extract NAME, install
+#                        the steps themselves, each in a session of its own
 #
 # POSIX sh, with nothing but coreutils, util-linux, tar, gzip and the Python that runs cloud-init.
 # Every name begins with bakery_, because the commands of a part share their shell with this file.
@@ -116,7 +117,7 @@ bakery_fail() {
 	[ -z "$3" ] || bakery_report reason "$3"
 	bakery_compose verdict fail "$1" "$2"
 	bakery_final=$bakery_line
-	bakery_upload
+	bakery_upload_log
 	bakery_power_off
 }
 
@@ -141,8 +142,8 @@ bakery_power_off() {
 	exit 0
 }
 
-# bakery_upload puts the log where the delivery says; its last report is the verdict.
-bakery_upload() {
+# bakery_upload_log puts the log where the delivery says; its last report is the verdict.
+bakery_upload_log() {
 	[ -n "$BAKERY_LOG_URL" ] || return 0
 	{
 		cat "$bakery_dir/log"
@@ -203,6 +204,7 @@ bakery_place() {
 	umask 022
 	bakery_load
 	if [ ! -e "$bakery_dir/placed" ]; then
+		bakery_arrange
 		bakery_keys >"$bakery_dir/keys.before"
 		bakery_service run 'After=sysinit.target basic.target network-online.target cloud-final.service cloud-init-main.service' \
 			>/etc/systemd/system/bakery.service
@@ -213,6 +215,17 @@ bakery_place() {
 	fi
 	systemctl --no-block start bakery-watchdog.service bakery.service ||
 		{ systemctl daemon-reload && systemctl --no-block start bakery-watchdog.service bakery.service; }
+}
+
+# bakery_arrange puts the steps of the delivery where they belong in the list of the document.
+bakery_arrange() {
+	cd "$bakery_dir" || return 1
+	{
+		cat units.first
+		sed -e '/^recorded /{' -e 'r units.recorded' -e 'd' -e '}' units
+		cat units.last
+	} >units.all 2>/dev/null
+	mv units.all units
 }
 
 bakery_service() {
@@ -226,7 +239,7 @@ bakery_service() {
 
 bakery_load() {
 	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_FS_URL='' BAKERY_PROFILE='' BAKERY_SKIP=''
-	BAKERY_MODULES='' BAKERY_FS_SHA256='' BAKERY_REGION=''
+	BAKERY_MODULES='' BAKERY_FS_SHA256='' BAKERY_REGION='' BAKERY_USER=root BAKERY_RECORDED_URL='' BAKERY_RECORDED_SHA256=''
 	. "$bakery_dir/env"
 	[ ! -r "$bakery_dir/delivery" ] || . "$bakery_dir/delivery"
 	(umask 077 && mkdir -p "$bakery_run" && echo "$BAKERY_ID" >"$bakery_run/id")
@@ -295,7 +308,8 @@ bakery_main() {
 	reboot*) bakery_report boot "$((bakery_boot + 1))" ;;
 	*) bakery_fail_step 1 'the machine restarted in its middle without shutting down' ;;
 	esac
-	bakery_n=$(($(bakery_at) + 1))
+	bakery_n=$(bakery_at)
+	bakery_remains "$bakery_n" || bakery_n=$((bakery_n + 1))
 	while bakery_unit "$bakery_n"; do
 		bakery_step
 	done
@@ -346,7 +360,144 @@ bakery_commands() {
 	done
 }
 
-# --- fs/ ------------------------------------------------------------------------------------------------------------
+# --- recorded provisioners ------------------------------------------------------------------------------------------
+
+# bakery_replay DIR: the operations of one provisioner, in order, from where it stands. An operation that a reboot ends
+# has ended, and the next one follows, as it did over SSH.
+bakery_replay() {
+	bakery_load
+	bakery_login || return 1
+	bakery_ops=$bakery_dir/replay/$1
+	bakery_done=$(cat "$bakery_ops/at" 2>/dev/null || echo 0)
+	for bakery_op in "$bakery_ops"/[0-9]*; do
+		[ "${bakery_op##*/}" -gt "$bakery_done" ] || continue
+		echo "${bakery_op##*/}" >"$bakery_ops/at" || return 1
+		# HOME is what a ~ in a destination means.
+		(HOME=$bakery_home && . "$bakery_op") || return
+	done
+}
+
+# bakery_remains N: step N is a provisioner that has operations left.
+bakery_remains() {
+	bakery_unit "$1" && [ "$bakery_kind" = replay ] || return 1
+	bakery_ops=$bakery_dir/replay/$bakery_file
+	set -- "$bakery_ops"/[0-9]*
+	shift $(($# - 1))
+	[ "${1##*/}" -gt "$(cat "$bakery_ops/at" 2>/dev/null || echo 0)" ]
+} 2>/dev/null
+
+# bakery_login looks up the user that Packer would have logged in as.
+bakery_login() {
+	bakery_pw=$(getent passwd "$BAKERY_USER") || {
+		echo "user $BAKERY_USER does not exist here, who is to run the provisioners: set ssh_username or run_as" |
+			tee "$bakery_run/reason"
+		return 1
+	}
+	bakery_home=$(echo "$bakery_pw" | cut -d : -f 6)
+	bakery_shell=$(echo "$bakery_pw" | cut -d : -f 7)
+}
+
+# bakery_as WORD... : runs a program as sshd would for that user: in its home, with no more than its environment. With
+# SSH_CLIENT, bash reads ~/.bashrc, as it does for a command over SSH.
+bakery_as() {
+	bakery_path=/usr/local/bin:/usr/bin:/bin:/usr/games
+	[ "$BAKERY_USER" != root ] || bakery_path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	bakery_vars "$@"
+}
+
+# bakery_vars WORD... : with what pam_env adds to the session: /etc/environment, and the locale on Debian.
+bakery_vars() {
+	bakery_words=$#
+	set -- "$@" "HOME=$bakery_home" "USER=$BAKERY_USER" "LOGNAME=$BAKERY_USER" "SHELL=${bakery_shell:=/bin/sh}" \
+		"PATH=$bakery_path" SSH_CLIENT='127.0.0.1 0 22'
+	for bakery_f in /etc/environment /etc/default/locale; do
+		[ -r "$bakery_f" ] || continue
+		while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
+			bakery_l=${bakery_l#export }
+			case $bakery_l in
+			[A-Za-z_]*=*) ;;
+			*) continue ;;
+			esac
+			bakery_v=${bakery_l#*=}
+			case $bakery_v in
+			\"*\" | \'*\') bakery_v=${bakery_v#?} bakery_v=${bakery_v%?} ;;
+			esac
+			set -- "$@" "${bakery_l%%=*}=$bakery_v"
+		done <"$bakery_f"
+	done
+	# The words of the program go behind those of the environment.
+	while [ "$bakery_words" -gt 0 ]; do
+		set -- "$@" "$1"
+		shift
+		bakery_words=$((bakery_words - 1))
+	done
+	set -- env -i "$@"
+	[ "$BAKERY_USER" = root ] || set -- runuser -u "$BAKERY_USER" -- "$@"
+	(umask 022 && { cd "$bakery_home" || cd /; } && exec "$@")
+}
+
+# bakery_command COMMAND, bakery_try COMMAND: what a provisioner ran. The shell provisioner ignores how its chmod ends.
+bakery_command() {
+	bakery_as "$bakery_shell" -c "$1"
+	bakery_code=$?
+	bakery_hold
+	return "$bakery_code"
+}
+
+bakery_try() {
+	bakery_as "$bakery_shell" -c "$1" || :
+}
+
+# bakery_upload BLOB MODE DESTINATION: a file, with the means of the login user and in the way of scp: one that is there
+# keeps its mode.
+bakery_upload() {
+	# shellcheck disable=SC2016  # for the user's shell to expand
+	bakery_as /bin/sh -c 'if [ -e "$2" ]; then exec cat >"$2"; fi
+cat >"$2" && chmod "$(printf %o $((0$1 & ~$(umask))))" "$2"' upload "$2" "$3" <"$bakery_dir/replay/blob/$1"
+}
+
+# bakery_updir DESTINATION NAME LIST: a directory, which is made below the destination where that exists, and is the
+# destination itself where not; without a NAME, its contents. The blob LIST has lines "d MODE ./PATH/" and
+# "f MODE BLOB ./PATH/"; "d MODE ./" is the directory itself.
+bakery_updir() {
+	# shellcheck disable=SC2016  # for the user's shell to expand
+	while IFS=' ' read -r bakery_k bakery_m bakery_f; do
+		if [ "$bakery_k" = d ]; then
+			printf 'd %s 0 %s\n' "$bakery_m" "$bakery_f"
+			continue
+		fi
+		bakery_b=$bakery_dir/replay/blob/${bakery_f%% *}
+		printf 'f %s %s %s\n' "$bakery_m" "$(wc -c <"$bakery_b")" "${bakery_f#* }"
+		cat "$bakery_b"
+	done <"$bakery_dir/replay/blob/$3" | bakery_as /bin/sh -c 'set -e
+top=$1
+if [ -n "$2" ]; then
+	[ ! -d "$top" ] || top=$top/$2
+	if [ ! -d "$top" ]; then mkdir "$top" && new=1; fi
+fi
+cd "$top"
+mode() { chmod "$(printf %o $((0$1 & ~$(umask))))" "$2"; }
+while IFS=" " read -r kind mode size path; do
+	path=${path%/}
+	case $kind in
+	d)
+		if [ ! -d "$path" ]; then mkdir "$path" && late="$mode $path
+$late"; fi
+		[ "$path$new" != .1 ] || late="$mode .
+$late"
+		;;
+	f)
+		old=1
+		[ -e "$path" ] || old=
+		head -c "$size" >"$path"
+		[ -n "$old" ] || mode "$mode" "$path"
+		;;
+	esac
+done
+printf %s "$late" | while IFS=" " read -r mode path; do mode "$mode" "$path"; done' updir "$1" "$2"
+}
+
+# --- fs/ and what else is archived ----------------------------------------------------------------------------------
 
 # bakery_get URL FILE, bakery_put URL FILE. A presigned URL is a secret: it never stands in a process's arguments.
 bakery_get() {
@@ -384,13 +535,15 @@ urlopen(r, timeout=60)
 # person wants to wait for a typing mistake. The checksum is right before anything is unpacked.
 bakery_download() {
 	bakery_load
+	bakery_url=$BAKERY_FS_URL bakery_want=$BAKERY_FS_SHA256
+	[ "$1" = fs ] || bakery_url=$BAKERY_RECORDED_URL bakery_want=$BAKERY_RECORDED_SHA256
 	for bakery_pause in 2 4 8 0; do
-		if bakery_get "$BAKERY_FS_URL" "$bakery_dir/fs.tgz"; then
-			bakery_sum=$(sha256sum <"$bakery_dir/fs.tgz")
-			[ "${bakery_sum%% *}" != "$BAKERY_FS_SHA256" ] || { rm -f "$bakery_run/reason" && return 0; }
-			echo "sha256 of fs.tgz is ${bakery_sum%% *}, expected $BAKERY_FS_SHA256" | tee "$bakery_run/reason"
+		if bakery_get "$bakery_url" "$bakery_dir/$1.tgz"; then
+			bakery_sum=$(sha256sum <"$bakery_dir/$1.tgz")
+			[ "${bakery_sum%% *}" != "$bakery_want" ] || { rm -f "$bakery_run/reason" && return 0; }
+			echo "sha256 of $1.tgz is ${bakery_sum%% *}, expected $bakery_want" | tee "$bakery_run/reason"
 		else
-			echo "fetching fs.tgz failed with exit status $?" | tee "$bakery_run/reason"
+			echo "fetching $1.tgz failed with exit status $?" | tee "$bakery_run/reason"
 		fi
 		sleep "$bakery_pause"
 	done
@@ -402,13 +555,15 @@ bakery_download() {
 bakery_extract() {
 	cd / || return 1
 	bakery_list=$bakery_dir/fs.dirs.sh
-	gzip -dc "$bakery_dir/fs.tgz" 2>/dev/null | tar -xf - --occurrence=1 -C / var/lib/bakery/fs.dirs.sh || return 1
+	gzip -dc "$bakery_dir/$1.tgz" 2>/dev/null | tar -xf - --occurrence=1 -C / var/lib/bakery/fs.dirs.sh || return 1
 	. "$bakery_list" || return 1
-	tar -xpzf "$bakery_dir/fs.tgz" -C / || return 1
+	tar -xpzf "$bakery_dir/$1.tgz" -C / || return 1
 	if command -v selinuxenabled >/dev/null && selinuxenabled; then
-		bakery_label || return 1
+		bakery_label "$1" || return 1
 	fi
-	rm -f "$bakery_dir/fs.tgz" "$bakery_list"
+	# What provisioners upload may be secret; what is in fs/ is in the image anyway.
+	[ "$1" = fs ] || bakery_wipe "$bakery_dir/$1.tgz"
+	rm -f "$bakery_dir/$1.tgz" "$bakery_list"
 }
 
 # bakery_label gives what was written the labels SELinux wants. A name with a line break in it keeps the one it has.
@@ -416,7 +571,7 @@ bakery_label() {
 	bakery_dir() { printf '/%s\0' "${2#/}"; }
 	{
 		. "$bakery_list"
-		tar --quoting-style=literal -tzf "$bakery_dir/fs.tgz" | sed 's,^,/,' | tr '\n' '\0'
+		tar --quoting-style=literal -tzf "$bakery_dir/$1.tgz" | sed 's,^,/,' | tr '\n' '\0'
 	} | restorecon -i -0 -f -
 }
 
@@ -542,7 +697,7 @@ bakery_finish() {
 	bakery_is_clean || bakery_fail 1 clean-up 'something that must not be in an image is still there' "$bakery_dir/log" 0
 	bakery_compose verdict ok 0 bake
 	bakery_final=$bakery_line
-	bakery_upload
+	bakery_upload_log
 	[ ! -e "$bakery_dir/asleep" ] || rm -f /etc/cloud/cloud-init.disabled
 	rm -f /etc/systemd/system/bakery.service /etc/systemd/system/bakery-watchdog.service \
 		/etc/systemd/system/multi-user.target.wants/bakery.service
@@ -578,8 +733,9 @@ run) bakery_main ;;
 watchdog) bakery_watch ;;
 commands) bakery_commands "$2" "$3" ;;
 script) "$bakery_dir/steps/$2" ;;
-download) bakery_download ;;
-extract) bakery_extract ;;
+download) bakery_download "$2" ;;
+extract) bakery_extract "$2" ;;
+replay) bakery_replay "$2" ;;
 install) cd / && "$bakery_dir/install.sh" ;;
 esac
 exit

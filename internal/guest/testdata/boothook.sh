@@ -35,9 +35,10 @@ chmod 0700 steps/002
 cat >units <<'BAKERY_END'
 command 001/0 10_user.cfg runcmd[0]
 command 001/2 10_user.cfg runcmd[2]
-download - fs download
-extract - fs extract
+download fs fs download
+extract fs fs extract
 install - script/install.sh
+recorded - provisioners
 script 002 70 sp?ace.cfg
 BAKERY_END
 fi

@@ -1,6 +1,9 @@
 #!/bin/sh
 umask 077
-mkdir -p /var/lib/bakery && cat >/var/lib/bakery/delivery <<'BAKERY_END'
+if [ ! -e /var/lib/bakery/placed ]; then
+mkdir -p /var/lib/bakery
+cd /var/lib/bakery
+cat >delivery <<'BAKERY_END'
 BAKERY_ID='0123456789abcdef'
 BAKERY_TIMEOUT='90'
 BAKERY_LOG_URL='https://b.s3/log'
@@ -8,3 +11,4 @@ BAKERY_SKIP='ssh_files'
 BAKERY_FS_URL='https://b.s3/k?X-Amz-Signature=1&x='\'''
 BAKERY_PROFILE=''
 BAKERY_END
+fi

@@ -1,0 +1,130 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package guest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/shell"
+)
+
+// errNoRegion tells that a machine is to sign, and does not know for where.
+var errNoRegion = errors.New("the region of the bucket is missing, which the machine signs with")
+
+// boothook renders the script that leaves the delivery on the machine, before the one of the document runs.
+func (d Delivery) boothook() []byte {
+	files := map[string][]byte{"delivery": []byte(d.assignments())}
+	if d.Recording != nil {
+		d.Recording.layout(files)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "#!/bin/sh\numask 077\nif [ ! -e %[1]s/placed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
+	writeFiles(&b, files)
+	b.WriteString("fi\n")
+	return b.Bytes()
+}
+
+// assignments is what the guest program knows from the delivery.
+func (d Delivery) assignments() string {
+	lines := []string{
+		shell.Assign("BAKERY_ID", d.BakeID),
+		shell.Assign("BAKERY_TIMEOUT", fmt.Sprint(int(d.Timeout.Seconds()))),
+		shell.Assign("BAKERY_LOG_URL", d.LogURL),
+		shell.Assign("BAKERY_SKIP", strings.Join(d.SkipCleanup, " ")),
+	}
+	if d.FSURL != "" {
+		lines = append(lines, shell.Assign("BAKERY_FS_URL", d.FSURL))
+	}
+	if d.FSURL != "" || d.RecordingURL != "" {
+		profile := ""
+		if d.Profile {
+			profile = "1"
+			lines = append(lines, shell.Assign("BAKERY_REGION", d.Region))
+		}
+		lines = append(lines, shell.Assign("BAKERY_PROFILE", profile))
+	}
+	if r := d.Recording; r != nil {
+		lines = append(lines, shell.Assign("BAKERY_USER", r.user()))
+		if r.Files.Staged() {
+			lines = append(lines, shell.Assign("BAKERY_RECORDED_URL", d.RecordingURL),
+				shell.Assign("BAKERY_RECORDED_SHA256", r.Files.SHA256))
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// recordedName is what the archive of a recording is called on the machine, without its ending.
+const recordedName = "provisioners"
+
+// layout adds the files a recording needs on the machine: its steps, in up to three lists, and its archive when that is
+// inline. The archive is fetched and unpacked by the first of the steps.
+func (r *Recording) layout(files map[string][]byte) {
+	fetched := false
+	for _, list := range []struct {
+		file         string
+		provisioners []Provisioner
+	}{{"units.first", r.First}, {"units.recorded", r.Provisioners}, {"units.last", r.Last}} {
+		if len(list.provisioners) == 0 {
+			continue
+		}
+		l := &layout{}
+		if !fetched {
+			fetched = true
+			if r.Files.Staged() {
+				l.unit("download", recordedName, "provisioners download")
+			}
+			l.unit("extract", recordedName, "provisioners extract")
+		}
+		for _, p := range list.provisioners {
+			l.unit("replay", p.Dir, p.Name)
+		}
+		files[list.file] = []byte(l.units.String())
+	}
+	if len(r.Files.Inline) > 0 {
+		files[recordedName+".tgz"] = r.Files.Inline
+	}
+}
+
+// userName is what useradd takes on any of the distributions, and root.
+var userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$`)
+
+// IsUserName tells whether a machine can have a user of that name.
+func IsUserName(name string) bool { return userName.MatchString(name) }
+
+// recordedDir is a directory of operations; the guest program sorts them by name.
+var recordedDir = regexp.MustCompile(`^[0-9]{3,}$`)
+
+func (r *Recording) user() string {
+	if r.User == "" {
+		return "root"
+	}
+	return r.User
+}
+
+func (r *Recording) check(url string) error {
+	if r == nil {
+		if url != "" {
+			return errors.New("there is a URL of recorded provisioners, but there are none")
+		}
+		return nil
+	}
+	var problems []error
+	if !IsUserName(r.user()) {
+		problems = append(problems, fmt.Errorf("user name %q is none", r.user()))
+	}
+	if r.Files.Staged() == (url == "") {
+		problems = append(problems, errors.New("the archive of the recorded provisioners is neither inline nor at a URL"))
+	}
+	for _, p := range slices.Concat(r.First, r.Provisioners, r.Last) {
+		if !recordedDir.MatchString(p.Dir) {
+			problems = append(problems, fmt.Errorf("directory %q of %s is not a number of three digits", p.Dir, p.Name))
+		}
+	}
+	return errors.Join(problems...)
+}
