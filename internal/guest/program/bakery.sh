@@ -481,9 +481,9 @@ while IFS=" " read -r kind mode size path; do
 	path=${path%/}
 	case $kind in
 	d)
-		if [ ! -d "$path" ]; then mkdir "$path" && late="$mode $path
+		if [ ! -d "$path" ]; then mkdir "$path" && late="$mode $path/
 $late"; fi
-		[ "$path$new" != .1 ] || late="$mode .
+		[ "$path$new" != .1 ] || late="$mode ./
 $late"
 		;;
 	f)
@@ -494,7 +494,7 @@ $late"
 		;;
 	esac
 done
-printf %s "$late" | while IFS=" " read -r mode path; do mode "$mode" "$path"; done' updir "$1" "$2"
+printf %s "$late" | while IFS=" " read -r mode path; do mode "$mode" "${path%/}"; done' updir "$1" "$2"
 }
 
 # --- fs/ and what else is archived ----------------------------------------------------------------------------------
