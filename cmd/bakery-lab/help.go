@@ -23,7 +23,7 @@ const outro = `
 COMMAND of run finds AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION in its
 environment, so AWS clients work as they are (awscli before 2.13, which Debian 12 has, does not read
 AWS_ENDPOINT_URL: give it --endpoint-url "$AWS_ENDPOINT_URL"); and BAKERY_LAB_AMI (Debian 12; _BULLSEYE, _BOOKWORM and _TRIXIE
-for one of them), BAKERY_LAB_SUBNET, BAKERY_LAB_VPC, BAKERY_LAB_SECURITY_GROUP and BAKERY_LAB_BUCKET.
+for one of them), BAKERY_LAB_USER (who logs in there by SSH), BAKERY_LAB_SUBNET, BAKERY_LAB_VPC, BAKERY_LAB_SECURITY_GROUP and BAKERY_LAB_BUCKET.
 A run inside a run uses the lab that is there.
 
 AMIs and their disks are kept in BAKERY_LAB_HOME (default: bakery-lab in the user's cache directory);

@@ -11,15 +11,18 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/address"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
@@ -33,6 +36,9 @@ import (
 
 // Bucket is there from the start.
 const Bucket = "bakery-lab"
+
+// User is the login user of the base images, as Debian's cloud-init names it; Debian's own AMIs call it admin.
+const User = "debian"
 
 // Region is the one the lab's environment names; requests may be for any other.
 const Region = "us-east-1"
@@ -60,6 +66,7 @@ type Lab struct {
 	accessKey string
 	secretKey string
 	keys      *sigv4.Keys
+	addresses *address.Pool
 	cloud     *cloud.Cloud
 	ec2       *ec2.Server
 	s3        *s3.Server
@@ -91,20 +98,29 @@ func New(o Options) (*Lab, error) {
 	if l.s3, err = s3.NewServer(backend, Bucket); err != nil {
 		return nil, fmt.Errorf("make the lab's bucket: %w", err)
 	}
+	if l.addresses, err = address.NewPool(); err != nil {
+		return nil, err
+	}
 	logger := log.New(o.Log, "bakery-lab: ", 0)
 	l.cloud, err = cloud.New(cloud.Options{
 		Images: o.Images, Run: o.Run, Runner: o.Runner, Disks: o.Disks, Base: o.Base, Listeners: l.listeners,
-		Delays: o.Delays, Internet: o.Internet, Log: logger.Printf,
+		Addresses: cloud.Addresses{Take: l.addresses.Take, Return: l.addresses.Return, Forward: forward},
+		Delays:    o.Delays, Internet: o.Internet, Log: logger.Printf,
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, l.addresses.Close())
 	}
 	l.ec2 = &ec2.Server{Cloud: l.cloud, Resolve: l.resolve}
 	return l, nil
 }
 
+// forward is address.Forward with the types that the cloud knows.
+func forward(at string, dial func(context.Context) (net.Conn, error), done <-chan struct{}) (io.Closer, error) {
+	return address.Forward(at, dial, done)
+}
+
 // Close ends every machine and waits for that.
-func (l *Lab) Close() error { return l.cloud.Close() }
+func (l *Lab) Close() error { return errors.Join(l.cloud.Close(), l.addresses.Close()) }
 
 // Variable is one environment variable.
 type Variable struct{ Name, Value string }
@@ -116,6 +132,7 @@ func (l *Lab) Env() []Variable {
 		{"AWS_ENDPOINT_URL", endpoint}, {"AWS_ACCESS_KEY_ID", l.accessKey}, {"AWS_SECRET_ACCESS_KEY", l.secretKey},
 		{"AWS_REGION", Region}, {"AWS_DEFAULT_REGION", Region}, {"AWS_EC2_METADATA_DISABLED", "true"},
 		{"BAKERY_LAB_ENDPOINT", endpoint}, {"BAKERY_LAB_AMI", cloud.BaseImageID("bookworm")},
+		{"BAKERY_LAB_USER", User},
 	}
 	for _, suite := range cloud.Suites {
 		all = append(all, Variable{"BAKERY_LAB_AMI_" + strings.ToUpper(suite), cloud.BaseImageID(suite)})
@@ -148,7 +165,7 @@ func (l *Lab) resolve(parameter string) (string, error) {
 func (l *Lab) listeners(instance string) []machine.Listener {
 	metadata := &imds.Server{
 		Instance: func() (cloud.Instance, bool) { return l.cloud.Instance(instance) },
-		Groups:   l.groupNames, PublicKey: l.publicKey, Credentials: l.profileCredentials, Strict: l.options.StrictIMDS,
+		Groups:   l.groupNames, Credentials: l.profileCredentials, Strict: l.options.StrictIMDS,
 	}
 	return []machine.Listener{{Address: "169.254.169.254:80", Handler: metadata}, {Address: l.options.Address, Handler: l}}
 }
@@ -163,14 +180,6 @@ func (l *Lab) groupNames(ids []string) []string {
 		names = append(names, g.Name)
 	}
 	return names
-}
-
-func (l *Lab) publicKey(region, name string) string {
-	keys, err := l.cloud.KeyPairs(region, []string{name})
-	if err != nil || len(keys) == 0 {
-		return ""
-	}
-	return keys[0].Public
 }
 
 // profileLife is how long an instance profile's credentials are good, as on EC2.

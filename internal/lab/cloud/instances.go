@@ -107,6 +107,7 @@ func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) erro
 		}
 	}
 	in.Instance = changed
+	c.reach()
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -33,7 +34,7 @@ type Launch struct {
 	Tags, VolumeTags                Tags
 	Devices                         []ImageDevice // override the image's, by name
 	Metadata                        MetadataOptions
-	PublicIP                        bool
+	Private                         bool // no public address; the subnet gives one otherwise
 	APITermination, EbsOptimized    bool
 	Spot                            bool
 }
@@ -48,6 +49,8 @@ type instance struct {
 	machine  machine.Machine // nil while it does not run
 	snapshot []func()        // what waits for the machine to be down for an image, before it boots again
 	reboot   bool
+	public   bool      // it gets a public address when it starts
+	door     io.Closer // callers get in at that; nil while they do not
 }
 
 // launched remembers a client token.
@@ -218,8 +221,9 @@ func (c *Cloud) newInstance(l Launch, image *Image, devices []ImageDevice, reser
 	}}
 	in.disk = filepath.Join(c.options.Run, "disks", in.ID+".img")
 	in.MAC = macOf(in.Interface)
-	if l.PublicIP {
-		in.PublicIP = "203.0.113" + in.PrivateIP[lastDot(in.PrivateIP):] // a network for documentation: nothing listens there
+	in.public = !l.Private
+	if key := c.keys[l.Region+"/"+l.KeyName]; key != nil {
+		in.PublicKey = key.Public
 	}
 	for _, d := range devices {
 		if d.Name == image.RootDevice {
@@ -239,15 +243,6 @@ func (m MetadataOptions) withDefaults(imageIMDS string) MetadataOptions {
 		Tokens: cmp.Or(m.Tokens, tokens), Endpoint: cmp.Or(m.Endpoint, "enabled"),
 		HopLimit: cmp.Or(m.HopLimit, 1), Tags: cmp.Or(m.Tags, "disabled"),
 	}
-}
-
-func lastDot(ip string) int {
-	for i := len(ip) - 1; i > 0; i-- {
-		if ip[i] == '.' {
-			return i
-		}
-	}
-	return 0
 }
 
 // macOf makes a locally administered address (02:...) from an interface's random id.

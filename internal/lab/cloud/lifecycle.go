@@ -22,6 +22,7 @@ const stopLimit = 100 * time.Second
 // is started.
 func (c *Cloud) run(in *instance) {
 	began := time.Now()
+	c.getAddress(in)
 	for {
 		m, err := c.boot(in)
 		if err != nil {
@@ -59,6 +60,7 @@ func (c *Cloud) boot(in *instance) (machine.Machine, error) {
 	}
 	c.mu.Lock()
 	in.machine = m
+	c.reach()
 	unwanted := c.closed || in.State == ShuttingDown || in.State == Stopping
 	c.mu.Unlock()
 	if unwanted {
@@ -107,6 +109,7 @@ func (c *Cloud) nowRunning(in *instance) {
 	if in.State == Pending {
 		in.State, in.Reason = Running, Reason{}
 		in.console.capture(time.Now())
+		c.reach()
 	}
 }
 
@@ -123,6 +126,7 @@ func (c *Cloud) again(in *instance, m machine.Machine) bool {
 		c.endedByItself(in, m.Exit())
 	}
 	in.console.capture(time.Now())
+	c.reach()
 	c.mu.Unlock()
 	for _, work := range waiting {
 		work()
@@ -165,6 +169,8 @@ func (c *Cloud) finish(in *instance, state State, reason Reason) {
 		state, reason = Terminated, in.Reason
 	}
 	in.State, in.Reason, in.machine = state, reason, nil
+	c.reach()
+	c.loseAddress(in)
 	in.console.capture(time.Now())
 	if state == Terminated {
 		c.dropVolumes(in)
@@ -283,6 +289,7 @@ func (c *Cloud) change(region string, ids []string, f func(*instance) error) ([]
 		}
 		changes = append(changes, Change{in.ID, before, in.State})
 	}
+	c.reach()
 	return changes, nil
 }
 

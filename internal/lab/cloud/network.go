@@ -77,7 +77,7 @@ func (r Rule) same(o Rule) bool {
 	return r == o
 }
 
-// SecurityGroup is recorded, not enforced: machines of the lab take no connections from outside.
+// SecurityGroup is recorded; what its rules say of SSH is enforced (see reach). Nothing else gets into a machine.
 type SecurityGroup struct {
 	ID, Region, Name, Description, VPCID string
 	Tags                                 Tags
@@ -200,6 +200,7 @@ func (c *Cloud) changeGroup(region, id string, change func(*SecurityGroup) error
 	if g == nil || !here(g.Region, region) {
 		return kindGroup.missing(id)
 	}
+	defer c.reach()
 	return change(g)
 }
 

@@ -59,7 +59,8 @@ type Instance struct {
 	SubnetID, VPCID, Zone                  string
 	PrivateIP, PublicIP, MAC, Interface    string
 	SecurityGroups                         []string // ids
-	KeyName, Profile                       string   // Profile is the name of the instance profile
+	KeyName, PublicKey                     string   // of the key pair; the key stays when the pair is deleted
+	Profile                                string   // the name of the instance profile
 	UserData                               []byte   // decoded
 	Tags                                   Tags
 	ShutdownBehavior                       string // stop or terminate

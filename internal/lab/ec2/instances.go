@@ -50,7 +50,7 @@ func (s *Server) launch(r *Request) (cloud.Launch, error) {
 		SubnetID:       cmp.Or(q.String("SubnetId"), q.String("NetworkInterface.1.SubnetId")),
 		SecurityGroups: append(q.Strings("SecurityGroupId"), q.Strings("NetworkInterface.1.SecurityGroupId")...),
 		Profile:        profileOf(q), ClientToken: q.String("ClientToken"), ShutdownBehavior: q.String("InstanceInitiatedShutdownBehavior"),
-		Count: int(p.int("MaxCount", 0)), PublicIP: p.bool("NetworkInterface.1.AssociatePublicIpAddress"),
+		Count: int(p.int("MaxCount", 0)), Private: p.not("NetworkInterface.1.AssociatePublicIpAddress"),
 		APITermination: p.bool("DisableApiTermination"), EbsOptimized: p.bool("EbsOptimized"),
 		Tags: p.tags("instance"), VolumeTags: p.tags("volume"), Devices: p.devices(), Metadata: p.metadata("MetadataOptions."),
 		Spot: q.String("InstanceMarketOptions.MarketType") == "spot",

@@ -33,6 +33,12 @@ func (r *reader) bool(name string) bool {
 	return keep(r, v, err)
 }
 
+// not says whether the parameter is there and false.
+func (r *reader) not(name string) bool {
+	v, err := r.q.Bool(name)
+	return keep(r, v != nil && !*v, err)
+}
+
 func (r *reader) int(name string, otherwise int64) int64 {
 	v, err := r.q.Int(name, otherwise)
 	return keep(r, v, err)

@@ -34,8 +34,6 @@ type Server struct {
 	Instance func() (cloud.Instance, bool)
 	// Groups names security groups by id.
 	Groups func(ids []string) []string
-	// PublicKey is the public half of the instance's key pair.
-	PublicKey func(region, name string) string
 	// Credentials are those of an instance profile.
 	Credentials func(profile string) Credentials
 	// Strict refuses requests without a token when the instance asks for IMDSv2. It is off for

@@ -70,7 +70,7 @@ func (s *Server) tree(i cloud.Instance) node {
 		top["public-ipv4"] = leaf(i.PublicIP)
 	}
 	if i.KeyName != "" {
-		key := dir(map[string]node{"openssh-key": leaf(s.PublicKey(i.Region, i.KeyName))})
+		key := dir(map[string]node{"openssh-key": leaf(i.PublicKey)})
 		top["public-keys"] = node{entries: map[string]node{"0": key}, listing: "0=" + i.KeyName}
 	}
 	if i.Profile != "" {

@@ -10,11 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
@@ -26,6 +28,7 @@ import (
 type Machine struct {
 	Spec machine.Spec
 
+	ssh  func(net.Conn)
 	once sync.Once
 	done chan struct{}
 	exit machine.Exit
@@ -35,7 +38,8 @@ type Machine struct {
 // idles until it is stopped.
 type Runner struct {
 	Guest func(m *Machine)
-	Fail  error // what Start fails with
+	SSH   func(net.Conn) // what listens on TCP port 22, in a goroutine of its own; nothing does without
+	Fail  error          // what Start fails with
 }
 
 // Start implements machine.Runner.
@@ -43,7 +47,7 @@ func (r Runner) Start(_ context.Context, s machine.Spec) (machine.Machine, error
 	if r.Fail != nil {
 		return nil, r.Fail
 	}
-	m := &Machine{Spec: s, done: make(chan struct{})}
+	m := &Machine{Spec: s, ssh: r.SSH, done: make(chan struct{})}
 	if r.Guest != nil {
 		go r.Guest(m)
 	}
@@ -92,6 +96,16 @@ func (m *Machine) Exec(_ context.Context, argv []string, in io.Reader, out, _ io
 	}
 	_, err := fmt.Fprintln(out, argv)
 	return err
+}
+
+// Dial connects with SSH.
+func (m *Machine) Dial(_ context.Context, port int) (net.Conn, error) {
+	if port != 22 || m.ssh == nil {
+		return nil, syscall.ECONNREFUSED
+	}
+	near, far := net.Pipe()
+	go m.ssh(far)
+	return near, nil
 }
 
 // Print writes to the machine's console.

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -148,6 +150,18 @@ func (m *container) Exec(ctx context.Context, argv []string, stdin io.Reader, st
 		return fmt.Errorf("run %s in machine %s: %w", strings.Join(argv, " "), m.spec.ID, err)
 	}
 	return nil
+}
+
+// Dial connects from inside the machine's network, by its loopback interface.
+func (m *container) Dial(ctx context.Context, port int) (conn net.Conn, err error) {
+	err = within(m.network.namespace, func() (err error) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to port %d of machine %s: %w", port, m.spec.ID, err)
+	}
+	return conn, nil
 }
 
 // status is an exit status, 0 for nil, -1 for what is none.

@@ -14,6 +14,7 @@ package machine
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 )
 
@@ -59,6 +60,8 @@ type Machine interface {
 	// Exec runs argv as root inside the machine with a clean environment. A
 	// command that fails gives an *exec.ExitError.
 	Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error
+	// Dial connects with a TCP port of the machine, as from inside it.
+	Dial(ctx context.Context, port int) (net.Conn, error)
 }
 
 // Runner starts machines.
