@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -58,8 +59,9 @@ func (c client) control(ctx context.Context, method, path string, body io.Reader
 		return nil, fmt.Errorf("ask the lab: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		_ = answer.Body.Close()
-		return nil, fmt.Errorf("ask the lab: %s", answer.Status)
+		defer answer.Body.Close()
+		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16)) // no answer is as long
+		return nil, fmt.Errorf("ask the lab: %s: %s", answer.Status, bytes.TrimSpace(why))
 	}
 	return answer, nil
 }

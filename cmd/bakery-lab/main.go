@@ -44,6 +44,7 @@ func commands() []command {
 		{"terminate", "INSTANCE...", "end machines for good and wait for it", terminate, "Machines (in a running lab)", false},
 		{"deregister", "AMI|NAME...", "remove images and their disks; a NAME may hold * and ?", deregister, "Machines (in a running lab)", false},
 		{"calls", "", "list the API calls the lab has answered", calls, "Machines (in a running lab)", false},
+		{"faults", "[--clear] [FAULT...]", "break API calls from now on, as --fault of run and serve does; without a FAULT, list what is broken", faults, "Machines (in a running lab)", false},
 		{name: "_server", run: server, inside: true},
 		{name: "_build", run: buildInside, inside: true},
 		{name: "_import", run: importInside, inside: true},

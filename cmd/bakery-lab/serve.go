@@ -46,7 +46,9 @@ func (s *settings) define(f *flag.FlagSet) {
 	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.policy))
 	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action", policyFlag(&s.rolePolicy))
 	f.Func("fault", "break `Action=code[:after][:count]`: code is throttle, 500, reset, slow=5s or an error code;\n"+
-		"      after lets the action take effect first; count is how often (default always). May be repeated", func(text string) error {
+		"      after lets the action take effect first; count is how often (default always). Further parts, with colons\n"+
+		"      between: nth=3 spares the first two calls, region=eu-west-1 all other regions, InstanceType=t3.nano all\n"+
+		"      requests that do not have this parameter. May be repeated", func(text string) error {
 		one, err := lab.ParseFault(text)
 		s.faults = append(s.faults, one)
 		return err

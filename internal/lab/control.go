@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -34,6 +35,14 @@ func (l *Lab) control(w http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()
 		l.calls = nil
 		l.mu.Unlock()
+	case "GET " + controlPath + "faults":
+		l.serveFaults(w)
+	case "POST " + controlPath + "faults":
+		l.addFaults(w, r)
+	case "DELETE " + controlPath + "faults":
+		l.mu.Lock()
+		l.faults = nil
+		l.mu.Unlock()
 	case "POST " + controlPath + "exec":
 		l.serveExec(w, r)
 	default:
@@ -48,6 +57,41 @@ func (l *Lab) serveCalls(w http.ResponseWriter) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(calls) //nolint:errchkjson // a client that went away reads nothing
+}
+
+// serveFaults lists, as JSON, the faults that can still strike.
+func (l *Lab) serveFaults(w http.ResponseWriter) {
+	all := []string{}
+	l.mu.Lock()
+	for _, f := range l.faults {
+		if f.Count >= 0 {
+			all = append(all, f.text)
+		}
+	}
+	l.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(all) //nolint:errchkjson // a client that went away reads nothing
+}
+
+// addFaults takes one fault a line, all of them or none.
+func (l *Lab) addFaults(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var all []Fault
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		one, wrong := ParseFault(line)
+		err = errors.Join(err, wrong)
+		all = append(all, one)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults = append(l.faults, all...)
 }
 
 // The answer to exec is a row of frames: a kind, a length of four bytes, big endian, and so many bytes.

@@ -27,7 +27,12 @@ func decode(t *testing.T, text string, into any) {
 // ask sends a request to the lab's own endpoint.
 func ask(t *testing.T, l *labtest.Lab, key, path, body string) *http.Response {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.URL+path, strings.NewReader(body))
+	return askBy(t, l, http.MethodPost, key, path, body)
+}
+
+func askBy(t *testing.T, l *labtest.Lab, method, key, path, body string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, l.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

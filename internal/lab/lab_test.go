@@ -456,7 +456,7 @@ func TestAResetConnection(t *testing.T) {
 }
 
 func TestFaultsThatMakeNoSense(t *testing.T) {
-	for _, text := range []string{"", "RunInstances", "=throttle", "A=", "A=slow=never", "A=500:sometimes", "A=500:0"} {
+	for _, text := range []string{"", "RunInstances", "=throttle", "A=", "A=slow=never", "A=500:sometimes", "A=500:0", "A=500:nth=0", "A=500:region=", "A=500:name=x"} {
 		if _, err := lab.ParseFault(text); err == nil {
 			t.Errorf("%q: accepted", text)
 		}

@@ -50,6 +50,8 @@ type exchange struct {
 	status   int
 	code     string
 	detail   string
+
+	parameter func(name string) string // of the request; nil where it has none by name
 }
 
 // ServeHTTP implements http.Handler.
@@ -104,7 +106,7 @@ func (x *exchange) serve() {
 		x.refuse(refusalOf(x.service, err))
 		return
 	}
-	fault := x.lab.nextFault(x.action)
+	fault := x.lab.nextFault(x)
 	if fault.breaks(x, before) {
 		return
 	}
@@ -126,6 +128,7 @@ func (x *exchange) prepare() (need []string, act func(), err error) {
 		return x.prepareEC2()
 	case "sts":
 		form, err := url.ParseQuery(string(x.body))
+		x.parameter = form.Get
 		if x.action = form.Get("Action"); x.action == "GetCallerIdentity" { // needs no permission
 			return nil, func() { x.serveSTS(form) }, err
 		}
@@ -135,6 +138,7 @@ func (x *exchange) prepare() (need []string, act func(), err error) {
 		return []string{"ssm:" + x.action}, x.serveSSM, nil
 	default:
 		o := s3.OperationOf(x.r)
+		x.parameter = func(name string) string { return map[string]string{"Key": o.Key, "Bucket": o.Bucket}[name] }
 		x.action, x.detail = o.Name, o.Bucket+"/"+o.Key
 		return o.Permissions, func() { x.serveS3(o) }, nil
 	}
@@ -146,7 +150,7 @@ func (x *exchange) prepareEC2() ([]string, func(), error) {
 		return nil, nil, err
 	}
 	request := ec2.Request{Action: q.String("Action"), Region: x.region, Query: q}
-	x.action = request.Action
+	x.action, x.parameter = request.Action, q.String
 	return ec2.Permissions(request), func() { x.serveEC2(request) }, nil
 }
 

@@ -84,12 +84,12 @@ func Refusal(err error) (int, []byte) {
 	if fail != nil {
 		return http.StatusInternalServerError, nil
 	}
-	return status(refused.Code), append([]byte(xml.Header), body...)
+	return Status(refused.Code), append([]byte(xml.Header), body...)
 }
 
-// status of an error code: 400 but for these
+// Status of an error code: 400 but for these
 // (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html).
-func status(code string) int {
+func Status(code string) int {
 	switch code {
 	case "UnauthorizedOperation", "OptInRequired", "Blocked":
 		return http.StatusForbidden
@@ -97,9 +97,9 @@ func status(code string) int {
 		return http.StatusPreconditionFailed
 	case "AuthFailure":
 		return http.StatusUnauthorized
-	case "InternalError", "InternalFailure":
+	case "InternalError", "InternalFailure", "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity":
 		return http.StatusInternalServerError
-	case "ServiceUnavailable", "Unavailable", "RequestLimitExceeded", "InsufficientInstanceCapacity":
+	case "ServiceUnavailable", "Unavailable", "RequestLimitExceeded":
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest

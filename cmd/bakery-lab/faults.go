@@ -1,0 +1,69 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// faults adds to what the lab breaks, clears it, or lists it.
+func faults(args []string) (int, error) {
+	f := flags("faults")
+	clearFirst := f.Bool("clear", false, "break nothing any more, but for the FAULTs given")
+	words, rest, err := parse(f, args)
+	if err != nil {
+		return usageExit, err
+	}
+	if len(rest) > 0 {
+		return wrong("faults")
+	}
+	ctx := context.Background()
+	c, err := connect(ctx)
+	if err != nil {
+		return 1, err
+	}
+	if *clearFirst {
+		if err := c.tell(ctx, http.MethodDelete, "faults", ""); err != nil {
+			return 1, err
+		}
+	}
+	if len(words) > 0 {
+		err = c.tell(ctx, http.MethodPost, "faults", strings.Join(words, "\n"))
+	} else if !*clearFirst {
+		err = c.printFaults(ctx)
+	}
+	if err != nil {
+		return 1, err
+	}
+	return 0, nil
+}
+
+// tell is control without an answer.
+func (c client) tell(ctx context.Context, method, path, body string) error {
+	answer, err := c.control(ctx, method, path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	return answer.Body.Close()
+}
+
+func (c client) printFaults(ctx context.Context) error {
+	answer, err := c.control(ctx, http.MethodGet, "faults", nil)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	var all []string
+	if err := json.NewDecoder(answer.Body).Decode(&all); err != nil {
+		return fmt.Errorf("read the lab's faults: %w", err)
+	}
+	for _, one := range all {
+		fmt.Println(one)
+	}
+	return nil
+}
