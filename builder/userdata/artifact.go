@@ -18,7 +18,7 @@ import (
 	registryimage "github.com/hashicorp/packer-plugin-sdk/packer/registry/image"
 )
 
-// Artifact is the image of a bake that succeeded.
+// Artifact is the images of a bake that succeeded, one in each region.
 type Artifact struct {
 	images map[string]string // ids by region
 	source string            // the id of the source image
@@ -30,12 +30,21 @@ type Artifact struct {
 var _ packersdk.Artifact = (*Artifact)(nil)
 
 func (b *bake) artifact(state multistep.StateBag) *Artifact {
+	images := map[string]string{}
+	for _, p := range b.places {
+		images[p.region] = p.imageID()
+	}
 	return &Artifact{
-		images: map[string]string{b.aws.config.Region: b.imageID},
+		images: images,
 		source: aws.ToString(b.source.ImageId),
 		labels: b.labels(),
 		data:   map[string]any{"generated_data": state.Get("generated_data")},
-		remove: func(ctx context.Context, _, id string) error { return removeImage(ctx, b.aws.ec2, id, "") },
+		remove: func(ctx context.Context, region, id string) error {
+			if err := removeImage(ctx, b.in(region), id); err != nil {
+				return fmt.Errorf("remove the image in %s: %w", region, err)
+			}
+			return nil
+		},
 	}
 }
 

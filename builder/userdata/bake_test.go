@@ -449,7 +449,7 @@ func TestBakeFailsAndLeavesNothing(t *testing.T) {
 
 func TestBakeChecksTheAccountBeforeItSpendsMoney(t *testing.T) {
 	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.images["ami-0dead000000000001"] = "hello-1"
+		o.cloud.oldImage("us-east-1", "ami-0dead000000000001", "hello-1")
 		o.config.SourceAmi = "ami-0dead000000000002"
 		o.config.SubnetID, o.config.VpcID = "subnet-1", "vpc-2"
 		o.config.Staging = &StagingConfig{URL: "s3://no-such-bucket"}
@@ -500,7 +500,7 @@ func TestBakeTellsNoSignatureThatTheMachinePrinted(t *testing.T) {
 func TestBakeReplacesTheImageOfItsNameOnlyAfterSuccess(t *testing.T) {
 	const old = "ami-0dead000000000001"
 	replace := func(o *oven) {
-		o.cloud.images[old] = "hello-1"
+		o.cloud.oldImage("us-east-1", old, "hello-1")
 		o.config.ForceDeregister = true
 	}
 	o, _, err := bakes(t, replace)

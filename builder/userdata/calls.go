@@ -32,6 +32,16 @@ type ec2Calls struct {
 	deleteVolume           call[ec2.DeleteVolumeInput, ec2.DeleteVolumeOutput]
 	describeInstances      call[ec2.DescribeInstancesInput, ec2.DescribeInstancesOutput]
 	getConsoleOutput       call[ec2.GetConsoleOutputInput, ec2.GetConsoleOutputOutput]
+
+	copyImage                            call[ec2.CopyImageInput, ec2.CopyImageOutput]
+	registerImage                        call[ec2.RegisterImageInput, ec2.RegisterImageOutput]
+	modifyImageAttribute                 call[ec2.ModifyImageAttributeInput, ec2.ModifyImageAttributeOutput]
+	modifySnapshotAttribute              call[ec2.ModifySnapshotAttributeInput, ec2.ModifySnapshotAttributeOutput]
+	enableImageDeprecation               call[ec2.EnableImageDeprecationInput, ec2.EnableImageDeprecationOutput]
+	enableImageDeregistrationProtection  call[ec2.EnableImageDeregistrationProtectionInput, ec2.EnableImageDeregistrationProtectionOutput]
+	disableImageDeregistrationProtection call[ec2.DisableImageDeregistrationProtectionInput, ec2.DisableImageDeregistrationProtectionOutput]
+	modifyInstanceAttribute              call[ec2.ModifyInstanceAttributeInput, ec2.ModifyInstanceAttributeOutput]
+	describeRegions                      call[ec2.DescribeRegionsInput, ec2.DescribeRegionsOutput]
 }
 
 // call is one call of EC2's client.
@@ -55,6 +65,16 @@ func bindEC2(c *ec2.Client) *ec2Calls {
 		deleteVolume:           c.DeleteVolume,
 		describeInstances:      c.DescribeInstances,
 		getConsoleOutput:       c.GetConsoleOutput,
+
+		copyImage:                            c.CopyImage,
+		registerImage:                        c.RegisterImage,
+		modifyImageAttribute:                 c.ModifyImageAttribute,
+		modifySnapshotAttribute:              c.ModifySnapshotAttribute,
+		enableImageDeprecation:               c.EnableImageDeprecation,
+		enableImageDeregistrationProtection:  c.EnableImageDeregistrationProtection,
+		disableImageDeregistrationProtection: c.DisableImageDeregistrationProtection,
+		modifyInstanceAttribute:              c.ModifyInstanceAttribute,
+		describeRegions:                      c.DescribeRegions,
 	}
 }
 
@@ -122,6 +142,42 @@ func (c *ec2Calls) DescribeInstances(ctx context.Context, in *ec2.DescribeInstan
 
 func (c *ec2Calls) GetConsoleOutput(ctx context.Context, in *ec2.GetConsoleOutputInput, opts ...func(*ec2.Options)) (*ec2.GetConsoleOutputOutput, error) {
 	return c.getConsoleOutput(ctx, in, opts...)
+}
+
+func (c *ec2Calls) CopyImage(ctx context.Context, in *ec2.CopyImageInput, opts ...func(*ec2.Options)) (*ec2.CopyImageOutput, error) {
+	return c.copyImage(ctx, in, opts...)
+}
+
+func (c *ec2Calls) RegisterImage(ctx context.Context, in *ec2.RegisterImageInput, opts ...func(*ec2.Options)) (*ec2.RegisterImageOutput, error) {
+	return c.registerImage(ctx, in, opts...)
+}
+
+func (c *ec2Calls) ModifyImageAttribute(ctx context.Context, in *ec2.ModifyImageAttributeInput, opts ...func(*ec2.Options)) (*ec2.ModifyImageAttributeOutput, error) {
+	return c.modifyImageAttribute(ctx, in, opts...)
+}
+
+func (c *ec2Calls) ModifySnapshotAttribute(ctx context.Context, in *ec2.ModifySnapshotAttributeInput, opts ...func(*ec2.Options)) (*ec2.ModifySnapshotAttributeOutput, error) {
+	return c.modifySnapshotAttribute(ctx, in, opts...)
+}
+
+func (c *ec2Calls) EnableImageDeprecation(ctx context.Context, in *ec2.EnableImageDeprecationInput, opts ...func(*ec2.Options)) (*ec2.EnableImageDeprecationOutput, error) {
+	return c.enableImageDeprecation(ctx, in, opts...)
+}
+
+func (c *ec2Calls) EnableImageDeregistrationProtection(ctx context.Context, in *ec2.EnableImageDeregistrationProtectionInput, opts ...func(*ec2.Options)) (*ec2.EnableImageDeregistrationProtectionOutput, error) {
+	return c.enableImageDeregistrationProtection(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DisableImageDeregistrationProtection(ctx context.Context, in *ec2.DisableImageDeregistrationProtectionInput, opts ...func(*ec2.Options)) (*ec2.DisableImageDeregistrationProtectionOutput, error) {
+	return c.disableImageDeregistrationProtection(ctx, in, opts...)
+}
+
+func (c *ec2Calls) ModifyInstanceAttribute(ctx context.Context, in *ec2.ModifyInstanceAttributeInput, opts ...func(*ec2.Options)) (*ec2.ModifyInstanceAttributeOutput, error) {
+	return c.modifyInstanceAttribute(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeRegions(ctx context.Context, in *ec2.DescribeRegionsInput, opts ...func(*ec2.Options)) (*ec2.DescribeRegionsOutput, error) {
+	return c.describeRegions(ctx, in, opts...)
 }
 
 // parameterCall is the one call of an *ssm.Client, bound for the same reason.

@@ -42,14 +42,15 @@ type cloud struct {
 	stops    time.Duration
 	state    string // of a machine that stops
 	reason   string
-	pending  time.Duration // how long the image is pending
+	pending  time.Duration // how long an image is pending
 	imageEnd string        // the state it ends in
 
 	bakeID, instance, instanceState string
 	launched                        time.Time
 	group                           string
-	images, snapshots               map[string]string // names and tags by id
-	imageMade                       time.Time
+	ids                             int                      // of images, so far
+	images                          map[string]*fakeImage    // by id
+	snapshots                       map[string]*fakeSnapshot // by id
 	volumes                         map[string]bool
 	sourceImage                     string // further XML of the source image
 }
@@ -95,7 +96,7 @@ func newCloud(t *testing.T) *cloud {
 		t: t, s3mem: backend, s3: gofakes3.New(backend).Server(),
 		form: map[string]url.Values{}, broken: map[string]func(int) *failure{}, lost: map[string]func(int) *failure{},
 		stops: 20 * time.Second, state: "stopped", reason: reasonOwnShutdown, pending: 30 * time.Second, imageEnd: "available",
-		images: map[string]string{}, snapshots: map[string]string{}, volumes: map[string]bool{},
+		images: map[string]*fakeImage{}, snapshots: map[string]*fakeSnapshot{}, volumes: map[string]bool{},
 	}
 	c.reports("begin 2", "start 1 script/install.sh", "end 1 0 script/install.sh", "start 2 60_app.cfg", "end 2 0 60_app.cfg",
 		"verdict ok 0 -")
@@ -200,7 +201,7 @@ func (c *cloud) query(w http.ResponseWriter, r *http.Request) {
 		f.write(w)
 		return
 	}
-	answer, f := c.act(action, form)
+	answer, f := c.act(action, regionOf(r), form)
 	if f == nil {
 		f = c.failure(c.lost, action)
 	}
@@ -237,7 +238,7 @@ func (f *failure) write(w http.ResponseWriter) {
 	fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>the test says so</Message></Error></Errors></Response>", f.code)
 }
 
-func (c *cloud) act(action string, form url.Values) (string, *failure) {
+func (c *cloud) act(action, region string, form url.Values) (string, *failure) {
 	switch action {
 	case "GetCallerIdentity":
 		return "<GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult>", nil
@@ -259,21 +260,12 @@ func (c *cloud) act(action string, form url.Values) (string, *failure) {
 	case "DeleteSecurityGroup":
 		c.group = ""
 		return "<return>true</return>", nil
-	case "DescribeImages":
-		return c.describeImages(form)
-	case "CreateImage":
-		return c.createImage(form)
-	case "DeregisterImage":
-		delete(c.images, form.Get("ImageId"))
-		return "<return>true</return>", nil
-	case "DescribeSnapshots":
-		return c.describeSnapshots(), nil
-	case "DeleteSnapshot":
-		delete(c.snapshots, form.Get("SnapshotId"))
-		return "<return>true</return>", nil
 	case "DeleteVolume":
 		delete(c.volumes, form.Get("VolumeId"))
 		return "<return>true</return>", nil
+	}
+	if answer, f, done := c.actOnImage(action, region, form); done {
+		return answer, f
 	}
 	return c.actOnInstance(action, form)
 }
@@ -309,64 +301,6 @@ func (c *cloud) describeGroups(form url.Values) string {
 		return "<securityGroupInfo><item><groupId>sg-new</groupId></item></securityGroupInfo>"
 	}
 	return "<securityGroupInfo/>"
-}
-
-func (c *cloud) describeImages(form url.Values) (string, *failure) {
-	if form.Get("Owner.1") == "self" && form.Get("Owner.2") == "" {
-		return c.namedImages(form.Get("Filter.1.Value.1")), nil
-	}
-	id := form.Get("ImageId.1")
-	if name, ok := c.images[id]; ok {
-		return "<imagesSet>" + c.imageItem(id, name) + "</imagesSet>", nil
-	}
-	if id == newID || strings.HasPrefix(id, "ami-0dead") {
-		return "", &failure{400, codeImageNotFound}
-	}
-	return "<imagesSet><item><imageId>" + sourceID + "</imageId><name>debian-12</name><imageState>available</imageState>" +
-		"<architecture>x86_64</architecture><rootDeviceType>ebs</rootDeviceType><imageOwnerId>136693071363</imageOwnerId>" +
-		"<creationDate>2026-01-01T00:00:00.000Z</creationDate>" + c.sourceImage + "</item></imagesSet>", nil
-}
-
-func (c *cloud) namedImages(name string) string {
-	var items string
-	for id, has := range c.images {
-		if has == name {
-			items += c.imageItem(id, name)
-		}
-	}
-	return "<imagesSet>" + items + "</imagesSet>"
-}
-
-func (c *cloud) imageItem(id, name string) string {
-	state, tag := "available", ""
-	if id == newID {
-		tag = "<tagSet><item><key>" + tagBake + "</key><value>" + c.bakeID + "</value></item></tagSet>"
-		if state = c.imageEnd; time.Since(c.imageMade) < c.pending {
-			state = "pending"
-		}
-	}
-	return "<item><imageId>" + id + "</imageId><name>" + name + "</name><imageState>" + state + "</imageState>" + tag +
-		"<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><snapshotId>snap-of-" + id + "</snapshotId></ebs></item></blockDeviceMapping></item>"
-}
-
-func (c *cloud) createImage(form url.Values) (string, *failure) {
-	name := form.Get("Name")
-	for _, taken := range c.images {
-		if taken == name {
-			return "", &failure{400, "InvalidAMIName.Duplicate"}
-		}
-	}
-	c.images[newID], c.imageMade = name, time.Now()
-	c.snapshots["snap-of-"+newID] = c.bakeID
-	return "<imageId>" + newID + "</imageId>", nil
-}
-
-func (c *cloud) describeSnapshots() string {
-	var items string
-	for id := range c.snapshots {
-		items += "<item><snapshotId>" + id + "</snapshotId></item>"
-	}
-	return "<snapshotSet>" + items + "</snapshotSet>"
 }
 
 func (c *cloud) describeInstances() string {
@@ -407,14 +341,7 @@ func (c *cloud) left() []string {
 	for id := range c.volumes {
 		left = append(left, id)
 	}
-	for id := range c.images {
-		if id == newID {
-			left = append(left, id)
-		}
-	}
-	for id := range c.snapshots {
-		left = append(left, id)
-	}
+	left = append(left, c.madeImages()...)
 	left = append(left, c.objects()...)
 	slices.Sort(left)
 	return left

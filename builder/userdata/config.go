@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
-//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Config,StagingConfig,SourceFilter,BlockDevice,MetadataOptions
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Config,StagingConfig,SourceFilter,BlockDevice,MetadataOptions,DeregistrationProtection
 
 package userdata
 
@@ -31,6 +31,9 @@ type Config struct {
 	LoginConfig         `mapstructure:",squash"`
 	WatchConfig         `mapstructure:",squash"`
 	ImageConfig         `mapstructure:",squash"`
+	CopyConfig          `mapstructure:",squash"`
+	SharingConfig       `mapstructure:",squash"`
+	TraitsConfig        `mapstructure:",squash"`
 	// Where files go that do not fit into user data. See [StagingConfig](#staging-configuration). Needed only when
 	// `fs/` is larger than `fs_inline_limit`, or the user data is larger than 16,384 bytes.
 	Staging *StagingConfig `mapstructure:"staging"`
@@ -41,7 +44,7 @@ type Config struct {
 }
 
 // renderedLater are the settings that are templates of what is only known during the bake, such as `{{ .SourceAMI }}`.
-var renderedLater = []string{"ami_description", "tags", "snapshot_tags", "run_tags", "run_volume_tags"}
+var renderedLater = []string{"ami_description", "tags", "tag", "snapshot_tags", "snapshot_tag", "run_tags", "run_volume_tags"}
 
 // prepare decodes the template's settings and checks them. It returns warnings, and all problems in one error.
 func (c *Config) prepare(raws ...any) ([]string, error) {
@@ -75,6 +78,10 @@ func (c *Config) check() ([]string, error) {
 		c.RunConfig.prepare,
 		c.WatchConfig.prepare,
 		func() ([]string, []error) { return c.ImageConfig.prepare(c.PackerForce, &c.ctx) },
+		func() ([]string, []error) { return c.CopyConfig.prepare(c.Region, &c.SharingConfig) },
+		c.SharingConfig.prepare,
+		func() ([]string, []error) { return c.TraitsConfig.prepare(time.Now(), len(c.AMIGroups) > 0) },
+		c.prepareOutput,
 		c.prepareStaging,
 		c.prepareLogin,
 		c.prepareCommunicator,
@@ -88,6 +95,14 @@ func (c *Config) check() ([]string, error) {
 
 func (c *Config) prepareAccess() ([]string, []error) {
 	return nil, c.Settings.Prepare()
+}
+
+func (c *Config) prepareOutput() ([]string, []error) {
+	if c.OutputFile != "" && c.SkipSaveBuildRegion {
+		return nil, []error{errors.New("output_file tells of the image in the region of the build, which skip_save_build_region " +
+			"does not keep: leave one of them out")}
+	}
+	return nil, nil
 }
 
 // durationBetween fills in a default and checks the limits; both limits are part of the message.

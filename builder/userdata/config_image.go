@@ -7,42 +7,65 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
 	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
 )
 
-// ImageConfig says what the image is called and what becomes of it.
+// ImageConfig says what the image is called and made of.
 type ImageConfig struct {
 	// The name of the image: 3 to 128 letters, digits, spaces and `( ) [ ] . / - ' @ _`. It must not be taken in the
-	// account and region, or `force_deregister` must be set. `{{ clean_resource_name x }}` replaces what is not
-	// allowed.
+	// account, neither in the region of the build nor in one of `ami_regions`, or `force_deregister` must be set.
+	// `{{ clean_resource_name x }}` replaces what is not allowed.
 	AMIName string `mapstructure:"ami_name" required:"true"`
-	// The description of the image. Default: made of the name and the version. It may use build data such as
-	// `{{ .SourceAMI }}`.
+	// The description of the image, in every region; at most 255 characters. Default: made of the name and the
+	// version. It may use build data such as `{{ .SourceAMI }}`.
 	AMIDescription string `mapstructure:"ami_description"`
 	// The version of the image: the `Version` tag, and part of the default description. Default: `VERSION` of
 	// `ami.env`.
 	ImageVersion string `mapstructure:"image_version"`
-	// Tags of the image and its snapshots, beside the bake's own (`Name`, `Version` and those that begin with
-	// `bakery:`). Values may use build data such as `{{ .SourceAMI }}`.
+	// Tags of the image and its snapshots in every region, beside the bake's own (`Name`, `Version` and those that
+	// begin with `bakery:`). Keys and values may use build data such as `{{ .SourceAMI }}`. The tags are set by the
+	// calls that make images and snapshots, so nothing is ever without them.
 	Tags map[string]string `mapstructure:"tags"`
+	// One tag as a block with `key` and `value`, which can be repeated and made by a `dynamic` block. Joins `tags`;
+	// where both have a key, this one counts.
+	Tag config.KeyValues `mapstructure:"tag"`
 	// Tags of the snapshots, where they differ from `tags`.
 	SnapshotTags map[string]string `mapstructure:"snapshot_tags"`
+	// One tag of the snapshots as a block with `key` and `value`, which can be repeated. Joins `snapshot_tags`.
+	SnapshotTag config.KeyValues `mapstructure:"snapshot_tag"`
+	// Do not put `run_tags` on the image and its snapshots. Default: `false`.
+	SkipAMIRunTags bool `mapstructure:"skip_ami_run_tags"`
+	// Disks that machines launched from the image get beside those of the baked machine, or without one of them
+	// (`no_device`). EC2 lets nothing else but `delete_on_termination` be changed of the baked machine's own
+	// disks; their size and type come from `launch_block_device_mappings`. See
+	// [BlockDevice](#block-devices-configuration).
+	AMIBlockDevices []BlockDevice `mapstructure:"ami_block_device_mappings"`
 	// Bake, but make no image of the machine: to try things out. Default: `false`.
 	SkipCreateAMI bool `mapstructure:"skip_create_ami"`
-	// Deregister the image that has the name already, instead of failing. As two images of an account cannot have
-	// the same name, that happens after the machine has reported success and right before the new image is made:
-	// a bake that fails leaves the old image alone. Default: `false`, or `true` with `packer build -force`.
+	// Replace the image that has the name already, in the region of the build and in those of `ami_regions`, instead
+	// of failing. The old image goes last: as two images of an account and region cannot have the same name, and none
+	// can be renamed, the new one is made under a temporary name, and only when it is available in every region and
+	// has all its attributes is the old one deregistered, the new one copied to the name, and the temporary one
+	// removed. A bake that fails before leaves the old image alone; one that fails after keeps the new image and
+	// says under which name. Where nothing has the name, nothing of this takes place. An old image with
+	// deregistration protection is not replaced: the bake stops before it begins. Default: `false`, or `true` with
+	// `packer build -force`.
 	ForceDeregister bool `mapstructure:"force_deregister"`
-	// Delete the snapshots of the image that `force_deregister` deregisters. Default: `false`.
+	// Delete the snapshots of the images that `force_deregister` has replaced, when the new ones are there. Default:
+	// `false`.
 	ForceDeleteSnapshot bool `mapstructure:"force_delete_snapshot"`
-	// How long the image may take to become available, as a duration. Default: `30m`; at least `120s`.
+	// How long an image may take to become available, as a duration; each copy in another region has this time as
+	// well. Default: `30m`; at least `120s`.
 	ImageTimeout time.Duration `mapstructure:"image_timeout"`
-	// How often the image is looked at, as a duration. Default: `5s`; at most `60s`. The interval never grows.
+	// How often an image is looked at, as a duration. Default: `5s`; at most `60s`. The interval never grows.
 	ImagePollInterval time.Duration `mapstructure:"image_poll_interval"`
-	// A file to write the name and the id of the image to, as the two lines `AMINAME=` and `AMIID=`, quoted for a
-	// shell. Default: none. Written only when the image is available.
+	// A file to write the name and the id of the image in the region of the build to, as the two lines `AMINAME=` and
+	// `AMIID=`, quoted for a shell. Default: none. Written only when the image is available, and removed again when
+	// the bake fails after that.
 	OutputFile string `mapstructure:"output_file"`
 }
 
@@ -62,7 +85,37 @@ func (c *ImageConfig) prepare(force bool, ctx *interpolate.Context) ([]string, [
 	errs = append(errs, durationBetween("image_timeout", &c.ImageTimeout, defaultTimeout, leastTimeout, 0)...)
 	errs = append(errs, durationBetween("image_poll_interval", &c.ImagePollInterval,
 		defaultInterval, leastInterval, mostInterval)...)
-	return nil, append(errs, checkTags("tags", c.Tags)...)
+	errs = append(errs, c.prepareTags()...)
+	for i := range c.AMIBlockDevices {
+		errs = append(errs, within(fmt.Sprintf("ami_block_device_mappings[%d]", i), c.AMIBlockDevices[i].prepareForImage())...)
+	}
+	return nil, errs
+}
+
+// prepareTags joins the two forms of tags and checks them.
+func (c *ImageConfig) prepareTags() []error {
+	errs := slices.Concat(c.Tag.CopyOn(&c.Tags), c.SnapshotTag.CopyOn(&c.SnapshotTags))
+	c.Tag, c.SnapshotTag = nil, nil
+	return slices.Concat(errs, checkTags("tags", c.Tags), checkTags("snapshot_tags", c.SnapshotTags))
+}
+
+// prepareForImage is for a disk of an image, which is not that of a machine yet.
+func (d *BlockDevice) prepareForImage() []error {
+	errs := d.prepare()
+	if d.KmsKeyID != "" {
+		errs = append(errs, errors.New("kms_key_id is for launch_block_device_mappings; an image is encrypted with "+
+			"encrypt_boot and the kms_key_id beside it"))
+	}
+	return errs
+}
+
+// within says which setting errors are about.
+func within(setting string, errs []error) []error {
+	var all []error
+	for _, err := range errs {
+		all = append(all, fmt.Errorf("%s: %w", setting, err))
+	}
+	return all
 }
 
 func (c *ImageConfig) checkName() error {

@@ -19,6 +19,8 @@ const (
 	codeInstanceNotFound = "InvalidInstanceID.NotFound"
 	codeImageNotFound    = "InvalidAMIID.NotFound"
 	codeImageUnavailable = "InvalidAMIID.Unavailable" // deregistered already
+	codeImageNameTaken   = "InvalidAMIName.Duplicate"
+	codeNotPermitted     = "OperationNotPermitted"
 	codeSnapshotNotFound = "InvalidSnapshot.NotFound"
 	codeSnapshotInUse    = "InvalidSnapshot.InUse"
 	codeVolumeNotFound   = "InvalidVolume.NotFound"

@@ -24,44 +24,47 @@ type removalAPI interface {
 // snapshotTimeout is how long a snapshot may still be in use after its image is deregistered.
 const snapshotTimeout = time.Minute
 
-// removeImage deregisters an image and deletes its snapshots. Those of an image that is still being made are not listed
-// with it, so they are looked for by the id of the bake as well, unless that is empty.
-func removeImage(ctx context.Context, api removalAPI, id, bakeID string) error {
-	snapshots, err := imageSnapshots(ctx, api, id)
-	if err != nil {
-		return err
-	}
-	if _, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)}); orGone(err, codeImageNotFound, codeImageUnavailable) != nil {
-		return fmt.Errorf("deregister %s: %w", id, err)
-	}
-	if bakeID != "" {
-		tagged, err := taggedSnapshots(ctx, api, bakeID)
-		if err != nil {
-			return err
-		}
-		snapshots = append(snapshots, tagged...)
-	}
-	slices.Sort(snapshots)
-	var errs []error
-	for _, snapshot := range slices.Compact(snapshots) {
-		errs = append(errs, deleteSnapshot(ctx, api, snapshot))
-	}
-	return errors.Join(errs...)
-}
-
-func imageSnapshots(ctx context.Context, api imageReader, id string) ([]string, error) {
+// removeImage deregisters an image and deletes its snapshots. It need not be there any more.
+func removeImage(ctx context.Context, api removalAPI, id string) error {
 	out, err := api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if hasCode(err, codeImageNotFound, codeImageUnavailable) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up the snapshots of %s: %w", id, err)
+		return fmt.Errorf("look up the snapshots of %s: %w", id, err)
 	}
-	var ids []string
+	var snapshots []string
 	for i := range out.Images {
-		ids = append(ids, snapshotsOf(&out.Images[i])...)
+		if err := deregister(ctx, api, id, protected(&out.Images[i])); err != nil {
+			return err
+		}
+		snapshots = append(snapshots, snapshotsOf(&out.Images[i])...)
 	}
-	return ids, nil
+	return deleteSnapshots(ctx, api, snapshots)
+}
+
+// deregister takes an image's protection off before, if it has any.
+func deregister(ctx context.Context, api imageRemover, id string, guarded bool) error {
+	if guarded {
+		_, err := api.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: aws.String(id)})
+		if orGone(err, codeImageNotFound, codeImageUnavailable) != nil {
+			return fmt.Errorf("disable the deregistration protection of %s: %w", id, err)
+		}
+	}
+	_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)})
+	switch {
+	case guarded && hasCode(err, codeNotPermitted):
+		return fmt.Errorf("deregister %s: its protection lasts for 24 hours after it was disabled (with_cooldown): %w", id, err)
+	case orGone(err, codeImageNotFound, codeImageUnavailable) != nil:
+		return fmt.Errorf("deregister %s: %w", id, err)
+	}
+	return nil
+}
+
+// protected tells whether an image has deregistration protection.
+func protected(image *types.Image) bool {
+	state := aws.ToString(image.DeregistrationProtection)
+	return state != "" && state != "disabled"
 }
 
 func snapshotsOf(image *types.Image) []string {
@@ -74,18 +77,13 @@ func snapshotsOf(image *types.Image) []string {
 	return ids
 }
 
-func taggedSnapshots(ctx context.Context, api imageRemover, bakeID string) ([]string, error) {
-	out, err := api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
-		OwnerIds: []string{"self"}, Filters: []types.Filter{filter("tag:"+tagBake, bakeID)},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for snapshots of bake %s: %w", bakeID, err)
+func deleteSnapshots(ctx context.Context, api imageRemover, ids []string) error {
+	slices.Sort(ids)
+	var errs []error
+	for _, id := range slices.Compact(ids) {
+		errs = append(errs, deleteSnapshot(ctx, api, id))
 	}
-	var ids []string
-	for i := range out.Snapshots {
-		ids = append(ids, aws.ToString(out.Snapshots[i].SnapshotId))
-	}
-	return ids, nil
+	return errors.Join(errs...)
 }
 
 func deleteSnapshot(ctx context.Context, api imageRemover, id string) error {
@@ -100,50 +98,61 @@ func deleteSnapshot(ctx context.Context, api imageRemover, id string) error {
 	return nil
 }
 
-// removeOwnImage removes the image of a bake that did not succeed.
-func (b *bake) removeOwnImage(ctx context.Context) error {
-	if b.imageID == "" {
-		if err := b.findOwnImage(ctx); err != nil || b.imageID == "" {
-			return err
-		}
-	}
-	return removeImage(ctx, b.aws.ec2, b.imageID, b.id)
-}
-
-// findOwnImage looks for the image of a call whose answer was lost: the one that has the name, and this bake's id.
-func (b *bake) findOwnImage(ctx context.Context) error {
-	images, err := b.ownImages(ctx)
-	if err != nil {
-		return err
-	}
+// clear removes all images and snapshots of the bake in a place, but the image that is kept. They are known by the tag of
+// the bake, so what a call has made whose answer was lost is found as well.
+func (b *bake) clear(ctx context.Context, p *place) error {
+	images, err := b.taggedImages(ctx, p)
+	errs := []error{err}
+	spared := snapshotsOf(&p.kept)
+	var snapshots []string
 	for i := range images {
-		if tagMap(images[i].Tags)[tagBake] == b.id {
-			b.imageID = aws.ToString(images[i].ImageId)
-		}
-	}
-	return nil
-}
-
-// makeRoom deregisters the image that has the name, for force_deregister.
-func (b *bake) makeRoom(ctx context.Context) error {
-	old, err := b.ownImages(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range old {
-		id := aws.ToString(old[i].ImageId)
-		b.say("Deregistering %s, which has the name (force_deregister)", id)
-		if _, err := b.aws.ec2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)}); orGone(err, codeImageNotFound, codeImageUnavailable) != nil {
-			return fmt.Errorf("deregister %s, which has the name %q: %w", id, b.config.AMIName, err)
-		}
-		if !b.config.ForceDeleteSnapshot {
+		if aws.ToString(images[i].ImageId) == aws.ToString(p.kept.ImageId) {
 			continue
 		}
-		for _, snapshot := range snapshotsOf(&old[i]) {
-			if err := deleteSnapshot(ctx, b.aws.ec2, snapshot); err != nil {
-				return err
-			}
+		if err := deregister(ctx, p.api, aws.ToString(images[i].ImageId), protected(&images[i])); err != nil {
+			errs = append(errs, err)
+			spared = append(spared, snapshotsOf(&images[i])...) // in use as long as the image is there
+			continue
+		}
+		snapshots = append(snapshots, snapshotsOf(&images[i])...)
+	}
+	// Those of an image that is still being made are not listed with it.
+	tagged, err := taggedSnapshots(ctx, p.api, b.id)
+	errs = append(errs, err)
+	snapshots = slices.DeleteFunc(append(snapshots, tagged...), func(id string) bool { return slices.Contains(spared, id) })
+	return errors.Join(append(errs, deleteSnapshots(ctx, p.api, snapshots))...)
+}
+
+// taggedImages are the images of the bake in a place, those EC2 has told the ids of in any case: a tag may not be found for
+// a moment.
+func (b *bake) taggedImages(ctx context.Context, p *place) ([]types.Image, error) {
+	var images []types.Image
+	out, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{
+		Owners: []string{"self"}, Filters: []types.Filter{filter("tag:"+tagBake, b.id)},
+	})
+	if err != nil {
+		err = fmt.Errorf("look for images of bake %s in %s: %w", b.id, p.region, err)
+	} else {
+		images = out.Images
+	}
+	for _, id := range p.made {
+		if !slices.ContainsFunc(images, func(i types.Image) bool { return aws.ToString(i.ImageId) == id }) {
+			images = append(images, types.Image{ImageId: aws.String(id)})
 		}
 	}
-	return nil
+	return images, err
+}
+
+func taggedSnapshots(ctx context.Context, api imageRemover, bakeID string) ([]string, error) {
+	out, err := api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
+		OwnerIds: []string{"self"}, Filters: []types.Filter{filter("tag:"+tagBake, bakeID)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for snapshots of bake %s: %w", bakeID, err)
+	}
+	var ids []string
+	for i := range out.Snapshots {
+		ids = append(ids, aws.ToString(out.Snapshots[i].SnapshotId))
+	}
+	return ids, nil
 }

@@ -6,6 +6,8 @@ package userdata
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
@@ -33,8 +35,8 @@ func (b *bake) steps() []multistep.Step {
 		&stepVerdict{},
 	}
 	if !b.config.SkipCreateAMI {
-		image := &stepImage{}
-		steps = append(steps, image, &stepOutput{image: image})
+		output := &stepOutput{}
+		steps = append(steps, &stepImage{}, &stepCopies{}, &stepAttributes{}, &stepReplace{}, output, &stepProtect{output: output})
 	}
 	return steps
 }
@@ -50,7 +52,7 @@ func (b *bake) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifact
 	b.tellWhatIsLeft()
 	b.say("Seconds spent: %s", b.phases.end())
 	if err := outcome(state); err != nil {
-		return nil, withoutSecrets(err)
+		return nil, withoutSecrets(b.withSurvivors(err))
 	}
 	if b.config.SkipCreateAMI {
 		b.say("The machine has baked; skip_create_ami makes no image of it")
@@ -71,6 +73,14 @@ func outcome(state multistep.StateBag) error {
 		return errors.New("the bake was halted")
 	}
 	return nil
+}
+
+// withSurvivors adds to an error which new images are there in spite of it.
+func (b *bake) withSurvivors(err error) error {
+	if left := b.survivors(); len(left) > 0 {
+		return fmt.Errorf("%w\nkept, because what it was to replace is gone: %s", err, strings.Join(left, "; "))
+	}
+	return err
 }
 
 // tellWhatIsLeft names what still exists, and how to look at a machine that was kept: after -on-error=abort, or when

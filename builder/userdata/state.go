@@ -45,7 +45,9 @@ type bake struct {
 	network network
 	fsKey   string // where fs.tgz is staged
 	machine machine
-	imageID string
+	home    *place      // the region of the build
+	places  []*place    // the regions that are to have the image
+	first   types.Image // what was made of the machine: the image of the build's region, or what the image is copied from
 }
 
 // network is where the machine is attached. A subnet of "" is the account's default.

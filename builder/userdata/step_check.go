@@ -35,7 +35,7 @@ func (*stepCheck) Run(ctx context.Context, state multistep.StateBag) multistep.S
 
 func checkAccount(ctx context.Context, b *bake) error {
 	return errors.Join(
-		b.checkName(ctx),
+		b.checkNames(ctx),
 		b.checkSource(ctx),
 		b.checkNetwork(ctx),
 		b.checkStaging(ctx),
@@ -57,38 +57,6 @@ func (b *bake) checkOutput() error {
 	return nil
 }
 
-// checkName makes sure that the image's name is free. A name that is taken would be found out by CreateImage only.
-func (b *bake) checkName(ctx context.Context) error {
-	if b.config.SkipCreateAMI || b.config.ForceDeregister {
-		return nil
-	}
-	taken, err := b.ownImages(ctx)
-	if err != nil {
-		return err
-	}
-	if len(taken) > 0 {
-		return fmt.Errorf("the name %q is taken by %s: choose another ami_name, or set force_deregister to replace that image",
-			b.config.AMIName, aws.ToString(taken[0].ImageId))
-	}
-	return nil
-}
-
-// ownImages are the images of the account that have the name of this bake's: one at most, says EC2.
-//
-// A name has none of the characters that are wildcards in a filter; see imageName.
-func (b *bake) ownImages(ctx context.Context) ([]types.Image, error) {
-	out, err := b.aws.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{
-		Owners:  []string{"self"},
-		Filters: []types.Filter{filter("name", b.config.AMIName)},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for an image named %q: %w", b.config.AMIName, err)
-	}
-	return slices.DeleteFunc(out.Images, func(i types.Image) bool {
-		return aws.ToString(i.Name) != b.config.AMIName
-	}), nil
-}
-
 // checkSource finds the image to start from, and makes sure that the machine can run it.
 func (b *bake) checkSource(ctx context.Context) error {
 	source, err := findSource(ctx, &b.config.SourceConfig, b.aws.ec2, b.aws.ssm)
@@ -101,18 +69,22 @@ func (b *bake) checkSource(ctx context.Context) error {
 		return fmt.Errorf("source image %s has its root device on %s; an image can be made only of one on ebs",
 			aws.ToString(source.ImageId), source.RootDeviceType)
 	}
-	return errors.Join(b.checkArchitecture(ctx), b.checkTexts())
+	return errors.Join(b.checkArchitecture(ctx), b.checkTexts(), b.checkTraits())
 }
 
 // checkTexts renders what is made of the source image's data, and would only be found wrong when the machine has run.
 func (b *bake) checkTexts() error {
-	in, err := b.imageInput()
+	o, err := b.outlined(b.config.AMIName)
 	if err != nil {
 		return err
 	}
 	// The limit of CreateImage.
-	if n := len(aws.ToString(in.Description)); n > 255 {
+	if n := len(o.description); n > 255 {
 		return fmt.Errorf("ami_description has %d characters; it must have at most 255", n)
+	}
+	// The limit of EC2, with the tag that tells when something temporary may be removed.
+	if n := max(len(o.image), len(o.snapshots)) + 1; n > 50 {
+		return fmt.Errorf("the image would have %d tags, with the bake's own; EC2 takes at most 50: set fewer tags, run_tags or snapshot_tags", n)
 	}
 	_, _, err = b.machineTags()
 	return err

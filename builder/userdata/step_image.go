@@ -6,7 +6,6 @@ package userdata
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -14,57 +13,61 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 )
 
-// stepImage makes the image of the stopped machine and waits until it can be used.
-type stepImage struct {
-	nothingToUndo
-	made *entry // in the ledger until the bake has succeeded
-}
+// stepImage makes an image of the stopped machine and waits until it can be used: the image itself, or one that the image
+// is made of.
+type stepImage struct{ nothingToUndo }
 
 // Run implements multistep.Step.
-func (s *stepImage) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseImage, s.make)
+func (*stepImage) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
+	return step(ctx, state, phaseImage, makeImage)
 }
 
-// stateTimeout is how long EC2's image maker may take to notice that a machine has stopped.
-const stateTimeout = 2 * time.Minute
-
-func (s *stepImage) make(ctx context.Context, b *bake) error {
-	in, err := b.imageInput()
-	if err != nil {
+func makeImage(ctx context.Context, b *bake) error {
+	if err := b.changeMachine(ctx); err != nil {
 		return err
 	}
-	if b.config.ForceDeregister {
-		if err := b.makeRoom(ctx); err != nil {
-			return err
-		}
+	if err := b.openPlaces(ctx); err != nil {
+		return err
+	}
+	name := b.firstName(b.home)
+	if b.viaIntermediary() {
+		name = b.temporaryName(forCopies)
+	}
+	o, err := b.outlined(name)
+	if err != nil {
+		return err
 	}
 	b.say("Making the image %s...", b.config.AMIName)
-	s.made = b.ledger.add("image "+b.config.AMIName, b.removeOwnImage)
-	if err := b.createImage(ctx, in); err != nil {
+	image, err := b.createOrRegister(ctx, o)
+	if err != nil {
 		return err
 	}
-	s.made.what = "image " + b.imageID
-	b.say("Image %s is being made", b.imageID)
-	return b.awaitImage(ctx)
+	b.first = image
+	if !b.viaIntermediary() {
+		b.home.image = image
+	}
+	return nil
 }
 
-func (b *bake) imageInput() (*ec2.CreateImageInput, error) {
-	image, snapshots, err := b.imageTags()
-	if err != nil {
-		return nil, err
+// viaIntermediary tells whether the image is a copy even in the region of the build: EC2 encrypts what it copies.
+func (b *bake) viaIntermediary() bool {
+	return b.config.EncryptBoot.True() || b.config.SkipSaveBuildRegion
+}
+
+func (b *bake) createOrRegister(ctx context.Context, o outline) (types.Image, error) {
+	if b.viaIntermediary() {
+		o = b.temporary(o, true)
 	}
-	description, err := b.description()
-	if err != nil {
-		return nil, err
+	if !b.reboots() {
+		return b.create(ctx, o)
 	}
-	return &ec2.CreateImageInput{
-		InstanceId:  aws.String(b.machine.id),
-		Name:        aws.String(b.config.AMIName),
-		Description: some(description),
-		TagSpecifications: []types.TagSpecification{
-			tagSpec(types.ResourceTypeImage, image), tagSpec(types.ResourceTypeSnapshot, snapshots),
-		},
-	}, nil
+	raw := b.temporary(o, b.viaIntermediary())
+	raw.name = b.temporaryName(forRegister)
+	image, err := b.create(ctx, raw)
+	if err != nil {
+		return image, err
+	}
+	return b.register(ctx, &image, o)
 }
 
 // description is the template's, or made of the name and the version.
@@ -78,69 +81,23 @@ func (b *bake) description() (string, error) {
 	return b.imageTitle(), nil
 }
 
-// createImage asks for the image. When the answer is lost, the call may still have taken effect, and a second one be
-// refused because of the name; so an image that carries this bake's id is taken for its own.
-func (b *bake) createImage(ctx context.Context, in *ec2.CreateImageInput) error {
-	err := retryWhile(ctx, stateTimeout, notInState, func(ctx context.Context) error {
-		own, cancel := settle(ctx)
-		defer cancel()
-		out, err := b.aws.ec2.CreateImage(own, in)
-		if err == nil {
-			b.imageID = aws.ToString(out.ImageId)
+// changeMachine marks the stopped machine as able to use enhanced networking, which its image takes over. EC2 changes one
+// attribute in a call.
+func (b *bake) changeMachine(ctx context.Context) error {
+	var changes []*ec2.ModifyInstanceAttributeInput
+	if b.config.SriovSupport {
+		changes = append(changes, &ec2.ModifyInstanceAttributeInput{
+			SriovNetSupport: &types.AttributeValue{Value: aws.String("simple")}, // the one value there is
+		})
+	}
+	if ena := b.config.ENASupport.ToBoolPointer(); ena != nil {
+		changes = append(changes, &ec2.ModifyInstanceAttributeInput{EnaSupport: &types.AttributeBooleanValue{Value: ena}})
+	}
+	for _, in := range changes {
+		in.InstanceId = aws.String(b.machine.id)
+		if _, err := b.aws.ec2.ModifyInstanceAttribute(ctx, in); err != nil {
+			return fmt.Errorf("set ena_support or sriov_support of %s: %w", b.machine.id, err)
 		}
-		return err
-	})
-	if err != nil {
-		if findErr := b.findOwnImage(ctx); findErr == nil && b.imageID != "" {
-			return nil
-		}
-		return fmt.Errorf("make an image of %s: %w", b.machine.id, err)
 	}
 	return nil
-}
-
-// awaitImage waits until the image is available. EC2 may not know it for a moment.
-func (b *bake) awaitImage(ctx context.Context) error {
-	limit := b.config.ImageTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit,
-		fmt.Errorf("image_timeout of %s is over and image %s is not available", limit, b.imageID))
-	defer cancel()
-	return poll(ctx, b.imageInterval(time.Now()), func(ctx context.Context) (bool, error) {
-		ctx, cancel := glance(ctx)
-		defer cancel()
-		out, err := b.aws.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{b.imageID}}, fewAttempts)
-		switch {
-		case hasCode(err, codeImageNotFound) || transient(err):
-			return false, nil
-		case err != nil:
-			return false, fmt.Errorf("look at image %s: %w", b.imageID, err)
-		case len(out.Images) == 0:
-			return false, nil
-		}
-		return imageDone(&out.Images[0])
-	})
-}
-
-// imageInterval is short at first: a small image can be available within seconds, and most take minutes.
-func (b *bake) imageInterval(began time.Time) func() time.Duration {
-	return func() time.Duration {
-		if time.Since(began) < 5*soon {
-			return min(soon, b.config.ImagePollInterval)
-		}
-		return b.config.ImagePollInterval
-	}
-}
-
-func imageDone(image *types.Image) (bool, error) {
-	switch image.State {
-	case types.ImageStateAvailable:
-		return true, nil
-	case types.ImageStatePending, types.ImageStateTransient:
-		return false, nil
-	}
-	why := "EC2 gives no reason"
-	if r := image.StateReason; r != nil {
-		why = fmt.Sprintf("%s (%s)", aws.ToString(r.Message), aws.ToString(r.Code))
-	}
-	return true, fmt.Errorf("image %s is %s: %s", aws.ToString(image.ImageId), image.State, why)
 }

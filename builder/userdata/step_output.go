@@ -5,7 +5,9 @@ package userdata
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
@@ -13,28 +15,31 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// stepOutput writes output_file and, the last thing that can fail, takes the image out of the ledger.
+// stepOutput writes output_file.
 type stepOutput struct {
 	nothingToUndo
-	image *stepImage
+	written *entry // in the ledger until the bake has succeeded
 }
 
 // Run implements multistep.Step.
 func (s *stepOutput) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
 	return step(ctx, state, phaseImage, func(_ context.Context, b *bake) error {
-		if err := writeOutput(b.config.OutputFile, b.config.AMIName, b.imageID); err != nil {
-			return err
+		path := b.config.OutputFile
+		if path == "" {
+			return nil
 		}
-		b.ledger.keep(s.image.made)
-		return nil
+		s.written = b.ledger.add("output_file "+path, func(context.Context) error {
+			if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		})
+		return writeOutput(path, b.config.AMIName, b.home.imageID())
 	})
 }
 
 // writeOutput writes what a shell can source: BUILDAMI_OUTPUT of the seed.
 func writeOutput(path, name, id string) error {
-	if path == "" {
-		return nil
-	}
 	content := shell.Assign("AMINAME", name) + "\n" + shell.Assign("AMIID", id) + "\n"
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		return fmt.Errorf("write output_file: %w", err)

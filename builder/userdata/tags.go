@@ -54,9 +54,11 @@ func (b *bake) imageTags() (image, snapshots map[string]string, err error) {
 			own[key] = value
 		}
 	}
-	image, err = b.tags(own, "run_tags", b.config.RunTags)
-	if err != nil {
-		return nil, nil, err
+	image = own
+	if !b.config.SkipAMIRunTags {
+		if image, err = b.tags(own, "run_tags", b.config.RunTags); err != nil {
+			return nil, nil, err
+		}
 	}
 	image, err = b.tags(image, "tags", b.config.Tags)
 	if err != nil {
@@ -70,11 +72,13 @@ func (b *bake) imageTags() (image, snapshots map[string]string, err error) {
 func (b *bake) tags(base map[string]string, setting string, tags map[string]string) (map[string]string, error) {
 	all := maps.Clone(base)
 	for key, value := range tags {
-		rendered, err := b.render(setting, value)
+		name, err := b.render(setting, key)
 		if err != nil {
 			return nil, err
 		}
-		all[key] = rendered
+		if all[name], err = b.render(setting, value); err != nil {
+			return nil, err
+		}
 	}
 	return all, nil
 }

@@ -1,0 +1,61 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+)
+
+// stepProtect protects the images from being deregistered, the last thing that can fail, and takes them out of the ledger.
+type stepProtect struct {
+	nothingToUndo
+	output *stepOutput
+}
+
+// Run implements multistep.Step.
+func (s *stepProtect) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
+	return step(ctx, state, phaseImage, func(ctx context.Context, b *bake) error {
+		if err := inParallel(ctx, b.places, b.protect); err != nil {
+			return err
+		}
+		if s.output.written != nil {
+			b.ledger.keep(s.output.written)
+		}
+		b.keepImages()
+		return nil
+	})
+}
+
+func (b *bake) protect(ctx context.Context, p *place) error {
+	wanted := b.config.DeregistrationProtection
+	if !wanted.Enabled {
+		return nil
+	}
+	own, cancel := settle(ctx)
+	defer cancel()
+	if _, err := p.api.EnableImageDeregistrationProtection(own, &ec2.EnableImageDeregistrationProtectionInput{
+		ImageId: p.image.ImageId, WithCooldown: aws.Bool(wanted.WithCooldown),
+	}); err != nil {
+		return fmt.Errorf("set deregistration_protection of %s in %s: %w", p.imageID(), p.region, err)
+	}
+	return nil
+}
+
+// keepImages takes what the bake was for out of the ledger. Where there are temporary images as well, the place stays in it:
+// they are removed with everything else.
+func (b *bake) keepImages() {
+	for _, p := range b.places {
+		p.kept, p.gone = p.image, false
+		if len(p.made) == 1 {
+			b.ledger.keep(p.entry)
+		} else {
+			p.entry.what = fmt.Sprintf("temporary images of bake %s in %s", b.id, p.region)
+		}
+	}
+}
