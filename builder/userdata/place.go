@@ -19,7 +19,7 @@ import (
 // place is one region in which the bake makes images, and what it has made there. Each is used by one goroutine at a time.
 type place struct {
 	region string
-	api    ec2API
+	api    imageAPI
 	entry  *entry        // in the ledger from before the first image on
 	old    []types.Image // what has the name and is to be replaced
 	made   []string      // the ids EC2 has answered with
@@ -29,7 +29,7 @@ type place struct {
 }
 
 // in is the EC2 of a region: with the credentials, the endpoint and the retries of the build's own.
-func (b *bake) in(region string) ec2API {
+func (b *bake) in(region string) imageAPI {
 	if region == b.aws.config.Region {
 		return b.aws.ec2
 	}

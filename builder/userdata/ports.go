@@ -95,12 +95,17 @@ type machineReader interface {
 	GetConsoleOutput(context.Context, *ec2.GetConsoleOutputInput, ...func(*ec2.Options)) (*ec2.GetConsoleOutputOutput, error)
 }
 
-// ec2API is everything a bake asks of EC2.
-type ec2API interface {
+// imageAPI is what a bake asks of each region that is to have the image.
+type imageAPI interface {
 	imageReader
 	imageMaker
-	imageRemover
 	imageChanger
+	imageRemover
+}
+
+// ec2API is everything a bake asks of EC2.
+type ec2API interface {
+	imageAPI
 	machineChanger
 	regionReader
 	typeReader
