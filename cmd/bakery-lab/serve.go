@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
@@ -29,6 +30,7 @@ type settings struct {
 	listen             string
 	internet           bool
 	delays             cloud.Delays
+	iamDelay           time.Duration
 	policy, rolePolicy *iam.Policy
 	faults             []lab.Fault
 	envFile            string
@@ -43,6 +45,7 @@ func (s *settings) define(f *flag.FlagSet) {
 	f.DurationVar(&s.delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
 	f.DurationVar(&s.delays.Terminating, "terminating", 0, "how long instances are shutting-down")
 	f.DurationVar(&s.delays.Image, "image-pending", 0, "how long images and snapshots are pending, at least")
+	f.DurationVar(&s.iamDelay, "iam-delay", 0, "how long EC2 does not know a new instance profile, or a change of its role")
 	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.policy))
 	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action", policyFlag(&s.rolePolicy))
 	f.Func("fault", "break `Action=code[:after][:count]`: code is throttle, 500, reset, slow=5s or an error code;\n"+

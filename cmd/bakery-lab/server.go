@@ -67,7 +67,7 @@ func (s *settings) options(h home, run, address string) lab.Options {
 	return lab.Options{
 		Images: h.images(), Run: run, Address: address, Runner: machine.Nspawn(),
 		Disks: cloud.Disks{Clone: disk.Clone, Grow: disk.Grow}, Base: h.baseDisk,
-		Internet: s.internet, Delays: s.delays, Policy: s.policy, RolePolicy: s.rolePolicy, Faults: s.faults, Log: os.Stderr,
+		Internet: s.internet, Delays: s.delays, IAMDelay: s.iamDelay, Policy: s.policy, RolePolicy: s.rolePolicy, Faults: s.faults, Log: os.Stderr,
 	}
 }
 

@@ -172,5 +172,6 @@ var throttled = map[string]refusal{
 	"ec2": {http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."},
 	"s3":  {http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate."},
 	"sts": {http.StatusBadRequest, "Throttling", "Rate exceeded"},
+	"iam": {http.StatusBadRequest, "Throttling", "Rate exceeded"},
 	"ssm": {http.StatusBadRequest, "ThrottlingException", "Rate exceeded"},
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iamapi"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/imds"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/s3"
@@ -39,6 +40,9 @@ const Bucket = "bakery-lab"
 
 // User is the login user of the base images, as Debian's cloud-init names it; Debian's own AMIs call it admin.
 const User = "debian"
+
+// Profile is an instance profile that is there from the start; its role may do what RolePolicy says.
+const Profile = "bakery"
 
 // Region is the one the lab's environment names; requests may be for any other.
 const Region = "us-east-1"
@@ -54,8 +58,9 @@ type Options struct {
 	Internet   bool
 	StrictIMDS bool // see imds.Server.Strict
 	Delays     cloud.Delays
-	Policy     *iam.Policy // of the lab's own key; nil allows everything
-	RolePolicy *iam.Policy // of instance profiles and assumed roles
+	IAMDelay   time.Duration // until EC2 knows a new instance profile or its role
+	Policy     *iam.Policy   // of the lab's own key; nil allows everything
+	RolePolicy *iam.Policy   // of instance profiles and assumed roles
 	Faults     []Fault
 	Log        io.Writer
 }
@@ -72,11 +77,12 @@ type Lab struct {
 	s3        *s3.Server
 	ssm       *ssm.Store
 	sts       *sts.Server
+	iam       *iamapi.Store
 
-	mu       sync.Mutex
-	calls    []Call
-	faults   []Fault
-	profiles map[string]imds.Credentials
+	mu     sync.Mutex
+	calls  []Call
+	faults []Fault
+	roles  map[string]imds.Credentials
 }
 
 // New makes a lab with a key pair of its own.
@@ -85,10 +91,11 @@ func New(o Options) (*Lab, error) {
 		o.Log = io.Discard
 	}
 	l := &Lab{
-		options: o, keys: &sigv4.Keys{}, ssm: &ssm.Store{}, faults: o.Faults, profiles: map[string]imds.Credentials{},
+		options: o, keys: &sigv4.Keys{}, ssm: &ssm.Store{}, faults: o.Faults, roles: map[string]imds.Credentials{},
 		accessKey: "AKIALAB" + strings.ToUpper(random(6)), secretKey: random(20),
 	}
 	l.keys.Add(l.accessKey, l.secretKey, sigv4.Principal{ARN: "arn:aws:iam::" + cloud.Account + ":user/bakery", UserID: "AIDABAKERYLAB"})
+	l.iam = iamapi.New(cloud.Account, Profile, o.IAMDelay)
 	l.sts = &sts.Server{Account: cloud.Account, Keys: l.keys}
 	l.seedParameters()
 	backend, err := s3.NewBackend(filepath.Join(o.Run, "s3"))
@@ -105,6 +112,7 @@ func New(o Options) (*Lab, error) {
 	l.cloud, err = cloud.New(cloud.Options{
 		Images: o.Images, Run: o.Run, Runner: o.Runner, Disks: o.Disks, Base: o.Base, Listeners: l.listeners,
 		Addresses: cloud.Addresses{Take: l.addresses.Take, Return: l.addresses.Return, Forward: forward},
+		Profile:   l.profile,
 		Delays:    o.Delays, Internet: o.Internet, Log: logger.Printf,
 	})
 	if err != nil {
@@ -139,7 +147,8 @@ func (l *Lab) Env() []Variable {
 	}
 	return append(all,
 		Variable{"BAKERY_LAB_VPC", cloud.DefaultVPC}, Variable{"BAKERY_LAB_SUBNET", cloud.DefaultSubnet},
-		Variable{"BAKERY_LAB_SECURITY_GROUP", cloud.DefaultGroup}, Variable{"BAKERY_LAB_BUCKET", Bucket})
+		Variable{"BAKERY_LAB_SECURITY_GROUP", cloud.DefaultGroup}, Variable{"BAKERY_LAB_BUCKET", Bucket},
+		Variable{"BAKERY_LAB_INSTANCE_PROFILE", Profile})
 }
 
 // seedParameters sets the parameters by which Debian publishes its AMIs.
@@ -165,7 +174,7 @@ func (l *Lab) resolve(parameter string) (string, error) {
 func (l *Lab) listeners(instance string) []machine.Listener {
 	metadata := &imds.Server{
 		Instance: func() (cloud.Instance, bool) { return l.cloud.Instance(instance) },
-		Groups:   l.groupNames, Credentials: l.profileCredentials, Strict: l.options.StrictIMDS,
+		Groups:   l.groupNames, Credentials: l.roleCredentials, Strict: l.options.StrictIMDS,
 	}
 	return []machine.Listener{{Address: "169.254.169.254:80", Handler: metadata}, {Address: l.options.Address, Handler: l}}
 }
@@ -182,19 +191,25 @@ func (l *Lab) groupNames(ids []string) []string {
 	return names
 }
 
-// profileLife is how long an instance profile's credentials are good, as on EC2.
+// profile tells the cloud what is known of an instance profile.
+func (l *Lab) profile(name string) cloud.Profile {
+	p := l.iam.Profile(name)
+	return cloud.Profile{Known: p.Known, ID: p.ID, Role: p.Role}
+}
+
+// profileLife is how long the credentials of an instance profile's role are good, as on EC2.
 const profileLife = 6 * time.Hour
 
-func (l *Lab) profileCredentials(profile string) imds.Credentials {
+func (l *Lab) roleCredentials(role string) imds.Credentials {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c, ok := l.profiles[profile]; ok && time.Until(c.Expires) > time.Hour {
+	if c, ok := l.roles[role]; ok && time.Until(c.Expires) > time.Hour {
 		return c
 	}
-	lent, _ := sts.Lend(l.keys, cloud.Account, profile, "lab")
+	lent, _ := sts.Lend(l.keys, cloud.Account, role, "lab")
 	now := time.Now().UTC()
 	c := imds.Credentials{AccessKey: lent.AccessKey, SecretKey: lent.SecretKey, Token: lent.Token, Updated: now, Expires: now.Add(profileLife)}
-	l.profiles[profile] = c
+	l.roles[role] = c
 	return c
 }
 

@@ -389,7 +389,7 @@ func TestAPolicyIsEnforcedPerAction(t *testing.T) {
 			in.TagSpecifications = []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}}
 		}), "UnauthorizedOperation"},
 		{"a profile needs iam:PassRole", launch(func(in *ec2.RunInstancesInput) {
-			in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String("p")}
+			in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String(lab.Profile)}
 		}), "UnauthorizedOperation"},
 		{"a dry run tells, too", launch(func(in *ec2.RunInstancesInput) { in.DryRun = aws.Bool(true) }), "DryRunOperation"},
 		{"writing", put, "AccessDenied"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iamapi"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/s3"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ssm"
@@ -30,6 +31,9 @@ func (x *exchange) refuse(f refusal) {
 		s3.Refuse(x.w, x.r, f.status, f.code, f.message)
 	case "sts":
 		x.answer(f.status, "text/xml", sts.Refusal(&sts.Error{Code: f.code, Message: f.message}))
+	case "iam":
+		_, body := iamapi.Refusal(&iamapi.Error{Code: f.code, Message: f.message})
+		x.answer(f.status, "text/xml", body)
 	case "ssm":
 		x.answer(f.status, jsonType, ssm.Refusal(&ssm.Error{Code: f.code, Message: f.message}))
 	default:
@@ -70,6 +74,9 @@ var unverified = map[string]map[error]refusal{
 func refusalOf(service string, err error) refusal {
 	if refused := (*cloud.Error)(nil); errors.As(err, &refused) {
 		return refusal{http.StatusBadRequest, refused.Code, refused.Message}
+	}
+	if service == "iam" { // as STS does
+		service = "sts"
 	}
 	words := unverified[service]
 	for known, f := range words {

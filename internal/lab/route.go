@@ -15,6 +15,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iamapi"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/s3"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ssm"
@@ -86,7 +87,7 @@ func serviceOf(r *http.Request) string {
 		return "ssm"
 	}
 	scope, err := sigv4.ReadScope(r)
-	if err == nil && slices.Contains([]string{"ec2", "sts", "ssm", "s3"}, scope.Service) {
+	if err == nil && slices.Contains([]string{"ec2", "sts", "ssm", "s3", "iam"}, scope.Service) {
 		return scope.Service
 	}
 	if r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
@@ -133,6 +134,10 @@ func (x *exchange) prepare() (need []string, act func(), err error) {
 			return nil, func() { x.serveSTS(form) }, err
 		}
 		return []string{"sts:" + x.action}, func() { x.serveSTS(form) }, err
+	case "iam":
+		form, err := url.ParseQuery(string(x.body))
+		x.action, x.parameter = form.Get("Action"), form.Get
+		return []string{"iam:" + x.action}, func() { x.serveIAM(form) }, err
 	case "ssm":
 		_, x.action, _ = strings.Cut(x.r.Header.Get("X-Amz-Target"), ".")
 		return []string{"ssm:" + x.action}, x.serveSSM, nil
@@ -156,16 +161,21 @@ func (x *exchange) prepareEC2() ([]string, func(), error) {
 
 // denied is the first action the sender may not do; "" when they may do it all.
 func (x *exchange) denied(need []string) string {
-	policy := x.lab.options.Policy
-	if x.who.Role {
-		policy = x.lab.options.RolePolicy
-	}
 	for _, action := range need {
-		if !policy.Allows(action) {
+		if !x.lab.allows(x.who, action) {
 			return action
 		}
 	}
 	return ""
+}
+
+// allows asks the policy of a user, or of a role: its own if it was made here, and the lab's.
+func (l *Lab) allows(who sigv4.Principal, action string) bool {
+	if who.Role == "" {
+		return l.options.Policy.Allows(action)
+	}
+	allowed, known := l.iam.Allows(who.Role, action)
+	return (allowed || !known) && l.options.RolePolicy.Allows(action)
 }
 
 func (x *exchange) serveEC2(request ec2.Request) {
@@ -187,6 +197,17 @@ func (x *exchange) serveSTS(form url.Values) {
 	if err != nil {
 		x.code = strings.SplitN(err.Error(), ":", 2)[0]
 		x.answer(http.StatusBadRequest, "text/xml", sts.Refusal(err))
+		return
+	}
+	x.answer(http.StatusOK, "text/xml", body)
+}
+
+func (x *exchange) serveIAM(form url.Values) {
+	body, err := x.lab.iam.Do(x.action, form)
+	if err != nil {
+		x.code = strings.SplitN(err.Error(), ":", 2)[0]
+		status, text := iamapi.Refusal(err)
+		x.answer(status, "text/xml", text)
 		return
 	}
 	x.answer(http.StatusOK, "text/xml", body)

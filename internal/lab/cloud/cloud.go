@@ -28,7 +28,7 @@ type Disks struct {
 	Grow  func(ctx context.Context, image string, size int64) error
 }
 
-// Options of a Cloud. Everything but Addresses, Delays, Internet and Log is needed.
+// Options of a Cloud. Everything but Addresses, Profile, Delays, Internet and Log is needed.
 type Options struct {
 	Images    string // directory of the images and snapshots that outlive the process
 	Run       string // directory of what ends with it: instances' disks
@@ -37,6 +37,7 @@ type Options struct {
 	Base      func(ctx context.Context, suite string) (disk string, err error) // a base image's disk, built when needed
 	Listeners func(instanceID string) []machine.Listener                       // what a machine reaches: metadata, the endpoint
 	Addresses Addresses                                                        // public ones; none without
+	Profile   func(name string) Profile                                        // what IAM says of an instance profile; without, every name is one
 	Delays    Delays
 	Internet  bool
 	Log       func(format string, args ...any) // what the lab's user should know but no API call can say

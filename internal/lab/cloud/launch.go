@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,9 @@ const UserDataLimit = 16384
 type Launch struct {
 	Region, ImageID, Type, SubnetID string
 	SecurityGroups                  []string // ids; the default group when empty
-	KeyName, Profile                string
+	KeyName                         string
+	Profile                         string // name of an instance profile
+	ProfileARN                      string // as the request had it, for the refusal; or ""
 	UserData                        []byte
 	Count                           int
 	ShutdownBehavior                string // stop when empty
@@ -134,10 +137,36 @@ func (c *Cloud) checkLaunch(l *Launch) error {
 			return err
 		}
 	}
-	if l.Profile != "" && !profileName.MatchString(l.Profile) {
-		return Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
+	if _, err := c.profile(l); err != nil {
+		return err
 	}
 	return checkBehavior(cmp.Or(l.ShutdownBehavior, "stop"))
+}
+
+// Profile is what EC2 knows of an instance profile.
+type Profile struct {
+	Known    bool
+	ID, Role string
+}
+
+// profile is the instance profile of a launch, or EC2's refusal.
+func (c *Cloud) profile(l *Launch) (Profile, error) {
+	if l.Profile == "" {
+		return Profile{}, nil
+	}
+	p := Profile{Known: profileName.MatchString(l.Profile), ID: "AIPA" + strings.ToUpper(l.Profile), Role: l.Profile}
+	if c.options.Profile != nil && p.Known {
+		p = c.options.Profile(l.Profile)
+	}
+	switch {
+	case !p.Known && l.ProfileARN != "":
+		return p, Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", l.ProfileARN)
+	case !p.Known:
+		return p, Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
+	case p.Role == "":
+		return p, Errorf("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles", cmp.Or(l.ProfileARN, l.Profile))
+	}
+	return p, nil
 }
 
 func checkBehavior(value string) error {
@@ -219,6 +248,9 @@ func (c *Cloud) newInstance(l Launch, image *Image, devices []ImageDevice, reser
 		Metadata: l.Metadata.withDefaults(image.IMDS), RootDevice: image.RootDevice,
 		APITermination: l.APITermination, EbsOptimized: l.EbsOptimized, ENA: image.ENA, SriovNet: image.SriovNet, Spot: l.Spot,
 	}}
+	if p, err := c.profile(&l); err == nil {
+		in.ProfileID, in.Role = p.ID, p.Role
+	}
 	in.disk = filepath.Join(c.options.Run, "disks", in.ID+".img")
 	in.MAC = macOf(in.Interface)
 	in.public = !l.Private

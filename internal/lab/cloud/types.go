@@ -60,7 +60,7 @@ type Instance struct {
 	PrivateIP, PublicIP, MAC, Interface    string
 	SecurityGroups                         []string // ids
 	KeyName, PublicKey                     string   // of the key pair; the key stays when the pair is deleted
-	Profile                                string   // the name of the instance profile
+	Profile, ProfileID, Role               string   // the name and the id of the instance profile, and the role in it
 	UserData                               []byte   // decoded
 	Tags                                   Tags
 	ShutdownBehavior                       string // stop or terminate

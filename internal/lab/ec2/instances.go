@@ -49,7 +49,7 @@ func (s *Server) launch(r *Request) (cloud.Launch, error) {
 		Region: r.Region, ImageID: p.require("ImageId"), Type: q.String("InstanceType"), KeyName: q.String("KeyName"),
 		SubnetID:       cmp.Or(q.String("SubnetId"), q.String("NetworkInterface.1.SubnetId")),
 		SecurityGroups: append(q.Strings("SecurityGroupId"), q.Strings("NetworkInterface.1.SecurityGroupId")...),
-		Profile:        profileOf(q), ClientToken: q.String("ClientToken"), ShutdownBehavior: q.String("InstanceInitiatedShutdownBehavior"),
+		Profile:        profileOf(q), ProfileARN: q.String("IamInstanceProfile.Arn"), ClientToken: q.String("ClientToken"), ShutdownBehavior: q.String("InstanceInitiatedShutdownBehavior"),
 		Count: int(p.int("MaxCount", 0)), Private: p.not("NetworkInterface.1.AssociatePublicIpAddress"),
 		APITermination: p.bool("DisableApiTermination"), EbsOptimized: p.bool("EbsOptimized"),
 		Tags: p.tags("instance"), VolumeTags: p.tags("volume"), Devices: p.devices(), Metadata: p.metadata("MetadataOptions."),
@@ -213,7 +213,7 @@ func instanceOf(i cloud.Instance, names map[string]string) instanceXML {
 		x.Devices = append(x.Devices, deviceOf(d))
 	}
 	if i.Profile != "" {
-		x.Profile = &profileXML{"arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile, "AIPA" + strings.ToUpper(i.Profile)}
+		x.Profile = &profileXML{"arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile, i.ProfileID}
 	}
 	if i.Spot {
 		x.Lifecycle = "spot"

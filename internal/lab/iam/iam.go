@@ -96,6 +96,20 @@ func (p *Policy) Allows(action string) bool {
 	return allowed
 }
 
+// Denies says whether some statement denies an action, whatever others allow.
+func (p *Policy) Denies(action string) bool {
+	if p == nil {
+		return false
+	}
+	action = strings.ToLower(action)
+	for _, s := range p.statements {
+		if !s.allow && s.matches(action) {
+			return true
+		}
+	}
+	return false
+}
+
 func (s statement) matches(action string) bool {
 	if len(s.action) > 0 {
 		return anyMatch(s.action, action)

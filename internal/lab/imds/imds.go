@@ -34,8 +34,8 @@ type Server struct {
 	Instance func() (cloud.Instance, bool)
 	// Groups names security groups by id.
 	Groups func(ids []string) []string
-	// Credentials are those of an instance profile.
-	Credentials func(profile string) Credentials
+	// Credentials are those of an instance profile's role.
+	Credentials func(role string) Credentials
 	// Strict refuses requests without a token when the instance asks for IMDSv2. It is off for
 	// machines of systemd-nspawn: DMI is hidden from them, so their cloud-init does not know that it
 	// is on EC2 and asks as IMDSv1, whatever HttpTokens says.

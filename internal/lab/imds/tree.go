@@ -102,18 +102,18 @@ func networkOf(i cloud.Instance, groups []string) node {
 	})
 }
 
-// profile is meta-data/iam: the role of an instance profile has the profile's name here.
+// profile is meta-data/iam.
 func (s *Server) profile(i cloud.Instance) node {
-	c := s.Credentials(i.Profile)
+	c := s.Credentials(i.Role)
 	info := marshal(map[string]string{
-		"Code": "Success", "LastUpdated": c.Updated.Format(time.RFC3339), "InstanceProfileId": "AIPA" + strings.ToUpper(i.Profile),
+		"Code": "Success", "LastUpdated": c.Updated.Format(time.RFC3339), "InstanceProfileId": i.ProfileID,
 		"InstanceProfileArn": "arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile,
 	})
 	credentials := marshal(map[string]string{
 		"Code": "Success", "LastUpdated": c.Updated.Format(time.RFC3339), "Type": "AWS-HMAC", "AccessKeyId": c.AccessKey,
 		"SecretAccessKey": c.SecretKey, "Token": c.Token, "Expiration": c.Expires.Format(time.RFC3339),
 	})
-	return dir(map[string]node{"info": leaf(info), "security-credentials": dir(map[string]node{i.Profile: leaf(credentials)})})
+	return dir(map[string]node{"info": leaf(info), "security-credentials": dir(map[string]node{i.Role: leaf(credentials)})})
 }
 
 // dynamic holds the identity document.

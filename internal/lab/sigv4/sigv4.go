@@ -44,7 +44,7 @@ const dateFormat = "20060102T150405Z"
 type Principal struct {
 	ARN    string // arn:aws:iam::123456789012:user/bakery, or an assumed role's
 	UserID string
-	Role   bool // credentials of an instance profile or an assumed role
+	Role   string // whose session it is, of an instance profile or an assumed role; "" for a user
 }
 
 // Keys are the access keys the lab accepts. Safe for use by several goroutines.

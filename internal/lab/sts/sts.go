@@ -99,7 +99,7 @@ type Credentials struct{ AccessKey, SecretKey, Token string }
 // Lend makes credentials of a role's session and makes them known.
 func Lend(keys *sigv4.Keys, account, role, session string) (Credentials, sigv4.Principal) {
 	c := Credentials{"ASIA" + strings.ToUpper(random(8)), random(20), random(32)}
-	who := sigv4.Principal{ARN: "arn:aws:sts::" + account + ":assumed-role/" + role + "/" + session, UserID: "AROALAB:" + session, Role: true}
+	who := sigv4.Principal{ARN: "arn:aws:sts::" + account + ":assumed-role/" + role + "/" + session, UserID: "AROALAB:" + session, Role: role}
 	keys.Add(c.AccessKey, c.SecretKey, who)
 	return c, who
 }

@@ -1,0 +1,125 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package iamapi
+
+import (
+	"net/url"
+	"time"
+)
+
+type profileXML struct {
+	Path    string
+	Name    string    `xml:"InstanceProfileName"`
+	ID      string    `xml:"InstanceProfileId"`
+	ARN     string    `xml:"Arn"`
+	Created string    `xml:"CreateDate"`
+	Roles   []roleXML `xml:"Roles>member"`
+	Tags    []tag     `xml:"Tags>member"`
+}
+
+type withProfile struct{ InstanceProfile profileXML }
+
+type withProfiles struct {
+	IsTruncated bool
+	Profiles    []profileXML `xml:"InstanceProfiles>member"`
+}
+
+func (s *Store) profileXML(p *profile) profileXML {
+	x := profileXML{
+		Path: p.path, Name: p.name, ID: p.id, ARN: s.arn("instance-profile", p.path, p.name), Created: p.created.Format(time.RFC3339), Tags: p.tags,
+	}
+	if r := s.roles[p.role]; r != nil {
+		x.Roles = []roleXML{s.roleXML(r)}
+	}
+	return x
+}
+
+func createInstanceProfile(s *Store, form url.Values) (any, error) {
+	name, err := nameOf(form, "InstanceProfileName", 128)
+	if err != nil {
+		return nil, err
+	}
+	path, err := pathOf(form.Get("Path"))
+	if err != nil {
+		return nil, err
+	}
+	if s.profiles[name] != nil {
+		return nil, &Error{"EntityAlreadyExists", "Instance Profile " + name + " already exists."}
+	}
+	now := time.Now().UTC()
+	p := &profile{name: name, path: path, id: newID("AIPA"), created: now, changed: now, tags: tagsOf(form)}
+	s.profiles[name] = p
+	return withProfile{s.profileXML(p)}, nil
+}
+
+func getInstanceProfile(s *Store, form url.Values) (any, error) {
+	p, err := s.findProfile(form.Get("InstanceProfileName"))
+	if err != nil {
+		return nil, err
+	}
+	return withProfile{s.profileXML(p)}, nil
+}
+
+func listInstanceProfiles(s *Store, _ url.Values) (any, error) {
+	var x withProfiles
+	for _, name := range sortedNames(s.profiles) {
+		x.Profiles = append(x.Profiles, s.profileXML(s.profiles[name]))
+	}
+	return x, nil
+}
+
+func listInstanceProfilesForRole(s *Store, form url.Values) (any, error) {
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	var x withProfiles
+	for _, name := range sortedNames(s.profiles) {
+		if p := s.profiles[name]; p.role == r.name {
+			x.Profiles = append(x.Profiles, s.profileXML(p))
+		}
+	}
+	return x, nil
+}
+
+func deleteInstanceProfile(s *Store, form url.Values) (any, error) {
+	p, err := s.findProfile(form.Get("InstanceProfileName"))
+	if err != nil {
+		return nil, err
+	}
+	if p.role != "" {
+		return nil, &Error{"DeleteConflict", "Cannot delete entity, must remove roles from instance profile first."}
+	}
+	delete(s.profiles, p.name)
+	return done, nil
+}
+
+func addRoleToInstanceProfile(s *Store, form url.Values) (any, error) {
+	p, err := s.findProfile(form.Get("InstanceProfileName"))
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	if p.role != "" {
+		return nil, &Error{"LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1"}
+	}
+	p.role, p.changed = r.name, time.Now()
+	return done, nil
+}
+
+func removeRoleFromInstanceProfile(s *Store, form url.Values) (any, error) {
+	p, err := s.findProfile(form.Get("InstanceProfileName"))
+	if err != nil {
+		return nil, err
+	}
+	name := form.Get("RoleName")
+	if p.role != name || name == "" {
+		return nil, &Error{"NoSuchEntity", "Instance Profile " + p.name + " does not contain role " + name + "."}
+	}
+	p.role, p.changed = "", time.Now()
+	return done, nil
+}

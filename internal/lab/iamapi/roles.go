@@ -1,0 +1,194 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package iamapi
+
+import (
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
+)
+
+// policyLimit is the most that a role's inline policies may have together, in characters without white space
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
+const policyLimit = 10240
+
+var validName = regexp.MustCompile(`^[\w+=,.@-]+$`)
+
+// nameOf reads a name; roles have 64 characters at most, everything else 128.
+func nameOf(form url.Values, parameter string, limit int) (string, error) {
+	name := form.Get(parameter)
+	switch {
+	case name == "":
+		return "", &Error{"ValidationError", "The request must contain the parameter " + parameter + "."}
+	case !validName.MatchString(name) || len(name) > limit:
+		return "", &Error{"ValidationError", "The specified value for " + parameter + " is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"}
+	}
+	return name, nil
+}
+
+func tagsOf(form url.Values) []tag {
+	var all []tag
+	for n := 1; form.Has("Tags.member." + strconv.Itoa(n) + ".Key"); n++ {
+		prefix := "Tags.member." + strconv.Itoa(n) + "."
+		all = append(all, tag{form.Get(prefix + "Key"), form.Get(prefix + "Value")})
+	}
+	return all
+}
+
+type roleXML struct {
+	Path        string
+	RoleName    string
+	RoleID      string `xml:"RoleId"`
+	ARN         string `xml:"Arn"`
+	Created     string `xml:"CreateDate"`
+	Trust       string `xml:"AssumeRolePolicyDocument"` // percent-encoded, as IAM sends documents
+	Description string `xml:",omitempty"`
+	Tags        []tag  `xml:"Tags>member"`
+}
+
+type withRole struct{ Role roleXML }
+
+func (s *Store) roleXML(r *role) roleXML {
+	return roleXML{
+		Path: r.path, RoleName: r.name, RoleID: r.id, ARN: s.arn("role", r.path, r.name), Created: r.created.Format(time.RFC3339),
+		Trust: url.PathEscape(r.trust), Description: r.description, Tags: r.tags,
+	}
+}
+
+func createRole(s *Store, form url.Values) (any, error) {
+	name, err := nameOf(form, "RoleName", 64)
+	if err != nil {
+		return nil, err
+	}
+	path, err := pathOf(form.Get("Path"))
+	if err != nil {
+		return nil, err
+	}
+	trust := form.Get("AssumeRolePolicyDocument")
+	if !json.Valid([]byte(trust)) {
+		return nil, &Error{"MalformedPolicyDocument", "This policy contains invalid Json"}
+	}
+	if s.roles[name] != nil {
+		return nil, &Error{"EntityAlreadyExists", "Role with name " + name + " already exists."}
+	}
+	r := &role{
+		name: name, path: path, id: newID("AROA"), description: form.Get("Description"), trust: trust, created: time.Now().UTC(),
+		policies: map[string]string{}, tags: tagsOf(form),
+	}
+	s.roles[name] = r
+	return withRole{s.roleXML(r)}, nil
+}
+
+func getRole(s *Store, form url.Values) (any, error) {
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	return withRole{s.roleXML(r)}, nil
+}
+
+func listRoles(s *Store, _ url.Values) (any, error) {
+	var x struct {
+		IsTruncated bool
+		Roles       []roleXML `xml:"Roles>member"`
+	}
+	for _, name := range sortedNames(s.roles) {
+		x.Roles = append(x.Roles, s.roleXML(s.roles[name]))
+	}
+	return x, nil
+}
+
+func deleteRole(s *Store, form url.Values) (any, error) {
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range s.profiles {
+		if p.role == r.name {
+			return nil, &Error{"DeleteConflict", "Cannot delete entity, must remove roles from instance profile first."}
+		}
+	}
+	if len(r.policies) > 0 {
+		return nil, &Error{"DeleteConflict", "Cannot delete entity, must delete policies first."}
+	}
+	delete(s.roles, r.name)
+	return done, nil
+}
+
+func putRolePolicy(s *Store, form url.Values) (any, error) {
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	name, err := nameOf(form, "PolicyName", 128)
+	if err != nil {
+		return nil, err
+	}
+	document := form.Get("PolicyDocument")
+	if _, err := iam.Parse([]byte(document)); err != nil {
+		return nil, &Error{"MalformedPolicyDocument", "Syntax errors in policy: " + err.Error() + "."}
+	}
+	if len(document) > policyLimit {
+		return nil, &Error{"LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role " + r.name}
+	}
+	if r.policies == nil {
+		r.policies = map[string]string{}
+	}
+	r.policies[name] = document
+	return done, nil
+}
+
+func getRolePolicy(s *Store, form url.Values) (any, error) {
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	name := form.Get("PolicyName")
+	document, ok := r.policies[name]
+	if !ok {
+		return nil, noPolicy(name)
+	}
+	return struct{ RoleName, PolicyName, PolicyDocument string }{r.name, name, url.PathEscape(document)}, nil
+}
+
+func noPolicy(name string) error {
+	return &Error{"NoSuchEntity", "The role policy with name " + name + " cannot be found."}
+}
+
+func listRolePolicies(s *Store, form url.Values) (any, error) {
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		IsTruncated bool
+		PolicyNames []string `xml:"PolicyNames>member"`
+	}{false, sortedNames(r.policies)}, nil
+}
+
+// listAttachedRolePolicies is what clients ask before they delete a role; the lab keeps inline policies only.
+func listAttachedRolePolicies(s *Store, form url.Values) (any, error) {
+	_, err := s.findRole(form.Get("RoleName"))
+	return struct {
+		IsTruncated      bool
+		AttachedPolicies struct{}
+	}{}, err
+}
+
+func deleteRolePolicy(s *Store, form url.Values) (any, error) {
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	name := form.Get("PolicyName")
+	if _, ok := r.policies[name]; !ok {
+		return nil, noPolicy(name)
+	}
+	delete(r.policies, name)
+	return done, nil
+}

@@ -1,0 +1,128 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package iamapi
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
+)
+
+// Store is an account's roles and instance profiles. Safe for use by several goroutines.
+type Store struct {
+	account string
+	delay   time.Duration // until EC2 knows of a change
+
+	mu       sync.Mutex
+	roles    map[string]*role
+	profiles map[string]*profile
+}
+
+type role struct {
+	name, path, id, description, trust string
+	seeded                             bool // part of every lab; a policy of the lab's own limits it
+	created                            time.Time
+	policies                           map[string]string // documents by name
+	tags                               []tag
+}
+
+type profile struct {
+	name, path, id string
+	created        time.Time
+	role           string // "" without; IAM allows one
+	changed        time.Time
+	tags           []tag
+}
+
+type tag struct {
+	Key   string
+	Value string
+}
+
+// New makes a store with one instance profile, and a role of the same name in it that the lab's own role policy
+// limits. EC2 learns of later changes after the delay, as on AWS, where it takes seconds.
+func New(account, seed string, delay time.Duration) *Store {
+	s := &Store{account: account, delay: delay, roles: map[string]*role{}, profiles: map[string]*profile{}}
+	s.roles[seed] = &role{name: seed, path: "/", id: newID("AROA"), trust: ec2Trust, seeded: true, created: time.Now().UTC()}
+	s.profiles[seed] = &profile{name: seed, path: "/", id: newID("AIPA"), created: time.Now().UTC(), role: seed}
+	return s
+}
+
+// ec2Trust lets EC2 assume a role.
+const ec2Trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+
+// Profile is what EC2 knows of an instance profile.
+type Profile struct {
+	Known bool   // false also while a change has not arrived yet
+	ID    string // AIPA...
+	Role  string // "" without
+}
+
+// Profile is the instance profile of a name, as EC2 sees it at the moment.
+func (s *Store) Profile(name string) Profile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.profiles[name]
+	if p == nil || time.Since(p.changed) < s.delay {
+		return Profile{}
+	}
+	return Profile{Known: true, ID: p.id, Role: p.role}
+}
+
+// Allows says whether the inline policies of a role allow an action. known is false for roles whose permissions
+// are not kept here.
+func (s *Store) Allows(roleName, act string) (allowed, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.roles[roleName]
+	if r == nil || r.seeded {
+		return false, false
+	}
+	for _, document := range r.policies {
+		p, err := iam.Parse([]byte(document)) // was parsed when it came in
+		switch {
+		case err != nil || p.Denies(act):
+			return false, true
+		case p.Allows(act):
+			allowed = true
+		}
+	}
+	return allowed, true
+}
+
+func (s *Store) findRole(name string) (*role, error) {
+	if r := s.roles[name]; r != nil {
+		return r, nil
+	}
+	return nil, &Error{"NoSuchEntity", "The role with name " + name + " cannot be found."}
+}
+
+func (s *Store) findProfile(name string) (*profile, error) {
+	if p := s.profiles[name]; p != nil {
+		return p, nil
+	}
+	return nil, &Error{"NoSuchEntity", "Instance Profile " + name + " cannot be found."}
+}
+
+func (s *Store) arn(kind, path, name string) string {
+	return fmt.Sprintf("arn:aws:iam::%s:%s%s%s", s.account, kind, path, name)
+}
+
+// sortedNames are a map's keys in order.
+func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
+
+// pathOf is the path of a role or profile: /, unless the request has one.
+func pathOf(path string) (string, error) {
+	path = cmp.Or(path, "/")
+	if !strings.HasPrefix(path, "/") || !strings.HasSuffix(path, "/") {
+		return "", &Error{"ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters."}
+	}
+	return path, nil
+}
