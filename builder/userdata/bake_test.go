@@ -36,6 +36,7 @@ type oven struct {
 	hook   packersdk.Hook
 	ui     *bytes.Buffer
 	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 // bakes runs a bake in a bubble of its own time, and returns what Packer gets.
@@ -52,7 +53,8 @@ func bakes(t *testing.T, set func(*oven)) (*oven, packersdk.Artifact, error) {
 	var artifact packersdk.Artifact
 	var err error
 	synctest.Test(t, func(t *testing.T) {
-		o.ctx = t.Context()
+		o.ctx, o.cancel = context.WithCancel(t.Context())
+		defer o.cancel()
 		if set != nil {
 			set(o)
 		}
@@ -76,9 +78,7 @@ func (c *cloud) load(_ context.Context, s *awsconfig.Settings) (aws.Config, erro
 
 // cancelAfter cancels the bake, as an interrupted Packer does.
 func (o *oven) cancelAfter(d time.Duration) {
-	ctx, cancel := context.WithCancel(o.ctx)
-	o.ctx = ctx
-	time.AfterFunc(d, cancel)
+	time.AfterFunc(d, o.cancel)
 }
 
 // stage gives the bake a bucket, and an fs/ that is too large to travel inside the user data.
