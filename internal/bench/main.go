@@ -25,14 +25,16 @@ type section struct {
 	name  string
 	about string
 	run   func(context.Context, *bench) error
+	named bool // runs only when it is named
 }
 
 var sections = []section{
-	{"compile", "compile a mixed tree, against tar | gzip -6 and tar | pigz", benchCompile},
-	{"memory", "peak memory of compiling a small and a large tree", benchMemory},
-	{"validate", "packer validate, against a template without the plugin", benchValidate},
-	{"plugin", "size and start-up of the plugin", benchPlugin},
-	{"bake", "a bake on the lab, against the machine alone (needs root)", benchBake},
+	{"compile", "compile a mixed tree, against tar | gzip -6 and tar | pigz", benchCompile, false},
+	{"memory", "peak memory of compiling a small and a large tree", benchMemory, false},
+	{"validate", "packer validate, against a template without the plugin", benchValidate, false},
+	{"plugin", "size and start-up of the plugin", benchPlugin, false},
+	{"bake", "a bake on the lab, against the machine alone (needs root)", benchBake, false},
+	{"peer", "a bake beside the real amazon-ebs without SSH (make bench-peer)", benchPeer, true},
 }
 
 // bench is what the sections work with.
@@ -98,12 +100,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return nil
 }
 
-// choose returns the named sections, or all of them.
+// choose returns the named sections, or all that need not be named.
 func choose(names []string) ([]section, error) {
-	if len(names) == 0 {
-		return sections, nil
-	}
 	var chosen []section
+	if len(names) == 0 {
+		return slices.DeleteFunc(slices.Clone(sections), func(s section) bool { return s.named }), nil
+	}
 	for _, name := range names {
 		i := slices.IndexFunc(sections, func(s section) bool { return s.name == name })
 		if i < 0 {
