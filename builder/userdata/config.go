@@ -9,6 +9,7 @@ package userdata
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/common"
@@ -80,7 +81,7 @@ func (c *Config) check() ([]string, error) {
 		func() ([]string, []error) { return c.ImageConfig.prepare(c.PackerForce, &c.ctx) },
 		func() ([]string, []error) { return c.CopyConfig.prepare(c.Region, &c.SharingConfig) },
 		c.SharingConfig.prepare,
-		func() ([]string, []error) { return c.TraitsConfig.prepare(time.Now(), len(c.AMIGroups) > 0) },
+		func() ([]string, []error) { return c.TraitsConfig.prepare(time.Now(), slices.Contains(c.AMIGroups, groupAll)) },
 		c.prepareOutput,
 		c.prepareStaging,
 		c.prepareLogin,

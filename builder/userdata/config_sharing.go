@@ -49,7 +49,7 @@ func (s *SharingConfig) prepare() ([]string, []error) {
 		each("ami_groups", s.AMIGroups, regexp.MustCompile("^"+groupAll+"$"), `"all", the only group EC2 knows`),
 		each("snapshot_groups", s.SnapshotGroups, regexp.MustCompile("^"+groupAll+"$"), `"all", the only group EC2 knows`),
 	)
-	if len(s.AMIProductCodes) > 0 && len(s.AMIGroups) > 0 {
+	if len(s.AMIProductCodes) > 0 && slices.Contains(s.AMIGroups, groupAll) {
 		errs = append(errs, errors.New("ami_product_codes and ami_groups exclude each other: EC2 makes no image public that "+
 			"has a product code"))
 	}
@@ -78,11 +78,11 @@ func (s *SharingConfig) shared() []string {
 	})
 }
 
-// settingsOf are the names of the lists that are not empty.
+// settingsOf are the names of the lists that are known and not empty.
 func settingsOf(lists map[string][]string) []string {
 	var names []string
 	for name, list := range lists {
-		if len(list) > 0 {
+		if len(list) > 0 && !slices.ContainsFunc(list, unknown) {
 			names = append(names, name)
 		}
 	}
