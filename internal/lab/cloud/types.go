@@ -114,6 +114,7 @@ type Image struct {
 	OrgUnits     []string      `json:"org_units,omitempty"`
 	Deprecation  time.Time     `json:"deprecation,omitzero"`
 	Protected    string        `json:"protected,omitempty"` // DeregistrationProtection: enabled-with-cooldown, ...
+	ProductCodes []string      `json:"product_codes,omitempty"`
 	ENA          bool          `json:"ena,omitempty"`
 	SriovNet     string        `json:"sriov,omitempty"`
 	BootMode     string        `json:"boot_mode,omitempty"`

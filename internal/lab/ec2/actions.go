@@ -32,6 +32,7 @@ func init() { //nolint:gochecknoinits // the table refers to functions that refe
 		"DescribeImages":                       describeImages,
 		"DeregisterImage":                      deregisterImage,
 		"CopyImage":                            copyImage,
+		"RegisterImage":                        registerImage,
 		"ModifyImageAttribute":                 modifyImageAttribute,
 		"DescribeImageAttribute":               describeImageAttribute,
 		"ResetImageAttribute":                  resetImageAttribute,

@@ -94,6 +94,11 @@ type imageDeviceXML struct {
 	EBS     *ebsXML `xml:"ebs"`
 }
 
+type productXML struct {
+	Code string `xml:"productCode"`
+	Type string `xml:"type"`
+}
+
 type imageXML struct {
 	ID             string           `xml:"imageId"`
 	Location       string           `xml:"imageLocation"`
@@ -115,6 +120,7 @@ type imageXML struct {
 	ENA            bool             `xml:"enaSupport"`
 	SriovNet       string           `xml:"sriovNetSupport,omitempty"`
 	Reason         *reasonXML       `xml:"stateReason"`
+	ProductCodes   []productXML     `xml:"productCodes>item"`
 	Platform       string           `xml:"platformDetails"`
 	Usage          string           `xml:"usageOperation"`
 	BootMode       string           `xml:"bootMode,omitempty"`
@@ -134,6 +140,9 @@ func imageOf(i cloud.Image) imageXML {
 		RootType: "ebs", RootName: i.RootDevice, Virtualization: "hvm", Tags: tagged(i.Tags), Hypervisor: "xen", ENA: i.ENA, SriovNet: i.SriovNet,
 		Reason: reasonOf(i.Reason), Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.BootMode, TPM: i.TPM, IMDS: i.IMDS,
 		Protection: cmp.Or(i.Protected, "disabled"), Instance: i.Instance, SourceImage: i.SourceImage, SourceRegion: i.SourceRegion,
+	}
+	for _, code := range i.ProductCodes {
+		x.ProductCodes = append(x.ProductCodes, productXML{code, "marketplace"})
 	}
 	if !i.Deprecation.IsZero() {
 		x.Deprecation = stamp(i.Deprecation)
@@ -281,6 +290,9 @@ func modifyImageAttribute(s *Server, r *Request) (any, error) {
 		}
 		if q.Has("ImdsSupport") {
 			i.IMDS = cmp.Or(q.String("ImdsSupport.Value"), q.String("ImdsSupport"))
+		}
+		for _, code := range q.Strings("ProductCode") {
+			i.ProductCodes = with(i.ProductCodes, code)
 		}
 		for _, one := range q.List("LaunchPermission.Add") {
 			permit(i, one)
