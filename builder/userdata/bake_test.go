@@ -206,7 +206,6 @@ func TestBakeTagsEverythingItMakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	expires := "2000-01-01T01:15:00Z" // the bubble's first second, both timeouts, and the margin
-	temporary := map[string]string{"Name": "bakery hello-1", tagBake: testBake, tagExpires: expires}
 	machine := map[string]string{"Name": "bakery hello-1", tagBake: testBake, tagExpires: expires, "team": "ovens", "from": "debian-12"}
 	image := map[string]string{
 		"Name": "hello-1", "Version": "7", tagBake: testBake, tagSource: sourceID, "team": "images", "from": "debian-12",
@@ -218,7 +217,8 @@ func TestBakeTagsEverythingItMakes(t *testing.T) {
 		action, resource string
 		want             map[string]string
 	}{
-		{"CreateSecurityGroup", "security-group", temporary},
+		{"CreateSecurityGroup", "security-group", machine},
+		{"RunInstances", "network-interface", machine},
 		{"RunInstances", "instance", machine},
 		{"RunInstances", "volume", machine},
 		{"CreateImage", "image", image},

@@ -42,6 +42,9 @@ type ec2Calls struct {
 	disableImageDeregistrationProtection call[ec2.DisableImageDeregistrationProtectionInput, ec2.DisableImageDeregistrationProtectionOutput]
 	modifyInstanceAttribute              call[ec2.ModifyInstanceAttributeInput, ec2.ModifyInstanceAttributeOutput]
 	describeRegions                      call[ec2.DescribeRegionsInput, ec2.DescribeRegionsOutput]
+	describeSpotPriceHistory             call[ec2.DescribeSpotPriceHistoryInput, ec2.DescribeSpotPriceHistoryOutput]
+	describeSpotInstanceRequests         call[ec2.DescribeSpotInstanceRequestsInput, ec2.DescribeSpotInstanceRequestsOutput]
+	cancelSpotInstanceRequests           call[ec2.CancelSpotInstanceRequestsInput, ec2.CancelSpotInstanceRequestsOutput]
 }
 
 // call is one call of EC2's client.
@@ -75,6 +78,9 @@ func bindEC2(c *ec2.Client) *ec2Calls {
 		disableImageDeregistrationProtection: c.DisableImageDeregistrationProtection,
 		modifyInstanceAttribute:              c.ModifyInstanceAttribute,
 		describeRegions:                      c.DescribeRegions,
+		describeSpotPriceHistory:             c.DescribeSpotPriceHistory,
+		describeSpotInstanceRequests:         c.DescribeSpotInstanceRequests,
+		cancelSpotInstanceRequests:           c.CancelSpotInstanceRequests,
 	}
 }
 
@@ -178,6 +184,18 @@ func (c *ec2Calls) ModifyInstanceAttribute(ctx context.Context, in *ec2.ModifyIn
 
 func (c *ec2Calls) DescribeRegions(ctx context.Context, in *ec2.DescribeRegionsInput, opts ...func(*ec2.Options)) (*ec2.DescribeRegionsOutput, error) {
 	return c.describeRegions(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeSpotPriceHistory(ctx context.Context, in *ec2.DescribeSpotPriceHistoryInput, opts ...func(*ec2.Options)) (*ec2.DescribeSpotPriceHistoryOutput, error) {
+	return c.describeSpotPriceHistory(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeSpotInstanceRequests(ctx context.Context, in *ec2.DescribeSpotInstanceRequestsInput, opts ...func(*ec2.Options)) (*ec2.DescribeSpotInstanceRequestsOutput, error) {
+	return c.describeSpotInstanceRequests(ctx, in, opts...)
+}
+
+func (c *ec2Calls) CancelSpotInstanceRequests(ctx context.Context, in *ec2.CancelSpotInstanceRequestsInput, opts ...func(*ec2.Options)) (*ec2.CancelSpotInstanceRequestsOutput, error) {
+	return c.cancelSpotInstanceRequests(ctx, in, opts...)
 }
 
 // parameterCall is the one call of an *ssm.Client, bound for the same reason.

@@ -53,6 +53,12 @@ type cloud struct {
 	snapshots                       map[string]*fakeSnapshot // by id
 	volumes                         map[string]bool
 	sourceImage                     string // further XML of the source image
+
+	tokens   map[string]string // instances by their client tokens
+	reclaims int               // how many Spot Instances are taken back
+	requests map[string]string // statuses of the spot requests that are open
+	prices   map[string]string // of Spot Instances, by their types
+	profile  map[string]bool   // what exists of the temporary instance profile
 }
 
 type event struct {
@@ -97,6 +103,7 @@ func newCloud(t *testing.T) *cloud {
 		form: map[string]url.Values{}, broken: map[string]func(int) *failure{}, lost: map[string]func(int) *failure{},
 		stops: 20 * time.Second, state: "stopped", reason: reasonOwnShutdown, pending: 30 * time.Second, imageEnd: "available",
 		images: map[string]*fakeImage{}, snapshots: map[string]*fakeSnapshot{}, volumes: map[string]bool{},
+		tokens: map[string]string{}, requests: map[string]string{}, profile: map[string]bool{},
 	}
 	c.reports("begin 2", "start 1 script/install.sh", "end 1 0 script/install.sh", "start 2 60_app.cfg", "end 2 0 60_app.cfg",
 		"verdict ok 0 -")
@@ -231,11 +238,18 @@ func (c *cloud) count(action string) int {
 
 func (f *failure) write(w http.ResponseWriter) {
 	w.WriteHeader(f.status)
-	if f.code == "InvalidClientTokenId" { // STS has a form of its own
+	if f.code == "InvalidClientTokenId" || f.code == codeNoEntity || f.code == codeEntityExists || f.code == "AccessDenied" { // STS and IAM have a form of their own
 		fmt.Fprintf(w, "<ErrorResponse><Error><Code>%s</Code><Message>the test says so</Message></Error></ErrorResponse>", f.code)
 		return
 	}
-	fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>the test says so</Message></Error></Errors></Response>", f.code)
+	fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors></Response>", f.code, f.message())
+}
+
+func (f *failure) message() string {
+	if f.code == codeParameterValue {
+		return "Value (bakery) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+	}
+	return "the test says so"
 }
 
 func (c *cloud) act(action, region string, form url.Values) (string, *failure) {
@@ -273,21 +287,76 @@ func (c *cloud) act(action, region string, form url.Values) (string, *failure) {
 func (c *cloud) actOnInstance(action string, form url.Values) (string, *failure) {
 	switch action {
 	case "RunInstances":
-		if c.instance == "" {
-			c.instance, c.bakeID, c.launched = "i-0123456789abcdef0", form.Get("ClientToken"), time.Now()
-			c.volumes["vol-root"] = true
-		}
-		return "<instancesSet><item><instanceId>" + c.instance + "</instanceId></item></instancesSet>", nil
+		return c.runInstances(form), nil
 	case "DescribeInstances":
 		return c.describeInstances(), nil
 	case "GetConsoleOutput":
 		return "<output>" + base64.StdEncoding.EncodeToString([]byte(c.text())) + "</output>", nil
 	case "TerminateInstances":
+		for id := range c.requests {
+			c.t.Errorf("the machine was terminated while its spot request %s is open", id)
+		}
 		c.instanceState = "terminated"
 		if c.sourceImage == "" {
 			delete(c.volumes, "vol-root")
 		}
 		return "<instancesSet/>", nil
+	}
+	return c.actOnAccount(action, form)
+}
+
+func (c *cloud) runInstances(form url.Values) string {
+	token := form.Get("ClientToken")
+	if c.tokens[token] == "" {
+		c.tokens[token] = fmt.Sprintf("i-0123456789abcdef%d", len(c.tokens))
+		c.instance, c.instanceState, c.launched = c.tokens[token], "", time.Now()
+		c.bakeID, _, _ = strings.Cut(token, "-")
+		c.volumes["vol-root"] = true
+		if form.Get("InstanceMarketOptions.MarketType") == "spot" {
+			c.requests[fmt.Sprintf("sir-%d", len(c.tokens))] = "fulfilled"
+		}
+	}
+	var request string
+	for id := range c.requests {
+		request = "<spotInstanceRequestId>" + id + "</spotInstanceRequestId>"
+	}
+	return "<instancesSet><item><instanceId>" + c.tokens[token] + "</instanceId>" + request + "</item></instancesSet>"
+}
+
+// actOnAccount answers what is about Spot Instances and IAM.
+func (c *cloud) actOnAccount(action string, form url.Values) (string, *failure) {
+	switch action {
+	case "DescribeSpotPriceHistory":
+		var items string
+		for name, price := range c.prices {
+			items += "<item><instanceType>" + name + "</instanceType><spotPrice>" + price + "</spotPrice><availabilityZone>us-east-1a</availabilityZone></item>"
+		}
+		return "<spotPriceHistorySet>" + items + "</spotPriceHistorySet>", nil
+	case "DescribeSpotInstanceRequests":
+		var items string
+		for id, status := range c.requests {
+			items += "<item><spotInstanceRequestId>" + id + "</spotInstanceRequestId><status><code>" + status + "</code></status></item>"
+		}
+		return "<spotInstanceRequestSet>" + items + "</spotInstanceRequestSet>", nil
+	case "CancelSpotInstanceRequests":
+		delete(c.requests, form.Get("SpotInstanceRequestId.1"))
+		return "<spotInstanceRequestSet/>", nil
+	case "GetInstanceProfile":
+		return "<GetInstanceProfileResult/>", nil
+	case "CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile":
+		made := strings.NewReplacer("Create", "", "Put", "", "AddRoleTo", "RoleOf").Replace(action)
+		if c.profile[made] && strings.HasPrefix(action, "Create") {
+			return "", &failure{409, codeEntityExists}
+		}
+		c.profile[made] = true
+		return "<" + action + "Result/>", nil
+	case "DeleteRole", "DeleteRolePolicy", "DeleteInstanceProfile", "RemoveRoleFromInstanceProfile":
+		made := strings.NewReplacer("Delete", "", "RemoveRoleFrom", "RoleOf").Replace(action)
+		if !c.profile[made] {
+			return "", &failure{404, codeNoEntity}
+		}
+		delete(c.profile, made)
+		return "", nil
 	}
 	c.t.Errorf("the test's cloud does not know %s", action)
 	return "", &failure{400, "InvalidAction"}
@@ -311,7 +380,11 @@ func (c *cloud) describeInstances() string {
 	if c.instanceState != "" {
 		state = c.instanceState
 	} else if c.stops > 0 && time.Since(c.launched) >= c.stops {
-		state, reason = c.state, "<stateReason><code>"+c.reason+"</code></stateReason>"
+		state, reason = c.state, c.reason
+		if len(c.tokens) <= c.reclaims {
+			state, reason = "stopped", "Server.SpotInstanceShutdown"
+		}
+		reason = "<stateReason><code>" + reason + "</code></stateReason>"
 	}
 	return "<reservationSet><item><instancesSet><item><instanceId>" + c.instance + "</instanceId><instanceState><name>" + state +
 		"</name></instanceState>" + reason + "<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><volumeId>vol-root</volumeId></ebs></item></blockDeviceMapping>" +
@@ -342,6 +415,12 @@ func (c *cloud) left() []string {
 		left = append(left, id)
 	}
 	left = append(left, c.madeImages()...)
+	for id := range c.requests {
+		left = append(left, id)
+	}
+	for made := range c.profile {
+		left = append(left, made)
+	}
 	left = append(left, c.objects()...)
 	slices.Sort(left)
 	return left

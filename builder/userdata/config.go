@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
-//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Config,StagingConfig,SourceFilter,BlockDevice,MetadataOptions,DeregistrationProtection
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Config,StagingConfig,SourceFilter,NetworkFilter,SubnetFilter,BlockDevice,MetadataOptions,Placement,LicenseSpecification,LicenseConfigurationRequest,PolicyDocument,Statement,FastLaunch,FastLaunchTemplate,PollingConfig,DeregistrationProtection
 
 package userdata
 
@@ -29,12 +29,17 @@ type Config struct {
 	InputConfig         `mapstructure:",squash"`
 	SourceConfig        `mapstructure:",squash"`
 	RunConfig           `mapstructure:",squash"`
+	NetworkConfig       `mapstructure:",squash"`
+	ProfileConfig       `mapstructure:",squash"`
+	PlacementConfig     `mapstructure:",squash"`
+	SpotConfig          `mapstructure:",squash"`
 	LoginConfig         `mapstructure:",squash"`
 	WatchConfig         `mapstructure:",squash"`
 	ImageConfig         `mapstructure:",squash"`
 	CopyConfig          `mapstructure:",squash"`
 	SharingConfig       `mapstructure:",squash"`
 	TraitsConfig        `mapstructure:",squash"`
+	IgnoredConfig       `mapstructure:",squash"`
 	// Where files go that do not fit into user data. See [StagingConfig](#staging-configuration). Needed only when
 	// `fs/` is larger than `fs_inline_limit`, or the user data is larger than 16,384 bytes.
 	Staging *StagingConfig `mapstructure:"staging"`
@@ -45,7 +50,10 @@ type Config struct {
 }
 
 // renderedLater are the settings that are templates of what is only known during the bake, such as `{{ .SourceAMI }}`.
-var renderedLater = []string{"ami_description", "tags", "tag", "snapshot_tags", "snapshot_tag", "run_tags", "run_volume_tags"}
+var renderedLater = []string{
+	"ami_description", "tags", "tag", "snapshot_tags", "snapshot_tag", "run_tags", "run_tag", "run_volume_tags", "run_volume_tag",
+	"spot_tags", "spot_tag", "fleet_tags", "fleet_tag",
+}
 
 // prepare decodes the template's settings and checks them. It returns warnings, and all problems in one error.
 func (c *Config) prepare(raws ...any) ([]string, error) {
@@ -74,9 +82,15 @@ func (c *Config) check() ([]string, error) {
 	var errs []error
 	for _, check := range []func() ([]string, []error){
 		c.prepareAccess,
+		c.preparePolling,
 		func() ([]string, []error) { return c.InputConfig.prepare(c.Verdict == verdictStop) },
 		c.SourceConfig.prepare,
 		c.RunConfig.prepare,
+		c.prepareTypes,
+		c.NetworkConfig.prepare,
+		c.ProfileConfig.prepare,
+		c.PlacementConfig.prepare,
+		c.SpotConfig.prepare,
 		c.WatchConfig.prepare,
 		func() ([]string, []error) { return c.ImageConfig.prepare(c.PackerForce, &c.ctx) },
 		func() ([]string, []error) { return c.CopyConfig.prepare(c.Region, &c.SharingConfig) },

@@ -55,140 +55,181 @@ func (*FlatBlockDevice) HCL2Spec() map[string]hcldec.Spec {
 // FlatConfig is an auto-generated flat version of Config.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatConfig struct {
-	PackerBuildName             *string                       `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
-	PackerBuilderType           *string                       `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
-	PackerCoreVersion           *string                       `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
-	PackerDebug                 *bool                         `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
-	PackerForce                 *bool                         `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
-	PackerOnError               *string                       `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
-	PackerUserVars              map[string]string             `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
-	PackerSensitiveVars         []string                      `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
-	AccessKey                   *string                       `mapstructure:"access_key" cty:"access_key" hcl:"access_key"`
-	SecretKey                   *string                       `mapstructure:"secret_key" cty:"secret_key" hcl:"secret_key"`
-	Token                       *string                       `mapstructure:"token" cty:"token" hcl:"token"`
-	Profile                     *string                       `mapstructure:"profile" cty:"profile" hcl:"profile"`
-	SharedCredentialsFile       *string                       `mapstructure:"shared_credentials_file" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
-	Region                      *string                       `mapstructure:"region" cty:"region" hcl:"region"`
-	AssumeRole                  *awsconfig.FlatAssumeRole     `mapstructure:"assume_role" cty:"assume_role" hcl:"assume_role"`
-	MaxRetries                  *int                          `mapstructure:"max_retries" cty:"max_retries" hcl:"max_retries"`
-	CustomEndpointEc2           *string                       `mapstructure:"custom_endpoint_ec2" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
-	InsecureSkipTLSVerify       *bool                         `mapstructure:"insecure_skip_tls_verify" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
-	SkipCredsValidation         *bool                         `mapstructure:"skip_credential_validation" cty:"skip_credential_validation" hcl:"skip_credential_validation"`
-	SkipMetadataAPICheck        *bool                         `mapstructure:"skip_metadata_api_check" cty:"skip_metadata_api_check" hcl:"skip_metadata_api_check"`
-	ImageSource                 *string                       `mapstructure:"image_source" cty:"image_source" hcl:"image_source"`
-	Bundle                      *string                       `mapstructure:"bundle" cty:"bundle" hcl:"bundle"`
-	UserDataFile                *string                       `mapstructure:"user_data_file" cty:"user_data_file" hcl:"user_data_file"`
-	UserData                    *string                       `mapstructure:"user_data" cty:"user_data" hcl:"user_data"`
-	FSInlineLimit               *int64                        `mapstructure:"fs_inline_limit" cty:"fs_inline_limit" hcl:"fs_inline_limit"`
-	CompileEnv                  map[string]string             `mapstructure:"compile_env" cty:"compile_env" hcl:"compile_env"`
-	Strict                      *bool                         `mapstructure:"strict" cty:"strict" hcl:"strict"`
-	SourceAmi                   *string                       `mapstructure:"source_ami" cty:"source_ami" hcl:"source_ami"`
-	SourceAmiFilter             *FlatSourceFilter             `mapstructure:"source_ami_filter" cty:"source_ami_filter" hcl:"source_ami_filter"`
-	InstanceType                *string                       `mapstructure:"instance_type" cty:"instance_type" hcl:"instance_type"`
-	SubnetID                    *string                       `mapstructure:"subnet_id" cty:"subnet_id" hcl:"subnet_id"`
-	VpcID                       *string                       `mapstructure:"vpc_id" cty:"vpc_id" hcl:"vpc_id"`
-	AvailabilityZone            *string                       `mapstructure:"availability_zone" cty:"availability_zone" hcl:"availability_zone"`
-	SecurityGroupID             *string                       `mapstructure:"security_group_id" cty:"security_group_id" hcl:"security_group_id"`
-	SecurityGroupIDs            []string                      `mapstructure:"security_group_ids" cty:"security_group_ids" hcl:"security_group_ids"`
-	AssociatePublicIPAddress    *bool                         `mapstructure:"associate_public_ip_address" cty:"associate_public_ip_address" hcl:"associate_public_ip_address"`
-	IamInstanceProfile          *string                       `mapstructure:"iam_instance_profile" cty:"iam_instance_profile" hcl:"iam_instance_profile"`
-	KeyName                     *string                       `mapstructure:"key_name" cty:"key_name" hcl:"key_name"`
-	RunTags                     map[string]string             `mapstructure:"run_tags" cty:"run_tags" hcl:"run_tags"`
-	RunVolumeTags               map[string]string             `mapstructure:"run_volume_tags" cty:"run_volume_tags" hcl:"run_volume_tags"`
-	LaunchBlockDevices          []FlatBlockDevice             `mapstructure:"launch_block_device_mappings" cty:"launch_block_device_mappings" hcl:"launch_block_device_mappings"`
-	Metadata                    *FlatMetadataOptions          `mapstructure:"metadata_options" cty:"metadata_options" hcl:"metadata_options"`
-	RunAs                       *string                       `mapstructure:"run_as" cty:"run_as" hcl:"run_as"`
-	InstanceTimeout             *string                       `mapstructure:"instance_timeout" cty:"instance_timeout" hcl:"instance_timeout"`
-	InstancePollInterval        *string                       `mapstructure:"instance_poll_interval" cty:"instance_poll_interval" hcl:"instance_poll_interval"`
-	Verdict                     *string                       `mapstructure:"verdict" cty:"verdict" hcl:"verdict"`
-	SkipCleanup                 []string                      `mapstructure:"skip_cleanup" cty:"skip_cleanup" hcl:"skip_cleanup"`
-	AMIName                     *string                       `mapstructure:"ami_name" required:"true" cty:"ami_name" hcl:"ami_name"`
-	AMIDescription              *string                       `mapstructure:"ami_description" cty:"ami_description" hcl:"ami_description"`
-	ImageVersion                *string                       `mapstructure:"image_version" cty:"image_version" hcl:"image_version"`
-	Tags                        map[string]string             `mapstructure:"tags" cty:"tags" hcl:"tags"`
-	Tag                         []config.FlatKeyValue         `mapstructure:"tag" cty:"tag" hcl:"tag"`
-	SnapshotTags                map[string]string             `mapstructure:"snapshot_tags" cty:"snapshot_tags" hcl:"snapshot_tags"`
-	SnapshotTag                 []config.FlatKeyValue         `mapstructure:"snapshot_tag" cty:"snapshot_tag" hcl:"snapshot_tag"`
-	SkipAMIRunTags              *bool                         `mapstructure:"skip_ami_run_tags" cty:"skip_ami_run_tags" hcl:"skip_ami_run_tags"`
-	AMIBlockDevices             []FlatBlockDevice             `mapstructure:"ami_block_device_mappings" cty:"ami_block_device_mappings" hcl:"ami_block_device_mappings"`
-	SkipCreateAMI               *bool                         `mapstructure:"skip_create_ami" cty:"skip_create_ami" hcl:"skip_create_ami"`
-	ForceDeregister             *bool                         `mapstructure:"force_deregister" cty:"force_deregister" hcl:"force_deregister"`
-	ForceDeleteSnapshot         *bool                         `mapstructure:"force_delete_snapshot" cty:"force_delete_snapshot" hcl:"force_delete_snapshot"`
-	ImageTimeout                *string                       `mapstructure:"image_timeout" cty:"image_timeout" hcl:"image_timeout"`
-	ImagePollInterval           *string                       `mapstructure:"image_poll_interval" cty:"image_poll_interval" hcl:"image_poll_interval"`
-	OutputFile                  *string                       `mapstructure:"output_file" cty:"output_file" hcl:"output_file"`
-	AMIRegions                  []string                      `mapstructure:"ami_regions" cty:"ami_regions" hcl:"ami_regions"`
-	SkipRegionValidation        *bool                         `mapstructure:"skip_region_validation" cty:"skip_region_validation" hcl:"skip_region_validation"`
-	SnapshotCopyDurationMinutes *int64                        `mapstructure:"snapshot_copy_duration_minutes" cty:"snapshot_copy_duration_minutes" hcl:"snapshot_copy_duration_minutes"`
-	EncryptBoot                 *bool                         `mapstructure:"encrypt_boot" cty:"encrypt_boot" hcl:"encrypt_boot"`
-	KMSKeyID                    *string                       `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
-	RegionKMSKeyIDs             map[string]string             `mapstructure:"region_kms_key_ids" cty:"region_kms_key_ids" hcl:"region_kms_key_ids"`
-	SkipSaveBuildRegion         *bool                         `mapstructure:"skip_save_build_region" cty:"skip_save_build_region" hcl:"skip_save_build_region"`
-	AMIUsers                    []string                      `mapstructure:"ami_users" cty:"ami_users" hcl:"ami_users"`
-	AMIGroups                   []string                      `mapstructure:"ami_groups" cty:"ami_groups" hcl:"ami_groups"`
-	AMIOrgArns                  []string                      `mapstructure:"ami_org_arns" cty:"ami_org_arns" hcl:"ami_org_arns"`
-	AMIOuArns                   []string                      `mapstructure:"ami_ou_arns" cty:"ami_ou_arns" hcl:"ami_ou_arns"`
-	AMIProductCodes             []string                      `mapstructure:"ami_product_codes" cty:"ami_product_codes" hcl:"ami_product_codes"`
-	SnapshotUsers               []string                      `mapstructure:"snapshot_users" cty:"snapshot_users" hcl:"snapshot_users"`
-	SnapshotGroups              []string                      `mapstructure:"snapshot_groups" cty:"snapshot_groups" hcl:"snapshot_groups"`
-	IMDSSupport                 *string                       `mapstructure:"imds_support" cty:"imds_support" hcl:"imds_support"`
-	BootMode                    *string                       `mapstructure:"boot_mode" cty:"boot_mode" hcl:"boot_mode"`
-	TPMSupport                  *string                       `mapstructure:"tpm_support" cty:"tpm_support" hcl:"tpm_support"`
-	ENASupport                  *bool                         `mapstructure:"ena_support" cty:"ena_support" hcl:"ena_support"`
-	SriovSupport                *bool                         `mapstructure:"sriov_support" cty:"sriov_support" hcl:"sriov_support"`
-	AMIVirtType                 *string                       `mapstructure:"ami_virtualization_type" cty:"ami_virtualization_type" hcl:"ami_virtualization_type"`
-	DeprecateAt                 *string                       `mapstructure:"deprecate_at" cty:"deprecate_at" hcl:"deprecate_at"`
-	DeregistrationProtection    *FlatDeregistrationProtection `mapstructure:"deregistration_protection" cty:"deregistration_protection" hcl:"deregistration_protection"`
-	Staging                     *FlatStagingConfig            `mapstructure:"staging" cty:"staging" hcl:"staging"`
-	Type                        *string                       `mapstructure:"communicator" cty:"communicator" hcl:"communicator"`
-	PauseBeforeConnect          *string                       `mapstructure:"pause_before_connecting" cty:"pause_before_connecting" hcl:"pause_before_connecting"`
-	SSHHost                     *string                       `mapstructure:"ssh_host" cty:"ssh_host" hcl:"ssh_host"`
-	SSHPort                     *int                          `mapstructure:"ssh_port" cty:"ssh_port" hcl:"ssh_port"`
-	SSHUsername                 *string                       `mapstructure:"ssh_username" cty:"ssh_username" hcl:"ssh_username"`
-	SSHPassword                 *string                       `mapstructure:"ssh_password" cty:"ssh_password" hcl:"ssh_password"`
-	SSHKeyPairName              *string                       `mapstructure:"ssh_keypair_name" undocumented:"true" cty:"ssh_keypair_name" hcl:"ssh_keypair_name"`
-	SSHTemporaryKeyPairName     *string                       `mapstructure:"temporary_key_pair_name" undocumented:"true" cty:"temporary_key_pair_name" hcl:"temporary_key_pair_name"`
-	SSHTemporaryKeyPairType     *string                       `mapstructure:"temporary_key_pair_type" cty:"temporary_key_pair_type" hcl:"temporary_key_pair_type"`
-	SSHTemporaryKeyPairBits     *int                          `mapstructure:"temporary_key_pair_bits" cty:"temporary_key_pair_bits" hcl:"temporary_key_pair_bits"`
-	SSHCiphers                  []string                      `mapstructure:"ssh_ciphers" cty:"ssh_ciphers" hcl:"ssh_ciphers"`
-	SSHClearAuthorizedKeys      *bool                         `mapstructure:"ssh_clear_authorized_keys" cty:"ssh_clear_authorized_keys" hcl:"ssh_clear_authorized_keys"`
-	SSHKEXAlgos                 []string                      `mapstructure:"ssh_key_exchange_algorithms" cty:"ssh_key_exchange_algorithms" hcl:"ssh_key_exchange_algorithms"`
-	SSHPrivateKeyFile           *string                       `mapstructure:"ssh_private_key_file" undocumented:"true" cty:"ssh_private_key_file" hcl:"ssh_private_key_file"`
-	SSHCertificateFile          *string                       `mapstructure:"ssh_certificate_file" cty:"ssh_certificate_file" hcl:"ssh_certificate_file"`
-	SSHPty                      *bool                         `mapstructure:"ssh_pty" cty:"ssh_pty" hcl:"ssh_pty"`
-	SSHTimeout                  *string                       `mapstructure:"ssh_timeout" cty:"ssh_timeout" hcl:"ssh_timeout"`
-	SSHWaitTimeout              *string                       `mapstructure:"ssh_wait_timeout" undocumented:"true" cty:"ssh_wait_timeout" hcl:"ssh_wait_timeout"`
-	SSHAgentAuth                *bool                         `mapstructure:"ssh_agent_auth" undocumented:"true" cty:"ssh_agent_auth" hcl:"ssh_agent_auth"`
-	SSHDisableAgentForwarding   *bool                         `mapstructure:"ssh_disable_agent_forwarding" cty:"ssh_disable_agent_forwarding" hcl:"ssh_disable_agent_forwarding"`
-	SSHHandshakeAttempts        *int                          `mapstructure:"ssh_handshake_attempts" cty:"ssh_handshake_attempts" hcl:"ssh_handshake_attempts"`
-	SSHBastionHost              *string                       `mapstructure:"ssh_bastion_host" cty:"ssh_bastion_host" hcl:"ssh_bastion_host"`
-	SSHBastionPort              *int                          `mapstructure:"ssh_bastion_port" cty:"ssh_bastion_port" hcl:"ssh_bastion_port"`
-	SSHBastionAgentAuth         *bool                         `mapstructure:"ssh_bastion_agent_auth" cty:"ssh_bastion_agent_auth" hcl:"ssh_bastion_agent_auth"`
-	SSHBastionUsername          *string                       `mapstructure:"ssh_bastion_username" cty:"ssh_bastion_username" hcl:"ssh_bastion_username"`
-	SSHBastionPassword          *string                       `mapstructure:"ssh_bastion_password" cty:"ssh_bastion_password" hcl:"ssh_bastion_password"`
-	SSHBastionInteractive       *bool                         `mapstructure:"ssh_bastion_interactive" cty:"ssh_bastion_interactive" hcl:"ssh_bastion_interactive"`
-	SSHBastionPrivateKeyFile    *string                       `mapstructure:"ssh_bastion_private_key_file" cty:"ssh_bastion_private_key_file" hcl:"ssh_bastion_private_key_file"`
-	SSHBastionCertificateFile   *string                       `mapstructure:"ssh_bastion_certificate_file" cty:"ssh_bastion_certificate_file" hcl:"ssh_bastion_certificate_file"`
-	SSHFileTransferMethod       *string                       `mapstructure:"ssh_file_transfer_method" cty:"ssh_file_transfer_method" hcl:"ssh_file_transfer_method"`
-	SSHProxyHost                *string                       `mapstructure:"ssh_proxy_host" cty:"ssh_proxy_host" hcl:"ssh_proxy_host"`
-	SSHProxyPort                *int                          `mapstructure:"ssh_proxy_port" cty:"ssh_proxy_port" hcl:"ssh_proxy_port"`
-	SSHProxyUsername            *string                       `mapstructure:"ssh_proxy_username" cty:"ssh_proxy_username" hcl:"ssh_proxy_username"`
-	SSHProxyPassword            *string                       `mapstructure:"ssh_proxy_password" cty:"ssh_proxy_password" hcl:"ssh_proxy_password"`
-	SSHKeepAliveInterval        *string                       `mapstructure:"ssh_keep_alive_interval" cty:"ssh_keep_alive_interval" hcl:"ssh_keep_alive_interval"`
-	SSHReadWriteTimeout         *string                       `mapstructure:"ssh_read_write_timeout" cty:"ssh_read_write_timeout" hcl:"ssh_read_write_timeout"`
-	SSHRemoteTunnels            []string                      `mapstructure:"ssh_remote_tunnels" cty:"ssh_remote_tunnels" hcl:"ssh_remote_tunnels"`
-	SSHLocalTunnels             []string                      `mapstructure:"ssh_local_tunnels" cty:"ssh_local_tunnels" hcl:"ssh_local_tunnels"`
-	SSHPublicKey                []byte                        `mapstructure:"ssh_public_key" undocumented:"true" cty:"ssh_public_key" hcl:"ssh_public_key"`
-	SSHPrivateKey               []byte                        `mapstructure:"ssh_private_key" undocumented:"true" cty:"ssh_private_key" hcl:"ssh_private_key"`
-	WinRMUser                   *string                       `mapstructure:"winrm_username" cty:"winrm_username" hcl:"winrm_username"`
-	WinRMPassword               *string                       `mapstructure:"winrm_password" cty:"winrm_password" hcl:"winrm_password"`
-	WinRMHost                   *string                       `mapstructure:"winrm_host" cty:"winrm_host" hcl:"winrm_host"`
-	WinRMNoProxy                *bool                         `mapstructure:"winrm_no_proxy" cty:"winrm_no_proxy" hcl:"winrm_no_proxy"`
-	WinRMPort                   *int                          `mapstructure:"winrm_port" cty:"winrm_port" hcl:"winrm_port"`
-	WinRMTimeout                *string                       `mapstructure:"winrm_timeout" cty:"winrm_timeout" hcl:"winrm_timeout"`
-	WinRMUseSSL                 *bool                         `mapstructure:"winrm_use_ssl" cty:"winrm_use_ssl" hcl:"winrm_use_ssl"`
-	WinRMInsecure               *bool                         `mapstructure:"winrm_insecure" cty:"winrm_insecure" hcl:"winrm_insecure"`
-	WinRMUseNTLM                *bool                         `mapstructure:"winrm_use_ntlm" cty:"winrm_use_ntlm" hcl:"winrm_use_ntlm"`
+	PackerBuildName               *string                       `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
+	PackerBuilderType             *string                       `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
+	PackerCoreVersion             *string                       `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
+	PackerDebug                   *bool                         `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
+	PackerForce                   *bool                         `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
+	PackerOnError                 *string                       `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
+	PackerUserVars                map[string]string             `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
+	PackerSensitiveVars           []string                      `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
+	AccessKey                     *string                       `mapstructure:"access_key" cty:"access_key" hcl:"access_key"`
+	SecretKey                     *string                       `mapstructure:"secret_key" cty:"secret_key" hcl:"secret_key"`
+	Token                         *string                       `mapstructure:"token" cty:"token" hcl:"token"`
+	Profile                       *string                       `mapstructure:"profile" cty:"profile" hcl:"profile"`
+	SharedCredentialsFile         *string                       `mapstructure:"shared_credentials_file" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
+	Region                        *string                       `mapstructure:"region" cty:"region" hcl:"region"`
+	AssumeRole                    *awsconfig.FlatAssumeRole     `mapstructure:"assume_role" cty:"assume_role" hcl:"assume_role"`
+	MFACode                       *string                       `mapstructure:"mfa_code" cty:"mfa_code" hcl:"mfa_code"`
+	VaultAWSEngine                *awsconfig.FlatVaultAWSEngine `mapstructure:"vault_aws_engine" cty:"vault_aws_engine" hcl:"vault_aws_engine"`
+	DecodeAuthZMessages           *bool                         `mapstructure:"decode_authorization_messages" cty:"decode_authorization_messages" hcl:"decode_authorization_messages"`
+	MaxRetries                    *int                          `mapstructure:"max_retries" cty:"max_retries" hcl:"max_retries"`
+	CustomEndpointEc2             *string                       `mapstructure:"custom_endpoint_ec2" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
+	InsecureSkipTLSVerify         *bool                         `mapstructure:"insecure_skip_tls_verify" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
+	SkipCredsValidation           *bool                         `mapstructure:"skip_credential_validation" cty:"skip_credential_validation" hcl:"skip_credential_validation"`
+	SkipMetadataAPICheck          *bool                         `mapstructure:"skip_metadata_api_check" cty:"skip_metadata_api_check" hcl:"skip_metadata_api_check"`
+	ImageSource                   *string                       `mapstructure:"image_source" cty:"image_source" hcl:"image_source"`
+	Bundle                        *string                       `mapstructure:"bundle" cty:"bundle" hcl:"bundle"`
+	UserDataFile                  *string                       `mapstructure:"user_data_file" cty:"user_data_file" hcl:"user_data_file"`
+	UserData                      *string                       `mapstructure:"user_data" cty:"user_data" hcl:"user_data"`
+	FSInlineLimit                 *int64                        `mapstructure:"fs_inline_limit" cty:"fs_inline_limit" hcl:"fs_inline_limit"`
+	CompileEnv                    map[string]string             `mapstructure:"compile_env" cty:"compile_env" hcl:"compile_env"`
+	Strict                        *bool                         `mapstructure:"strict" cty:"strict" hcl:"strict"`
+	SourceAmi                     *string                       `mapstructure:"source_ami" cty:"source_ami" hcl:"source_ami"`
+	SourceAmiFilter               *FlatSourceFilter             `mapstructure:"source_ami_filter" cty:"source_ami_filter" hcl:"source_ami_filter"`
+	InstanceType                  *string                       `mapstructure:"instance_type" cty:"instance_type" hcl:"instance_type"`
+	KeyName                       *string                       `mapstructure:"key_name" cty:"key_name" hcl:"key_name"`
+	RunTags                       map[string]string             `mapstructure:"run_tags" cty:"run_tags" hcl:"run_tags"`
+	RunTag                        []config.FlatKeyValue         `mapstructure:"run_tag" cty:"run_tag" hcl:"run_tag"`
+	RunVolumeTags                 map[string]string             `mapstructure:"run_volume_tags" cty:"run_volume_tags" hcl:"run_volume_tags"`
+	RunVolumeTag                  []config.FlatNameValue        `mapstructure:"run_volume_tag" cty:"run_volume_tag" hcl:"run_volume_tag"`
+	LaunchBlockDevices            []FlatBlockDevice             `mapstructure:"launch_block_device_mappings" cty:"launch_block_device_mappings" hcl:"launch_block_device_mappings"`
+	Metadata                      *FlatMetadataOptions          `mapstructure:"metadata_options" cty:"metadata_options" hcl:"metadata_options"`
+	EbsOptimized                  *bool                         `mapstructure:"ebs_optimized" cty:"ebs_optimized" hcl:"ebs_optimized"`
+	EnableUnlimitedCredits        *bool                         `mapstructure:"enable_unlimited_credits" cty:"enable_unlimited_credits" hcl:"enable_unlimited_credits"`
+	EnableT2Unlimited             *bool                         `mapstructure:"enable_t2_unlimited" cty:"enable_t2_unlimited" hcl:"enable_t2_unlimited"`
+	DisableStopInstance           *bool                         `mapstructure:"disable_stop_instance" cty:"disable_stop_instance" hcl:"disable_stop_instance"`
+	ShutdownBehavior              *string                       `mapstructure:"shutdown_behavior" cty:"shutdown_behavior" hcl:"shutdown_behavior"`
+	SubnetID                      *string                       `mapstructure:"subnet_id" cty:"subnet_id" hcl:"subnet_id"`
+	SubnetFilter                  *FlatSubnetFilter             `mapstructure:"subnet_filter" cty:"subnet_filter" hcl:"subnet_filter"`
+	VpcID                         *string                       `mapstructure:"vpc_id" cty:"vpc_id" hcl:"vpc_id"`
+	VpcFilter                     *FlatNetworkFilter            `mapstructure:"vpc_filter" cty:"vpc_filter" hcl:"vpc_filter"`
+	AvailabilityZone              *string                       `mapstructure:"availability_zone" cty:"availability_zone" hcl:"availability_zone"`
+	SecurityGroupID               *string                       `mapstructure:"security_group_id" cty:"security_group_id" hcl:"security_group_id"`
+	SecurityGroupIDs              []string                      `mapstructure:"security_group_ids" cty:"security_group_ids" hcl:"security_group_ids"`
+	SecurityGroupFilter           *FlatNetworkFilter            `mapstructure:"security_group_filter" cty:"security_group_filter" hcl:"security_group_filter"`
+	AssociatePublicIPAddress      *bool                         `mapstructure:"associate_public_ip_address" cty:"associate_public_ip_address" hcl:"associate_public_ip_address"`
+	IamInstanceProfile            *string                       `mapstructure:"iam_instance_profile" cty:"iam_instance_profile" hcl:"iam_instance_profile"`
+	SkipProfileValidation         *bool                         `mapstructure:"skip_profile_validation" cty:"skip_profile_validation" hcl:"skip_profile_validation"`
+	TemporaryProfilePolicy        *FlatPolicyDocument           `mapstructure:"temporary_iam_instance_profile_policy_document" cty:"temporary_iam_instance_profile_policy_document" hcl:"temporary_iam_instance_profile_policy_document"`
+	Placement                     *FlatPlacement                `mapstructure:"placement" cty:"placement" hcl:"placement"`
+	Tenancy                       *string                       `mapstructure:"tenancy" cty:"tenancy" hcl:"tenancy"`
+	LicenseSpecifications         []FlatLicenseSpecification    `mapstructure:"license_specifications" cty:"license_specifications" hcl:"license_specifications"`
+	CapacityReservationPreference *string                       `mapstructure:"capacity_reservation_preference" cty:"capacity_reservation_preference" hcl:"capacity_reservation_preference"`
+	CapacityReservationID         *string                       `mapstructure:"capacity_reservation_id" cty:"capacity_reservation_id" hcl:"capacity_reservation_id"`
+	CapacityReservationGroupARN   *string                       `mapstructure:"capacity_reservation_group_arn" cty:"capacity_reservation_group_arn" hcl:"capacity_reservation_group_arn"`
+	EnableNitroEnclave            *bool                         `mapstructure:"enable_nitro_enclave" cty:"enable_nitro_enclave" hcl:"enable_nitro_enclave"`
+	SpotPrice                     *string                       `mapstructure:"spot_price" cty:"spot_price" hcl:"spot_price"`
+	SpotInstanceTypes             []string                      `mapstructure:"spot_instance_types" cty:"spot_instance_types" hcl:"spot_instance_types"`
+	SpotAllocationStrategy        *string                       `mapstructure:"spot_allocation_strategy" cty:"spot_allocation_strategy" hcl:"spot_allocation_strategy"`
+	SpotFallback                  *string                       `mapstructure:"spot_fallback" cty:"spot_fallback" hcl:"spot_fallback"`
+	SpotTags                      map[string]string             `mapstructure:"spot_tags" cty:"spot_tags" hcl:"spot_tags"`
+	SpotTag                       []config.FlatKeyValue         `mapstructure:"spot_tag" cty:"spot_tag" hcl:"spot_tag"`
+	FleetTags                     map[string]string             `mapstructure:"fleet_tags" cty:"fleet_tags" hcl:"fleet_tags"`
+	FleetTag                      []config.FlatKeyValue         `mapstructure:"fleet_tag" cty:"fleet_tag" hcl:"fleet_tag"`
+	RunAs                         *string                       `mapstructure:"run_as" cty:"run_as" hcl:"run_as"`
+	InstanceTimeout               *string                       `mapstructure:"instance_timeout" cty:"instance_timeout" hcl:"instance_timeout"`
+	InstancePollInterval          *string                       `mapstructure:"instance_poll_interval" cty:"instance_poll_interval" hcl:"instance_poll_interval"`
+	AWSPolling                    *FlatPollingConfig            `mapstructure:"aws_polling" cty:"aws_polling" hcl:"aws_polling"`
+	Verdict                       *string                       `mapstructure:"verdict" cty:"verdict" hcl:"verdict"`
+	SkipCleanup                   []string                      `mapstructure:"skip_cleanup" cty:"skip_cleanup" hcl:"skip_cleanup"`
+	AMIName                       *string                       `mapstructure:"ami_name" required:"true" cty:"ami_name" hcl:"ami_name"`
+	AMIDescription                *string                       `mapstructure:"ami_description" cty:"ami_description" hcl:"ami_description"`
+	ImageVersion                  *string                       `mapstructure:"image_version" cty:"image_version" hcl:"image_version"`
+	Tags                          map[string]string             `mapstructure:"tags" cty:"tags" hcl:"tags"`
+	Tag                           []config.FlatKeyValue         `mapstructure:"tag" cty:"tag" hcl:"tag"`
+	SnapshotTags                  map[string]string             `mapstructure:"snapshot_tags" cty:"snapshot_tags" hcl:"snapshot_tags"`
+	SnapshotTag                   []config.FlatKeyValue         `mapstructure:"snapshot_tag" cty:"snapshot_tag" hcl:"snapshot_tag"`
+	SkipAMIRunTags                *bool                         `mapstructure:"skip_ami_run_tags" cty:"skip_ami_run_tags" hcl:"skip_ami_run_tags"`
+	AMIBlockDevices               []FlatBlockDevice             `mapstructure:"ami_block_device_mappings" cty:"ami_block_device_mappings" hcl:"ami_block_device_mappings"`
+	SkipCreateAMI                 *bool                         `mapstructure:"skip_create_ami" cty:"skip_create_ami" hcl:"skip_create_ami"`
+	ForceDeregister               *bool                         `mapstructure:"force_deregister" cty:"force_deregister" hcl:"force_deregister"`
+	ForceDeleteSnapshot           *bool                         `mapstructure:"force_delete_snapshot" cty:"force_delete_snapshot" hcl:"force_delete_snapshot"`
+	ImageTimeout                  *string                       `mapstructure:"image_timeout" cty:"image_timeout" hcl:"image_timeout"`
+	ImagePollInterval             *string                       `mapstructure:"image_poll_interval" cty:"image_poll_interval" hcl:"image_poll_interval"`
+	OutputFile                    *string                       `mapstructure:"output_file" cty:"output_file" hcl:"output_file"`
+	AMIRegions                    []string                      `mapstructure:"ami_regions" cty:"ami_regions" hcl:"ami_regions"`
+	SkipRegionValidation          *bool                         `mapstructure:"skip_region_validation" cty:"skip_region_validation" hcl:"skip_region_validation"`
+	SnapshotCopyDurationMinutes   *int64                        `mapstructure:"snapshot_copy_duration_minutes" cty:"snapshot_copy_duration_minutes" hcl:"snapshot_copy_duration_minutes"`
+	EncryptBoot                   *bool                         `mapstructure:"encrypt_boot" cty:"encrypt_boot" hcl:"encrypt_boot"`
+	KMSKeyID                      *string                       `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
+	RegionKMSKeyIDs               map[string]string             `mapstructure:"region_kms_key_ids" cty:"region_kms_key_ids" hcl:"region_kms_key_ids"`
+	SkipSaveBuildRegion           *bool                         `mapstructure:"skip_save_build_region" cty:"skip_save_build_region" hcl:"skip_save_build_region"`
+	AMIUsers                      []string                      `mapstructure:"ami_users" cty:"ami_users" hcl:"ami_users"`
+	AMIGroups                     []string                      `mapstructure:"ami_groups" cty:"ami_groups" hcl:"ami_groups"`
+	AMIOrgArns                    []string                      `mapstructure:"ami_org_arns" cty:"ami_org_arns" hcl:"ami_org_arns"`
+	AMIOuArns                     []string                      `mapstructure:"ami_ou_arns" cty:"ami_ou_arns" hcl:"ami_ou_arns"`
+	AMIProductCodes               []string                      `mapstructure:"ami_product_codes" cty:"ami_product_codes" hcl:"ami_product_codes"`
+	SnapshotUsers                 []string                      `mapstructure:"snapshot_users" cty:"snapshot_users" hcl:"snapshot_users"`
+	SnapshotGroups                []string                      `mapstructure:"snapshot_groups" cty:"snapshot_groups" hcl:"snapshot_groups"`
+	IMDSSupport                   *string                       `mapstructure:"imds_support" cty:"imds_support" hcl:"imds_support"`
+	BootMode                      *string                       `mapstructure:"boot_mode" cty:"boot_mode" hcl:"boot_mode"`
+	TPMSupport                    *string                       `mapstructure:"tpm_support" cty:"tpm_support" hcl:"tpm_support"`
+	ENASupport                    *bool                         `mapstructure:"ena_support" cty:"ena_support" hcl:"ena_support"`
+	SriovSupport                  *bool                         `mapstructure:"sriov_support" cty:"sriov_support" hcl:"sriov_support"`
+	AMIVirtType                   *string                       `mapstructure:"ami_virtualization_type" cty:"ami_virtualization_type" hcl:"ami_virtualization_type"`
+	DeprecateAt                   *string                       `mapstructure:"deprecate_at" cty:"deprecate_at" hcl:"deprecate_at"`
+	DeregistrationProtection      *FlatDeregistrationProtection `mapstructure:"deregistration_protection" cty:"deregistration_protection" hcl:"deregistration_protection"`
+	SSHInterface                  *string                       `mapstructure:"ssh_interface" cty:"ssh_interface" hcl:"ssh_interface"`
+	PauseBeforeSSM                *string                       `mapstructure:"pause_before_ssm" cty:"pause_before_ssm" hcl:"pause_before_ssm"`
+	SessionManagerPort            *int                          `mapstructure:"session_manager_port" cty:"session_manager_port" hcl:"session_manager_port"`
+	WindowsPasswordTimeout        *string                       `mapstructure:"windows_password_timeout" cty:"windows_password_timeout" hcl:"windows_password_timeout"`
+	NoEphemeral                   *bool                         `mapstructure:"no_ephemeral" cty:"no_ephemeral" hcl:"no_ephemeral"`
+	FastLaunch                    *FlatFastLaunch               `mapstructure:"fast_launch" cty:"fast_launch" hcl:"fast_launch"`
+	TemporarySGSourceCidrs        []string                      `mapstructure:"temporary_security_group_source_cidrs" cty:"temporary_security_group_source_cidrs" hcl:"temporary_security_group_source_cidrs"`
+	TemporarySGSourcePublicIP     *bool                         `mapstructure:"temporary_security_group_source_public_ip" cty:"temporary_security_group_source_public_ip" hcl:"temporary_security_group_source_public_ip"`
+	BlockDurationMinutes          *int64                        `mapstructure:"block_duration_minutes" cty:"block_duration_minutes" hcl:"block_duration_minutes"`
+	SpotPriceAutoProduct          *string                       `mapstructure:"spot_price_auto_product" cty:"spot_price_auto_product" hcl:"spot_price_auto_product"`
+	Staging                       *FlatStagingConfig            `mapstructure:"staging" cty:"staging" hcl:"staging"`
+	Type                          *string                       `mapstructure:"communicator" cty:"communicator" hcl:"communicator"`
+	PauseBeforeConnect            *string                       `mapstructure:"pause_before_connecting" cty:"pause_before_connecting" hcl:"pause_before_connecting"`
+	SSHHost                       *string                       `mapstructure:"ssh_host" cty:"ssh_host" hcl:"ssh_host"`
+	SSHPort                       *int                          `mapstructure:"ssh_port" cty:"ssh_port" hcl:"ssh_port"`
+	SSHUsername                   *string                       `mapstructure:"ssh_username" cty:"ssh_username" hcl:"ssh_username"`
+	SSHPassword                   *string                       `mapstructure:"ssh_password" cty:"ssh_password" hcl:"ssh_password"`
+	SSHKeyPairName                *string                       `mapstructure:"ssh_keypair_name" undocumented:"true" cty:"ssh_keypair_name" hcl:"ssh_keypair_name"`
+	SSHTemporaryKeyPairName       *string                       `mapstructure:"temporary_key_pair_name" undocumented:"true" cty:"temporary_key_pair_name" hcl:"temporary_key_pair_name"`
+	SSHTemporaryKeyPairType       *string                       `mapstructure:"temporary_key_pair_type" cty:"temporary_key_pair_type" hcl:"temporary_key_pair_type"`
+	SSHTemporaryKeyPairBits       *int                          `mapstructure:"temporary_key_pair_bits" cty:"temporary_key_pair_bits" hcl:"temporary_key_pair_bits"`
+	SSHCiphers                    []string                      `mapstructure:"ssh_ciphers" cty:"ssh_ciphers" hcl:"ssh_ciphers"`
+	SSHClearAuthorizedKeys        *bool                         `mapstructure:"ssh_clear_authorized_keys" cty:"ssh_clear_authorized_keys" hcl:"ssh_clear_authorized_keys"`
+	SSHKEXAlgos                   []string                      `mapstructure:"ssh_key_exchange_algorithms" cty:"ssh_key_exchange_algorithms" hcl:"ssh_key_exchange_algorithms"`
+	SSHPrivateKeyFile             *string                       `mapstructure:"ssh_private_key_file" undocumented:"true" cty:"ssh_private_key_file" hcl:"ssh_private_key_file"`
+	SSHCertificateFile            *string                       `mapstructure:"ssh_certificate_file" cty:"ssh_certificate_file" hcl:"ssh_certificate_file"`
+	SSHPty                        *bool                         `mapstructure:"ssh_pty" cty:"ssh_pty" hcl:"ssh_pty"`
+	SSHTimeout                    *string                       `mapstructure:"ssh_timeout" cty:"ssh_timeout" hcl:"ssh_timeout"`
+	SSHWaitTimeout                *string                       `mapstructure:"ssh_wait_timeout" undocumented:"true" cty:"ssh_wait_timeout" hcl:"ssh_wait_timeout"`
+	SSHAgentAuth                  *bool                         `mapstructure:"ssh_agent_auth" undocumented:"true" cty:"ssh_agent_auth" hcl:"ssh_agent_auth"`
+	SSHDisableAgentForwarding     *bool                         `mapstructure:"ssh_disable_agent_forwarding" cty:"ssh_disable_agent_forwarding" hcl:"ssh_disable_agent_forwarding"`
+	SSHHandshakeAttempts          *int                          `mapstructure:"ssh_handshake_attempts" cty:"ssh_handshake_attempts" hcl:"ssh_handshake_attempts"`
+	SSHBastionHost                *string                       `mapstructure:"ssh_bastion_host" cty:"ssh_bastion_host" hcl:"ssh_bastion_host"`
+	SSHBastionPort                *int                          `mapstructure:"ssh_bastion_port" cty:"ssh_bastion_port" hcl:"ssh_bastion_port"`
+	SSHBastionAgentAuth           *bool                         `mapstructure:"ssh_bastion_agent_auth" cty:"ssh_bastion_agent_auth" hcl:"ssh_bastion_agent_auth"`
+	SSHBastionUsername            *string                       `mapstructure:"ssh_bastion_username" cty:"ssh_bastion_username" hcl:"ssh_bastion_username"`
+	SSHBastionPassword            *string                       `mapstructure:"ssh_bastion_password" cty:"ssh_bastion_password" hcl:"ssh_bastion_password"`
+	SSHBastionInteractive         *bool                         `mapstructure:"ssh_bastion_interactive" cty:"ssh_bastion_interactive" hcl:"ssh_bastion_interactive"`
+	SSHBastionPrivateKeyFile      *string                       `mapstructure:"ssh_bastion_private_key_file" cty:"ssh_bastion_private_key_file" hcl:"ssh_bastion_private_key_file"`
+	SSHBastionCertificateFile     *string                       `mapstructure:"ssh_bastion_certificate_file" cty:"ssh_bastion_certificate_file" hcl:"ssh_bastion_certificate_file"`
+	SSHFileTransferMethod         *string                       `mapstructure:"ssh_file_transfer_method" cty:"ssh_file_transfer_method" hcl:"ssh_file_transfer_method"`
+	SSHProxyHost                  *string                       `mapstructure:"ssh_proxy_host" cty:"ssh_proxy_host" hcl:"ssh_proxy_host"`
+	SSHProxyPort                  *int                          `mapstructure:"ssh_proxy_port" cty:"ssh_proxy_port" hcl:"ssh_proxy_port"`
+	SSHProxyUsername              *string                       `mapstructure:"ssh_proxy_username" cty:"ssh_proxy_username" hcl:"ssh_proxy_username"`
+	SSHProxyPassword              *string                       `mapstructure:"ssh_proxy_password" cty:"ssh_proxy_password" hcl:"ssh_proxy_password"`
+	SSHKeepAliveInterval          *string                       `mapstructure:"ssh_keep_alive_interval" cty:"ssh_keep_alive_interval" hcl:"ssh_keep_alive_interval"`
+	SSHReadWriteTimeout           *string                       `mapstructure:"ssh_read_write_timeout" cty:"ssh_read_write_timeout" hcl:"ssh_read_write_timeout"`
+	SSHRemoteTunnels              []string                      `mapstructure:"ssh_remote_tunnels" cty:"ssh_remote_tunnels" hcl:"ssh_remote_tunnels"`
+	SSHLocalTunnels               []string                      `mapstructure:"ssh_local_tunnels" cty:"ssh_local_tunnels" hcl:"ssh_local_tunnels"`
+	SSHPublicKey                  []byte                        `mapstructure:"ssh_public_key" undocumented:"true" cty:"ssh_public_key" hcl:"ssh_public_key"`
+	SSHPrivateKey                 []byte                        `mapstructure:"ssh_private_key" undocumented:"true" cty:"ssh_private_key" hcl:"ssh_private_key"`
+	WinRMUser                     *string                       `mapstructure:"winrm_username" cty:"winrm_username" hcl:"winrm_username"`
+	WinRMPassword                 *string                       `mapstructure:"winrm_password" cty:"winrm_password" hcl:"winrm_password"`
+	WinRMHost                     *string                       `mapstructure:"winrm_host" cty:"winrm_host" hcl:"winrm_host"`
+	WinRMNoProxy                  *bool                         `mapstructure:"winrm_no_proxy" cty:"winrm_no_proxy" hcl:"winrm_no_proxy"`
+	WinRMPort                     *int                          `mapstructure:"winrm_port" cty:"winrm_port" hcl:"winrm_port"`
+	WinRMTimeout                  *string                       `mapstructure:"winrm_timeout" cty:"winrm_timeout" hcl:"winrm_timeout"`
+	WinRMUseSSL                   *bool                         `mapstructure:"winrm_use_ssl" cty:"winrm_use_ssl" hcl:"winrm_use_ssl"`
+	WinRMInsecure                 *bool                         `mapstructure:"winrm_insecure" cty:"winrm_insecure" hcl:"winrm_insecure"`
+	WinRMUseNTLM                  *bool                         `mapstructure:"winrm_use_ntlm" cty:"winrm_use_ntlm" hcl:"winrm_use_ntlm"`
 }
 
 // FlatMapstructure returns a new FlatConfig.
@@ -203,140 +244,181 @@ func (*Config) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec }
 // The decoded values from this spec will then be applied to a FlatConfig.
 func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"packer_build_name":              &hcldec.AttrSpec{Name: "packer_build_name", Type: cty.String, Required: false},
-		"packer_builder_type":            &hcldec.AttrSpec{Name: "packer_builder_type", Type: cty.String, Required: false},
-		"packer_core_version":            &hcldec.AttrSpec{Name: "packer_core_version", Type: cty.String, Required: false},
-		"packer_debug":                   &hcldec.AttrSpec{Name: "packer_debug", Type: cty.Bool, Required: false},
-		"packer_force":                   &hcldec.AttrSpec{Name: "packer_force", Type: cty.Bool, Required: false},
-		"packer_on_error":                &hcldec.AttrSpec{Name: "packer_on_error", Type: cty.String, Required: false},
-		"packer_user_variables":          &hcldec.AttrSpec{Name: "packer_user_variables", Type: cty.Map(cty.String), Required: false},
-		"packer_sensitive_variables":     &hcldec.AttrSpec{Name: "packer_sensitive_variables", Type: cty.List(cty.String), Required: false},
-		"access_key":                     &hcldec.AttrSpec{Name: "access_key", Type: cty.String, Required: false},
-		"secret_key":                     &hcldec.AttrSpec{Name: "secret_key", Type: cty.String, Required: false},
-		"token":                          &hcldec.AttrSpec{Name: "token", Type: cty.String, Required: false},
-		"profile":                        &hcldec.AttrSpec{Name: "profile", Type: cty.String, Required: false},
-		"shared_credentials_file":        &hcldec.AttrSpec{Name: "shared_credentials_file", Type: cty.String, Required: false},
-		"region":                         &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
-		"assume_role":                    &hcldec.BlockSpec{TypeName: "assume_role", Nested: hcldec.ObjectSpec((*awsconfig.FlatAssumeRole)(nil).HCL2Spec())},
-		"max_retries":                    &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
-		"custom_endpoint_ec2":            &hcldec.AttrSpec{Name: "custom_endpoint_ec2", Type: cty.String, Required: false},
-		"insecure_skip_tls_verify":       &hcldec.AttrSpec{Name: "insecure_skip_tls_verify", Type: cty.Bool, Required: false},
-		"skip_credential_validation":     &hcldec.AttrSpec{Name: "skip_credential_validation", Type: cty.Bool, Required: false},
-		"skip_metadata_api_check":        &hcldec.AttrSpec{Name: "skip_metadata_api_check", Type: cty.Bool, Required: false},
-		"image_source":                   &hcldec.AttrSpec{Name: "image_source", Type: cty.String, Required: false},
-		"bundle":                         &hcldec.AttrSpec{Name: "bundle", Type: cty.String, Required: false},
-		"user_data_file":                 &hcldec.AttrSpec{Name: "user_data_file", Type: cty.String, Required: false},
-		"user_data":                      &hcldec.AttrSpec{Name: "user_data", Type: cty.String, Required: false},
-		"fs_inline_limit":                &hcldec.AttrSpec{Name: "fs_inline_limit", Type: cty.Number, Required: false},
-		"compile_env":                    &hcldec.AttrSpec{Name: "compile_env", Type: cty.Map(cty.String), Required: false},
-		"strict":                         &hcldec.AttrSpec{Name: "strict", Type: cty.Bool, Required: false},
-		"source_ami":                     &hcldec.AttrSpec{Name: "source_ami", Type: cty.String, Required: false},
-		"source_ami_filter":              &hcldec.BlockSpec{TypeName: "source_ami_filter", Nested: hcldec.ObjectSpec((*FlatSourceFilter)(nil).HCL2Spec())},
-		"instance_type":                  &hcldec.AttrSpec{Name: "instance_type", Type: cty.String, Required: false},
-		"subnet_id":                      &hcldec.AttrSpec{Name: "subnet_id", Type: cty.String, Required: false},
-		"vpc_id":                         &hcldec.AttrSpec{Name: "vpc_id", Type: cty.String, Required: false},
-		"availability_zone":              &hcldec.AttrSpec{Name: "availability_zone", Type: cty.String, Required: false},
-		"security_group_id":              &hcldec.AttrSpec{Name: "security_group_id", Type: cty.String, Required: false},
-		"security_group_ids":             &hcldec.AttrSpec{Name: "security_group_ids", Type: cty.List(cty.String), Required: false},
-		"associate_public_ip_address":    &hcldec.AttrSpec{Name: "associate_public_ip_address", Type: cty.Bool, Required: false},
-		"iam_instance_profile":           &hcldec.AttrSpec{Name: "iam_instance_profile", Type: cty.String, Required: false},
-		"key_name":                       &hcldec.AttrSpec{Name: "key_name", Type: cty.String, Required: false},
-		"run_tags":                       &hcldec.AttrSpec{Name: "run_tags", Type: cty.Map(cty.String), Required: false},
-		"run_volume_tags":                &hcldec.AttrSpec{Name: "run_volume_tags", Type: cty.Map(cty.String), Required: false},
-		"launch_block_device_mappings":   &hcldec.BlockListSpec{TypeName: "launch_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
-		"metadata_options":               &hcldec.BlockSpec{TypeName: "metadata_options", Nested: hcldec.ObjectSpec((*FlatMetadataOptions)(nil).HCL2Spec())},
-		"run_as":                         &hcldec.AttrSpec{Name: "run_as", Type: cty.String, Required: false},
-		"instance_timeout":               &hcldec.AttrSpec{Name: "instance_timeout", Type: cty.String, Required: false},
-		"instance_poll_interval":         &hcldec.AttrSpec{Name: "instance_poll_interval", Type: cty.String, Required: false},
-		"verdict":                        &hcldec.AttrSpec{Name: "verdict", Type: cty.String, Required: false},
-		"skip_cleanup":                   &hcldec.AttrSpec{Name: "skip_cleanup", Type: cty.List(cty.String), Required: false},
-		"ami_name":                       &hcldec.AttrSpec{Name: "ami_name", Type: cty.String, Required: false},
-		"ami_description":                &hcldec.AttrSpec{Name: "ami_description", Type: cty.String, Required: false},
-		"image_version":                  &hcldec.AttrSpec{Name: "image_version", Type: cty.String, Required: false},
-		"tags":                           &hcldec.AttrSpec{Name: "tags", Type: cty.Map(cty.String), Required: false},
-		"tag":                            &hcldec.BlockListSpec{TypeName: "tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
-		"snapshot_tags":                  &hcldec.AttrSpec{Name: "snapshot_tags", Type: cty.Map(cty.String), Required: false},
-		"snapshot_tag":                   &hcldec.BlockListSpec{TypeName: "snapshot_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
-		"skip_ami_run_tags":              &hcldec.AttrSpec{Name: "skip_ami_run_tags", Type: cty.Bool, Required: false},
-		"ami_block_device_mappings":      &hcldec.BlockListSpec{TypeName: "ami_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
-		"skip_create_ami":                &hcldec.AttrSpec{Name: "skip_create_ami", Type: cty.Bool, Required: false},
-		"force_deregister":               &hcldec.AttrSpec{Name: "force_deregister", Type: cty.Bool, Required: false},
-		"force_delete_snapshot":          &hcldec.AttrSpec{Name: "force_delete_snapshot", Type: cty.Bool, Required: false},
-		"image_timeout":                  &hcldec.AttrSpec{Name: "image_timeout", Type: cty.String, Required: false},
-		"image_poll_interval":            &hcldec.AttrSpec{Name: "image_poll_interval", Type: cty.String, Required: false},
-		"output_file":                    &hcldec.AttrSpec{Name: "output_file", Type: cty.String, Required: false},
-		"ami_regions":                    &hcldec.AttrSpec{Name: "ami_regions", Type: cty.List(cty.String), Required: false},
-		"skip_region_validation":         &hcldec.AttrSpec{Name: "skip_region_validation", Type: cty.Bool, Required: false},
-		"snapshot_copy_duration_minutes": &hcldec.AttrSpec{Name: "snapshot_copy_duration_minutes", Type: cty.Number, Required: false},
-		"encrypt_boot":                   &hcldec.AttrSpec{Name: "encrypt_boot", Type: cty.Bool, Required: false},
-		"kms_key_id":                     &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},
-		"region_kms_key_ids":             &hcldec.AttrSpec{Name: "region_kms_key_ids", Type: cty.Map(cty.String), Required: false},
-		"skip_save_build_region":         &hcldec.AttrSpec{Name: "skip_save_build_region", Type: cty.Bool, Required: false},
-		"ami_users":                      &hcldec.AttrSpec{Name: "ami_users", Type: cty.List(cty.String), Required: false},
-		"ami_groups":                     &hcldec.AttrSpec{Name: "ami_groups", Type: cty.List(cty.String), Required: false},
-		"ami_org_arns":                   &hcldec.AttrSpec{Name: "ami_org_arns", Type: cty.List(cty.String), Required: false},
-		"ami_ou_arns":                    &hcldec.AttrSpec{Name: "ami_ou_arns", Type: cty.List(cty.String), Required: false},
-		"ami_product_codes":              &hcldec.AttrSpec{Name: "ami_product_codes", Type: cty.List(cty.String), Required: false},
-		"snapshot_users":                 &hcldec.AttrSpec{Name: "snapshot_users", Type: cty.List(cty.String), Required: false},
-		"snapshot_groups":                &hcldec.AttrSpec{Name: "snapshot_groups", Type: cty.List(cty.String), Required: false},
-		"imds_support":                   &hcldec.AttrSpec{Name: "imds_support", Type: cty.String, Required: false},
-		"boot_mode":                      &hcldec.AttrSpec{Name: "boot_mode", Type: cty.String, Required: false},
-		"tpm_support":                    &hcldec.AttrSpec{Name: "tpm_support", Type: cty.String, Required: false},
-		"ena_support":                    &hcldec.AttrSpec{Name: "ena_support", Type: cty.Bool, Required: false},
-		"sriov_support":                  &hcldec.AttrSpec{Name: "sriov_support", Type: cty.Bool, Required: false},
-		"ami_virtualization_type":        &hcldec.AttrSpec{Name: "ami_virtualization_type", Type: cty.String, Required: false},
-		"deprecate_at":                   &hcldec.AttrSpec{Name: "deprecate_at", Type: cty.String, Required: false},
-		"deregistration_protection":      &hcldec.BlockSpec{TypeName: "deregistration_protection", Nested: hcldec.ObjectSpec((*FlatDeregistrationProtection)(nil).HCL2Spec())},
-		"staging":                        &hcldec.BlockSpec{TypeName: "staging", Nested: hcldec.ObjectSpec((*FlatStagingConfig)(nil).HCL2Spec())},
-		"communicator":                   &hcldec.AttrSpec{Name: "communicator", Type: cty.String, Required: false},
-		"pause_before_connecting":        &hcldec.AttrSpec{Name: "pause_before_connecting", Type: cty.String, Required: false},
-		"ssh_host":                       &hcldec.AttrSpec{Name: "ssh_host", Type: cty.String, Required: false},
-		"ssh_port":                       &hcldec.AttrSpec{Name: "ssh_port", Type: cty.Number, Required: false},
-		"ssh_username":                   &hcldec.AttrSpec{Name: "ssh_username", Type: cty.String, Required: false},
-		"ssh_password":                   &hcldec.AttrSpec{Name: "ssh_password", Type: cty.String, Required: false},
-		"ssh_keypair_name":               &hcldec.AttrSpec{Name: "ssh_keypair_name", Type: cty.String, Required: false},
-		"temporary_key_pair_name":        &hcldec.AttrSpec{Name: "temporary_key_pair_name", Type: cty.String, Required: false},
-		"temporary_key_pair_type":        &hcldec.AttrSpec{Name: "temporary_key_pair_type", Type: cty.String, Required: false},
-		"temporary_key_pair_bits":        &hcldec.AttrSpec{Name: "temporary_key_pair_bits", Type: cty.Number, Required: false},
-		"ssh_ciphers":                    &hcldec.AttrSpec{Name: "ssh_ciphers", Type: cty.List(cty.String), Required: false},
-		"ssh_clear_authorized_keys":      &hcldec.AttrSpec{Name: "ssh_clear_authorized_keys", Type: cty.Bool, Required: false},
-		"ssh_key_exchange_algorithms":    &hcldec.AttrSpec{Name: "ssh_key_exchange_algorithms", Type: cty.List(cty.String), Required: false},
-		"ssh_private_key_file":           &hcldec.AttrSpec{Name: "ssh_private_key_file", Type: cty.String, Required: false},
-		"ssh_certificate_file":           &hcldec.AttrSpec{Name: "ssh_certificate_file", Type: cty.String, Required: false},
-		"ssh_pty":                        &hcldec.AttrSpec{Name: "ssh_pty", Type: cty.Bool, Required: false},
-		"ssh_timeout":                    &hcldec.AttrSpec{Name: "ssh_timeout", Type: cty.String, Required: false},
-		"ssh_wait_timeout":               &hcldec.AttrSpec{Name: "ssh_wait_timeout", Type: cty.String, Required: false},
-		"ssh_agent_auth":                 &hcldec.AttrSpec{Name: "ssh_agent_auth", Type: cty.Bool, Required: false},
-		"ssh_disable_agent_forwarding":   &hcldec.AttrSpec{Name: "ssh_disable_agent_forwarding", Type: cty.Bool, Required: false},
-		"ssh_handshake_attempts":         &hcldec.AttrSpec{Name: "ssh_handshake_attempts", Type: cty.Number, Required: false},
-		"ssh_bastion_host":               &hcldec.AttrSpec{Name: "ssh_bastion_host", Type: cty.String, Required: false},
-		"ssh_bastion_port":               &hcldec.AttrSpec{Name: "ssh_bastion_port", Type: cty.Number, Required: false},
-		"ssh_bastion_agent_auth":         &hcldec.AttrSpec{Name: "ssh_bastion_agent_auth", Type: cty.Bool, Required: false},
-		"ssh_bastion_username":           &hcldec.AttrSpec{Name: "ssh_bastion_username", Type: cty.String, Required: false},
-		"ssh_bastion_password":           &hcldec.AttrSpec{Name: "ssh_bastion_password", Type: cty.String, Required: false},
-		"ssh_bastion_interactive":        &hcldec.AttrSpec{Name: "ssh_bastion_interactive", Type: cty.Bool, Required: false},
-		"ssh_bastion_private_key_file":   &hcldec.AttrSpec{Name: "ssh_bastion_private_key_file", Type: cty.String, Required: false},
-		"ssh_bastion_certificate_file":   &hcldec.AttrSpec{Name: "ssh_bastion_certificate_file", Type: cty.String, Required: false},
-		"ssh_file_transfer_method":       &hcldec.AttrSpec{Name: "ssh_file_transfer_method", Type: cty.String, Required: false},
-		"ssh_proxy_host":                 &hcldec.AttrSpec{Name: "ssh_proxy_host", Type: cty.String, Required: false},
-		"ssh_proxy_port":                 &hcldec.AttrSpec{Name: "ssh_proxy_port", Type: cty.Number, Required: false},
-		"ssh_proxy_username":             &hcldec.AttrSpec{Name: "ssh_proxy_username", Type: cty.String, Required: false},
-		"ssh_proxy_password":             &hcldec.AttrSpec{Name: "ssh_proxy_password", Type: cty.String, Required: false},
-		"ssh_keep_alive_interval":        &hcldec.AttrSpec{Name: "ssh_keep_alive_interval", Type: cty.String, Required: false},
-		"ssh_read_write_timeout":         &hcldec.AttrSpec{Name: "ssh_read_write_timeout", Type: cty.String, Required: false},
-		"ssh_remote_tunnels":             &hcldec.AttrSpec{Name: "ssh_remote_tunnels", Type: cty.List(cty.String), Required: false},
-		"ssh_local_tunnels":              &hcldec.AttrSpec{Name: "ssh_local_tunnels", Type: cty.List(cty.String), Required: false},
-		"ssh_public_key":                 &hcldec.AttrSpec{Name: "ssh_public_key", Type: cty.List(cty.Number), Required: false},
-		"ssh_private_key":                &hcldec.AttrSpec{Name: "ssh_private_key", Type: cty.List(cty.Number), Required: false},
-		"winrm_username":                 &hcldec.AttrSpec{Name: "winrm_username", Type: cty.String, Required: false},
-		"winrm_password":                 &hcldec.AttrSpec{Name: "winrm_password", Type: cty.String, Required: false},
-		"winrm_host":                     &hcldec.AttrSpec{Name: "winrm_host", Type: cty.String, Required: false},
-		"winrm_no_proxy":                 &hcldec.AttrSpec{Name: "winrm_no_proxy", Type: cty.Bool, Required: false},
-		"winrm_port":                     &hcldec.AttrSpec{Name: "winrm_port", Type: cty.Number, Required: false},
-		"winrm_timeout":                  &hcldec.AttrSpec{Name: "winrm_timeout", Type: cty.String, Required: false},
-		"winrm_use_ssl":                  &hcldec.AttrSpec{Name: "winrm_use_ssl", Type: cty.Bool, Required: false},
-		"winrm_insecure":                 &hcldec.AttrSpec{Name: "winrm_insecure", Type: cty.Bool, Required: false},
-		"winrm_use_ntlm":                 &hcldec.AttrSpec{Name: "winrm_use_ntlm", Type: cty.Bool, Required: false},
+		"packer_build_name":             &hcldec.AttrSpec{Name: "packer_build_name", Type: cty.String, Required: false},
+		"packer_builder_type":           &hcldec.AttrSpec{Name: "packer_builder_type", Type: cty.String, Required: false},
+		"packer_core_version":           &hcldec.AttrSpec{Name: "packer_core_version", Type: cty.String, Required: false},
+		"packer_debug":                  &hcldec.AttrSpec{Name: "packer_debug", Type: cty.Bool, Required: false},
+		"packer_force":                  &hcldec.AttrSpec{Name: "packer_force", Type: cty.Bool, Required: false},
+		"packer_on_error":               &hcldec.AttrSpec{Name: "packer_on_error", Type: cty.String, Required: false},
+		"packer_user_variables":         &hcldec.AttrSpec{Name: "packer_user_variables", Type: cty.Map(cty.String), Required: false},
+		"packer_sensitive_variables":    &hcldec.AttrSpec{Name: "packer_sensitive_variables", Type: cty.List(cty.String), Required: false},
+		"access_key":                    &hcldec.AttrSpec{Name: "access_key", Type: cty.String, Required: false},
+		"secret_key":                    &hcldec.AttrSpec{Name: "secret_key", Type: cty.String, Required: false},
+		"token":                         &hcldec.AttrSpec{Name: "token", Type: cty.String, Required: false},
+		"profile":                       &hcldec.AttrSpec{Name: "profile", Type: cty.String, Required: false},
+		"shared_credentials_file":       &hcldec.AttrSpec{Name: "shared_credentials_file", Type: cty.String, Required: false},
+		"region":                        &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
+		"assume_role":                   &hcldec.BlockSpec{TypeName: "assume_role", Nested: hcldec.ObjectSpec((*awsconfig.FlatAssumeRole)(nil).HCL2Spec())},
+		"mfa_code":                      &hcldec.AttrSpec{Name: "mfa_code", Type: cty.String, Required: false},
+		"vault_aws_engine":              &hcldec.BlockSpec{TypeName: "vault_aws_engine", Nested: hcldec.ObjectSpec((*awsconfig.FlatVaultAWSEngine)(nil).HCL2Spec())},
+		"decode_authorization_messages": &hcldec.AttrSpec{Name: "decode_authorization_messages", Type: cty.Bool, Required: false},
+		"max_retries":                   &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
+		"custom_endpoint_ec2":           &hcldec.AttrSpec{Name: "custom_endpoint_ec2", Type: cty.String, Required: false},
+		"insecure_skip_tls_verify":      &hcldec.AttrSpec{Name: "insecure_skip_tls_verify", Type: cty.Bool, Required: false},
+		"skip_credential_validation":    &hcldec.AttrSpec{Name: "skip_credential_validation", Type: cty.Bool, Required: false},
+		"skip_metadata_api_check":       &hcldec.AttrSpec{Name: "skip_metadata_api_check", Type: cty.Bool, Required: false},
+		"image_source":                  &hcldec.AttrSpec{Name: "image_source", Type: cty.String, Required: false},
+		"bundle":                        &hcldec.AttrSpec{Name: "bundle", Type: cty.String, Required: false},
+		"user_data_file":                &hcldec.AttrSpec{Name: "user_data_file", Type: cty.String, Required: false},
+		"user_data":                     &hcldec.AttrSpec{Name: "user_data", Type: cty.String, Required: false},
+		"fs_inline_limit":               &hcldec.AttrSpec{Name: "fs_inline_limit", Type: cty.Number, Required: false},
+		"compile_env":                   &hcldec.AttrSpec{Name: "compile_env", Type: cty.Map(cty.String), Required: false},
+		"strict":                        &hcldec.AttrSpec{Name: "strict", Type: cty.Bool, Required: false},
+		"source_ami":                    &hcldec.AttrSpec{Name: "source_ami", Type: cty.String, Required: false},
+		"source_ami_filter":             &hcldec.BlockSpec{TypeName: "source_ami_filter", Nested: hcldec.ObjectSpec((*FlatSourceFilter)(nil).HCL2Spec())},
+		"instance_type":                 &hcldec.AttrSpec{Name: "instance_type", Type: cty.String, Required: false},
+		"key_name":                      &hcldec.AttrSpec{Name: "key_name", Type: cty.String, Required: false},
+		"run_tags":                      &hcldec.AttrSpec{Name: "run_tags", Type: cty.Map(cty.String), Required: false},
+		"run_tag":                       &hcldec.BlockListSpec{TypeName: "run_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"run_volume_tags":               &hcldec.AttrSpec{Name: "run_volume_tags", Type: cty.Map(cty.String), Required: false},
+		"run_volume_tag":                &hcldec.BlockListSpec{TypeName: "run_volume_tag", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
+		"launch_block_device_mappings":  &hcldec.BlockListSpec{TypeName: "launch_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
+		"metadata_options":              &hcldec.BlockSpec{TypeName: "metadata_options", Nested: hcldec.ObjectSpec((*FlatMetadataOptions)(nil).HCL2Spec())},
+		"ebs_optimized":                 &hcldec.AttrSpec{Name: "ebs_optimized", Type: cty.Bool, Required: false},
+		"enable_unlimited_credits":      &hcldec.AttrSpec{Name: "enable_unlimited_credits", Type: cty.Bool, Required: false},
+		"enable_t2_unlimited":           &hcldec.AttrSpec{Name: "enable_t2_unlimited", Type: cty.Bool, Required: false},
+		"disable_stop_instance":         &hcldec.AttrSpec{Name: "disable_stop_instance", Type: cty.Bool, Required: false},
+		"shutdown_behavior":             &hcldec.AttrSpec{Name: "shutdown_behavior", Type: cty.String, Required: false},
+		"subnet_id":                     &hcldec.AttrSpec{Name: "subnet_id", Type: cty.String, Required: false},
+		"subnet_filter":                 &hcldec.BlockSpec{TypeName: "subnet_filter", Nested: hcldec.ObjectSpec((*FlatSubnetFilter)(nil).HCL2Spec())},
+		"vpc_id":                        &hcldec.AttrSpec{Name: "vpc_id", Type: cty.String, Required: false},
+		"vpc_filter":                    &hcldec.BlockSpec{TypeName: "vpc_filter", Nested: hcldec.ObjectSpec((*FlatNetworkFilter)(nil).HCL2Spec())},
+		"availability_zone":             &hcldec.AttrSpec{Name: "availability_zone", Type: cty.String, Required: false},
+		"security_group_id":             &hcldec.AttrSpec{Name: "security_group_id", Type: cty.String, Required: false},
+		"security_group_ids":            &hcldec.AttrSpec{Name: "security_group_ids", Type: cty.List(cty.String), Required: false},
+		"security_group_filter":         &hcldec.BlockSpec{TypeName: "security_group_filter", Nested: hcldec.ObjectSpec((*FlatNetworkFilter)(nil).HCL2Spec())},
+		"associate_public_ip_address":   &hcldec.AttrSpec{Name: "associate_public_ip_address", Type: cty.Bool, Required: false},
+		"iam_instance_profile":          &hcldec.AttrSpec{Name: "iam_instance_profile", Type: cty.String, Required: false},
+		"skip_profile_validation":       &hcldec.AttrSpec{Name: "skip_profile_validation", Type: cty.Bool, Required: false},
+		"temporary_iam_instance_profile_policy_document": &hcldec.BlockSpec{TypeName: "temporary_iam_instance_profile_policy_document", Nested: hcldec.ObjectSpec((*FlatPolicyDocument)(nil).HCL2Spec())},
+		"placement":                             &hcldec.BlockSpec{TypeName: "placement", Nested: hcldec.ObjectSpec((*FlatPlacement)(nil).HCL2Spec())},
+		"tenancy":                               &hcldec.AttrSpec{Name: "tenancy", Type: cty.String, Required: false},
+		"license_specifications":                &hcldec.BlockListSpec{TypeName: "license_specifications", Nested: hcldec.ObjectSpec((*FlatLicenseSpecification)(nil).HCL2Spec())},
+		"capacity_reservation_preference":       &hcldec.AttrSpec{Name: "capacity_reservation_preference", Type: cty.String, Required: false},
+		"capacity_reservation_id":               &hcldec.AttrSpec{Name: "capacity_reservation_id", Type: cty.String, Required: false},
+		"capacity_reservation_group_arn":        &hcldec.AttrSpec{Name: "capacity_reservation_group_arn", Type: cty.String, Required: false},
+		"enable_nitro_enclave":                  &hcldec.AttrSpec{Name: "enable_nitro_enclave", Type: cty.Bool, Required: false},
+		"spot_price":                            &hcldec.AttrSpec{Name: "spot_price", Type: cty.String, Required: false},
+		"spot_instance_types":                   &hcldec.AttrSpec{Name: "spot_instance_types", Type: cty.List(cty.String), Required: false},
+		"spot_allocation_strategy":              &hcldec.AttrSpec{Name: "spot_allocation_strategy", Type: cty.String, Required: false},
+		"spot_fallback":                         &hcldec.AttrSpec{Name: "spot_fallback", Type: cty.String, Required: false},
+		"spot_tags":                             &hcldec.AttrSpec{Name: "spot_tags", Type: cty.Map(cty.String), Required: false},
+		"spot_tag":                              &hcldec.BlockListSpec{TypeName: "spot_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"fleet_tags":                            &hcldec.AttrSpec{Name: "fleet_tags", Type: cty.Map(cty.String), Required: false},
+		"fleet_tag":                             &hcldec.BlockListSpec{TypeName: "fleet_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"run_as":                                &hcldec.AttrSpec{Name: "run_as", Type: cty.String, Required: false},
+		"instance_timeout":                      &hcldec.AttrSpec{Name: "instance_timeout", Type: cty.String, Required: false},
+		"instance_poll_interval":                &hcldec.AttrSpec{Name: "instance_poll_interval", Type: cty.String, Required: false},
+		"aws_polling":                           &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*FlatPollingConfig)(nil).HCL2Spec())},
+		"verdict":                               &hcldec.AttrSpec{Name: "verdict", Type: cty.String, Required: false},
+		"skip_cleanup":                          &hcldec.AttrSpec{Name: "skip_cleanup", Type: cty.List(cty.String), Required: false},
+		"ami_name":                              &hcldec.AttrSpec{Name: "ami_name", Type: cty.String, Required: false},
+		"ami_description":                       &hcldec.AttrSpec{Name: "ami_description", Type: cty.String, Required: false},
+		"image_version":                         &hcldec.AttrSpec{Name: "image_version", Type: cty.String, Required: false},
+		"tags":                                  &hcldec.AttrSpec{Name: "tags", Type: cty.Map(cty.String), Required: false},
+		"tag":                                   &hcldec.BlockListSpec{TypeName: "tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"snapshot_tags":                         &hcldec.AttrSpec{Name: "snapshot_tags", Type: cty.Map(cty.String), Required: false},
+		"snapshot_tag":                          &hcldec.BlockListSpec{TypeName: "snapshot_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"skip_ami_run_tags":                     &hcldec.AttrSpec{Name: "skip_ami_run_tags", Type: cty.Bool, Required: false},
+		"ami_block_device_mappings":             &hcldec.BlockListSpec{TypeName: "ami_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
+		"skip_create_ami":                       &hcldec.AttrSpec{Name: "skip_create_ami", Type: cty.Bool, Required: false},
+		"force_deregister":                      &hcldec.AttrSpec{Name: "force_deregister", Type: cty.Bool, Required: false},
+		"force_delete_snapshot":                 &hcldec.AttrSpec{Name: "force_delete_snapshot", Type: cty.Bool, Required: false},
+		"image_timeout":                         &hcldec.AttrSpec{Name: "image_timeout", Type: cty.String, Required: false},
+		"image_poll_interval":                   &hcldec.AttrSpec{Name: "image_poll_interval", Type: cty.String, Required: false},
+		"output_file":                           &hcldec.AttrSpec{Name: "output_file", Type: cty.String, Required: false},
+		"ami_regions":                           &hcldec.AttrSpec{Name: "ami_regions", Type: cty.List(cty.String), Required: false},
+		"skip_region_validation":                &hcldec.AttrSpec{Name: "skip_region_validation", Type: cty.Bool, Required: false},
+		"snapshot_copy_duration_minutes":        &hcldec.AttrSpec{Name: "snapshot_copy_duration_minutes", Type: cty.Number, Required: false},
+		"encrypt_boot":                          &hcldec.AttrSpec{Name: "encrypt_boot", Type: cty.Bool, Required: false},
+		"kms_key_id":                            &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},
+		"region_kms_key_ids":                    &hcldec.AttrSpec{Name: "region_kms_key_ids", Type: cty.Map(cty.String), Required: false},
+		"skip_save_build_region":                &hcldec.AttrSpec{Name: "skip_save_build_region", Type: cty.Bool, Required: false},
+		"ami_users":                             &hcldec.AttrSpec{Name: "ami_users", Type: cty.List(cty.String), Required: false},
+		"ami_groups":                            &hcldec.AttrSpec{Name: "ami_groups", Type: cty.List(cty.String), Required: false},
+		"ami_org_arns":                          &hcldec.AttrSpec{Name: "ami_org_arns", Type: cty.List(cty.String), Required: false},
+		"ami_ou_arns":                           &hcldec.AttrSpec{Name: "ami_ou_arns", Type: cty.List(cty.String), Required: false},
+		"ami_product_codes":                     &hcldec.AttrSpec{Name: "ami_product_codes", Type: cty.List(cty.String), Required: false},
+		"snapshot_users":                        &hcldec.AttrSpec{Name: "snapshot_users", Type: cty.List(cty.String), Required: false},
+		"snapshot_groups":                       &hcldec.AttrSpec{Name: "snapshot_groups", Type: cty.List(cty.String), Required: false},
+		"imds_support":                          &hcldec.AttrSpec{Name: "imds_support", Type: cty.String, Required: false},
+		"boot_mode":                             &hcldec.AttrSpec{Name: "boot_mode", Type: cty.String, Required: false},
+		"tpm_support":                           &hcldec.AttrSpec{Name: "tpm_support", Type: cty.String, Required: false},
+		"ena_support":                           &hcldec.AttrSpec{Name: "ena_support", Type: cty.Bool, Required: false},
+		"sriov_support":                         &hcldec.AttrSpec{Name: "sriov_support", Type: cty.Bool, Required: false},
+		"ami_virtualization_type":               &hcldec.AttrSpec{Name: "ami_virtualization_type", Type: cty.String, Required: false},
+		"deprecate_at":                          &hcldec.AttrSpec{Name: "deprecate_at", Type: cty.String, Required: false},
+		"deregistration_protection":             &hcldec.BlockSpec{TypeName: "deregistration_protection", Nested: hcldec.ObjectSpec((*FlatDeregistrationProtection)(nil).HCL2Spec())},
+		"ssh_interface":                         &hcldec.AttrSpec{Name: "ssh_interface", Type: cty.String, Required: false},
+		"pause_before_ssm":                      &hcldec.AttrSpec{Name: "pause_before_ssm", Type: cty.String, Required: false},
+		"session_manager_port":                  &hcldec.AttrSpec{Name: "session_manager_port", Type: cty.Number, Required: false},
+		"windows_password_timeout":              &hcldec.AttrSpec{Name: "windows_password_timeout", Type: cty.String, Required: false},
+		"no_ephemeral":                          &hcldec.AttrSpec{Name: "no_ephemeral", Type: cty.Bool, Required: false},
+		"fast_launch":                           &hcldec.BlockSpec{TypeName: "fast_launch", Nested: hcldec.ObjectSpec((*FlatFastLaunch)(nil).HCL2Spec())},
+		"temporary_security_group_source_cidrs": &hcldec.AttrSpec{Name: "temporary_security_group_source_cidrs", Type: cty.List(cty.String), Required: false},
+		"temporary_security_group_source_public_ip": &hcldec.AttrSpec{Name: "temporary_security_group_source_public_ip", Type: cty.Bool, Required: false},
+		"block_duration_minutes":                    &hcldec.AttrSpec{Name: "block_duration_minutes", Type: cty.Number, Required: false},
+		"spot_price_auto_product":                   &hcldec.AttrSpec{Name: "spot_price_auto_product", Type: cty.String, Required: false},
+		"staging":                                   &hcldec.BlockSpec{TypeName: "staging", Nested: hcldec.ObjectSpec((*FlatStagingConfig)(nil).HCL2Spec())},
+		"communicator":                              &hcldec.AttrSpec{Name: "communicator", Type: cty.String, Required: false},
+		"pause_before_connecting":                   &hcldec.AttrSpec{Name: "pause_before_connecting", Type: cty.String, Required: false},
+		"ssh_host":                                  &hcldec.AttrSpec{Name: "ssh_host", Type: cty.String, Required: false},
+		"ssh_port":                                  &hcldec.AttrSpec{Name: "ssh_port", Type: cty.Number, Required: false},
+		"ssh_username":                              &hcldec.AttrSpec{Name: "ssh_username", Type: cty.String, Required: false},
+		"ssh_password":                              &hcldec.AttrSpec{Name: "ssh_password", Type: cty.String, Required: false},
+		"ssh_keypair_name":                          &hcldec.AttrSpec{Name: "ssh_keypair_name", Type: cty.String, Required: false},
+		"temporary_key_pair_name":                   &hcldec.AttrSpec{Name: "temporary_key_pair_name", Type: cty.String, Required: false},
+		"temporary_key_pair_type":                   &hcldec.AttrSpec{Name: "temporary_key_pair_type", Type: cty.String, Required: false},
+		"temporary_key_pair_bits":                   &hcldec.AttrSpec{Name: "temporary_key_pair_bits", Type: cty.Number, Required: false},
+		"ssh_ciphers":                               &hcldec.AttrSpec{Name: "ssh_ciphers", Type: cty.List(cty.String), Required: false},
+		"ssh_clear_authorized_keys":                 &hcldec.AttrSpec{Name: "ssh_clear_authorized_keys", Type: cty.Bool, Required: false},
+		"ssh_key_exchange_algorithms":               &hcldec.AttrSpec{Name: "ssh_key_exchange_algorithms", Type: cty.List(cty.String), Required: false},
+		"ssh_private_key_file":                      &hcldec.AttrSpec{Name: "ssh_private_key_file", Type: cty.String, Required: false},
+		"ssh_certificate_file":                      &hcldec.AttrSpec{Name: "ssh_certificate_file", Type: cty.String, Required: false},
+		"ssh_pty":                                   &hcldec.AttrSpec{Name: "ssh_pty", Type: cty.Bool, Required: false},
+		"ssh_timeout":                               &hcldec.AttrSpec{Name: "ssh_timeout", Type: cty.String, Required: false},
+		"ssh_wait_timeout":                          &hcldec.AttrSpec{Name: "ssh_wait_timeout", Type: cty.String, Required: false},
+		"ssh_agent_auth":                            &hcldec.AttrSpec{Name: "ssh_agent_auth", Type: cty.Bool, Required: false},
+		"ssh_disable_agent_forwarding":              &hcldec.AttrSpec{Name: "ssh_disable_agent_forwarding", Type: cty.Bool, Required: false},
+		"ssh_handshake_attempts":                    &hcldec.AttrSpec{Name: "ssh_handshake_attempts", Type: cty.Number, Required: false},
+		"ssh_bastion_host":                          &hcldec.AttrSpec{Name: "ssh_bastion_host", Type: cty.String, Required: false},
+		"ssh_bastion_port":                          &hcldec.AttrSpec{Name: "ssh_bastion_port", Type: cty.Number, Required: false},
+		"ssh_bastion_agent_auth":                    &hcldec.AttrSpec{Name: "ssh_bastion_agent_auth", Type: cty.Bool, Required: false},
+		"ssh_bastion_username":                      &hcldec.AttrSpec{Name: "ssh_bastion_username", Type: cty.String, Required: false},
+		"ssh_bastion_password":                      &hcldec.AttrSpec{Name: "ssh_bastion_password", Type: cty.String, Required: false},
+		"ssh_bastion_interactive":                   &hcldec.AttrSpec{Name: "ssh_bastion_interactive", Type: cty.Bool, Required: false},
+		"ssh_bastion_private_key_file":              &hcldec.AttrSpec{Name: "ssh_bastion_private_key_file", Type: cty.String, Required: false},
+		"ssh_bastion_certificate_file":              &hcldec.AttrSpec{Name: "ssh_bastion_certificate_file", Type: cty.String, Required: false},
+		"ssh_file_transfer_method":                  &hcldec.AttrSpec{Name: "ssh_file_transfer_method", Type: cty.String, Required: false},
+		"ssh_proxy_host":                            &hcldec.AttrSpec{Name: "ssh_proxy_host", Type: cty.String, Required: false},
+		"ssh_proxy_port":                            &hcldec.AttrSpec{Name: "ssh_proxy_port", Type: cty.Number, Required: false},
+		"ssh_proxy_username":                        &hcldec.AttrSpec{Name: "ssh_proxy_username", Type: cty.String, Required: false},
+		"ssh_proxy_password":                        &hcldec.AttrSpec{Name: "ssh_proxy_password", Type: cty.String, Required: false},
+		"ssh_keep_alive_interval":                   &hcldec.AttrSpec{Name: "ssh_keep_alive_interval", Type: cty.String, Required: false},
+		"ssh_read_write_timeout":                    &hcldec.AttrSpec{Name: "ssh_read_write_timeout", Type: cty.String, Required: false},
+		"ssh_remote_tunnels":                        &hcldec.AttrSpec{Name: "ssh_remote_tunnels", Type: cty.List(cty.String), Required: false},
+		"ssh_local_tunnels":                         &hcldec.AttrSpec{Name: "ssh_local_tunnels", Type: cty.List(cty.String), Required: false},
+		"ssh_public_key":                            &hcldec.AttrSpec{Name: "ssh_public_key", Type: cty.List(cty.Number), Required: false},
+		"ssh_private_key":                           &hcldec.AttrSpec{Name: "ssh_private_key", Type: cty.List(cty.Number), Required: false},
+		"winrm_username":                            &hcldec.AttrSpec{Name: "winrm_username", Type: cty.String, Required: false},
+		"winrm_password":                            &hcldec.AttrSpec{Name: "winrm_password", Type: cty.String, Required: false},
+		"winrm_host":                                &hcldec.AttrSpec{Name: "winrm_host", Type: cty.String, Required: false},
+		"winrm_no_proxy":                            &hcldec.AttrSpec{Name: "winrm_no_proxy", Type: cty.Bool, Required: false},
+		"winrm_port":                                &hcldec.AttrSpec{Name: "winrm_port", Type: cty.Number, Required: false},
+		"winrm_timeout":                             &hcldec.AttrSpec{Name: "winrm_timeout", Type: cty.String, Required: false},
+		"winrm_use_ssl":                             &hcldec.AttrSpec{Name: "winrm_use_ssl", Type: cty.Bool, Required: false},
+		"winrm_insecure":                            &hcldec.AttrSpec{Name: "winrm_insecure", Type: cty.Bool, Required: false},
+		"winrm_use_ntlm":                            &hcldec.AttrSpec{Name: "winrm_use_ntlm", Type: cty.Bool, Required: false},
 	}
 	return s
 }
@@ -366,6 +448,118 @@ func (*FlatDeregistrationProtection) HCL2Spec() map[string]hcldec.Spec {
 	return s
 }
 
+// FlatFastLaunch is an auto-generated flat version of FastLaunch.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatFastLaunch struct {
+	EnableFastLaunch      *bool                    `mapstructure:"enable_fast_launch" cty:"enable_fast_launch" hcl:"enable_fast_launch"`
+	TemplateID            *string                  `mapstructure:"template_id" cty:"template_id" hcl:"template_id"`
+	TemplateName          *string                  `mapstructure:"template_name" cty:"template_name" hcl:"template_name"`
+	TemplateVersion       *int                     `mapstructure:"template_version" cty:"template_version" hcl:"template_version"`
+	RegionLaunchTemplates []FlatFastLaunchTemplate `mapstructure:"region_launch_templates" cty:"region_launch_templates" hcl:"region_launch_templates"`
+	MaxParallelLaunches   *int                     `mapstructure:"max_parallel_launches" cty:"max_parallel_launches" hcl:"max_parallel_launches"`
+	TargetResourceCount   *int                     `mapstructure:"target_resource_count" cty:"target_resource_count" hcl:"target_resource_count"`
+}
+
+// FlatMapstructure returns a new FlatFastLaunch.
+// FlatFastLaunch is an auto-generated flat version of FastLaunch.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*FastLaunch) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatFastLaunch)
+}
+
+// HCL2Spec returns the hcl spec of a FastLaunch.
+// This spec is used by HCL to read the fields of FastLaunch.
+// The decoded values from this spec will then be applied to a FlatFastLaunch.
+func (*FlatFastLaunch) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"enable_fast_launch":      &hcldec.AttrSpec{Name: "enable_fast_launch", Type: cty.Bool, Required: false},
+		"template_id":             &hcldec.AttrSpec{Name: "template_id", Type: cty.String, Required: false},
+		"template_name":           &hcldec.AttrSpec{Name: "template_name", Type: cty.String, Required: false},
+		"template_version":        &hcldec.AttrSpec{Name: "template_version", Type: cty.Number, Required: false},
+		"region_launch_templates": &hcldec.BlockListSpec{TypeName: "region_launch_templates", Nested: hcldec.ObjectSpec((*FlatFastLaunchTemplate)(nil).HCL2Spec())},
+		"max_parallel_launches":   &hcldec.AttrSpec{Name: "max_parallel_launches", Type: cty.Number, Required: false},
+		"target_resource_count":   &hcldec.AttrSpec{Name: "target_resource_count", Type: cty.Number, Required: false},
+	}
+	return s
+}
+
+// FlatFastLaunchTemplate is an auto-generated flat version of FastLaunchTemplate.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatFastLaunchTemplate struct {
+	EnableFastLaunch *bool   `mapstructure:"enable_fast_launch" cty:"enable_fast_launch" hcl:"enable_fast_launch"`
+	Region           *string `mapstructure:"region" cty:"region" hcl:"region"`
+	TemplateID       *string `mapstructure:"template_id" cty:"template_id" hcl:"template_id"`
+	TemplateName     *string `mapstructure:"template_name" cty:"template_name" hcl:"template_name"`
+	TemplateVersion  *int    `mapstructure:"template_version" cty:"template_version" hcl:"template_version"`
+}
+
+// FlatMapstructure returns a new FlatFastLaunchTemplate.
+// FlatFastLaunchTemplate is an auto-generated flat version of FastLaunchTemplate.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*FastLaunchTemplate) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatFastLaunchTemplate)
+}
+
+// HCL2Spec returns the hcl spec of a FastLaunchTemplate.
+// This spec is used by HCL to read the fields of FastLaunchTemplate.
+// The decoded values from this spec will then be applied to a FlatFastLaunchTemplate.
+func (*FlatFastLaunchTemplate) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"enable_fast_launch": &hcldec.AttrSpec{Name: "enable_fast_launch", Type: cty.Bool, Required: false},
+		"region":             &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
+		"template_id":        &hcldec.AttrSpec{Name: "template_id", Type: cty.String, Required: false},
+		"template_name":      &hcldec.AttrSpec{Name: "template_name", Type: cty.String, Required: false},
+		"template_version":   &hcldec.AttrSpec{Name: "template_version", Type: cty.Number, Required: false},
+	}
+	return s
+}
+
+// FlatLicenseConfigurationRequest is an auto-generated flat version of LicenseConfigurationRequest.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatLicenseConfigurationRequest struct {
+	LicenseConfigurationARN *string `mapstructure:"license_configuration_arn" cty:"license_configuration_arn" hcl:"license_configuration_arn"`
+}
+
+// FlatMapstructure returns a new FlatLicenseConfigurationRequest.
+// FlatLicenseConfigurationRequest is an auto-generated flat version of LicenseConfigurationRequest.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*LicenseConfigurationRequest) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatLicenseConfigurationRequest)
+}
+
+// HCL2Spec returns the hcl spec of a LicenseConfigurationRequest.
+// This spec is used by HCL to read the fields of LicenseConfigurationRequest.
+// The decoded values from this spec will then be applied to a FlatLicenseConfigurationRequest.
+func (*FlatLicenseConfigurationRequest) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"license_configuration_arn": &hcldec.AttrSpec{Name: "license_configuration_arn", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatLicenseSpecification is an auto-generated flat version of LicenseSpecification.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatLicenseSpecification struct {
+	Request *FlatLicenseConfigurationRequest `mapstructure:"license_configuration_request" cty:"license_configuration_request" hcl:"license_configuration_request"`
+}
+
+// FlatMapstructure returns a new FlatLicenseSpecification.
+// FlatLicenseSpecification is an auto-generated flat version of LicenseSpecification.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*LicenseSpecification) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatLicenseSpecification)
+}
+
+// HCL2Spec returns the hcl spec of a LicenseSpecification.
+// This spec is used by HCL to read the fields of LicenseSpecification.
+// The decoded values from this spec will then be applied to a FlatLicenseSpecification.
+func (*FlatLicenseSpecification) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"license_configuration_request": &hcldec.BlockSpec{TypeName: "license_configuration_request", Nested: hcldec.ObjectSpec((*FlatLicenseConfigurationRequest)(nil).HCL2Spec())},
+	}
+	return s
+}
+
 // FlatMetadataOptions is an auto-generated flat version of MetadataOptions.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatMetadataOptions struct {
@@ -391,6 +585,108 @@ func (*FlatMetadataOptions) HCL2Spec() map[string]hcldec.Spec {
 		"http_tokens":                 &hcldec.AttrSpec{Name: "http_tokens", Type: cty.String, Required: false},
 		"http_put_response_hop_limit": &hcldec.AttrSpec{Name: "http_put_response_hop_limit", Type: cty.Number, Required: false},
 		"instance_metadata_tags":      &hcldec.AttrSpec{Name: "instance_metadata_tags", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatNetworkFilter is an auto-generated flat version of NetworkFilter.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatNetworkFilter struct {
+	Filters map[string]string      `mapstructure:"filters" cty:"filters" hcl:"filters"`
+	Filter  []config.FlatNameValue `mapstructure:"filter" cty:"filter" hcl:"filter"`
+}
+
+// FlatMapstructure returns a new FlatNetworkFilter.
+// FlatNetworkFilter is an auto-generated flat version of NetworkFilter.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*NetworkFilter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatNetworkFilter)
+}
+
+// HCL2Spec returns the hcl spec of a NetworkFilter.
+// This spec is used by HCL to read the fields of NetworkFilter.
+// The decoded values from this spec will then be applied to a FlatNetworkFilter.
+func (*FlatNetworkFilter) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"filters": &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
+		"filter":  &hcldec.BlockListSpec{TypeName: "filter", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
+	}
+	return s
+}
+
+// FlatPlacement is an auto-generated flat version of Placement.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatPlacement struct {
+	HostResourceGroupARN *string `mapstructure:"host_resource_group_arn" cty:"host_resource_group_arn" hcl:"host_resource_group_arn"`
+	HostID               *string `mapstructure:"host_id" cty:"host_id" hcl:"host_id"`
+	Tenancy              *string `mapstructure:"tenancy" cty:"tenancy" hcl:"tenancy"`
+}
+
+// FlatMapstructure returns a new FlatPlacement.
+// FlatPlacement is an auto-generated flat version of Placement.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*Placement) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatPlacement)
+}
+
+// HCL2Spec returns the hcl spec of a Placement.
+// This spec is used by HCL to read the fields of Placement.
+// The decoded values from this spec will then be applied to a FlatPlacement.
+func (*FlatPlacement) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"host_resource_group_arn": &hcldec.AttrSpec{Name: "host_resource_group_arn", Type: cty.String, Required: false},
+		"host_id":                 &hcldec.AttrSpec{Name: "host_id", Type: cty.String, Required: false},
+		"tenancy":                 &hcldec.AttrSpec{Name: "tenancy", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatPolicyDocument is an auto-generated flat version of PolicyDocument.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatPolicyDocument struct {
+	Version   *string         `mapstructure:"Version" json:"Version,omitempty" cty:"Version" hcl:"Version"`
+	Statement []FlatStatement `mapstructure:"Statement" json:"Statement" cty:"Statement" hcl:"Statement"`
+}
+
+// FlatMapstructure returns a new FlatPolicyDocument.
+// FlatPolicyDocument is an auto-generated flat version of PolicyDocument.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*PolicyDocument) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatPolicyDocument)
+}
+
+// HCL2Spec returns the hcl spec of a PolicyDocument.
+// This spec is used by HCL to read the fields of PolicyDocument.
+// The decoded values from this spec will then be applied to a FlatPolicyDocument.
+func (*FlatPolicyDocument) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"Version":   &hcldec.AttrSpec{Name: "Version", Type: cty.String, Required: false},
+		"Statement": &hcldec.BlockListSpec{TypeName: "Statement", Nested: hcldec.ObjectSpec((*FlatStatement)(nil).HCL2Spec())},
+	}
+	return s
+}
+
+// FlatPollingConfig is an auto-generated flat version of PollingConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatPollingConfig struct {
+	MaxAttempts  *int `mapstructure:"max_attempts" cty:"max_attempts" hcl:"max_attempts"`
+	DelaySeconds *int `mapstructure:"delay_seconds" cty:"delay_seconds" hcl:"delay_seconds"`
+}
+
+// FlatMapstructure returns a new FlatPollingConfig.
+// FlatPollingConfig is an auto-generated flat version of PollingConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*PollingConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatPollingConfig)
+}
+
+// HCL2Spec returns the hcl spec of a PollingConfig.
+// This spec is used by HCL to read the fields of PollingConfig.
+// The decoded values from this spec will then be applied to a FlatPollingConfig.
+func (*FlatPollingConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"max_attempts":  &hcldec.AttrSpec{Name: "max_attempts", Type: cty.Number, Required: false},
+		"delay_seconds": &hcldec.AttrSpec{Name: "delay_seconds", Type: cty.Number, Required: false},
 	}
 	return s
 }
@@ -451,6 +747,62 @@ func (*FlatStagingConfig) HCL2Spec() map[string]hcldec.Spec {
 		"delivery":              &hcldec.AttrSpec{Name: "delivery", Type: cty.String, Required: false},
 		"keep":                  &hcldec.AttrSpec{Name: "keep", Type: cty.Bool, Required: false},
 		"expected_bucket_owner": &hcldec.AttrSpec{Name: "expected_bucket_owner", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatStatement is an auto-generated flat version of Statement.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatStatement struct {
+	Effect   *string  `mapstructure:"Effect" json:"Effect" cty:"Effect" hcl:"Effect"`
+	Action   []string `mapstructure:"Action" json:"Action" cty:"Action" hcl:"Action"`
+	Resource []string `mapstructure:"Resource" json:"Resource,omitempty" cty:"Resource" hcl:"Resource"`
+}
+
+// FlatMapstructure returns a new FlatStatement.
+// FlatStatement is an auto-generated flat version of Statement.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*Statement) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatStatement)
+}
+
+// HCL2Spec returns the hcl spec of a Statement.
+// This spec is used by HCL to read the fields of Statement.
+// The decoded values from this spec will then be applied to a FlatStatement.
+func (*FlatStatement) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"Effect":   &hcldec.AttrSpec{Name: "Effect", Type: cty.String, Required: false},
+		"Action":   &hcldec.AttrSpec{Name: "Action", Type: cty.List(cty.String), Required: false},
+		"Resource": &hcldec.AttrSpec{Name: "Resource", Type: cty.List(cty.String), Required: false},
+	}
+	return s
+}
+
+// FlatSubnetFilter is an auto-generated flat version of SubnetFilter.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatSubnetFilter struct {
+	Filters  map[string]string      `mapstructure:"filters" cty:"filters" hcl:"filters"`
+	Filter   []config.FlatNameValue `mapstructure:"filter" cty:"filter" hcl:"filter"`
+	MostFree *bool                  `mapstructure:"most_free" cty:"most_free" hcl:"most_free"`
+	Random   *bool                  `mapstructure:"random" cty:"random" hcl:"random"`
+}
+
+// FlatMapstructure returns a new FlatSubnetFilter.
+// FlatSubnetFilter is an auto-generated flat version of SubnetFilter.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*SubnetFilter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatSubnetFilter)
+}
+
+// HCL2Spec returns the hcl spec of a SubnetFilter.
+// This spec is used by HCL to read the fields of SubnetFilter.
+// The decoded values from this spec will then be applied to a FlatSubnetFilter.
+func (*FlatSubnetFilter) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"filters":   &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
+		"filter":    &hcldec.BlockListSpec{TypeName: "filter", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
+		"most_free": &hcldec.AttrSpec{Name: "most_free", Type: cty.Bool, Required: false},
+		"random":    &hcldec.AttrSpec{Name: "random", Type: cty.Bool, Required: false},
 	}
 	return s
 }

@@ -23,16 +23,18 @@ func (c *Config) prepareCommunicator() ([]string, []error) {
 			return nil, []error{fmt.Errorf("communicator is %q; leave it out, this builder connects to nothing", c.Comm.Type)}
 		}
 	}
-	ignored := settingNames(reflect.ValueOf(c.Comm))
-	ignored = slices.DeleteFunc(ignored, func(name string) bool {
+	ignored := slices.DeleteFunc(settingNames(reflect.ValueOf(c.Comm)), func(name string) bool {
 		return name == "ssh_username" || name == "communicator" && c.Comm.Type == "none"
 	})
 	c.Comm.Type = "none"
+	ignored = append(ignored, settingNames(reflect.ValueOf(c.IgnoredConfig))...)
 	if len(ignored) == 0 {
 		return nil, nil
 	}
 	slices.Sort(ignored)
-	return []string{"this builder connects to nothing, so these settings have no effect: " + strings.Join(ignored, ", ")}, nil
+	return []string{"this builder connects to nothing and bakes Linux, so these settings have no effect: " +
+		strings.Join(ignored, ", ") + ". The machine gets its provisioners in its user data, which run there as " +
+		c.loginUser() + "; there is no key pair, and nothing may connect to it"}, nil
 }
 
 // settingNames are the names of the settings of a config struct that are not zero.

@@ -24,10 +24,10 @@ type BlockDevice struct {
 	DeleteOnTermination config.Trilean `mapstructure:"delete_on_termination"`
 	// Encrypt the disk, or do not. Default: what its snapshot or the account says.
 	Encrypted config.Trilean `mapstructure:"encrypted"`
-	// The KMS key to encrypt with: an id, an ARN or an alias. Needs `encrypted = true`. Default: the account's key
-	// for EBS.
+	// The KMS key to encrypt with: an id, an ARN or an alias. Conflicts with `encrypted = false`. Default: the account's
+	// key for EBS.
 	KmsKeyID string `mapstructure:"kms_key_id"`
-	// Input and output operations per second, for `io1`, `io2` and `gp3`.
+	// Input and output operations per second, for `io1`, `io2` and `gp3`; ignored for other types, as with amazon-ebs.
 	IOPS int32 `mapstructure:"iops"`
 	// Throughput in MiB per second, 125 at least, for `gp3`.
 	Throughput int32 `mapstructure:"throughput"`
@@ -50,17 +50,14 @@ func (d *BlockDevice) prepare() []error {
 	if d.DeviceName == "" {
 		errs = append(errs, errors.New("device_name is needed"))
 	}
-	if d.KmsKeyID != "" && !d.Encrypted.True() {
-		errs = append(errs, errors.New("kms_key_id needs encrypted = true"))
+	if d.KmsKeyID != "" && d.Encrypted.False() {
+		errs = append(errs, errors.New("kms_key_id is for a disk that is encrypted: remove encrypted = false, or the key"))
 	}
 	if known(d.VirtualName) && !ephemeral.MatchString(d.VirtualName) {
 		errs = append(errs, fmt.Errorf("virtual_name is %q; it must be ephemeral and a number", d.VirtualName))
 	}
 	if d.NoDevice && (d.VolumeSize != 0 || d.VolumeType != "" || d.SnapshotID != "") {
 		errs = append(errs, errors.New("no_device leaves the disk out, so it has no size, type or snapshot"))
-	}
-	if d.IOPS != 0 && !d.typeIs("io1", "io2", "gp3") {
-		errs = append(errs, fmt.Errorf("iops goes with volume_type io1, io2 or gp3, not %q", d.VolumeType))
 	}
 	if d.Throughput != 0 && !d.typeIs("gp3") {
 		errs = append(errs, fmt.Errorf("throughput goes with volume_type gp3, not %q", d.VolumeType))
@@ -86,15 +83,21 @@ func (d *BlockDevice) mapping() types.BlockDeviceMapping {
 		m.VirtualName = aws.String(d.VirtualName)
 		return m
 	}
+	encrypted := d.Encrypted.ToBoolPointer()
+	if d.KmsKeyID != "" {
+		encrypted = aws.Bool(true) // which EC2 asks for
+	}
 	m.Ebs = &types.EbsBlockDevice{
 		DeleteOnTermination: aws.Bool(!d.DeleteOnTermination.False()),
-		Encrypted:           d.Encrypted.ToBoolPointer(),
+		Encrypted:           encrypted,
 		KmsKeyId:            some(d.KmsKeyID),
 		SnapshotId:          some(d.SnapshotID),
 		VolumeType:          types.VolumeType(d.VolumeType),
-		Iops:                some(d.IOPS),
 		Throughput:          some(d.Throughput),
 		VolumeSize:          some(d.VolumeSize),
+	}
+	if d.typeIs("io1", "io2", "gp3") {
+		m.Ebs.Iops = some(d.IOPS)
 	}
 	return m
 }

@@ -14,40 +14,40 @@ import (
 // RunConfig says how the machine runs that the image is made of.
 type RunConfig struct {
 	// The type of machine to bake on. Default: `t3.nano`. It must be able to run the architecture of the source
-	// image.
+	// image. Conflicts with `spot_instance_types`.
 	InstanceType string `mapstructure:"instance_type"`
-	// The subnet to run the machine in. Default: the default subnet of the account, or of `vpc_id`. The machine
-	// needs no address Packer can reach, but most bakes need a way out to package mirrors and to S3.
-	SubnetID string `mapstructure:"subnet_id"`
-	// The VPC to run the machine in. With no `subnet_id`, the VPC's subnet with most free addresses is taken.
-	VpcID string `mapstructure:"vpc_id"`
-	// The availability zone to run the machine in. Default: the subnet's, or what AWS chooses.
-	AvailabilityZone string `mapstructure:"availability_zone"`
-	// The security group of the machine. Default: a temporary one that lets nothing in. Conflicts with
-	// `security_group_ids`.
-	SecurityGroupID string `mapstructure:"security_group_id"`
-	// The security groups of the machine. Default: a temporary one that lets nothing in. Conflicts with
-	// `security_group_id`.
-	SecurityGroupIDs []string `mapstructure:"security_group_ids"`
-	// Give the machine a public address, or do not. Default: what the subnet says. A machine in a subnet with an
-	// internet gateway and no NAT needs one to reach package mirrors; nothing connects to it.
-	AssociatePublicIPAddress config.Trilean `mapstructure:"associate_public_ip_address"`
-	// The name of an IAM instance profile for the machine. Default: none; a bake needs none unless the Image-Source
-	// itself calls AWS, or `staging` has `delivery = "profile"`.
-	IamInstanceProfile string `mapstructure:"iam_instance_profile"`
 	// The name of a key pair to put on the machine, for a look at it after `packer build -on-error=abort`. Default:
 	// none. The key is not in the image.
 	KeyName string `mapstructure:"key_name"`
-	// Tags of the machine and its volumes, beside the bake's own. Values may use build data such as
-	// `{{ .SourceAMI }}`. They are put on the image as well.
+	// Tags of the machine, its network interface and its volumes, of the temporary security group and the temporary role,
+	// beside the bake's own. Values may use build data such as `{{ .SourceAMI }}`. They are put on the image as well.
 	RunTags map[string]string `mapstructure:"run_tags"`
-	// Further tags of the machine's volumes.
+	// The same as `run_tags`, as a repeatable block of a `key` and a `value`.
+	RunTag config.KeyValues `mapstructure:"run_tag"`
+	// Further tags of the machine's volumes. Values may use build data.
 	RunVolumeTags map[string]string `mapstructure:"run_volume_tags"`
+	// The same as `run_volume_tags`, as a repeatable block of a `name` and a `value`.
+	RunVolumeTag config.NameValues `mapstructure:"run_volume_tag"`
 	// The machine's disks, where they differ from the source image's. The image is made with them. See
 	// [BlockDevice](#block-devices-configuration).
 	LaunchBlockDevices []BlockDevice `mapstructure:"launch_block_device_mappings"`
 	// The machine's metadata service. See [MetadataOptions](#metadata-options-configuration).
 	Metadata MetadataOptions `mapstructure:"metadata_options"`
+	// Run the machine with a network of its own to its disks, where the type does not have that anyway. Default: `false`.
+	EbsOptimized bool `mapstructure:"ebs_optimized"`
+	// Let a burstable machine use more of its processors than it has credits for, which may cost a little. Default: `false`,
+	// which is the `standard` credits of amazon-ebs for an `instance_type` that the template names, and what the account
+	// says for the `t3.nano` of a template that names none.
+	EnableUnlimitedCredits bool `mapstructure:"enable_unlimited_credits"`
+	// Deprecated: set `enable_unlimited_credits`.
+	EnableT2Unlimited bool `mapstructure:"enable_t2_unlimited"`
+	// Accepted, and always so here: the machine powers itself off when it is done.
+	DisableStopInstance bool `mapstructure:"disable_stop_instance"`
+	// `stop`, the default. `terminate` is accepted with a warning and means `stop`: the machine powers itself off, and a
+	// terminated one leaves nothing to make an image of.
+	ShutdownBehavior string `mapstructure:"shutdown_behavior"`
+
+	typeIsDefault bool // the template names no type
 }
 
 // MetadataOptions are the settings of the machine's metadata service, from which cloud-init reads the user data.
@@ -65,35 +65,40 @@ type MetadataOptions struct {
 }
 
 const (
-	defaultInstanceType = "t3.nano" // the seed's default: BUILDAMI_TYPE
-	optionRequired      = "required"
-	optionEnabled       = "enabled"
-	optionDisabled      = "disabled"
+	optionRequired = "required"
+	optionEnabled  = "enabled"
+	optionDisabled = "disabled"
 )
 
 func (c *RunConfig) prepare() ([]string, []error) {
-	var errs []error
-	if c.InstanceType == "" {
-		c.InstanceType = defaultInstanceType
-	}
-	if c.SecurityGroupID != "" && len(c.SecurityGroupIDs) > 0 {
-		errs = append(errs, errors.New("security_group_id and security_group_ids exclude each other: keep one of them"))
-	}
+	warnings, errs := c.checkShutdown()
+	errs = append(errs, c.RunTag.CopyOn(&c.RunTags)...)
+	errs = append(errs, c.RunVolumeTag.CopyOn(&c.RunVolumeTags)...)
+	errs = append(errs, checkTags("run_tags", c.RunTags)...)
+	errs = append(errs, checkTags("run_volume_tags", c.RunVolumeTags)...)
 	errs = append(errs, c.Metadata.prepare()...)
 	for i := range c.LaunchBlockDevices {
 		for _, err := range c.LaunchBlockDevices[i].prepare() {
 			errs = append(errs, fmt.Errorf("launch_block_device_mappings[%d]: %w", i, err))
 		}
 	}
-	return nil, errs
+	if c.EnableT2Unlimited {
+		c.EnableUnlimitedCredits = true
+		warnings = append(warnings, "enable_t2_unlimited is deprecated: set enable_unlimited_credits")
+	}
+	return warnings, errs
 }
 
-// groups are the security groups the template names; none means a temporary one.
-func (c *RunConfig) groups() []string {
-	if c.SecurityGroupID != "" {
-		return []string{c.SecurityGroupID}
+func (c *RunConfig) checkShutdown() ([]string, []error) {
+	const terminate = "terminate"
+	if err := checkOneOf("shutdown_behavior", &c.ShutdownBehavior, "stop", terminate); err != nil {
+		return nil, []error{err}
 	}
-	return c.SecurityGroupIDs
+	if c.ShutdownBehavior != terminate {
+		return nil, nil
+	}
+	return []string{"shutdown_behavior = \"terminate\" is taken for \"stop\": the machine powers itself off when it is done, and " +
+		"the image is made of the stopped machine. It is terminated after that"}, nil
 }
 
 func (m *MetadataOptions) prepare() []error {

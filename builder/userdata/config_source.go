@@ -14,18 +14,18 @@ import (
 type SourceConfig struct {
 	// The image to start from, in one of three forms: an id such as `ami-0123456789abcdef0`;
 	// `resolve:ssm:/path/of/parameter`, an SSM parameter that holds the id; or the name of an image of your own
-	// account or Amazon's, in which `*` stands for any characters, when the newest is taken. Conflicts with
-	// `source_ami_filter`.
+	// account or Amazon's, in which `*` stands for any characters, when the newest is taken. With `source_ami_filter`
+	// as well, it must be an id, and the image must be what the filter says.
 	SourceAmi string `mapstructure:"source_ami"`
-	// How to find the image to start from. See [SourceFilter](#source-ami-filter-configuration). Conflicts with
-	// `source_ami`.
+	// How to find the image to start from. See [SourceFilter](#source-ami-filter-configuration).
 	SourceAmiFilter SourceFilter `mapstructure:"source_ami_filter"`
 }
 
 // SourceFilter finds the image to start from by what EC2 knows about images.
 type SourceFilter struct {
 	// What images are selected by, as in `{ name = "debian-12-amd64-*", architecture = "x86_64" }`. Every filter of
-	// [DescribeImages](https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html) will do.
+	// [DescribeImages](https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html) will do. Several
+	// values of one filter are separated by commas, and any of them will do.
 	Filters map[string]string `mapstructure:"filters"`
 	// Whose images are considered: account ids, `amazon`, `aws-marketplace` or `self`. Required, because anyone can
 	// publish an image under any name.
@@ -48,18 +48,22 @@ var imageID = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
 
 func (c *SourceConfig) prepare() ([]string, []error) {
 	filter := &c.SourceAmiFilter
+	var errs []error
+	for _, err := range checkFilters(filter.Filters) {
+		errs = append(errs, fmt.Errorf("source_ami_filter: %w", err))
+	}
 	switch {
 	case c.SourceAmi == "" && filter.empty():
 		return nil, []error{errors.New("source_ami or source_ami_filter is needed: the image to start from")}
-	case c.SourceAmi != "" && !filter.empty():
-		return nil, []error{errors.New("source_ami and source_ami_filter exclude each other: keep one of them")}
+	case c.SourceAmi != "" && !filter.empty() && !unknown(c.SourceAmi) && !imageID.MatchString(c.SourceAmi):
+		errs = append(errs, errors.New("source_ami must be an id where source_ami_filter is set as well: keep one of them"))
 	case c.SourceAmi == "" && len(filter.Owners) == 0:
-		return nil, []error{errors.New("source_ami_filter: owners is needed, because anyone can publish an image under " +
-			"any name; set account ids, \"amazon\" or \"self\"")}
+		errs = append(errs, errors.New("source_ami_filter: owners is needed, because anyone can publish an image under "+
+			"any name; set account ids, \"amazon\" or \"self\""))
 	case strings.HasPrefix(c.SourceAmi, "ami-") && !unknown(c.SourceAmi) && !imageID.MatchString(c.SourceAmi):
-		return nil, []error{fmt.Errorf("source_ami: %q is not an image id, which is ami- and 8 or 17 digits of 0-9 and a-f", c.SourceAmi)}
+		errs = append(errs, fmt.Errorf("source_ami: %q is not an image id, which is ami- and 8 or 17 digits of 0-9 and a-f", c.SourceAmi))
 	case c.SourceAmi == ssmPrefix:
-		return nil, []error{errors.New("source_ami: resolve:ssm: is to be followed by the name of an SSM parameter")}
+		errs = append(errs, errors.New("source_ami: resolve:ssm: is to be followed by the name of an SSM parameter"))
 	}
-	return nil, nil
+	return nil, errs
 }

@@ -51,9 +51,9 @@ func (c *Config) prepareStaging() ([]string, []error) {
 	if err := checkOneOf("staging: delivery", &s.Delivery, deliveryPresigned, deliveryProfile); err != nil {
 		errs = append(errs, err)
 	}
-	if s.Delivery == deliveryProfile && c.IamInstanceProfile == "" {
-		errs = append(errs, errors.New("staging: delivery = \"profile\" needs iam_instance_profile: the machine fetches "+
-			"with its credentials"))
+	if s.Delivery == deliveryProfile && c.IamInstanceProfile == "" && c.TemporaryProfilePolicy == nil {
+		errs = append(errs, errors.New("staging: delivery = \"profile\" needs iam_instance_profile, or a "+
+			settingPolicy+": the machine fetches with its credentials"))
 	}
 	return nil, errs
 }

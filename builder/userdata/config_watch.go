@@ -19,6 +19,9 @@ type WatchConfig struct {
 	InstanceTimeout time.Duration `mapstructure:"instance_timeout"`
 	// How often the machine is looked at, as a duration. Default: `5s`; at most `60s`. The interval never grows.
 	InstancePollInterval time.Duration `mapstructure:"instance_poll_interval"`
+	// How often and how long to look, in the words of amazon-ebs. See [PollingConfig](#polling-configuration). The
+	// settings `instance_timeout`, `instance_poll_interval`, `image_timeout` and `image_poll_interval` have precedence.
+	AWSPolling *PollingConfig `mapstructure:"aws_polling"`
 	// What counts as success. `"report"`, the default: the machine's own report of success on its console.
 	// `"stop"`: that the machine has powered itself off. That is for user data that must be launched byte for byte as
 	// it is; a failed command, or half a machine, is then as good as success. Needs `user_data_file` or `user_data`.

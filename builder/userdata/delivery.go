@@ -95,7 +95,13 @@ func (b *bake) stageUserData(ctx context.Context, userData []byte) ([]byte, erro
 	return guest.Include(url), nil
 }
 
-func (b *bake) logKey() string { return b.store.Key(b.id, logKey) }
+// logKey is where the machine of this attempt uploads its log.
+func (b *bake) logKey() string {
+	if b.machine.attempt > 1 {
+		return b.store.Key(b.id, fmt.Sprintf("%d-%s", b.machine.attempt, logKey))
+	}
+	return b.store.Key(b.id, logKey)
+}
 
 // signedFor is how long signed URLs last.
 func (b *bake) signedFor() time.Duration {

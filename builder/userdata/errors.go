@@ -31,6 +31,11 @@ const (
 	codeInstanceState    = "IncorrectInstanceState"
 	codeInstanceState2   = "IncorrectState"
 	codeUnsupported      = "UnsupportedOperation"
+	codeParameterValue   = "InvalidParameterValue"
+	codeRequestNotFound  = "InvalidSpotInstanceRequestID.NotFound"
+	codeNoEntity         = "NoSuchEntity" // IAM's
+	codeEntityExists     = "EntityAlreadyExists"
+	codeLimitExceeded    = "LimitExceeded"
 )
 
 // hasCode tells whether AWS refused a call with one of the codes.

@@ -33,11 +33,20 @@ func (l *ledger) add(what string, undo func(context.Context) error) *entry {
 	return e
 }
 
-// keep takes something out of the list: it is what the bake was for.
+// keep takes something out of the list: it is what the bake was for, or it does not exist.
 func (l *ledger) keep(e *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries = slices.DeleteFunc(l.entries, func(other *entry) bool { return other == e })
+}
+
+// remove removes one thing now. What cannot be removed stays in the list.
+func (l *ledger) remove(ctx context.Context, e *entry) error {
+	if err := e.undo(ctx); err != nil {
+		return fmt.Errorf("remove %s: %w", e.what, err)
+	}
+	l.keep(e)
+	return nil
 }
 
 // list says what exists, the oldest first.

@@ -19,8 +19,12 @@ import (
 
 // machine is what is known of the instance that bakes.
 type machine struct {
+	attempt  int // 1, or 2 for the one after AWS took the first one back
 	id       string
 	launched time.Time
+	offer    offer
+	request  string // the id of its spot request
+	refused  int    // how many offers AWS had no room for
 
 	state   types.InstanceStateName
 	reason  types.StateReason
@@ -37,8 +41,7 @@ const visibleTimeout = 2 * time.Minute
 
 // look brings the machine's state up to date. AWS being slow, throttled or out of order is no error: the machine bakes
 // on, and is looked at again.
-func (b *bake) look(ctx context.Context) error {
-	m := &b.machine
+func (b *bake) look(ctx context.Context, m *machine) error {
 	ctx, cancel := glance(ctx)
 	defer cancel()
 	out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{m.id}}, fewAttempts)
@@ -76,7 +79,7 @@ func (m *machine) take(i *types.Instance) {
 
 // readConsole reads the console and returns the reports that are new. An account that may not read it is told once.
 func (b *bake) readConsole(ctx context.Context) []guest.Report {
-	m := &b.machine
+	m := b.machine
 	if m.silent != nil {
 		return nil
 	}
@@ -135,15 +138,20 @@ func (m *machine) note(reports []guest.Report) []guest.Report {
 const terminateTimeout = 5 * time.Minute
 
 // removeMachine terminates the instance and waits until it is gone, so that its network interface does not keep the
-// security group, and it does not write its log after that was removed.
-func (b *bake) removeMachine(ctx context.Context) error {
-	m := &b.machine
+// security group, and it does not write its log after that was removed. A spot request goes first: EC2 answers the
+// end of its machine with another one.
+func (b *bake) removeMachine(ctx context.Context, m *machine) error {
+	if m.offer.spot {
+		if err := b.cancelRequests(ctx, m); err != nil {
+			return fmt.Errorf("%w; it is not terminated before, because EC2 would launch it again", err)
+		}
+	}
 	if m.id == "" {
-		if err := b.findMachine(ctx); err != nil || m.id == "" {
+		if err := b.findMachine(ctx, m); err != nil || m.id == "" {
 			return err
 		}
 	}
-	_ = b.look(ctx) // for its volumes; that they are not known is no reason to leave the machine
+	_ = b.look(ctx, m) // for its volumes; that they are not known is no reason to leave the machine
 	_, err := b.aws.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{m.id}})
 	if hasCode(err, codeInstanceNotFound) {
 		return nil
@@ -155,36 +163,36 @@ func (b *bake) removeMachine(ctx context.Context) error {
 		fmt.Errorf("%s is not terminated after %s", m.id, terminateTimeout))
 	defer cancel()
 	err = poll(ctx, every(time.Second), func(ctx context.Context) (bool, error) {
-		if err := b.look(ctx); err != nil {
+		if err := b.look(ctx, m); err != nil {
 			return true, orGone(err, codeInstanceNotFound)
 		}
 		return m.state == types.InstanceStateNameTerminated, nil
 	})
-	return errors.Join(err, b.removeVolumes(ctx))
+	return errors.Join(err, b.removeVolumes(ctx, m))
 }
 
 // findMachine looks for the instance of a launch whose answer was lost.
-func (b *bake) findMachine(ctx context.Context) error {
+func (b *bake) findMachine(ctx context.Context, m *machine) error {
 	out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{
-		Filters: []types.Filter{filter("tag:"+tagBake, b.id)},
+		Filters: b.byTags(m),
 	})
 	if err != nil {
 		return fmt.Errorf("look for an instance of bake %s: %w", b.id, err)
 	}
 	for _, r := range out.Reservations {
 		for i := range r.Instances {
-			b.machine.id = aws.ToString(r.Instances[i].InstanceId)
+			m.id = aws.ToString(r.Instances[i].InstanceId)
 		}
 	}
 	return nil
 }
 
 // removeVolumes deletes the volumes that the source image says are to outlive the machine, and the template does not.
-func (b *bake) removeVolumes(ctx context.Context) error {
+func (b *bake) removeVolumes(ctx context.Context, m *machine) error {
 	var errs []error
 	for _, d := range b.source.BlockDeviceMappings {
 		device := aws.ToString(d.DeviceName)
-		id, there := b.machine.volumes[device]
+		id, there := m.volumes[device]
 		if !there || d.Ebs == nil || d.Ebs.DeleteOnTermination == nil || *d.Ebs.DeleteOnTermination || b.config.hasDevice(device) {
 			continue
 		}

@@ -13,9 +13,10 @@ import (
 // templateFuncs are the functions of `{{ }}` in this builder's settings beside Packer's own.
 var templateFuncs = template.FuncMap{"clean_resource_name": cleanResourceName}
 
-// cleanResourceName makes a name that CreateImage takes: what it does not take becomes a hyphen, as with amazon-ebs.
+// cleanResourceName makes a name that CreateImage takes: each byte of what it does not take becomes a hyphen, as with
+// amazon-ebs.
 func cleanResourceName(s string) string {
-	return notInImageName.ReplaceAllString(s, "-")
+	return notInImageName.ReplaceAllStringFunc(s, func(c string) string { return strings.Repeat("-", len(c)) })
 }
 
 var notInImageName = regexp.MustCompile(`[^a-zA-Z0-9()\[\] ./\-'@_]`)

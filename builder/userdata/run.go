@@ -20,7 +20,7 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 	return newBake(&b.config, ui).run(ctx, hook)
 }
 
-// steps are the bake, in order. What costs money begins with stepLaunch.
+// steps are the bake, in order. What costs money begins with stepMachine.
 func (b *bake) steps() []multistep.Step {
 	steps := []multistep.Step{
 		&stepLedger{},
@@ -30,9 +30,8 @@ func (b *bake) steps() []multistep.Step {
 		newStepProvision(),
 		&stepStage{},
 		&stepGroup{},
-		&stepLaunch{},
-		&stepWatch{},
-		&stepVerdict{},
+		&stepProfile{},
+		&stepMachine{},
 	}
 	if !b.config.SkipCreateAMI {
 		output := &stepOutput{}

@@ -6,7 +6,6 @@ package userdata
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -30,21 +29,21 @@ func findSource(ctx context.Context, c *SourceConfig, images imageReader, parame
 			return types.Image{}, err
 		}
 		return describeSource(ctx, images, &ec2.DescribeImagesInput{ImageIds: []string{id}}, false)
-	case imageID.MatchString(c.SourceAmi):
+	case imageID.MatchString(c.SourceAmi) && c.SourceAmiFilter.empty():
 		return describeSource(ctx, images, &ec2.DescribeImagesInput{ImageIds: []string{c.SourceAmi}}, false)
-	case c.SourceAmi != "":
+	case c.SourceAmi != "" && c.SourceAmiFilter.empty():
 		return describeSource(ctx, images, &ec2.DescribeImagesInput{
 			Owners:  trustedOwners,
 			Filters: []types.Filter{filter("name", c.SourceAmi), filter("state", "available")},
 		}, true)
 	}
 	f := c.SourceAmiFilter
-	in := &ec2.DescribeImagesInput{Owners: f.Owners, Filters: []types.Filter{filter("state", "available")}}
+	in := &ec2.DescribeImagesInput{Owners: f.Owners, Filters: withDefault(f.Filters, "state", "available")}
+	if c.SourceAmi != "" {
+		in.ImageIds = []string{c.SourceAmi} // pins what the filter finds
+	}
 	if f.IncludeDeprecated {
 		in.IncludeDeprecated = aws.Bool(true)
-	}
-	for _, name := range slices.Sorted(maps.Keys(f.Filters)) {
-		in.Filters = append(in.Filters, filter(name, f.Filters[name]))
 	}
 	return describeSource(ctx, images, in, f.MostRecent)
 }
@@ -88,10 +87,10 @@ func describeSource(ctx context.Context, images imageReader, in *ec2.DescribeIma
 
 // describe says in words what images were asked for.
 func describe(in *ec2.DescribeImagesInput) string {
-	if len(in.ImageIds) > 0 {
+	if len(in.ImageIds) > 0 && len(in.Filters) == 0 {
 		return in.ImageIds[0]
 	}
-	var parts []string
+	parts := slices.Clone(in.ImageIds)
 	for _, f := range in.Filters {
 		parts = append(parts, aws.ToString(f.Name)+"="+strings.Join(f.Values, ","))
 	}

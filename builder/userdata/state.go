@@ -43,24 +43,31 @@ type bake struct {
 	payload payload
 	source  types.Image // the image the machine starts from
 	network network
-	fsKey   string // where fs.tgz is staged
-	machine machine
+	fsKey   string      // where fs.tgz is staged
+	machine *machine    // of the newest attempt
+	profile string      // the instance profile of the machine
 	home    *place      // the region of the build
 	places  []*place    // the regions that are to have the image
 	first   types.Image // what was made of the machine: the image of the build's region, or what the image is copied from
 }
 
-// network is where the machine is attached. A subnet of "" is the account's default.
+// network is where the machine may be attached. Without a subnet it is in one of the account's default ones, by EC2's
+// choice.
 type network struct {
-	vpc, subnet string
-	groups      []string
+	vpc     string
+	subnets []site // the best first
+	groups  []string
 }
+
+// site is where in a region a machine is.
+type site struct{ subnet, zone string }
 
 func newBake(config *Config, ui packersdk.Ui) *bake {
 	return &bake{
-		config: config,
-		ui:     ui,
-		id:     guest.NewBakeID(),
+		config:  config,
+		ui:      ui,
+		id:      guest.NewBakeID(),
+		machine: new(machine),
 		load: func(ctx context.Context, s *awsconfig.Settings) (aws.Config, error) {
 			return s.Load(ctx)
 		},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
@@ -32,8 +33,14 @@ func findAccount(ctx context.Context, b *bake) error {
 	if cfg.Credentials == nil {
 		return errNoCredentials
 	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+	credentials, err := cfg.Credentials.Retrieve(ctx)
+	if err != nil {
 		return fmt.Errorf("%w: %w", errNoCredentials, err)
+	}
+	for _, secret := range []string{credentials.SecretAccessKey, credentials.SessionToken} {
+		if secret != "" { // the filter takes nothing for a secret as well
+			packersdk.LogSecretFilter.Set(secret)
+		}
 	}
 	if s := b.config.Staging; s != nil {
 		at, err := staging.ParseURL(s.URL)

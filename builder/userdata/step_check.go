@@ -4,12 +4,14 @@
 package userdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -38,6 +40,7 @@ func checkAccount(ctx context.Context, b *bake) error {
 		b.checkNames(ctx),
 		b.checkSource(ctx),
 		b.checkNetwork(ctx),
+		b.checkProfile(ctx),
 		b.checkStaging(ctx),
 		b.checkOutput(),
 	)
@@ -87,26 +90,34 @@ func (b *bake) checkTexts() error {
 		return fmt.Errorf("the image would have %d tags, with the bake's own; EC2 takes at most 50: set fewer tags, run_tags or snapshot_tags", n)
 	}
 	_, _, err = b.machineTags()
-	return err
+	_, spotErr := b.requestTags()
+	return errors.Join(err, spotErr)
 }
 
+// checkArchitecture makes sure that all the types of machine exist, and can run the source image.
 func (b *bake) checkArchitecture(ctx context.Context) error {
-	out, err := b.aws.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{
-		InstanceTypes: []types.InstanceType{types.InstanceType(b.config.InstanceType)},
-	})
+	names := b.config.types()
+	in := &ec2.DescribeInstanceTypesInput{}
+	for _, name := range names {
+		in.InstanceTypes = append(in.InstanceTypes, types.InstanceType(name))
+	}
+	out, err := b.aws.ec2.DescribeInstanceTypes(ctx, in)
 	if err != nil {
-		return fmt.Errorf("look up instance_type %q: %w", b.config.InstanceType, err)
+		return fmt.Errorf("look up the instance type %s: %w", strings.Join(names, ", "), err)
 	}
 	if len(out.InstanceTypes) == 0 {
-		return fmt.Errorf("instance_type %q does not exist in %s", b.config.InstanceType, b.aws.config.Region)
+		return fmt.Errorf("the instance type %s does not exist in %s", strings.Join(names, ", "), b.aws.config.Region)
 	}
-	info := out.InstanceTypes[0].ProcessorInfo
-	if info == nil || b.source.Architecture == "" {
-		return nil
-	}
-	if !slices.Contains(info.SupportedArchitectures, types.ArchitectureType(b.source.Architecture)) {
-		return fmt.Errorf("source image %s is for %s, and instance_type %s runs %v: choose another instance_type or source_ami",
-			aws.ToString(b.source.ImageId), b.source.Architecture, b.config.InstanceType, info.SupportedArchitectures)
+	for i := range out.InstanceTypes {
+		info := out.InstanceTypes[i].ProcessorInfo
+		if info == nil || b.source.Architecture == "" {
+			continue
+		}
+		if !slices.Contains(info.SupportedArchitectures, types.ArchitectureType(b.source.Architecture)) {
+			return fmt.Errorf("source image %s is for %s, and the instance type %s runs %v: choose another type or source_ami",
+				aws.ToString(b.source.ImageId), b.source.Architecture, cmp.Or(string(out.InstanceTypes[i].InstanceType), names[0]),
+				info.SupportedArchitectures)
+		}
 	}
 	return nil
 }
@@ -121,8 +132,4 @@ func (b *bake) checkStaging(ctx context.Context) error {
 		return nil // these credentials may still be allowed to upload; the upload comes before the machine
 	}
 	return err
-}
-
-func filter(name string, values ...string) types.Filter {
-	return types.Filter{Name: aws.String(name), Values: values}
 }

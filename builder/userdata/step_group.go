@@ -30,6 +30,10 @@ func makeGroup(ctx context.Context, b *bake) error {
 	if len(b.network.groups) > 0 {
 		return nil
 	}
+	tags, err := b.runTags()
+	if err != nil {
+		return err
+	}
 	name := "bakery-" + b.id
 	e := b.ledger.add("security group "+name, func(ctx context.Context) error { return b.removeGroup(ctx, name) })
 	own, cancel := settle(ctx)
@@ -38,7 +42,7 @@ func makeGroup(ctx context.Context, b *bake) error {
 		GroupName:         aws.String(name),
 		Description:       aws.String("Temporary group of a machine that bakes an image; lets nothing in"),
 		VpcId:             some(b.network.vpc),
-		TagSpecifications: []types.TagSpecification{tagSpec(types.ResourceTypeSecurityGroup, b.temporaryTags())},
+		TagSpecifications: []types.TagSpecification{tagSpec(types.ResourceTypeSecurityGroup, tags)},
 	})
 	if err != nil {
 		id, findErr := b.findGroup(own, name)

@@ -6,6 +6,7 @@ package userdata
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +20,7 @@ const (
 	tagVersion  = "Version"
 	tagBake     = "bakery:bake-id"
 	tagExpires  = "bakery:expires"
+	tagAttempt  = "bakery:attempt" // of a machine: "2" for the one after a Spot Instance was taken back
 	tagSource   = "bakery:source-ami"
 	tagUserData = "bakery:user-data-sha256"
 	tagFS       = "bakery:fs-sha256"
@@ -35,12 +37,45 @@ func (b *bake) temporaryTags() map[string]string {
 
 // machineTags are those of the machine, volumeTags those of its volumes.
 func (b *bake) machineTags() (machine, volumes map[string]string, err error) {
-	machine, err = b.tags(b.temporaryTags(), "run_tags", b.config.RunTags)
+	machine, err = b.runTags()
 	if err != nil {
 		return nil, nil, err
 	}
+	b.machine.tag(machine)
 	volumes, err = b.tags(machine, "run_volume_tags", b.config.RunVolumeTags)
 	return machine, volumes, err
+}
+
+// tag tells what is made for a second machine from what was made for the first.
+func (m *machine) tag(tags map[string]string) {
+	if m.attempt > 1 {
+		tags[tagAttempt] = strconv.Itoa(m.attempt)
+	}
+}
+
+// byTags finds what was made for a machine, when an answer was lost. What was made for the first one is looked for only
+// while there is no second one.
+func (b *bake) byTags(m *machine) []types.Filter {
+	byTags := []types.Filter{filter("tag:"+tagBake, b.id)}
+	if m.attempt > 1 {
+		byTags = append(byTags, filter("tag:"+tagAttempt, strconv.Itoa(m.attempt)))
+	}
+	return byTags
+}
+
+// runTags are those of what the template's run_tags are for.
+func (b *bake) runTags() (map[string]string, error) {
+	return b.tags(b.temporaryTags(), "run_tags", b.config.RunTags)
+}
+
+// requestTags are those of a spot request.
+func (b *bake) requestTags() (map[string]string, error) {
+	fleet, err := b.tags(b.temporaryTags(), "fleet_tags", b.config.FleetTags)
+	if err != nil {
+		return nil, err
+	}
+	b.machine.tag(fleet)
+	return b.tags(fleet, "spot_tags", b.config.SpotTags)
 }
 
 // imageTags are those of the image and of its snapshots: the bake's own, then run_tags as amazon-ebs does, then the

@@ -49,10 +49,41 @@ func (s *Settings) Load(ctx context.Context) (aws.Config, error) {
 	if cfg.Region == "" {
 		return aws.Config{}, ErrNoRegion
 	}
-	if s.AssumeRole != nil {
-		cfg.Credentials = aws.NewCredentialsCache(s.AssumeRole.provider(cfg))
+	if err := s.loadCredentials(ctx, &cfg); err != nil {
+		return aws.Config{}, err
+	}
+	if s.DecodeAuthZMessages {
+		cfg = decoding(cfg)
 	}
 	return cfg, nil
+}
+
+// loadCredentials replaces the credentials the SDK has found where the settings name others.
+func (s *Settings) loadCredentials(ctx context.Context, cfg *aws.Config) error {
+	if s.VaultAWSEngine != nil {
+		provider, err := s.VaultAWSEngine.credentials(ctx)
+		if err != nil {
+			return err
+		}
+		cfg.Credentials = provider
+	}
+	if s.AssumeRole == nil {
+		return nil
+	}
+	serial := device(*cfg)
+	if s.MFACode != "" && serial == "" {
+		return errNoDevice
+	}
+	cfg.Credentials = aws.NewCredentialsCache(s.AssumeRole.provider(*cfg, func(o *stscreds.AssumeRoleOptions) {
+		if s.MFACode == "" {
+			return
+		}
+		o.SerialNumber, o.TokenProvider = aws.String(serial), s.code
+		if s.AssumeRole.DurationSeconds == 0 {
+			o.Duration = mfaDuration
+		}
+	}))
+	return nil
 }
 
 // ownRegion asks the metadata service which region this machine is in; "" when there is no such service. A second is
@@ -85,6 +116,9 @@ func (s *Settings) options() []func(*config.LoadOptions) error {
 		provider := credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, s.Token)
 		opts = append(opts, config.WithCredentialsProvider(provider))
 	}
+	if s.MFACode != "" {
+		opts = append(opts, config.WithAssumeRoleCredentialOptions(s.profileCode))
+	}
 	if s.SkipMetadataAPICheck {
 		opts = append(opts, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
@@ -113,7 +147,7 @@ func insecureClient() *awshttp.BuildableClient {
 	})
 }
 
-func (r *AssumeRole) provider(cfg aws.Config) aws.CredentialsProvider {
+func (r *AssumeRole) provider(cfg aws.Config, with func(*stscreds.AssumeRoleOptions)) aws.CredentialsProvider {
 	return stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), r.RoleARN, func(o *stscreds.AssumeRoleOptions) {
 		o.RoleSessionName = r.SessionName
 		o.Duration = time.Duration(r.DurationSeconds) * time.Second
@@ -130,6 +164,7 @@ func (r *AssumeRole) provider(cfg aws.Config) aws.CredentialsProvider {
 		for k, v := range r.Tags {
 			o.Tags = append(o.Tags, ststypes.Tag{Key: aws.String(k), Value: aws.String(v)})
 		}
+		with(o)
 	})
 }
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
-//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Settings,AssumeRole
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Settings,AssumeRole,VaultAWSEngine
 
 // Package awsconfig is how a template says which AWS account and region to use, and what the AWS SDK makes of it.
 //
@@ -40,6 +40,16 @@ type Settings struct {
 	Region string `mapstructure:"region"`
 	// The IAM role to work as. See [AssumeRole](#assume-role-configuration).
 	AssumeRole *AssumeRole `mapstructure:"assume_role"`
+	// The code your MFA device shows now, for a role whose trust policy asks for one: that of `assume_role`, or of the
+	// profile. The device is the `mfa_serial` of the profile. As a code works once, the role's credentials cannot be
+	// renewed, and a bake that takes longer than they last fails.
+	MFACode string `mapstructure:"mfa_code"`
+	// Where in HashiCorp Vault to get credentials from. See [VaultAWSEngine](#vault-aws-engine-configuration). Vault is
+	// asked when the build begins, and not by `packer validate`. Conflicts with `access_key`.
+	VaultAWSEngine *VaultAWSEngine `mapstructure:"vault_aws_engine"`
+	// Have AWS decode what it says in code when it refuses a call, and put that into the error. Needs the right to
+	// `sts:DecodeAuthorizationMessage`; without it, the error stays as it is. Default: `false`.
+	DecodeAuthZMessages bool `mapstructure:"decode_authorization_messages"`
 	// How many times a call to AWS is tried before its error counts, the first time included. Default: 10, because
 	// the SDK's own 3 are used up when an account bakes several images at once and AWS asks it to slow down.
 	MaxRetries int `mapstructure:"max_retries"`
@@ -95,6 +105,12 @@ func (s *Settings) Prepare() []error {
 	if s.AssumeRole != nil {
 		errs = append(errs, s.AssumeRole.prepare()...)
 	}
+	if s.VaultAWSEngine != nil {
+		if s.AccessKey != "" {
+			errs = append(errs, errors.New("vault_aws_engine and access_key exclude each other: keep one of them"))
+		}
+		errs = append(errs, s.VaultAWSEngine.prepare()...)
+	}
 	return errs
 }
 
@@ -116,7 +132,7 @@ func (r *AssumeRole) prepare() []error {
 // Secrets are the values that must not appear in any log.
 func (s *Settings) Secrets() []string {
 	var secrets []string
-	for _, v := range []string{s.SecretKey, s.Token} {
+	for _, v := range []string{s.SecretKey, s.Token, s.MFACode} {
 		if v != "" && v != Unknown {
 			secrets = append(secrets, v)
 		}

@@ -47,18 +47,21 @@ func (*FlatAssumeRole) HCL2Spec() map[string]hcldec.Spec {
 // FlatSettings is an auto-generated flat version of Settings.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatSettings struct {
-	AccessKey             *string         `mapstructure:"access_key" cty:"access_key" hcl:"access_key"`
-	SecretKey             *string         `mapstructure:"secret_key" cty:"secret_key" hcl:"secret_key"`
-	Token                 *string         `mapstructure:"token" cty:"token" hcl:"token"`
-	Profile               *string         `mapstructure:"profile" cty:"profile" hcl:"profile"`
-	SharedCredentialsFile *string         `mapstructure:"shared_credentials_file" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
-	Region                *string         `mapstructure:"region" cty:"region" hcl:"region"`
-	AssumeRole            *FlatAssumeRole `mapstructure:"assume_role" cty:"assume_role" hcl:"assume_role"`
-	MaxRetries            *int            `mapstructure:"max_retries" cty:"max_retries" hcl:"max_retries"`
-	CustomEndpointEc2     *string         `mapstructure:"custom_endpoint_ec2" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
-	InsecureSkipTLSVerify *bool           `mapstructure:"insecure_skip_tls_verify" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
-	SkipCredsValidation   *bool           `mapstructure:"skip_credential_validation" cty:"skip_credential_validation" hcl:"skip_credential_validation"`
-	SkipMetadataAPICheck  *bool           `mapstructure:"skip_metadata_api_check" cty:"skip_metadata_api_check" hcl:"skip_metadata_api_check"`
+	AccessKey             *string             `mapstructure:"access_key" cty:"access_key" hcl:"access_key"`
+	SecretKey             *string             `mapstructure:"secret_key" cty:"secret_key" hcl:"secret_key"`
+	Token                 *string             `mapstructure:"token" cty:"token" hcl:"token"`
+	Profile               *string             `mapstructure:"profile" cty:"profile" hcl:"profile"`
+	SharedCredentialsFile *string             `mapstructure:"shared_credentials_file" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
+	Region                *string             `mapstructure:"region" cty:"region" hcl:"region"`
+	AssumeRole            *FlatAssumeRole     `mapstructure:"assume_role" cty:"assume_role" hcl:"assume_role"`
+	MFACode               *string             `mapstructure:"mfa_code" cty:"mfa_code" hcl:"mfa_code"`
+	VaultAWSEngine        *FlatVaultAWSEngine `mapstructure:"vault_aws_engine" cty:"vault_aws_engine" hcl:"vault_aws_engine"`
+	DecodeAuthZMessages   *bool               `mapstructure:"decode_authorization_messages" cty:"decode_authorization_messages" hcl:"decode_authorization_messages"`
+	MaxRetries            *int                `mapstructure:"max_retries" cty:"max_retries" hcl:"max_retries"`
+	CustomEndpointEc2     *string             `mapstructure:"custom_endpoint_ec2" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
+	InsecureSkipTLSVerify *bool               `mapstructure:"insecure_skip_tls_verify" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
+	SkipCredsValidation   *bool               `mapstructure:"skip_credential_validation" cty:"skip_credential_validation" hcl:"skip_credential_validation"`
+	SkipMetadataAPICheck  *bool               `mapstructure:"skip_metadata_api_check" cty:"skip_metadata_api_check" hcl:"skip_metadata_api_check"`
 }
 
 // FlatMapstructure returns a new FlatSettings.
@@ -73,18 +76,50 @@ func (*Settings) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec
 // The decoded values from this spec will then be applied to a FlatSettings.
 func (*FlatSettings) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"access_key":                 &hcldec.AttrSpec{Name: "access_key", Type: cty.String, Required: false},
-		"secret_key":                 &hcldec.AttrSpec{Name: "secret_key", Type: cty.String, Required: false},
-		"token":                      &hcldec.AttrSpec{Name: "token", Type: cty.String, Required: false},
-		"profile":                    &hcldec.AttrSpec{Name: "profile", Type: cty.String, Required: false},
-		"shared_credentials_file":    &hcldec.AttrSpec{Name: "shared_credentials_file", Type: cty.String, Required: false},
-		"region":                     &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
-		"assume_role":                &hcldec.BlockSpec{TypeName: "assume_role", Nested: hcldec.ObjectSpec((*FlatAssumeRole)(nil).HCL2Spec())},
-		"max_retries":                &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
-		"custom_endpoint_ec2":        &hcldec.AttrSpec{Name: "custom_endpoint_ec2", Type: cty.String, Required: false},
-		"insecure_skip_tls_verify":   &hcldec.AttrSpec{Name: "insecure_skip_tls_verify", Type: cty.Bool, Required: false},
-		"skip_credential_validation": &hcldec.AttrSpec{Name: "skip_credential_validation", Type: cty.Bool, Required: false},
-		"skip_metadata_api_check":    &hcldec.AttrSpec{Name: "skip_metadata_api_check", Type: cty.Bool, Required: false},
+		"access_key":                    &hcldec.AttrSpec{Name: "access_key", Type: cty.String, Required: false},
+		"secret_key":                    &hcldec.AttrSpec{Name: "secret_key", Type: cty.String, Required: false},
+		"token":                         &hcldec.AttrSpec{Name: "token", Type: cty.String, Required: false},
+		"profile":                       &hcldec.AttrSpec{Name: "profile", Type: cty.String, Required: false},
+		"shared_credentials_file":       &hcldec.AttrSpec{Name: "shared_credentials_file", Type: cty.String, Required: false},
+		"region":                        &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
+		"assume_role":                   &hcldec.BlockSpec{TypeName: "assume_role", Nested: hcldec.ObjectSpec((*FlatAssumeRole)(nil).HCL2Spec())},
+		"mfa_code":                      &hcldec.AttrSpec{Name: "mfa_code", Type: cty.String, Required: false},
+		"vault_aws_engine":              &hcldec.BlockSpec{TypeName: "vault_aws_engine", Nested: hcldec.ObjectSpec((*FlatVaultAWSEngine)(nil).HCL2Spec())},
+		"decode_authorization_messages": &hcldec.AttrSpec{Name: "decode_authorization_messages", Type: cty.Bool, Required: false},
+		"max_retries":                   &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
+		"custom_endpoint_ec2":           &hcldec.AttrSpec{Name: "custom_endpoint_ec2", Type: cty.String, Required: false},
+		"insecure_skip_tls_verify":      &hcldec.AttrSpec{Name: "insecure_skip_tls_verify", Type: cty.Bool, Required: false},
+		"skip_credential_validation":    &hcldec.AttrSpec{Name: "skip_credential_validation", Type: cty.Bool, Required: false},
+		"skip_metadata_api_check":       &hcldec.AttrSpec{Name: "skip_metadata_api_check", Type: cty.Bool, Required: false},
+	}
+	return s
+}
+
+// FlatVaultAWSEngine is an auto-generated flat version of VaultAWSEngine.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatVaultAWSEngine struct {
+	Name       *string `mapstructure:"name" cty:"name" hcl:"name"`
+	RoleARN    *string `mapstructure:"role_arn" cty:"role_arn" hcl:"role_arn"`
+	TTL        *string `mapstructure:"ttl" cty:"ttl" hcl:"ttl"`
+	EngineName *string `mapstructure:"engine_name" cty:"engine_name" hcl:"engine_name"`
+}
+
+// FlatMapstructure returns a new FlatVaultAWSEngine.
+// FlatVaultAWSEngine is an auto-generated flat version of VaultAWSEngine.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*VaultAWSEngine) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatVaultAWSEngine)
+}
+
+// HCL2Spec returns the hcl spec of a VaultAWSEngine.
+// This spec is used by HCL to read the fields of VaultAWSEngine.
+// The decoded values from this spec will then be applied to a FlatVaultAWSEngine.
+func (*FlatVaultAWSEngine) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"name":        &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
+		"role_arn":    &hcldec.AttrSpec{Name: "role_arn", Type: cty.String, Required: false},
+		"ttl":         &hcldec.AttrSpec{Name: "ttl", Type: cty.String, Required: false},
+		"engine_name": &hcldec.AttrSpec{Name: "engine_name", Type: cty.String, Required: false},
 	}
 	return s
 }

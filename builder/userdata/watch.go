@@ -10,18 +10,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/hashicorp/packer-plugin-sdk/multistep"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
-
-// stepWatch watches the machine until it has stopped, and tells what it reports meanwhile.
-type stepWatch struct{ nothingToUndo }
-
-// Run implements multistep.Step.
-func (*stepWatch) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseMachine, watch)
-}
 
 // reasonOwnShutdown is EC2's code for a machine that has powered itself off:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html.
@@ -37,6 +28,7 @@ func machineTimeout(limit time.Duration) time.Duration {
 	return limit - min(limit/4, time.Minute)
 }
 
+// watch watches the machine until it has stopped, and tells what it reports meanwhile.
 func watch(ctx context.Context, b *bake) error {
 	limit := b.config.InstanceTimeout
 	timeout := fmt.Errorf("instance_timeout of %s is over and the machine has not stopped", limit)
@@ -59,7 +51,7 @@ func (b *bake) watchInterval() time.Duration {
 }
 
 func (b *bake) watchOnce(ctx context.Context) (bool, error) {
-	if err := b.look(ctx); err != nil {
+	if err := b.look(ctx, b.machine); err != nil {
 		return true, err
 	}
 	for _, r := range b.readConsole(ctx) {

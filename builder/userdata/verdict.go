@@ -11,18 +11,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/hashicorp/packer-plugin-sdk/multistep"
-
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
-
-// stepVerdict finds out what the machine said of its own bake. Without a verdict, the bake has failed.
-type stepVerdict struct{ nothingToUndo }
-
-// Run implements multistep.Step.
-func (*stepVerdict) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseMachine, findVerdict)
-}
 
 const (
 	// verdictTimeout is how long EC2 may take to show the end of a stopped machine's console. It posts the text
@@ -34,6 +24,7 @@ const (
 	timedOut = 124
 )
 
+// findVerdict finds out what the machine said of its own bake. Without a verdict, the bake has failed.
 func findVerdict(ctx context.Context, b *bake) error {
 	if b.config.Verdict == verdictStop {
 		b.say("The machine has powered itself off, which is success by verdict = \"stop\"")
@@ -67,7 +58,7 @@ func (b *bake) failure(o guest.Outcome) error {
 
 // lookForVerdict looks in the reports seen so far, in the console, and in the staged log.
 func (b *bake) lookForVerdict(ctx context.Context) (guest.Outcome, bool) {
-	m := &b.machine
+	m := b.machine
 	if outcome, judged := guest.Judge(m.reports); judged {
 		return outcome, true
 	}

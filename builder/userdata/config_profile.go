@@ -1,0 +1,78 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ProfileConfig says with which rights in the account the machine runs.
+type ProfileConfig struct {
+	// The name or the ARN of an IAM instance profile for the machine. Default: none; a bake needs none unless the
+	// Image-Source itself calls AWS, or `staging` has `delivery = "profile"`.
+	IamInstanceProfile string `mapstructure:"iam_instance_profile"`
+	// Do not look whether `iam_instance_profile` exists before the bake begins. Default: `false`. Without the right to
+	// look (`iam:GetInstanceProfile`) the check is left out as well: a bake does not need it.
+	SkipProfileValidation bool `mapstructure:"skip_profile_validation"`
+	// A policy for a temporary role and instance profile, which are made for the machine and removed after it. Ignored
+	// when `iam_instance_profile` is set. See
+	// [PolicyDocument](#temporary-iam-instance-profile-policy-document-configuration).
+	TemporaryProfilePolicy *PolicyDocument `mapstructure:"temporary_iam_instance_profile_policy_document"`
+}
+
+// PolicyDocument is an IAM policy.
+type PolicyDocument struct {
+	// The version of IAM's policy language: `2012-10-17`.
+	Version string `mapstructure:"Version" json:"Version,omitempty"`
+	// What is allowed or denied; the block may be repeated. See [Statement](#statement).
+	Statement []Statement `mapstructure:"Statement" json:"Statement"`
+}
+
+// Statement is one statement of an IAM policy.
+type Statement struct {
+	// `Allow` or `Deny`.
+	Effect string `mapstructure:"Effect" json:"Effect"`
+	// The actions, such as `s3:GetObject`.
+	Action []string `mapstructure:"Action" json:"Action"`
+	// The ARNs of what the actions may be done to.
+	Resource []string `mapstructure:"Resource" json:"Resource,omitempty"`
+}
+
+const settingPolicy = "temporary_iam_instance_profile_policy_document"
+
+func (c *ProfileConfig) prepare() ([]string, []error) {
+	policy := c.TemporaryProfilePolicy
+	if policy == nil {
+		return nil, nil
+	}
+	if c.IamInstanceProfile != "" {
+		c.TemporaryProfilePolicy = nil
+		return []string{settingPolicy + " has no effect, because iam_instance_profile is set: remove one of them"}, nil
+	}
+	var errs []error
+	if len(policy.Statement) == 0 {
+		errs = append(errs, errors.New(settingPolicy+": at least one Statement is needed"))
+	}
+	for i := range policy.Statement {
+		for _, err := range policy.Statement[i].prepare() {
+			errs = append(errs, fmt.Errorf("%s: Statement[%d]: %w", settingPolicy, i, err))
+		}
+	}
+	return nil, errs
+}
+
+func (s *Statement) prepare() []error {
+	var errs []error
+	if s.Effect != "Allow" && s.Effect != "Deny" && !unknown(s.Effect) {
+		errs = append(errs, fmt.Errorf("Effect is %q; it must be Allow or Deny", s.Effect))
+	}
+	if len(s.Action) == 0 {
+		errs = append(errs, errors.New("Action is needed"))
+	}
+	if len(s.Resource) == 0 {
+		errs = append(errs, errors.New("Resource is needed; \"*\" is all"))
+	}
+	return errs
+}

@@ -1,0 +1,64 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package awsconfig
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// encoded is the part of EC2's refusals that only AWS itself can read.
+var encoded = regexp.MustCompile(`Encoded authorization failure message: ([\w-]+)`)
+
+// decodeCall is sts:DecodeAuthorizationMessage.
+type decodeCall func(context.Context, *sts.DecodeAuthorizationMessageInput, ...func(*sts.Options)) (*sts.DecodeAuthorizationMessageOutput, error)
+
+// decoding is cfg, whose clients say in words what AWS refuses in code.
+func decoding(cfg aws.Config) aws.Config {
+	decode := decodeCall(sts.NewFromConfig(cfg).DecodeAuthorizationMessage)
+	cfg = cfg.Copy()
+	// The first step of a call sees the error that is left after all attempts.
+	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("DecodeAuthorizationMessage",
+			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+				out, metadata, err := next.HandleInitialize(ctx, in)
+				return out, metadata, decode.inWords(ctx, err)
+			}), middleware.Before)
+	})
+	return cfg
+}
+
+// inWords is err with its code decoded, or err as it is when there is none, or it cannot be decoded.
+func (decode decodeCall) inWords(ctx context.Context, err error) error {
+	var api smithy.APIError
+	if !errors.As(err, &api) || api.ErrorCode() != "UnauthorizedOperation" {
+		return err
+	}
+	found := encoded.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err
+	}
+	out, decodeErr := decode(ctx, &sts.DecodeAuthorizationMessageInput{EncodedMessage: aws.String(found[1])})
+	if decodeErr != nil {
+		return err
+	}
+	words := "Authorization failure message: " + aws.ToString(out.DecodedMessage)
+	return &decodedError{cause: err, text: strings.Replace(err.Error(), found[0], words, 1)}
+}
+
+// decodedError is an error of AWS's in other words.
+type decodedError struct {
+	cause error
+	text  string
+}
+
+func (e *decodedError) Error() string { return e.text }
+func (e *decodedError) Unwrap() error { return e.cause }
