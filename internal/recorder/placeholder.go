@@ -1,0 +1,59 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package recorder
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Packer's placeholders for what it does not know, by the time it renders a text.
+const (
+	unknown           = "<unknown>"
+	placeholderPrefix = "ERR_"
+	placeholderSuffix = "_NOT_IMPLEMENTED_BY_BUILDER"
+)
+
+var placeholder = regexp.MustCompile(unknown + `|` + placeholderPrefix + `[A-Z0-9_]{1,40}` + placeholderSuffix)
+
+// Placeholder is the value of a build variable that cannot be known when provisioners are recorded, such as HOST for
+// build.Host. Text that holds it is refused.
+func Placeholder(name string) string { return placeholderPrefix + name + placeholderSuffix }
+
+// refusePlaceholder says what to do about a placeholder in a text that Packer has rendered.
+func refusePlaceholder(where, found string) error {
+	if found == unknown {
+		return fmt.Errorf("%s holds %q, which stands for a value Packer does not know. Find the variable in the block and "+
+			"remove it", where, found)
+	}
+	name := strings.TrimSuffix(strings.TrimPrefix(found, placeholderPrefix), placeholderSuffix)
+	if strings.HasPrefix(name, "HTTP_") {
+		return fmt.Errorf("%s holds %s: this builder serves no files over HTTP. Upload them with a file block", where, found)
+	}
+	return fmt.Errorf("%s holds %s: what a build variable says of the machine is not known, provisioners are recorded before it is "+
+		"launched. Let the script ask the machine itself", where, found)
+}
+
+// placeholderScanner finds the first placeholder in what is written to it.
+type placeholderScanner struct {
+	found string
+	tail  []byte // the end of what was written: a placeholder may begin there
+}
+
+// longestPlaceholder is as long as any match of placeholder, and more.
+const longestPlaceholder = 128
+
+// Write implements io.Writer.
+func (s *placeholderScanner) Write(p []byte) (int, error) {
+	if s.found != "" {
+		return len(p), nil
+	}
+	s.tail = append(s.tail, p...)
+	s.found = string(placeholder.Find(s.tail))
+	if over := len(s.tail) - longestPlaceholder; over > 0 {
+		s.tail = append(s.tail[:0], s.tail[over:]...)
+	}
+	return len(p), nil
+}
