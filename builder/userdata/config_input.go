@@ -13,8 +13,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// InputConfig says what the machine is told to do. Exactly one of `image_source`, `bundle`, `user_data_file` and
-// `user_data` is needed.
+// InputConfig says what the machine is told to do, beside the template's provisioners. One of `image_source`, `bundle`,
+// `user_data_file` and `user_data` can be given, or none: then the provisioners are all that happens.
 type InputConfig struct {
 	// The directory of an Image-Source. It is checked when the template is validated and compiled when it is built;
 	// what compiling leaves is removed afterwards. Conflicts with `bundle`, `user_data_file` and `user_data`.
@@ -30,8 +30,8 @@ type InputConfig struct {
 	// `image_source`, `bundle` and `user_data_file`.
 	UserData string `mapstructure:"user_data"`
 
-	// Up to this many bytes of compressed `fs/` travel inside the user data; what is larger is staged. Default:
-	// `8192`. Used with `image_source` only.
+	// Up to this many bytes of compressed `fs/` travel inside the user data, and up to this many of what provisioners
+	// recorded; what is larger is staged. Default: `8192`. It has no effect on a `bundle`, which is compiled already.
 	FSInlineLimit int64 `mapstructure:"fs_inline_limit"`
 	// Variables for the environment of `script/compile.sh`. Used with `image_source` only.
 	CompileEnv map[string]string `mapstructure:"compile_env"`
@@ -66,20 +66,21 @@ func (c *InputConfig) checkOne() error {
 			given++
 		}
 	}
-	switch given {
-	case 1:
-		return nil
-	case 0:
-		return errors.New("nothing to bake: set image_source, bundle, user_data_file or user_data")
-	default:
+	if given > 1 {
 		return errors.New("image_source, bundle, user_data_file and user_data exclude each other: keep one of them")
 	}
+	return nil
+}
+
+// given tells whether the machine is told what to do by anything but provisioners.
+func (c *InputConfig) given() bool {
+	return c.ImageSource != "" || c.Bundle != "" || c.UserDataFile != "" || c.UserData != ""
 }
 
 // checkSettings refuses what would silently have no effect.
 func (c *InputConfig) checkSettings(opaque bool) error {
-	if c.ImageSource == "" && (c.FSInlineLimit != 0 || len(c.CompileEnv) > 0 || c.Strict) {
-		return errors.New("fs_inline_limit, compile_env and strict say how image_source is compiled; without it, remove them")
+	if c.ImageSource == "" && (len(c.CompileEnv) > 0 || c.Strict) {
+		return errors.New("compile_env and strict say how image_source is compiled; without it, remove them")
 	}
 	if opaque && c.UserData == "" && c.UserDataFile == "" {
 		return fmt.Errorf("verdict = %q is for user_data_file and user_data only: what is compiled reports by itself", verdictStop)

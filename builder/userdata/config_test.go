@@ -61,7 +61,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"a short name":                   {map[string]any{"ami_name": "ab"}, "3 to 128"},
 		"a long name":                    {map[string]any{"ami_name": strings.Repeat("a", 129)}, "3 to 128"},
 		"a name EC2 refuses":             {map[string]any{"ami_name": "a:b:c"}, "clean_resource_name"},
-		"nothing to bake":                {map[string]any{"user_data": ""}, "nothing to bake"},
+		"settings of no Image-Source":    {map[string]any{"strict": true}, "compile_env and strict"},
 		"two things to bake":             {map[string]any{"bundle": "x"}, "exclude each other"},
 		"a bundle that is not there":     {map[string]any{"user_data": "", "bundle": "testdata/nothing"}, "bundle"},
 		"a file that is not there":       {map[string]any{"user_data": "", "user_data_file": "testdata/nothing"}, "user_data_file"},
@@ -149,6 +149,7 @@ func TestPrepareAccepts(t *testing.T) {
 		"a filter":                             {"source_ami": "", "source_ami_filter": map[string]any{"owners": []string{"amazon"}, "most_recent": true}},
 		"a disk":                               {"launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "volume_size": 20, "volume_type": "gp3", "iops": 3000, "throughput": 125}}},
 		"staging":                              {"staging": map[string]any{"url": "s3://bucket/prefix/"}},
+		"nothing but provisioners":             {"user_data": "", "fs_inline_limit": 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, warnings, err := new(Builder).Prepare(with(settings)); err != nil || len(warnings) > 0 {
@@ -169,7 +170,7 @@ func TestPrepareReportsAllProblemsAtOnce(t *testing.T) {
 	}
 	for _, want := range []string{
 		"ami_name", "instance_timeout", "image_timeout", "verdict", "winrm", "access_key", "staging", "http_tokens",
-		"nothing to bake", "source_ami",
+		"source_ami",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)

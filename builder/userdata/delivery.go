@@ -14,6 +14,7 @@ import (
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
@@ -30,11 +31,11 @@ const (
 
 // userData is the user data to launch with: all of it, or a pointer to where it is staged when it is too large.
 func (b *bake) userData(ctx context.Context) ([]byte, error) {
-	fsURL, logURL, err := b.sign(ctx)
+	at, err := b.sign(ctx)
 	if err != nil {
 		return nil, err
 	}
-	userData, err := b.assemble(fsURL, logURL)
+	userData, err := b.assemble(at)
 	if err != nil {
 		return nil, err
 	}
@@ -47,31 +48,40 @@ func (b *bake) userData(ctx context.Context) ([]byte, error) {
 	return b.stageUserData(ctx, userData)
 }
 
-// sign makes the URLs the machine fetches fs/ from, and uploads its log to.
-func (b *bake) sign(ctx context.Context) (fsURL, logURL string, err error) {
+// urls are where the machine fetches fs/ and the recorded provisioners from, and uploads its log to. What is not staged is
+// empty.
+type urls struct{ fs, recording, log string }
+
+// sign makes the URLs.
+func (b *bake) sign(ctx context.Context) (at urls, err error) {
 	if b.store == nil || b.payload.document == nil {
-		return "", "", nil
+		return at, nil
 	}
 	b.warnOfExpiry(ctx)
-	if b.payload.fs.Path != "" {
-		if fsURL, err = b.signFS(ctx); err != nil {
-			return "", "", err
-		}
+	if at.fs, err = b.signFile(ctx, b.payload.fs, b.fsKey); err != nil {
+		return at, err
+	}
+	if at.recording, err = b.signFile(ctx, b.payload.recording.file, b.payload.recording.key); err != nil {
+		return at, err
 	}
 	key := b.logKey()
-	if logURL, err = b.store.PutURL(ctx, key, b.signedFor()); err != nil {
-		return "", "", err
+	if at.log, err = b.store.PutURL(ctx, key, b.signedFor()); err != nil {
+		return at, err
 	}
 	b.noteObject(key)
-	packersdk.LogSecretFilter.Set(fsURL, logURL)
-	return fsURL, logURL, nil
+	packersdk.LogSecretFilter.Set(at.fs, at.recording, at.log)
+	return at, nil
 }
 
-func (b *bake) signFS(ctx context.Context) (string, error) {
-	if b.config.Staging.Delivery == deliveryProfile {
-		return b.store.PlainURL(ctx, b.fsKey)
+// signFile is the URL of a staged file, if it is one.
+func (b *bake) signFile(ctx context.Context, file bundle.File, key string) (string, error) {
+	switch {
+	case file.Path == "":
+		return "", nil
+	case b.config.Staging.Delivery == deliveryProfile:
+		return b.store.PlainURL(ctx, key)
 	}
-	return b.store.GetURL(ctx, b.fsKey, b.signedFor())
+	return b.store.GetURL(ctx, key, b.signedFor())
 }
 
 // stageUserData uploads user data that EC2 would not take, and returns user data that includes it.

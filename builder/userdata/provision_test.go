@@ -6,14 +6,18 @@ package userdata
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 )
 
 // provisioner is a hook that does what a provisioner would.
@@ -28,6 +32,7 @@ func (p provisioner) Run(ctx context.Context, name string, ui packersdk.Ui, comm
 
 // shellBlock does what the shell provisioner does, and takes exit statuses but zero for failures.
 func shellBlock(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
+	ui.Say("Provisioning with shell script: scripts/setup.sh")
 	if err := comm.Upload("/tmp/script_1.sh", strings.NewReader("true"), nil); err != nil {
 		return errors.New("the shell provisioner would try again for five minutes")
 	}
@@ -45,34 +50,217 @@ func shellBlock(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicato
 	return nil
 }
 
-func TestProvisionersThatNeedAMachineFailAtOnce(t *testing.T) {
-	info, err := os.Stat(".")
+// fileBlock does what the file provisioner does with a file.
+func fileBlock(src, dst string) provisioner {
+	return func(_ context.Context, ui packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
+		ui.Say("Uploading " + src + " => " + dst)
+		f, err := os.Open(src)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		return comm.Upload(dst, f, &info)
+	}
+}
+
+// joining does what the provisioner bakery-image-source does.
+func joining(join bundle.Join) provisioner {
+	return func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
+		return comm.Upload(bundle.JoinPath, bytes.NewReader(join.Render()), nil)
+	}
+}
+
+// blocks are provisioners one after another.
+func blocks(all ...provisioner) provisioner {
+	return func(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+		for _, p := range all {
+			if err := p(ctx, ui, comm, data); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// noise is a file that no compression makes smaller.
+func noise(t *testing.T, size int) string {
+	t.Helper()
+	content := make([]byte, size)
+	_, _ = rand.Read(content)
+	path := filepath.Join(t.TempDir(), "noise")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestWhatProvisionersDoGoesToTheMachine(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		o.hook = blocks(shellBlock, fileBlock(noise(t, 100), "/etc/noise"))
+		o.config.Comm.SSHUsername = "admin"
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, p := range map[string]provisioner{
-		"shell": shellBlock,
-		"file": func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			return comm.Upload("/x", strings.NewReader("x"), &info)
-		},
-		"file of a directory": func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			return comm.UploadDir("/x", "/y", nil)
-		},
-		"file that downloads": func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			return errors.Join(comm.Download("/x", new(bytes.Buffer)), comm.DownloadDir("/x", "/y", nil))
-		},
-		"one that ignores its errors": func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			_ = comm.Upload("/x", strings.NewReader("x"), nil)
-			return nil
-		},
+	document := string(o.cloud.userData())
+	for _, want := range []string{"replay 001 provisioner 1 (shell setup.sh)\nreplay 002 provisioner 2 (file)\n", "BAKERY_USER='admin'", "provisioners.tgz"} {
+		if !strings.Contains(document, want) {
+			t.Errorf("the machine is not told %q:\n%s", want, document)
+		}
+	}
+	for _, want := range []string{"Recording the provisioners", "Recorded 2 provisioners for user admin: 2 commands and 2 files of 104 bytes"} {
+		if !strings.Contains(o.ui.String(), want) {
+			t.Errorf("the user is not told %q:\n%s", want, o.ui)
+		}
+	}
+	if o.cloud.count("PUT object") > 0 {
+		t.Error("something was staged")
+	}
+}
+
+func TestWhatProvisionersDoIsStagedWhenItIsLarge(t *testing.T) {
+	for delivery, want := range map[string]string{deliveryPresigned: "X-Amz-Signature=", deliveryProfile: "/" + testBake + "/provisioners.tgz'"} {
+		t.Run(delivery, func(t *testing.T) {
+			o, _, err := bakes(t, func(o *oven) {
+				o.stage()
+				o.config.Staging.Delivery = delivery
+				o.config.Staging.Keep = true
+				o.config.IamInstanceProfile = "machine"
+				o.hook = fileBlock(noise(t, 9000), "/opt/noise")
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, line, _ := strings.Cut(string(o.cloud.userData()), "BAKERY_RECORDED_URL=")
+			if line, _, _ = strings.Cut(line, "\n"); !strings.Contains(line, want) {
+				t.Errorf("the machine fetches from %s", line)
+			}
+			if strings.Contains(o.ui.String(), "X-Amz-Signature=") {
+				t.Error("a signed URL was printed")
+			}
+			for _, object := range o.cloud.objects() {
+				if strings.Contains(object, "provisioners") {
+					t.Errorf("%s is left; keep is for fs/", object)
+				}
+			}
+			if !strings.Contains(o.ui.String(), "bytes to s3://"+bucket+"/some/prefix/"+testBake+"/provisioners.tgz") {
+				t.Errorf("the upload is not told of:\n%s", o.ui)
+			}
+		})
+	}
+}
+
+func TestRecordedProvisionersThatDoNotFitAreAnErrorBeforeAnythingCosts(t *testing.T) {
+	for name, c := range map[string]struct {
+		size int
+		want []string
+	}{
+		"with the user data":  {14000, []string{"the user data is ", "bytes of the recorded provisioners", "16384", "staging {"}},
+		"already by themself": {200_000, []string{"what the provisioners upload and run is 20", "16384", "staging {"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, _, err := bakes(t, func(o *oven) { o.hook = p })
+			o, _, err := bakes(t, func(o *oven) { o.hook = fileBlock(noise(t, c.size), "/opt/noise") })
 			if err == nil {
 				t.Fatal("the bake succeeded")
 			}
-			if !strings.Contains(o.ui.String()+err.Error(), "script/install.sh") {
-				t.Errorf("nobody says what to do instead: %v\n%s", err, o.ui)
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q: %v", want, err)
+				}
+			}
+			if o.cloud.count("RunInstances")+o.cloud.count("CreateSecurityGroup") > 0 {
+				t.Error("something was made")
+			}
+		})
+	}
+}
+
+func TestAnImageSourceJoinsBetweenProvisioners(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		o.config.UserData = ""
+		o.hook = blocks(shellBlock, joining(bundle.Join{Source: imageSource(t, 10)}), fileBlock(noise(t, 10), "/x"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	document := string(o.cloud.userData())
+	for _, want := range []string{"replay 001 provisioner 1 (shell setup.sh)\n", "replay 002 provisioner 2 (file)\n", "60_a.cfg", "units.first", "units.last"} {
+		if !strings.Contains(document, want) {
+			t.Errorf("the machine is not told %q:\n%s", want, document)
+		}
+	}
+	if got := tagsOf(o.cloud.form["CreateImage"], "image")["Version"]; got != "1.2" {
+		t.Errorf("the version of the Image-Source is %q in the tags", got)
+	}
+}
+
+func TestABakeMayConsistOfProvisionersAlone(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		o.config.UserData = ""
+		o.hook = provisioner(shellBlock)
+	})
+	if err != nil || strings.Contains(o.ui.String(), "copy of its source") {
+		t.Errorf("%v\n%s", err, o.ui)
+	}
+	o, _, err = bakes(t, func(o *oven) { o.config.UserData = "" })
+	if err != nil || !strings.Contains(o.ui.String(), "nothing to bake, so the image will be a copy of its source") {
+		t.Errorf("%v\n%s", err, o.ui)
+	}
+}
+
+func TestProvisionersThatCannotBeRecordedEndTheBake(t *testing.T) {
+	join := bundle.Join{Source: imageSource(t, 10)}
+	for name, c := range map[string]struct {
+		hook provisioner
+		set  func(*oven)
+		want []string
+	}{
+		"one that downloads": {func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
+			return comm.Download("/x", new(bytes.Buffer))
+		}, nil, []string{"provisioner 1", "download /x"}},
+		"one that does not care": {func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
+			_ = comm.Download("/x", new(bytes.Buffer))
+			return nil
+		}, nil, []string{"provisioner 1", "download /x"}},
+		"one that waits for what will not come": {func(ctx context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
+			_ = comm.Download("/x", new(bytes.Buffer))
+			<-ctx.Done()
+			return ctx.Err()
+		}, nil, []string{"provisioner 1", "download /x"}},
+		"any, with opaque user data":    {shellBlock, func(o *oven) { o.config.Verdict = verdictStop }, []string{`verdict = "stop"`, "provisioners cannot be added"}},
+		"an Image-Source and user data": {joining(join), nil, []string{"image_source, bundle, user_data_file or user_data", "keep either"}},
+		"two Image-Sources":             {blocks(joining(join), joining(join)), func(o *oven) { o.config.UserData = "" }, []string{"a bake takes one"}},
+		"an Image-Source with mistakes": {joining(bundle.Join{Source: "/nonexistent"}), func(o *oven) { o.config.UserData = "" }, []string{"compile /nonexistent"}},
+		"valid_exit_codes without 0": {func(context.Context, packersdk.Ui, packersdk.Communicator, map[string]any) error {
+			return errors.New("script exited with non-zero exit status: 0. Allowed exit codes are: [3]")
+		}, nil, []string{"non-zero exit status: 0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var began, ended time.Time
+			o, _, err := bakes(t, func(o *oven) {
+				o.hook = provisioner(func(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+					began = time.Now()
+					defer func() { ended = time.Now() }()
+					return c.hook(ctx, ui, comm, data)
+				})
+				if c.set != nil {
+					c.set(o)
+				}
+			})
+			if err == nil {
+				t.Fatal("the bake succeeded")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q: %v", want, err)
+				}
+			}
+			if d := ended.Sub(began); d > time.Second {
+				t.Errorf("it took %s", d)
 			}
 			if o.cloud.instance != "" {
 				t.Error("a machine was run")
@@ -81,9 +269,59 @@ func TestProvisionersThatNeedAMachineFailAtOnce(t *testing.T) {
 	}
 }
 
+func TestAnErrorCleanupProvisionerFindsNoMachine(t *testing.T) {
+	for name, fails := range map[string]func(*oven){
+		"while provisioning": func(o *oven) {},
+		"on the machine":     func(o *oven) { o.cloud.reports("begin 1", "start 1 x", "verdict fail 3 x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			hook := &cleaning{}
+			o, _, err := bakes(t, func(o *oven) {
+				o.hook = hook
+				hook.fails = name == "while provisioning"
+				fails(o)
+			})
+			if err == nil || hook.cleaned != 1 {
+				t.Fatalf("cleaned %d times: %v", hook.cleaned, err)
+			}
+			if hook.code != 1 || hook.data["User"] != "root" || hook.data["Host"] != "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER" {
+				t.Errorf("exit status %d, variables %v", hook.code, hook.data)
+			}
+			if !strings.Contains(o.ui.String(), "there is no machine to connect to") {
+				t.Errorf("nobody says why:\n%s", o.ui)
+			}
+		})
+	}
+}
+
+// cleaning is a template with an error-cleanup-provisioner that runs a command.
+type cleaning struct {
+	fails         bool
+	code, cleaned int
+	data          map[string]any
+}
+
+func (c *cleaning) Run(ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator, data any) error {
+	if name == packersdk.HookProvision {
+		if c.fails {
+			return errors.New("a shell-local fails")
+		}
+		return nil
+	}
+	c.cleaned++
+	c.data, _ = data.(map[string]any)
+	cmd := &packersdk.RemoteCmd{Command: "rm -rf /"}
+	if err := cmd.RunWithUi(ctx, comm, ui); err != nil {
+		return err
+	}
+	c.code = cmd.ExitStatus()
+	return nil
+}
+
 func TestProvisionersThatRunHereSeeTheBuildData(t *testing.T) {
 	var seen map[string]any
 	_, _, err := bakes(t, func(o *oven) {
+		o.config.Comm.SSHUsername = "ec2-user"
 		o.hook = provisioner(func(_ context.Context, _ packersdk.Ui, _ packersdk.Communicator, data map[string]any) error {
 			seen = data
 			return nil
@@ -93,7 +331,10 @@ func TestProvisionersThatRunHereSeeTheBuildData(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"SourceAMI": sourceID, "SourceAMIName": "debian-12", "BuildRegion": "us-east-1", "BakeID": testBake, "Host": "", "ConnType": "none",
+		"SourceAMI": sourceID, "SourceAMIName": "debian-12", "BuildRegion": "us-east-1", "BakeID": testBake, "ConnType": "none",
+		"User": "ec2-user", "Host": "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER", "Port": "ERR_PORT_NOT_IMPLEMENTED_BY_BUILDER",
+		"ID": "ERR_ID_NOT_IMPLEMENTED_BY_BUILDER", "Password": "ERR_PASSWORD_NOT_IMPLEMENTED_BY_BUILDER",
+		"SSHPrivateKey": "ERR_SSH_PRIVATE_KEY_NOT_IMPLEMENTED_BY_BUILDER",
 	} {
 		if seen[name] != want {
 			t.Errorf("build.%s is %v, want %q", name, seen[name], want)
@@ -106,9 +347,11 @@ func TestProvisionersThatRunHereSeeTheBuildData(t *testing.T) {
 	}
 }
 
+var errTooLong = errors.New("it took too long")
+
 func TestPollKeepsItsIntervalAndStopsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Second, errNoMachine)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Second, errTooLong)
 		defer cancel()
 		var last time.Time
 		calls := 0
@@ -120,7 +363,7 @@ func TestPollKeepsItsIntervalAndStopsWithItsContext(t *testing.T) {
 			calls++
 			return false, nil
 		})
-		if !errors.Is(err, errNoMachine) || calls < 9 || calls > 12 {
+		if !errors.Is(err, errTooLong) || calls < 9 || calls > 12 {
 			t.Errorf("error %v after %d calls", err, calls)
 		}
 	})

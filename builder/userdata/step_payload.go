@@ -22,6 +22,8 @@ type payload struct {
 	verbatim []byte      // user data that is launched as it is: verdict = "stop"
 	fs       bundle.File // the staged fs.tgz; zero when there is none
 
+	recording recording // what the provisioners did
+
 	userDataSHA256 string // of the user data as compiled or given, for the image's tags
 	name, version  string // NAME and VERSION of ami.env
 }
@@ -38,7 +40,7 @@ func preparePayload(ctx context.Context, b *bake) error {
 	var err error
 	switch c := b.config; {
 	case c.ImageSource != "":
-		err = b.compile(ctx)
+		err = b.compile(ctx, c.bundleOptions)
 	case c.Bundle != "":
 		var read *bundle.Bundle
 		if read, err = bundle.Read(c.Bundle); err != nil {
@@ -46,8 +48,10 @@ func preparePayload(ctx context.Context, b *bake) error {
 		} else {
 			err = b.takeBundle(read)
 		}
-	default:
+	case c.given():
 		err = b.takeUserData()
+	default:
+		err = b.takeNothing()
 	}
 	if err != nil {
 		return err
@@ -55,18 +59,19 @@ func preparePayload(ctx context.Context, b *bake) error {
 	return b.checkSize()
 }
 
-func (b *bake) compile(ctx context.Context) error {
+// compile compiles an Image-Source; options say how, given where to.
+func (b *bake) compile(ctx context.Context, optionsFor func(target string) bundle.Options) error {
 	dir, err := os.MkdirTemp("", "bakery-bundle-")
 	if err != nil {
 		return fmt.Errorf("make a directory to compile into: %w", err)
 	}
 	b.ledger.add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) })
-	b.say("Compiling %s...", b.config.ImageSource)
-	options := b.config.bundleOptions(dir)
+	options := optionsFor(dir)
+	b.say("Compiling %s...", options.Source)
 	options.Output = func(line string) { b.say("    %s", line) }
 	compiled, err := bundle.Compile(ctx, options)
 	if err != nil {
-		return fmt.Errorf("compile %s: %w", b.config.ImageSource, err)
+		return fmt.Errorf("compile %s: %w", options.Source, err)
 	}
 	return b.takeBundle(compiled)
 }
@@ -110,6 +115,17 @@ func (b *bake) takeUserData() error {
 	return nil
 }
 
+// takeNothing makes a document that does nothing: all that will happen is recorded by provisioners.
+func (b *bake) takeNothing() error {
+	document, err := guest.Document(guest.Program{})
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(document)
+	b.payload = payload{document: document, userDataSHA256: hex.EncodeToString(sum[:])}
+	return nil
+}
+
 // checkSize finds out early that something needs staging and there is none. With staging there is no limit.
 func (b *bake) checkSize() error {
 	if b.config.Staging != nil {
@@ -120,29 +136,35 @@ func (b *bake) checkSize() error {
 			"staging { url = \"s3://bucket/prefix\" }, so that the machine fetches fs/ from S3",
 			b.payload.fs.Size, len(guest.Compress(b.payload.document)), guest.MaxUserData)
 	}
-	userData, err := b.assemble("", "")
+	userData, err := b.assemble(urls{})
 	if err != nil {
 		return err
 	}
 	if len(userData) > guest.MaxUserData {
-		return fmt.Errorf("the user data is %d bytes compressed, and EC2 takes %d: set staging { url = \"s3://bucket/prefix\" }, "+
-			"so that the machine fetches it from S3", len(userData), guest.MaxUserData)
+		what := ""
+		if r := b.payload.recording.guest; r != nil {
+			what = fmt.Sprintf(", with the %d bytes of the recorded provisioners", len(r.Files.Inline))
+		}
+		return fmt.Errorf("the user data is %d bytes compressed%s, and EC2 takes %d: set staging { url = \"s3://bucket/prefix\" }, "+
+			"so that the machine fetches it from S3", len(userData), what, guest.MaxUserData)
 	}
 	return nil
 }
 
 // assemble makes the user data that is launched, out of the payload and what is only known at the launch. URLs that are
 // not needed are empty.
-func (b *bake) assemble(fsURL, logURL string) ([]byte, error) {
+func (b *bake) assemble(at urls) ([]byte, error) {
 	if b.payload.verbatim != nil {
 		return b.payload.verbatim, nil
 	}
 	d := guest.Delivery{
 		BakeID:      b.id,
 		Timeout:     machineTimeout(b.config.InstanceTimeout),
-		FSURL:       fsURL,
-		LogURL:      logURL,
+		FSURL:       at.fs,
+		LogURL:      at.log,
 		SkipCleanup: b.config.SkipCleanup,
+
+		Recording: b.payload.recording.guest, RecordingURL: at.recording,
 	}
 	if s := b.config.Staging; s != nil && s.Delivery == deliveryProfile {
 		d.Profile, d.Region = true, b.store.Region()

@@ -7,103 +7,127 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"sync"
+	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/communicator"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 	"github.com/hashicorp/packer-plugin-sdk/multistep/commonsteps"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
 )
 
-// StepProvision runs the template's provisioners, before there is a machine: shell-local works, and a block that needs
-// a machine fails at once and is told what to do instead. It has the name by which Packer knows the step for
-// -on-error=run-cleanup-provisioner.
-type StepProvision struct{ commonsteps.StepProvision }
+// StepProvision runs the template's provisioners, before there is a machine, and records what they do. It has the name by
+// which Packer knows the step for -on-error=run-cleanup-provisioner.
+type StepProvision struct {
+	commonsteps.StepProvision
 
-func newStepProvision() *StepProvision {
-	return &StepProvision{commonsteps.StepProvision{Comm: &refuser{}}}
+	hook packersdk.Hook // Packer's own
 }
+
+func newStepProvision() *StepProvision { return &StepProvision{} }
 
 // Run implements multistep.Step.
 func (s *StepProvision) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	unpack(state).phases.enter(phasePrepare)
-	// Without it, build.Host and the like would be the text "<unknown>" in provisioners.
-	state.Put(keyComm, &communicator.Config{Type: "none"})
-	if action := s.StepProvision.Run(ctx, state); action != multistep.ActionContinue {
-		if ctx.Err() != nil {
-			return halt(ctx, state, errCancelled)
+	b := unpack(state)
+	b.phases.enter(phasePrepare)
+	dir, err := os.MkdirTemp("", "bakery-provisioners-")
+	b.ledger.add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) })
+	tape := recorder.New(dir)
+	s.Comm = tape // Packer crashes without one, in Cleanup too
+	if err != nil {
+		tape.Stop(err)
+		return halt(ctx, state, fmt.Errorf("make a directory to record the provisioners in: %w", err))
+	}
+	b.limit(tape)
+	s.listen(state, tape)
+	action := s.StepProvision.Run(ctx, state)
+	log, refused := tape.Close()
+	switch {
+	case ctx.Err() != nil:
+		return halt(ctx, state, errCancelled)
+	case refused != nil:
+		return halt(ctx, state, refused)
+	case action != multistep.ActionContinue:
+		if err, ok := state.GetOk(keyError); ok {
+			state.Put(keyError, tape.Explain(err.(error))) //nolint:forcetypeassert // only errors are put there
 		}
 		return action
 	}
-	if s.Comm.(*refuser).refused() { //nolint:forcetypeassert // set by newStepProvision
-		return halt(ctx, state, errNoMachine)
+	if err := b.takeRecording(ctx, log, filepath.Join(dir, recordingName)); err != nil {
+		return halt(ctx, state, err)
 	}
 	return multistep.ActionContinue
 }
 
-var errNoMachine = errors.New("run provisioners: this builder connects to no machine, so only shell-local works. " +
-	"Put files into fs/, and commands into script/install.sh or cloudinit/ of the Image-Source")
-
-// refuser is a communicator to no machine. Packer must have one: it crashes without.
-//
-// It refuses by exit status, never by an error, except where only the file provisioner can be the caller: the shell
-// provisioner takes errors for a machine that is still booting, and tries again for five minutes.
-type refuser struct {
-	mu   sync.Mutex
-	used bool
-}
-
-var _ packersdk.Communicator = (*refuser)(nil)
-
-func (r *refuser) use() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.used = true
-}
-
-// refused tells whether a provisioner wanted a machine, and perhaps did not notice that there is none.
-func (r *refuser) refused() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.used
-}
-
-// Start ends the command at once, with an exit status and a message of what to do.
-func (r *refuser) Start(_ context.Context, cmd *packersdk.RemoteCmd) error {
-	r.use()
-	if cmd.Stderr != nil {
-		_, _ = fmt.Fprintln(cmd.Stderr, errNoMachine) // the exit status says it as well
+// limit refuses what this bake cannot take, whoever asks for it.
+func (b *bake) limit(tape *recorder.Recorder) {
+	if b.payload.verbatim != nil {
+		tape.Refuse(fmt.Errorf("verdict = %q launches the user data as it is, so provisioners cannot be added to it: remove verdict, or the provisioners",
+			verdictStop))
 	}
-	cmd.SetExited(1)
-	return nil
-}
-
-// Upload takes what the shell provisioner uploads, which passes no file information; the command that follows is
-// refused. The file provisioner passes it, and does not try again.
-func (r *refuser) Upload(_ string, _ io.Reader, info *os.FileInfo) error {
-	r.use()
-	if info != nil {
-		return errNoMachine
+	if b.config.given() {
+		tape.RefuseJoin(errors.New("image_source, bundle, user_data_file or user_data says already what to bake: keep either that " +
+			"or the provisioner bakery-image-source"))
 	}
-	return nil
 }
 
-// UploadDir refuses.
-func (r *refuser) UploadDir(string, string, []string) error {
-	r.use()
-	return errNoMachine
+// listen lets the recorder hear what provisioners say.
+func (s *StepProvision) listen(state multistep.StateBag, tape *recorder.Recorder) {
+	if s.hook == nil { // Packer runs a step again when -on-error=ask is answered so
+		s.hook = state.Get(keyHook).(packersdk.Hook) //nolint:forcetypeassert // put there by run
+	}
+	state.Put(keyHook, &recordedHook{hook: s.hook, tape: tape, user: unpack(state).config.loginUser()})
+	// Without it, build.Host and the like would be the text "<unknown>" in provisioners.
+	state.Put(keyComm, &communicator.Config{Type: "none"})
 }
 
-// Download refuses.
-func (r *refuser) Download(string, io.Writer) error {
-	r.use()
-	return errNoMachine
+// recordedHook is the hook that runs the provisioners, with the recorder's ears.
+type recordedHook struct {
+	hook packersdk.Hook
+	tape *recorder.Recorder
+	user string
 }
 
-// DownloadDir refuses.
-func (r *refuser) DownloadDir(string, string, []string) error {
-	r.use()
-	return errNoMachine
+// refusalGrace is how long a provisioner that was refused may take to end by itself. One that does not notice is
+// cancelled, and with it every provisioner of this build, an error-cleanup-provisioner too.
+const refusalGrace = 500 * time.Millisecond
+
+// Run implements packersdk.Hook.
+func (h *recordedHook) Run(ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator, data any) error {
+	h.complete(data)
+	if name != packersdk.HookProvision {
+		return h.hook.Run(ctx, name, ui, comm, data)
+	}
+	defer context.AfterFunc(ctx, func() { h.tape.Stop(errCancelled) })()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-h.tape.Refused():
+			time.AfterFunc(refusalGrace, cancel)
+		case <-ctx.Done():
+		}
+	}()
+	return h.hook.Run(ctx, name, h.tape.UI(ui), comm, data)
+}
+
+// ofMachine are the build variables of a machine that can be connected to, by the names of their placeholders.
+var ofMachine = map[string]string{
+	"ID": "ID", "Host": "HOST", "Port": "PORT", "Password": "PASSWORD", "SSHPublicKey": "SSH_PUBLIC_KEY",
+	"SSHPrivateKey": "SSH_PRIVATE_KEY", "SSHPrivateKeyFile": "SSH_PRIVATE_KEY_FILE", "WinRMPassword": "WINRM_PASSWORD",
+}
+
+// complete corrects the build variables. The ones of the machine must not be empty: nobody would notice that in a script.
+func (h *recordedHook) complete(data any) {
+	variables, ok := data.(map[string]any)
+	if !ok {
+		return
+	}
+	for name, placeholder := range ofMachine {
+		variables[name] = recorder.Placeholder(placeholder)
+	}
+	variables["User"] = h.user
 }

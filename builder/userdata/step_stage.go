@@ -14,12 +14,29 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
 
-// stepStage uploads fs/ for the machine to fetch.
+// stepStage uploads fs/ and the recorded provisioners for the machine to fetch.
 type stepStage struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepStage) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseStage, stageFS)
+	return step(ctx, state, phaseStage, func(ctx context.Context, b *bake) error {
+		if err := stageFS(ctx, b); err != nil {
+			return err
+		}
+		return stageRecording(ctx, b)
+	})
+}
+
+// stageRecording uploads what provisioners did. It is this bake's alone, so it is never there already, and never kept.
+func stageRecording(ctx context.Context, b *bake) error {
+	r := &b.payload.recording
+	if r.file.Path == "" {
+		return nil
+	}
+	r.key = b.store.Key(b.id, recordingName)
+	b.noteObject(r.key)
+	b.say("Uploading %d bytes to %s...", r.file.Size, b.store.URL(r.key))
+	return b.store.Put(ctx, b.object(r.key, recordingName, r.file))
 }
 
 func stageFS(ctx context.Context, b *bake) error {
@@ -49,15 +66,19 @@ func stageFS(ctx context.Context, b *bake) error {
 // fsObject is fs.tgz as it is staged below a name: its sha256, by which bakes of the same fs/ share what is kept, or
 // the id of the only bake it is for.
 func (b *bake) fsObject(below string) staging.Object {
-	fs := b.payload.fs
+	return b.object(b.store.Key(below, bundle.FSName), bundle.FSName, b.payload.fs)
+}
+
+// object is a file to be staged, whose upload is shown under a name.
+func (b *bake) object(key, name string, file bundle.File) staging.Object {
 	return staging.Object{
-		Key: b.store.Key(below, bundle.FSName), SHA256: fs.SHA256, Size: fs.Size,
+		Key: key, SHA256: file.SHA256, Size: file.Size,
 		Open: func() (io.ReadCloser, error) {
-			f, err := os.Open(fs.Path)
+			f, err := os.Open(file.Path)
 			if err != nil {
 				return nil, err
 			}
-			return b.ui.TrackProgress(bundle.FSName, 0, fs.Size, f), nil
+			return b.ui.TrackProgress(name, 0, file.Size, f), nil
 		},
 	}
 }

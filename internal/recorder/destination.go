@@ -38,36 +38,47 @@ func fileWord(dst string) (string, error) {
 	return word(dir, base), nil
 }
 
-// dirWord gives the destination of a directory as one word of sh.
+// dirWord gives the destination of a directory as one word of sh. It stands for what it says: scp was given it whole.
 func dirWord(dst string) (string, error) {
 	if err := checkPath(dst); err != nil {
 		return "", err
 	}
-	dir := path.Clean(dst)
-	if err := checkDir(dst, dir); err != nil {
+	if err := checkDir(dst, dst); err != nil {
 		return "", err
 	}
-	return word(dir, ""), nil
+	if trimmed := strings.TrimRight(dst, "/"); trimmed != "" {
+		dst = trimmed
+	}
+	return word(dst, ""), nil
 }
 
 // word joins a directory, as the user wrote it, and a name in it.
 func word(dir, base string) string {
 	first, rest, _ := strings.Cut(dir, "/")
-	rest = path.Join(rest, base)
 	switch {
 	case home.MatchString(first):
 		first = "~"
-	case !user.MatchString(first): // the word is a path as it stands
-		whole := path.Join(dir, base)
-		if !path.IsAbs(whole) {
-			whole = "./" + whole // a name may begin with a hyphen
+	case user.MatchString(first):
+	case strings.HasPrefix(dir, "/"): // the word is a path as it stands
+		if dir == "/" && base != "" {
+			dir = ""
 		}
-		return shell.Quote(whole)
+		return shell.Quote(dir + within(base))
+	default: // of the home directory; a name may begin with a hyphen
+		return shell.Quote("./" + dir + within(base))
 	}
-	if rest == "" {
+	if rest += within(base); rest == "" {
 		return first
 	}
-	return first + "/" + shell.Quote(rest)
+	return first + "/" + shell.Quote(strings.TrimPrefix(rest, "/"))
+}
+
+// within is how a name is added to a directory.
+func within(base string) string {
+	if base == "" {
+		return ""
+	}
+	return "/" + base
 }
 
 var (

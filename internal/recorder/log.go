@@ -4,10 +4,11 @@
 package recorder
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
-	"fmt"
 	"io"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 )
 
 // replay is where the recording is in the tree, and on the machine below /.
@@ -22,8 +23,8 @@ const replay = "var/lib/bakery/replay"
 //
 //	bakery_upload SHA256 MODE DEST         one file; DEST may begin with an unquoted ~ or ~user
 //	bakery_updir DEST NAME MANIFEST        one directory, as scp -r would: NAME is '' when only what it holds is meant.
-//	                                       MANIFEST is the sha256 of lines "d MODE PATH" and "f MODE SHA256 PATH"; with a
-//	                                       NAME, the first is "d MODE ."
+//	                                       MANIFEST is the sha256 of lines "d MODE ./PATH/" and "f MODE SHA256 ./PATH/";
+//	                                       with a NAME, the first is "d MODE ./"
 //	bakery_command COMMAND                 a command line for the login shell
 //	bakery_try COMMAND                     the same, whose exit status does not matter
 type Log struct {
@@ -44,32 +45,30 @@ type Provisioner struct {
 
 // Join is a wish of the provisioner bakery-image-source: bake this Image-Source too, at this place of the order.
 type Join struct {
-	After      int               `json:"-"`      // how many steps come before it
-	Source     string            `json:"source"` // a directory of this computer, absolute
-	CompileEnv map[string]string `json:"compile_env"`
-	Strict     bool              `json:"strict"`
-	// FSInlineLimit is the fs_inline_limit to compile with; 0 for the default.
-	FSInlineLimit int64 `json:"fs_inline_limit"`
+	bundle.Join
+
+	After int // how many steps come before it
 }
 
-// JoinPath is where the provisioner bakery-image-source uploads a [Join] to, as JSON.
-const JoinPath = "/var/lib/bakery/image-source"
+var errOneJoin = errors.New("an earlier provisioner joins an Image-Source already, and a bake takes one: bake an image of the first, " +
+	"and the second from that image")
 
 // joinLimit is more than any Join needs: the path of a directory and some variables.
 const joinLimit = 1 << 20
 
 func (r *Recorder) join(content io.Reader) error {
-	var j Join
-	if err := json.NewDecoder(io.LimitReader(content, joinLimit)).Decode(&j); err != nil {
-		return fmt.Errorf("read what bakery-image-source says: %w", err)
+	text, err := io.ReadAll(io.LimitReader(content, joinLimit))
+	if err != nil {
+		return err
 	}
-	if j.Source == "" {
-		return errors.New("read what bakery-image-source says: it names no source")
-	}
+	wish, err := bundle.ParseJoin(text)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	j.After = len(r.steps)
-	r.speaker.leave()
-	r.log.Joined = append(r.log.Joined, j)
+	r.speaker.block = &block{kind: "bakery-image-source", ended: true}
+	if err = cmp.Or(r.always, r.noJoin, err); err != nil {
+		return r.refuse(r.speaker.block, err)
+	}
+	r.noJoin = errOneJoin
+	r.log.Joined = append(r.log.Joined, Join{Join: wish, After: len(r.steps)})
 	return nil
 }

@@ -39,6 +39,7 @@ type Recorder struct {
 	uploaded string  // the destination of the upload that came last, if nothing came after it
 	refusals []error // what cannot be done on the machine
 	always   error   // why everything is refused
+	noJoin   error   // why an Image-Source cannot join
 	stopped  error   // why nothing is recorded any more
 	refused  chan struct{}
 	tellUser func() // says that what follows is recorded
@@ -115,7 +116,8 @@ func (r *Recorder) record(b *block, op string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return r.refuse(b, fmt.Errorf("record it: %w", err))
 	}
-	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d", s.ops)), []byte(op), 0o600); err != nil {
+	file := filepath.Join(dir, fmt.Sprintf("%04d", s.ops))
+	if err := os.WriteFile(file, []byte(op), 0o600); err != nil { //nolint:gosec // a path made of numbers
 		return r.refuse(b, fmt.Errorf("record it: %w", err))
 	}
 	return nil

@@ -29,6 +29,13 @@ func (r *Recorder) Refuse(reason error) {
 	r.always = reason
 }
 
+// RefuseJoin lets a provisioner bakery-image-source be refused, for the reason given.
+func (r *Recorder) RefuseJoin(reason error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noJoin = reason
+}
+
 // refuse notes that something of a block cannot be done on the machine. The caller holds the lock.
 func (r *Recorder) refuse(b *block, reason error) error {
 	if len(r.refusals) == 0 {

@@ -48,7 +48,7 @@ func (r *Recorder) uploadTree(src string, exclude []string) (tree, error) {
 	w := &treeWalk{r: r, exclude: exclude, manifest: bufio.NewWriter(list)}
 	if !strings.HasSuffix(src, "/") {
 		if w.name, err = ownName(src); err == nil {
-			err = w.line("d", info.Mode(), "", ".")
+			err = w.line("d", info.Mode(), "", "")
 		}
 	}
 	err = errors.Join(err, w.walk(src, "", info), w.manifest.Flush())
@@ -138,9 +138,12 @@ func (w *treeWalk) file(file, name string, own os.FileInfo) error {
 	return w.line("f", modeOf(&own), sum+" ", name)
 }
 
-// line writes one line of the manifest.
+// line writes one line of the manifest. The slash at the end keeps spaces there from being lost when sh reads it.
 func (w *treeWalk) line(kind string, mode fs.FileMode, sum, name string) error {
-	_, err := fmt.Fprintf(w.manifest, "%s %04o %s%s\n", kind, mode.Perm(), sum, name)
+	if name != "" {
+		name += "/"
+	}
+	_, err := fmt.Fprintf(w.manifest, "%s %04o %s./%s\n", kind, mode.Perm(), sum, name)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
@@ -32,7 +33,7 @@ type upload struct {
 // Upload records one file. It returns an error only to the file provisioner, which passes it on; others, shell first,
 // would try again for five minutes. They find out by the exit status of their next command.
 func (r *Recorder) Upload(dst string, content io.Reader, info *os.FileInfo) error {
-	if dst == JoinPath {
+	if dst == bundle.JoinPath {
 		return r.join(content)
 	}
 	u, err := r.beginUpload(dst, info)

@@ -1,0 +1,321 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+)
+
+func TestProvisionersAreRecorded(t *testing.T) {
+	src := files(t, map[string]string{
+		"app.conf": "a\n", "tool.sh": "b\n", "conf/x": "x\n", "conf/sub/y": "y\n", "site.yml": "p\n", "galaxy.yml": "g\n", "role/tasks/main.yml": "t\n",
+	})
+	inline := shellBlock{inline: "echo 1\n", remote: "/tmp/script_1.sh", vars: "PACKER_BUILD_NAME='x' "}
+	for name, c := range map[string]struct {
+		blocks []provisioner
+		want   string
+	}{
+		"nothing": {nil, ""},
+		"inline commands": {[]provisioner{inline}, `001 provisioner 1 (shell inline)
+  bakery_upload {#!/bin/sh -e|echo 1|} 0644 '/tmp/script_1.sh'
+  bakery_try 'chmod 0755 /tmp/script_1.sh'
+  bakery_command 'chmod +x /tmp/script_1.sh; PACKER_BUILD_NAME='\''x'\''  /tmp/script_1.sh'
+  bakery_command 'rm -f /tmp/script_1.sh'
+`},
+		"a script with sudo, in another folder, that stays": {
+			[]provisioner{shellBlock{
+				scripts: map[string]string{"scripts/setup.sh": "id\n"}, remote: "~/script_7.sh", skip: true,
+				execute: "sudo sh -c '{{P}}'",
+			}}, `001 provisioner 1 (shell setup.sh)
+  bakery_upload {id|} 0644 ~/'script_7.sh'
+  bakery_try 'chmod 0755 ~/script_7.sh'
+  bakery_command 'sudo sh -c '\''~/script_7.sh'\'''
+`,
+		},
+		"scripts are steps of one provisioner, with their variables in a file": {
+			[]provisioner{shellBlock{
+				scripts: map[string]string{"a.sh": "a\n", "b.sh": "b\n"}, remote: "/tmp/script_2.sh",
+				envFile: "/tmp/varfile_22.sh", envText: "export A='1'\n", execute: ". /tmp/varfile_22.sh && {{P}}",
+			}, silent("true")}, `001 provisioner 1 (shell a.sh)
+  bakery_upload {export A='1'|} 0644 '/tmp/varfile_22.sh'
+  bakery_try 'chmod 0600 /tmp/varfile_22.sh'
+  bakery_upload {a|} 0644 '/tmp/script_2.sh'
+  bakery_try 'chmod 0755 /tmp/script_2.sh'
+  bakery_command '. /tmp/varfile_22.sh && /tmp/script_2.sh'
+  bakery_command 'rm -f /tmp/script_2.sh'
+002 provisioner 1 (shell b.sh)
+  bakery_upload {b|} 0644 '/tmp/script_2.sh'
+  bakery_try 'chmod 0755 /tmp/script_2.sh'
+  bakery_command '. /tmp/varfile_22.sh && /tmp/script_2.sh'
+  bakery_command 'rm -f /tmp/script_2.sh'
+  bakery_command 'rm -f /tmp/varfile_22.sh'
+003 provisioner 2
+  bakery_command 'true'
+`,
+		},
+		"blocks of shell that follow one another": {
+			[]provisioner{
+				shellBlock{inline: "1\n", remote: "/tmp/s.sh", execute: "{{P}}"}, shellBlock{inline: "2\n", remote: "/tmp/s.sh", execute: "{{P}}"},
+				shellBlock{scripts: map[string]string{"x.sh": "3\n"}, remote: "/tmp/s.sh", skip: true, execute: "{{P}}"},
+				shellBlock{scripts: map[string]string{"x.sh": "4\n"}, remote: "/tmp/t.sh", skip: true, execute: "{{P}}"},
+			}, shellSteps("001 provisioner 1 (shell inline)", "#!/bin/sh -e|1|", "/tmp/s.sh", true) +
+				shellSteps("002 provisioner 2 (shell inline)", "#!/bin/sh -e|2|", "/tmp/s.sh", true) +
+				shellSteps("003 provisioner 3 (shell x.sh)", "3|", "/tmp/s.sh", false) + shellSteps("004 provisioner 4 (shell x.sh)", "4|", "/tmp/t.sh", false),
+		},
+		"files": {
+			[]provisioner{
+				fileBlock{sources: []string{src + "/app.conf", src + "/tool.sh"}, dst: "/tmp/"}, fileBlock{sources: []string{src + "/app.conf"}, dst: "relative name"},
+				fileBlock{sources: []string{src + "/conf"}, dst: "/opt"}, fileBlock{sources: []string{src + "/conf/"}, dst: "~admin/conf"},
+			}, `001 provisioner 1 (file)
+  bakery_upload {a|} 0640 '/tmp/app.conf'
+  bakery_upload {b|} 0750 '/tmp/tool.sh'
+002 provisioner 2 (file)
+  bakery_upload {a|} 0640 './relative name'
+003 provisioner 3 (file)
+  bakery_updir '/opt' 'conf' {d 0755 ./|d 0755 ./sub/|f 0640 {y|} ./sub/y/|f 0640 {x|} ./x/|}
+004 provisioner 4 (file)
+  bakery_updir ~admin/'conf' '' {d 0755 ./sub/|f 0640 {y|} ./sub/y/|f 0640 {x|} ./x/|}
+`,
+		},
+		"ansible-local": {
+			[]provisioner{ansibleLocal{staging: "/tmp/a/1", playbook: src + "/site.yml", galaxy: src + "/galaxy.yml", role: src + "/role"}},
+			`001 provisioner 1 (ansible-local)
+  bakery_command 'mkdir -p '\''/tmp/a/1'\'''
+  bakery_upload {p|} 0644 '/tmp/a/1/site.yml'
+  bakery_upload {g|} 0644 '/tmp/a/1/galaxy.yml'
+  bakery_upload {127.0.0.1} 0644 '/tmp/a/1/packer-provisioner-ansible-local1234567890'
+  bakery_command 'mkdir -p '\''/tmp/a/1/roles/role'\'''
+  bakery_updir '/tmp/a/1/roles/role' '' {d 0755 ./tasks/|f 0640 {t|} ./tasks/main.yml/|}
+  bakery_command 'cd /tmp/a/1 && ansible-galaxy install -r /tmp/a/1/galaxy.yml -p /tmp/a/1/roles'
+  bakery_command 'cd /tmp/a/1 && ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook /tmp/a/1/site.yml --extra-vars "packer_build_name=x packer_builder_type=bakery-userdata packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER -o IdentitiesOnly=yes"  -c local -i /tmp/a/1/packer-provisioner-ansible-local1234567890'
+`,
+		},
+		"provisioners that run here are not counted": {
+			[]provisioner{
+				says("Running local shell script: /tmp/packer-shell12\nUploading this => there\n"), silent("first"),
+				says("Pausing 1m30s before the next provisioner...\n"), silent("second"), says("Provisioning with Foo...\n"), silent("third"),
+				says("Running local shell script: x.sh"), silent("fourth"),
+			},
+			"001 provisioner 1\n  bakery_command 'first'\n002 provisioner 2\n  bakery_command 'second'\n" +
+				"003 provisioner 3 (foo)\n  bakery_command 'third'\n004 provisioner 4\n  bakery_command 'fourth'\n",
+		},
+		"a silent one after a file is somebody else": {
+			[]provisioner{fileBlock{sources: []string{src + "/app.conf"}, dst: "/etc/x"}, silent("ls")},
+			"001 provisioner 1 (file)\n  bakery_upload {a|} 0640 '/etc/x'\n002 provisioner 2\n  bakery_command 'ls'\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, err := newBench(t).record(c.blocks...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, text(t, log)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func shellSteps(name, content, remote string, clean bool) string {
+	s := fmt.Sprintf("%s\n  bakery_upload {%s} 0644 '%s'\n  bakery_try 'chmod 0755 %[3]s'\n  bakery_command '%[3]s'\n", name, content, remote)
+	if clean {
+		s += fmt.Sprintf("  bakery_command 'rm -f %s'\n", remote)
+	}
+	return s
+}
+
+func TestSameContentIsKeptOnce(t *testing.T) {
+	src := files(t, map[string]string{"dir/1": "same", "dir/2": "same", "3": "same", "4": "other"})
+	log, err := newBench(t).record(fileBlock{sources: []string{src + "/3", src + "/4"}, dst: "/tmp/"}, fileBlock{sources: []string{src + "/dir"}, dst: "/tmp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := os.ReadDir(filepath.Join(log.Dir, replay, "blob"))
+	if err != nil || len(blobs) != 3 { // same, other, the manifest
+		t.Errorf("%d blobs, %v", len(blobs), err)
+	}
+	for _, b := range blobs {
+		content, err := os.ReadFile(filepath.Join(log.Dir, replay, "blob", b.Name()))
+		if sum := sha256.Sum256(content); err != nil || hex.EncodeToString(sum[:]) != b.Name() {
+			t.Errorf("blob %s holds %q, %v", b.Name(), content, err)
+		}
+	}
+	if log.Files != 4 || log.Bytes != 17 || log.Commands != 0 || log.Count != 2 {
+		t.Errorf("counted %d files of %d bytes, %d commands, %d provisioners", log.Files, log.Bytes, log.Commands, log.Count)
+	}
+}
+
+func TestTheUserIsToldOnceThatThisIsARecording(t *testing.T) {
+	b := newBench(t)
+	if _, err := b.record(says("Running local shell script: x"), shellBlock{inline: "1", remote: "/tmp/s"}, silent("true")); err != nil {
+		t.Fatal(err)
+	}
+	want := "Running local shell script: x\nRecording the provisioners: nothing of them runs yet, the machine does it after its launch\n" +
+		"Provisioning with shell script: /tmp/packer-shell381275120\n"
+	if diff := cmp.Diff(want, b.told.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if b = newBench(t); b.told.Len() > 0 {
+		t.Error("something was told without a provisioner")
+	}
+}
+
+func TestAnImageSourceJoinsAtItsPlace(t *testing.T) {
+	b := newBench(t)
+	join := bundle.Join{Source: "/src/image", Strict: true}
+	upload := func() error { return b.rec.Upload(bundle.JoinPath, bytes.NewReader(join.Render()), nil) }
+	if err := (silent("first")).provision(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := upload(); err != nil {
+		t.Fatal(err)
+	}
+	log, err := b.record(silent("second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Join{{Join: join, After: 1}}, log.Joined); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]Provisioner{{"001", "provisioner 1"}, {"002", "provisioner 2"}}, log.Provisioners); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAStepHasNoMoreOperationsThanTheirNamesHaveDigits(t *testing.T) {
+	b := newBench(t)
+	for range maxOps + 1 {
+		if _, err := b.start("true"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := b.rec.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Provisioner{{"001", "provisioner 1"}, {"002", "provisioner 1"}}, log.Provisioners); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// endless is a content of a size, made as it is read.
+type endless int64
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := min(int64(len(p)), int64(*e))
+	if *e -= endless(n); n == 0 {
+		return 0, io.EOF
+	}
+	return int(n), nil
+}
+
+func TestMemoryDoesNotGrowWithAnUpload(t *testing.T) {
+	rec := New(t.TempDir())
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	content := endless(256 << 20)
+	if err := rec.Upload("/tmp/large", &content, nil); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	// A little more than the one buffer.
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
+		t.Errorf("uploading 256 MiB allocated %d bytes", grown)
+	}
+	if log, err := rec.Close(); err != nil || log.Bytes != 256<<20 {
+		t.Errorf("%+v, %v", log, err)
+	}
+}
+
+func TestProvisionersMayCallAtTheSameTime(t *testing.T) {
+	rec := New(t.TempDir())
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			cmd := &packersdk.RemoteCmd{Command: fmt.Sprintf("command %d", i)}
+			if err := rec.Start(context.Background(), cmd); err != nil || cmd.Wait() != 0 {
+				t.Error("a command failed", err)
+			}
+			if err := rec.Upload(fmt.Sprintf("/tmp/%d", i), strings.NewReader("x"), nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	log, err := rec.Close()
+	if err != nil || log.Commands != 20 || log.Files != 20 {
+		t.Errorf("%+v, %v", log, err)
+	}
+}
+
+func TestNothingIsRecordedAfterTheEnd(t *testing.T) {
+	b := newBench(t)
+	if _, err := b.record(silent("true")); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := b.run("rm -rf /"); err != nil || code != 1 {
+		t.Errorf("an error-cleanup-provisioner: exit status %d, %v", code, err)
+	}
+	if !strings.Contains(b.told.String(), "there is no machine to connect to") {
+		t.Errorf("nobody says why:\n%s", b.told)
+	}
+	if err := b.rec.Upload("/x", strings.NewReader(""), nil); err != nil {
+		t.Errorf("the shell provisioner would try again: %v", err)
+	}
+	if err := b.rec.UploadDir("/x", t.TempDir(), nil); err == nil {
+		t.Error("a directory was uploaded")
+	}
+	if err := b.rec.Download("/x", io.Discard); err == nil {
+		t.Error("a file was downloaded")
+	}
+	log, err := b.rec.Close()
+	if err != nil || log.Commands != 1 {
+		t.Errorf("%+v, %v", log, err)
+	}
+}
+
+func TestAStopEndsAnUploadThatIsOnItsWay(t *testing.T) {
+	b := newBench(t)
+	r, w := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = b.rec.Upload("/tmp/x", r, nil)
+	}()
+	_, _ = w.Write([]byte("some"))
+	b.rec.Stop(context.Canceled)
+	go func() { _, _ = w.Write([]byte("more")) }()
+	<-done
+	if log, err := b.rec.Close(); err != nil || log.Files != 0 {
+		t.Errorf("%+v, %v", log, err)
+	}
+	if left, err := os.ReadDir(b.rec.blobs.unfinished); err != nil || len(left) > 0 {
+		t.Errorf("left unfinished: %v, %v", left, err)
+	}
+}
+
+func TestStartHonoursItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := New(t.TempDir()).Start(ctx, &packersdk.RemoteCmd{Command: "true"}); err == nil {
+		t.Error("a cancelled command was recorded")
+	}
+}
