@@ -5,10 +5,15 @@ package repotest
 
 import (
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
 const optionsPage = "docs/amazon-ebs-options.md"
@@ -18,7 +23,6 @@ const (
 	optionSame    = "same"    // means here what it means there
 	optionMapped  = "mapped"  // has an effect, not quite the same one
 	optionIgnored = "ignored" // is accepted, and a warning names it
-	optionRefused = "refused" // is an error that says what to do
 )
 
 // optionRow is a row of the page: | `option` | word | note |.
@@ -33,7 +37,7 @@ func rows(t *testing.T) map[string]string {
 		if rows[match[1]] != "" {
 			t.Errorf("%s has two rows of %s", optionsPage, match[1])
 		}
-		if !slices.Contains([]string{optionSame, optionMapped, optionIgnored, optionRefused}, match[2]) {
+		if !slices.Contains([]string{optionSame, optionMapped, optionIgnored}, match[2]) {
 			t.Errorf("%s says %q of %s", optionsPage, match[2], match[1])
 		}
 		if match[2] != optionSame && strings.TrimSpace(match[3]) == "" {
@@ -72,4 +76,63 @@ func TestEveryOptionOfAmazonEBSHasARowAndEveryRowAnOption(t *testing.T) {
 			t.Errorf("%s has a row of %s, which amazon-ebs has not", optionsPage, name)
 		}
 	}
+}
+
+// Also what is ignored: HCL would say "unsupported argument" of what the builder does not know.
+func TestEveryOptionOfAmazonEBSIsHereInTheSameForm(t *testing.T) {
+	s := readableSpecs(t)
+	theirs, ours := peerOptions(t, s), s.of(t, module+"/builder/userdata", "FlatConfig")
+	for _, name := range slices.Sorted(maps.Keys(theirs)) {
+		t.Run(name, func(t *testing.T) {
+			mine, ok := ours[name]
+			if !ok {
+				t.Fatalf("bakery-userdata has no %s", name)
+			}
+			if diff := cmp.Diff(theirs[name], mine); diff != "" {
+				t.Errorf("(-amazon-ebs +bakery-userdata):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The warning is the other half of what the page says of these.
+func TestTheIgnoredOptionsAreThoseTheWarningLists(t *testing.T) {
+	options, dir := peerOptions(t, readableSpecs(t)), workspace(t)
+	var want []string
+	var settings strings.Builder
+	for name, word := range rows(t) {
+		if word == optionIgnored {
+			want = append(want, name)
+			settings.WriteString(setting(t, name, options[name]))
+		}
+	}
+	write(t, filepath.Join(dir, "ignored.pkr.hcl"), complete(settings.String()), 0o644)
+	result := packertest.Run(t, dir, packertest.Env(t), packertest.Built(t).Packer, "validate", "ignored.pkr.hcl")
+	_, list, found := strings.Cut(result.Output, "these settings have no effect: ")
+	if result.Code != 0 || !found {
+		t.Fatalf("packer validate: exit code %d\n%s", result.Code, result.Output)
+	}
+	list, _, _ = strings.Cut(list, ". ")
+	slices.Sort(want)
+	if diff := cmp.Diff(want, strings.Split(list, ", ")); diff != "" {
+		t.Errorf("(-%s +the warning):\n%s", optionsPage, diff)
+	}
+}
+
+// setting gives an option some value of its type.
+func setting(t *testing.T, name string, o option) string {
+	t.Helper()
+
+	if o.Kind != "AttrSpec" {
+		inner := slices.Sorted(maps.Keys(o.Block))[0]
+		return name + " {\n" + setting(t, inner, o.Block[inner]) + "}\n"
+	}
+	values := map[string]string{
+		"cty.String": `"10s"`, "cty.Number": "1", "cty.Bool": "true", "cty.List(cty.String)": `["x"]`, "cty.List(cty.Number)": "[1]",
+	}
+	if values[o.Type] == "" {
+		t.Fatalf("no value for %s, a %s", name, o.Type)
+	}
+
+	return name + " = " + values[o.Type] + "\n"
 }
