@@ -95,7 +95,9 @@ func (c *Config) check() ([]string, error) {
 		func() ([]string, []error) { return c.ImageConfig.prepare(c.PackerForce, &c.ctx) },
 		func() ([]string, []error) { return c.CopyConfig.prepare(c.Region, &c.SharingConfig) },
 		c.SharingConfig.prepare,
-		func() ([]string, []error) { return c.TraitsConfig.prepare(time.Now(), slices.Contains(c.AMIGroups, groupAll)) },
+		func() ([]string, []error) {
+			return c.TraitsConfig.prepare(time.Now(), slices.Contains(c.AMIGroups, groupAll))
+		},
 		c.prepareOutput,
 		c.prepareStaging,
 		c.prepareLogin,

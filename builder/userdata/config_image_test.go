@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +17,7 @@ func TestPrepareRefusesOfTheImage(t *testing.T) {
 	const key = "1234abcd-12ab-34cd-56ef-1234567890ab"
 	regions := func(more map[string]any) map[string]any {
 		all := map[string]any{"encrypt_boot": true, "ami_regions": []string{"eu-west-1", "us-west-2"}}
-		for k, v := range more {
-			all[k] = v
-		}
+		maps.Copy(all, more)
 		return all
 	}
 	for name, c := range map[string]struct {

@@ -1,0 +1,240 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/builder/userdata"
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// quick is a lab whose machines are goroutines that power off at once: a bake with verdict = "stop" takes seconds, and
+// everything but the machine is the same.
+type quick struct {
+	*labtest.Lab
+	profile string // the one that leads the AWS SDK to it
+}
+
+// quickRegions are those that images of these tests are made in.
+var quickRegions = []string{"us-east-1", "eu-west-1", "us-west-2"}
+
+func quickLab(t *testing.T, faults ...string) *quick {
+	t.Helper()
+	o := labserver.Options{Runner: labtest.Runner{Guest: func(m *labtest.Machine) { m.PowerOff() }}}
+	for _, text := range faults {
+		f, err := labserver.ParseFault(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Faults = append(o.Faults, f)
+	}
+	l := labtest.Start(t, o)
+	q := &quick{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
+	text := fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n",
+		q.profile, q.URL, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"))
+	f, err := os.OpenFile(os.Getenv("AWS_CONFIG_FILE"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// onlyQuickLabs keeps the AWS SDK of this process from everything but the labs of a test, which are in parallel.
+func onlyQuickLabs(t *testing.T) {
+	t.Helper()
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") || strings.HasSuffix(strings.ToLower(name), "_proxy") {
+			t.Setenv(name, "") // so that it is put back
+			_ = os.Unsetenv(name)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CONFIG_FILE", file)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+}
+
+// client is the lab for the helpers that use programs.
+func (q *quick) client() *lab {
+	l := &lab{values: map[string]string{}}
+	for _, v := range q.Env() {
+		l.values[v.Name] = v.Value
+		l.env = append(l.env, v.Name+"="+v.Value)
+	}
+	return l
+}
+
+// settings are those of a bake on the lab, and more.
+func (q *quick) settings(more map[string]any) map[string]any {
+	all := map[string]any{
+		"profile": q.profile, "max_retries": 2, "source_ami": q.Value("BAKERY_LAB_AMI"), "ami_name": "quick",
+		"instance_poll_interval": "1s", "image_poll_interval": "1s", "verdict": "stop",
+		// Too large for the machine, so that there is something in S3 as well.
+		"user_data": "#!/bin/sh\n: " + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "\npoweroff\n",
+		"staging":   map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
+	}
+	maps.Copy(all, more)
+	return all
+}
+
+// bake runs the builder in this process.
+func (q *quick) bake(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	return q.bakeUntil(ctx, t, settings)
+}
+
+// bakeUntil is bake for one that is interrupted.
+func (q *quick) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+	t.Helper()
+	var b userdata.Builder
+	if _, _, err := b.Prepare(q.settings(settings)); err != nil {
+		t.Fatal(err)
+	}
+	said := new(bytes.Buffer)
+	artifact, err := b.Run(ctx, &packersdk.BasicUi{Writer: said, ErrorWriter: said, PB: &packersdk.NoopProgressTracker{}}, &packersdk.DispatchHook{})
+	return artifact, said.String(), err
+}
+
+// breaks adds a fault to the lab that runs.
+func (q *quick) breaks(t *testing.T, fault string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, q.URL+"/_lab/faults", strings.NewReader(fault))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+q.Value("AWS_SECRET_ACCESS_KEY"))
+	r, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	if r.StatusCode >= http.StatusBadRequest {
+		t.Fatalf("the lab takes no fault: %s", r.Status)
+	}
+}
+
+// cancelledAt is a context that ends once the lab has answered a call of an action.
+func (q *quick) cancelledAt(t *testing.T, action string) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		for ctx.Err() == nil {
+			for _, call := range q.Calls() {
+				if call.Action == action {
+					return
+				}
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (q *quick) sdk(region string) aws.Config {
+	return aws.Config{
+		Region: region, BaseEndpoint: aws.String(q.URL), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		Credentials: credentials.NewStaticCredentialsProvider(q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), ""),
+	}
+}
+
+// protection is an image's deregistration protection, and makes sure that awscli is refused to deregister it. Debian's
+// awscli is older than the protection and does not show it.
+func (q *quick) protection(t *testing.T, l *lab, region, id string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), "ec2", "deregister-image", "--region", region, "--image-id", id, "--endpoint-url", q.URL)
+	cmd.Env = l.environ(t)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "OperationNotPermitted") {
+		t.Errorf("awscli deregisters %s: %v\n%s", id, err, out)
+	}
+	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return aws.ToString(out.Images[0].DeregistrationProtection)
+}
+
+// left is everything of the account in all regions that a failed bake must not leave.
+func (q *quick) left(t *testing.T) []string {
+	t.Helper()
+	var left []string
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, region := range quickRegions {
+		c := ec2.NewFromConfig(q.sdk(region))
+		images, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Owners: []string{"self"}})
+		must(err)
+		for _, i := range images.Images {
+			left = append(left, fmt.Sprintf("%s %s %s", region, *i.ImageId, *i.Name))
+		}
+		snapshots, err := c.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}})
+		must(err)
+		for _, s := range snapshots.Snapshots {
+			left = append(left, region+" "+*s.SnapshotId)
+		}
+		volumes, err := c.DescribeVolumes(t.Context(), &ec2.DescribeVolumesInput{})
+		must(err)
+		for _, v := range volumes.Volumes {
+			left = append(left, region+" "+*v.VolumeId)
+		}
+		instances, err := c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})
+		must(err)
+		for _, r := range instances.Reservations {
+			for _, i := range r.Instances {
+				if i.State.Name != "terminated" {
+					left = append(left, region+" "+*i.InstanceId)
+				}
+			}
+		}
+		groups, err := c.DescribeSecurityGroups(t.Context(), &ec2.DescribeSecurityGroupsInput{})
+		must(err)
+		for _, g := range groups.SecurityGroups {
+			if *g.GroupName != "default" {
+				left = append(left, region+" "+*g.GroupId)
+			}
+		}
+	}
+	objects, err := s3.NewFromConfig(q.sdk("us-east-1"), func(o *s3.Options) { o.UsePathStyle = true }).
+		ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(q.Value("BAKERY_LAB_BUCKET"))})
+	must(err)
+	for _, o := range objects.Contents {
+		left = append(left, *o.Key)
+	}
+	return left
+}
