@@ -18,35 +18,45 @@ import (
 // was, and nothing else is left behind.
 func Compile(ctx context.Context, o Options) (_ *Bundle, errs error) {
 	o = o.withDefaults()
-	src, problems := read(o)
-	if o.Target == "" {
-		problems.Errorf("", 0, 0, "name the target directory for the bundle")
+	in, err := o.gather(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("check the Image-Source %s:\n%w", o.Source, err)
-	}
-	in := input{src: src, env: src.Env, install: src.Install}
-	if src.Compile != nil {
-		work, err := newWorkFolder(o.Source)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { errs = errors.Join(errs, removeWorkFolder(work)) }()
-		if in, problems, err = prepare(ctx, o, src, work); err != nil {
-			return nil, err
-		}
-	}
-	b := &Bundle{Dir: o.Target}
-	for _, p := range problems.Warnings() {
-		b.Warnings = append(b.Warnings, p.String())
-		if o.Output != nil {
-			o.Output(p.String())
-		}
-	}
+	defer func() { errs = errors.Join(errs, in.discard()) }()
+	b := &Bundle{Dir: o.Target, Warnings: in.warnings}
 	if err := b.write(ctx, o, in); err != nil {
 		return nil, err
 	}
 	return b, nil
+}
+
+// gather checks everything, runs compile.sh and says what is to be baked. The caller discards the input.
+func (o Options) gather(ctx context.Context) (in input, err error) {
+	src, problems := read(o.withDefaults())
+	if o.Target == "" {
+		problems.Errorf("", 0, 0, "name the target directory for the bundle")
+	}
+	if err := problems.Err(); err != nil {
+		return in, fmt.Errorf("check the Image-Source %s:\n%w", o.Source, err)
+	}
+	in = input{src: src, env: src.Env, install: src.Install}
+	if src.Compile != nil {
+		work, err := newWorkFolder(o.Source)
+		if err != nil {
+			return in, err
+		}
+		if in, problems, err = prepare(ctx, o, src, work); err != nil {
+			return in, errors.Join(err, removeWorkFolder(work))
+		}
+		in.work = work
+	}
+	for _, p := range problems.Warnings() {
+		in.warnings = append(in.warnings, p.String())
+		if o.Output != nil {
+			o.Output(p.String())
+		}
+	}
+	return in, nil
 }
 
 // input is what a bundle is made of.
@@ -55,6 +65,17 @@ type input struct {
 	env     imagesource.Env     // ami.env
 	printed imagesource.Env     // by compile.sh
 	install *imagesource.ScriptFile
+
+	work     string // the work folder; empty when there is no compile.sh
+	warnings []string
+}
+
+// discard removes the work folder.
+func (in input) discard() error {
+	if in.work == "" {
+		return nil
+	}
+	return removeWorkFolder(in.work)
 }
 
 // prepare runs compile.sh in the work folder, and reads that again. The problems are those it has afterwards.

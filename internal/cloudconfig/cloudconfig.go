@@ -37,6 +37,15 @@ type Document struct {
 	commands []Command  // its runcmd
 }
 
+// Keys are the top-level keys of the part, in the order they are written, without runcmd.
+func (d *Document) Keys() []string {
+	var keys []string
+	for i := 0; i+1 < len(d.root.Content); i += 2 {
+		keys = append(keys, d.root.Content[i].Value)
+	}
+	return keys
+}
+
 // Command is one item of a part's runcmd.
 type Command struct {
 	Index  int    // in its part's runcmd as written, from 0

@@ -8,34 +8,83 @@ import (
 	"strings"
 )
 
-// modulesOf names the modules of cloud-init that a top-level key configures, where they are not called like the key.
-// Source: the meta of cloudinit/config/cc_*.py. Names with underscores; older versions write dashes.
+// modulesOf names the modules of cloud-init that a top-level key configures, where they are not called like the key; none
+// for what is read by all of cloud-init. Source: the schema's keys and the meta of cloudinit/config/cc_*.py. Names with
+// underscores; older versions write dashes.
 var modulesOf = map[string][]string{
+	"allow_public_ssh_keys":      {"ssh"},
+	"apk_repos":                  {"apk_configure"},
 	"apt":                        {"apt_configure"},
+	"apt_reboot_if_required":     {"package_update_upgrade_install"},
+	"apt_update":                 {"package_update_upgrade_install"},
+	"apt_upgrade":                {"package_update_upgrade_install"},
+	"authkey_hash":               {"ssh_authkey_fingerprints"},
+	"autoinstall":                {"ubuntu_autoinstall"},
+	"byobu_by_default":           {"byobu"},
 	"chpasswd":                   {"set_passwords"},
-	"fqdn":                       {"set_hostname", "update_hostname"},
+	"cloud_config_modules":       {},
+	"cloud_final_modules":        {},
+	"cloud_init_modules":         {},
+	"create_hostname_file":       {"set_hostname", "update_hostname"},
+	"datasource":                 {},
+	"datasource_list":            {},
+	"device_aliases":             {"disk_setup"},
+	"disable_root":               {"ssh"},
+	"disable_root_opts":          {"ssh"},
+	"drivers":                    {"ubuntu_drivers"},
+	"fqdn":                       {"set_hostname", "update_hostname", "update_etc_hosts"},
 	"fs_setup":                   {"disk_setup"},
 	"groups":                     {"users_groups"},
-	"hostname":                   {"set_hostname", "update_hostname"},
+	"hostname":                   {"set_hostname", "update_hostname", "update_etc_hosts"},
+	"launch-index":               {},
+	"locale_configfile":          {"locale"},
 	"manage_etc_hosts":           {"update_etc_hosts"},
+	"manage_resolv_conf":         {"resolv_conf"},
+	"migrate":                    {"migrator"},
+	"mount_default_fields":       {"mounts"},
+	"no_ssh_fingerprints":        {"ssh_authkey_fingerprints"},
+	"output":                     {},
 	"package_reboot_if_required": {"package_update_upgrade_install"},
 	"package_update":             {"package_update_upgrade_install"},
 	"package_upgrade":            {"package_update_upgrade_install"},
 	"packages":                   {"package_update_upgrade_install"},
 	"password":                   {"set_passwords"},
+	"prefer_fqdn_over_hostname":  {"set_hostname", "update_hostname"},
+	"preserve_hostname":          {"set_hostname", "update_hostname"},
+	"random_seed":                {"seed_random"},
+	"reporting":                  {},
 	"resize_rootfs":              {"resizefs"},
+	"ssh":                        {"keys_to_console"},
 	"ssh_authorized_keys":        {"ssh"},
 	"ssh_deletekeys":             {"ssh"},
+	"ssh_fp_console_blacklist":   {"keys_to_console"},
 	"ssh_genkeytypes":            {"ssh"},
-	"ssh_import_id":              {"ssh_import_id"},
+	"ssh_key_console_blacklist":  {"keys_to_console"},
 	"ssh_keys":                   {"ssh"},
+	"ssh_publish_hostkeys":       {"ssh"},
 	"ssh_pwauth":                 {"set_passwords"},
+	"ssh_quiet_keygen":           {"ssh"},
 	"swap":                       {"mounts"},
-	"user":                       {"users_groups"},
-	"users":                      {"users_groups"},
+	"system_info":                {},
+	"ubuntu_advantage":           {"ubuntu_advantage", "ubuntu_pro"},
+	"ubuntu_pro":                 {"ubuntu_advantage", "ubuntu_pro"},
+	"updates":                    {"install_hotplug"},
+	"user":                       {"users_groups", "ssh_import_id"},
+	"users":                      {"users_groups", "ssh_import_id"},
+	"vendor_data":                {},
+	"version":                    {},
 	"write_files":                {"write_files", "write_files_deferred"},
+	"yum_repo_dir":               {"yum_add_repo"},
 	"yum_repos":                  {"yum_add_repo"},
 	"zypper":                     {"zypper_add_repo"},
+}
+
+// modulesFor are the modules a key configures.
+func modulesFor(key string) []string {
+	if modules, ok := modulesOf[key]; ok {
+		return modules
+	}
+	return []string{strings.ReplaceAll(key, "-", "_")}
 }
 
 // modules are those whose errors fail the bake; "*" stands for all.
@@ -45,11 +94,7 @@ func (p Program) modules() []string {
 	}
 	var names []string
 	for _, key := range p.Keys {
-		if m, ok := modulesOf[key]; ok {
-			names = append(names, m...)
-			continue
-		}
-		names = append(names, strings.ReplaceAll(key, "-", "_"))
+		names = append(names, modulesFor(key)...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -1,0 +1,190 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package guest
+
+import (
+	"archive/tar"
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/shell"
+)
+
+//go:embed program/live.sh
+var liveSource []byte
+
+//go:embed program/modules.py
+var modulesSource []byte
+
+// liveMark is where the live mode goes into the guest program: before its last lines, which say what it was called for.
+const liveMark = "\ncase ${1:-} in\nplace)"
+
+// Live is a program for a machine that is running already, as one file: Head, fs.tgz where there is one, Tail. As root,
+// `sh FILE` does every step, with reports and all output on standard output, ends with the exit status of the step that
+// failed, and removes the file and everything else of its own.
+type Live struct {
+	Head, Tail []byte
+}
+
+// MakeLive renders a program for a machine that is running already. The id is that of its reports; fsSize is the size of
+// the tar.gz of fs/, 0 when there is none. What the program says of Files is not used.
+func MakeLive(p Program, id string, fsSize int64) (Live, error) {
+	if !isBakeID(id) {
+		return Live{}, fmt.Errorf("id %q is not made of 1 to 32 digits and small letters", id)
+	}
+	files, err := p.liveFiles(id, fsSize)
+	if err != nil {
+		return Live{}, err
+	}
+	// How long the archive is stands in it, in a number of fixed width.
+	archive, err := liveArchive(files, fsSize)
+	if err != nil {
+		return Live{}, err
+	}
+	script := liveScript(0)
+	script = liveScript(len(script))
+	blocks := (len(script) + len(archive)) / tarBlock
+	archive = bytes.Replace(archive, []byte(blocksUnknown), fmt.Appendf(nil, blocksKnown, blocks), 1)
+	live := Live{Head: append(script, archive...)}
+	if fsSize > 0 {
+		live.Tail = make([]byte, (tarBlock-fsSize%tarBlock)%tarBlock)
+	}
+	live.Tail = append(live.Tail, make([]byte, 2*tarBlock)...)
+	return live, nil
+}
+
+const (
+	tarBlock      = 512
+	blocksUnknown = "BAKERY_BLOCKS=0000000000"
+	blocksKnown   = "BAKERY_BLOCKS=%010d"
+)
+
+// liveScript unpacks the archive that begins at the byte offset of the same file, and is as long as whole blocks.
+func liveScript(offset int) []byte {
+	script := fmt.Sprintf(`#!/bin/sh
+# Made by packer-plugin-bakery: an Image-Source to be applied to this machine by root.
+umask 077
+dir=%[1]s
+refuse() { echo "$1" >&2 && rm -f "$0" && exit 125; }
+[ "$(id -u)" = 0 ] || refuse 'this is not root'
+[ ! -e $dir/placed ] || refuse 'this machine is being baked by bakery-userdata'
+! kill -0 "$(cat $dir/run/pid 2>/dev/null)" 2>/dev/null || refuse 'another Image-Source is being applied to this machine'
+rm -rf $dir
+mkdir -p $dir && tail -c +%010[2]d "$0" | tar -xf - -C $dir || { rm -rf $dir && refuse 'the payload cannot be unpacked: is the disk full?'; }
+exec /bin/sh $dir/bakery.sh live "$0"
+`, directory, offset+1)
+	padding := tarBlock - len(script)%tarBlock
+	return []byte(script + strings.Repeat("#", padding-1) + "\n")
+}
+
+// liveFiles are the files of a program, by their path below directory, all but fs.tgz.
+func (p Program) liveFiles(id string, fsSize int64) (map[string][]byte, error) {
+	p.Files = Files{}
+	if fsSize > 0 {
+		p.Files.Inline = []byte{0} // for the step that extracts it
+	}
+	files, units, err := p.layout()
+	if err != nil {
+		return nil, err
+	}
+	delete(files, "fs.tgz")
+	var first strings.Builder
+	for i, hook := range p.Boothooks {
+		name := fmt.Sprintf("boothooks/%03d", i+1)
+		files[name] = boothookScript(hook.Content)
+		fmt.Fprintf(&first, "boothook %03d %s\n", i+1, printable(hook.Name))
+	}
+	if len(p.CloudConfig) > 0 {
+		first.WriteString("modules - cloud-init\n")
+		files["cloud-config.cfg"], files["modules"] = p.CloudConfig, p.moduleLines()
+		files["modules.py"] = modulesSource
+	}
+	// The place of recorded provisioners is empty: they have a connection.
+	units = strings.Replace(units, "recorded - provisioners\n", "", 1)
+	files["units"] = []byte(first.String() + units)
+	files["env"] = []byte(shell.Assign("BAKERY_ID", id) + "\n" + blocksUnknown + "\n")
+	files["bakery.sh"], err = liveProgram()
+	return files, err
+}
+
+func liveProgram() ([]byte, error) {
+	if bytes.Count(programSource, []byte(liveMark)) != 1 {
+		return nil, errors.New("the guest program has no place for its live mode")
+	}
+	_, live, _ := bytes.Cut(liveSource, []byte("\n"))
+	return strip(bytes.Replace(programSource, []byte(liveMark), append(slices.Concat([]byte("\n"), live), liveMark...), 1)), nil
+}
+
+// boothookScript is what cloud-init makes of a boothook: what follows its first line, with the line ends of Unix.
+// Source: cloudinit/handlers/boot_hook.py.
+func boothookScript(content []byte) []byte {
+	_, script, _ := bytes.Cut(content, []byte("#cloud-boothook"))
+	return bytes.ReplaceAll(bytes.TrimLeft(script, " \t\r\n"), []byte("\r\n"), []byte("\n"))
+}
+
+// moduleLines lists the top-level keys of the cloud-config, each with its modules, for modules.py.
+func (p Program) moduleLines() []byte {
+	var b bytes.Buffer
+	for _, key := range p.Keys {
+		b.WriteString(strings.Join(append([]string{key}, modulesFor(key)...), " ") + "\n")
+	}
+	return b.Bytes()
+}
+
+// liveArchive is the archive up to the content of fs.tgz: that comes last, so that nothing has to be moved for it.
+func liveArchive(files map[string][]byte, fsSize int64) ([]byte, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	add := func(name string, mode int64, content []byte) error {
+		kind := byte(tar.TypeReg)
+		if strings.HasSuffix(name, "/") {
+			kind = tar.TypeDir
+		}
+		err := w.WriteHeader(&tar.Header{Typeflag: kind, Name: name, Mode: mode, Size: int64(len(content)), Format: tar.FormatGNU})
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(content)
+		return err
+	}
+	for _, dir := range directories(files) {
+		if err := add(dir+"/", 0o700, nil); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := add(name, liveMode(name), files[name]); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Flush(); err != nil || fsSize == 0 { // it pads the last file
+		return b.Bytes(), err
+	}
+	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "fs.tgz", Mode: 0o600, Size: fsSize, Format: tar.FormatGNU})
+	return b.Bytes(), err
+}
+
+// directories are those that hold the files, parents first.
+func directories(files map[string][]byte) []string {
+	dirs := map[string]bool{}
+	for name := range files {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			dirs[dir] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(dirs))
+}
+
+func liveMode(name string) int64 {
+	if executable(name) || path.Dir(name) == "boothooks" {
+		return 0o700
+	}
+	return 0o600
+}
