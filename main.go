@@ -12,7 +12,8 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/plugin"
 
 	"github.com/amibakery/packer-plugin-bakery/builder/userdata"
-	"github.com/amibakery/packer-plugin-bakery/datasource/imagesource"
+	datasource "github.com/amibakery/packer-plugin-bakery/datasource/imagesource"
+	provisioner "github.com/amibakery/packer-plugin-bakery/provisioner/imagesource"
 	"github.com/amibakery/packer-plugin-bakery/version"
 )
 
@@ -20,7 +21,8 @@ func main() {
 	set := plugin.NewSet()
 	set.SetVersion(version.PluginVersion)
 	set.RegisterBuilder("userdata", new(userdata.Builder))
-	set.RegisterDatasource("image-source", new(imagesource.Datasource))
+	set.RegisterDatasource("image-source", new(datasource.Datasource))
+	set.RegisterProvisioner("image-source", new(provisioner.Provisioner))
 
 	if err := set.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

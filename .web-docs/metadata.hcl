@@ -23,4 +23,9 @@ integration {
     name = "bakery-image-source"
     slug = "image-source"
   }
+  component {
+    type = "provisioner"
+    name = "bakery-image-source"
+    slug = "image-source"
+  }
 }

@@ -15,11 +15,11 @@ cd "$scratch/packer-plugin-bakery"
 
 go build -C tools -o "$scratch/packer-sdc" github.com/hashicorp/packer-plugin-sdk/cmd/packer-sdc
 
-timeout 300 go generate -run mapstructure-to-hcl2 ./builder/... ./datasource/... ./internal/awsconfig/...
+timeout 300 go generate -run mapstructure-to-hcl2 ./builder/... ./datasource/... ./provisioner/... ./internal/awsconfig/...
 
 # struct-markdown documents the structs of one file, which go generate names in GOFILE.
 rm -rf docs-partials .docs
-find builder datasource internal/awsconfig -name '*.go' ! -name '*_test.go' ! -name '*.hcl2spec.go' \
+find builder datasource provisioner internal/awsconfig -name '*.go' ! -name '*_test.go' ! -name '*.hcl2spec.go' \
 	-exec grep -l 'mapstructure:"' {} + | sort | while IFS= read -r file; do
 	(cd "$(dirname "$file")" && GOFILE=$(basename "$file") timeout 60 "$scratch/packer-sdc" struct-markdown)
 done
@@ -40,4 +40,5 @@ component() {
 }
 component builder builders/userdata.mdx userdata
 component data-source datasources/image-source.mdx image-source
+component provisioner provisioners/image-source.mdx image-source
 plain .docs/README.md >.web-docs/README.md

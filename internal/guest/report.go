@@ -62,6 +62,17 @@ func ReadReports(console []byte, bakeID string) []Report {
 	return reports
 }
 
+// ReadReport finds the report in a line that was printed, and what stands before it: a command may have ended without a
+// new line.
+func ReadReport(line, bakeID string) (before string, r Report, ok bool) {
+	r, ok = parseReport([]byte(line), bakeID)
+	if !ok {
+		return line, r, false
+	}
+	before, _, _ = strings.Cut(line, "@bakery ")
+	return before, r, true
+}
+
 func parseReport(line []byte, bakeID string) (Report, bool) {
 	m := reportLine.FindSubmatch(line)
 	if m == nil || string(m[3]) != bakeID {

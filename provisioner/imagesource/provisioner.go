@@ -1,0 +1,102 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package imagesource is the provisioner bakery-image-source: it applies an Image-Source to a machine over any
+// communicator, by the guest program that bakes one from user data. With the builder bakery-userdata, which connects to
+// none, it hands the Image-Source over to be baked with the rest.
+//
+// It says in Packer's words what internal/bundle and internal/guest do; it knows no AWS, and not what a machine is.
+package imagesource
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/hashicorp/hcl/v2/hcldec"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// Provisioner applies an Image-Source.
+type Provisioner struct {
+	config Config
+}
+
+var _ packersdk.Provisioner = (*Provisioner)(nil)
+
+// ConfigSpec is the shape of the settings.
+func (p *Provisioner) ConfigSpec() hcldec.ObjectSpec { return p.config.FlatMapstructure().HCL2Spec() }
+
+// Prepare reads the settings and checks them and the Image-Source. It runs and writes nothing.
+func (p *Provisioner) Prepare(raws ...any) error {
+	p.config = Config{}
+	if err := p.config.prepare(raws...); err != nil {
+		return err
+	}
+	packersdk.LogSecretFilter.Set(p.config.secrets()...)
+	return nil
+}
+
+// Provision applies the Image-Source to the machine behind comm.
+func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+	if p.config.PackerBuilderType == builderType {
+		return p.join(ui, comm)
+	}
+	// What a machine lacks is found out before anything is compiled or sent.
+	m := &machine{config: &p.config, comm: comm, ui: ui, data: data}
+	if err := m.ask(ctx); err != nil {
+		return err
+	}
+	return p.apply(ctx, ui, m)
+}
+
+// join hands the Image-Source over to the builder.
+func (p *Provisioner) join(ui packersdk.Ui, comm packersdk.Communicator) error {
+	join, err := p.config.join()
+	if err != nil {
+		return err
+	}
+	ui.Say(fmt.Sprintf("The Image-Source %s joins the bake...", p.config.Source))
+	if err := comm.Upload(bundle.JoinPath, bytes.NewReader(join.Render()), nil); err != nil {
+		return fmt.Errorf("join the Image-Source %s: %w", p.config.Source, err)
+	}
+	return nil
+}
+
+// apply compiles the Image-Source and runs it on the machine.
+func (p *Provisioner) apply(ctx context.Context, ui packersdk.Ui, m *machine) (err error) {
+	dir, err := os.MkdirTemp("", "bakery-live-")
+	if err != nil {
+		return fmt.Errorf("make a directory to compile into: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ui.Say(fmt.Sprintf("Compiling %s...", p.config.Source))
+	options := p.config.options(dir)
+	options.Output = ui.Message
+	live, err := bundle.CompileLive(ctx, options)
+	if err != nil {
+		return fmt.Errorf("compile %s: %w", p.config.Source, err)
+	}
+	if err := m.fits(live); err != nil {
+		return err
+	}
+	id := guest.NewBakeID()
+	program, err := guest.MakeLive(live.Program, id, live.FS.Size)
+	if err != nil {
+		return fmt.Errorf("make the payload: %w", err)
+	}
+	file, err := newPayload(program, live.FS.Path)
+	if err != nil {
+		return fmt.Errorf("make the payload: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := m.upload(ctx, id, file); err != nil {
+		return err
+	}
+	return m.run(ctx, id, live.CloudInit)
+}
