@@ -255,7 +255,7 @@ func TestPlainURL(t *testing.T) {
 
 func TestModules(t *testing.T) {
 	got := Program{Keys: []string{"packages", "package_update", "ca-certs", "users"}}.modules()
-	if diff := cmp.Diff([]string{"ca_certs", "package_update_upgrade_install", "ssh_import_id", "users_groups"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"ca_certs", "package_update_upgrade_install", "ssh_authkey_fingerprints", "ssh_import_id", "users_groups"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

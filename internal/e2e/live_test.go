@@ -1,0 +1,147 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// bothRoads is an Image-Source that leaves a trace of everything: what ran, in which order, as whom and where.
+func bothRoads(t *testing.T) string {
+	t.Helper()
+	source := write(t, map[string]string{
+		"cloudinit/05_hook.sh": "#cloud-boothook\n#!/bin/sh\necho hook $(id -un) >>/order\n",
+		"cloudinit/10_users.cfg": `#cloud-config
+bootcmd:
+- echo bootcmd $(pwd) >>/order
+users:
+- default
+- name: app
+  groups: [adm]
+  homedir: /srv/app
+  uid: 900
+write_files:
+- path: /etc/app/early.conf
+  owner: root:adm
+  permissions: '0640'
+  content: "é\n"
+- path: /etc/app/encoded
+  encoding: b64
+  content: AAEC/w==
+ssh_pwauth: false
+timezone: Etc/GMT+5
+runcmd:
+- echo 10.0 $(id -un) $HOME $USER $LOGNAME $(umask) $(pwd) $(date +%Z) >>/order
+- [sh, -c, 'echo "10.1 $0 $(id -un app)" >>/order', two words]
+`,
+		"cloudinit/20_more.cfg": "#cloud-config\nwrite_files:\n- path: /etc/app/more\n  content: more\nruncmd:\n- test ! -e /opt/app && echo 20 >>/order\n",
+		"cloudinit/60_after.cfg": "#cloud-config\nruncmd:\n- cd /opt/app && V=carried\n- echo 60 $V $(pwd) >>/order\n" +
+			"- exec >/var/log/after-60 2>&1\n- echo printed\n",
+		"cloudinit/70_script.cfg": "#!/bin/bash\narray=(70 $(pwd) $HOME)\necho \"${array[@]}\" >>/order\nexit 0\n",
+		"script/install.sh":       "#!/bin/sh\necho install $(pwd) $(cat /etc/app/compiled) >>/order\nchown app:adm /opt/app/data\n",
+		"script/compile.sh":       "#!/bin/sh\nmkdir -p fs/etc/app\necho \"$TOKEN\" >fs/etc/app/compiled\necho about to compile\n",
+	})
+	for name, mode := range hostile {
+		put(t, filepath.Join(source, "fs", name), name, mode)
+	}
+	put(t, filepath.Join(source, "fs/opt/app/data"), incompressible(20000), 0o600)
+	put(t, filepath.Join(source, "fs/opt/app/empty/.keep"), "", 0o644)
+	for dir, mode := range map[string]os.FileMode{"opt/app": 0o750, "opt/app/empty": 0o700 | os.ModeSetgid | os.ModeSticky} {
+		if err := os.Chmod(filepath.Join(source, "fs", dir), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, target := range map[string]string{"opt/app/link": "data", "usr/local/bin/app": "/opt/app/data"} {
+		if err := os.Symlink(target, filepath.Join(source, "fs", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return source
+}
+
+const bothRoadsOrder = `hook root
+bootcmd /
+10.0 root /root root root 0022 / -05
+10.1 two words app
+20
+install / compile-time-token
+60 carried /opt/app
+70 / /root`
+
+// identity matches what `bakery-lab diff` tells of two images that differ in nothing but who baked them: what
+// bakery-userdata cleans up and a provisioner does not, and what a login leaves.
+var identity = regexp.MustCompile(`^. (/(etc|var)/\.updated|/etc/(machine-id|hostname|ssh/ssh_host_|sudoers\.d/90-cloud-init-users|sub[ug]id-?)|` +
+	`/var/(lib/cloud|log/(cloud-init|journal|wtmp|lastlog))|/tmp/|/home/debian/\.(ssh/authorized_keys|sudo_as_admin)|` +
+	// Lines are in the order users were made in, which is compared without.
+	`/root/\.ssh|/etc/(passwd|group|shadow|gshadow)-?)`)
+
+// differences are those of two images that are not about identity.
+func (l *lab) differences(t *testing.T, one, other string) []string {
+	t.Helper()
+	r := packertest.Run(t, t.TempDir(), l.environ(t), packertest.Built(t).Lab, "diff", one, other)
+	if r.Code > 1 {
+		t.Fatalf("bakery-lab diff: %s", r.Output)
+	}
+	different := slices.DeleteFunc(strings.Split(strings.TrimSpace(r.Output), "\n"), identity.MatchString)
+	for _, file := range []string{"/etc/passwd", "/etc/group"} {
+		if diff := cmp.Diff(l.sorted(t, other, file), l.sorted(t, one, file)); diff != "" {
+			different = append(different, file+":\n"+diff)
+		}
+	}
+	return different
+}
+
+// sorted gives the lines of an account file without the order users were made in.
+func (l *lab) sorted(t *testing.T, image, file string) []string {
+	t.Helper()
+	lines := strings.Split(l.cli(t, "cat", image, file), "\n")
+	for i, line := range lines {
+		fields := strings.Split(line, ":")
+		members := strings.Split(fields[len(fields)-1], ",")
+		slices.Sort(members)
+		fields[len(fields)-1] = strings.Join(members, ",")
+		lines[i] = strings.Join(fields, ":")
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// TestLiveIsTheSameBake: one Image-Source by user data, as image_source and joined, and over SSH, gives the same files,
+// modes, owners and effects.
+func TestLiveIsTheSameBake(t *testing.T) {
+	l := onLab(t)
+	source := bothRoads(t)
+	for suite := range strings.SplitSeq(*guests, ",") {
+		t.Run(suite, func(t *testing.T) {
+			m := l.startSSH(t, suite, "")
+			if r := m.apply(t, source); r.Code != 0 {
+				t.Fatal("applying the Image-Source over SSH failed")
+			}
+			if left := m.leftBehind(t); left != "" {
+				t.Errorf("left behind:\n%s", left)
+			}
+			over := m.image(t)
+			if got := l.cli(t, "cat", over, "/order"); got != bothRoadsOrder {
+				t.Errorf("over SSH, the steps ran as\n%s", got)
+			}
+			for _, road := range []string{"named"} {
+				image := testName(t)
+				baked := l.bake(t, image, absolute(t, "testdata/live-userdata.pkr.hcl"), "road="+road, "source="+source, "name="+image,
+					"source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
+				if different := l.differences(t, over, baked); len(different) > 0 {
+					t.Errorf("over SSH and %s by user data, images differ in\n%s", road, strings.Join(different, "\n"))
+				}
+			}
+		})
+	}
+}
