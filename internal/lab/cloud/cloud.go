@@ -59,6 +59,7 @@ type Cloud struct {
 	groups    map[string]*SecurityGroup
 	keys      map[string]*KeyPair // by region + name
 	launches  map[string]launched // by region + client token
+	copies    map[string]copied   // by region + client token
 	nextIP    uint32
 }
 
@@ -78,7 +79,7 @@ func New(o Options) (*Cloud, error) {
 	}
 	c := &Cloud{
 		options: o, images: map[string]*Image{}, snapshots: map[string]*Snapshot{}, volumes: map[string]*Volume{},
-		groups: map[string]*SecurityGroup{}, keys: map[string]*KeyPair{}, launches: map[string]launched{}, nextIP: firstAddress,
+		groups: map[string]*SecurityGroup{}, keys: map[string]*KeyPair{}, launches: map[string]launched{}, copies: map[string]copied{}, nextIP: firstAddress,
 	}
 	c.context, c.end = context.WithCancel(context.Background())
 	for _, i := range images {

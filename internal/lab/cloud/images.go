@@ -5,6 +5,8 @@ package cloud
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"maps"
 	"os"
@@ -100,7 +102,10 @@ func overlay(devices, over []ImageDevice) []ImageDevice {
 			continue
 		}
 		d := &devices[at]
-		o.SnapshotID, o.Size, o.Type = d.SnapshotID, max(o.Size, d.Size), cmp.Or(o.Type, d.Type)
+		o.SnapshotID, o.Size, o.Encrypted, o.KMSKey = d.SnapshotID, max(o.Size, d.Size), d.Encrypted, d.KMSKey
+		if o.Type == "" {
+			o.Type, o.IOPS, o.Throughput = d.Type, cmp.Or(o.IOPS, d.IOPS), cmp.Or(o.Throughput, d.Throughput)
+		}
 		*d = o
 	}
 	return slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice })
@@ -200,6 +205,9 @@ func (c *Cloud) ModifyImage(region, id string, f func(*Image) error) error {
 	if err := f(&changed); err != nil {
 		return err
 	}
+	if err := c.checkShared(i, &changed); err != nil {
+		return err
+	}
 	*i = changed
 	c.keepImage(i)
 	return nil
@@ -224,8 +232,12 @@ func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	if i.Protected != "" && i.Protected != "disabled" {
+	if i.Protected != "" {
 		return nil, Errorf("OperationNotPermitted", "The image '%s' may not be deregistered: deregistration protection is enabled.", id)
+	}
+	if time.Now().Before(i.ProtectedUntil) {
+		return nil, Errorf("OperationNotPermitted", "The image '%s' may not be deregistered before the cooldown of its protection ends at %s.",
+			id, i.ProtectedUntil.Format(time.RFC3339))
 	}
 	delete(c.images, id)
 	c.forget(id)
@@ -246,7 +258,8 @@ func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, err
 // Copy is a CopyImage request.
 type Copy struct {
 	Region, SourceRegion, ImageID, Name, Description string
-	Encrypted                                        bool
+	ClientToken                                      string
+	Encrypted                                        *bool // nil: as the source is
 	KMSKey                                           string
 	CopyTags                                         bool
 	Tags, SnapshotTags                               Tags
@@ -256,6 +269,11 @@ type Copy struct {
 func (c *Cloud) CopyImage(n Copy) (Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if again, err := c.copiedBefore(n); err != nil {
+		return Image{}, err
+	} else if again != nil {
+		return again.clone(), nil
+	}
 	source, err := c.launchable(n.SourceRegion, n.ImageID)
 	if err != nil {
 		return Image{}, err
@@ -263,14 +281,18 @@ func (c *Cloud) CopyImage(n Copy) (Image, error) {
 	if err := c.nameFree(n.Region, n.Name); err != nil {
 		return Image{}, err
 	}
+	if err := c.checkCopy(source, n); err != nil {
+		return Image{}, err
+	}
 	image := source.clone()
 	image.ID, image.Region, image.Name, image.Description = newID("ami-"), n.Region, n.Name, n.Description
 	image.Owner, image.OwnerAlias, image.State, image.Suite, image.Public = Account, "", "pending", "", false
 	image.Users, image.Orgs, image.OrgUnits, image.Protected, image.Deprecation = nil, nil, nil, "", time.Time{}
+	image.ProtectedUntil = time.Time{}
 	image.Created, image.Instance = time.Now().UTC().Truncate(time.Millisecond), ""
 	image.SourceImage, image.SourceRegion = source.ID, n.SourceRegion
 	image.Tags = Tags{}
-	if n.CopyTags {
+	if n.CopyTags { // the source's own account's
 		maps.Copy(image.Tags, source.Tags)
 	}
 	maps.Copy(image.Tags, n.Tags)
@@ -279,8 +301,47 @@ func (c *Cloud) CopyImage(n Copy) (Image, error) {
 		c.copySnapshot(&image.Devices[at], image.ID, n, copies)
 	}
 	c.images[image.ID] = &image
+	if n.ClientToken != "" {
+		c.copies[n.Region+"/"+n.ClientToken] = copied{n.fingerprint(), image.ID}
+	}
 	c.start(func() { c.copyAll(&image, copies) })
 	return image.clone(), nil
+}
+
+// copied remembers a client token of CopyImage.
+type copied struct {
+	print [sha256.Size]byte
+	image string
+}
+
+func (n Copy) fingerprint() [sha256.Size]byte {
+	text, _ := json.Marshal(n) // strings, maps of strings and booleans
+	return sha256.Sum256(text)
+}
+
+// copiedBefore is the image of an earlier request with the same client token, or nil.
+func (c *Cloud) copiedBefore(n Copy) (*Image, error) {
+	before, ok := c.copies[n.Region+"/"+n.ClientToken]
+	if n.ClientToken == "" || !ok {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	if before.print != n.fingerprint() {
+		return nil, Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+	}
+	return c.images[before.image], nil
+}
+
+// checkCopy refuses what cannot be done with the source's encryption.
+func (c *Cloud) checkCopy(source *Image, n Copy) error {
+	if n.KMSKey != "" && (n.Encrypted == nil || !*n.Encrypted) {
+		return Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+	}
+	for _, d := range source.Devices {
+		if c.sealOf(d.SnapshotID).on && n.Encrypted != nil && !*n.Encrypted {
+			return Errorf("InvalidRequest", "Snapshot %s is encrypted. Creating an unencrypted copy from an encrypted snapshot is not supported.", d.SnapshotID)
+		}
+	}
+	return nil
 }
 
 // copySnapshot points a device of the copy to a snapshot of its own.
@@ -293,7 +354,12 @@ func (c *Cloud) copySnapshot(d *ImageDevice, imageID string, n Copy, copies map[
 	s.ID, s.Region, s.Owner, s.OwnerAlias, s.State, s.Suite = newID("snap-"), n.Region, Account, "", "pending", ""
 	s.Started, s.Tags, s.Users, s.Public, s.VolumeID = time.Now().UTC(), maps.Clone(n.SnapshotTags), nil, false, "vol-ffffffff"
 	s.Description = "Copied for DestinationAmi " + imageID + " from SourceAmi " + n.ImageID + " for SourceSnapshot " + from.ID
-	s.Encrypted, s.KMSKey = n.Encrypted || from.Encrypted, cmp.Or(n.KMSKey, from.KMSKey)
+	switch {
+	case n.KMSKey != "" || !from.Encrypted && n.Encrypted != nil && *n.Encrypted:
+		s.Encrypted, s.KMSKey = true, KeyARN(n.Region, n.KMSKey)
+	case from.Encrypted && (n.Region != n.SourceRegion || from.Owner != Account): // the key is not there
+		s.KMSKey = KeyARN(n.Region, "")
+	}
 	d.SnapshotID, d.Encrypted, d.KMSKey = s.ID, s.Encrypted, s.KMSKey
 	c.snapshots[s.ID] = &s
 	copies[s.ID] = from.ID

@@ -82,7 +82,7 @@ func (c *Cloud) Launch(l Launch) ([]Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	devices, err := c.launchDevices(image, l.Devices)
+	devices, err := c.launchDevices(l.Region, image, l.Devices)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (c *Cloud) Check(l Launch) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.launchDevices(image, l.Devices)
+	_, err = c.launchDevices(l.Region, image, l.Devices)
 	return err
 }
 
@@ -216,7 +216,7 @@ func (c *Cloud) launchable(region, id string) (*Image, error) {
 }
 
 // launchDevices lays the request's devices over the image's.
-func (c *Cloud) launchDevices(image *Image, over []ImageDevice) ([]ImageDevice, error) {
+func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) ([]ImageDevice, error) {
 	devices := slices.Clone(image.Devices)
 	for _, o := range over {
 		at := slices.IndexFunc(devices, func(d ImageDevice) bool { return d.Name == o.Name })
@@ -231,7 +231,16 @@ func (c *Cloud) launchDevices(image *Image, over []ImageDevice) ([]ImageDevice, 
 		o.SnapshotID, o.Size, o.Type = cmp.Or(o.SnapshotID, d.SnapshotID), cmp.Or(o.Size, d.Size), cmp.Or(o.Type, d.Type)
 		*d = o
 	}
-	return slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice || d.Virtual != "" }), nil
+	devices = slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice || d.Virtual != "" })
+	for at := range devices {
+		d := &devices[at]
+		s, err := seal(region, c.sealOf(d.SnapshotID), &d.Encrypted, d.KMSKey)
+		if err != nil {
+			return nil, err
+		}
+		d.Encrypted, d.KMSKey = s.on, s.key
+	}
+	return devices, nil
 }
 
 // newInstance records the instance and its volumes; the caller holds c.mu.

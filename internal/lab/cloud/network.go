@@ -18,22 +18,42 @@ import (
 const (
 	DefaultVPC    = "vpc-0bace000000000001"
 	DefaultSubnet = "subnet-0bace000000000001"
+	OtherSubnet   = "subnet-0bace000000000002" // in the second availability zone
 	DefaultGroup  = "sg-0bace000000000001"
 	vpcCIDR       = "172.31.0.0/16" // as a default VPC of EC2
-	subnetCIDR    = "172.31.0.0/20"
 	firstAddress  = 0xac1f0004 // 172.31.0.4: AWS keeps the first four addresses of a subnet
 )
 
-// Regions the lab claims to have.
+// Regions every account has, and one it has not opted in to.
 var Regions = []string{
-	"ap-northeast-1", "ap-southeast-2", "eu-central-1", "eu-west-1", "us-east-1", "us-east-2", "us-west-2",
+	"ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
+	"eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+	ClosedRegion,
 }
 
-// VPC and Subnet are the default ones; the lab makes no others.
+// ClosedRegion is a region that has to be opted in to, which nobody has done here.
+const ClosedRegion = "ap-east-1"
+
+// VPC is the default one; the lab makes no others.
 type VPC struct{ ID, CIDR string }
 
-// Subnet of the default VPC.
-type Subnet struct{ ID, VPCID, Zone, CIDR string }
+// Subnet of the default VPC. Free is how many addresses it has left.
+type Subnet struct {
+	ID, VPCID, Zone, CIDR string
+	Free                  int
+}
+
+// Zones are the availability zones of a region.
+func Zones(region string) []string { return []string{region + "a", region + "b"} }
+
+// subnets are those of a region. A /20 has 4091 addresses without the five AWS keeps; somebody uses some of the
+// second one's, so that one has more than the other.
+func subnets(region string) []Subnet {
+	return []Subnet{
+		{DefaultSubnet, DefaultVPC, region + "a", "172.31.0.0/20", 4091},
+		{OtherSubnet, DefaultVPC, region + "b", "172.31.16.0/20", 4000},
+	}
+}
 
 // VPCs by id, all of them when none is given.
 func (c *Cloud) VPCs(ids []string) ([]VPC, error) {
@@ -42,8 +62,7 @@ func (c *Cloud) VPCs(ids []string) ([]VPC, error) {
 
 // Subnets by id, all of them when none is given.
 func (c *Cloud) Subnets(region string, ids []string) ([]Subnet, error) {
-	all := []Subnet{{DefaultSubnet, DefaultVPC, region + "a", subnetCIDR}}
-	return chosen(kindSubnet, all, ids, func(s Subnet) string { return s.ID })
+	return chosen(kindSubnet, subnets(region), ids, func(s Subnet) string { return s.ID })
 }
 
 // chosen picks the resources with the given ids, in the order of all.

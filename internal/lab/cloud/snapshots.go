@@ -16,11 +16,24 @@ func (c *Cloud) Snapshots(region string, ids []string) ([]Snapshot, error) {
 	var all []Snapshot
 	for _, s := range c.snapshots {
 		if here(s.Region, region) {
-			all = append(all, s.clone())
+			one := s.clone()
+			one.Progress = c.progress(s)
+			all = append(all, one)
 		}
 	}
 	slices.SortFunc(all, func(a, b Snapshot) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID)) })
 	return chosen(kindSnapshot, all, ids, func(s Snapshot) string { return s.ID })
+}
+
+// progress is how much of a snapshot is done, in percent.
+func (c *Cloud) progress(s *Snapshot) int {
+	if s.State == "completed" {
+		return 100
+	}
+	if c.options.Delays.Image <= 0 {
+		return 0
+	}
+	return min(99, int(100*time.Since(s.Started)/c.options.Delays.Image))
 }
 
 // CreateSnapshot of a stopped instance's root volume, or an empty record for any other volume.
@@ -96,9 +109,14 @@ func (c *Cloud) ModifySnapshot(region, id string, f func(*Snapshot) error) error
 	if err != nil {
 		return err
 	}
-	if err := f(s); err != nil {
+	changed := s.clone()
+	if err := f(&changed); err != nil {
 		return err
 	}
+	if err := checkSharedSnapshot(s, &changed); err != nil {
+		return err
+	}
+	*s = changed
 	c.keepSnapshot(s)
 	return nil
 }

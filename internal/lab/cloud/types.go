@@ -95,35 +95,36 @@ type MetadataOptions struct {
 
 // Image is an AMI. It is written to disk as JSON.
 type Image struct {
-	ID           string        `json:"id"`
-	Region       string        `json:"region,omitempty"` // empty: the same in every region, as the base images are
-	Name         string        `json:"name"`
-	Description  string        `json:"description,omitempty"`
-	Owner        string        `json:"owner"`
-	OwnerAlias   string        `json:"owner_alias,omitempty"` // amazon for base images
-	State        string        `json:"state"`                 // pending, available, failed
-	Reason       Reason        `json:"reason,omitzero"`
-	Architecture string        `json:"architecture"`
-	Created      time.Time     `json:"created"`
-	RootDevice   string        `json:"root_device"`
-	Devices      []ImageDevice `json:"devices"`
-	Tags         Tags          `json:"tags,omitempty"`
-	Public       bool          `json:"public,omitempty"`
-	Users        []string      `json:"users,omitempty"`
-	Orgs         []string      `json:"orgs,omitempty"`
-	OrgUnits     []string      `json:"org_units,omitempty"`
-	Deprecation  time.Time     `json:"deprecation,omitzero"`
-	Protected    string        `json:"protected,omitempty"` // DeregistrationProtection: enabled-with-cooldown, ...
-	ProductCodes []string      `json:"product_codes,omitempty"`
-	ENA          bool          `json:"ena,omitempty"`
-	SriovNet     string        `json:"sriov,omitempty"`
-	BootMode     string        `json:"boot_mode,omitempty"`
-	IMDS         string        `json:"imds,omitempty"` // v2.0
-	TPM          string        `json:"tpm,omitempty"`  // v2.0
-	Instance     string        `json:"instance,omitempty"`
-	SourceImage  string        `json:"source_image,omitempty"`
-	SourceRegion string        `json:"source_region,omitempty"`
-	Suite        string        `json:"suite,omitempty"` // base images: the Debian release, built when first needed
+	ID             string        `json:"id"`
+	Region         string        `json:"region,omitempty"` // empty: the same in every region, as the base images are
+	Name           string        `json:"name"`
+	Description    string        `json:"description,omitempty"`
+	Owner          string        `json:"owner"`
+	OwnerAlias     string        `json:"owner_alias,omitempty"` // amazon for base images
+	State          string        `json:"state"`                 // pending, available, failed
+	Reason         Reason        `json:"reason,omitzero"`
+	Architecture   string        `json:"architecture"`
+	Created        time.Time     `json:"created"`
+	RootDevice     string        `json:"root_device"`
+	Devices        []ImageDevice `json:"devices"`
+	Tags           Tags          `json:"tags,omitempty"`
+	Public         bool          `json:"public,omitempty"`
+	Users          []string      `json:"users,omitempty"`
+	Orgs           []string      `json:"orgs,omitempty"`
+	OrgUnits       []string      `json:"org_units,omitempty"`
+	Deprecation    time.Time     `json:"deprecation,omitzero"`
+	Protected      string        `json:"protected,omitempty"`      // DeregistrationProtection: enabled-with-cooldown, ...
+	ProtectedUntil time.Time     `json:"protected_until,omitzero"` // end of the cooldown
+	ProductCodes   []string      `json:"product_codes,omitempty"`
+	ENA            bool          `json:"ena,omitempty"`
+	SriovNet       string        `json:"sriov,omitempty"`
+	BootMode       string        `json:"boot_mode,omitempty"`
+	IMDS           string        `json:"imds,omitempty"` // v2.0
+	TPM            string        `json:"tpm,omitempty"`  // v2.0
+	Instance       string        `json:"instance,omitempty"`
+	SourceImage    string        `json:"source_image,omitempty"`
+	SourceRegion   string        `json:"source_region,omitempty"`
+	Suite          string        `json:"suite,omitempty"` // base images: the Debian release, built when first needed
 }
 
 // ImageDevice is one entry of an image's block device mapping.
@@ -158,6 +159,7 @@ type Snapshot struct {
 	Encrypted   bool      `json:"encrypted,omitempty"`
 	KMSKey      string    `json:"kms_key,omitempty"`
 	Suite       string    `json:"suite,omitempty"`
+	Progress    int       `json:"-"` // percent
 }
 
 // Volume is an EBS volume; only root volumes have data behind them.
@@ -178,7 +180,7 @@ func (i Instance) clone() Instance {
 
 func (i Image) clone() Image {
 	i.Tags, i.Devices, i.Users = maps.Clone(i.Tags), slices.Clone(i.Devices), slices.Clone(i.Users)
-	i.Orgs, i.OrgUnits = slices.Clone(i.Orgs), slices.Clone(i.OrgUnits)
+	i.Orgs, i.OrgUnits, i.ProductCodes = slices.Clone(i.Orgs), slices.Clone(i.OrgUnits), slices.Clone(i.ProductCodes)
 	return i
 }
 

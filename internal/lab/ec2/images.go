@@ -5,6 +5,7 @@ package ec2
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,8 +37,12 @@ func copyImage(s *Server, r *Request) (any, error) {
 	q, p := r.Query, &reader{q: r.Query}
 	n := cloud.Copy{
 		Region: r.Region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"), Name: p.require("Name"),
-		Description: q.String("Description"), Encrypted: p.bool("Encrypted"), KMSKey: q.String("KmsKeyId"),
+		Description: q.String("Description"), ClientToken: q.String("ClientToken"), Encrypted: p.optional("Encrypted"), KMSKey: q.String("KmsKeyId"),
 		CopyTags: p.bool("CopyImageTags"), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
+	}
+	if minutes := p.int("SnapshotCopyCompletionDurationMinutes", 15); minutes < 15 || minutes > 2880 || minutes%15 != 0 {
+		return nil, cloud.Errorf("InvalidParameterValue", "Value (%d) for parameter completionDurationMinutes is invalid. "+
+			"It must be a multiple of 15 minutes, from 15 to 2880.", minutes)
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -94,11 +99,6 @@ type imageDeviceXML struct {
 	EBS     *ebsXML `xml:"ebs"`
 }
 
-type productXML struct {
-	Code string `xml:"productCode"`
-	Type string `xml:"type"`
-}
-
 type imageXML struct {
 	ID             string           `xml:"imageId"`
 	Location       string           `xml:"imageLocation"`
@@ -133,6 +133,19 @@ type imageXML struct {
 	SourceRegion   string           `xml:"sourceImageRegion,omitempty"`
 }
 
+type productXML struct {
+	Code string `xml:"productCode"`
+	Type string `xml:"type"`
+}
+
+func productsOf(i cloud.Image) []productXML {
+	var all []productXML
+	for _, code := range i.ProductCodes {
+		all = append(all, productXML{code, "marketplace"})
+	}
+	return all
+}
+
 func imageOf(i cloud.Image) imageXML {
 	x := imageXML{
 		ID: i.ID, Location: cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name, State: i.State, Owner: i.Owner, Created: stamp(i.Created), Public: i.Public,
@@ -140,9 +153,7 @@ func imageOf(i cloud.Image) imageXML {
 		RootType: "ebs", RootName: i.RootDevice, Virtualization: "hvm", Tags: tagged(i.Tags), Hypervisor: "xen", ENA: i.ENA, SriovNet: i.SriovNet,
 		Reason: reasonOf(i.Reason), Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.BootMode, TPM: i.TPM, IMDS: i.IMDS,
 		Protection: cmp.Or(i.Protected, "disabled"), Instance: i.Instance, SourceImage: i.SourceImage, SourceRegion: i.SourceRegion,
-	}
-	for _, code := range i.ProductCodes {
-		x.ProductCodes = append(x.ProductCodes, productXML{code, "marketplace"})
+		ProductCodes: productsOf(i),
 	}
 	if !i.Deprecation.IsZero() {
 		x.Deprecation = stamp(i.Deprecation)
@@ -226,7 +237,7 @@ func imageFields(i cloud.Image) fields {
 		"manifest-location": {cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name}, "block-device-mapping.snapshot-id": snapshots,
 		"boot-mode": {i.BootMode}, "source-instance-id": {i.Instance}, "source-image-id": {i.SourceImage}, "source-image-region": {i.SourceRegion},
 		"block-device-mapping.volume-type": {"gp2", "gp3"}, "block-device-mapping.device-name": {i.RootDevice}, "imds-support": {i.IMDS},
-		"state-reason-code": {i.Reason.Code}, "product-code": {}, "kernel-id": {}, "ramdisk-id": {},
+		"state-reason-code": {i.Reason.Code}, "product-code": i.ProductCodes, "kernel-id": {}, "ramdisk-id": {},
 	}}
 }
 
@@ -246,20 +257,29 @@ func disableImageDeprecation(s *Server, r *Request) (any, error) {
 }
 
 func enableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
-	cooldown, err := r.Query.True("WithCooldown")
+	withCooldown, err := r.Query.True("WithCooldown")
 	if err != nil {
 		return nil, err
 	}
 	_, err = s.modifyImage(r, func(i *cloud.Image) {
-		if i.Protected = "enabled-without-cooldown"; cooldown {
+		if i.Protected = "enabled-without-cooldown"; withCooldown {
 			i.Protected = "enabled-with-cooldown"
 		}
 	})
 	return returns{"true"}, err
 }
 
+// cooldown is how long an image stays protected after its protection was switched off, if that was asked for
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deregistration-protection.html).
+const cooldown = 24 * time.Hour
+
 func disableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
-	_, err := s.modifyImage(r, func(i *cloud.Image) { i.Protected = "" })
+	_, err := s.modifyImage(r, func(i *cloud.Image) {
+		if i.Protected == "enabled-with-cooldown" {
+			i.ProtectedUntil = time.Now().UTC().Add(cooldown)
+		}
+		i.Protected = ""
+	})
 	return returns{"true"}, err
 }
 
@@ -283,25 +303,63 @@ func (s *Server) modifyImage(r *Request, f func(*cloud.Image)) (any, error) {
 }
 
 func modifyImageAttribute(s *Server, r *Request) (any, error) {
-	q := r.Query
-	return s.modifyImage(r, func(i *cloud.Image) {
-		if q.Has("Description") {
-			i.Description = cmp.Or(q.String("Description.Value"), q.String("Description"))
+	if err := oneAttribute(r.Query); err != nil {
+		return nil, err
+	}
+	return s.modifyImage(r, func(i *cloud.Image) { setImageAttribute(i, r.Query) })
+}
+
+// accountID is what a launch permission names.
+var accountID = regexp.MustCompile(`^[0-9]{12}$`)
+
+// oneAttribute checks that a request changes one attribute, to a value that it can have.
+func oneAttribute(q *Query) error {
+	kinds := 0
+	for _, kind := range [][]string{
+		{"Description"}, {"ImdsSupport"}, {"ProductCode"},
+		{"LaunchPermission", "UserId", "UserGroup", "OrganizationArn", "OrganizationalUnitArn"},
+	} {
+		if slices.ContainsFunc(kind, q.Has) {
+			kinds++
 		}
-		if q.Has("ImdsSupport") {
-			i.IMDS = cmp.Or(q.String("ImdsSupport.Value"), q.String("ImdsSupport"))
+	}
+	if kinds > 1 {
+		return cloud.Errorf("InvalidParameterCombination", "You can specify only one attribute at a time.")
+	}
+	if v := cmp.Or(q.String("ImdsSupport.Value"), q.String("ImdsSupport")); q.Has("ImdsSupport") && v != "v2.0" {
+		return cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter imdsSupport is invalid. It can only be v2.0.", v)
+	}
+	users := q.Strings("UserId")
+	for _, one := range append(q.List("LaunchPermission.Add"), q.List("LaunchPermission.Remove")...) {
+		if one.Has("UserId") {
+			users = append(users, one.String("UserId"))
 		}
-		for _, code := range q.Strings("ProductCode") {
-			i.ProductCodes = with(i.ProductCodes, code)
+	}
+	for _, u := range users {
+		if !accountID.MatchString(u) {
+			return cloud.Errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value %q for userId item type.", u)
 		}
-		for _, one := range q.List("LaunchPermission.Add") {
-			permit(i, one)
-		}
-		for _, one := range q.List("LaunchPermission.Remove") {
-			forbid(i, one)
-		}
-		legacyPermissions(i, q)
-	})
+	}
+	return nil
+}
+
+func setImageAttribute(i *cloud.Image, q *Query) {
+	if q.Has("Description") {
+		i.Description = cmp.Or(q.String("Description.Value"), q.String("Description"))
+	}
+	if q.Has("ImdsSupport") {
+		i.IMDS = "v2.0"
+	}
+	for _, code := range q.Strings("ProductCode") {
+		i.ProductCodes = with(i.ProductCodes, code)
+	}
+	for _, one := range q.List("LaunchPermission.Add") {
+		permit(i, one)
+	}
+	for _, one := range q.List("LaunchPermission.Remove") {
+		forbid(i, one)
+	}
+	legacyPermissions(i, q)
 }
 
 // legacyPermissions reads OperationType with UserId and UserGroup, which older clients send.
@@ -395,6 +453,7 @@ func describeImageAttribute(s *Server, r *Request) (any, error) {
 		TPM         *valueXML        `xml:"tpmSupport"`
 		IMDS        *valueXML        `xml:"imdsSupport"`
 		Protection  *valueXML        `xml:"deregistrationProtection"`
+		Products    *[]productXML    `xml:"productCodes>item"`
 	}
 	i := all[0]
 	x.ID = i.ID
@@ -404,6 +463,9 @@ func describeImageAttribute(s *Server, r *Request) (any, error) {
 		x.Permissions = &permissions
 	case "description":
 		x.Description = &valueXML{i.Description}
+	case "productCodes":
+		codes := productsOf(i)
+		x.Products = &codes
 	case "blockDeviceMapping":
 		x.Devices = imageOf(i).Devices
 	case "sriovNetSupport":

@@ -4,6 +4,7 @@
 package ec2
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -297,8 +298,7 @@ func describeSubnets(s *Server, r *Request) (any, error) {
 	}
 	for _, n := range all {
 		arn := "arn:aws:ec2:" + r.Region + ":" + cloud.Account + ":subnet/" + n.ID
-		// 4091: a /20 without the five addresses AWS keeps
-		x.Items = append(x.Items, subnetXML{n.ID, arn, "available", cloud.Account, n.VPCID, n.CIDR, 4091, n.Zone, true, true})
+		x.Items = append(x.Items, subnetXML{n.ID, arn, "available", cloud.Account, n.VPCID, n.CIDR, n.Free, n.Zone, true, true})
 	}
 	return x, nil
 }
@@ -356,12 +356,28 @@ func describeRegions(_ *Server, r *Request) (any, error) {
 		}
 	}
 	wanted := r.Query.Strings("RegionName")
-	for _, name := range cloud.Regions {
-		if len(wanted) == 0 || slices.Contains(wanted, name) {
-			x.Items = append(x.Items, region{name, "ec2." + name + ".amazonaws.com", "opt-in-not-required"})
+	everything, err := r.Query.True("AllRegions")
+	if err != nil {
+		return nil, err
+	}
+	names, err := filtered(r.Query, cloud.Regions, func(name string) fields {
+		return fields{values: map[string][]string{
+			"region-name": {name}, "endpoint": {"ec2." + name + ".amazonaws.com"}, "opt-in-status": {optIn(name)},
+		}}
+	})
+	for _, name := range names {
+		if (len(wanted) == 0 || slices.Contains(wanted, name)) && (everything || name != cloud.ClosedRegion) {
+			x.Items = append(x.Items, region{name, "ec2." + name + ".amazonaws.com", optIn(name)})
 		}
 	}
-	return x, nil
+	return x, err
+}
+
+func optIn(region string) string {
+	if region == cloud.ClosedRegion {
+		return "not-opted-in"
+	}
+	return "opt-in-not-required"
 }
 
 func describeAvailabilityZones(_ *Server, r *Request) (any, error) {
@@ -372,9 +388,13 @@ func describeAvailabilityZones(_ *Server, r *Request) (any, error) {
 		Region string `xml:"regionName"`
 		Type   string `xml:"zoneType"`
 	}
-	return struct {
+	var x struct {
 		Items []zone `xml:"availabilityZoneInfo>item"`
-	}{[]zone{{r.Region + "a", r.Region + "-az1", "available", r.Region, "availability-zone"}}}, nil
+	}
+	for n, name := range cloud.Zones(r.Region) {
+		x.Items = append(x.Items, zone{name, fmt.Sprintf("%s-az%d", r.Region, n+1), "available", r.Region, "availability-zone"})
+	}
+	return x, nil
 }
 
 func describeAccountAttributes(*Server, *Request) (any, error) {

@@ -33,6 +33,12 @@ func (r *reader) bool(name string) bool {
 	return keep(r, v, err)
 }
 
+// optional is nil when the parameter is not there.
+func (r *reader) optional(name string) *bool {
+	v, err := r.q.Bool(name)
+	return keep(r, v, err)
+}
+
 // not says whether the parameter is there and false.
 func (r *reader) not(name string) bool {
 	v, err := r.q.Bool(name)

@@ -45,6 +45,9 @@ func (s *Server) Do(ctx context.Context, r Request) ([]byte, error) {
 	if do == nil {
 		return nil, cloud.Errorf("InvalidAction", "The action %s is not valid for this web service.", r.Action)
 	}
+	if r.Region == cloud.ClosedRegion { // as EC2 answers where an account has not opted in
+		return nil, cloud.Errorf("AuthFailure", "AWS was not able to validate the provided access credentials")
+	}
 	r.context = ctx
 	answer, err := do(s, &r)
 	if err != nil {

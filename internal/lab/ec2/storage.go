@@ -27,12 +27,8 @@ type snapshotXML struct {
 }
 
 func snapshotOf(s cloud.Snapshot) snapshotXML {
-	progress := "100%"
-	if s.State != "completed" {
-		progress = "0%"
-	}
 	return snapshotXML{
-		s.ID, s.VolumeID, s.State, stamp(s.Started), progress, s.Owner, s.OwnerAlias, s.Size, s.Description, tagged(s.Tags),
+		s.ID, s.VolumeID, s.State, stamp(s.Started), strconv.Itoa(s.Progress) + "%", s.Owner, s.OwnerAlias, s.Size, s.Description, tagged(s.Tags),
 		s.Encrypted, s.KMSKey, "standard",
 	}
 }
