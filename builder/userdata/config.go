@@ -99,6 +99,7 @@ func (c *Config) check() ([]string, error) {
 			return c.TraitsConfig.prepare(time.Now(), slices.Contains(c.AMIGroups, groupAll))
 		},
 		c.prepareOutput,
+		c.prepareNetworking,
 		c.prepareStaging,
 		c.prepareLogin,
 		c.prepareCommunicator,
@@ -118,6 +119,15 @@ func (c *Config) prepareOutput() ([]string, []error) {
 	if c.OutputFile != "" && c.SkipSaveBuildRegion {
 		return nil, []error{errors.New("output_file tells of the image in the region of the build, which skip_save_build_region " +
 			"does not keep: leave one of them out")}
+	}
+	return nil, nil
+}
+
+// prepareNetworking refuses what EC2 would when the machine has baked: it changes no attribute of a Spot Instance.
+func (c *Config) prepareNetworking() ([]string, []error) {
+	if c.spot() && (c.SriovSupport || c.ENASupport.ToBoolPointer() != nil) {
+		return nil, []error{errors.New("ena_support and sriov_support do not go with Spot Instances, which EC2 does not change: " +
+			"start from an image that has them, or remove spot_price and spot_instance_types")}
 	}
 	return nil, nil
 }

@@ -61,6 +61,7 @@ func TestPrepareRefusesOfTheImage(t *testing.T) {
 		"a TPM that is none":                  {map[string]any{"tpm_support": "v1.2"}, "tpm_support"},
 		"a TPM and no UEFI":                   {map[string]any{"tpm_support": "v2.0", "boot_mode": "uefi-preferred"}, "UEFI only"},
 		"networking of what is not hvm":       {map[string]any{"ena_support": true, "ami_virtualization_type": "paravirtual"}, "hvm"},
+		"networking of a Spot Instance":       {map[string]any{"ena_support": true, "spot_price": "auto"}, "Spot Instances, which EC2 does not change"},
 		"a time that is none":                 {map[string]any{"deprecate_at": "tomorrow"}, "2027-01-31T00:00:00Z"},
 		"a time that is over":                 {map[string]any{"deprecate_at": "2020-01-01T00:00:00Z"}, "in the past"},
 		"a time too far ahead":                {map[string]any{"deprecate_at": "2120-01-01T00:00:00Z"}, "more than 10 years"},

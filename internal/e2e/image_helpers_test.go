@@ -25,6 +25,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/builder/userdata"
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
@@ -39,9 +40,12 @@ type quick struct {
 // quickRegions are those that images of these tests are made in.
 var quickRegions = []string{"us-east-1", "eu-west-1", "us-west-2"}
 
-func quickLab(t *testing.T, faults ...string) *quick {
+func quickLab(t *testing.T, faults ...string) *quick { return quickLabWith(t, nil, faults...) }
+
+// quickLabWith is a lab whose key has the rights of a policy.
+func quickLabWith(t *testing.T, rights *iam.Policy, faults ...string) *quick {
 	t.Helper()
-	o := labserver.Options{Runner: labtest.Runner{Guest: func(m *labtest.Machine) { m.PowerOff() }}}
+	o := labserver.Options{Policy: rights, Runner: labtest.Runner{Guest: func(m *labtest.Machine) { m.PowerOff() }}}
 	for _, text := range faults {
 		f, err := labserver.ParseFault(text)
 		if err != nil {
