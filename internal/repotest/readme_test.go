@@ -23,17 +23,31 @@ func TestTheReadmeShowsThePolicyAsItIs(t *testing.T) {
 	}
 }
 
-// ec2Call is a method of the ports through which the builder reaches EC2.
-var ec2Call = regexp.MustCompile(`(\w+)\(context\.Context, \*ec2\.`)
+// awsCall is a method of the ports through which the builder reaches EC2 and IAM.
+var awsCall = regexp.MustCompile(`(\w+)\(context\.Context, \*(ec2|iam)\.`)
 
-func TestTheBakePolicyAllowsWhatTheBuilderCallsAndNothingElse(t *testing.T) {
-	want := []string{"ec2:CreateTags", "ssm:GetParameter"} // tags are set by the calls that make things
-	for _, match := range ec2Call.FindAllStringSubmatch(read(t, "builder/userdata/ports.go"), -1) {
-		want = append(want, "ec2:"+match[1])
-	}
-	slices.Sort(want)
-	if diff := cmp.Diff(want, actions(t, "bake")); diff != "" {
-		t.Errorf("actions of bake.json (-the builder calls +the policy allows):\n%s", diff)
+func TestPoliciesAllowWhatTheBuilderCallsAndNothingElse(t *testing.T) {
+	for name, policy := range map[string]struct {
+		ports string
+		also  []string // what the calls need beside the right to make them
+		not   []string // what may be refused
+	}{
+		"bake": {"ports.go", []string{"ec2:CreateTags", "ssm:GetParameter"}, nil}, // tags are set by the calls that make things
+		"spot": {"ports_spot.go", nil, nil},
+		"temporary-profile": {
+			"ports_iam.go", []string{"iam:PassRole", "iam:TagInstanceProfile", "iam:TagRole"}, []string{"iam:GetInstanceProfile"},
+		},
+	} {
+		want := policy.also
+		for _, match := range awsCall.FindAllStringSubmatch(read(t, "builder/userdata/"+policy.ports), -1) {
+			if action := match[2] + ":" + match[1]; !slices.Contains(policy.not, action) {
+				want = append(want, action)
+			}
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, actions(t, name)); diff != "" {
+			t.Errorf("actions of %s.json (-the builder calls +the policy allows):\n%s", name, diff)
+		}
 	}
 }
 
