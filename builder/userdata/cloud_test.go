@@ -366,6 +366,12 @@ func (c *cloud) describeGroups(form url.Values) string {
 	if id := form.Get("GroupId.1"); id != "" {
 		return "<securityGroupInfo><item><groupId>" + id + "</groupId><vpcId>vpc-1</vpcId></item></securityGroupInfo>"
 	}
+	if class := form.Get("Filter.1.Name"); class == "tag:Class" || class == "group-name" && form.Get("Filter.2.Name") == "vpc-id" {
+		if form.Get("Filter.1.Value.1") == "nothing" {
+			return "<securityGroupInfo/>"
+		}
+		return "<securityGroupInfo><item><groupId>sg-found</groupId><vpcId>vpc-1</vpcId></item></securityGroupInfo>"
+	}
 	if c.group == form.Get("Filter.1.Value.1") {
 		return "<securityGroupInfo><item><groupId>sg-new</groupId></item></securityGroupInfo>"
 	}
