@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -38,6 +39,29 @@ func faults(args []string) (int, error) {
 		err = c.printFaults(ctx)
 	}
 	if err != nil {
+		return 1, err
+	}
+	return 0, nil
+}
+
+// reclaim takes a Spot Instance back.
+func reclaim(args []string) (int, error) {
+	f := flags("reclaim")
+	notice := f.Duration("notice", 0, "how long the request is marked before the machine is stopped or terminated")
+	words, rest, err := parse(f, args)
+	if err != nil {
+		return usageExit, err
+	}
+	if len(words) != 1 || len(rest) > 0 {
+		return wrong("reclaim")
+	}
+	ctx := context.Background()
+	c, err := connect(ctx)
+	if err != nil {
+		return 1, err
+	}
+	q := url.Values{"instance": words, "notice": {notice.String()}}
+	if err := c.tell(ctx, http.MethodPost, "reclaim?"+q.Encode(), ""); err != nil {
 		return 1, err
 	}
 	return 0, nil

@@ -42,6 +42,7 @@ func commands() []command {
 		{"exec", "[-i] INSTANCE -- COMMAND [ARG...]", "run a command as root on a machine; exits as it does", execute, "Machines (in a running lab)", false},
 		{"stop", "INSTANCE...", "shut machines down and wait for it", stop, "Machines (in a running lab)", false},
 		{"terminate", "INSTANCE...", "end machines for good and wait for it", terminate, "Machines (in a running lab)", false},
+		{"reclaim", "[--notice 2m] INSTANCE", "take a Spot Instance back, as EC2 does when it needs the capacity", reclaim, "Machines (in a running lab)", false},
 		{"deregister", "AMI|NAME...", "remove images and their disks; a NAME may hold * and ?", deregister, "Machines (in a running lab)", false},
 		{"calls", "", "list the API calls the lab has answered", calls, "Machines (in a running lab)", false},
 		{"faults", "[--clear] [FAULT...]", "break API calls from now on, as --fault of run and serve does; without a FAULT, list what is broken", faults, "Machines (in a running lab)", false},

@@ -5,6 +5,7 @@ package lab
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/subtle"
 	"encoding/binary"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // controlPath is where the lab answers what AWS has no call for. It takes the lab's secret key as a
@@ -43,6 +45,8 @@ func (l *Lab) control(w http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()
 		l.faults = nil
 		l.mu.Unlock()
+	case "POST " + controlPath + "reclaim":
+		l.reclaim(w, r)
 	case "POST " + controlPath + "exec":
 		l.serveExec(w, r)
 	default:
@@ -71,6 +75,17 @@ func (l *Lab) serveFaults(w http.ResponseWriter) {
 	l.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(all) //nolint:errchkjson // a client that went away reads nothing
+}
+
+// reclaim takes the Spot Instance ?instance= back, after ?notice=, which is a duration and 0s when it is missing.
+func (l *Lab) reclaim(w http.ResponseWriter, r *http.Request) {
+	notice, err := time.ParseDuration(cmp.Or(r.URL.Query().Get("notice"), "0s"))
+	if err == nil {
+		err = l.cloud.Reclaim(r.URL.Query().Get("instance"), notice)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	}
 }
 
 // addFaults takes one fault a line, all of them or none.

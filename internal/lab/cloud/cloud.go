@@ -60,6 +60,7 @@ type Cloud struct {
 	keys      map[string]*KeyPair // by region + name
 	launches  map[string]launched // by region + client token
 	copies    map[string]copied   // by region + client token
+	spots     []*spotRequest      // in order of creation
 	nextIP    uint32
 }
 

@@ -6,6 +6,7 @@ package cloud
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -39,7 +40,10 @@ type Launch struct {
 	Metadata                        MetadataOptions
 	Private                         bool // no public address; the subnet gives one otherwise
 	APITermination, EbsOptimized    bool
-	Spot                            bool
+	Spot                            SpotOptions
+	Extras
+
+	zone string // of the subnet
 }
 
 // instance is an Instance and what runs it.
@@ -52,6 +56,7 @@ type instance struct {
 	machine  machine.Machine // nil while it does not run
 	snapshot []func()        // what waits for the machine to be down for an image, before it boots again
 	reboot   bool
+	spot     SpotOptions
 	public   bool      // it gets a public address when it starts
 	door     io.Closer // callers get in at that; nil while they do not
 }
@@ -94,6 +99,9 @@ func (c *Cloud) Launch(l Launch) ([]Instance, error) {
 	for range max(1, l.Count) {
 		in := c.newInstance(l, image, devices, reservation)
 		c.instances = append(c.instances, in)
+		if l.Spot.On {
+			c.newRequest(l, in)
+		}
 		all = append(all, in.clone())
 		c.start(func() { c.run(in) })
 	}
@@ -119,12 +127,15 @@ func (c *Cloud) checkLaunch(l *Launch) error {
 	if len(l.UserData) > UserDataLimit {
 		return Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
 	}
-	l.SubnetID, l.Type = cmp.Or(l.SubnetID, DefaultSubnet), cmp.Or(l.Type, "m1.small")
-	if _, err := c.Subnets(l.Region, []string{l.SubnetID}); err != nil {
+	if err := c.place(l); err != nil {
 		return err
 	}
+	l.Type = cmp.Or(l.Type, "m1.small")
 	if _, ok := InstanceType(l.Type); !ok {
 		return Errorf("InvalidParameterValue", "Invalid value '%s' for InstanceType.", l.Type)
+	}
+	if err := errors.Join(checkExtras(l), checkSpot(l)); err != nil {
+		return err
 	}
 	if len(l.SecurityGroups) == 0 {
 		l.SecurityGroups = []string{DefaultGroup}
@@ -250,13 +261,14 @@ func (c *Cloud) newInstance(l Launch, image *Image, devices []ImageDevice, reser
 		ID: newID("i-"), Region: l.Region, ReservationID: reservation, ClientToken: l.ClientToken,
 		ImageID: image.ID, Type: l.Type, Architecture: image.Architecture,
 		State: Pending, Reason: ReasonPending, LaunchTime: now,
-		SubnetID: l.SubnetID, VPCID: DefaultVPC, Zone: l.Region + "a",
+		SubnetID: l.SubnetID, VPCID: DefaultVPC, Zone: l.zone, Extras: l.Extras.clone(),
 		PrivateIP: c.address(), Interface: newID("eni-"),
 		SecurityGroups: slices.Clone(l.SecurityGroups), KeyName: l.KeyName, Profile: l.Profile,
 		UserData: l.UserData, Tags: maps.Clone(l.Tags), ShutdownBehavior: cmp.Or(l.ShutdownBehavior, "stop"),
 		Metadata: l.Metadata.withDefaults(image.IMDS), RootDevice: image.RootDevice,
-		APITermination: l.APITermination, EbsOptimized: l.EbsOptimized, ENA: image.ENA, SriovNet: image.SriovNet, Spot: l.Spot,
+		APITermination: l.APITermination, EbsOptimized: l.EbsOptimized, ENA: image.ENA, SriovNet: image.SriovNet,
 	}}
+	in.spot = l.Spot
 	if p, err := c.profile(&l); err == nil {
 		in.ProfileID, in.Role = p.ID, p.Role
 	}

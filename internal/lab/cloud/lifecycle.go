@@ -110,6 +110,7 @@ func (c *Cloud) nowRunning(in *instance) {
 		in.State, in.Reason = Running, Reason{}
 		in.console.capture(time.Now())
 		c.reach()
+		c.spotFollows(in)
 	}
 }
 
@@ -143,7 +144,8 @@ func (c *Cloud) endedByItself(in *instance, exit machine.Exit) {
 			c.options.Log("%s ended without being told to: %v", in.ID, exit.Err)
 		}
 	}
-	if in.State = Stopping; in.ShutdownBehavior == "terminate" {
+	once := in.SpotRequest != "" && !in.spot.Persistent // cannot be stopped
+	if in.State = Stopping; in.ShutdownBehavior == "terminate" || once {
 		in.State = ShuttingDown
 	}
 }
@@ -171,6 +173,7 @@ func (c *Cloud) finish(in *instance, state State, reason Reason) {
 	in.State, in.Reason, in.machine = state, reason, nil
 	c.reach()
 	c.loseAddress(in)
+	c.spotFollows(in)
 	in.console.capture(time.Now())
 	if state == Terminated {
 		c.dropVolumes(in)
@@ -194,6 +197,10 @@ type Change struct {
 // Stop is StopInstances; force takes the power away.
 func (c *Cloud) Stop(region string, ids []string, force bool) ([]Change, error) {
 	return c.change(region, ids, func(in *instance) error {
+		if in.SpotRequest != "" && !in.spot.Persistent {
+			return Errorf("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request. "+
+				"You can only stop Spot Instances associated with persistent Spot Instance requests.", in.ID)
+		}
 		switch in.State {
 		case Stopped, Stopping:
 			return nil

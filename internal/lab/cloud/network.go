@@ -21,7 +21,7 @@ const (
 	OtherSubnet   = "subnet-0bace000000000002" // in the second availability zone
 	DefaultGroup  = "sg-0bace000000000001"
 	vpcCIDR       = "172.31.0.0/16" // as a default VPC of EC2
-	firstAddress  = 0xac1f0004 // 172.31.0.4: AWS keeps the first four addresses of a subnet
+	firstAddress  = 0xac1f0004      // 172.31.0.4: AWS keeps the first four addresses of a subnet
 )
 
 // Regions every account has, and one it has not opted in to.

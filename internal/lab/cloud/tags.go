@@ -113,6 +113,19 @@ func (c *Cloud) tagged(region, id string) (*Tags, error) {
 			return &g.Tags, nil
 		}
 		return nil, kindGroup.missing(id)
+	case "sir":
+		for _, r := range c.spots {
+			if r.ID == id {
+				return &r.Tags, nil
+			}
+		}
+		return nil, kindSpot.missing(id)
+	case "eni":
+		for _, in := range c.instances {
+			if in.Interface == id {
+				return &in.InterfaceTags, nil
+			}
+		}
 	case "key":
 		for _, k := range c.keys {
 			if k.ID == id {
@@ -140,6 +153,7 @@ func (c *Cloud) AllTags(region string) []TagOf {
 	}
 	for _, in := range c.instances {
 		add(in.ID, "instance", in.Region, in.Tags)
+		add(in.Interface, "network-interface", in.Region, in.InterfaceTags)
 	}
 	for _, i := range sorted(c.images) {
 		add(i.ID, "image", i.Region, i.Tags)
@@ -152,6 +166,9 @@ func (c *Cloud) AllTags(region string) []TagOf {
 	}
 	for _, g := range sorted(c.groups) {
 		add(g.ID, "security-group", g.Region, g.Tags)
+	}
+	for _, r := range c.spots {
+		add(r.ID, "spot-instances-request", r.Region, r.Tags)
 	}
 	for _, k := range sorted(c.keys) {
 		add(k.ID, "key-pair", k.Region, k.Tags)

@@ -70,7 +70,8 @@ type Instance struct {
 	APITermination                         bool // DisableApiTermination
 	EbsOptimized, ENA                      bool
 	SriovNet                               string
-	Spot                                   bool
+	SpotRequest                            string // its id; "" on demand
+	Extras
 }
 
 // PrivateDNS is the name EC2 gives the machine from its address.
@@ -175,6 +176,8 @@ type Volume struct {
 
 func (i Instance) clone() Instance {
 	i.Tags, i.SecurityGroups, i.Devices = maps.Clone(i.Tags), slices.Clone(i.SecurityGroups), slices.Clone(i.Devices)
+	i.Extras = i.Extras.clone()
+	i.InterfaceTags = maps.Clone(i.InterfaceTags)
 	return i
 }
 

@@ -53,7 +53,7 @@ func (s *Server) launch(r *Request) (cloud.Launch, error) {
 		Count: int(p.int("MaxCount", 0)), Private: p.not("NetworkInterface.1.AssociatePublicIpAddress"),
 		APITermination: p.bool("DisableApiTermination"), EbsOptimized: p.bool("EbsOptimized"),
 		Tags: p.tags("instance"), VolumeTags: p.tags("volume"), Devices: p.devices(), Metadata: p.metadata("MetadataOptions."),
-		Spot: q.String("InstanceMarketOptions.MarketType") == "spot",
+		Spot: p.spot(), Extras: p.extras(),
 	}
 	if q.Has("UserData") {
 		l.UserData = p.base64("UserData")
@@ -154,8 +154,7 @@ type instanceXML struct {
 	LaunchIndex      int                 `xml:"amiLaunchIndex"`
 	Type             string              `xml:"instanceType"`
 	LaunchTime       string              `xml:"launchTime"`
-	Zone             string              `xml:"placement>availabilityZone"`
-	Tenancy          string              `xml:"placement>tenancy"`
+	Placement        placementXML        `xml:"placement"`
 	Monitoring       string              `xml:"monitoring>state"`
 	SubnetID         string              `xml:"subnetId,omitempty"`
 	VPCID            string              `xml:"vpcId,omitempty"`
@@ -177,6 +176,12 @@ type instanceXML struct {
 	Profile          *profileXML         `xml:"iamInstanceProfile"`
 	EbsOptimized     bool                `xml:"ebsOptimized"`
 	ENA              bool                `xml:"enaSupport"`
+	SriovNet         string              `xml:"sriovNetSupport,omitempty"`
+	SpotRequest      string              `xml:"spotInstanceRequestId,omitempty"`
+	Capacity         capacityXML         `xml:"capacityReservationSpecification"`
+	CapacityID       string              `xml:"capacityReservationId,omitempty"`
+	Licenses         []licenseXML        `xml:"licenseSet>item"`
+	Enclave          bool                `xml:"enclaveOptions>enabled"`
 	Metadata         metadataXML         `xml:"metadataOptions"`
 }
 
@@ -201,10 +206,14 @@ func metadataOf(m cloud.MetadataOptions) metadataXML {
 func instanceOf(i cloud.Instance, names map[string]string) instanceXML {
 	x := instanceXML{
 		ID: i.ID, ImageID: i.ImageID, State: stateOf(i.State), PrivateDNS: i.PrivateDNS(), TransitionReason: i.TransitionReason,
-		KeyName: i.KeyName, Type: i.Type, LaunchTime: stamp(i.LaunchTime), Zone: i.Zone, Tenancy: "default", Monitoring: "disabled",
+		KeyName: i.KeyName, Type: i.Type, LaunchTime: stamp(i.LaunchTime), Placement: placementOf(i), Monitoring: "disabled",
 		SubnetID: i.SubnetID, VPCID: i.VPCID, PrivateIP: i.PrivateIP, PublicIP: i.PublicIP, SourceCheck: true,
 		Reason: reasonOf(i.Reason), Architecture: i.Architecture, RootType: "ebs", RootName: i.RootDevice, Virtualization: "hvm",
 		ClientToken: i.ClientToken, Tags: tagged(i.Tags), Hypervisor: "xen", EbsOptimized: i.EbsOptimized, ENA: i.ENA, Metadata: metadataOf(i.Metadata),
+		SriovNet: i.SriovNet, SpotRequest: i.SpotRequest, Capacity: capacityOf(i.Capacity), CapacityID: i.Capacity.ID, Enclave: i.Enclave,
+	}
+	for _, arn := range i.Licenses {
+		x.Licenses = append(x.Licenses, licenseXML{arn})
 	}
 	for _, g := range i.SecurityGroups {
 		x.Groups = append(x.Groups, groupXML{g, names[g]})
@@ -215,7 +224,7 @@ func instanceOf(i cloud.Instance, names map[string]string) instanceXML {
 	if i.Profile != "" {
 		x.Profile = &profileXML{"arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile, i.ProfileID}
 	}
-	if i.Spot {
+	if i.SpotRequest != "" {
 		x.Lifecycle = "spot"
 	}
 	if i.State == cloud.Terminated { // EC2 forgets where it was
@@ -299,7 +308,9 @@ func instanceFields(i cloud.Instance) fields {
 		"architecture": {i.Architecture}, "root-device-name": {i.RootDevice}, "root-device-type": {"ebs"}, "virtualization-type": {"hvm"},
 		"state-reason-code": {i.Reason.Code}, "reason": {i.TransitionReason}, "owner-id": {cloud.Account}, "launch-time": {stamp(i.LaunchTime)},
 		"block-device-mapping.volume-id": volumes, "metadata-options.http-tokens": {i.Metadata.Tokens},
-		"iam-instance-profile.arn": {"arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile},
+		"tenancy": {i.Placement.Tenancy}, "spot-instance-request-id": {i.SpotRequest}, "instance-lifecycle": {lifecycleOf(i)},
+		"network-interface.network-interface-id": {i.Interface},
+		"iam-instance-profile.arn":               {"arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile},
 	}}
 }
 

@@ -21,8 +21,6 @@ const namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
 // Server answers EC2's actions.
 type Server struct {
 	Cloud *cloud.Cloud
-	// Profile is told about each launch with an instance profile, so that the machine finds
-	// credentials in its metadata.
 	Resolve func(parameter string) (imageID string, err error) // resolve:ssm: in an ImageId
 }
 

@@ -87,7 +87,7 @@ func (s *Server) tree(i cloud.Instance) node {
 }
 
 func lifeCycle(i cloud.Instance) string {
-	if i.Spot {
+	if i.SpotRequest != "" {
 		return "spot"
 	}
 	return "on-demand"

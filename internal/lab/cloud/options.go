@@ -1,0 +1,84 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Placement of an instance.
+type Placement struct {
+	Zone, Tenancy, HostID, HostResourceGroup, Affinity, Group string // Tenancy: default, dedicated or host
+}
+
+// Capacity is the capacity reservation an instance asks for.
+type Capacity struct{ Preference, ID, ResourceGroup string }
+
+// Target says whether it asks for a certain one.
+func (c Capacity) Target() bool { return c.ID != "" || c.ResourceGroup != "" }
+
+// Extras of a launch: what EC2 keeps and shows, and the lab's machines do not notice.
+type Extras struct {
+	Placement     Placement
+	Capacity      Capacity
+	Licenses      []string // ARNs of license configurations
+	Enclave       bool
+	Credits       string // standard or unlimited; "" where the type has none
+	InterfaceTags Tags
+}
+
+func (e Extras) clone() Extras {
+	e.Licenses = slices.Clone(e.Licenses)
+	return e
+}
+
+// place decides the subnet and the zone of a launch.
+func (c *Cloud) place(l *Launch) error {
+	if l.SubnetID == "" {
+		l.SubnetID = DefaultSubnet
+		for _, s := range subnets(l.Region) {
+			if s.Zone == l.Placement.Zone {
+				l.SubnetID = s.ID
+			}
+		}
+	}
+	all, err := c.Subnets(l.Region, []string{l.SubnetID})
+	if err != nil {
+		return err
+	}
+	l.zone = all[0].Zone
+	if l.Placement.Zone != "" && l.Placement.Zone != l.zone {
+		return Errorf("InvalidParameterValue", "Invalid availability zone: [%s]", l.Placement.Zone)
+	}
+	if l.Placement.HostID != "" && l.Placement.Tenancy == "" {
+		l.Placement.Tenancy = "host"
+	}
+	l.Placement.Tenancy = cmp.Or(l.Placement.Tenancy, "default")
+	return nil
+}
+
+// checkExtras refuses what EC2 refuses, by the instance type, and sets its defaults.
+func checkExtras(l *Launch) error {
+	t, _ := InstanceType(l.Type)
+	switch {
+	case l.Enclave && t.Burstable:
+		return Errorf("InvalidParameterCombination", "The instance type '%s' does not support Nitro Enclaves.", l.Type)
+	case l.Credits != "" && !t.Burstable:
+		return Errorf("InvalidParameterCombination", "The instance type '%s' does not support CPU credits: it is not burstable.", l.Type)
+	case l.Credits != "" && l.Credits != "standard" && l.Credits != "unlimited":
+		return Errorf("InvalidParameterValue", "Invalid value '%s' for cpuCredits. Expected one of: [standard, unlimited]", l.Credits)
+	case l.Placement.HostID != "" && l.Placement.Tenancy != "host":
+		return Errorf("InvalidParameterCombination", "A host can only be named with the tenancy host.")
+	case l.Capacity.ID != "" && l.Capacity.ResourceGroup != "":
+		return Errorf("InvalidParameterCombination", "Specify either a capacity reservation or a resource group of them.")
+	}
+	if t.Burstable && l.Credits == "" {
+		if l.Credits = "unlimited"; strings.HasPrefix(t.Name, "t2.") {
+			l.Credits = "standard"
+		}
+	}
+	return nil
+}

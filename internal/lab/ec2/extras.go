@@ -1,0 +1,150 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"slices"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+// extras reads what RunInstances keeps of placement, licenses and the like.
+func (r *reader) extras() cloud.Extras {
+	q := r.q
+	e := cloud.Extras{
+		Placement: cloud.Placement{
+			Zone: q.String("Placement.AvailabilityZone"), Tenancy: r.oneOf("Placement.Tenancy", "default", "dedicated", "host"),
+			HostID: q.String("Placement.HostId"), HostResourceGroup: q.String("Placement.HostResourceGroupArn"),
+			Affinity: r.oneOf("Placement.Affinity", "default", "host"), Group: q.String("Placement.GroupName"),
+		},
+		Capacity: cloud.Capacity{
+			Preference:    r.oneOf("CapacityReservationSpecification.CapacityReservationPreference", "open", "none", "capacity-reservations-only"),
+			ID:            q.String("CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId"),
+			ResourceGroup: q.String("CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationResourceGroupArn"),
+		},
+		Enclave: r.bool("EnclaveOptions.Enabled"), Credits: q.String("CreditSpecification.CpuCredits"), InterfaceTags: r.tags("network-interface"),
+	}
+	for _, l := range q.List("LicenseSpecification") {
+		e.Licenses = append(e.Licenses, l.String("LicenseConfigurationArn"))
+	}
+	return e
+}
+
+type placementXML struct {
+	Zone              string `xml:"availabilityZone"`
+	Tenancy           string `xml:"tenancy"`
+	Group             string `xml:"groupName"`
+	Affinity          string `xml:"affinity,omitempty"`
+	HostID            string `xml:"hostId,omitempty"`
+	HostResourceGroup string `xml:"hostResourceGroupArn,omitempty"`
+}
+
+func placementOf(i cloud.Instance) placementXML {
+	p := i.Placement
+	return placementXML{i.Zone, p.Tenancy, p.Group, p.Affinity, p.HostID, p.HostResourceGroup}
+}
+
+type capacityXML struct {
+	Preference string             `xml:"capacityReservationPreference,omitempty"`
+	Target     *capacityTargetXML `xml:"capacityReservationTarget"`
+}
+
+type capacityTargetXML struct {
+	ID            string `xml:"capacityReservationId,omitempty"`
+	ResourceGroup string `xml:"capacityReservationResourceGroupArn,omitempty"`
+}
+
+func capacityOf(c cloud.Capacity) capacityXML {
+	x := capacityXML{Preference: c.Preference}
+	switch {
+	case c.Target():
+		x.Target = &capacityTargetXML{c.ID, c.ResourceGroup}
+	case x.Preference == "":
+		x.Preference = "open" // EC2's default
+	}
+	return x
+}
+
+type licenseXML struct {
+	ARN string `xml:"licenseConfigurationArn"`
+}
+
+func describeInstanceCreditSpecifications(s *Server, r *Request) (any, error) {
+	ids := r.Query.Strings("InstanceId")
+	all, err := s.Cloud.Instances(r.Region, ids)
+	if err != nil {
+		return nil, err
+	}
+	type item struct {
+		ID      string `xml:"instanceId"`
+		Credits string `xml:"cpuCredits"`
+	}
+	var x struct {
+		Items []item `xml:"instanceCreditSpecificationSet>item"`
+	}
+	for _, i := range all {
+		switch {
+		case i.Credits != "":
+			x.Items = append(x.Items, item{i.ID, i.Credits})
+		case len(ids) > 0:
+			return nil, cloud.Errorf("InvalidInstanceID", "The instance %s is not burstable: it has no credit specification.", i.ID)
+		}
+	}
+	return x, nil
+}
+
+type networkInterfaceXML struct {
+	ID          string     `xml:"networkInterfaceId"`
+	SubnetID    string     `xml:"subnetId"`
+	VPCID       string     `xml:"vpcId"`
+	Zone        string     `xml:"availabilityZone"`
+	Owner       string     `xml:"ownerId"`
+	Status      string     `xml:"status"`
+	MAC         string     `xml:"macAddress"`
+	PrivateIP   string     `xml:"privateIpAddress"`
+	Groups      []groupXML `xml:"groupSet>item"`
+	InstanceID  string     `xml:"attachment>instanceId"`
+	DeviceIndex int        `xml:"attachment>deviceIndex"`
+	Attached    string     `xml:"attachment>status"`
+	PublicIP    string     `xml:"association>publicIp,omitempty"`
+	Tags        *tagSet    `xml:"tagSet"`
+}
+
+func describeNetworkInterfaces(s *Server, r *Request) (any, error) {
+	all, err := s.Cloud.Instances(r.Region, nil)
+	if err != nil {
+		return nil, err
+	}
+	all, err = filtered(r.Query, all, func(i cloud.Instance) fields {
+		return fields{tags: i.InterfaceTags, values: map[string][]string{
+			"network-interface-id": {i.Interface}, "attachment.instance-id": {i.ID}, "subnet-id": {i.SubnetID}, "vpc-id": {i.VPCID},
+			"group-id": i.SecurityGroups, "status": {"in-use"}, "private-ip-address": {i.PrivateIP}, "availability-zone": {i.Zone},
+		}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.groupNames(r.Region)
+	if err != nil {
+		return nil, err
+	}
+	wanted := r.Query.Strings("NetworkInterfaceId")
+	var x struct {
+		Items []networkInterfaceXML `xml:"networkInterfaceSet>item"`
+	}
+	for _, i := range all {
+		if i.State == cloud.Terminated || len(wanted) > 0 && !slices.Contains(wanted, i.Interface) {
+			continue
+		}
+		one := networkInterfaceXML{
+			ID: i.Interface, SubnetID: i.SubnetID, VPCID: i.VPCID, Zone: i.Zone, Owner: cloud.Account, Status: "in-use", MAC: i.MAC,
+			PrivateIP: i.PrivateIP, InstanceID: i.ID, Attached: "attached", PublicIP: i.PublicIP, Tags: tagged(i.InterfaceTags),
+		}
+		for _, g := range i.SecurityGroups {
+			one.Groups = append(one.Groups, groupXML{g, names[g]})
+		}
+		x.Items = append(x.Items, one)
+	}
+	return x, nil
+}
