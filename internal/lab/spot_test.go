@@ -184,8 +184,48 @@ func TestEverythingOfALaunchIsShown(t *testing.T) {
 	if got := s.get(t, "NetworkInterfaces[0].[Attachment.InstanceId,TagSet[0].Value]", "describe-network-interfaces", "--filters", "Name=tag:n,Values=i"); got != *i.InstanceId+"\ti" {
 		t.Errorf("network interface: %q", got)
 	}
-	credits := run(t, c, func(in *ec2.RunInstancesInput) { in.CreditSpecification = &types.CreditSpecificationRequest{CpuCredits: aws.String("standard")} })
+	credits := run(t, c, func(in *ec2.RunInstancesInput) {
+		in.CreditSpecification = &types.CreditSpecificationRequest{CpuCredits: aws.String("standard")}
+	})
 	if got := s.get(t, "InstanceCreditSpecifications[].CpuCredits", "describe-instance-credit-specifications", "--instance-ids", *credits.InstanceId); got != "standard" {
 		t.Errorf("credits: %q", got)
+	}
+}
+
+func TestAFleetLaunchesTheCheapestTypeOfItsTemplate(t *testing.T) {
+	t.Parallel()
+	s, ctx := newShell(t, lab.Options{}), t.Context()
+	c := ec2.NewFromConfig(sdk(s.lab))
+	name, ami := aws.String("fleet"), aws.String(s.lab.Value("BAKERY_LAB_AMI"))
+	data := &types.RequestLaunchTemplateData{
+		ImageId: ami, InstanceMarketOptions: &types.LaunchTemplateInstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
+		TagSpecifications: []types.LaunchTemplateTagSpecificationRequest{{ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}},
+	}
+	fleet := func() (*ec2.CreateFleetOutput, error) {
+		return c.CreateFleet(ctx, &ec2.CreateFleetInput{
+			Type: types.FleetTypeInstant, TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{TotalTargetCapacity: aws.Int32(1)},
+			LaunchTemplateConfigs: []types.FleetLaunchTemplateConfigRequest{{
+				LaunchTemplateSpecification: &types.FleetLaunchTemplateSpecificationRequest{LaunchTemplateName: name, Version: aws.String("1")},
+				Overrides:                   []types.FleetLaunchTemplateOverridesRequest{{InstanceType: "none.such"}, {InstanceType: types.InstanceTypeM5Large}, {InstanceType: types.InstanceTypeT3Nano}},
+			}},
+		})
+	}
+	_, err := fleet()
+	code(t, "InvalidLaunchTemplateName.NotFoundException", err)
+	for _, want := range []string{"", "InvalidLaunchTemplateName.AlreadyExistsException"} {
+		_, err := c.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{LaunchTemplateName: name, LaunchTemplateData: data})
+		code(t, want, err)
+	}
+	out, err := fleet()
+	if err != nil || len(out.Instances) != 1 || out.Instances[0].InstanceType != types.InstanceTypeT3Nano || len(out.Errors) != 1 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	i := untilState(t, c, out.Instances[0].InstanceIds[0], types.InstanceStateNameRunning)
+	if i.InstanceLifecycle != types.InstanceLifecycleTypeSpot || len(i.Tags) != 1 {
+		t.Errorf("%+v", i)
+	}
+	s.aws(t, "ec2", "delete-launch-template", "--launch-template-name", "fleet")
+	if got := s.get(t, "LaunchTemplates", "describe-launch-templates"); got != "" {
+		t.Errorf("left: %s", got)
 	}
 }

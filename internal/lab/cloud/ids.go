@@ -44,8 +44,8 @@ func (k kind) missing(id string) error {
 	return Errorf(k.notFound, "The %s ID '%s' does not exist", k.noun, id)
 }
 
-// newID is a random id of 17 hex digits, the long form EC2 hands out since 2018.
-func newID(prefix string) string {
+// NewID is a random id of 17 hex digits, the long form EC2 hands out since 2018.
+func NewID(prefix string) string {
 	var b [9]byte
 	_, _ = rand.Read(b[:]) // never fails: it ends the program instead (crypto/rand, Go 1.24)
 	return prefix + "0" + hex.EncodeToString(b[:])[:16]

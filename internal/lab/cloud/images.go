@@ -70,7 +70,7 @@ func (c *Cloud) nameFree(region, name string) error {
 func (c *Cloud) pendingImage(n NewImage, in *instance) (*Image, *Snapshot) {
 	source := c.images[in.ImageID]
 	image := &Image{
-		ID: newID("ami-"), Region: n.Region, Name: n.Name, Description: n.Description, Owner: Account, State: "pending",
+		ID: NewID("ami-"), Region: n.Region, Name: n.Name, Description: n.Description, Owner: Account, State: "pending",
 		Architecture: in.Architecture, Created: time.Now().UTC().Truncate(time.Millisecond), RootDevice: in.RootDevice,
 		Tags: maps.Clone(n.Tags), ENA: in.ENA, SriovNet: in.SriovNet, Instance: in.ID, SourceImage: in.ImageID, SourceRegion: n.Region,
 	}
@@ -113,7 +113,7 @@ func overlay(devices, over []ImageDevice) []ImageDevice {
 
 func (c *Cloud) pendingSnapshot(v *Volume, description string, tags Tags) *Snapshot {
 	s := &Snapshot{
-		ID: newID("snap-"), Region: v.Region, Owner: Account, VolumeID: v.ID, State: "pending", Size: v.Size,
+		ID: NewID("snap-"), Region: v.Region, Owner: Account, VolumeID: v.ID, State: "pending", Size: v.Size,
 		Started: time.Now().UTC(), Description: description, Tags: maps.Clone(tags), Encrypted: v.Encrypted, KMSKey: v.KMSKey,
 	}
 	c.snapshots[s.ID] = s
@@ -285,7 +285,7 @@ func (c *Cloud) CopyImage(n Copy) (Image, error) {
 		return Image{}, err
 	}
 	image := source.clone()
-	image.ID, image.Region, image.Name, image.Description = newID("ami-"), n.Region, n.Name, n.Description
+	image.ID, image.Region, image.Name, image.Description = NewID("ami-"), n.Region, n.Name, n.Description
 	image.Owner, image.OwnerAlias, image.State, image.Suite, image.Public = Account, "", "pending", "", false
 	image.Users, image.Orgs, image.OrgUnits, image.Protected, image.Deprecation = nil, nil, nil, "", time.Time{}
 	image.ProtectedUntil = time.Time{}
@@ -351,7 +351,7 @@ func (c *Cloud) copySnapshot(d *ImageDevice, imageID string, n Copy, copies map[
 		return
 	}
 	s := from.clone()
-	s.ID, s.Region, s.Owner, s.OwnerAlias, s.State, s.Suite = newID("snap-"), n.Region, Account, "", "pending", ""
+	s.ID, s.Region, s.Owner, s.OwnerAlias, s.State, s.Suite = NewID("snap-"), n.Region, Account, "", "pending", ""
 	s.Started, s.Tags, s.Users, s.Public, s.VolumeID = time.Now().UTC(), maps.Clone(n.SnapshotTags), nil, false, "vol-ffffffff"
 	s.Description = "Copied for DestinationAmi " + imageID + " from SourceAmi " + n.ImageID + " for SourceSnapshot " + from.ID
 	switch {

@@ -26,7 +26,7 @@ func Import(dir, name string, fill func(disk string) error) (Image, error) {
 	if err := c.nameFree("", name); err != nil {
 		return Image{}, err
 	}
-	id := newID("snap-")
+	id := NewID("snap-")
 	path := SnapshotDisk(dir, id)
 	if err := fill(path); err != nil {
 		_ = os.Remove(path)
@@ -40,7 +40,7 @@ func Import(dir, name string, fill func(disk string) error) (Image, error) {
 	size := max((info.Size()+1<<30-1)>>30, 1)
 	snapshot := Snapshot{ID: id, Owner: Account, VolumeID: "vol-ffffffff", State: "completed", Size: size, Started: now, Description: "Imported for " + name}
 	image := Image{
-		ID: newID("ami-"), Name: name, Description: "Imported", Owner: Account, State: "available", Architecture: "x86_64", Created: now,
+		ID: NewID("ami-"), Name: name, Description: "Imported", Owner: Account, State: "available", Architecture: "x86_64", Created: now,
 		RootDevice: DefaultRoot, ENA: true, SriovNet: "simple",
 		Devices: []ImageDevice{{Name: DefaultRoot, SnapshotID: id, Size: size, Type: "gp3", DeleteOnTermination: true}},
 	}

@@ -114,7 +114,7 @@ func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) erro
 // newVolume records a volume; the caller holds c.mu.
 func (c *Cloud) newVolume(in *instance, d ImageDevice, tags Tags) InstanceDevice {
 	v := &Volume{
-		ID: newID("vol-"), Region: in.Region, Zone: in.Zone, State: "in-use", SnapshotID: d.SnapshotID, Type: cmp.Or(d.Type, "gp2"),
+		ID: NewID("vol-"), Region: in.Region, Zone: in.Zone, State: "in-use", SnapshotID: d.SnapshotID, Type: cmp.Or(d.Type, "gp2"),
 		Size: max(d.Size, 1), IOPS: d.IOPS, Throughput: d.Throughput, Encrypted: d.Encrypted, KMSKey: d.KMSKey,
 		Created: in.LaunchTime, Tags: maps.Clone(tags), Instance: in.ID, Device: d.Name, DeleteOnTermination: d.DeleteOnTermination,
 	}

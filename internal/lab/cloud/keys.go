@@ -66,7 +66,7 @@ func (c *Cloud) addKey(k KeyPair) (KeyPair, error) {
 	if c.keys[k.Region+"/"+k.Name] != nil {
 		return KeyPair{}, Errorf("InvalidKeyPair.Duplicate", "The keypair already exists")
 	}
-	k.ID, k.Created, k.Public = newID("key-"), time.Now().UTC(), k.Public+" "+k.Name
+	k.ID, k.Created, k.Public = NewID("key-"), time.Now().UTC(), k.Public+" "+k.Name
 	c.keys[k.Region+"/"+k.Name] = &k
 	return k, nil
 }

@@ -91,7 +91,7 @@ func (c *Cloud) Launch(l Launch) ([]Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	reservation := newID("r-")
+	reservation := NewID("r-")
 	if l.ClientToken != "" {
 		c.remember(l, reservation)
 	}
@@ -258,11 +258,11 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 func (c *Cloud) newInstance(l Launch, image *Image, devices []ImageDevice, reservation string) *instance {
 	now := time.Now().UTC()
 	in := &instance{console: &console{}, Instance: Instance{
-		ID: newID("i-"), Region: l.Region, ReservationID: reservation, ClientToken: l.ClientToken,
+		ID: NewID("i-"), Region: l.Region, ReservationID: reservation, ClientToken: l.ClientToken,
 		ImageID: image.ID, Type: l.Type, Architecture: image.Architecture,
 		State: Pending, Reason: ReasonPending, LaunchTime: now,
 		SubnetID: l.SubnetID, VPCID: DefaultVPC, Zone: l.zone, Extras: l.Extras.clone(),
-		PrivateIP: c.address(), Interface: newID("eni-"),
+		PrivateIP: c.address(), Interface: NewID("eni-"),
 		SecurityGroups: slices.Clone(l.SecurityGroups), KeyName: l.KeyName, Profile: l.Profile,
 		UserData: l.UserData, Tags: maps.Clone(l.Tags), ShutdownBehavior: cmp.Or(l.ShutdownBehavior, "stop"),
 		Metadata: l.Metadata.withDefaults(image.IMDS), RootDevice: image.RootDevice,

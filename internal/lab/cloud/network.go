@@ -112,14 +112,14 @@ func defaultGroup() *SecurityGroup {
 	return &SecurityGroup{
 		ID: DefaultGroup, Name: "default", Description: "default VPC security group", VPCID: DefaultVPC,
 		Rules: []Rule{
-			{ID: newID("sgr-"), Protocol: "-1", From: -1, To: -1, Group: DefaultGroup},
+			{ID: NewID("sgr-"), Protocol: "-1", From: -1, To: -1, Group: DefaultGroup},
 			everythingOut(),
 		},
 	}
 }
 
 func everythingOut() Rule {
-	return Rule{ID: newID("sgr-"), Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0", Egress: true}
+	return Rule{ID: NewID("sgr-"), Protocol: "-1", From: -1, To: -1, CIDR: "0.0.0.0/0", Egress: true}
 }
 
 var groupName = regexp.MustCompile(`^[a-zA-Z0-9 ._:/()#,@\[\]+=&;{}!$*-]{1,255}$`)
@@ -141,7 +141,7 @@ func (c *Cloud) CreateSecurityGroup(region, vpc, name, description string, tags 
 		}
 	}
 	g := &SecurityGroup{
-		ID: newID("sg-"), Region: region, Name: name, Description: description, VPCID: vpc,
+		ID: NewID("sg-"), Region: region, Name: name, Description: description, VPCID: vpc,
 		Tags: maps.Clone(tags), Rules: []Rule{everythingOut()},
 	}
 	c.groups[g.ID] = g
@@ -185,7 +185,7 @@ func (c *Cloud) Authorize(region, id string, rules []Rule) ([]Rule, error) {
 			if slices.ContainsFunc(g.Rules, r.same) {
 				return Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists", describeRule(r))
 			}
-			r.ID = newID("sgr-")
+			r.ID = NewID("sgr-")
 			added = append(added, r)
 		}
 		g.Rules = append(g.Rules, added...)

@@ -49,7 +49,7 @@ func (c *Cloud) RegisterImage(n Register) (Image, error) {
 		d.Size, d.Encrypted, d.KMSKey = max(d.Size, s.Size), s.Encrypted, s.KMSKey
 	}
 	image := &Image{
-		ID: newID("ami-"), Region: n.Region, Name: n.Name, Description: n.Description, Owner: Account, State: "available",
+		ID: NewID("ami-"), Region: n.Region, Name: n.Name, Description: n.Description, Owner: Account, State: "available",
 		Architecture: n.Architecture, Created: time.Now().UTC().Truncate(time.Millisecond), RootDevice: n.RootDevice, Devices: n.Devices,
 		Tags: n.Tags, ENA: n.ENA, SriovNet: n.SriovNet, BootMode: n.BootMode, TPM: n.TPM, IMDS: n.IMDS,
 	}

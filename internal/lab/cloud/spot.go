@@ -81,7 +81,7 @@ func checkSpot(l *Launch) error {
 func (c *Cloud) newRequest(l Launch, in *instance) *spotRequest {
 	now := time.Now().UTC()
 	r := &spotRequest{launch: l, SpotRequest: SpotRequest{
-		ID: newID("sir-"), Region: l.Region, Zone: in.Zone, Type: l.Type, Created: now, Options: l.Spot, Tags: maps.Clone(l.Spot.Tags),
+		ID: NewID("sir-"), Region: l.Region, Zone: in.Zone, Type: l.Type, Created: now, Options: l.Spot, Tags: maps.Clone(l.Spot.Tags),
 	}}
 	c.spots = append(c.spots, r)
 	c.fulfil(r, in)
@@ -136,7 +136,7 @@ func (c *Cloud) relaunch(r *spotRequest) {
 	if err != nil {
 		return
 	}
-	in := c.newInstance(r.launch, image, devices, newID("r-"))
+	in := c.newInstance(r.launch, image, devices, NewID("r-"))
 	c.instances = append(c.instances, in)
 	c.fulfil(r, in)
 	c.options.Log("%s is persistent and was not cancelled: it has launched %s", r.ID, in.ID)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
@@ -20,8 +21,11 @@ const namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
 // Server answers EC2's actions.
 type Server struct {
-	Cloud *cloud.Cloud
+	Cloud   *cloud.Cloud
 	Resolve func(parameter string) (imageID string, err error) // resolve:ssm: in an ImageId
+
+	mu        sync.Mutex
+	templates []*template
 }
 
 // Request is one call whose sender is known and allowed to make it.

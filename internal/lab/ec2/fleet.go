@@ -1,0 +1,198 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ec2
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+)
+
+// template is a launch template of one version. Its data has the form of a RunInstances request.
+type template struct {
+	id, name, region string
+	created          time.Time
+	data             *Query
+	tags             cloud.Tags
+}
+
+type templateXML struct {
+	ID      string  `xml:"launchTemplateId"`
+	Name    string  `xml:"launchTemplateName"`
+	Created string  `xml:"createTime"`
+	Default int     `xml:"defaultVersionNumber"`
+	Latest  int     `xml:"latestVersionNumber"`
+	Tags    *tagSet `xml:"tagSet"`
+}
+
+func (t *template) xml() templateXML {
+	return templateXML{t.id, t.name, stamp(t.created), 1, 1, tagged(t.tags)}
+}
+
+// template finds a launch template by id or name, as the branch of a request gives it; the caller holds s.mu.
+func (s *Server) template(region string, q *Query) (*template, error) {
+	id, name := q.String("LaunchTemplateId"), q.String("LaunchTemplateName")
+	at := slices.IndexFunc(s.templates, func(t *template) bool { return t.region == region && (t.id == id || t.name == name) })
+	if at < 0 && id != "" {
+		return nil, cloud.Errorf("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID %s, does not exist.", id)
+	}
+	if at < 0 {
+		return nil, cloud.Errorf("InvalidLaunchTemplateName.NotFoundException", "The specified launch template, with template name %s, does not exist.", name)
+	}
+	return s.templates[at], nil
+}
+
+func createLaunchTemplate(s *Server, r *Request) (any, error) {
+	p := &reader{q: r.Query}
+	t := &template{
+		id: cloud.NewID("lt-"), name: p.require("LaunchTemplateName"), region: r.Region, created: time.Now(),
+		data: r.Query.At("LaunchTemplateData"), tags: p.tags("launch-template"),
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.ContainsFunc(s.templates, func(have *template) bool { return have.region == t.region && have.name == t.name }) {
+		return nil, cloud.Errorf("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+	}
+	s.templates = append(s.templates, t)
+	return struct {
+		Template templateXML `xml:"launchTemplate"`
+	}{t.xml()}, nil
+}
+
+func deleteLaunchTemplate(s *Server, r *Request) (any, error) {
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.template(r.Region, r.Query)
+	if err != nil {
+		return nil, err
+	}
+	s.templates = slices.DeleteFunc(s.templates, func(have *template) bool { return have == t })
+	return struct {
+		Template templateXML `xml:"launchTemplate"`
+	}{t.xml()}, nil
+}
+
+func describeLaunchTemplates(s *Server, r *Request) (any, error) {
+	s.mu.Lock()
+	all := slices.DeleteFunc(slices.Clone(s.templates), func(t *template) bool { return t.region != r.Region })
+	s.mu.Unlock()
+	all, err := filtered(r.Query, all, func(t *template) fields {
+		if t == nil { // filtered asks which filters there are
+			t = &template{}
+		}
+		return fields{tags: t.tags, values: map[string][]string{"launch-template-name": {t.name}}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	ids, names := r.Query.Strings("LaunchTemplateId"), r.Query.Strings("LaunchTemplateName")
+	var x struct {
+		Items []templateXML `xml:"launchTemplates>item"`
+	}
+	for _, t := range all {
+		if len(ids)+len(names) == 0 || slices.Contains(ids, t.id) || slices.Contains(names, t.name) {
+			x.Items = append(x.Items, t.xml())
+		}
+	}
+	return x, nil
+}
+
+type fleetInstanceXML struct {
+	Lifecycle string   `xml:"lifecycle"`
+	IDs       []string `xml:"instanceIds>item"`
+	Type      string   `xml:"instanceType"`
+}
+
+type fleetErrorXML struct {
+	Code      string `xml:"errorCode"`
+	Message   string `xml:"errorMessage"`
+	Lifecycle string `xml:"lifecycle"`
+}
+
+type fleetXML struct {
+	ID        string             `xml:"fleetId"`
+	Errors    []fleetErrorXML    `xml:"errorSet>item"`
+	Instances []fleetInstanceXML `xml:"fleetInstanceSet>item"`
+}
+
+// createFleet launches one instance at once, which is all a bake wants of a fleet.
+func createFleet(s *Server, r *Request) (any, error) {
+	if kind, size := r.Query.String("Type"), r.Query.String("TargetCapacitySpecification.TotalTargetCapacity"); kind != "instant" || size != "1" {
+		return nil, cloud.Errorf("UnsupportedOperation", "The lab has fleets of the type instant with one instance only.")
+	}
+	if err := dryRun(r); err != nil {
+		return nil, err
+	}
+	x := fleetXML{ID: "fleet-" + requestID()}
+	for _, configuration := range r.Query.List("LaunchTemplateConfigs") {
+		s.mu.Lock()
+		t, err := s.template(r.Region, configuration.At("LaunchTemplateSpecification"))
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		for _, kind := range s.fleetTypes(r, configuration, t) {
+			one, err := s.launchFrom(r, t, kind)
+			if refused := (*cloud.Error)(nil); errors.As(err, &refused) {
+				x.Errors = append(x.Errors, fleetErrorXML{refused.Code, refused.Message, "spot"})
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			x.Instances = append(x.Instances, fleetInstanceXML{"spot", []string{one.ID}, one.Type})
+			return x, nil
+		}
+	}
+	return x, nil
+}
+
+// fleetTypes are the instance types a fleet may have, in the order it tries them.
+func (s *Server) fleetTypes(r *Request, configuration *Query, t *template) []string {
+	var all []string
+	for _, o := range configuration.List("Overrides") {
+		all = append(all, o.String("InstanceType"))
+	}
+	if len(all) == 0 {
+		return []string{t.data.String("InstanceType")}
+	}
+	if cmp.Or(r.Query.String("SpotOptions.AllocationStrategy"), "lowest-price") == "lowest-price" {
+		slices.SortStableFunc(all, func(a, b string) int {
+			x, _ := cloud.InstanceType(a)
+			y, _ := cloud.InstanceType(b)
+			return cmp.Compare(cloud.SpotPrice(x, ""), cloud.SpotPrice(y, ""))
+		})
+	}
+	return all
+}
+
+// launchFrom is RunInstances with a template's data.
+func (s *Server) launchFrom(r *Request, t *template, instanceType string) (cloud.Instance, error) {
+	data := &Query{children: maps.Clone(t.data.children)}
+	for name, value := range map[string]string{"InstanceType": instanceType, "MinCount": "1", "MaxCount": "1"} {
+		data.children[name] = &Query{value: value, set: true}
+	}
+	l, err := s.launch(&Request{Action: "RunInstances", Region: r.Region, Query: data})
+	if err != nil {
+		return cloud.Instance{}, err
+	}
+	all, err := s.Cloud.Launch(l)
+	if err != nil {
+		return cloud.Instance{}, err
+	}
+	return all[0], nil
+}
