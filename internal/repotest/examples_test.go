@@ -98,13 +98,11 @@ func packer(t *testing.T, dir string, arguments ...string) {
 	}
 }
 
-// validate runs packer validate, which must succeed without a warning.
+// validate runs packer validate, which must succeed in time and without a warning.
 func validate(t *testing.T, dir string, arguments ...string) {
 	t.Helper()
 
-	argv := append([]string{packertest.Built(t).Packer, "validate"}, arguments...)
-	result := packertest.Run(t, dir, packertest.Env(t), argv...)
-	if result.Code != 0 || strings.Contains(result.Output, "Warning") {
-		t.Errorf("packer validate %s: exit code %d\n%s", strings.Join(arguments, " "), result.Code, result.Output)
+	for _, warning := range packertest.Validate(t, dir, packertest.Env(t), arguments...) {
+		t.Errorf("packer validate %s: %s", strings.Join(arguments, " "), warning)
 	}
 }

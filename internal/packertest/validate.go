@@ -1,0 +1,78 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package packertest
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// validateLimit is how long packer validate may take, over what it takes without any plugin where that computer has other
+// things to do: this is what runs before every commit.
+const validateLimit = time.Second
+
+// nothing is a template that needs no plugin.
+const nothing = `
+source "null" "n" {
+  communicator = "none"
+}
+build {
+  sources = ["source.null.n"]
+}
+`
+
+// warning is what packer prints of one: for a template in HCL its first line; for one in JSON that is the line below.
+var warning = regexp.MustCompile(`(?m)^Warning: (?:Warning when preparing build: .*\n\n?)?(.*)$`)
+
+// Validate runs packer validate in a folder, which must succeed within the limit, and returns the first line of each
+// warning.
+func Validate(tb testing.TB, dir string, env []string, arguments ...string) (warnings []string) {
+	tb.Helper()
+
+	took, result := timed(tb, dir, env, arguments)
+	if result.Code != 0 {
+		tb.Fatalf("packer validate %s: exit code %d\n%s", strings.Join(arguments, " "), result.Code, result.Output)
+	}
+	if took > validateLimit && !quickEnough(tb, dir, env, arguments) {
+		tb.Errorf("packer validate %s takes %v", strings.Join(arguments, " "), took.Round(time.Millisecond))
+	}
+	for _, match := range warning.FindAllStringSubmatch(result.Output, -1) {
+		warnings = append(warnings, match[1])
+	}
+
+	return warnings
+}
+
+// quickEnough asks again, beside a template that needs nothing: in one of three attempts the difference is below the
+// limit.
+func quickEnough(tb testing.TB, dir string, env, arguments []string) bool {
+	tb.Helper()
+
+	empty := filepath.Join(tb.TempDir(), "null.pkr.hcl")
+	if err := os.WriteFile(empty, []byte(nothing), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	for range 3 {
+		without, _ := timed(tb, dir, env, []string{empty})
+		with, _ := timed(tb, dir, env, arguments)
+		if with-without < validateLimit {
+			return true
+		}
+	}
+
+	return false
+}
+
+func timed(tb testing.TB, dir string, env, arguments []string) (time.Duration, Result) {
+	tb.Helper()
+
+	begin := time.Now()
+	result := Run(tb, dir, env, append([]string{Built(tb).Packer, "validate"}, arguments...)...)
+
+	return time.Since(begin), result
+}
