@@ -1,0 +1,203 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// The thirty templates of testdata/templates are written for amazon-ebs, and stand for what public ones do. Each has
+//
+//	template.json or *.pkr.hcl and what they refer to: as its owner has it, for amazon-ebs
+//	lab.vars: what the owner passes with -var, in words of the lab
+//	verify.sh: whether the image does what the template is for, in words of check.sh
+//
+// The original is proven to be one by the real amazon-ebs (TestPeerTemplates). Here it moves over by the type of its
+// source, its plugin's name and the staging block, and by nothing else.
+const templatesDir = "testdata/templates"
+
+// movable is a template that has moved over, in a folder of its own.
+type movable struct {
+	dir  string
+	file string // for packer, in dir
+	vars []string
+}
+
+func templateNames(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(templatesDir, "[0-9]*"))
+	if err != nil || len(found) != 30 {
+		t.Fatalf("there are %d templates: %v", len(found), err)
+	}
+	for i, dir := range found {
+		found[i] = filepath.Base(dir)
+	}
+	return found
+}
+
+// original is a copy of a template as its owner has it. The values are those of the lab, or of one that is not there.
+func original(t *testing.T, name string, values map[string]string) movable {
+	t.Helper()
+	c := movable{dir: t.TempDir(), file: "."}
+	if err := os.CopyFS(c.dir, os.DirFS(filepath.Join(templatesDir, name))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "template.json")); err == nil {
+		c.file = "template.json"
+	}
+	vars, err := os.ReadFile(filepath.Join(c.dir, "lab.vars"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(string(vars)), "\n") {
+		c.vars = append(c.vars, "-var", os.Expand(line, func(word string) string {
+			if values[word] == "" {
+				t.Fatalf("%s/lab.vars: the lab has no %s", name, word)
+			}
+			return values[word]
+		}))
+	}
+	return c
+}
+
+// imagined are values for packer validate, which asks nobody whether they exist.
+var imagined = map[string]string{
+	"BAKERY_LAB_AMI": "ami-0bace000000000012", "BAKERY_LAB_SUBNET": "subnet-0bace000000000001", "BAKERY_LAB_VPC": "vpc-0bace000000000001",
+	"BAKERY_LAB_SECURITY_GROUP": "sg-0bace000000000001", "BAKERY_LAB_BUCKET": "bakery-lab",
+}
+
+var (
+	requiredAmazon = regexp.MustCompile(`(?s)amazon = \{[^}]*\}`)
+	hclSource      = regexp.MustCompile(`(?m)^source "bakery-userdata" .*\{$`)
+	jsonType       = regexp.MustCompile(`"type": "bakery-userdata",`)
+)
+
+// moved is a template moved over as the migration guide says.
+func moved(t *testing.T, name string, values map[string]string) movable {
+	t.Helper()
+	c := original(t, name, values)
+	files, err := filepath.Glob(filepath.Join(c.dir, "*.pkr.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.file != "." {
+		files = append(files, filepath.Join(c.dir, c.file))
+	}
+	staging := "s3://" + values["BAKERY_LAB_BUCKET"] + "/templates"
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := strings.ReplaceAll(string(text), "amazon-ebs", "bakery-userdata")
+		s = requiredAmazon.ReplaceAllString(s, `bakery = { source = "github.com/amibakery/bakery", version = ">= 0.1.0" }`)
+		s = hclSource.ReplaceAllString(s, "$0\n  staging {\n    url = \""+staging+"\"\n  }\n")
+		s = jsonType.ReplaceAllString(s, `$0 "staging": {"url": "`+staging+`"},`)
+		if err := os.WriteFile(file, []byte(s), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// said are the warnings that moved templates may have: what is done differently is said.
+var said = regexp.MustCompile(`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop")`)
+
+// validate runs packer validate, which must succeed in time, and returns its warnings.
+func (c movable) validate(t *testing.T, env []string) []string {
+	t.Helper()
+	return packertest.Validate(t, c.dir, env, append(c.vars, c.file)...)
+}
+
+// TestTemplatesValidate: after the move, without credentials, without a network, and in time.
+func TestTemplatesValidate(t *testing.T) {
+	env := packertest.Env(t, "PACKER_PLUGIN_PATH="+withAnsible(t, bakeryPlugins(t)))
+	for _, name := range templateNames(t) {
+		t.Run(name, func(t *testing.T) {
+			for _, warning := range moved(t, name, imagined).validate(t, env) {
+				if !said.MatchString(warning) {
+					t.Errorf("unexpected: %s", warning)
+				}
+			}
+		})
+	}
+}
+
+// TestTemplatesBake: after the move, each bakes, and its image does what the template is for.
+func TestTemplatesBake(t *testing.T) {
+	l := onLab(t)
+	plugins := withAnsible(t, bakeryPlugins(t))
+	t.Run("all", func(t *testing.T) {
+		for _, name := range templateNames(t) {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				l.bakeTemplate(t, moved(t, name, l.values), plugins)
+			})
+		}
+	})
+	if left := l.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// bakeTemplate builds a template and has its verify.sh look into what came out.
+func (l *lab) bakeTemplate(t *testing.T, c movable, plugins string) {
+	t.Helper()
+	env := append(l.environ(t), "PACKER_PLUGIN_PATH="+plugins)
+	begin := time.Now()
+	argv := append([]string{packertest.Built(t).Packer, "build"}, c.vars...)
+	r := packertest.Run(t, c.dir, env, append(argv, c.file)...)
+	t.Logf("packer build: exit status %d after %v\n%s", r.Code, time.Since(begin).Round(time.Second), r.Output)
+	if r.Code != 0 {
+		t.Fatal("the bake failed")
+	}
+	images := artifacts(r.Output)
+	if len(images) == 0 {
+		t.Fatal("no image was made")
+	}
+	defer l.cli(t, append([]string{"deregister"}, slices.Collect(maps.Values(images))...)...)
+	for name, image := range images {
+		env = append(env, "IMAGE="+image, "IMAGE_"+name+"="+image)
+	}
+	env = append(env, "AWSCLI="+packertest.AWSCLI(t))
+	check, err := filepath.Abs(filepath.Join(templatesDir, "check.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := packertest.Run(t, c.dir, env, "/bin/sh", "-c", `. "$0" && . ./verify.sh`, check); r.Code != 0 {
+		t.Errorf("verify.sh: exit status %d\n%s", r.Code, r.Output)
+	}
+}
+
+var (
+	artifactOf = regexp.MustCompile(`(?m)^--> (?:\S*\.)?(\S+): .*\n`)
+	homeImage  = regexp.MustCompile(`(?m)^us-east-1: (ami-[0-9a-f]+)$`)
+)
+
+// artifacts are the images in the lab's home region by the names of the sources they came from, as what packer prints
+// at its end says.
+func artifacts(output string) map[string]string {
+	_, output, _ = strings.Cut(output, "The artifacts of successful builds are:")
+	images := map[string]string{}
+	places := artifactOf.FindAllStringSubmatchIndex(output, -1)
+	for i, at := range places {
+		end := len(output)
+		if i+1 < len(places) {
+			end = places[i+1][0]
+		}
+		if image := homeImage.FindStringSubmatch(output[at[1]:end]); image != nil {
+			images[strings.ReplaceAll(output[at[2]:at[3]], "-", "_")] = image[1]
+		}
+	}
+	return images
+}
