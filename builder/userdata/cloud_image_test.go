@@ -196,6 +196,9 @@ func (c *cloud) imageItem(id string, i *fakeImage) string {
 	item := "<item><imageId>" + id + "</imageId><name>" + i.name + "</name><imageState>" + state + "</imageState>" +
 		"<deregistrationProtection>" + i.protection + "</deregistrationProtection>" + tagSet(i.tags) + "<blockDeviceMapping>"
 	for _, s := range i.snapshots {
+		if c.hideSnapshots {
+			break
+		}
 		item += fmt.Sprintf("<item><deviceName>/dev/xvda</deviceName><ebs><snapshotId>%s</snapshotId><encrypted>%v</encrypted></ebs></item>",
 			s, c.snapshots[s] != nil && c.snapshots[s].encrypted)
 	}

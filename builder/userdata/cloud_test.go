@@ -51,6 +51,7 @@ type cloud struct {
 	ids                             int                      // of images, so far
 	images                          map[string]*fakeImage    // by id
 	snapshots                       map[string]*fakeSnapshot // by id
+	hideSnapshots                   bool                     // of images
 	volumes                         map[string]bool
 	sourceImage                     string // further XML of the source image
 

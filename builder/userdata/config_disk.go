@@ -20,7 +20,7 @@ type BlockDevice struct {
 	DeviceName string `mapstructure:"device_name" required:"true"`
 	// Delete the disk with the machine. Default: `true`, unlike amazon-ebs, whose `false` leaves a volume behind
 	// for every bake; the image has a snapshot of the disk either way. `false` keeps the volume, and machines
-	// launched from the image keep theirs as well.
+	// launched from the image keep theirs as well. In `ami_block_device_mappings` the default is `false`.
 	DeleteOnTermination config.Trilean `mapstructure:"delete_on_termination"`
 	// Encrypt the disk, or do not. Default: what its snapshot or the account says.
 	Encrypted config.Trilean `mapstructure:"encrypted"`

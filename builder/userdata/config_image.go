@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
 )
@@ -39,9 +41,10 @@ type ImageConfig struct {
 	SnapshotTag config.KeyValues `mapstructure:"snapshot_tag"`
 	// Do not put `run_tags` on the image and its snapshots. Default: `false`.
 	SkipAMIRunTags bool `mapstructure:"skip_ami_run_tags"`
-	// Disks that machines launched from the image get beside those of the baked machine, or without one of them
-	// (`no_device`). EC2 lets nothing else but `delete_on_termination` be changed of the baked machine's own
-	// disks; their size and type come from `launch_block_device_mappings`. See
+	// Disks that machines launched from the image get, or do not get (`no_device`), beside those of the baked machine.
+	// Of the baked machine's own disks, EC2 lets little more than `delete_on_termination` be changed here: their size
+	// and type are those of `launch_block_device_mappings`. `delete_on_termination` is `false` by default in this
+	// setting, as with amazon-ebs: whoever launches the image may keep data there. See
 	// [BlockDevice](#block-devices-configuration).
 	AMIBlockDevices []BlockDevice `mapstructure:"ami_block_device_mappings"`
 	// Bake, but make no image of the machine: to try things out. Default: `false`.
@@ -107,6 +110,15 @@ func (d *BlockDevice) prepareForImage() []error {
 			"encrypt_boot and the kms_key_id beside it"))
 	}
 	return errs
+}
+
+// imageMapping is what CreateImage takes.
+func (d *BlockDevice) imageMapping() types.BlockDeviceMapping {
+	m := d.mapping()
+	if m.Ebs != nil {
+		m.Ebs.DeleteOnTermination = aws.Bool(d.DeleteOnTermination.True())
+	}
+	return m
 }
 
 // within says which setting errors are about.

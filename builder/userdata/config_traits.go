@@ -21,8 +21,8 @@ type TraitsConfig struct {
 	// image's. amazon-ebs has no such setting. EC2 sets a boot mode only when an image is registered, so an image whose
 	// boot mode is to differ from its source image's is registered anew, of the same snapshots, when it is
 	// available; that cannot be done with source images that are paid by the hour (RHEL, SUSE, Marketplace), because
-	// EC2 ties the payment to the image and not to its snapshots. What is installed on the disk has to be able to
-	// boot that way; EC2 does not check that.
+	// EC2 ties the payment to the image and not to its snapshots. UEFI variables, such as the keys of Secure Boot, are not
+	// taken over. What is installed on the disk has to be able to boot that way; EC2 does not check that.
 	BootMode string `mapstructure:"boot_mode"`
 	// `v2.0` gives machines launched from the image a NitroTPM. It needs the boot mode `uefi`. Default: the source
 	// image's. Set in the same way as `boot_mode`, within the same limits; amazon-ebs has no such setting.

@@ -88,7 +88,7 @@ func (b *bake) createInput(o outline) *ec2.CreateImageInput {
 		InstanceId: aws.String(b.machine.id), Name: aws.String(o.name), Description: some(o.description), TagSpecifications: o.tags(),
 	}
 	for i := range b.config.AMIBlockDevices {
-		in.BlockDeviceMappings = append(in.BlockDeviceMappings, b.config.AMIBlockDevices[i].mapping())
+		in.BlockDeviceMappings = append(in.BlockDeviceMappings, b.config.AMIBlockDevices[i].imageMapping())
 	}
 	return in
 }

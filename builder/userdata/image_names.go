@@ -23,8 +23,12 @@ func (b *bake) checkNames(ctx context.Context) error {
 	if err := b.checkRegions(ctx); err != nil {
 		return err
 	}
+	wanted := b.wantedRegions()
+	if len(wanted) == 0 {
+		return fmt.Errorf("skip_save_build_region keeps no image in %s, and ami_regions names no other region", b.aws.config.Region)
+	}
 	var errs []error
-	for _, region := range b.wantedRegions() {
+	for _, region := range wanted {
 		errs = append(errs, b.checkName(ctx, region))
 	}
 	return errors.Join(errs...)
@@ -55,8 +59,9 @@ func (b *bake) holders(ctx context.Context, region string, api imageReader) ([]t
 // named are the account's images of a name. A name has none of the characters that are wildcards in a filter; see imageName.
 func named(ctx context.Context, region string, api imageReader, name string) ([]types.Image, error) {
 	out, err := api.DescribeImages(ctx, &ec2.DescribeImagesInput{
-		Owners:  []string{"self"},
-		Filters: []types.Filter{filter("name", name)},
+		Owners:          []string{"self"},
+		IncludeDisabled: aws.Bool(true), // a disabled image keeps its name
+		Filters:         []types.Filter{filter("name", name)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for an image named %q in %s: %w", name, region, err)

@@ -117,10 +117,29 @@ func (b *bake) clear(ctx context.Context, p *place) error {
 		snapshots = append(snapshots, snapshotsOf(&images[i])...)
 	}
 	// Those of an image that is still being made are not listed with it.
-	tagged, err := taggedSnapshots(ctx, p.api, b.id)
+	tagged, err := b.lateSnapshots(ctx, p, images, snapshots)
 	errs = append(errs, err)
 	snapshots = slices.DeleteFunc(append(snapshots, tagged...), func(id string) bool { return slices.Contains(spared, id) })
 	return errors.Join(append(errs, deleteSnapshots(ctx, p.api, snapshots))...)
+}
+
+// lateTimeout is how long EC2 may take to begin with the snapshots of an image that it was asked for.
+const lateTimeout = 20 * time.Second
+
+// lateSnapshots are those of the bake's tag. When an image was given up before it had any, EC2 may only be about to make
+// them, so they are waited for.
+func (b *bake) lateSnapshots(ctx context.Context, p *place, images []types.Image, known []string) ([]string, error) {
+	pending := func(i types.Image) bool { return i.State == types.ImageStatePending && len(snapshotsOf(&i)) == 0 }
+	end := time.Now()
+	if len(known) == 0 && slices.ContainsFunc(images, pending) {
+		end = end.Add(lateTimeout)
+	}
+	var tagged []string
+	err := poll(ctx, every(2*time.Second), func(ctx context.Context) (done bool, err error) {
+		tagged, err = taggedSnapshots(ctx, p.api, b.id)
+		return len(tagged) > 0 || !time.Now().Before(end), err
+	})
+	return tagged, err
 }
 
 // taggedImages are the images of the bake in a place, those EC2 has told the ids of in any case: a tag may not be found for

@@ -281,8 +281,13 @@ func TestBakeTellsEC2WhatTheTemplateSaysOfTheImage(t *testing.T) {
 			t.Errorf("what was set of the snapshot in %s (-want +got):\n%s", region, diff)
 		}
 	}
-	if got := o.cloud.form["CreateImage"].Get("BlockDeviceMapping.1.VirtualName"); got != "ephemeral0" {
-		t.Errorf("the image's own disk is %q", got)
+	for name, want := range map[string]string{
+		"BlockDeviceMapping.1.VirtualName": "ephemeral0", "BlockDeviceMapping.2.Ebs.VolumeSize": "9",
+		"BlockDeviceMapping.2.Ebs.DeleteOnTermination": "false",
+	} {
+		if got := o.cloud.form["CreateImage"].Get(name); got != want {
+			t.Errorf("of the image's own disks, %s is %q, want %q", name, got, want)
+		}
 	}
 	if tags := o.image("us-east-1", "hello-1").tags; tags["team"] != "" {
 		t.Errorf("the machine's tags are on the image: %v", tags)
@@ -302,7 +307,7 @@ func everyAttribute(c *Config) {
 	c.DeregistrationProtection.WithCooldown = true
 	c.ENASupport, c.SriovSupport = config.TriTrue, true
 	c.RunTags, c.SkipAMIRunTags = map[string]string{"team": "ovens"}, true
-	c.AMIBlockDevices = []BlockDevice{{DeviceName: "/dev/sdb", VirtualName: "ephemeral0"}}
+	c.AMIBlockDevices = []BlockDevice{{DeviceName: "/dev/sdb", VirtualName: "ephemeral0"}, {DeviceName: "/dev/sdc", VolumeSize: 9}}
 }
 
 // Whatever call fails after it took effect, nothing is left of it in any region.
@@ -370,6 +375,43 @@ func TestFailureInOneRegionOrACancelLeavesNothingInTheOthers(t *testing.T) {
 				t.Errorf("left behind: %v\n%s", left, o.ui)
 			}
 		})
+	}
+}
+
+// EC2 lists the snapshots of an image that is being made late, and makes them late.
+func TestSnapshotsThatComeLateAreRemovedToo(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		o.cloud.broken["DeregisterImage"] = func(int) *failure {
+			i := o.cloud.images[newID]
+			late := o.cloud.snapshots[i.snapshots[0]]
+			delete(o.cloud.snapshots, i.snapshots[0])
+			time.AfterFunc(7*time.Second, func() {
+				o.cloud.mu.Lock()
+				defer o.cloud.mu.Unlock()
+				o.cloud.snapshots["snap-late"] = late
+			})
+			return nil
+		}
+		o.cloud.broken["CreateImage"] = func(int) *failure {
+			time.AfterFunc(time.Millisecond, func() { o.cloud.hideSnapshots = true })
+			return nil
+		}
+		o.cancelAfter(30 * time.Second)
+	})
+	if err == nil {
+		t.Fatal("the bake succeeded")
+	}
+	if left := o.cloud.left(); len(left) > 0 {
+		t.Errorf("left behind: %v\n%s", left, o.ui)
+	}
+}
+
+func TestImageNowhereIsRefused(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) { // only the environment names the region
+		o.config.SkipSaveBuildRegion, o.config.AMIRegions = true, []string{"us-east-1"}
+	})
+	if err == nil || !strings.Contains(err.Error(), "names no other region") || slices.Contains(o.cloud.calls, "RunInstances") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
