@@ -167,23 +167,50 @@ func TestImageEncryption(t *testing.T) {
 	onlyQuickLabs(t)
 	q := quickLab(t)
 	l := q.client()
-	const key = "1234abcd-12ab-34cd-56ef-1234567890ab"
-	_, said, err := q.bake(t, map[string]any{
-		"encrypt_boot": true, "kms_key_id": "alias/home", "ami_regions": []string{"eu-west-1", "us-west-2"},
-		"region_kms_key_ids": map[string]any{"eu-west-1": key, "us-west-2": ""}, "custom_endpoint_ec2": q.URL,
-	})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	const key, home = "1234abcd-12ab-34cd-56ef-1234567890ab", "9876abcd-12ab-34cd-56ef-1234567890ab"
+	settings := map[string]any{
+		"encrypt_boot": true, "kms_key_id": home, "ami_regions": []string{"eu-west-1", "us-west-2"},
+		"region_kms_key_ids": map[string]any{"eu-west-1": key, "us-west-2": ""}, "custom_endpoint_ec2": q.URL, "force_deregister": true,
+		"force_delete_snapshot": true,
 	}
-	for region, want := range map[string]string{"us-east-1": "alias/home", "eu-west-1": key, "us-west-2": ""} {
-		i := l.described(t, region, "quick")
-		s := l.snapshot(t, region, i.BlockDeviceMappings[0].Ebs.SnapshotId)
-		if !s.Encrypted || want != "" && !strings.HasSuffix(s.KmsKeyId, want) {
-			t.Errorf("the snapshot in %s is %+v, want the key %q", region, s, want)
+	for range 2 { // the second replaces the first
+		_, said, err := q.bake(t, settings)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		for region, want := range map[string]string{"us-east-1": home, "eu-west-1": key, "us-west-2": ""} {
+			i := l.described(t, region, "quick")
+			s := l.snapshot(t, region, i.BlockDeviceMappings[0].Ebs.SnapshotId)
+			if !s.Encrypted || want != "" && !strings.HasSuffix(s.KmsKeyId, "/"+want) || strings.HasSuffix(s.KmsKeyId, "/"+key) != (want == key) {
+				t.Errorf("the snapshot in %s is %+v, want the key %q", region, s, want)
+			}
+		}
+		if left := q.left(t); len(left) != 6 {
+			t.Errorf("want three images and their snapshots, there are %q", left)
 		}
 	}
-	if left := q.left(t); len(left) != 6 {
-		t.Errorf("want three images and their snapshots, there are %q", left)
+}
+
+// TestImageKeepsTheKeyOfItsMachine: a copy that takes the name is encrypted as what it is copied from.
+func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
+	onlyQuickLabs(t)
+	q := quickLab(t)
+	l := q.client()
+	const key = "1234abcd-12ab-34cd-56ef-1234567890ab"
+	for range 2 {
+		_, said, err := q.bake(t, map[string]any{
+			"force_deregister": true,
+			"launch_block_device_mappings": []any{
+				map[string]any{"device_name": "/dev/xvda", "volume_size": 8, "encrypted": true, "kms_key_id": key},
+			},
+		})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		i := l.described(t, "us-east-1", "quick")
+		if s := l.snapshot(t, "us-east-1", i.BlockDeviceMappings[0].Ebs.SnapshotId); !s.Encrypted || !strings.HasSuffix(s.KmsKeyId, "/"+key) {
+			t.Errorf("the snapshot is %+v", s)
+		}
 	}
 }
 
