@@ -18,17 +18,31 @@ import (
 )
 
 func diff(args []string) (int, error) {
-	words, rest, err := parse(flags("diff"), args)
+	var ignored ignore
+	f := flags("diff")
+	ignored.define(f)
+	words, rest, err := parse(f, args)
 	if err != nil {
 		return usageExit, err
 	}
 	if len(words) < 1 || len(words) > 2 || len(rest) > 0 {
 		return wrong("diff")
 	}
-	return sandboxed(append([]string{"_diff"}, words...)...)
+	inside := []string{"_diff"}
+	for _, pattern := range ignored {
+		inside = append(inside, "--ignore", pattern)
+	}
+	return sandboxed(append(inside, words...)...)
 }
 
 func diffInside(args []string) (int, error) {
+	var ignored ignore
+	f := flags("_diff")
+	ignored.define(f)
+	args, _, err := parse(f, args)
+	if err != nil {
+		return usageExit, err
+	}
 	h, err := openHome()
 	if err != nil {
 		return 1, err
@@ -52,7 +66,7 @@ func diffInside(args []string) (int, error) {
 		return usageExit, err
 	}
 	out := bufio.NewWriter(os.Stdout)
-	count, err := compare(out, older, newer)
+	count, err := compare(out, older, newer, ignored)
 	if err == nil {
 		err = out.Flush()
 	}
@@ -73,13 +87,13 @@ type file struct {
 	target string // of a link; a device's number
 }
 
-// compare writes one line for each path that differs: + only in newer, - only in older, ~ in both.
-func compare(w io.Writer, older, newer string) (count int, err error) {
-	old, err := tree(older)
+// compare writes one line for each path that differs and is not ignored: + only in newer, - only in older, ~ in both.
+func compare(w io.Writer, older, newer string, ignored ignore) (count int, err error) {
+	old, err := tree(older, ignored)
 	if err != nil {
 		return 0, err
 	}
-	now, err := tree(newer)
+	now, err := tree(newer, ignored)
 	if err != nil {
 		return 0, err
 	}
@@ -120,19 +134,26 @@ func first(old, now []file) int {
 	return strings.Compare(old[0].path, now[0].path)
 }
 
-// tree reads a whole tree, sorted by path.
-func tree(root string) ([]file, error) {
+// tree reads a whole tree but for what is ignored, sorted by path.
+func tree(root string, ignored ignore) ([]file, error) {
 	var all []file
 	err := filepath.WalkDir(root, func(full string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		path := "/" + strings.TrimPrefix(strings.TrimPrefix(full, root), "/")
+		if ignored.has(path) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
 		one, err := describe(full, info)
-		one.path = "/" + strings.TrimPrefix(strings.TrimPrefix(full, root), "/")
+		one.path = path
 		all = append(all, one)
 		return err
 	})

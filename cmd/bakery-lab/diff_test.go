@@ -44,7 +44,7 @@ func TestDifferencesOfTrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	count, err := compare(&out, old, now)
+	count, err := compare(&out, old, now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +83,30 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	for _, c := range commands() {
 		if c.inside == strings.Contains(all.String(), "\n  "+c.name+" ") {
 			t.Errorf("%s: in the help %v", c.name, !c.inside)
+		}
+	}
+}
+
+func TestDifferencesThatAreIgnored(t *testing.T) {
+	old := plant(t, map[string]string{"var/log/a": "1", "etc/ssh/ssh_host_rsa_key": "1", "etc/hostname": "a", "kept": "1"})
+	now := plant(t, map[string]string{"var/log/b/c": "2", "etc/ssh/ssh_host_ed25519_key": "2", "etc/hostname": "b", "kept": "2"})
+	list := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(list, []byte("# what each machine has of its own\n/etc/ssh/ssh_host_*\n\n/etc/hostname # its name\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var ignored ignore
+	f := flags("diff")
+	ignored.define(f)
+	if _, _, err := parse(f, []string{"--ignore", "/var/log", "--ignore-from", list}); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if count, err := compare(&out, old, now, ignored); err != nil || count != 1 || !strings.HasPrefix(out.String(), "~ /kept content ") {
+		t.Errorf("%d, %v:\n%s", count, err, out.String())
+	}
+	for _, bad := range []string{"var/log", "/[", ""} {
+		if err := ignored.add(bad); err == nil {
+			t.Errorf("%q: accepted", bad)
 		}
 	}
 }

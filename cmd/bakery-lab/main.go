@@ -35,7 +35,7 @@ func commands() []command {
 		{"images", "", "list the images", images, "Images", false},
 		{"ls", "AMI [PATH]", "list a directory of an image", list, "Images", false},
 		{"cat", "AMI PATH", "print a file of an image", printFile, "Images", false},
-		{"diff", "AMI [OTHER]", "compare an image with the one it was made from, or with OTHER; exits 1 when they differ", diff, "Images", false},
+		{"diff", "[--ignore PATH]... AMI [OTHER]", "compare an image with the one it was made from, or with OTHER; exits 1 when they differ", diff, "Images", false},
 		{"boot", "AMI [--user-data FILE] [--name NAME] [--wait]", "launch an image and print the instance's id", boot, "Machines (in a running lab)", false},
 		{"instances", "", "list the instances", instances, "Machines (in a running lab)", false},
 		{"console", "INSTANCE", "print what a machine has printed", console, "Machines (in a running lab)", false},

@@ -29,7 +29,7 @@ type Pool struct {
 
 // NewPool claims a network. The claim ends with Close, and with the process.
 func NewPool() (*Pool, error) {
-	for _, n := range rand.Perm(256) {
+	for _, n := range rand.Perm(256) { //nolint:gosec // any order will do
 		network := fmt.Sprintf("127.80.%d.", n)
 		if runtime.GOOS != "linux" { // the lab's machines are not there either
 			return &Pool{network: network, next: 1}, nil

@@ -113,24 +113,25 @@ func (c *Cloud) tagged(region, id string) (*Tags, error) {
 			return &g.Tags, nil
 		}
 		return nil, kindGroup.missing(id)
-	case "sir":
-		for _, r := range c.spots {
-			if r.ID == id {
-				return &r.Tags, nil
-			}
+	}
+	return c.taggedElse(region, id)
+}
+
+// taggedElse does so for what few clients tag.
+func (c *Cloud) taggedElse(region, id string) (*Tags, error) {
+	for _, r := range c.spots {
+		if r.ID == id && here(r.Region, region) {
+			return &r.Tags, nil
 		}
-		return nil, kindSpot.missing(id)
-	case "eni":
-		for _, in := range c.instances {
-			if in.Interface == id {
-				return &in.InterfaceTags, nil
-			}
+	}
+	for _, in := range c.instances {
+		if in.Interface == id && here(in.Region, region) {
+			return &in.InterfaceTags, nil
 		}
-	case "key":
-		for _, k := range c.keys {
-			if k.ID == id {
-				return &k.Tags, nil
-			}
+	}
+	for _, k := range c.keys {
+		if k.ID == id && here(k.Region, region) {
+			return &k.Tags, nil
 		}
 	}
 	return nil, Errorf("InvalidID", "The ID '%s' is not valid", id)
