@@ -30,6 +30,7 @@ users:
   groups: [adm]
   homedir: /srv/app
   uid: 900
+  primary_group: users
 write_files:
 - path: /etc/app/early.conf
   owner: root:adm
