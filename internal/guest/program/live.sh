@@ -32,13 +32,25 @@ bakery_live() {
 		wait $!
 		kill -TERM $$
 	} 2>/dev/null &
-	bakery_report begin "$(wc -l <"$bakery_dir/units" | tr -d ' ')"
+	bakery_total=$(wc -l <"$bakery_dir/units" | tr -d ' ')
+	bakery_report begin "$bakery_total"
+	bakery_beat </dev/null >/dev/null 2>&1 3>&- &
+	bakery_heart=$!
 	bakery_settled
 	bakery_n=1
 	while bakery_unit "$bakery_n"; do
 		bakery_step
 	done
 	bakery_leave 0 verdict ok 0 bake
+}
+
+# bakery_beat repeats a report that tells nothing new: a connection that is lost is noticed only where something is
+# written to it, and a step may be silent for long.
+bakery_beat() {
+	trap - HUP INT TERM
+	while sleep 10; do
+		bakery_report begin "$bakery_total"
+	done
 }
 
 # bakery_session is the environment a bake has, without what a login and sudo add.
@@ -99,8 +111,9 @@ bakery_hold() {
 	return 1
 }
 
+# bakery_say LINE: the dot keeps blanks at the end of a report from being trimmed on the way, which its checksum counts.
 bakery_say() {
-	{ printf '%s\n' "$@" >"$bakery_console"; } 2>/dev/null
+	{ printf '%s.\n' "$1" >"$bakery_console"; } 2>/dev/null
 	return 0
 }
 
@@ -123,13 +136,14 @@ bakery_fail() {
 # bakery_leave CODE VERDICT... : removes everything, prints the verdict and ends.
 bakery_leave() {
 	trap '' HUP INT TERM
+	kill "$bakery_heart" 2>/dev/null
 	bakery_last=$1
 	shift
 	bakery_compose "$@"
 	bakery_reader=$(cat "$bakery_run/reader")
 	cd / && bakery_wipe "$bakery_dir" >/dev/null 2>&1
 	[ ! -e "$bakery_dir" ] || echo "$bakery_dir could not be removed" >&3
-	printf '%s\n' "$bakery_line" >&3
+	printf '%s.\n' "$bakery_line" >&3
 	exec 3>&-
 	# What a step has left running may keep the pipe open; it has been read to here by then.
 	for bakery_i in 1 2 3 4 5 6 7 8 9 10; do

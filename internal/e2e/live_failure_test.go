@@ -1,0 +1,192 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+func runcmd(items string) map[string]string {
+	return map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n" + items}
+}
+
+// TestLiveFailures: on one machine, because what fails must leave nothing on it that the next one stumbles over.
+func TestLiveFailures(t *testing.T) {
+	l := onLab(t)
+	m := l.startSSH(t, "bookworm", "")
+	users := map[string]string{
+		"cloudinit/10_users.cfg": "#cloud-config\nusers: [default]\ntimezone: UTC\nruncmd: [\"true\"]\n",
+		"cloudinit/60_more.cfg":  "#cloud-config\nlocale: C.UTF-8\n",
+	}
+	for _, c := range []struct {
+		name   string
+		before string // on the machine, as root
+		files  map[string]string
+		vars   []string
+		want   []string // in what packer prints; none: it must succeed
+		after  string   // on the machine, as root; it must succeed
+	}{
+		{
+			name:  "a command has its name and exit status and keeps the next from running",
+			files: runcmd("- echo seen one\n- 'echo seen two; exit 7'\n- touch /third\n"),
+			want:  []string{"seen one", "seen two", "60_app.cfg runcmd[1] failed with exit status 7"},
+			after: "test ! -e /third",
+		},
+		{
+			name:  "an exit in the middle is a failure",
+			files: runcmd("- exit 0\n- touch /third\n"),
+			want:  []string{"60_app.cfg runcmd[0] failed with exit status 0", "kept the commands after it from running"},
+			after: "test ! -e /third",
+		},
+		{
+			name:  "install.sh",
+			files: map[string]string{"script/install.sh": "#!/bin/sh\nprintf 'no line end'\nexit 9\n", "fs/opt/got": "here\n"},
+			want:  []string{"no line end", "script/install.sh failed with exit status 9"},
+			after: "test -e /opt/got",
+		},
+		{
+			name:  "a module of cloud-init",
+			files: map[string]string{"cloudinit/10_boot.cfg": "#cloud-config\nbootcmd: [exit 5]\nruncmd: [touch /third]\n"},
+			want:  []string{"cloud-init bootcmd failed with exit status 5: ", "Unexpected error while running command"},
+			after: "test ! -e /third",
+		},
+		{
+			name:  "a boothook, which cloud-init lets pass",
+			files: map[string]string{"cloudinit/10_hook.sh": "#cloud-boothook\n#!/bin/sh\nexit 3\n"},
+		},
+		{
+			name:  "something left running keeps nobody waiting",
+			files: runcmd("- sleep 300 &\n- 'echo late >&2'\n"),
+			after: "pkill -f '[s]leep 300'",
+		},
+		{
+			name:  "another login, in another folder",
+			files: runcmd("- echo $SUDO_USER$SSH_CLIENT$HOME >/who\n"), before: "mkdir -p /root/.ssh && cp ~debian/.ssh/authorized_keys /root/.ssh/authorized_keys",
+			vars:  []string{"user=root", "remote_folder=/var/tmp"},
+			after: "test \"$(cat /who)\" = /root",
+		},
+		{
+			name: "no way to become root", before: "useradd -m plain && cp -r ~debian/.ssh ~plain/ && chown -R plain ~plain/.ssh",
+			files: runcmd("- touch /third\n"), vars: []string{"user=plain"},
+			want:  []string{"become root on the machine: sudo -n failed with exit status 1", "password is required", "execute_command"},
+			after: "test ! -e /third",
+		},
+		{
+			name: "execute_command", before: "printf 'plain ALL=(ALL) NOPASSWD: /usr/bin/env\\n' >/etc/sudoers.d/plain",
+			files: runcmd("- id -u >/who\n"), vars: []string{"user=plain", "execute_command=sudo -n env {{ .Command }}"},
+			after: "test \"$(cat /who)\" = 0",
+		},
+		{
+			name: "a folder that takes nothing", files: runcmd("- touch /third\n"), vars: []string{"remote_folder=/proc"},
+			want: []string{"upload the payload to /proc/", "remote_folder"},
+		},
+		{
+			name: "cloud-init has not run", before: "mv /var/lib/cloud/instance /var/lib/cloud/away", files: users,
+			want:  []string{"cloud-init failed with exit status 1", "obj.pkl", "cloudinit/10_users.cfg: users, timezone", "cloudinit/60_more.cfg: locale"},
+			after: "mv /var/lib/cloud/away /var/lib/cloud/instance",
+		},
+		{
+			name: "no cloud-init", before: "mv /usr/bin/cloud-init /usr/bin/away", files: users,
+			want: []string{"no cloud-init on the machine", "cloudinit/10_users.cfg: users, timezone", "cloudinit/60_more.cfg: locale", "nothing has been changed"},
+		},
+		{
+			name:  "no cloud-init, and no need for it",
+			files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [touch /commands]\n", "fs/opt/file": "x", "script/install.sh": "#!/bin/sh\ntouch /installed\n"},
+			after: "test -e /commands && test -e /installed && test -e /opt/file && mv /usr/bin/away /usr/bin/cloud-init",
+		},
+		{
+			name:  "a reboot",
+			files: runcmd("- reboot\n- touch /third\n"),
+			want:  []string{"only the builder bakery-userdata carries on after"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.before != "" {
+				l.sh(t, m.id, c.before)
+			}
+			r := m.apply(t, write(t, c.files), c.vars...)
+			if failed := r.Code != 0; failed != (len(c.want) > 0) {
+				t.Errorf("exit status %d", r.Code)
+			}
+			// Packer wraps long lines.
+			flat := strings.Join(strings.Fields(strings.ReplaceAll(r.Output, "==> null.machine:", "")), " ")
+			for _, want := range c.want {
+				if !strings.Contains(flat, want) {
+					t.Errorf("packer did not say %q", want)
+				}
+			}
+			if c.name == "a reboot" {
+				return // it is down
+			}
+			if c.after != "" {
+				l.sh(t, m.id, c.after)
+			}
+			if left := m.leftBehind(t); left != "" {
+				t.Errorf("left behind:\n%s", left)
+			}
+		})
+	}
+}
+
+// TestLiveInterrupt: an interrupt ends the step on the machine, and takes away what was sent there.
+func TestLiveInterrupt(t *testing.T) {
+	l := onLab(t)
+	m := l.startSSH(t, "bookworm", "")
+	source := write(t, runcmd("- sleep 600\n"))
+	out := &trigger{text: "60_app.cfg", hit: make(chan struct{})}
+	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "source="+source, "-var", "host="+m.address,
+		"-var", "key="+m.key, absolute(t, "testdata/live.pkr.hcl"))
+	cmd.Env, cmd.Stdout, cmd.Stderr = l.environ(t), out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-out.hit:
+	case <-time.After(2 * time.Minute):
+		t.Errorf("packer never began the step:\n%s", out)
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // what it exited with is looked at next
+	if cmd.ProcessState.ExitCode() == 0 {
+		t.Errorf("it succeeded:\n%s", out)
+	}
+	var left string
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+		if left = m.leftBehind(t) + l.sh(t, m.id, "pgrep -af '[s]leep 600'; true"); left == "" {
+			return
+		}
+	}
+	t.Errorf("left behind:\n%s\n%s", left, out)
+}
+
+// TestLiveLarge: a large fs/ is sent from the disk, and takes the plugin no memory to speak of.
+func TestLiveLarge(t *testing.T) {
+	l := onLab(t)
+	m := l.startSSH(t, "bookworm", "")
+	source := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(source, "fs/opt"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	sum := gibibyte(t, filepath.Join(source, "fs/opt/big"))
+	if r := m.apply(t, source, "remote_folder=/var/tmp"); r.Code != 0 {
+		t.Fatal("it failed")
+	}
+	if got := l.sh(t, m.id, "sha256sum </opt/big"); !strings.HasPrefix(got, sum) {
+		t.Errorf("the large file came out as %s, not %s", got, sum)
+	}
+	if left := m.leftBehind(t); left != "" {
+		t.Errorf("left behind:\n%s", left)
+	}
+}
