@@ -1,0 +1,195 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build peer
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// executeCommands are those that public templates have, one of each form; "" is the default. What they ask of the machine
+// is made by probeSetup.
+var executeCommands = []string{
+	``,
+	`sudo sh -c '{{ .Vars }} {{ .Path }}'`,
+	`echo 'packer' | sudo -S sh -c '{{ .Vars }} {{ .Path }}'`,
+	`sudo -S bash -c '{{ .Vars }} {{ .Path }}'`,
+	`cd /home/ubuntu; . .rvm/scripts/rvm; {{ .Vars }} ruby {{ .Path }}`,
+	`sudo -S sh -c '{{ .Vars }} {{ .Path }}'`,
+	`{{.Vars}} sudo -S -E bash '{{.Path}}'`,
+	`chmod +x '{{ .Path }}'; sudo sh -c '{{ .Vars }} {{ .Path }}'`,
+	`chmod +x {{ .Path }}; sudo env {{ .Vars }} {{ .Path }} ; rm -f {{ .Path }}`,
+	`{{ .Vars }} /bin/bash -e -l {{ .Path }}`,
+	`sudo sh -c '{{ .Vars }} pwsh -f {{ .Path }}'`,
+	`{{ .Vars }} sudo -E bash {{ .Path }}`,
+	`sudo {{.Path}}`,
+	`bash '{{.Path}}'`,
+	`{{.Vars}} bash '{{.Path}}'`,
+	`chmod +x {{ .Path }}; {{ .Path }} /srv/work/version-info.json`,
+	`{{.Vars}} sudo -S -E bash -eux '{{.Path}}'`,
+	`sudo -E bash '{{ .Path }}'`,
+	`chmod +x {{ .Path }}; {{ .Vars }} sudo -E bash '{{ .Path }}'`,
+	`{{ .Vars }} sudo -E su - jenkins -c "bash -eu '{{ .Path }}'"`,
+	`BUILD_NAME=flatcar-stable; if [[ "${BUILD_NAME}" == *"flatcar"* ]]; then sudo {{.Vars}} -S -E bash '{{.Path}}'; fi`,
+	`sudo -E -S sh '{{ .Path }}'`,
+	`chmod +x {{ .Path }}; sudo su postgres -c '{{ .Vars }} {{ .Path }}'`,
+}
+
+// probeSetup makes the users and programs that the commands ask for.
+const probeSetup = `
+sudo install -d -m 1777 /opt/probe
+sudo useradd -m jenkins
+sudo useradd -m -s /bin/bash postgres
+sudo install -d -m 0755 /home/ubuntu/.rvm/scripts
+echo 'export RVM=yes' | sudo tee /home/ubuntu/.rvm/scripts/rvm >/dev/null
+printf '#!/bin/sh\nexec sh "$1"\n' | sudo tee /usr/local/bin/ruby >/dev/null
+printf '#!/bin/sh\nexec sh "$2"\n' | sudo tee /usr/local/bin/pwsh >/dev/null
+sudo chmod 0755 /usr/local/bin/ruby /usr/local/bin/pwsh
+`
+
+// probe writes down what a script can see of whom it runs as and where.
+const probe = `#!/bin/sh
+exec 3>/opt/probe/%02d
+say() { printf '%%s: %%s\n' "$1" "$2" >&3; }
+say stdin "$(if [ -t 0 ]; then echo terminal; else echo "no terminal, $(timeout 5 wc -c || echo open) bytes"; fi)"
+say terminals "$(for fd in 0 1 2; do [ -t $fd ] && printf '%%s ' $fd; done)"
+say tty "$(sh -c ': </dev/tty' 2>&1 | sed 's/^.*: //')"
+say id "$(id)"
+say pwd "$(pwd)"
+say umask "$(umask)"
+say nice "$(nice)"
+say oom "$(cat /proc/self/oom_score_adj)"
+say signals "$(grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -s '\t\n' '  ')"
+say capabilities "$(grep -E '^Cap|NoNewPrivs|Seccomp:' /proc/self/status | tr -s '\t\n' '  ')"
+say arguments "$*"
+say sudo "$(sudo -n id 2>/dev/null) $?"
+say path "$(ls -ln "$0" | cut -d ' ' -f 1,3,4)"
+say made "$(d=$(mktemp -u); touch "$d"; mkdir "$d.d"; stat -c '%%a %%u:%%g' "$d" "$d.d" | tr '\n' ' '; rm -r "$d" "$d.d")"
+for name in PATH HOME USER LOGNAME SHELL MAIL LANG TERM PWD RVM GREETING; do
+  eval "say '$name' \"\${$name-unset}\""
+done
+env | sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*/variable: \1/p' | sort >&3
+for limit in c d f l m n p s t v; do say "limit $limit" "$(ulimit -S -$limit 2>&1 || true) $(ulimit -H -$limit 2>&1 || true)"; done
+`
+
+// TestPeerScripts: for every execute_command that people use, a script sees here what it sees over SSH, but for what the
+// manual lists.
+func TestPeerScripts(t *testing.T) {
+	l := onLab(t)
+	before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", probes()), peerTemplate(t, "bakery-userdata", probes()), l.peerSettings())
+	listed := listedVariables(t)
+	for i, command := range executeCommands {
+		theirs, ours := l.probed(t, before, i), l.probed(t, after, i)
+		for _, name := range listed {
+			delete(theirs, "variable: "+name)
+			delete(ours, "variable: "+name)
+		}
+		if diff := cmp.Diff(theirs, ours); diff != "" {
+			t.Errorf("execute_command %q (-amazon-ebs +bakery-userdata):\n%s", command, diff)
+		}
+	}
+}
+
+// probes is a provisioner that prepares, and one for each command.
+func probes() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "  provisioner \"shell\" {\n    inline = [<<-EOF\n%s\n    EOF\n    ]\n  }\n", probeSetup)
+	for i, command := range executeCommands {
+		text.WriteString("  provisioner \"shell\" {\n")
+		if command != "" {
+			fmt.Fprintf(&text, "    execute_command  = %q\n", strings.ReplaceAll(command, "${", "$${"))
+		}
+		greeting := "hello" // with a quote or a space, most of the commands would not work over SSH either
+		if command == "" {
+			greeting = "it's a \"$HOME\" \\ \n of mine"
+		}
+		script := strings.ReplaceAll(fmt.Sprintf(probe, i), "${", "$${")
+		fmt.Fprintf(&text, "    environment_vars = [%q]\n    inline_shebang = \"/bin/sh\"\n    inline = [<<-EOF\n%s\n    EOF\n    ]\n  }\n",
+			"GREETING="+greeting, script)
+	}
+	return text.String()
+}
+
+// probed is what one probe wrote on an image, by what it is about.
+func (l *lab) probed(t *testing.T, image string, probe int) map[string]string {
+	t.Helper()
+	got := map[string]string{}
+	for line := range strings.Lines(l.cli(t, "cat", image, fmt.Sprintf("/opt/probe/%02d", probe))) {
+		line = strings.TrimSuffix(line, "\n")
+		if name, ok := strings.CutPrefix(line, "variable: "); ok {
+			got["variable: "+name] = "set"
+			continue
+		}
+		name, value, _ := strings.Cut(line, ": ")
+		got[name] = value
+	}
+	if len(got) < 20 {
+		t.Errorf("probe %d wrote only %v", probe, slices.Collect(maps.Keys(got)))
+	}
+	return got
+}
+
+// peerTemplate writes a template of some provisioners for a builder.
+func peerTemplate(t *testing.T, builder, provisioners string) string {
+	t.Helper()
+	staging := ""
+	if builder != "amazon-ebs" {
+		staging = "  staging {\n    url = \"s3://${var.bucket}/peer\"\n  }\n"
+	}
+	path := filepath.Join(t.TempDir(), "peer.pkr.hcl")
+	text := fmt.Sprintf(`variable "ami_name" {}
+variable "source_ami" {}
+variable "bucket" {}
+variable "ssh_username" {}
+source %q "peer" {
+  source_ami    = var.source_ami
+  instance_type = "t3.nano"
+  ssh_username  = var.ssh_username
+  ami_name      = var.ami_name
+%s}
+build {
+  sources = ["source.%s.peer"]
+%s}
+`, builder, staging, builder, provisioners)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// peerSettings are the variables of peerTemplate, and of example/migrate.
+func (l *lab) peerSettings() []string {
+	return []string{"source_ami=" + l.values["BAKERY_LAB_AMI"], "bucket=" + l.values["BAKERY_LAB_BUCKET"], "ssh_username=" + l.values["BAKERY_LAB_USER"]}
+}
+
+// listedVariables are the environment variables that the manual says are there over SSH alone.
+func listedVariables(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(packertest.Root(), imagesPage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[A-Z][^|]*) \\| ").FindAllStringSubmatch(string(text), -1) {
+		for _, word := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			names = append(names, word[1])
+		}
+	}
+	if len(names) == 0 {
+		t.Fatalf("%s lists no variables", imagesPage)
+	}
+	return names
+}
