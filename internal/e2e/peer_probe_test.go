@@ -159,6 +159,9 @@ source %q "peer" {
   instance_type = "t3.nano"
   ssh_username  = var.ssh_username
   ami_name      = var.ami_name
+
+  # SSH is there before cloud-init writes the locale, which is so for all of a connection.
+  user_data = "#cloud-config\nbootcmd: [echo LANG=C.UTF-8 >/etc/default/locale]\n"
 %s}
 build {
   sources = ["source.%s.peer"]
