@@ -172,9 +172,7 @@ func TestEC2RefusesWhatAWSRefuses(t *testing.T) {
 	}
 	big := base64.StdEncoding.EncodeToString(make([]byte, 16385))
 	_, filter := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("nonsense"), Values: []string{"x"}}}})
-	_, action := c.CreateFleet(t.Context(), &ec2.CreateFleetInput{
-		LaunchTemplateConfigs: []types.FleetLaunchTemplateConfigRequest{}, TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{TotalTargetCapacity: aws.Int32(1)},
-	})
+	_, action := c.CreateTransitGateway(t.Context(), &ec2.CreateTransitGatewayInput{})
 	_, running := c.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{InstanceId: i.InstanceId, UserData: &types.SecureBlobAttributeValue{Value: []byte("x")}})
 	for _, step := range []struct {
 		name string

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
@@ -44,8 +47,14 @@ func (s shell) launch(t *testing.T, args ...string) string {
 	t.Helper()
 	id := s.aws(t, append([]string{"ec2", "run-instances", "--image-id", s.lab.Value("BAKERY_LAB_AMI"), "--instance-type", "t3.nano",
 		"--query", "Instances[0].InstanceId", "--output", "text"}, args...)...)
-	s.aws(t, "ec2", "wait", "instance-running", "--instance-ids", id)
+	s.until(t, id, types.InstanceStateNameRunning)
 	return id
+}
+
+// until waits for an instance's state; awscli's own waiters look every 15 seconds.
+func (s shell) until(t *testing.T, id string, state types.InstanceStateName) {
+	t.Helper()
+	untilState(t, ec2.NewFromConfig(sdk(s.lab)), id, state)
 }
 
 func (s shell) publicIP(t *testing.T, id string) string {
@@ -76,13 +85,13 @@ func TestSSHIsReachableOnlyWhenAGroupLetsItIn(t *testing.T) {
 	s.aws(t, "ec2", "reboot-instances", "--instance-ids", id)
 	ssh(t, ip, nil)
 	s.aws(t, "ec2", "stop-instances", "--instance-ids", id)
-	s.aws(t, "ec2", "wait", "instance-stopped", "--instance-ids", id)
+	s.until(t, id, types.InstanceStateNameStopped)
 	ssh(t, ip, syscall.ECONNREFUSED)
 	if got := s.publicIP(t, id); got != "None" {
 		t.Errorf("a stopped instance has the address %s", got)
 	}
 	s.aws(t, "ec2", "start-instances", "--instance-ids", id)
-	s.aws(t, "ec2", "wait", "instance-running", "--instance-ids", id)
+	s.until(t, id, types.InstanceStateNameRunning)
 	if again := s.publicIP(t, id); again == ip {
 		t.Errorf("it has the address %s it had before", again)
 	} else {
