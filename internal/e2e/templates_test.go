@@ -86,6 +86,19 @@ var (
 func moved(t *testing.T, name string, values map[string]string) movable {
 	t.Helper()
 	c := original(t, name, values)
+	staging := "s3://" + values["BAKERY_LAB_BUCKET"] + "/templates"
+	c.rewrite(t, func(text string) string {
+		text = strings.ReplaceAll(text, "amazon-ebs", "bakery-userdata")
+		text = requiredAmazon.ReplaceAllString(text, `bakery = { source = "github.com/amibakery/bakery", version = ">= 0.1.0" }`)
+		text = hclSource.ReplaceAllString(text, "$0\n  staging {\n    url = \""+staging+"\"\n  }\n")
+		return jsonType.ReplaceAllString(text, `$0 "staging": {"url": "`+staging+`"},`)
+	})
+	return c
+}
+
+// rewrite changes the text of a template.
+func (c movable) rewrite(t *testing.T, change func(string) string) {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.dir, "*.pkr.hcl"))
 	if err != nil {
 		t.Fatal(err)
@@ -93,21 +106,15 @@ func moved(t *testing.T, name string, values map[string]string) movable {
 	if c.file != "." {
 		files = append(files, filepath.Join(c.dir, c.file))
 	}
-	staging := "s3://" + values["BAKERY_LAB_BUCKET"] + "/templates"
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := strings.ReplaceAll(string(text), "amazon-ebs", "bakery-userdata")
-		s = requiredAmazon.ReplaceAllString(s, `bakery = { source = "github.com/amibakery/bakery", version = ">= 0.1.0" }`)
-		s = hclSource.ReplaceAllString(s, "$0\n  staging {\n    url = \""+staging+"\"\n  }\n")
-		s = jsonType.ReplaceAllString(s, `$0 "staging": {"url": "`+staging+`"},`)
-		if err := os.WriteFile(file, []byte(s), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(change(string(text))), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return c
 }
 
 // said are the warnings that moved templates may have: what is done differently is said.
