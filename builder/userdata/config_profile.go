@@ -66,13 +66,13 @@ func (c *ProfileConfig) prepare() ([]string, []error) {
 func (s *Statement) prepare() []error {
 	var errs []error
 	if s.Effect != "Allow" && s.Effect != "Deny" && !unknown(s.Effect) {
-		errs = append(errs, fmt.Errorf("Effect is %q; it must be Allow or Deny", s.Effect))
+		errs = append(errs, fmt.Errorf("the Effect is %q; it must be Allow or Deny", s.Effect))
 	}
 	if len(s.Action) == 0 {
-		errs = append(errs, errors.New("Action is needed"))
+		errs = append(errs, errors.New("an Action is needed"))
 	}
 	if len(s.Resource) == 0 {
-		errs = append(errs, errors.New("Resource is needed; \"*\" is all"))
+		errs = append(errs, errors.New("a Resource is needed; \"*\" is all"))
 	}
 	return errs
 }

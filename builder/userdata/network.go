@@ -108,7 +108,7 @@ func (n *network) filterSubnets(ctx context.Context, c *NetworkConfig, api netwo
 	case f.MostFree:
 		roomiestFirst(found)
 	default:
-		rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
+		rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] }) //nolint:gosec // any will do
 	}
 	n.vpc = aws.ToString(found[0].VpcId)
 	n.choose(slices.DeleteFunc(found, func(s types.Subnet) bool { return aws.ToString(s.VpcId) != n.vpc }))

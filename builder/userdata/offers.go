@@ -68,7 +68,7 @@ func (b *bake) inOrder(ctx context.Context, offers []offer) []offer {
 	}
 	switch b.config.SpotAllocationStrategy {
 	case strategyDiversified:
-		rand.Shuffle(len(offers), func(i, j int) { offers[i], offers[j] = offers[j], offers[i] })
+		rand.Shuffle(len(offers), func(i, j int) { offers[i], offers[j] = offers[j], offers[i] }) //nolint:gosec // any will do
 	case strategyLowestPrice, strategyPriceCapacity:
 		prices, err := b.spotPrices(ctx)
 		if err != nil {
