@@ -67,6 +67,7 @@ func (b *bake) runInstance(ctx context.Context, in *ec2.RunInstancesInput, other
 		own, cancel := settle(ctx)
 		defer cancel()
 		b.machine.launched = time.Now()
+		b.machine.asked = b.machine.launched
 		out, err := b.aws.ec2.RunInstances(own, in, hurry)
 		switch {
 		case err != nil:

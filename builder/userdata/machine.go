@@ -23,8 +23,10 @@ type machine struct {
 	id       string
 	launched time.Time
 	offer    offer
-	request  string // the id of its spot request
-	refused  int    // how many offers AWS had no room for
+	request  string    // the id of its spot request
+	refused  int       // how many offers AWS had no room for
+	asked    time.Time // when it was last asked whether AWS is about to take the machine back
+	taken    string    // why it is
 
 	state   types.InstanceStateName
 	reason  types.StateReason

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -34,23 +35,53 @@ const reasonSpot = "Server.SpotInstance"
 // machine that is about to be taken counts as well: what it did last, it may have done while it was being shut down.
 func (b *bake) takenBack(ctx context.Context) string {
 	m := b.machine
-	if !m.offer.spot || m.id == "" || ctx.Err() != nil {
+	switch {
+	case !m.offer.spot || m.id == "" || ctx.Err() != nil:
 		return ""
-	}
-	if strings.HasPrefix(aws.ToString(m.reason.Code), reasonSpot) {
+	case strings.HasPrefix(aws.ToString(m.reason.Code), reasonSpot):
 		return m.why()
+	case m.taken != "":
+		return m.taken
 	}
-	out, err := b.aws.ec2.DescribeSpotInstanceRequests(ctx, b.requestsOf(m))
+	why, err := b.interruption(ctx, m)
 	if err != nil {
 		b.warn("it cannot be told whether AWS was about to take %s back: %s", m.id, err)
-		return ""
+	}
+	return why
+}
+
+// interruption says why AWS takes or has taken a machine back, or "".
+func (b *bake) interruption(ctx context.Context, m *machine) (string, error) {
+	out, err := b.aws.ec2.DescribeSpotInstanceRequests(ctx, b.requestsOf(m))
+	if err != nil {
+		return "", err
 	}
 	for _, r := range out.SpotInstanceRequests {
 		if r.Status != nil && interrupted(aws.ToString(r.Status.Code)) {
-			return fmt.Sprintf("%s (%s)", aws.ToString(r.Status.Message), aws.ToString(r.Status.Code))
+			return fmt.Sprintf("%s (%s)", aws.ToString(r.Status.Message), aws.ToString(r.Status.Code)), nil
 		}
 	}
-	return ""
+	return "", nil
+}
+
+// noticeInterval is how often to look whether AWS is about to take the machine back, of which it gives two minutes' notice:
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html.
+const noticeInterval = 30 * time.Second
+
+// heedNotice ends the watch of a machine that AWS is about to take back. That it cannot be told is no error: it is asked
+// once more at the end.
+func (b *bake) heedNotice(ctx context.Context) error {
+	m := b.machine
+	if !m.offer.spot || time.Since(m.asked) < noticeInterval {
+		return nil
+	}
+	m.asked = time.Now()
+	ctx, cancel := glance(ctx)
+	defer cancel()
+	if m.taken, _ = b.interruption(ctx, m); m.taken != "" {
+		return fmt.Errorf("AWS takes instance %s back: %s", m.id, m.taken)
+	}
+	return nil
 }
 
 // interrupted tells whether the status of a spot request is that of a machine AWS takes or has taken back:

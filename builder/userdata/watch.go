@@ -66,7 +66,7 @@ func (b *bake) watchOnce(ctx context.Context) (bool, error) {
 	case types.InstanceStateNameTerminated, types.InstanceStateNameShuttingDown:
 		return true, fmt.Errorf("instance %s was terminated: %s: %s", b.machine.id, b.machine.why(), b.machine.lastWords())
 	}
-	return false, nil
+	return false, b.heedNotice(ctx)
 }
 
 // stopError is nil for a machine that has powered itself off.

@@ -45,7 +45,13 @@ func quickLab(t *testing.T, faults ...string) *quick { return quickLabWith(t, ni
 // quickLabWith is a lab whose key has the rights of a policy.
 func quickLabWith(t *testing.T, rights *iam.Policy, faults ...string) *quick {
 	t.Helper()
-	o := labserver.Options{Policy: rights, Runner: labtest.Runner{Guest: func(m *labtest.Machine) { m.PowerOff() }}}
+	return quickLabOf(t, (*labtest.Machine).PowerOff, rights, faults...)
+}
+
+// quickLabOf is a lab with something else on its machines.
+func quickLabOf(t *testing.T, guest func(*labtest.Machine), rights *iam.Policy, faults ...string) *quick {
+	t.Helper()
+	o := labserver.Options{Policy: rights, Runner: labtest.Runner{Guest: guest}}
 	for _, text := range faults {
 		f, err := labserver.ParseFault(text)
 		if err != nil {
