@@ -20,33 +20,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// executeCommands are those that public templates have, one of each form; "" is the default. What they ask of the machine
-// is made by probeSetup.
-var executeCommands = []string{
-	``,
-	`sudo sh -c '{{ .Vars }} {{ .Path }}'`,
-	`echo 'packer' | sudo -S sh -c '{{ .Vars }} {{ .Path }}'`,
-	`sudo -S bash -c '{{ .Vars }} {{ .Path }}'`,
-	`cd /home/ubuntu; . .rvm/scripts/rvm; {{ .Vars }} ruby {{ .Path }}`,
-	`sudo -S sh -c '{{ .Vars }} {{ .Path }}'`,
-	`{{.Vars}} sudo -S -E bash '{{.Path}}'`,
-	`chmod +x '{{ .Path }}'; sudo sh -c '{{ .Vars }} {{ .Path }}'`,
-	`chmod +x {{ .Path }}; sudo env {{ .Vars }} {{ .Path }} ; rm -f {{ .Path }}`,
-	`{{ .Vars }} /bin/bash -e -l {{ .Path }}`,
-	`sudo sh -c '{{ .Vars }} pwsh -f {{ .Path }}'`,
-	`{{ .Vars }} sudo -E bash {{ .Path }}`,
-	`sudo {{.Path}}`,
-	`bash '{{.Path}}'`,
-	`{{.Vars}} bash '{{.Path}}'`,
-	`chmod +x {{ .Path }}; {{ .Path }} /srv/work/version-info.json`,
-	`{{.Vars}} sudo -S -E bash -eux '{{.Path}}'`,
-	`sudo -E bash '{{ .Path }}'`,
-	`chmod +x {{ .Path }}; {{ .Vars }} sudo -E bash '{{ .Path }}'`,
-	`{{ .Vars }} sudo -E su - jenkins -c "bash -eu '{{ .Path }}'"`,
-	`BUILD_NAME=flatcar-stable; if [[ "${BUILD_NAME}" == *"flatcar"* ]]; then sudo {{.Vars}} -S -E bash '{{.Path}}'; fi`,
-	`sudo -E -S sh '{{ .Path }}'`,
-	`chmod +x {{ .Path }}; sudo su postgres -c '{{ .Vars }} {{ .Path }}'`,
-}
+// peerCommands are the default and those that public templates have. What they ask of the machine is made by probeSetup.
+var peerCommands = append([]string{""}, executeCommands...)
 
 // probeSetup makes the users and programs that the commands ask for.
 const probeSetup = `
@@ -58,6 +33,8 @@ echo 'export RVM=yes' | sudo tee /home/ubuntu/.rvm/scripts/rvm >/dev/null
 printf '#!/bin/sh\nexec sh "$1"\n' | sudo tee /usr/local/bin/ruby >/dev/null
 printf '#!/bin/sh\nexec sh "$2"\n' | sudo tee /usr/local/bin/pwsh >/dev/null
 sudo chmod 0755 /usr/local/bin/ruby /usr/local/bin/pwsh
+sed -i '1i export FROM_BASHRC=yes' ~/.bashrc
+nohup sh -c 'sleep 2; echo "still here" >/opt/probe/background' >/dev/null 2>&1 &
 `
 
 // probe writes down what a script can see of whom it runs as and where.
@@ -78,7 +55,7 @@ say arguments "$*"
 say sudo "$(sudo -n id 2>/dev/null) $?"
 say path "$(ls -ln "$0" | cut -d ' ' -f 1,3,4)"
 say made "$(d=$(mktemp -u); touch "$d"; mkdir "$d.d"; stat -c '%%a %%u:%%g' "$d" "$d.d" | tr '\n' ' '; rm -r "$d" "$d.d")"
-for name in PATH HOME USER LOGNAME SHELL MAIL LANG TERM PWD RVM GREETING; do
+for name in PATH HOME USER LOGNAME SHELL MAIL LANG TERM PWD RVM FROM_BASHRC FROM_ENVIRONMENT GREETING; do
   eval "say '$name' \"\${$name-unset}\""
 done
 env | sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*/variable: \1/p' | sort >&3
@@ -89,25 +66,32 @@ for limit in c d f l m n p s t v; do say "limit $limit" "$(ulimit -S -$limit 2>&
 // manual lists.
 func TestPeerScripts(t *testing.T) {
 	l := onLab(t)
-	before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", probes()), peerTemplate(t, "bakery-userdata", probes()), l.peerSettings())
 	listed := listedVariables(t)
-	for i, command := range executeCommands {
-		theirs, ours := l.probed(t, before, i), l.probed(t, after, i)
-		for _, name := range listed {
-			delete(theirs, "variable: "+name)
-			delete(ours, "variable: "+name)
+	onPeerGuests(t, func(t *testing.T, suite string) {
+		before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", probes()), peerTemplate(t, "bakery-userdata", probes()), l.peerSettings(suite))
+		for i, command := range peerCommands {
+			theirs, ours := l.probed(t, before, i), l.probed(t, after, i)
+			for _, name := range listed {
+				delete(theirs, "variable: "+name)
+				delete(ours, "variable: "+name)
+			}
+			if diff := cmp.Diff(theirs, ours); diff != "" {
+				t.Errorf("execute_command %q (-amazon-ebs +bakery-userdata):\n%s", command, diff)
+			}
 		}
-		if diff := cmp.Diff(theirs, ours); diff != "" {
-			t.Errorf("execute_command %q (-amazon-ebs +bakery-userdata):\n%s", command, diff)
+		for _, image := range []string{before, after} {
+			if got := l.cli(t, "cat", image, "/opt/probe/background"); got != "still here" {
+				t.Errorf("what a script left running wrote %q", got)
+			}
 		}
-	}
+	})
 }
 
 // probes is a provisioner that prepares, and one for each command.
 func probes() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "  provisioner \"shell\" {\n    inline = [<<-EOF\n%s\n    EOF\n    ]\n  }\n", probeSetup)
-	for i, command := range executeCommands {
+	for i, command := range peerCommands {
 		text.WriteString("  provisioner \"shell\" {\n")
 		if command != "" {
 			fmt.Fprintf(&text, "    execute_command  = %q\n", strings.ReplaceAll(command, "${", "$${"))
@@ -120,6 +104,7 @@ func probes() string {
 		fmt.Fprintf(&text, "    environment_vars = [%q]\n    inline_shebang = \"/bin/sh\"\n    inline = [<<-EOF\n%s\n    EOF\n    ]\n  }\n",
 			"GREETING="+greeting, script)
 	}
+	text.WriteString("  provisioner \"shell\" {\n    inline = [\"sleep 3\"]\n  }\n") // what was left running has had its time then
 	return text.String()
 }
 
@@ -161,7 +146,12 @@ source %q "peer" {
   ami_name      = var.ami_name
 
   # SSH is there before cloud-init writes the locale, which is so for all of a connection.
-  user_data = "#cloud-config\nbootcmd: [echo LANG=C.UTF-8 >/etc/default/locale]\n"
+  user_data = <<-EOF
+    #cloud-config
+    bootcmd:
+    - echo LANG=C.UTF-8 >/etc/default/locale
+    - echo 'FROM_ENVIRONMENT="a b"' >>/etc/environment
+  EOF
 %s}
 build {
   sources = ["source.%s.peer"]
@@ -174,8 +164,8 @@ build {
 }
 
 // peerSettings are the variables of peerTemplate, and of example/migrate.
-func (l *lab) peerSettings() []string {
-	return []string{"source_ami=" + l.values["BAKERY_LAB_AMI"], "bucket=" + l.values["BAKERY_LAB_BUCKET"], "ssh_username=" + l.values["BAKERY_LAB_USER"]}
+func (l *lab) peerSettings(suite string) []string {
+	return []string{"source_ami=" + l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], "bucket=" + l.values["BAKERY_LAB_BUCKET"], "ssh_username=" + l.values["BAKERY_LAB_USER"]}
 }
 
 // listedVariables are the environment variables that the manual says are there over SSH alone.

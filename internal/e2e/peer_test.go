@@ -26,20 +26,43 @@ const imagesPage = "docs/amazon-ebs-images.md"
 // TestPeerExample: the two templates of example/migrate bake the same image, but for what the manual lists.
 func TestPeerExample(t *testing.T) {
 	l := onLab(t)
-	settings := []string{"source_ami=" + l.values["BAKERY_LAB_AMI"], "bucket=" + l.values["BAKERY_LAB_BUCKET"], "ssh_username=" + l.values["BAKERY_LAB_USER"]}
-	before, after := l.bakeBoth(t, example("migrate/before.pkr.hcl"), example("migrate/after.pkr.hcl"), settings)
-	l.comparable(t, before, after, "/etc/site/site.conf", "/srv/site/assets/site.css", "/etc/systemd/system/multi-user.target.wants/site.service")
-	if left := l.leftovers(t); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+	onPeerGuests(t, func(t *testing.T, suite string) {
+		before, after := l.bakeBoth(t, example("migrate/before.pkr.hcl"), example("migrate/after.pkr.hcl"), l.peerSettings(suite))
+		l.comparable(t, before, after, "/etc/site/site.conf", "/srv/site/assets/site.css", "/etc/systemd/system/multi-user.target.wants/site.service")
+		if left := l.leftovers(t); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}
+
+// onPeerGuests runs a test on every suite of -guests.
+func onPeerGuests(t *testing.T, test func(t *testing.T, suite string)) {
+	t.Helper()
+	for suite := range strings.SplitSeq(*guests, ",") {
+		t.Run(suite, func(t *testing.T) { test(t, suite) })
 	}
 }
 
 // bakeBoth bakes with the real amazon-ebs over SSH and with this builder, beside each other, and returns the images.
 func (l *lab) bakeBoth(t *testing.T, before, after string, settings []string) (theirs, ours string) {
 	t.Helper()
+	names, results := l.buildBoth(t, before, after, settings)
+	ids := make([]string, 2)
+	for i, r := range results {
+		found := l.images(t, names[i])
+		if r.Code != 0 || len(found) != 1 {
+			t.Fatalf("%s: exit status %d, and these images: %v", names[i], r.Code, found)
+		}
+		ids[i] = found[0]
+	}
+	return ids[0], ids[1]
+}
+
+// buildBoth is bakeBoth for bakes that may fail: the names of the images there may be, and how packer ended.
+func (l *lab) buildBoth(t *testing.T, before, after string, settings []string) (names []string, results []packertest.Result) {
+	t.Helper()
 	env := append(l.environ(t), packertest.Peer(t))
-	results := make([]packertest.Result, 2)
-	names := []string{testName(t) + "-before", testName(t) + "-after"}
+	names, results = []string{testName(t) + "-before", testName(t) + "-after"}, make([]packertest.Result, 2)
 	var bakes sync.WaitGroup
 	for i, template := range []string{before, after} {
 		argv := []string{packertest.Built(t).Packer, "build", "-var", "ami_name=" + names[i]}
@@ -49,16 +72,10 @@ func (l *lab) bakeBoth(t *testing.T, before, after string, settings []string) (t
 		bakes.Go(func() { results[i] = packertest.Run(t, filepath.Dir(template), env, append(argv, template)...) })
 	}
 	bakes.Wait()
-	ids := make([]string, 2)
 	for i, r := range results {
-		t.Logf("packer build: exit status %d\n%s", r.Code, r.Output)
-		found := l.images(t, names[i])
-		if r.Code != 0 || len(found) != 1 {
-			t.Fatalf("%s: exit status %d, and these images: %v", names[i], r.Code, found)
-		}
-		ids[i] = found[0]
+		t.Logf("%s: exit status %d\n%s", names[i], r.Code, r.Output)
 	}
-	return ids[0], ids[1]
+	return names, results
 }
 
 // comparable fails the test for each path in which two images differ and which the manual does not list, and for what is

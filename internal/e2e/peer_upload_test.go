@@ -119,6 +119,37 @@ func TestPeerUploads(t *testing.T) {
 	}
 	// What is in /tmp is not in the image, so it is kept elsewhere.
 	text.WriteString("  provisioner \"shell\" {\n    inline = [\"cp -p /tmp/public /srv/up/from-tmp\"]\n  }\n")
-	before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", text.String()), peerTemplate(t, "bakery-userdata", text.String()), l.peerSettings())
-	l.comparable(t, before, after, "/srv/up/there/tree/sub/deeper/-rf", "/srv/up/from-tmp")
+	onPeerGuests(t, func(t *testing.T, suite string) {
+		before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", text.String()), peerTemplate(t, "bakery-userdata", text.String()), l.peerSettings(suite))
+		l.comparable(t, before, after, "/srv/up/there/tree/sub/deeper/-rf", "/srv/up/from-tmp")
+	})
+}
+
+// TestPeerUploadsThatFail: what scp refuses is refused here as well, and so is what it makes something else of.
+func TestPeerUploadsThatFail(t *testing.T) {
+	l := onLab(t)
+	source := uploadSource(t)
+	tests := map[string]struct {
+		source, destination string
+		theirs, ours        string // what packer says; "" is a bake that succeeds
+	}{
+		"a file onto a directory":                            {"tool", "/tmp", "directory", "directory"},
+		"the contents of a directory into one there is not":  {"tree/", "/tmp/missing", "Not a directory", "can't cd to /tmp/missing"},
+		"a file where the login user may not write":          {"tool", "/etc/tool", "Permission denied", "Permission denied"},
+		"a directory where the login user may not write":     {"tree", "/etc", "Permission denied", "Permission denied"},
+		"a file over one that the login user may not change": {"tool", "/etc/hostname", "Permission denied", "Permission denied"},
+		// scp makes a file called /tmp/missing of this; the manual says so.
+		"a file into a directory there is not": {"tool", "/tmp/missing/tool", "", "cannot create /tmp/missing/tool"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			block := fmt.Sprintf("  provisioner \"file\" {\n    source = %q\n    destination = %q\n  }\n", source+"/"+test.source, test.destination)
+			_, results := l.buildBoth(t, peerTemplate(t, "amazon-ebs", block), peerTemplate(t, "bakery-userdata", block), l.peerSettings("bookworm"))
+			for i, want := range []string{test.theirs, test.ours} {
+				if r := results[i]; (r.Code == 0) != (want == "") || !strings.Contains(r.Output, want) {
+					t.Errorf("road %d: exit status %d, want %q", i, r.Code, want)
+				}
+			}
+		})
+	}
 }
