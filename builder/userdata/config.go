@@ -74,6 +74,9 @@ func (c *Config) prepare(raws ...any) ([]string, error) {
 	if err := mapstructure.WeakDecode(verbatim, &c.InputConfig); err != nil {
 		return nil, fmt.Errorf("decode user_data and compile_env: %w", err)
 	}
+	if err := c.renderUserData(); err != nil {
+		return nil, err
+	}
 	return c.check()
 }
 

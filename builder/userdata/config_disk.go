@@ -18,9 +18,9 @@ import (
 type BlockDevice struct {
 	// The name the disk is attached under, such as `/dev/xvda` or `/dev/sdf`. Required.
 	DeviceName string `mapstructure:"device_name" required:"true"`
-	// Delete the disk with the machine. Default: `true`, unlike amazon-ebs, whose `false` leaves a volume behind
-	// for every bake; the image has a snapshot of the disk either way. `false` keeps the volume, and machines
-	// launched from the image keep theirs as well. In `ami_block_device_mappings` the default is `false`.
+	// Delete the disk with its machine. Default: `false` for machines launched from the image, as amazon-ebs has it; the
+	// disk of the machine that bakes is deleted nevertheless, where amazon-ebs leaves a volume behind for every bake.
+	// `false` keeps that one too.
 	DeleteOnTermination config.Trilean `mapstructure:"delete_on_termination"`
 	// Encrypt the disk, or do not. Default: what its snapshot or the account says.
 	Encrypted config.Trilean `mapstructure:"encrypted"`

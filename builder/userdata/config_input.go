@@ -26,8 +26,9 @@ type InputConfig struct {
 	// is wrapped so that it reports how it went and powers off, unless `verdict` is `"stop"`. Conflicts with
 	// `image_source`, `bundle` and `user_data`.
 	UserDataFile string `mapstructure:"user_data_file"`
-	// User data as text, treated as the contents of `user_data_file`. Text in braces is not rendered. Conflicts with
-	// `image_source`, `bundle` and `user_data_file`.
+	// User data as text, treated as the contents of `user_data_file`. As with amazon-ebs, it is a template of Packer's, in which
+	// `{{timestamp}}` means something; unlike there, text that begins with `## template: jinja` is cloud-init's and left as it
+	// is. Conflicts with `image_source`, `bundle` and `user_data_file`.
 	UserData string `mapstructure:"user_data"`
 
 	// Up to this many bytes of compressed `fs/` travel inside the user data, and up to this many of what provisioners

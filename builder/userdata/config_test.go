@@ -141,6 +141,7 @@ func TestPrepareAccepts(t *testing.T) {
 	for name, settings := range map[string]map[string]any{
 		"user data of any kind that is opaque": {"user_data": "nothing cloud-init knows", "verdict": "stop"},
 		"user data with braces":                {"user_data": "## template: jinja\n#cloud-config\nruncmd: [ 'echo {{ v1.region }}' ]\n"},
+		"user data that Packer renders":        {"user_data": "#!/bin/sh\necho {{isotime}}\n"},
 		"a file of user data":                  {"user_data": "", "user_data_file": file},
 		"a name made of a function":            {"ami_name": "hello {{ clean_resource_name `1:2` }}"},
 		"tags made of build data":              {"tags": map[string]any{"from": "{{ .SourceAMI }}"}, "ami_description": "of {{ .SourceAMIName }}"},
@@ -156,6 +157,27 @@ func TestPrepareAccepts(t *testing.T) {
 				t.Errorf("error %v, warnings %q", err, warnings)
 			}
 		})
+	}
+}
+
+func TestUserDataIsRenderedUnlessItIsJinja(t *testing.T) {
+	const script = "#!/bin/sh\necho {{user `x`}}\n"
+	for given, want := range map[string]string{
+		script: "#!/bin/sh\necho y\n",
+		"## template: jinja\n#cloud-config\nruncmd: [ 'echo {{ v1.region }}' ]\n": "## template: jinja\n#cloud-config\nruncmd: [ 'echo {{ v1.region }}' ]\n",
+	} {
+		var b Builder
+		settings := with(map[string]any{"user_data": given, "packer_user_variables": map[string]string{"x": "y"}})
+		if _, _, err := b.Prepare(settings); err != nil {
+			t.Fatal(err)
+		}
+		if b.config.UserData != want {
+			t.Errorf("the user data is %q, want %q", b.config.UserData, want)
+		}
+	}
+	_, _, err := new(Builder).Prepare(with(map[string]any{"user_data": "#!/bin/sh\necho {{ v1.region }}\n"}))
+	if err == nil || !strings.Contains(err.Error(), "user_data_file") {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -90,7 +91,26 @@ func (b *bake) createInput(o outline) *ec2.CreateImageInput {
 	for i := range b.config.AMIBlockDevices {
 		in.BlockDeviceMappings = append(in.BlockDeviceMappings, b.config.AMIBlockDevices[i].imageMapping())
 	}
+	in.BlockDeviceMappings = append(in.BlockDeviceMappings, b.config.outlivingDisks()...)
 	return in
+}
+
+// outlivingDisks are the disks that are deleted with the machine that bakes, and not with those launched from the image:
+// amazon-ebs' default for both. It is what EC2 lets be changed of a disk when it makes an image.
+func (c *Config) outlivingDisks() []types.BlockDeviceMapping {
+	var all []types.BlockDeviceMapping
+	for i := range c.LaunchBlockDevices {
+		d := &c.LaunchBlockDevices[i]
+		told := d.DeleteOnTermination.True() || d.DeleteOnTermination.False() ||
+			slices.ContainsFunc(c.AMIBlockDevices, func(other BlockDevice) bool { return other.DeviceName == d.DeviceName })
+		if told || d.NoDevice || d.VirtualName != "" {
+			continue
+		}
+		all = append(all, types.BlockDeviceMapping{
+			DeviceName: aws.String(d.DeviceName), Ebs: &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(false)},
+		})
+	}
+	return all
 }
 
 // stateTimeout is how long EC2's image maker may take to notice that a machine has stopped, or that a name is free.

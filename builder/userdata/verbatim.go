@@ -7,14 +7,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
+	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
 	"github.com/mitchellh/mapstructure"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-// verbatimSettings are text of the user's that is no template of Packer's. Packer checks the braces of every setting it
-// decodes, even of those it is told not to render, so these are taken out before: user data in jinja has braces too.
+// verbatimSettings are text of the user's that need not be a template of Packer's. Packer checks the braces of every setting
+// it decodes, even of those it is told not to render, so these are taken out before: user data in jinja has braces too.
 var verbatimSettings = []string{"user_data", "compile_env"}
 
 // takeVerbatim parts the settings into those Packer decodes and those it must not see.
@@ -50,4 +52,20 @@ func settingsMap(raw any) (map[string]any, error) {
 	}
 	err = json.Unmarshal(encoded, &m)
 	return m, err
+}
+
+// jinja is the first line of user data that cloud-init renders: its braces are none of Packer's.
+const jinja = "## template: jinja"
+
+// renderUserData renders user_data, as amazon-ebs does.
+func (c *Config) renderUserData() error {
+	if strings.HasPrefix(strings.TrimLeft(c.UserData, "\r\n\t "), jinja) || unknown(c.UserData) {
+		return nil
+	}
+	rendered, err := interpolate.Render(c.UserData, &c.ctx)
+	if err != nil {
+		return fmt.Errorf("user_data: its braces are no template of Packer's; text that is none goes into a user_data_file: %w", err)
+	}
+	c.UserData = rendered
+	return nil
 }
