@@ -148,7 +148,9 @@ func TestTemplatesBake(t *testing.T) {
 		for _, name := range templateNames(t) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				l.bakeTemplate(t, moved(t, name, l.values), plugins)
+				if output := l.bakeTemplate(t, moved(t, name, l.values), plugins); strings.Contains(output, ": warning: ") {
+					t.Error("the bake warns of something")
+				}
 			})
 		}
 	})
@@ -157,8 +159,8 @@ func TestTemplatesBake(t *testing.T) {
 	}
 }
 
-// bakeTemplate builds a template and has its verify.sh look into what came out.
-func (l *lab) bakeTemplate(t *testing.T, c movable, plugins string) {
+// bakeTemplate builds a template and has its verify.sh look into what came out. It returns what packer printed.
+func (l *lab) bakeTemplate(t *testing.T, c movable, plugins string) string {
 	t.Helper()
 	env := append(l.environ(t), "PACKER_PLUGIN_PATH="+plugins)
 	begin := time.Now()
@@ -184,6 +186,7 @@ func (l *lab) bakeTemplate(t *testing.T, c movable, plugins string) {
 	if r := packertest.Run(t, c.dir, env, "/bin/sh", "-c", `. "$0" && . ./verify.sh`, check); r.Code != 0 {
 		t.Errorf("verify.sh: exit status %d\n%s", r.Code, r.Output)
 	}
+	return r.Output
 }
 
 var (
