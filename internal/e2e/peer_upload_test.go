@@ -143,6 +143,7 @@ func TestPeerUploadsThatFail(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // over SSH, most of a bake is waiting
 			block := fmt.Sprintf("  provisioner \"file\" {\n    source = %q\n    destination = %q\n  }\n", source+"/"+test.source, test.destination)
 			_, results := l.buildBoth(t, peerTemplate(t, "amazon-ebs", block), peerTemplate(t, "bakery-userdata", block), l.peerSettings("bookworm"))
 			for i, want := range []string{test.theirs, test.ours} {
