@@ -291,6 +291,9 @@ func TestBakeOutlives(t *testing.T) {
 		"an image maker that has not noticed the stop": func(o *oven) {
 			o.cloud.broken["CreateImage"] = first(5, 400, codeInstanceState)
 		},
+		"a security group that EC2's launcher does not know yet": func(o *oven) {
+			o.cloud.broken["RunInstances"] = first(3, 400, codeGroupNotFound)
+		},
 		"a security group that is in use for a while": func(o *oven) {
 			o.cloud.broken["DeleteSecurityGroup"] = first(5, 400, codeGroupInUse)
 		},
@@ -357,6 +360,21 @@ func TestBakeFailsAndLeavesNothing(t *testing.T) {
 		"when the machine cannot be run": {
 			func(o *oven) { o.cloud.broken["RunInstances"] = always(400, "InstanceLimitExceeded") },
 			[]string{"run the machine", "InstanceLimitExceeded"},
+		},
+		"when EC2 does not know yet what it is to remove": {
+			func(o *oven) {
+				o.cancelAfter(time.Second)
+				o.cloud.broken["TerminateInstances"] = first(3, 400, codeInstanceNotFound)
+				o.cloud.broken["DeleteSecurityGroup"] = first(3, 400, codeGroupNotFound)
+			},
+			[]string{"cancelled"},
+		},
+		"when every answer to RunInstances is lost, and the machine is not found at once": {
+			func(o *oven) {
+				o.cloud.lost["RunInstances"] = always(500, "InternalError")
+				o.cloud.unfound = 3
+			},
+			[]string{"run the machine"},
 		},
 		"when every answer to RunInstances is lost": {
 			func(o *oven) { o.cloud.lost["RunInstances"] = always(500, "InternalError") },

@@ -56,6 +56,7 @@ type cloud struct {
 	sourceImage                     string // further XML of the source image
 
 	tokens   map[string]string // instances by their client tokens
+	unfound  int               // how often filters find no instance
 	reclaims int               // how many Spot Instances are taken back
 	requests map[string]string // statuses of the spot requests that are open
 	prices   map[string]string // of Spot Instances, by their types
@@ -239,7 +240,7 @@ func (c *cloud) count(action string) int {
 
 func (f *failure) write(w http.ResponseWriter) {
 	w.WriteHeader(f.status)
-	if f.code == "InvalidClientTokenId" || f.code == codeNoEntity || f.code == codeEntityExists || f.code == "AccessDenied" { // STS and IAM have a form of their own
+	if f.code == "InvalidClientTokenId" || f.code == codeNoEntity || f.code == codeEntityExists || f.code == codeDeleteConflict || f.code == "AccessDenied" { // STS and IAM have a form of their own
 		fmt.Fprintf(w, "<ErrorResponse><Error><Code>%s</Code><Message>the test says so</Message></Error></ErrorResponse>", f.code)
 		return
 	}
@@ -290,6 +291,10 @@ func (c *cloud) actOnInstance(action string, form url.Values) (string, *failure)
 	case "RunInstances":
 		return c.runInstances(form), nil
 	case "DescribeInstances":
+		if form.Get("Filter.1.Name") != "" && c.unfound > 0 {
+			c.unfound--
+			return "<reservationSet/>", nil
+		}
 		return c.describeInstances(), nil
 	case "GetConsoleOutput":
 		return "<output>" + base64.StdEncoding.EncodeToString([]byte(c.text())) + "</output>", nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
@@ -26,6 +27,7 @@ const (
 	codeVolumeNotFound   = "InvalidVolume.NotFound"
 	codeVolumeInUse      = "VolumeInUse"
 	codeGroupNotFound    = "InvalidGroup.NotFound"
+	codeGroupNotFound2   = "InvalidSecurityGroupID.NotFound"
 	codeGroupDuplicate   = "InvalidGroup.Duplicate"
 	codeGroupInUse       = "DependencyViolation"
 	codeInstanceState    = "IncorrectInstanceState"
@@ -36,6 +38,8 @@ const (
 	codeNoEntity         = "NoSuchEntity" // IAM's
 	codeEntityExists     = "EntityAlreadyExists"
 	codeLimitExceeded    = "LimitExceeded"
+	codeDeleteConflict   = "DeleteConflict"
+	codeModification     = "ConcurrentModification"
 )
 
 // hasCode tells whether AWS refused a call with one of the codes.
@@ -59,6 +63,12 @@ func transient(err error) bool {
 }
 
 var standardRetryer = retry.NewStandard()
+
+// notYet tells whether AWS does not know something that it has itself made a moment ago. That is no proof that the thing is
+// gone: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html.
+func notYet(made time.Time, codes ...string) func(error) bool {
+	return func(err error) bool { return hasCode(err, codes...) && time.Since(made) < visibleTimeout }
+}
 
 // notInState tells whether an instance is not yet for EC2's image maker what it is for everybody else: stopped.
 func notInState(err error) bool {

@@ -63,12 +63,15 @@ func (b *bake) runInstance(ctx context.Context, in *ec2.RunInstancesInput, other
 			o.Retryer = impatient{o.Retryer}
 		}
 	}
-	return retryWhile(ctx, profileDelay, profileUnknown, func(ctx context.Context) error {
+	groupUnknown := notYet(b.network.made, codeGroupNotFound, codeGroupNotFound2)
+	again := func(err error) bool { return profileUnknown(err) || groupUnknown(err) }
+	return retryWhile(ctx, profileDelay, again, func(ctx context.Context) error {
 		own, cancel := settle(ctx)
 		defer cancel()
 		b.machine.launched = time.Now()
 		b.machine.asked = b.machine.launched
 		out, err := b.aws.ec2.RunInstances(own, in, hurry)
+		b.machine.unclear = transient(err)
 		switch {
 		case err != nil:
 			return err
@@ -201,12 +204,15 @@ func (b *bake) attach(in *ec2.RunInstancesInput, subnet string) {
 }
 
 func (m *MetadataOptions) request() *types.InstanceMetadataOptionsRequest {
-	return &types.InstanceMetadataOptionsRequest{
+	in := &types.InstanceMetadataOptionsRequest{
 		HttpEndpoint:            types.InstanceMetadataEndpointState(m.HTTPEndpoint),
 		HttpTokens:              types.HttpTokensState(m.HTTPTokens),
 		HttpPutResponseHopLimit: aws.Int32(m.HTTPPutResponseHopLimit),
-		InstanceMetadataTags:    types.InstanceMetadataTagsState(m.InstanceMetadataTags),
 	}
+	if m.InstanceMetadataTags == optionEnabled { // regions that do not have it refuse to be told that it is off
+		in.InstanceMetadataTags = types.InstanceMetadataTagsStateEnabled
+	}
+	return in
 }
 
 // instanceProfile takes a name, as amazon-ebs does, or an ARN.

@@ -19,7 +19,12 @@ func TestTheMachineRunsAsTheTemplateSays(t *testing.T) {
 		"a template that says nothing": {func(*Config) {}, map[string]string{
 			"CreditSpecification.CpuCredits": "", "EbsOptimized": "", "EnclaveOptions.Enabled": "", "Placement.Tenancy": "",
 			"CapacityReservationSpecification.CapacityReservationPreference": "none", "InstanceMarketOptions.MarketType": "",
+			"MetadataOptions.InstanceMetadataTags": "", // EC2 refuses the word where it does not have the thing
 		}},
+		"its tags to be read by itself": {
+			func(c *Config) { c.Metadata.InstanceMetadataTags = optionEnabled },
+			map[string]string{"MetadataOptions.InstanceMetadataTags": "enabled"},
+		},
 		"a burstable type": {func(c *Config) { c.InstanceType = "t3.small" }, map[string]string{"CreditSpecification.CpuCredits": "standard"}},
 		"more than its credits": {
 			func(c *Config) { c.InstanceType, c.EnableUnlimitedCredits = "t3.small", true },
@@ -195,6 +200,63 @@ func TestATemporaryProfileIsMadeAndRemoved(t *testing.T) {
 	}
 	if got := o.cloud.form["CreateRole"].Get("Tags.member.1.Value"); got != "bakery hello -1-" {
 		t.Errorf("the role's first tag is %q, and IAM takes no brackets", got)
+	}
+}
+
+func TestATemporaryProfileOutlivesThatIAMIsSlowToKnowItsOwn(t *testing.T) {
+	for name, set := range map[string]func(*oven){
+		"its role, for the policy":  func(o *oven) { o.cloud.broken["PutRolePolicy"] = first(3, 404, codeNoEntity) },
+		"its role, for the profile": func(o *oven) { o.cloud.broken["AddRoleToInstanceProfile"] = first(3, 404, codeNoEntity) },
+		"that the role is out of it": func(o *oven) {
+			o.cloud.broken["DeleteInstanceProfile"] = first(2, 409, codeDeleteConflict)
+			o.cloud.broken["DeleteRole"] = first(2, 409, codeDeleteConflict)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, _, err := bakes(t, func(o *oven) { temporaryProfile(o); set(o) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{newID, "snap-of-" + newID}, o.cloud.left()); diff != "" {
+				t.Errorf("what is left (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestANewProfileIsRemovedThoughIAMDoesNotKnowItYet(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		temporaryProfile(o)
+		o.cloud.broken["RunInstances"] = always(400, "Unsupported")
+		for _, action := range []string{"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole"} {
+			o.cloud.broken[action] = first(2, 404, codeNoEntity)
+		}
+	})
+	if err == nil {
+		t.Fatal("the bake succeeded")
+	}
+	if left := o.cloud.left(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestTagsOfARoleAreWhatIAMTakes(t *testing.T) {
+	got := map[string]string{}
+	for _, tag := range iamTags(map[string]string{"Name": "a (b)", "name": "again", "cost{center}": "7"}) {
+		got[*tag.Key] = *tag.Value
+	}
+	if diff := cmp.Diff(map[string]string{"Name": "a -b-", "cost-center-": "7"}, got); diff != "" {
+		t.Errorf("tags (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheRoleIsForTheEC2OfItsPartition(t *testing.T) {
+	for region, want := range map[string]string{
+		"us-east-1": `"ec2.amazonaws.com"`, "us-gov-west-1": `"ec2.amazonaws.com"`, "cn-north-1": `"ec2.amazonaws.com.cn"`,
+	} {
+		if got := trust(region); !strings.Contains(got, want) {
+			t.Errorf("the role of %s trusts %s", region, got)
+		}
 	}
 }
 

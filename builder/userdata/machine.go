@@ -25,6 +25,7 @@ type machine struct {
 	offer    offer
 	request  string    // the id of its spot request
 	refused  int       // how many offers AWS had no room for
+	unclear  bool      // the answer to the launch was lost
 	asked    time.Time // when it was last asked whether AWS is about to take the machine back
 	taken    string    // why it is
 
@@ -38,7 +39,7 @@ type machine struct {
 	silent    error          // why the console cannot be read at all
 }
 
-// visibleTimeout is how long EC2 may not know an instance that it has just made.
+// visibleTimeout is how long AWS may not know what it has just made.
 const visibleTimeout = 2 * time.Minute
 
 // look brings the machine's state up to date. AWS being slow, throttled or out of order is no error: the machine bakes
@@ -143,18 +144,24 @@ const terminateTimeout = 5 * time.Minute
 // security group, and it does not write its log after that was removed. A spot request goes first: EC2 answers the
 // end of its machine with another one.
 func (b *bake) removeMachine(ctx context.Context, m *machine) error {
+	if m.id == "" {
+		if err := b.findMachine(ctx, m); err != nil {
+			return err
+		}
+	}
 	if m.offer.spot {
 		if err := b.cancelRequests(ctx, m); err != nil {
 			return fmt.Errorf("%w; it is not terminated before, because EC2 would launch it again", err)
 		}
 	}
 	if m.id == "" {
-		if err := b.findMachine(ctx, m); err != nil || m.id == "" {
-			return err
-		}
+		return nil
 	}
 	_ = b.look(ctx, m) // for its volumes; that they are not known is no reason to leave the machine
-	_, err := b.aws.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{m.id}})
+	err := retryWhile(ctx, visibleTimeout, notYet(m.launched, codeInstanceNotFound), func(ctx context.Context) error {
+		_, err := b.aws.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{m.id}})
+		return err
+	})
 	if hasCode(err, codeInstanceNotFound) {
 		return nil
 	}
@@ -173,20 +180,28 @@ func (b *bake) removeMachine(ctx context.Context, m *machine) error {
 	return errors.Join(err, b.removeVolumes(ctx, m))
 }
 
-// findMachine looks for the instance of a launch whose answer was lost.
+// foundTimeout is how long EC2 may take to find by its tags what it has just made.
+const foundTimeout = 30 * time.Second
+
+// findMachine looks for the instance of a launch. When its answer was lost, EC2 may not find it at once.
 func (b *bake) findMachine(ctx context.Context, m *machine) error {
-	out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{
-		Filters: b.byTags(m),
-	})
-	if err != nil {
-		return fmt.Errorf("look for an instance of bake %s: %w", b.id, err)
+	end := time.Now()
+	if m.unclear {
+		end = end.Add(foundTimeout)
 	}
-	for _, r := range out.Reservations {
-		for i := range r.Instances {
-			m.id = aws.ToString(r.Instances[i].InstanceId)
+	return poll(ctx, every(2*time.Second), func(ctx context.Context) (bool, error) {
+		out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: b.byTags(m)})
+		if err != nil {
+			return true, fmt.Errorf("look for an instance of bake %s: %w", b.id, err)
 		}
-	}
-	return nil
+		for _, r := range out.Reservations {
+			for i := range r.Instances {
+				m.id = aws.ToString(r.Instances[i].InstanceId)
+				m.request = aws.ToString(r.Instances[i].SpotInstanceRequestId)
+			}
+		}
+		return m.id != "" || !time.Now().Before(end), nil
+	})
 }
 
 // removeVolumes deletes the volumes that the source image says are to outlive the machine, and the template does not.

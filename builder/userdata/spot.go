@@ -128,7 +128,10 @@ func (b *bake) cancelRequests(ctx context.Context, m *machine) error {
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	_, err := b.aws.ec2.CancelSpotInstanceRequests(ctx, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
+	err := retryWhile(ctx, visibleTimeout, notYet(m.launched, codeRequestNotFound), func(ctx context.Context) error {
+		_, err := b.aws.ec2.CancelSpotInstanceRequests(ctx, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
+		return err
+	})
 	if orGone(err, codeRequestNotFound) != nil {
 		return fmt.Errorf("cancel the spot request %s: %w", strings.Join(ids, ", "), err)
 	}

@@ -243,6 +243,20 @@ func TestSpotRequestsAreFoundWhenTheAnswerIsLost(t *testing.T) {
 	}
 }
 
+func TestASpotRequestThatEC2DoesNotKnowYetIsCancelledAllTheSame(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		onSpot(o)
+		o.cancelAfter(time.Second)
+		o.cloud.broken["CancelSpotInstanceRequests"] = first(3, 400, codeRequestNotFound)
+	})
+	if err == nil {
+		t.Fatal("the bake succeeded")
+	}
+	if left := o.cloud.left(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 func TestASpotRequestThatCannotBeCancelledKeepsItsMachine(t *testing.T) {
 	o, _, _ := bakes(t, func(o *oven) {
 		onSpot(o)

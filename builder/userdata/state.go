@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -57,6 +58,7 @@ type network struct {
 	vpc     string
 	subnets []site // the best first
 	groups  []string
+	made    time.Time // when this bake made the group, if it did
 }
 
 // site is where in a region a machine is.

@@ -52,7 +52,7 @@ func makeGroup(ctx context.Context, b *bake) error {
 		out = &ec2.CreateSecurityGroupOutput{GroupId: aws.String(id)} // the first attempt took effect, its answer was lost
 	}
 	e.what = "security group " + aws.ToString(out.GroupId)
-	b.network.groups = []string{aws.ToString(out.GroupId)}
+	b.network.groups, b.network.made = []string{aws.ToString(out.GroupId)}, time.Now()
 	b.say("Made %s, which lets nothing in", e.what)
 	return nil
 }
@@ -80,12 +80,13 @@ func (b *bake) removeGroup(ctx context.Context, name string) error {
 		b.network.groups = []string{id}
 	}
 	id := b.network.groups[0]
-	inUse := func(err error) bool { return hasCode(err, codeGroupInUse) }
-	err := retryWhile(ctx, groupReleaseTimeout, inUse, func(ctx context.Context) error {
+	unknown := notYet(b.network.made, codeGroupNotFound, codeGroupNotFound2)
+	again := func(err error) bool { return hasCode(err, codeGroupInUse) || unknown(err) }
+	err := retryWhile(ctx, groupReleaseTimeout, again, func(ctx context.Context) error {
 		_, err := b.aws.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
-		return orGone(err, codeGroupNotFound)
+		return err
 	})
-	if err != nil {
+	if orGone(err, codeGroupNotFound, codeGroupNotFound2) != nil {
 		return fmt.Errorf("delete security group %s: %w", id, err)
 	}
 	return nil
