@@ -369,6 +369,13 @@ func TestBakeFailsAndLeavesNothing(t *testing.T) {
 			},
 			[]string{"cancelled"},
 		},
+		"when EC2 does not know yet of the image it is to remove": {
+			func(o *oven) {
+				o.cloud.broken["CreateImage"] = func(int) *failure { time.AfterFunc(time.Second/2, o.cancel); return nil }
+				o.cloud.broken["DeregisterImage"] = first(3, 400, codeImageNotFound)
+			},
+			[]string{"cancelled"},
+		},
 		"when every answer to RunInstances is lost, and the machine is not found at once": {
 			func(o *oven) {
 				o.cloud.lost["RunInstances"] = always(500, "InternalError")
@@ -699,6 +706,19 @@ func TestBakeTellsWhatItCouldNotRemove(t *testing.T) {
 	}
 	if o.cloud.group != "" {
 		t.Error("one thing that could not be removed has kept another")
+	}
+}
+
+func TestBakeThatIsCancelledWhenItsImageIsCompleteTellsOfIt(t *testing.T) {
+	for _, action := range []string{"EnableImageDeregistrationProtection", "TerminateInstances"} {
+		o, artifact, err := bakes(t, func(o *oven) {
+			o.config.DeregistrationProtection.Enabled = true
+			o.cloud.broken[action] = func(int) *failure { o.cancel(); return nil }
+			o.cloud.broken["DeleteSecurityGroup"] = first(2, 400, codeGroupInUse)
+		})
+		if err != nil || artifact == nil {
+			t.Errorf("cancelled in %s: artifact %v, error %v; left: %v", action, artifact, err, o.cloud.left())
+		}
 	}
 }
 

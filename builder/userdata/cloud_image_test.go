@@ -193,8 +193,12 @@ func (c *cloud) imageItem(id string, i *fakeImage) string {
 			state = "pending"
 		}
 	}
+	protection := i.protection
+	if c.shyOfProtection {
+		protection = ""
+	}
 	item := "<item><imageId>" + id + "</imageId><name>" + i.name + "</name><imageState>" + state + "</imageState>" +
-		"<deregistrationProtection>" + i.protection + "</deregistrationProtection>" + tagSet(i.tags) + "<blockDeviceMapping>"
+		"<deregistrationProtection>" + protection + "</deregistrationProtection>" + tagSet(i.tags) + "<blockDeviceMapping>"
 	for _, s := range i.snapshots {
 		if c.hideSnapshots {
 			break

@@ -52,6 +52,7 @@ type cloud struct {
 	images                          map[string]*fakeImage    // by id
 	snapshots                       map[string]*fakeSnapshot // by id
 	hideSnapshots                   bool                     // of images
+	shyOfProtection                 bool                     // images do not say that they are protected
 	volumes                         map[string]bool
 	sourceImage                     string // further XML of the source image
 

@@ -122,7 +122,10 @@ const stateTimeout = 2 * time.Minute
 func (b *bake) make(ctx context.Context, p *place, name string, call func(context.Context) (*string, error)) (types.Image, error) {
 	b.open(p)
 	var id string
-	again := func(err error) bool { return notInState(err) || p.gone && hasCode(err, codeImageNameTaken) }
+	again := func(err error) bool {
+		// What it is made of was there a moment ago, but maybe not for all of EC2 yet.
+		return notInState(err) || hasCode(err, codeImageNotFound) || p.gone && hasCode(err, codeImageNameTaken)
+	}
 	err := retryWhile(ctx, stateTimeout, again, func(ctx context.Context) error {
 		own, cancel := settle(ctx)
 		defer cancel()

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -53,6 +54,9 @@ func (b *bake) bootMode() string {
 	return string(b.source.BootMode)
 }
 
+// withIOPS are the types of volume whose IOPS can be asked for.
+var withIOPS = []types.VolumeType{types.VolumeTypeIo1, types.VolumeTypeIo2, types.VolumeTypeGp3}
+
 // register makes an image of the snapshots of another. Apart from the boot mode and the TPM, it is the same.
 func (b *bake) register(ctx context.Context, from *types.Image, o outline) (types.Image, error) {
 	in := &ec2.RegisterImageInput{
@@ -72,6 +76,9 @@ func (b *bake) register(ctx context.Context, from *types.Image, o outline) (type
 		if d.Ebs != nil {
 			ebs := *d.Ebs
 			ebs.Encrypted, ebs.KmsKeyId = nil, nil // the snapshot's, and not to be said again
+			if !slices.Contains(withIOPS, ebs.VolumeType) {
+				ebs.Iops = nil // of a gp2 it is what its size gives it, and not to be asked for
+			}
 			d.Ebs = &ebs
 		}
 		in.BlockDeviceMappings = append(in.BlockDeviceMappings, d)

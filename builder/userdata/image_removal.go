@@ -35,7 +35,7 @@ func removeImage(ctx context.Context, api removalAPI, id string) error {
 	}
 	var snapshots []string
 	for i := range out.Images {
-		if err := deregister(ctx, api, id, protected(&out.Images[i])); err != nil {
+		if err := deregister(ctx, api, id, protected(&out.Images[i]), time.Time{}); err != nil {
 			return err
 		}
 		snapshots = append(snapshots, snapshotsOf(&out.Images[i])...)
@@ -43,18 +43,24 @@ func removeImage(ctx context.Context, api removalAPI, id string) error {
 	return deleteSnapshots(ctx, api, snapshots)
 }
 
-// deregister takes an image's protection off before, if it has any.
-func deregister(ctx context.Context, api imageRemover, id string, guarded bool) error {
+// deregister takes an image's protection off before, if it has any. Of one made a moment ago, EC2 may know neither that it is
+// there nor that it is protected.
+func deregister(ctx context.Context, api imageRemover, id string, guarded bool, made time.Time) error {
 	if guarded {
 		_, err := api.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: aws.String(id)})
 		if orGone(err, codeImageNotFound, codeImageUnavailable) != nil {
 			return fmt.Errorf("disable the deregistration protection of %s: %w", id, err)
 		}
 	}
-	_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)})
+	err := retryWhile(ctx, visibleTimeout, notYet(made, codeImageNotFound), func(ctx context.Context) error {
+		_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)})
+		return err
+	})
 	switch {
 	case guarded && hasCode(err, codeNotPermitted):
 		return fmt.Errorf("deregister %s: its protection lasts for 24 hours after it was disabled (with_cooldown): %w", id, err)
+	case !made.IsZero() && hasCode(err, codeNotPermitted):
+		return deregister(ctx, api, id, true, time.Time{})
 	case orGone(err, codeImageNotFound, codeImageUnavailable) != nil:
 		return fmt.Errorf("deregister %s: %w", id, err)
 	}
@@ -109,7 +115,7 @@ func (b *bake) clear(ctx context.Context, p *place) error {
 		if aws.ToString(images[i].ImageId) == aws.ToString(p.kept.ImageId) {
 			continue
 		}
-		if err := deregister(ctx, p.api, aws.ToString(images[i].ImageId), protected(&images[i])); err != nil {
+		if err := deregister(ctx, p.api, aws.ToString(images[i].ImageId), protected(&images[i]), p.newest); err != nil {
 			errs = append(errs, err)
 			spared = append(spared, snapshotsOf(&images[i])...) // in use as long as the image is there
 			continue
@@ -129,7 +135,9 @@ const lateTimeout = 20 * time.Second
 // lateSnapshots are those of the bake's tag. When an image was given up before it had any, EC2 may only be about to make
 // them, so they are waited for.
 func (b *bake) lateSnapshots(ctx context.Context, p *place, images []types.Image, known []string) ([]string, error) {
-	pending := func(i types.Image) bool { return i.State == types.ImageStatePending && len(snapshotsOf(&i)) == 0 }
+	pending := func(i types.Image) bool { // or not even listed yet
+		return (i.State == types.ImageStatePending || i.State == "") && len(snapshotsOf(&i)) == 0
+	}
 	end := time.Now()
 	if len(known) == 0 && slices.ContainsFunc(images, pending) {
 		end = end.Add(lateTimeout)

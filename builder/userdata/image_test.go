@@ -406,6 +406,42 @@ func TestSnapshotsThatComeLateAreRemovedToo(t *testing.T) {
 	}
 }
 
+func TestAnImageThatIsAvailableAtOnceMayNotBeKnownEverywhere(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		abroad(o)
+		everyAttribute(o.config)
+		o.config.BootMode = "uefi"
+		for _, action := range []string{"RegisterImage", "CopyImage", "ModifyImageAttribute", "EnableImageDeprecation"} {
+			o.cloud.broken[action] = first(2, 400, codeImageNotFound)
+		}
+		o.cloud.broken["ModifyInstanceAttribute"] = first(2, 400, codeInstanceState)
+		o.cloud.broken["CreateImage"] = func(int) *failure { o.cloud.pending = 0; return nil }
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(o.cloud.named()); got != 3 {
+		t.Errorf("%d images: %v", got, o.cloud.named())
+	}
+}
+
+func TestProtectionThatEC2HasNotHeardOfYetIsTakenOffAllTheSame(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		abroad(o)
+		o.config.DeregistrationProtection.Enabled = true
+		o.cloud.broken["EnableImageDeregistrationProtection"] = func(n int) *failure {
+			o.cloud.shyOfProtection = true
+			return second(403, "UnauthorizedOperation")(n)
+		}
+	})
+	if err == nil {
+		t.Fatal("the bake succeeded")
+	}
+	if left := o.cloud.left(); len(left) > 0 {
+		t.Errorf("left behind: %v\n%s", left, o.ui)
+	}
+}
+
 func TestImageNowhereIsRefused(t *testing.T) {
 	o, _, err := bakes(t, func(o *oven) { // only the environment names the region
 		o.config.SkipSaveBuildRegion, o.config.AMIRegions = true, []string{"us-east-1"}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -23,6 +24,7 @@ type place struct {
 	entry  *entry        // in the ledger from before the first image on
 	old    []types.Image // what has the name and is to be replaced
 	made   []string      // the ids EC2 has answered with
+	newest time.Time     // when the last of them was
 	image  types.Image   // the newest that is wanted: under the name, or under a temporary one while old has it
 	kept   types.Image   // what undoing leaves alone
 	gone   bool          // old was deregistered, or may have been
@@ -79,7 +81,7 @@ func (b *bake) open(p *place) {
 
 // note adds the id of an image that EC2 has begun to make.
 func (p *place) note(id string) {
-	p.made = append(p.made, id)
+	p.made, p.newest = append(p.made, id), time.Now()
 	p.entry.what = fmt.Sprintf("image %s in %s", id, p.region)
 }
 
@@ -108,9 +110,13 @@ func inParallel(ctx context.Context, places []*place, do func(context.Context, *
 	var all sync.WaitGroup
 	for i, p := range places {
 		all.Go(func() {
-			if errs[i] = do(ctx, p); errs[i] != nil {
-				cancel(errElsewhere)
+			if errs[i] = do(ctx, p); errs[i] == nil {
+				return
 			}
+			if errors.Is(errs[i], context.Canceled) && context.Cause(ctx) == errElsewhere { //nolint:errorlint // the very one
+				errs[i] = errElsewhere
+			}
+			cancel(errElsewhere)
 		})
 	}
 	all.Wait()

@@ -50,7 +50,11 @@ func (b *bake) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifact
 
 	b.tellWhatIsLeft()
 	b.say("Seconds spent: %s", b.phases.end())
-	if err := outcome(state); err != nil {
+	err := outcome(state)
+	switch {
+	case err != nil && b.done: // cancelled while it was cleaning up
+		b.say("Cancelled when the image was complete, so it stays")
+	case err != nil:
 		return nil, withoutSecrets(b.withSurvivors(err))
 	}
 	if b.config.SkipCreateAMI {

@@ -49,6 +49,7 @@ type bake struct {
 	profile string      // the instance profile of the machine
 	home    *place      // the region of the build
 	places  []*place    // the regions that are to have the image
+	done    bool        // the images are there and stay
 	first   types.Image // what was made of the machine: the image of the build's region, or what the image is copied from
 }
 

@@ -31,7 +31,11 @@ func (*stepAttributes) Run(ctx context.Context, state multistep.StateBag) multis
 func (b *bake) giveAttributes(ctx context.Context, p *place, image *types.Image) error {
 	for _, in := range b.imageChanges() {
 		in.ImageId = image.ImageId
-		if _, err := p.api.ModifyImageAttribute(ctx, in); err != nil {
+		err := retryWhile(ctx, visibleTimeout, notYet(p.newest, codeImageNotFound), func(ctx context.Context) error {
+			_, err := p.api.ModifyImageAttribute(ctx, in)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("set %s of %s in %s: %w", changed(in), aws.ToString(image.ImageId), p.region, err)
 		}
 	}
@@ -113,9 +117,11 @@ func (b *bake) deprecate(ctx context.Context, p *place, image *types.Image) erro
 	if err != nil {
 		return err
 	}
-	if _, err := p.api.EnableImageDeprecation(ctx, &ec2.EnableImageDeprecationInput{
-		ImageId: image.ImageId, DeprecateAt: aws.Time(at),
-	}); err != nil {
+	err = retryWhile(ctx, visibleTimeout, notYet(p.newest, codeImageNotFound), func(ctx context.Context) error {
+		_, err := p.api.EnableImageDeprecation(ctx, &ec2.EnableImageDeprecationInput{ImageId: image.ImageId, DeprecateAt: aws.Time(at)})
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("set deprecate_at of %s in %s: %w", aws.ToString(image.ImageId), p.region, err)
 	}
 	return nil

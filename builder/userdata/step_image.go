@@ -95,7 +95,11 @@ func (b *bake) changeMachine(ctx context.Context) error {
 	}
 	for _, in := range changes {
 		in.InstanceId = aws.String(b.machine.id)
-		if _, err := b.aws.ec2.ModifyInstanceAttribute(ctx, in); err != nil {
+		err := retryWhile(ctx, stateTimeout, notInState, func(ctx context.Context) error {
+			_, err := b.aws.ec2.ModifyInstanceAttribute(ctx, in)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("set ena_support or sriov_support of %s: %w", b.machine.id, err)
 		}
 	}

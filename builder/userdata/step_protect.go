@@ -50,6 +50,7 @@ func (b *bake) protect(ctx context.Context, p *place) error {
 // keepImages takes what the bake was for out of the ledger. Where there are temporary images as well, the place stays in it:
 // they are removed with everything else.
 func (b *bake) keepImages() {
+	b.done = true
 	for _, p := range b.places {
 		p.kept, p.gone = p.image, false
 		if len(p.made) == 1 {
