@@ -41,7 +41,8 @@ type Config struct {
 	TraitsConfig        `mapstructure:",squash"`
 	IgnoredConfig       `mapstructure:",squash"`
 	// Where files go that do not fit into user data. See [StagingConfig](#staging-configuration). Needed only when
-	// `fs/` is larger than `fs_inline_limit`, or the user data is larger than 16,384 bytes.
+	// `fs/` is larger than `fs_inline_limit`, or the user data is larger than 16,384 bytes, together with what the
+	// provisioners recorded.
 	Staging *StagingConfig `mapstructure:"staging"`
 	// Comm is read so that a template written for SSH is accepted; nothing is done with it.
 	Comm communicator.Config `mapstructure:",squash"`

@@ -18,9 +18,9 @@ import (
 type BlockDevice struct {
 	// The name the disk is attached under, such as `/dev/xvda` or `/dev/sdf`. Required.
 	DeviceName string `mapstructure:"device_name" required:"true"`
-	// Delete the disk with its machine. Default: `false` for machines launched from the image, as amazon-ebs has it; the
-	// disk of the machine that bakes is deleted nevertheless, where amazon-ebs leaves a volume behind for every bake.
-	// `false` keeps that one too.
+	// Delete the disk with its machine. Default: for machines launched from the image `false`, as with amazon-ebs; for
+	// the machine that bakes `true`, so that no bake leaves a volume behind, as each does with amazon-ebs. When it is
+	// set, it counts for both.
 	DeleteOnTermination config.Trilean `mapstructure:"delete_on_termination"`
 	// Encrypt the disk, or do not. Default: what its snapshot or the account says.
 	Encrypted config.Trilean `mapstructure:"encrypted"`

@@ -32,7 +32,7 @@ type InputConfig struct {
 	UserData string `mapstructure:"user_data"`
 
 	// Up to this many bytes of compressed `fs/` travel inside the user data, and up to this many of what provisioners
-	// recorded; what is larger is staged. Default: `8192`. It has no effect on a `bundle`, which is compiled already.
+	// recorded; what is larger is staged. Default: `8192`; at most `16384`. The `fs/` of a `bundle` is as it was compiled.
 	FSInlineLimit int64 `mapstructure:"fs_inline_limit"`
 	// Variables for the environment of `script/compile.sh`. Used with `image_source` only.
 	CompileEnv map[string]string `mapstructure:"compile_env"`

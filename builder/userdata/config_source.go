@@ -14,7 +14,7 @@ import (
 type SourceConfig struct {
 	// The image to start from, in one of three forms: an id such as `ami-0123456789abcdef0`;
 	// `resolve:ssm:/path/of/parameter`, an SSM parameter that holds the id; or the name of an image of your own
-	// account or Amazon's, in which `*` stands for any characters, when the newest is taken. With `source_ami_filter`
+	// account or Amazon's, in which `*` stands for any characters: the newest is taken. With `source_ami_filter`
 	// as well, it must be an id, and the image must be what the filter says.
 	SourceAmi string `mapstructure:"source_ami"`
 	// How to find the image to start from. See [SourceFilter](#source-ami-filter-configuration).

@@ -1,7 +1,7 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package lab puts the services of the lab together: EC2, S3, SSM parameters, STS and, for each
+// Package lab puts the services of the lab together: EC2, S3, SSM parameters, STS, IAM and, for each
 // machine, its metadata, all behind one http.Handler on one port. It decides which service a request
 // is for, who sent it and whether they may; records it; and breaks it where a test asked for that.
 // What the services answer is in the packages below.

@@ -114,17 +114,19 @@ func TestLinksLeadSomewhere(t *testing.T) {
 func TestReleasesAreNamedByTheAPITheyImplement(t *testing.T) {
 	described := packertest.Run(t, t.TempDir(), packertest.Env(t), packertest.Built(t).Plugin, "describe")
 	var plugin struct {
-		Version     string   `json:"version"`
-		API         string   `json:"api_version"`
-		Builders    []string `json:"builders"`
-		DataSources []string `json:"datasources"`
-		Protocol    string   `json:"protocol_version"`
+		Version      string   `json:"version"`
+		API          string   `json:"api_version"`
+		Builders     []string `json:"builders"`
+		DataSources  []string `json:"datasources"`
+		Provisioners []string `json:"provisioners"`
+		Protocol     string   `json:"protocol_version"`
 	}
 	if err := json.Unmarshal([]byte(described.Output), &plugin); err != nil {
 		t.Fatalf("describe: %v\n%s", err, described.Output)
 	}
-	if strings.Join(plugin.Builders, " ") != "userdata" || strings.Join(plugin.DataSources, " ") != "image-source" {
-		t.Errorf("the plugin registers builders %q and data sources %q", plugin.Builders, plugin.DataSources)
+	if strings.Join(plugin.Builders, " ") != "userdata" || strings.Join(plugin.DataSources, " ") != "image-source" ||
+		strings.Join(plugin.Provisioners, " ") != "image-source" {
+		t.Errorf("the plugin registers builders %q, data sources %q and provisioners %q", plugin.Builders, plugin.DataSources, plugin.Provisioners)
 	}
 	if strings.Count(read(t, ".goreleaser.yml"), "_"+plugin.API+"_") != 2 {
 		t.Errorf(".goreleaser.yml does not name binary and archive by API %s", plugin.API)

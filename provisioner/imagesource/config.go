@@ -40,13 +40,13 @@ type Config struct {
 	// is larger is staged. Over a connection everything travels the same way, and this is not used. At most `16384`.
 	// Default: `8192`.
 	FSInlineLimit int64 `mapstructure:"fs_inline_limit"`
-	// How the login user runs a command as root, as a template in which `{{ .Command }}` is the command: words
-	// without quotes. An example, where there is no sudo: `doas -n {{ .Command }}`. Default: `{{ .Command }}` when the login user is root, else `sudo -n {{ .Command }}`. Not used when the builder
-	// is `bakery-userdata`.
+	// How the login user runs a command as root: a template in which `{{ .Command }}` stands for the command, such as
+	// `doas -n {{ .Command }}`. The command has no quotes in it. Default: `{{ .Command }}` when the login user is root,
+	// else `sudo -n {{ .Command }}`. Not used when the builder is `bakery-userdata`.
 	ExecuteCommand string `mapstructure:"execute_command"`
 	// The directory on the machine that the payload is uploaded to: an absolute path without blanks and quotes, where
-	// the login user may write, with room for the compressed `fs/`. Default: `/tmp`. Where that is in memory and too
-	// small, `/var/tmp` is not. Not used when the builder is `bakery-userdata`.
+	// the login user may write, with room for the compressed `fs/`. Default: `/tmp`. Set `/var/tmp` where
+	// `/tmp` is in memory and too small. Not used when the builder is `bakery-userdata`.
 	RemoteFolder string `mapstructure:"remote_folder"`
 
 	ctx interpolate.Context
