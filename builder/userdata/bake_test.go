@@ -361,6 +361,13 @@ func TestBakeFailsAndLeavesNothing(t *testing.T) {
 			func(o *oven) { o.cloud.broken["RunInstances"] = always(400, "InstanceLimitExceeded") },
 			[]string{"run the machine", "InstanceLimitExceeded"},
 		},
+		"when there is no default VPC": {
+			func(o *oven) {
+				o.config.SecurityGroupID = "sg-1"
+				o.cloud.broken["RunInstances"] = always(400, codeNoVPC)
+			},
+			[]string{"no default VPC", "set subnet_id"},
+		},
 		"when EC2 does not know yet what it is to remove": {
 			func(o *oven) {
 				o.cancelAfter(time.Second)

@@ -60,6 +60,7 @@ type cloud struct {
 	unfound  int               // how often filters find no instance
 	reclaims int               // how many Spot Instances are taken back
 	requests map[string]string // statuses of the spot requests that are open
+	paged    bool              // prices are told on the second page
 	prices   map[string]string // of Spot Instances, by their types
 	profile  map[string]bool   // what exists of the temporary instance profile
 }
@@ -334,6 +335,9 @@ func (c *cloud) runInstances(form url.Values) string {
 func (c *cloud) actOnAccount(action string, form url.Values) (string, *failure) {
 	switch action {
 	case "DescribeSpotPriceHistory":
+		if c.paged && form.Get("NextToken") == "" {
+			return "<spotPriceHistorySet/><nextToken>2</nextToken>", nil
+		}
 		var items string
 		for name, price := range c.prices {
 			items += "<item><instanceType>" + name + "</instanceType><spotPrice>" + price + "</spotPrice><availabilityZone>us-east-1a</availabilityZone></item>"

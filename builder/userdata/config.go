@@ -120,7 +120,7 @@ func (c *Config) prepareAccess() ([]string, []error) {
 }
 
 func (c *Config) prepareOutput() ([]string, []error) {
-	if c.OutputFile != "" && c.SkipSaveBuildRegion {
+	if known(c.OutputFile) && c.SkipSaveBuildRegion {
 		return nil, []error{errors.New("output_file tells of the image in the region of the build, which skip_save_build_region " +
 			"does not keep: leave one of them out")}
 	}
@@ -129,7 +129,7 @@ func (c *Config) prepareOutput() ([]string, []error) {
 
 // prepareNetworking refuses what EC2 would when the machine has baked: it changes no attribute of a Spot Instance.
 func (c *Config) prepareNetworking() ([]string, []error) {
-	if c.spot() && (c.SriovSupport || c.ENASupport.ToBoolPointer() != nil) {
+	if c.surelySpot() && (c.SriovSupport || c.ENASupport.ToBoolPointer() != nil) {
 		return nil, []error{errors.New("ena_support and sriov_support do not go with Spot Instances, which EC2 does not change: " +
 			"start from an image that has them, or remove spot_price and spot_instance_types")}
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 )
@@ -22,7 +23,7 @@ type CopyConfig struct {
 	// Do not ask EC2 whether `region`, those of `ami_regions` and those of `region_kms_key_ids` exist and are enabled
 	// for the account. Without `ami_regions` and `region_kms_key_ids` nothing is asked anyway. Default: `false`.
 	SkipRegionValidation bool `mapstructure:"skip_region_validation"`
-	// The minutes within which each snapshot is to be copied, in steps of 15, for a price:
+	// The minutes within which each snapshot is to be copied, in steps of 15 and at most 2880, for a price:
 	// [time-based copies](https://docs.aws.amazon.com/ebs/latest/userguide/time-based-copies.html). Default: as long
 	// as it takes.
 	SnapshotCopyDurationMinutes *int64 `mapstructure:"snapshot_copy_duration_minutes"`
@@ -55,9 +56,9 @@ const (
 func (c *CopyConfig) prepare(region string, s *SharingConfig) ([]string, []error) {
 	errs := c.checkKeys()
 	errs = append(errs, c.checkKeyRegions()...)
-	errs = append(errs, c.checkSharedKeys(s)...)
-	if m := c.SnapshotCopyDurationMinutes; m != nil && *m != 0 && (*m < 15 || *m%15 != 0) {
-		errs = append(errs, fmt.Errorf("snapshot_copy_duration_minutes is %d; it must be a multiple of 15", *m))
+	errs = append(errs, c.checkSharedKeys(region, s)...)
+	if m := c.SnapshotCopyDurationMinutes; m != nil && *m != 0 && (*m < 15 || *m > 2880 || *m%15 != 0) {
+		errs = append(errs, fmt.Errorf("snapshot_copy_duration_minutes is %d; it must be a multiple of 15, and at most 2880", *m))
 	}
 	if c.SkipSaveBuildRegion && len(c.otherRegions(region)) == 0 {
 		errs = append(errs, errors.New("skip_save_build_region keeps no image in the region of the build, so ami_regions "+
@@ -91,10 +92,10 @@ func (c *CopyConfig) checkKeys() []error {
 	if c.EncryptBoot.True() {
 		return errs
 	}
-	if c.KMSKeyID != "" {
+	if known(c.KMSKeyID) {
 		errs = append(errs, errors.New("kms_key_id encrypts nothing unless encrypt_boot = true"))
 	}
-	if slices.ContainsFunc(slices.Collect(maps.Values(c.RegionKMSKeyIDs)), func(key string) bool { return key != "" }) {
+	if slices.ContainsFunc(slices.Collect(maps.Values(c.RegionKMSKeyIDs)), known) {
 		errs = append(errs, errors.New("region_kms_key_ids encrypts nothing unless encrypt_boot = true"))
 	}
 	return errs
@@ -120,7 +121,7 @@ func (c *CopyConfig) checkKeyRegions() []error {
 }
 
 // checkSharedKeys refuses to share what nobody else could decrypt: the account's key for EBS cannot be shared.
-func (c *CopyConfig) checkSharedKeys(s *SharingConfig) []error {
+func (c *CopyConfig) checkSharedKeys(region string, s *SharingConfig) []error {
 	var errs []error
 	if !c.EncryptBoot.True() {
 		return nil
@@ -128,18 +129,33 @@ func (c *CopyConfig) checkSharedKeys(s *SharingConfig) []error {
 	for _, setting := range s.public() {
 		errs = append(errs, fmt.Errorf("%s makes public what encrypt_boot encrypts, which EC2 refuses: leave one of them out", setting))
 	}
-	own := c.KMSKeyID == "" && len(c.RegionKMSKeyIDs) == 0
-	for _, key := range c.RegionKMSKeyIDs {
-		own = own || key == ""
-	}
-	if !own {
+	where, lacks := c.lackingKeys(region)
+	if !lacks {
 		return errs
 	}
 	for _, setting := range s.shared() {
-		errs = append(errs, fmt.Errorf("%s shares what encrypt_boot encrypts with the account's key for EBS, which nobody else "+
-			"can use: set kms_key_id, or a key for every region in region_kms_key_ids", setting))
+		errs = append(errs, fmt.Errorf("%s shares what encrypt_boot encrypts with the account's key for EBS%s, which nobody else "+
+			"can use: set kms_key_id for the region of the build, and a key for every other region in region_kms_key_ids", setting, where))
 	}
 	return errs
+}
+
+// lackingKeys tells whether the image is encrypted with the account's key for EBS anywhere, and where. Without the region
+// of the build, which the environment may say later, it cannot be told whose key kms_key_id takes the place of.
+func (c *CopyConfig) lackingKeys(region string) (where string, lacks bool) {
+	if !known(region) {
+		own := c.KMSKeyID == "" && len(c.RegionKMSKeyIDs) == 0
+		for _, key := range c.RegionKMSKeyIDs {
+			own = own || key == ""
+		}
+		return "", own
+	}
+	wanted := c.otherRegions(region)
+	if !c.SkipSaveBuildRegion {
+		wanted = append([]string{region}, wanted...)
+	}
+	lacking := slices.DeleteFunc(wanted, func(r string) bool { return unknown(r) || c.key(r, region) != "" })
+	return " in " + strings.Join(lacking, ", "), len(lacking) > 0
 }
 
 // key is the key to encrypt with in a region; "" is the account's key for EBS.

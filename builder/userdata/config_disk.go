@@ -50,13 +50,13 @@ func (d *BlockDevice) prepare() []error {
 	if d.DeviceName == "" {
 		errs = append(errs, errors.New("device_name is needed"))
 	}
-	if d.KmsKeyID != "" && d.Encrypted.False() {
+	if known(d.KmsKeyID) && d.Encrypted.False() {
 		errs = append(errs, errors.New("kms_key_id is for a disk that is encrypted: remove encrypted = false, or the key"))
 	}
 	if known(d.VirtualName) && !ephemeral.MatchString(d.VirtualName) {
 		errs = append(errs, fmt.Errorf("virtual_name is %q; it must be ephemeral and a number", d.VirtualName))
 	}
-	if d.NoDevice && (d.VolumeSize != 0 || d.VolumeType != "" || d.SnapshotID != "") {
+	if d.NoDevice && (d.VolumeSize != 0 || known(d.VolumeType) || known(d.SnapshotID)) {
 		errs = append(errs, errors.New("no_device leaves the disk out, so it has no size, type or snapshot"))
 	}
 	if d.Throughput != 0 && !d.typeIs("gp3") {

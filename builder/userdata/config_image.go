@@ -105,7 +105,11 @@ func (c *ImageConfig) prepareTags() []error {
 // prepareForImage is for a disk of an image, which is not that of a machine yet.
 func (d *BlockDevice) prepareForImage() []error {
 	errs := d.prepare()
-	if d.KmsKeyID != "" {
+	if known(d.SnapshotID) && d.Encrypted.ToBoolPointer() != nil {
+		errs = append(errs, errors.New("encrypted does not go with snapshot_id here, where EC2 takes a disk as encrypted as its "+
+			"snapshot is: remove it"))
+	}
+	if known(d.KmsKeyID) {
 		errs = append(errs, errors.New("kms_key_id is for launch_block_device_mappings; an image is encrypted with "+
 			"encrypt_boot and the kms_key_id beside it"))
 	}

@@ -44,6 +44,25 @@ func TestPrepareRefusesOfTheImage(t *testing.T) {
 			regions(map[string]any{"snapshot_users": []string{"111111111111"}, "region_kms_key_ids": map[string]any{"eu-west-1": key, "us-west-2": ""}}),
 			"snapshot_users shares what",
 		},
+		"sharing where there is no key": {
+			map[string]any{
+				"encrypt_boot": true, "kms_key_id": key, "region": "us-east-1", "ami_regions": []string{"us-east-1", "eu-west-1"},
+				"ami_users": []string{"111111111111"},
+			},
+			"key for EBS in eu-west-1,",
+		},
+		"sharing where the build has no key": {
+			map[string]any{
+				"encrypt_boot": true, "region_kms_key_ids": map[string]any{"eu-west-1": key}, "region": "us-east-1", "ami_regions": []string{"eu-west-1"},
+				"ami_users": []string{"111111111111"},
+			},
+			"key for EBS in us-east-1,",
+		},
+		"a disk that is to be more encrypted than its snapshot": {
+			map[string]any{"ami_block_device_mappings": []any{map[string]any{"device_name": "/dev/sdb", "encrypted": true, "snapshot_id": "snap-1"}}},
+			"encrypted does not go with snapshot_id",
+		},
+		"a copy in three days":                {map[string]any{"snapshot_copy_duration_minutes": 4320}, "at most 2880"},
 		"an encrypted image for everybody":    {map[string]any{"encrypt_boot": true, "ami_groups": []string{"all"}}, "EC2 refuses"},
 		"a copy in ten minutes":               {map[string]any{"snapshot_copy_duration_minutes": 10}, "multiple of 15"},
 		"an image nowhere":                    {map[string]any{"skip_save_build_region": true}, "ami_regions must name"},
@@ -88,6 +107,15 @@ func TestPrepareTakesOfTheImage(t *testing.T) {
 				"c": "arn:aws-us-gov:kms:us-gov-west-1:111111111111:alias/x", "d": "", "e": "arn:aws-cn:kms:cn-north-1:111111111111:key/mrk-1234",
 			},
 		},
+		"sharing with a key for each region": {
+			"encrypt_boot": true, "kms_key_id": "alias/a", "region_kms_key_ids": map[string]any{"eu-west-1": "alias/b"}, "region": "us-east-1",
+			"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"},
+		},
+		"sharing what is not kept where it has no key": {
+			"encrypt_boot": true, "region_kms_key_ids": map[string]any{"eu-west-1": "alias/b"}, "region": "us-east-1",
+			"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}, "skip_save_build_region": true,
+		},
+		"tags of many bytes":             {"tags": map[string]any{strings.Repeat("ä", 128): strings.Repeat("本", 256)}, "ami_description": strings.Repeat("ä", 255)},
 		"an image that is not encrypted": {"encrypt_boot": false, "ami_groups": []string{"all"}, "snapshot_groups": []string{"all"}},
 		"all that can be shared": {
 			"ami_users": []string{"111111111111"}, "ami_org_arns": []string{"arn:aws:organizations::111111111111:organization/o-123example"},

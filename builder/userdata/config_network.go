@@ -6,6 +6,7 @@ package userdata
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 )
@@ -72,7 +73,7 @@ func (c *NetworkConfig) prepare() ([]string, []error) {
 	errs = append(errs, c.SubnetFilter.NetworkFilter.prepare("subnet_filter")...)
 	errs = append(errs, c.VpcFilter.prepare("vpc_filter")...)
 	errs = append(errs, c.SecurityGroupFilter.prepare("security_group_filter")...)
-	if c.SecurityGroupID != "" && len(c.SecurityGroupIDs) > 0 {
+	if known(c.SecurityGroupID) && len(c.SecurityGroupIDs) > 0 && !slices.ContainsFunc(c.SecurityGroupIDs, unknown) {
 		errs = append(errs, errors.New("security_group_id and security_group_ids exclude each other: keep one of them"))
 	}
 	if f := &c.SubnetFilter; f.empty() && (f.MostFree || f.Random) {

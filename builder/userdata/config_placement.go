@@ -6,7 +6,6 @@ package userdata
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // PlacementConfig says on what hardware of AWS's the machine runs.
@@ -71,16 +70,16 @@ func (c *PlacementConfig) prepare() ([]string, []error) {
 func (c *PlacementConfig) checkTenancy() []error {
 	var errs []error
 	p := &c.Placement
-	if p.Tenancy != "" && c.Tenancy != "" {
+	if known(p.Tenancy) && known(c.Tenancy) {
 		errs = append(errs, errors.New("placement: tenancy and the deprecated tenancy exclude each other: keep the one in placement"))
 	}
-	if p.HostID != "" && p.HostResourceGroupARN != "" {
+	if known(p.HostID) && known(p.HostResourceGroupARN) {
 		errs = append(errs, errors.New("placement: host_id and host_resource_group_arn exclude each other: keep one of them"))
 	}
 	tenancy := c.tenancy()
 	switch {
 	case unknown(tenancy):
-	case (p.HostID != "" || p.HostResourceGroupARN != "") && tenancy != "" && tenancy != tenancyHost:
+	case (known(p.HostID) || known(p.HostResourceGroupARN)) && tenancy != "" && tenancy != tenancyHost:
 		errs = append(errs, fmt.Errorf("placement: tenancy is %q; with host_id or host_resource_group_arn it must be \"host\"", tenancy))
 	case tenancy != "":
 		if err := checkOneOf("placement: tenancy", &tenancy, "default", "dedicated", tenancyHost); err != nil {
@@ -100,9 +99,9 @@ func (c *PlacementConfig) tenancy() string {
 func (c *PlacementConfig) checkReservation() []error {
 	targeted := c.CapacityReservationID != "" || c.CapacityReservationGroupARN != ""
 	switch {
-	case c.CapacityReservationID != "" && c.CapacityReservationGroupARN != "":
+	case known(c.CapacityReservationID) && known(c.CapacityReservationGroupARN):
 		return []error{errors.New("capacity_reservation_id and capacity_reservation_group_arn exclude each other: keep one of them")}
-	case targeted && c.CapacityReservationPreference != "":
+	case (known(c.CapacityReservationID) || known(c.CapacityReservationGroupARN)) && known(c.CapacityReservationPreference):
 		return []error{errors.New("capacity_reservation_preference is for open reservations: leave it out with " +
 			"capacity_reservation_id or capacity_reservation_group_arn")}
 	case targeted:
@@ -121,11 +120,11 @@ func (c *Config) checkEnclave() []error {
 		return nil
 	}
 	var errs []error
-	if c.spot() {
+	if c.surelySpot() {
 		errs = append(errs, errors.New("enable_nitro_enclave does not go with Spot Instances: remove spot_price and spot_instance_types"))
 	}
 	for _, t := range c.types() {
-		if strings.HasPrefix(t, "t") {
+		if burstable.MatchString(t) {
 			errs = append(errs, fmt.Errorf("enable_nitro_enclave: the burstable type %s has no Nitro Enclaves: choose another instance_type", t))
 		}
 	}

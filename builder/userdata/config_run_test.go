@@ -201,3 +201,39 @@ func TestPollingInAmazonEBSWords(t *testing.T) {
 		})
 	}
 }
+
+// What excludes something may turn out to be empty.
+func TestPrepareTakesWhatMayTurnOutEmptyForRight(t *testing.T) {
+	const unknown = "<unknown>"
+	for name, settings := range map[string]map[string]any{
+		"a price that may be none": {
+			"spot_price": unknown, "enable_nitro_enclave": true, "instance_type": "m5.xlarge", "ena_support": true, "sriov_support": true,
+			"spot_tags": map[string]any{"a": "b"},
+		},
+		"a price of a t2":   {"spot_price": unknown, "instance_type": "t2.small", "enable_unlimited_credits": true},
+		"a type":            {"instance_type": unknown, "spot_instance_types": []string{"t3.small"}},
+		"hosts":             {"placement": map[string]any{"host_id": unknown, "host_resource_group_arn": unknown, "tenancy": "default"}},
+		"tenancies":         {"placement": map[string]any{"tenancy": unknown}, "tenancy": "dedicated"},
+		"reservations":      {"capacity_reservation_id": unknown, "capacity_reservation_group_arn": "arn:x"},
+		"a preference":      {"capacity_reservation_id": unknown, "capacity_reservation_preference": "open"},
+		"security groups":   {"security_group_id": unknown, "security_group_ids": []string{"sg-1"}},
+		"a key of a disk":   {"launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "encrypted": false, "kms_key_id": unknown}}},
+		"a key of an image": {"kms_key_id": unknown, "ami_regions": []string{"a"}, "region_kms_key_ids": map[string]any{"a": unknown}},
+		"a disk of an image": {
+			"ami_block_device_mappings": []any{
+				map[string]any{"device_name": "/dev/xvda", "kms_key_id": unknown, "encrypted": true, "snapshot_id": unknown},
+				map[string]any{"device_name": "/dev/xvdb", "no_device": true, "volume_type": unknown, "snapshot_id": unknown},
+			},
+		},
+		"a file":                   {"output_file": unknown, "skip_save_build_region": true, "ami_regions": []string{"a"}},
+		"one of a pair":            {"access_key": unknown, "vault_aws_engine": map[string]any{"name": "x"}, "token": unknown},
+		"a token":                  {"token": unknown},
+		"not a trainium's enclave": {"instance_type": "trn1.2xlarge", "enable_nitro_enclave": true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, warnings, err := new(Builder).Prepare(with(settings)); err != nil || len(warnings) > 0 {
+				t.Errorf("error %v, warnings %q", err, warnings)
+			}
+		})
+	}
+}

@@ -59,6 +59,9 @@ func (c *SpotConfig) spot() bool {
 	return c.SpotPrice != priceNone
 }
 
+// surelySpot is the same while a template is validated, when the price may not be known yet.
+func (c *SpotConfig) surelySpot() bool { return c.spot() && !unknown(c.SpotPrice) }
+
 func (c *SpotConfig) prepare() ([]string, []error) {
 	errs := append(c.SpotTag.CopyOn(&c.SpotTags), c.FleetTag.CopyOn(&c.FleetTags)...)
 	errs = append(errs, checkTags("spot_tags", c.SpotTags)...)

@@ -27,7 +27,7 @@ func (c *Config) types() []string {
 func (c *Config) prepareTypes() ([]string, []error) {
 	var errs []error
 	switch {
-	case c.InstanceType != "" && len(c.SpotInstanceTypes) > 0:
+	case known(c.InstanceType) && len(c.SpotInstanceTypes) > 0:
 		errs = append(errs, errors.New("instance_type and spot_instance_types exclude each other: keep one of them"))
 	case c.InstanceType == "" && len(c.SpotInstanceTypes) == 0:
 		c.InstanceType, c.typeIsDefault = defaultInstanceType, true
@@ -46,7 +46,7 @@ func (c *Config) checkCredits() []error {
 		case unknown(t):
 		case !burstable.MatchString(t):
 			errs = append(errs, fmt.Errorf("enable_unlimited_credits: %s has no CPU credits; T2, T3, T3a and T4g have: remove the setting", t))
-		case c.spot() && strings.HasPrefix(t, "t2."):
+		case c.surelySpot() && strings.HasPrefix(t, "t2."):
 			errs = append(errs, fmt.Errorf("enable_unlimited_credits does not go with %s as a Spot Instance: remove the setting", t))
 		}
 	}

@@ -32,6 +32,7 @@ const (
 	codeGroupInUse       = "DependencyViolation"
 	codeInstanceState    = "IncorrectInstanceState"
 	codeInstanceState2   = "IncorrectState"
+	codeNoVPC            = "VPCIdNotSpecified"
 	codeUnsupported      = "UnsupportedOperation"
 	codeParameterValue   = "InvalidParameterValue"
 	codeRequestNotFound  = "InvalidSpotInstanceRequestID.NotFound"

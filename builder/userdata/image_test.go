@@ -588,6 +588,13 @@ func TestBakeChecksTheImageBeforeItSpendsMoney(t *testing.T) {
 			o.cloud.sourceImage = "<virtualizationType>paravirtual</virtualizationType>"
 			o.config.SriovSupport = true
 		},
+		"no disk /dev/sdb": func(o *oven) {
+			o.cloud.sourceImage = "<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName></item></blockDeviceMapping>"
+			o.config.AMIBlockDevices = []BlockDevice{{DeviceName: "/dev/xvda"}, {DeviceName: "/dev/sdb", VolumeType: "gp3"}}
+		},
+		"has 261 characters": func(o *oven) {
+			o.config.Tags = map[string]string{"long": strings.Repeat("x", 252) + "{{ .SourceAMIName }}"}
+		},
 		"would have 5": func(o *oven) {
 			o.config.Tags = map[string]string{}
 			for i := range 46 {

@@ -44,6 +44,8 @@ func (b *bake) launch(ctx context.Context, offers []offer) (*entry, error) {
 			}
 			b.say("Instance %s bakes as %s", m.id, b.id)
 			return made, nil
+		case hasCode(err, codeNoVPC):
+			return made, fmt.Errorf("run the machine; the account has no default VPC in this region, so set subnet_id: %w", err)
 		case !noRoom(err) || i == len(offers)-1 || ctx.Err() != nil:
 			return made, fmt.Errorf("run the machine, %s: %w", o, err)
 		}

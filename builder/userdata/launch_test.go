@@ -4,9 +4,14 @@
 package userdata
 
 import (
+	"context"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 )
@@ -156,6 +161,25 @@ func TestSourceAMIPinsWhatTheFilterFinds(t *testing.T) {
 	}
 	if !strings.Contains(o.ui.String(), sourceID) {
 		t.Errorf("the bake did not start from %s:\n%s", sourceID, o.ui)
+	}
+}
+
+// pagedImages tells of one image a page.
+type pagedImages []string
+
+func (p pagedImages) DescribeImages(_ context.Context, in *ec2.DescribeImagesInput, _ ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error) {
+	n, _ := strconv.Atoi(aws.ToString(in.NextToken))
+	out := &ec2.DescribeImagesOutput{Images: []types.Image{{ImageId: aws.String(p[n]), CreationDate: aws.String(p[n])}}}
+	if n+1 < len(p) {
+		out.NextToken = aws.String(strconv.Itoa(n + 1))
+	}
+	return out, nil
+}
+
+func TestTheNewestImageMayBeOnAnyPage(t *testing.T) {
+	source, err := findSource(t.Context(), &SourceConfig{SourceAmi: "debian-*"}, pagedImages{"2025", "2026", "2024"}, nil)
+	if err != nil || aws.ToString(source.ImageId) != "2026" {
+		t.Errorf("found %s, error %v", aws.ToString(source.ImageId), err)
 	}
 }
 

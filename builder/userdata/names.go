@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+	"unicode/utf8"
 )
 
 // templateFuncs are the functions of `{{ }}` in this builder's settings beside Packer's own.
@@ -26,12 +27,13 @@ func checkTags(name string, tags map[string]string) []error {
 	var errs []error
 	for key, value := range tags {
 		switch {
-		case key == "" || len(key) > 128:
+		case key == "" || utf8.RuneCountInString(key) > 128:
 			errs = append(errs, fmt.Errorf("%s: the key %q must have 1 to 128 characters", name, key))
 		case strings.HasPrefix(strings.ToLower(key), "aws:"):
 			errs = append(errs, fmt.Errorf("%s: the key %q begins with aws:, which only AWS may use", name, key))
-		case len(value) > 256 && !strings.Contains(value, "{{"):
-			errs = append(errs, fmt.Errorf("%s: the value of %q has %d characters; it must have at most 256", name, key, len(value)))
+		case utf8.RuneCountInString(value) > 256 && !strings.Contains(value, "{{"):
+			errs = append(errs, fmt.Errorf("%s: the value of %q has %d characters; it must have at most 256", name, key,
+				utf8.RuneCountInString(value)))
 		}
 	}
 	return errs

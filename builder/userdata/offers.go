@@ -100,24 +100,33 @@ func (b *bake) spotPrices(ctx context.Context) (spotPrices, error) {
 	for _, t := range b.config.types() {
 		in.InstanceTypes = append(in.InstanceTypes, types.InstanceType(t))
 	}
-	out, err := b.aws.ec2.DescribeSpotPriceHistory(ctx, in)
-	if err != nil {
-		return nil, err
-	}
 	prices := spotPrices{}
-	for _, h := range out.SpotPriceHistory {
-		price, err := strconv.ParseFloat(aws.ToString(h.SpotPrice), 64)
+	for {
+		out, err := b.aws.ec2.DescribeSpotPriceHistory(ctx, in)
 		if err != nil {
-			continue
+			return nil, err
 		}
-		for _, zone := range []string{"", aws.ToString(h.AvailabilityZone)} {
-			key := [2]string{string(h.InstanceType), zone}
-			if known, ok := prices[key]; !ok || price < known {
-				prices[key] = price
-			}
+		for i := range out.SpotPriceHistory {
+			prices.note(&out.SpotPriceHistory[i])
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" { // a page may well be empty
+			return prices, nil
 		}
 	}
-	return prices, nil
+}
+
+// note takes a price into account.
+func (p spotPrices) note(h *types.SpotPrice) {
+	price, err := strconv.ParseFloat(aws.ToString(h.SpotPrice), 64)
+	if err != nil {
+		return
+	}
+	for _, zone := range []string{"", aws.ToString(h.AvailabilityZone)} {
+		key := [2]string{string(h.InstanceType), zone}
+		if known, ok := p[key]; !ok || price < known {
+			p[key] = price
+		}
+	}
 }
 
 // otherOffers are the offers for another attempt after AWS took a Spot Instance back. What was taken is offered last.

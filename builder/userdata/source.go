@@ -63,11 +63,10 @@ func readParameter(ctx context.Context, path string, parameters parameterReader)
 }
 
 func describeSource(ctx context.Context, images imageReader, in *ec2.DescribeImagesInput, mostRecent bool) (types.Image, error) {
-	out, err := images.DescribeImages(ctx, in)
+	found, err := allImages(ctx, images, in)
 	if err != nil {
 		return types.Image{}, fmt.Errorf("find the source image: %w", err)
 	}
-	found := out.Images
 	switch {
 	case len(found) == 0:
 		return types.Image{}, fmt.Errorf("find the source image: no image is %s", describe(in))
@@ -83,6 +82,21 @@ func describeSource(ctx context.Context, images imageReader, in *ec2.DescribeIma
 		return types.Image{}, fmt.Errorf("source image %s is %s; it must be available", aws.ToString(newest.ImageId), newest.State)
 	}
 	return newest, nil
+}
+
+// allImages are those of every page of the answer. A filter may find thousands, of which EC2 tells as many as it likes.
+func allImages(ctx context.Context, images imageReader, in *ec2.DescribeImagesInput) ([]types.Image, error) {
+	var found []types.Image
+	for page := *in; ; {
+		out, err := images.DescribeImages(ctx, &page)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, out.Images...)
+		if page.NextToken = out.NextToken; aws.ToString(page.NextToken) == "" {
+			return found, nil
+		}
+	}
 }
 
 // describe says in words what images were asked for.

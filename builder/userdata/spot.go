@@ -142,7 +142,8 @@ func (b *bake) cancelRequests(ctx context.Context, m *machine) error {
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html.
 func noRoom(err error) bool {
 	return hasCode(err, "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
-		"SpotMaxPriceTooLow", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded", "Unsupported")
+		"SpotMaxPriceTooLow", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded",
+		"InsufficientFreeAddressesInSubnet", "Unsupported")
 }
 
 // impatient does not try again what another offer may succeed with: to the SDK, AWS having no room is a fault of AWS's

@@ -86,6 +86,19 @@ func TestOrderOfSpotTypes(t *testing.T) {
 	}
 }
 
+func TestSpotPricesAreReadToTheLastPage(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		onSpot(o)
+		o.cloud.paged = true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := o.cloud.form["RunInstances"].Get("InstanceType"); got != "t3.small" {
+		t.Errorf("the first type was %s, and the price of the cheapest is on the second page", got)
+	}
+}
+
 func TestSpotPricesThatCannotBeReadLeaveTheTemplatesOrder(t *testing.T) {
 	o, _, err := bakes(t, func(o *oven) {
 		onSpot(o)
@@ -100,7 +113,9 @@ func TestSpotPricesThatCannotBeReadLeaveTheTemplatesOrder(t *testing.T) {
 }
 
 func TestATypeWithoutRoomIsPassedOver(t *testing.T) {
-	for _, code := range []string{"InsufficientInstanceCapacity", "SpotMaxPriceTooLow", "Unsupported", "MaxSpotInstanceCountExceeded"} {
+	for _, code := range []string{"InsufficientInstanceCapacity", "SpotMaxPriceTooLow", "Unsupported", "MaxSpotInstanceCountExceeded",
+		"InsufficientFreeAddressesInSubnet",
+	} {
 		t.Run(code, func(t *testing.T) {
 			status := 400
 			if code == "InsufficientInstanceCapacity" {

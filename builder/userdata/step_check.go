@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -72,7 +73,7 @@ func (b *bake) checkSource(ctx context.Context) error {
 		return fmt.Errorf("source image %s has its root device on %s; an image can be made only of one on ebs",
 			aws.ToString(source.ImageId), source.RootDeviceType)
 	}
-	return errors.Join(b.checkArchitecture(ctx), b.checkTexts(), b.checkTraits())
+	return errors.Join(b.checkArchitecture(ctx), b.checkTexts(), b.checkTraits(), b.checkDisks())
 }
 
 // checkTexts renders what is made of the source image's data, and would only be found wrong when the machine has run.
@@ -82,16 +83,35 @@ func (b *bake) checkTexts() error {
 		return err
 	}
 	// The limit of CreateImage.
-	if n := len(o.description); n > 255 {
+	if n := utf8.RuneCountInString(o.description); n > 255 {
 		return fmt.Errorf("ami_description has %d characters; it must have at most 255", n)
 	}
 	// The limit of EC2, with the tag that tells when something temporary may be removed.
 	if n := max(len(o.image), len(o.snapshots)) + 1; n > 50 {
 		return fmt.Errorf("the image would have %d tags, with the bake's own; EC2 takes at most 50: set fewer tags, run_tags or snapshot_tags", n)
 	}
-	_, _, err = b.machineTags()
-	_, spotErr := b.requestTags()
-	return errors.Join(err, spotErr)
+	_, volumes, err := b.machineTags()
+	request, spotErr := b.requestTags()
+	return errors.Join(slices.Concat([]error{err, spotErr}, checkTags("tags or run_tags", o.image), checkTags("snapshot_tags", o.snapshots),
+		checkTags("run_volume_tags or run_tags", volumes), checkTags("spot_tags or fleet_tags", request))...)
+}
+
+// checkDisks makes sure that a disk that only the image has is described well enough to be made.
+func (b *bake) checkDisks() error {
+	var errs []error
+	disk := func(d types.BlockDeviceMapping) string { return aws.ToString(d.DeviceName) }
+	for i := range b.config.AMIBlockDevices {
+		d := &b.config.AMIBlockDevices[i]
+		there := slices.ContainsFunc(b.source.BlockDeviceMappings, func(m types.BlockDeviceMapping) bool { return disk(m) == d.DeviceName })
+		if len(b.source.BlockDeviceMappings) == 0 || there || b.config.hasDevice(d.DeviceName) || d.NoDevice || d.VirtualName != "" {
+			continue
+		}
+		if d.VolumeSize == 0 && d.SnapshotID == "" {
+			errs = append(errs, fmt.Errorf("ami_block_device_mappings[%d]: the machine has no disk %s, so it is a new one of the image's and "+
+				"needs volume_size or snapshot_id", i, d.DeviceName))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkArchitecture makes sure that all the types of machine exist, and can run the source image.

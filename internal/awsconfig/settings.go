@@ -96,17 +96,17 @@ func (s *Settings) Prepare() []error {
 	if s.MaxRetries < 0 {
 		errs = append(errs, errors.New("max_retries is below 0; leave it out for the default of 10"))
 	}
-	if (s.AccessKey == "") != (s.SecretKey == "") {
+	if (s.AccessKey == "") != (s.SecretKey == "") && s.AccessKey != Unknown && s.SecretKey != Unknown {
 		errs = append(errs, errors.New("access_key and secret_key belong together: set both, or none"))
 	}
-	if s.Token != "" && s.AccessKey == "" {
+	if s.Token != "" && s.Token != Unknown && s.AccessKey == "" {
 		errs = append(errs, errors.New("token belongs to an access_key and a secret_key: set all three, or none"))
 	}
 	if s.AssumeRole != nil {
 		errs = append(errs, s.AssumeRole.prepare()...)
 	}
 	if s.VaultAWSEngine != nil {
-		if s.AccessKey != "" {
+		if s.AccessKey != "" && s.AccessKey != Unknown {
 			errs = append(errs, errors.New("vault_aws_engine and access_key exclude each other: keep one of them"))
 		}
 		errs = append(errs, s.VaultAWSEngine.prepare()...)
