@@ -5,7 +5,8 @@ package userdata
 
 import (
 	"fmt"
-	"regexp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
 // LoginConfig says who runs the template's provisioners on the machine.
@@ -18,10 +19,6 @@ type LoginConfig struct {
 
 // superuser runs the provisioners of a template that names nobody.
 const superuser = "root"
-
-// userName is what useradd takes on every distribution, with the capitals and dots that directories such as Active
-// Directory add: https://systemd.io/USER_NAMES/.
-var userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,30}$`)
 
 // loginUser is the user of the machine who runs the template's provisioners.
 func (c *Config) loginUser() string {
@@ -38,7 +35,7 @@ func (c *Config) prepareLogin() ([]string, []error) {
 	if c.RunAs == "" {
 		setting = "ssh_username"
 	}
-	if name := c.loginUser(); !unknown(name) && !userName.MatchString(name) {
+	if name := c.loginUser(); !unknown(name) && !guest.IsUserName(name) {
 		return nil, []error{fmt.Errorf("%s: %q is no user name: give the name of a user of the machine, such as \"admin\"",
 			setting, name)}
 	}

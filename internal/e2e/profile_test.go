@@ -3,7 +3,11 @@
 
 package e2e
 
-import "testing"
+import (
+	"os"
+	"strings"
+	"testing"
+)
 
 // TestProfile: the machine fetches a staged fs/ with the credentials of its instance profile.
 func TestProfile(t *testing.T) {
@@ -13,6 +17,37 @@ func TestProfile(t *testing.T) {
 	id := l.bake(t, image, absolute(t, template), "name="+image, "source="+source, "delivery=profile", "profile=bakery")
 	if got := l.cli(t, "cat", id, "/size"); got != "20000" {
 		t.Errorf("/opt/blob has %s bytes", got)
+	}
+	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestProfileOfProvisioners: so does what provisioners recorded, where there is no fs/ that would bring the means.
+func TestProfileOfProvisioners(t *testing.T) {
+	l := onLab(t)
+	image := testName(t)
+	template := recorded(t, `
+  provisioner "file" {
+    source      = "blob"
+    destination = "blob"
+  }
+
+  provisioner "shell" {
+    inline = ["stat -c %s blob >size"]
+  }
+`, map[string]string{"blob": incompressible(20000)})
+	text, err := os.ReadFile(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile := strings.Replace(string(text), "  staging {", "  iam_instance_profile = \"bakery\"\n\n  staging {\n    delivery = \"profile\"", 1)
+	if err := os.WriteFile(template, []byte(profile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	id := l.bake(t, image, template, "name="+image)
+	if got := l.cli(t, "cat", id, "/home/debian/size"); got != "20000" {
+		t.Errorf("the file has %s bytes", got)
 	}
 	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

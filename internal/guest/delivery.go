@@ -23,6 +23,9 @@ func (d Delivery) boothook() []byte {
 	if d.Recording != nil {
 		d.Recording.layout(files)
 	}
+	if d.Profile && d.RecordingURL != "" && d.FSURL == "" { // with a staged fs/, the document brings it
+		files["s3get.py"] = strip(s3getSource)
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!/bin/sh\numask 077\nif [ ! -e %[1]s/placed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
 	writeFiles(&b, files)
@@ -91,7 +94,8 @@ func (r *Recording) layout(files map[string][]byte) {
 	}
 }
 
-// userName is what useradd takes on any of the distributions, and root.
+// userName is what useradd takes on any of the distributions, with the capitals and dots that directories such as Active
+// Directory add, and root: https://systemd.io/USER_NAMES/.
 var userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$`)
 
 // IsUserName tells whether a machine can have a user of that name.
