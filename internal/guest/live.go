@@ -75,7 +75,7 @@ dir=%[1]s
 refuse() { echo "$1" >&2 && rm -f "$0" && exit 125; }
 [ "$(id -u)" = 0 ] || refuse 'this is not root'
 [ ! -e $dir/placed ] || refuse 'this machine is being baked by bakery-userdata'
-! kill -0 "$(cat $dir/run/pid 2>/dev/null)" 2>/dev/null || refuse 'another Image-Source is being applied to this machine'
+! grep -qs bakery.sh "/proc/$(cat $dir/run/pid 2>/dev/null)/cmdline" || refuse 'another Image-Source is being applied to this machine'
 rm -rf $dir
 mkdir -p $dir && tail -c +%010[2]d "$0" | tar -xf - -C $dir || { rm -rf $dir && refuse 'the payload cannot be unpacked: is the disk full?'; }
 exec /bin/sh $dir/bakery.sh live "$0"

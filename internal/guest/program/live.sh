@@ -70,9 +70,12 @@ bakery_session() {
 }
 
 # bakery_forget FILE: removes what was uploaded, after overwriting all but fs.tgz, which comes last in it: what is in fs/
-# is in the image anyway.
+# is in the image anyway. Where the kernel protects files in /tmp (fs.protected_regular), root may open one of another user
+# for as long as it does not ask to create it; not every dd can do without asking.
 bakery_forget() {
-	dd if=/dev/zero of="$1" bs=512 count="$BAKERY_BLOCKS" conv=notrunc,fsync 2>/dev/null
+	for bakery_f in 'nocreat,' ''; do
+		dd if=/dev/zero of="$1" bs=512 count="$BAKERY_BLOCKS" "conv=$bakery_f"notrunc,fsync && break
+	done 2>/dev/null
 	rm -f "$1"
 }
 
