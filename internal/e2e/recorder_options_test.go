@@ -79,6 +79,42 @@ func TestCommonOptions(t *testing.T) {
 	}
 }
 
+// TestReplayReboots: a reboot that begins while Packer would have waited loses nothing, one that cuts a command off is told,
+// and a user without a shell of its own has sh.
+func TestReplayReboots(t *testing.T) {
+	l := onLab(t)
+	image := testName(t)
+	r := l.build(t, recorded(t, `
+  provisioner "shell" {
+    inline = ["echo one >~/order; sudo touch /run/first-boot", "nohup sh -c 'sleep 4; sudo reboot' >/dev/null 2>&1 &"]
+  }
+
+  provisioner "shell" {
+    pause_before = "15s"
+    inline       = ["test ! -e /run/first-boot", "sudo touch /run/second-boot", "echo two >>~/order"]
+    pause_after  = "1s"
+  }
+
+  provisioner "shell" {
+    inline     = ["sudo usermod -s '' debian", "sudo reboot; sleep 600", "echo SHOULD-NOT-RUN >>~/order"]
+    skip_clean = true
+  }
+
+  provisioner "shell" {
+    inline = ["test ! -e /run/second-boot", "echo $SHELL >>~/order"]
+  }
+`, nil), "name="+image)
+	if r.Code != 0 {
+		t.Fatal("the bake failed")
+	}
+	if want := "the reboot cut off a command of a provisioner, which counts as ended"; strings.Count(r.Output, want) != 1 {
+		t.Errorf("not told once: %s", want)
+	}
+	if got, want := l.cli(t, "cat", l.images(t, image)[0], "/home/debian/order"), "one\ntwo\n/bin/sh"; got != want {
+		t.Errorf("the scripts left %q, want %q", got, want)
+	}
+}
+
 // TestReplayFailures: what fails on the machine is told with the provisioner, its exit status and its last output.
 func TestReplayFailures(t *testing.T) {
 	l := onLab(t)

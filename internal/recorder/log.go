@@ -27,6 +27,7 @@ const replay = "var/lib/bakery/replay"
 //	                                       with a NAME, the first is "d MODE ./"
 //	bakery_command COMMAND                 a command line for the login shell
 //	bakery_try COMMAND                     the same, whose exit status does not matter
+//	bakery_pause SECONDS                   nothing, for as long as Packer has waited here
 type Log struct {
 	Dir          string        // the tree
 	Provisioners []Provisioner // the steps, in order

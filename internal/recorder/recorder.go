@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
@@ -33,14 +34,15 @@ type Recorder struct {
 	log   *Log
 
 	mu       sync.Mutex
-	told     bool    // the user knows that what follows is recorded only
-	speaker  speaker // whose calls these are
-	steps    []*step // what was recorded
-	uploaded string  // the destination of the upload that came last, if nothing came after it
-	refusals []error // what cannot be done on the machine
-	always   error   // why everything is refused
-	noJoin   error   // why an Image-Source cannot join
-	stopped  error   // why nothing is recorded any more
+	told     bool          // the user knows that what follows is recorded only
+	speaker  speaker       // whose calls these are
+	steps    []*step       // what was recorded
+	uploaded string        // the destination of the upload that came last, if nothing came after it
+	pause    time.Duration // how long Packer has waited since the operation that came last
+	refusals []error       // what cannot be done on the machine
+	always   error         // why everything is refused
+	noJoin   error         // why an Image-Source cannot join
+	stopped  error         // why nothing is recorded any more
 	refused  chan struct{}
 	tellUser func() // says that what follows is recorded
 }
@@ -111,16 +113,31 @@ func (r *Recorder) record(b *block, op string) error {
 		s.dir = fmt.Sprintf("%03d", len(r.steps)+1)
 		r.steps = append(r.steps, s)
 	}
-	s.ops++
-	dir := filepath.Join(r.log.Dir, replay, s.dir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return r.refuse(b, fmt.Errorf("record it: %w", err))
-	}
-	file := filepath.Join(dir, fmt.Sprintf("%04d", s.ops))
-	if err := os.WriteFile(file, []byte(op), 0o600); err != nil { //nolint:gosec // a path made of numbers
+	if err := errors.Join(r.writePause(s), r.write(s, op)); err != nil {
 		return r.refuse(b, fmt.Errorf("record it: %w", err))
 	}
 	return nil
+}
+
+// writePause lets the machine wait where Packer has waited: for a reboot that an earlier provisioner has asked for to
+// begin, or for what that has left running.
+func (r *Recorder) writePause(s *step) error {
+	pause := r.pause
+	r.pause = 0
+	if pause <= 0 {
+		return nil
+	}
+	return r.write(s, fmt.Sprintf("bakery_pause %d\n", (pause+time.Second-1)/time.Second))
+}
+
+// write adds one operation to a step.
+func (r *Recorder) write(s *step, op string) error {
+	s.ops++
+	dir := filepath.Join(r.log.Dir, replay, s.dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d", s.ops)), []byte(op), 0o600)
 }
 
 // Stop ends the recording: whatever is asked for from now on is answered with err, and as a failure.
@@ -137,6 +154,11 @@ func (r *Recorder) Close() (*Log, error) {
 	r.Stop(errNoMachine)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.refusals) == 0 && len(r.steps) > 0 {
+		if err := r.writePause(r.steps[len(r.steps)-1]); err != nil {
+			return nil, fmt.Errorf("record the provisioners: %w", err)
+		}
+	}
 	if err := joinRefusals(r.refusals); err != nil {
 		return nil, err
 	}

@@ -113,8 +113,17 @@ func TestProvisionersAreRecorded(t *testing.T) {
 				says("Pausing 1m30s before the next provisioner...\n"), silent("second"), says("Provisioning with Foo...\n"), silent("third"),
 				says("Running local shell script: x.sh"), silent("fourth"),
 			},
-			"001 provisioner 1\n  bakery_command 'first'\n002 provisioner 2\n  bakery_command 'second'\n" +
+			"001 provisioner 1\n  bakery_command 'first'\n002 provisioner 2\n  bakery_pause 90\n  bakery_command 'second'\n" +
 				"003 provisioner 3 (foo)\n  bakery_command 'third'\n004 provisioner 4\n  bakery_command 'fourth'\n",
+		},
+		"pauses are the machine's too, the last one with what came before it": {
+			[]provisioner{
+				says("Pausing 1.5s before the next provisioner...\nRunning local shell script: x.sh"), silent("first"), silent("second"),
+				says("Pausing 1m0s after this provisioner...\nPausing 5s before the next provisioner..."), silent("third"),
+				says("Pausing 10s after this provisioner..."),
+			},
+			"001 provisioner 1\n  bakery_pause 2\n  bakery_command 'first'\n  bakery_command 'second'\n" +
+				"002 provisioner 2\n  bakery_pause 65\n  bakery_command 'third'\n  bakery_pause 10\n",
 		},
 		"a silent one after a file is somebody else": {
 			[]provisioner{fileBlock{sources: []string{src + "/app.conf"}, dst: "/etc/x"}, silent("ls")},

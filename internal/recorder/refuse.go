@@ -74,7 +74,7 @@ func refuseCommand(cmd *packersdk.RemoteCmd) error {
 		// Whoever shows output shows both; the shell provisioner's chmod and rm have neither.
 		return fmt.Errorf("it reads what %q prints, but the machine runs it later. "+
 			"Do what depends on it in a script of a shell block", program(cmd.Command))
-	case isWindows(cmd.Command):
+	case isWindows(assignment.ReplaceAllString(cmd.Command, "")):
 		return fmt.Errorf("the command %q is for Windows, but this builder bakes Linux. Remove the block, or keep it for another "+
 			"source with only = [...]", program(cmd.Command))
 	case strings.ContainsRune(cmd.Command, 0):
@@ -98,6 +98,9 @@ func program(command string) string {
 
 // windows is what commands for Windows begin with, or hold: Packer's own provisioners and everybody else's.
 var windows = regexp.MustCompile(`(?i)^\s*((powershell|cmd)(\.exe)?\s|shutdown(\.exe)?\s+/)|(^|[\s"'=])[a-z]:\\|%[a-z_]+%\\|powershell\.exe`)
+
+// assignment is a variable that the shell provisioner puts in front of a script: its value may be for Windows, or look so.
+var assignment = regexp.MustCompile(`\b[A-Za-z_][A-Za-z0-9_]*='[^']*'`)
 
 func isWindows(command string) bool { return windows.MatchString(command) }
 

@@ -151,10 +151,11 @@ func TestWhatOnlyLooksLikeSomethingToRefuseIsRecorded(t *testing.T) {
 		shellBlock{scripts: map[string]string{"packer-shell-setup.sh": "usage: <unknown>"}, remote: "/tmp/s.sh"}, // the user's own script
 		fileBlock{sources: []string{src + "/a.sh"}, dst: "/tmp/"},
 		shellBlock{inline: "apt-get install powershell", remote: "/tmp/s.sh", execute: "sudo sh -c ' pwsh -f {{P}}'"},
+		shellBlock{inline: "1", remote: "/tmp/s.sh", vars: `PS1='\u@d:\n' SHARE='C:\temp' `},
 		silent("docker run -v a:/b shutdown -r now; cmd=x powershell-empire"),
 		fileBlock{sources: []string{src + "/a.sh"}, dst: "/tmp/$weird 'name'"},
 	)
-	if err != nil || log.Count != 5 {
+	if err != nil || log.Count != 6 {
 		t.Errorf("%+v, %v", log, err)
 	}
 }

@@ -60,8 +60,8 @@ func (s *step) name() string {
 	return name + " (" + strings.TrimSpace(s.kind+" "+s.label) + ")"
 }
 
-// maxOps is how many operations a step may have: their file names have four digits.
-const maxOps = 9999
+// maxOps is how many operations a step may have, besides a pause: their file names have four digits.
+const maxOps = 9998
 
 // stepFor is the step of the block to add an operation to. The block gets its number by its first.
 func (b *block) stepFor(s *speaker) (_ *step, isNew bool) {
@@ -170,6 +170,8 @@ var (
 	notRecorded = regexp.MustCompile(`^(Running local shell script: |Pausing at breakpoint provisioner|Breakpoint provisioner |` +
 		`Pausing \S+ (before the next|after this) provisioner\.\.\.$|Setting a \S+ timeout for the next provisioner\.\.\.$|` +
 		`Provisioner failed with |Skipping shell-local )`)
+	// pausing is what Packer says when it waits for pause_before or pause_after.
+	pausing = regexp.MustCompile(`^Pausing (\S+) (?:before the next|after this) provisioner\.\.\.$`)
 	// temporaryScript and temporaryContent are the files Packer writes inline scripts and the content of a file block to.
 	temporaryScript  = regexp.MustCompile(`(^|/)packer-shell[0-9]+$`)
 	temporaryContent = regexp.MustCompile(`(^|/)pkr-file-content[0-9]+$`)

@@ -5,6 +5,7 @@ package recorder
 
 import (
 	"fmt"
+	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
@@ -38,6 +39,11 @@ type listener struct {
 func (l *listener) hear(line string) {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
+	if m := pausing.FindStringSubmatch(line); m != nil {
+		if pause, err := time.ParseDuration(m[1]); err == nil {
+			l.r.pause += pause
+		}
+	}
 	if l.r.speaker.hear(line) {
 		l.r.tell()
 	}

@@ -107,6 +107,10 @@ func modeOf(info *os.FileInfo) os.FileMode {
 
 // store writes content to a blob. Found is a placeholder of Packer's in it, when that is looked for.
 func (r *Recorder) store(content io.Reader, scan bool) (sum string, size int64, found string, err error) {
+	// After the end, the directory may be gone, and is not made again.
+	if err := r.ended(); err != nil {
+		return "", 0, "", err
+	}
 	b, err := r.blobs.create()
 	if err != nil {
 		return "", 0, "", err
@@ -134,13 +138,17 @@ type watched struct {
 }
 
 func (w *watched) Read(p []byte) (int, error) {
-	w.r.mu.Lock()
-	err := w.r.stopped
-	w.r.mu.Unlock()
-	if err != nil {
+	if err := w.r.ended(); err != nil {
 		return 0, err
 	}
 	return w.Reader.Read(p)
+}
+
+// ended is why nothing is recorded any more, or nil.
+func (r *Recorder) ended() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopped
 }
 
 var errDownload = errors.New("there is nothing to download from: no machine has run yet. Remove the block; to keep a file of the " +

@@ -284,6 +284,7 @@ bakery_going_down() {
 	[ -z "${bakery_pid:-}" ] || kill -KILL "-$bakery_pid" 2>/dev/null
 	if systemctl list-jobs --no-legend 2>/dev/null | grep -Eq '(^| )(reboot|kexec|soft-reboot)\.target '; then
 		bakery_sleep_cloud_init
+		[ ! -e "$bakery_run/busy" ] || bakery_report warn 'the reboot cut off a command of a provisioner, which counts as ended'
 		bakery_record elapsed $(($(date +%s) - bakery_since))
 		bakery_record reboot "$(bakery_at)"
 		sync
@@ -400,6 +401,20 @@ bakery_login() {
 	}
 	bakery_home=$(echo "$bakery_pw" | cut -d : -f 6)
 	bakery_shell=$(echo "$bakery_pw" | cut -d : -f 7)
+	: "${bakery_shell:=/bin/sh}"
+	bakery_mask
+}
+
+# bakery_mask: the umask of the session. On Ubuntu, RHEL and a newer Debian, pam_umask takes it from login.defs, and gives
+# a user with a group of its own name 002 instead of 022.
+bakery_mask() {
+	bakery_umask=022
+	grep -qs '^-*session.*pam_umask' /etc/pam.d/sshd /etc/pam.d/common-session /etc/pam.d/postlogin || return 0
+	bakery_m=$(sed -n 's/^UMASK[[:blank:]]*\([0-7][0-7]*\).*/\1/p' /etc/login.defs)
+	bakery_umask=${bakery_m:-022}
+	[ "$BAKERY_USER" != root ] && [ "$(id -gn "$BAKERY_USER")" = "$BAKERY_USER" ] &&
+		grep -q '^USERGROUPS_ENAB[[:blank:]]*yes' /etc/login.defs || return 0
+	bakery_umask=$(printf %03o $((0$bakery_umask & ~070 | 0$bakery_umask >> 3 & 070)))
 }
 
 # bakery_as WORD... : runs a program as sshd would for that user: in its home, with no more than its environment. With
@@ -413,7 +428,7 @@ bakery_as() {
 # bakery_vars WORD... : with what pam_env adds to the session: /etc/environment, and the locale on Debian.
 bakery_vars() {
 	bakery_words=$#
-	set -- "$@" "HOME=$bakery_home" "USER=$BAKERY_USER" "LOGNAME=$BAKERY_USER" "SHELL=${bakery_shell:=/bin/sh}" \
+	set -- "$@" "HOME=$bakery_home" "USER=$BAKERY_USER" "LOGNAME=$BAKERY_USER" "SHELL=$bakery_shell" \
 		"PATH=$bakery_path" SSH_CLIENT='127.0.0.1 0 22'
 	for bakery_f in /etc/environment /etc/default/locale; do
 		[ -r "$bakery_f" ] || continue
@@ -438,19 +453,27 @@ bakery_vars() {
 	done
 	set -- env -i "$@"
 	[ "$BAKERY_USER" = root ] || set -- runuser -u "$BAKERY_USER" -- "$@"
-	(umask 022 && { cd "$bakery_home" || cd /; } && exec "$@")
+	(umask "$bakery_umask" && { cd "$bakery_home" || cd /; } && exec "$@")
 }
 
 # bakery_command COMMAND, bakery_try COMMAND: what a provisioner ran. The shell provisioner ignores how its chmod ends.
 bakery_command() {
+	touch "$bakery_run/busy"
 	bakery_as "$bakery_shell" -c "$1"
 	bakery_code=$?
+	rm -f "$bakery_run/busy"
 	bakery_hold
 	return "$bakery_code"
 }
 
 bakery_try() {
 	bakery_as "$bakery_shell" -c "$1" || :
+}
+
+# bakery_pause SECONDS: where a provisioner waited, for a reboot or for what an earlier one has left running.
+bakery_pause() {
+	sleep "$1"
+	bakery_hold
 }
 
 # bakery_upload BLOB MODE DESTINATION: a file, with the means of the login user and in the way of scp: one that is there
