@@ -129,7 +129,7 @@ func Deliver(document []byte, d Delivery) ([]byte, error) {
 	script := d.boothook()
 	var b bytes.Buffer
 	b.Write(document[:start])
-	mimePart{typeBoothook, "bakery-delivery.sh", []byte(script)}.render(&b, boundary)
+	mimePart{typeBoothook, "bakery-delivery.sh", script}.render(&b, boundary)
 	b.Write(document[start:])
 	return b.Bytes(), nil
 }
