@@ -393,7 +393,11 @@ func TestSnapshotsThatComeLateAreRemovedToo(t *testing.T) {
 			return nil
 		}
 		o.cloud.broken["CreateImage"] = func(int) *failure {
-			time.AfterFunc(time.Millisecond, func() { o.cloud.hideSnapshots = true })
+			time.AfterFunc(time.Millisecond, func() {
+				o.cloud.mu.Lock()
+				defer o.cloud.mu.Unlock()
+				o.cloud.hideSnapshots = true
+			})
 			return nil
 		}
 		o.cancelAfter(30 * time.Second)
