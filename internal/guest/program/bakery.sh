@@ -211,6 +211,9 @@ bakery_place() {
 		bakery_service watchdog '' >/etc/systemd/system/bakery-watchdog.service
 		mkdir -p /etc/systemd/system/multi-user.target.wants
 		ln -sf ../bakery.service /etc/systemd/system/multi-user.target.wants/bakery.service
+		# cloud-init is about to write this file anew. That would free its blocks as they are, with the user data in
+		# them; by another name they stay a file's, which the clean-up overwrites.
+		mv /var/lib/cloud/instance/obj.pkl /var/lib/cloud/instance/obj.pkl.bakery
 		touch "$bakery_dir/placed"
 	fi
 	systemctl --no-block start bakery-watchdog.service bakery.service ||
