@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
 // bootFinished is the file cloud-init writes last. It is this instance's own directory: an image may
@@ -29,6 +31,11 @@ func boot(args []string) (int, error) {
 	name := f.String("name", "", "`NAME` tag of the instance")
 	kind := f.String("type", "t3.nano", "instance `TYPE`")
 	profile := f.String("profile", "", "instance profile `NAME`")
+	with := ""
+	f.Func("runner", "run it with `nspawn` or qemu instead of the lab's own; a lab that runs without root has qemu only", func(name string) error {
+		with = name
+		return new(runner).parse(name)
+	})
 	wait := f.Bool("wait", false, "wait until cloud-init has finished")
 	limit := f.Duration("timeout", 5*time.Minute, "how long to wait")
 	words, rest, err := parse(f, args)
@@ -50,7 +57,7 @@ func boot(args []string) (int, error) {
 	}
 	in := &ec2.RunInstancesInput{
 		ImageId: &image, InstanceType: types.InstanceType(*kind), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
-		TagSpecifications: nameTag(*name),
+		TagSpecifications: tags(*name, with),
 	}
 	if *profile != "" {
 		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: profile}
@@ -90,13 +97,18 @@ func (c client) image(ctx context.Context, name string) (string, error) {
 	return *newest.ImageId, nil
 }
 
-func nameTag(name string) []types.TagSpecification {
-	if name == "" {
+// tags are the instance's.
+func tags(name, with string) []types.TagSpecification {
+	var all []types.Tag
+	for key, value := range map[string]string{"Name": name, cloud.RunnerTag: with} {
+		if value != "" {
+			all = append(all, types.Tag{Key: aws.String(key), Value: aws.String(value)})
+		}
+	}
+	if all == nil {
 		return nil
 	}
-	return []types.TagSpecification{{
-		ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("Name"), Value: &name}},
-	}}
+	return []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: all}}
 }
 
 // waitForBoot waits until cloud-init has finished on a machine, and says what its console ended with

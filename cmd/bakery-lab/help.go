@@ -12,7 +12,8 @@ import (
 
 const intro = `bakery-lab is EC2, S3, SSM parameters, STS and instance metadata on this computer. An instance is a
 real machine that boots systemd and cloud-init, from a real disk, in a few seconds. Linux and root are
-needed; machines are run by systemd-nspawn.
+needed; machines are run by systemd-nspawn, or with --runner qemu, slower and without root, as virtual
+machines.
 
   sudo bakery-lab run -- packer build .          bake on the lab
   sudo bakery-lab run -- bash                    a shell in which aws, packer and bakery-lab use one lab

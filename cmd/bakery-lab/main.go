@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Command bakery-lab is EC2, S3, SSM parameters, STS and instance metadata on this computer. Its
-// instances are real machines: systemd and cloud-init, booted by systemd-nspawn.
+// instances are real machines: systemd and cloud-init, booted by systemd-nspawn or, as virtual machines, by QEMU.
 package main
 
 import (
@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/initrd"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/qemu"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
@@ -36,7 +38,7 @@ func commands() []command {
 		{"ls", "AMI [PATH]", "list a directory of an image", list, "Images", false},
 		{"cat", "AMI PATH", "print a file of an image", printFile, "Images", false},
 		{"diff", "[--ignore PATH]... AMI [OTHER]", "compare an image with the one it was made from, or with OTHER; exits 1 when they differ", diff, "Images", false},
-		{"boot", "AMI [--user-data FILE] [--name NAME] [--wait]", "launch an image and print the instance's id", boot, "Machines (in a running lab)", false},
+		{"boot", "AMI [--user-data FILE] [--name NAME] [--runner qemu] [--wait]", "launch an image and print the instance's id", boot, "Machines (in a running lab)", false},
 		{"instances", "", "list the instances", instances, "Machines (in a running lab)", false},
 		{"console", "INSTANCE", "print what a machine has printed", console, "Machines (in a running lab)", false},
 		{"exec", "[-i] INSTANCE -- COMMAND [ARG...]", "run a command as root on a machine; exits as it does", execute, "Machines (in a running lab)", false},
@@ -56,6 +58,8 @@ func commands() []command {
 }
 
 func main() {
+	initrd.Init()
+	qemu.Init()
 	sandbox.Init()
 	exit, err := dispatch(os.Args[1:])
 	switch {

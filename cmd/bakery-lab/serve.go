@@ -21,14 +21,13 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
 // settings are the flags of run and serve.
 type settings struct {
 	listen             string
 	internet           bool
+	runner             runner
 	delays             cloud.Delays
 	iamDelay           time.Duration
 	policy, rolePolicy *iam.Policy
@@ -41,6 +40,8 @@ type settings struct {
 func (s *settings) define(f *flag.FlagSet) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
 	f.BoolVar(&s.internet, "internet", false, "let machines reach this computer's network, and with it package mirrors")
+	f.Func("runner", "run machines with `nspawn` (the default: containers, seconds, root) or qemu (virtual machines, minutes without\n"+
+		"      KVM, no root once there is a base image)", s.runner.parse)
 	f.DurationVar(&s.delays.Pending, "pending", 0, "how long instances are pending, at least")
 	f.DurationVar(&s.delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
 	f.DurationVar(&s.delays.Terminating, "terminating", 0, "how long instances are shutting-down")
@@ -68,10 +69,10 @@ func policyFlag(to **iam.Policy) func(string) error {
 // variables are the lab's environment, as the server announces it.
 type variables []lab.Variable
 
-// start runs the server part in the sandbox. ready is called with the environment when it serves; it
+// start runs the server part. ready is called with the environment when it serves; it
 // keeps serving until ready returns, or until it is interrupted when ready is nil's serve form.
-func start(args []string, internet bool, ready func(variables) (int, error)) (int, error) {
-	if err := machine.Check(internet); err != nil {
+func start(args []string, s settings, ready func(variables) (int, error)) (int, error) {
+	if err := s.runner.check(s.internet); err != nil {
 		return 1, err
 	}
 	h, err := openHome()
@@ -93,7 +94,7 @@ func start(args []string, internet bool, ready func(variables) (int, error)) (in
 	}
 	ended := make(chan result, 1)
 	go func() {
-		exit, err := sandbox.Run(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args), []*os.File{announce, held})
+		exit, err := s.runner.server()(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args), []*os.File{announce, held})
 		_ = announce.Close()
 		ended <- result{exit, err}
 	}()
@@ -105,7 +106,7 @@ func start(args []string, internet bool, ready func(variables) (int, error)) (in
 	exit, err := ready(env)
 	_ = hold.Close()
 	r := <-ended
-	machine.Tidy()
+	s.runner.tidy()
 	return max(exit, r.exit), errors.Join(err, r.err)
 }
 
@@ -132,7 +133,7 @@ func run(args []string) (int, error) {
 		}
 		return runCommand(argv, os.Environ())
 	}
-	return start(args[:slices.Index(args, "--")], s.internet, func(env variables) (int, error) {
+	return start(args[:slices.Index(args, "--")], s, func(env variables) (int, error) {
 		return runCommand(argv, environment(env))
 	})
 }
@@ -204,7 +205,7 @@ func serve(args []string) (int, error) {
 	}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	return start(args, s.internet, func(env variables) (int, error) {
+	return start(args, s, func(env variables) (int, error) {
 		if err := s.publish(env); err != nil {
 			return 1, err
 		}

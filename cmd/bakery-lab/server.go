@@ -20,7 +20,6 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
@@ -43,6 +42,10 @@ func server(args []string) (int, error) {
 	if _, err := h.baseDisk(context.Background(), "bookworm"); err != nil {
 		return 1, err
 	}
+	machines, err := s.runner.machines(context.Background(), h)
+	if err != nil {
+		return 1, err
+	}
 	// What machines keep in the directory for temporary files goes with the lab, however it ends.
 	temporary := filepath.Join(*run, "tmp")
 	if err := errors.Join(os.Mkdir(temporary, 0o700), os.Setenv("TMPDIR", temporary)); err != nil {
@@ -52,7 +55,9 @@ func server(args []string) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("listen: %w", err)
 	}
-	l, err := lab.New(s.options(h, *run, listener.Addr().String()))
+	o := s.options(h, *run, listener.Addr().String())
+	o.Runner, o.StrictIMDS = machines, s.runner.virtualMachine
+	l, err := lab.New(o)
 	if err != nil {
 		return 1, err
 	}
@@ -65,7 +70,7 @@ func server(args []string) (int, error) {
 
 func (s *settings) options(h home, run, address string) lab.Options {
 	return lab.Options{
-		Images: h.images(), Run: run, Address: address, Runner: machine.Nspawn(),
+		Images: h.images(), Run: run, Address: address,
 		Disks: cloud.Disks{Clone: disk.Clone, Grow: disk.Grow}, Base: h.baseDisk,
 		Internet: s.internet, Delays: s.delays, IAMDelay: s.iamDelay, Policy: s.policy, RolePolicy: s.rolePolicy, Faults: s.faults, Log: os.Stderr,
 	}

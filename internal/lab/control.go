@@ -13,7 +13,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,7 +128,10 @@ func (l *Lab) serveExec(w http.ResponseWriter, r *http.Request) {
 	}
 	defer stop()
 	err = l.cloud.Exec(r.Context(), q.Get("instance"), q["arg"], stdin, frames.of(frameOut), frames.of(frameErr))
-	exit := (*exec.ExitError)(nil)
+	var exit interface {
+		error
+		ExitCode() int
+	}
 	switch {
 	case err == nil:
 		frames.write(frameExit, []byte("0"))

@@ -56,7 +56,7 @@ type Options struct {
 	Disks      cloud.Disks
 	Base       func(ctx context.Context, suite string) (disk string, err error)
 	Internet   bool
-	StrictIMDS bool // see imds.Server.Strict
+	StrictIMDS func(cloud.Instance) bool // see imds.Server.Strict; nil: of none
 	Delays     cloud.Delays
 	IAMDelay   time.Duration // until EC2 knows a new instance profile or its role
 	Policy     *iam.Policy   // of the lab's own key; nil allows everything
@@ -172,9 +172,13 @@ func (l *Lab) resolve(parameter string) (string, error) {
 // listeners are what a machine finds in its own network: its metadata and the lab's endpoint, at the
 // address the host has it, so that one URL works on both sides.
 func (l *Lab) listeners(instance string) []machine.Listener {
+	strict := false
+	if i, ok := l.cloud.Instance(instance); ok && l.options.StrictIMDS != nil {
+		strict = l.options.StrictIMDS(i)
+	}
 	metadata := &imds.Server{
 		Instance: func() (cloud.Instance, bool) { return l.cloud.Instance(instance) },
-		Groups:   l.groupNames, Credentials: l.roleCredentials, Strict: l.options.StrictIMDS,
+		Groups:   l.groupNames, Credentials: l.roleCredentials, Strict: strict,
 	}
 	return []machine.Listener{{Address: "169.254.169.254:80", Handler: metadata}, {Address: l.options.Address, Handler: l}}
 }

@@ -3,8 +3,8 @@
 
 // Package baseimage makes the disks the lab's first AMIs stand for: plain
 // Debian with systemd and cloud-init, from Debian's own packages, with the
-// mirror this computer's own apt uses. It knows no EC2 and runs nothing of what
-// it makes.
+// mirror this computer's own apt uses, and the kernel a virtual machine needs
+// for them. It knows no EC2 and runs nothing of what it makes.
 package baseimage
 
 // Suites are the Debian releases a base image can be made of, oldest first.
@@ -18,4 +18,10 @@ type Image struct {
 	// Versions of the packages that decide what a machine does, by name:
 	// cloud-init, systemd.
 	Versions map[string]string
+}
+
+// Kernel is Debian's kernel for virtual machines, in the cache.
+type Kernel struct {
+	Image   string   // path of the kernel itself
+	Modules []string // paths of modules, in the order to load them
 }

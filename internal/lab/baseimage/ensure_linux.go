@@ -60,7 +60,14 @@ func (c cached) load() (Image, error) {
 	return image, err
 }
 
+// errNotRoot: mmdebstrap installs packages, which runs their scripts as root.
+var errNotRoot = errors.New("it needs root; run bakery-lab image build once as root, with BAKERY_LAB_HOME set to a directory " +
+	"that others can read, and set BAKERY_LAB_BASE to that directory")
+
 func (c cached) make(ctx context.Context, progress io.Writer) (Image, error) {
+	if os.Geteuid() != 0 {
+		return Image{}, errNotRoot
+	}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return Image{}, err
 	}
@@ -127,7 +134,8 @@ func (c cached) build(ctx context.Context, progress io.Writer) (err error) {
 	if err := c.sweep(c.recipe.Suite + "-*"); err != nil {
 		return err
 	}
-	if err := os.Rename(image, c.path(".img")); err != nil {
+	// Who may read the cache may clone the image; there is no secret in it.
+	if err := errors.Join(os.Chmod(image, 0o644), os.Rename(image, c.path(".img"))); err != nil {
 		return err
 	}
 	return os.WriteFile(c.path(".json"), append(text, '\n'), 0o644)

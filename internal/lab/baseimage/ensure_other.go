@@ -15,3 +15,8 @@ import (
 func Ensure(context.Context, string, string, io.Writer) (Image, error) {
 	return Image{}, errors.New("make a base image: it needs Linux and root, to run machines of it anyway")
 }
+
+// EnsureKernel returns a kernel for virtual machines.
+func EnsureKernel(context.Context, string, io.Writer) (Kernel, error) {
+	return Kernel{}, errors.New("get a kernel: virtual machines need Linux")
+}

@@ -48,8 +48,12 @@ func (c *Cloud) boot(in *instance) (machine.Machine, error) {
 		return nil, err
 	}
 	in.console.restart()
+	c.mu.Lock()
+	with := in.Tags[RunnerTag]
+	c.mu.Unlock()
 	spec := machine.Spec{
 		ID: in.ID, Disk: in.disk, Hostname: privateName(in.PrivateIP), Internet: c.options.Internet, Console: in.console,
+		Runner: with,
 	}
 	if c.options.Listeners != nil {
 		spec.Listeners = c.options.Listeners(in.ID)

@@ -12,6 +12,9 @@ import (
 // Account is the account the lab's own key belongs to; a number AWS uses in its documentation.
 const Account = "123456789012"
 
+// RunnerTag is the tag of an instance that chooses what runs its machine, where the lab has several.
+const RunnerTag = "bakery-lab:runner"
+
 // Tags of one resource.
 type Tags map[string]string
 

@@ -32,6 +32,7 @@ type Spec struct {
 	Hostname  string     // host name at first boot, until cloud-init sets its own; ID when empty
 	Listeners []Listener // served until the machine has ended, through reboots
 	Internet  bool       // user-mode NAT to the host's network, as interface eth0
+	Runner    string     // which one, for a Runner that has several; its own choice when empty
 	Console   io.Writer  // gets every byte the console prints, from one goroutine
 }
 
@@ -58,7 +59,8 @@ type Machine interface {
 	// Kill cuts the power and returns when everything is gone.
 	Kill()
 	// Exec runs argv as root inside the machine with a clean environment. A
-	// command that fails gives an *exec.ExitError.
+	// command that fails gives an error that has ExitCode() int, as an
+	// *exec.ExitError has.
 	Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error
 	// Dial connects with a TCP port of the machine, as from inside it.
 	Dial(ctx context.Context, port int) (net.Conn, error)

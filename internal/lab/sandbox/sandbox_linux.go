@@ -69,6 +69,27 @@ func Files() []*os.File { return inside.files }
 // gone. exit is the program's exit status, 128 plus the signal's number when
 // a signal ended it. It needs root.
 func Run(argv []string, files []*os.File) (exit int, err error) {
+	role := roleInit
+	if foreground() {
+		role = roleForeground
+	}
+	exit, err = run(argv, files, role, syscall.CLONE_NEWPID|syscall.CLONE_NEWNS)
+	if err != nil {
+		err = fmt.Errorf("start a sandbox (new PID and mount namespaces; it needs root, try sudo): %w", err)
+	}
+	return exit, err
+}
+
+// Child is Run without namespaces, for a program that makes no mounts and whose processes end with
+// it. It needs no root.
+func Child(argv []string, files []*os.File) (exit int, err error) {
+	if exit, err = run(argv, files, roleProgram, 0); err != nil {
+		err = fmt.Errorf("start the lab: %w", err)
+	}
+	return exit, err
+}
+
+func run(argv []string, files []*os.File, role string, namespaces uintptr) (exit int, err error) {
 	// The parent of Pdeathsig is a thread, which must not end before the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -76,20 +97,16 @@ func Run(argv []string, files []*os.File) (exit int, err error) {
 	cmd.Args = argv
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = files
-	role := roleInit
-	if foreground() {
-		role = roleForeground
-	}
 	cmd.Env = append(os.Environ(), roleVariable+"="+role, filesVariable+"="+strconv.Itoa(len(files)))
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
+		Cloneflags: namespaces,
 		Pdeathsig:  syscall.SIGKILL,
-		Setpgid:    role == roleInit,
+		Setpgid:    role != roleForeground,
 	}
 	signals := notify(role)
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("start a sandbox (new PID and mount namespaces; it needs root, try sudo): %w", err)
+		return 0, err
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()

@@ -18,6 +18,11 @@ func Run([]string, []*os.File) (int, error) {
 	return 0, errors.New("run in a sandbox: it needs Linux (PID and mount namespaces)")
 }
 
+// Child fails.
+func Child([]string, []*os.File) (int, error) {
+	return 0, errors.New("start the lab: it needs Linux")
+}
+
 // Inside is always false here.
 func Inside() bool { return false }
 

@@ -1,0 +1,115 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package baseimage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// kernelSuite is whose kernel is taken; it runs every suite's systemd.
+const kernelSuite = "bookworm"
+
+// kernelRevision counts what is done below with the package; a change here makes a new kernel.
+const kernelRevision = 1
+
+// modules are what the kernel package for clouds has not built in of what a machine of QEMU has: a
+// virtio network card and a power button, which logind hears through evdev. Dependencies come first.
+var modules = []string{
+	"virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
+	"failover", "net_failover", "virtio_net", "button", "evdev",
+}
+
+// EnsureKernel returns a kernel for virtual machines, downloading Debian's when cacheDir/base has
+// none: some seconds, without root. Unlike images it is not made anew when the mirror changes.
+func EnsureKernel(ctx context.Context, cacheDir string, progress io.Writer) (Kernel, error) {
+	c := cached{
+		dir:    filepath.Join(cacheDir, "base"),
+		recipe: recipe{Suite: "kernel", Sources: ownMirror("/etc/apt").kernelLines(), AptOpts: aptOptions()},
+	}
+	k, err := c.loadKernel()
+	if err == nil {
+		return k, nil
+	}
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return Kernel{}, fmt.Errorf("get a kernel: %w", err)
+	}
+	unlock, err := c.lock(ctx, progress)
+	if err != nil {
+		return Kernel{}, fmt.Errorf("get a kernel: %w", err)
+	}
+	defer unlock()
+	if k, err := c.loadKernel(); err == nil { // made while we waited
+		return k, nil
+	}
+	_, _ = fmt.Fprintln(progress, "downloading a kernel for virtual machines")
+	if err := c.makeKernel(ctx); err != nil {
+		return Kernel{}, fmt.Errorf("get a kernel: %w", err)
+	}
+	return c.loadKernel()
+}
+
+func (m mirror) kernelLines() []string {
+	if m.archive == "" { // not Debian: its apt can still read Debian's archive
+		m = mirror{archive: "http://deb.debian.org/debian", security: "http://deb.debian.org/debian-security"}
+	}
+	return m.lines(kernelSuite)
+}
+
+func (c cached) kernelDir() string {
+	return filepath.Join(c.dir, "kernel-"+strconv.Itoa(kernelRevision))
+}
+
+// loadKernel reads the kernel that is there. Its directory is moved in place, so it is complete.
+func (c cached) loadKernel() (Kernel, error) {
+	k := Kernel{Image: filepath.Join(c.kernelDir(), "vmlinuz")}
+	for _, m := range modules {
+		k.Modules = append(k.Modules, filepath.Join(c.kernelDir(), m+".ko"))
+	}
+	_, err := os.Stat(k.Image)
+	return k, err
+}
+
+func (c cached) makeKernel(ctx context.Context) (err error) {
+	if err := c.sweep("build-kernel-*"); err != nil { // of a download that was killed
+		return err
+	}
+	work, err := os.MkdirTemp(c.dir, "build-kernel-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	deb, err := apt{work: work, sources: c.recipe.Sources, options: c.recipe.AptOpts}.download(ctx)
+	if err != nil {
+		return err
+	}
+	made := filepath.Join(work, "kernel")
+	if err := unpackKernel(ctx, deb, made); err != nil {
+		return fmt.Errorf("unpack %s: %w", filepath.Base(deb), err)
+	}
+	if err := c.sweep("kernel-*"); err != nil {
+		return err
+	}
+	return os.Rename(made, c.kernelDir())
+}
+
+// kernelFile is the name in the cache for a file of the package, "" for what is not needed.
+func kernelFile(name string) string {
+	base := filepath.Base(name)
+	if strings.HasPrefix(base, "vmlinuz-") {
+		return "vmlinuz"
+	}
+	for _, m := range modules {
+		if base == m+".ko" {
+			return base
+		}
+	}
+	return ""
+}

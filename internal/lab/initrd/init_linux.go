@@ -1,0 +1,172 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package initrd
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	root   = "/sysroot"     // where the disk is mounted until it becomes /
+	device = "/dev/nvme0n1" // the disk, as on EC2's present instance types
+	system = "/sbin/init"
+	nic    = "eth0"
+)
+
+// deviceLimit is how long the kernel may take to find the disk: milliseconds, seconds where it is emulated.
+const deviceLimit = 30 * time.Second
+
+// Init must be called first in main, and in TestMain of a test that calls Write. In a virtual machine
+// that Write's initrd boots it does the initrd's work and never returns; elsewhere it does nothing.
+func Init() {
+	if os.Args[0] != "/"+program {
+		return
+	}
+	c, err := readConfig()
+	switch {
+	case err != nil:
+	case len(os.Args) > 1 && os.Args[1] == agentRole:
+		err = runAgent(c)
+	case os.Getpid() == 1:
+		err = boot(c)
+	default:
+		return
+	}
+	// When PID 1 ends the kernel panics, which is on the console as this is: what a machine on EC2
+	// does that cannot mount its disk.
+	fmt.Fprintln(os.Stderr, "bakery-lab:", err)
+	os.Exit(1)
+}
+
+func readConfig() (c Config, err error) {
+	text, err := os.ReadFile("/" + configFile)
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read the initrd's configuration: %w", err)
+	}
+	return c, nil
+}
+
+// boot gets everything ready and becomes the system's own PID 1.
+func boot(c Config) error {
+	if err := unix.Mount("devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"); err != nil {
+		return fmt.Errorf("mount /dev: %w", err)
+	}
+	for _, name := range c.Modules {
+		if err := load("/modules/" + name); err != nil {
+			return err
+		}
+	}
+	if err := configure(nic); err != nil {
+		return err
+	}
+	if err := mountRoot(c); err != nil {
+		return err
+	}
+	if err := startAgent(); err != nil {
+		return err
+	}
+	return become()
+}
+
+func load(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("load a kernel module: %w", err)
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil {
+		return fmt.Errorf("load kernel module %s: %w", filepath.Base(path), err)
+	}
+	return nil
+}
+
+// mountRoot mounts the disk, and over it what is the lab's and must not get into an image.
+func mountRoot(c Config) error {
+	for limit := time.Now().Add(deviceLimit); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(device); err == nil {
+			break
+		} else if time.Now().After(limit) {
+			return fmt.Errorf("mount the disk: %w", err)
+		}
+	}
+	// noinit_itable: the kernel would fill the sparse file's inode tables with zeros.
+	if err := unix.Mount(device, root, "ext4", 0, "noinit_itable"); err != nil {
+		return fmt.Errorf("mount the disk: %w", err)
+	}
+	// systemd takes a /run that is there for its own, as it does with any initrd's.
+	if err := unix.Mount("tmpfs", root+"/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+		return fmt.Errorf("mount /run: %w", err)
+	}
+	text := ""
+	if c.Internet {
+		text = "nameserver " + Resolver + "\n"
+	}
+	own, theirs := root+"/run/bakery-lab.resolv.conf", root+"/etc/resolv.conf"
+	if err := os.WriteFile(own, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write the name server: %w", err)
+	}
+	if info, err := os.Lstat(theirs); err == nil && info.Mode().IsRegular() { // or the image has its own ways
+		if err := unix.Mount(own, theirs, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("lay the name server over the image's: %w", err)
+		}
+	}
+	return nil
+}
+
+// startAgent returns when the agent listens.
+func startAgent() error {
+	ready, readyEnd, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
+	agent := exec.Command("/"+program, agentRole)
+	agent.Stdout, agent.Stderr = os.Stdout, os.Stderr
+	agent.ExtraFiles = []*os.File{readyEnd}
+	agent.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := agent.Start(); err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
+	_ = readyEnd.Close()
+	if n, _ := ready.Read(make([]byte, 1)); n == 0 { // it has said why
+		return fmt.Errorf("start the agent: it ended")
+	}
+	return nil
+}
+
+// become makes the disk the root directory and its init this process.
+func become() error {
+	for _, old := range []string{"/" + program, "/modules", "/" + configFile} {
+		if err := os.RemoveAll(old); err != nil { // it is memory
+			return fmt.Errorf("clear the initrd: %w", err)
+		}
+	}
+	err := unix.Mount("/dev", root+"/dev", "", unix.MS_MOVE, "")
+	if err == nil {
+		err = unix.Chdir(root)
+	}
+	if err == nil {
+		err = unix.Mount(".", "/", "", unix.MS_MOVE, "")
+	}
+	if err == nil {
+		err = unix.Chroot(".")
+	}
+	if err == nil {
+		err = unix.Chdir("/")
+	}
+	if err == nil {
+		err = unix.Exec(system, []string{system}, []string{"HOME=/", "TERM=vt220"}) // as the kernel does
+	}
+	return fmt.Errorf("start %s of the disk: %w", system, err)
+}

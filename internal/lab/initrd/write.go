@@ -1,0 +1,119 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package initrd
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Write makes an initrd, uncompressed, with this executable as its init. modules are paths of kernel
+// modules; they are loaded in that order.
+func Write(w io.Writer, c Config, modules []string) error {
+	self, err := os.Executable()
+	if err == nil {
+		err = static(self)
+	}
+	if err != nil {
+		return fmt.Errorf("make an initrd: %w", err)
+	}
+	for _, m := range modules {
+		c.Modules = append(c.Modules, filepath.Base(m))
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("make an initrd: %w", err)
+	}
+	a := &archive{w: w}
+	for _, dir := range []string{"dev", "proc", "sysroot", "modules"} {
+		a.add(entry{name: dir, mode: modeDir | 0o755})
+	}
+	// The kernel opens it for init before anything is mounted.
+	a.add(entry{name: "dev/console", mode: modeDevice | 0o600, major: 5, minor: 1})
+	a.add(entry{name: configFile, mode: modeFile | 0o600, content: text})
+	a.file(program, 0o755, self)
+	for _, m := range modules {
+		a.file("modules/"+filepath.Base(m), 0o644, m)
+	}
+	if err := a.end(); err != nil {
+		return fmt.Errorf("make an initrd: %w", err)
+	}
+	return nil
+}
+
+// static refuses what a kernel cannot start where there is no C library.
+func static(path string) (err error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if f.Machine != elf.EM_X86_64 {
+		return fmt.Errorf("%s is not for amd64, as the machines are", path)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s is linked dynamically; build it with CGO_ENABLED=0, as make build does", path)
+		}
+	}
+	return nil
+}
+
+// File types of an entry's mode (inode(7)).
+const (
+	modeDir    = 0o040000
+	modeFile   = 0o100000
+	modeDevice = 0o020000
+)
+
+// entry is one file of a cpio archive.
+type entry struct {
+	name         string
+	mode         uint32
+	major, minor int // of a device
+	content      []byte
+}
+
+// archive writes the "new ASCII" cpio format, which the kernel unpacks
+// (https://docs.kernel.org/driver-api/early-userspace/buffer-format.html).
+type archive struct {
+	w     io.Writer
+	inode int
+	err   error // the first one; nothing is written after it
+}
+
+func (a *archive) file(name string, mode uint32, path string) {
+	content, err := os.ReadFile(path)
+	if err != nil && a.err == nil {
+		a.err = err
+	}
+	a.add(entry{name: name, mode: modeFile | mode, content: content})
+}
+
+func (a *archive) add(e entry) {
+	if a.err != nil {
+		return
+	}
+	a.inode++
+	header := fmt.Sprintf("070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
+		a.inode, e.mode, 0, 0, 1, 0, len(e.content), 0, 0, e.major, e.minor, len(e.name)+1, 0, e.name)
+	for _, part := range [][]byte{[]byte(header), e.content} {
+		if a.err == nil {
+			_, a.err = a.w.Write(part)
+		}
+		if pad := -len(part) & 3; a.err == nil && pad > 0 { // each part ends at a multiple of four
+			_, a.err = a.w.Write(make([]byte, pad))
+		}
+	}
+}
+
+func (a *archive) end() error {
+	a.add(entry{name: "TRAILER!!!"})
+	return a.err
+}

@@ -1,0 +1,97 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package qemu
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/initrd"
+)
+
+// memory of a machine in MiB: between a t3.nano and a t3.small.
+const memory = 1024
+
+// arguments are QEMU's (qemu-system-x86_64(1)). The monitor is descriptor 3, the console standard output.
+func (m *vm) arguments() []string {
+	id := sha256.Sum256([]byte(m.spec.ID))
+	args := []string{
+		"-name", m.spec.ID,
+		"-nodefaults", "-no-user-config", "-display", "none",
+		"-m", strconv.Itoa(memory),
+		"-kernel", m.runner.Kernel.Image, "-initrd", m.path(initrdName), "-append", m.commandLine(),
+		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control",
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+		// The host's crash loses the machine anyway: no need to wait for its disk.
+		"-drive", "if=none,id=root,format=raw,cache=unsafe,file=" + escape(m.spec.Disk),
+		"-device", "nvme,drive=root,serial=vol0" + hex.EncodeToString(id[:8]),
+		"-netdev", m.network(),
+		"-device", "virtio-net-pci,netdev=net,romfile=,mac=" + fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4]),
+	}
+	args = append(args, smbios(id)...)
+	if accelerated() {
+		return append(args, "-accel", "kvm", "-cpu", "host", "-smp", "2")
+	}
+	// Measured: one processor in one thread is faster than two, and five-level page tables cost.
+	return append(args, "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max,la57=off", "-smp", "1")
+}
+
+// commandLine is the kernel's. net.ifnames=0: the interface keeps the name the initrd gave it an
+// address by. mitigations=off: they cost a third where a processor is emulated.
+func (m *vm) commandLine() string {
+	line := "console=ttyS0,115200n8 net.ifnames=0 mitigations=off"
+	if !accelerated() {
+		// The kernel writes to the disk what files have held for half a minute by the clock, whose
+		// processor has done in that time what a real one does in a few seconds: on EC2 much that is
+		// written at first is gone before it reaches the disk.
+		line += " sysctl.vm.dirty_expire_centisecs=30000 sysctl.vm.dirty_writeback_centisecs=5000"
+	}
+	if m.spec.Hostname != "" {
+		line += " systemd.hostname=" + m.spec.Hostname
+	}
+	return line
+}
+
+// smbios are the strings by which cloud-init and systemd know EC2
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html): serial number
+// and UUID are the same and begin with ec2.
+func smbios(id [sha256.Size]byte) []string {
+	uuid := "ec2" + hex.EncodeToString(id[:])[3:32]
+	uuid = strings.Join([]string{uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]}, "-")
+	return []string{
+		"-smbios", "type=0,vendor=Amazon EC2,version=1.0",
+		"-smbios", "type=1,manufacturer=Amazon EC2,product=t3.nano,serial=" + uuid + ",uuid=" + uuid,
+		"-smbios", "type=3,manufacturer=Amazon EC2,asset=Amazon EC2",
+	}
+}
+
+// network is user networking: QEMU makes ordinary connections of what the machine sends, or drops it
+// all but what is forwarded. A connection to a forwarded address starts a process that hands it on.
+func (m *vm) network() string {
+	restrict := "on"
+	if m.spec.Internet {
+		restrict = "off"
+	}
+	parts := []string{"user,id=net,ipv6=off,restrict=" + restrict + ",net=" + initrd.Network +
+		",host=" + initrd.Gateway + ",dns=" + initrd.Resolver + ",dhcpstart=" + initrd.Address}
+	for _, f := range m.forwards {
+		parts = append(parts, "guestfwd=tcp:"+f.at+"-cmd:"+escape(quote(m.self)+" "+relayWord+" "+quote(m.dir)+" "+f.socket))
+	}
+	return strings.Join(parts, ",")
+}
+
+// forward is an address of the machine's network that leads to a socket in the machine's directory.
+type forward struct{ at, socket string }
+
+func labAddress(port int) string { return net.JoinHostPort(initrd.Lab, strconv.Itoa(port)) }
+
+// escape writes a value of a QEMU option: commas are doubled.
+func escape(value string) string { return strings.ReplaceAll(value, ",", ",,") }
+
+// quote writes a word for the shell-like parser of forwarded commands.
+func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

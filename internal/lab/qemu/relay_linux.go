@@ -1,0 +1,45 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package qemu
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+)
+
+// relayWord is the first argument of a process that hands one of a machine's connections on.
+const relayWord = "_qemu-relay"
+
+// Init must be called first in main, and in TestMain of a test that starts machines. In a process
+// that QEMU started to hand a connection on it does that and never returns; elsewhere it does nothing.
+func Init() {
+	if len(os.Args) != 4 || os.Args[1] != relayWord {
+		return
+	}
+	if err := relay(os.Args[2], os.Args[3]); err != nil {
+		fmt.Fprintln(os.Stderr, "bakery-lab:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// relay connects standard input and output with a socket. It goes to the socket's directory, since
+// the whole path may be longer than a socket's address can be.
+func relay(dir, name string) error {
+	if err := os.Chdir(dir); err != nil {
+		return fmt.Errorf("hand a connection on: %w", err)
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: name})
+	if err != nil {
+		return fmt.Errorf("hand a connection on: %w", err)
+	}
+	go func() {
+		_, _ = io.Copy(conn, os.Stdin)
+		_ = conn.CloseWrite()
+	}()
+	_, err = io.Copy(os.Stdout, conn) // ends when the lab has answered, or hangs up
+	return err
+}
