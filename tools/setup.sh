@@ -2,10 +2,10 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# setup.sh lab|test - makes sure that the programs the lab (make demo), or the lab and the tests
-# (make test), need are here. On Debian and its relatives the missing ones are installed with
-# apt-get, as root or through sudo, and named first; elsewhere they are only named. Exit code 1
-# where something is still missing.
+# setup.sh lab|test|vm - makes sure that the programs the lab (make demo), the lab and the tests
+# (make test), or these and virtual machines (make test-vm) need are here. On Debian and its
+# relatives the missing ones are installed with apt-get, as root or through sudo, and named first;
+# elsewhere they are only named. Exit code 1 where something is still missing.
 set -eu
 
 # COMMAND:PACKAGE. gcc is what `go test -race` links with.
@@ -44,9 +44,10 @@ give_up() {
 
 case ${1:-test} in
 lab) wanted=$lab ;;
+vm) wanted="$lab $tests qemu-system-x86_64:qemu-system-x86" ;;
 test) wanted="$lab $tests" ;;
 *)
-	echo "usage: setup.sh lab|test" >&2
+	echo "usage: setup.sh lab|test|vm" >&2
 	exit 2
 	;;
 esac

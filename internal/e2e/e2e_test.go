@@ -31,7 +31,9 @@ type lab struct {
 	env    []string // what clients need: endpoint, credentials, region, ids
 	homes  []string // where its images are
 	values map[string]string
-	stop   func() error
+
+	process *os.Process
+	stop    func() error
 }
 
 var (
@@ -75,6 +77,11 @@ func serve(program string, args ...string) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	return serveIn(dir, homes, nil, program, args...)
+}
+
+// serveIn is serve in a directory, which goes with the lab, and as another user unless that is nil.
+func serveIn(dir string, homes []string, as *syscall.Credential, program string, args ...string) (*lab, error) {
 	file := filepath.Join(dir, "env")
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -83,12 +90,13 @@ func serve(program string, args ...string) (*lab, error) {
 	cmd := exec.Command(program, append([]string{"serve", "--env-file", file}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), homes...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	l := &lab{homes: homes, stop: func() error {
+	l := &lab{homes: homes, process: cmd.Process, stop: func() error {
 		defer func() { _ = os.RemoveAll(dir) }()
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {

@@ -1,0 +1,301 @@
+//go:build vm
+
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// vmPatience is for one boot where the processor is emulated and others use the computer, too: a
+// quiet one takes a minute, a busy one three.
+const vmPatience = 10 * time.Minute
+
+// nobody is a user without rights, to whom nothing belongs.
+const nobody = 65534
+
+// onVMs starts a lab of virtual machines as a user without rights. Only the base image takes root.
+func onVMs(t *testing.T) *lab {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bakery-vm-") //nolint:usetesting // nobody may not enter t.TempDir's
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	home, base, program := filepath.Join(dir, "home"), filepath.Join(dir, "base"), filepath.Join(dir, "bakery-lab")
+	must(t, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(base, "base"), 0o755), os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
+	copyBase(t, dir, filepath.Join(base, "base"))
+	// Who has no rights may not read the folder this was built in.
+	text, err := os.ReadFile(packertest.Built(t).Lab)
+	must(t, err, os.WriteFile(program, text, 0o755))
+	homes := []string{"BAKERY_LAB_HOME=" + home, "BAKERY_LAB_BASE=" + base}
+	l, err := serveIn(dir, homes, &syscall.Credential{Uid: nobody, Gid: nobody}, program, "--runner", "qemu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// copyBase makes the base image of Debian 12, when there is none, and copies it to a place that others can read.
+func copyBase(t *testing.T, dir, to string) {
+	t.Helper()
+	homes, err := labHomes(dir)
+	must(t, err)
+	env := append(os.Environ(), homes...)
+	if r := packertest.Run(t, dir, env, packertest.Built(t).Lab, "image", "build", "--suite", "bookworm"); r.Code != 0 {
+		t.Fatalf("bakery-lab image build: exit status %d\n%s", r.Code, r.Output)
+	}
+	_, cache, _ := strings.Cut(homes[1], "=")
+	files, err := filepath.Glob(filepath.Join(cache, "base", "bookworm-*"))
+	must(t, err)
+	for _, file := range files {
+		copied := filepath.Join(to, filepath.Base(file))
+		must(t, disk.Clone(file, copied), os.Chmod(copied, 0o644))
+	}
+}
+
+func must(t *testing.T, problems ...error) {
+	t.Helper()
+	for _, err := range problems {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestVM bakes example/hello on a virtual machine, searches the image's raw disk for what must not be there, and boots
+// the image as a virtual machine again, which has to say on its console what a user of the image would look for.
+func TestVM(t *testing.T) {
+	l := onVMs(t)
+	image := testName(t)
+	began := time.Now()
+	r := l.build(t, example("hello"), "ami_name="+image, "log_url=s3://"+l.values["BAKERY_LAB_BUCKET"]+"/vm")
+	if r.Code != 0 {
+		t.Fatal("the bake failed")
+	}
+	t.Logf("the bake took %.0f s", time.Since(began).Seconds())
+	ids := l.images(t, image)
+	if len(ids) != 1 {
+		t.Fatalf("%d images are called %s", len(ids), image)
+	}
+	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	l.searchDisk(t, ids[0], r.Output)
+	instance := l.bootVM(t, ids[0])
+	l.rebootVM(t, instance)
+	l.stopVM(t, instance)
+	l.killed(t, ids[0])
+}
+
+// baked finds the instance and the bake's id in packer's output.
+var baked = regexp.MustCompile(`(?m)Instance (i-[0-9a-f]+) bakes as ([0-9a-f]+)$`)
+
+// searchDisk looks for traces of the bake in every block of the image, also in those that no file has.
+func (l *lab) searchDisk(t *testing.T, id, output string) {
+	t.Helper()
+	names := baked.FindStringSubmatch(output)
+	if names == nil {
+		t.Fatal("packer did not say which bake this is")
+	}
+	// It belongs there, or the search finds nothing because it does not work.
+	const present = "hello from fs/"
+	traces := []string{
+		present, "@bakery ", names[2], // reports and the id they carry
+		"bakery_power_off", "greeting=$(/usr/local/bin/hello)", "useradd --system --no-create-home", // the guest program, the scripts
+		"X-Amz-Signature=",
+	}
+	var userData string
+	l.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData", "--query", "UserData.Value")
+	raw, err := base64.StdEncoding.DecodeString(userData)
+	must(t, err)
+	if len(raw) < 1024 {
+		t.Fatalf("the user data is of %d bytes", len(raw))
+	}
+	for at := 512; at+64 <= len(raw); at += 1024 { // compressed: any part of it is like no other bytes
+		traces = append(traces, string(raw[at:at+64]))
+	}
+	var snapshots []string
+	l.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", id, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
+	_, home, _ := strings.Cut(l.homes[0], "=")
+	found := search(t, filepath.Join(home, "images", snapshots[0]+".img"), traces)
+	for at, trace := range traces {
+		if found[trace] != (trace == present) {
+			t.Errorf("trace %d, %.40q: in the blocks of the image's disk is %v", at, trace, found[trace])
+		}
+	}
+}
+
+// search says which texts are in a file. It leaves the file's holes out.
+func search(t *testing.T, path string, texts []string) map[string]bool {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	found := map[string]bool{}
+	const part, overlap = 4 << 20, 128 // no text is longer
+	buffer := make([]byte, part+overlap)
+	for at := int64(0); ; at += part {
+		if at, err = unix.Seek(int(f.Fd()), at, unix.SEEK_DATA); errors.Is(err, unix.ENXIO) {
+			return found
+		}
+		must(t, err)
+		n, err := f.ReadAt(buffer, max(0, at-overlap))
+		if !errors.Is(err, io.EOF) {
+			must(t, err)
+		}
+		for _, text := range texts {
+			found[text] = found[text] || bytes.Contains(buffer[:n], []byte(text))
+		}
+	}
+}
+
+// report is the user data of the image's new machine: one line on the console for everything it should be.
+const report = `#!/bin/sh
+say() { printf '\r\nVM-REPORT %s=%s\r\n' "$1" "$2" >/dev/console; }
+say hello "$(stat -c '%a %U:%G' /usr/local/bin/hello)"
+say folder "$(stat -c '%a %U:%G' /var/lib/hello)"
+say order "$(tr '\n' ' ' </var/log/hello.order)"
+say virtualization "$(systemd-detect-virt)"
+say datasource "$(sed -n 's/.*"datasource": "\(.*\)",/\1/p' /run/cloud-init/status.json)"
+say token "$(grep -c /latest/api/token /var/log/cloud-init.log)"
+say unasked "$(curl -s -o /dev/null -w '%{http_code}' -H 'X-aws-ec2-metadata-token: wrong' http://169.254.169.254/latest/meta-data/)"
+say disk "$(findmnt -no SOURCE /)"
+say keys "$(ls /etc/ssh/ssh_host_*_key | wc -l)"
+say machine-id "$(grep -Ec '^[0-9a-f]{32}$' /etc/machine-id)"
+say bakery "$(ls -d /var/lib/bakery* 2>/dev/null)"
+say endpoint "$(curl -s -o /dev/null -w '%{http_code}' ENDPOINT/)"
+say own "this machine has user data of its own"
+`
+
+var wantReport = map[string]string{
+	"hello": "755 root:root", "folder": "750 hello:hello", "order": "10_before install.sh 60_after ",
+	"virtualization": "amazon", "datasource": "DataSourceEc2Local", "disk": "/dev/nvme0n1", "keys": "1", "machine-id": "1",
+	"unasked": "401", "bakery": "", "endpoint": "403", "own": "this machine has user data of its own",
+}
+
+// bootVM boots the image and waits for its report.
+func (l *lab) bootVM(t *testing.T, id string) (instance string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "user-data")
+	must(t, os.WriteFile(file, []byte(strings.ReplaceAll(report, "ENDPOINT", l.values["AWS_ENDPOINT_URL"])), 0o600))
+	began := time.Now()
+	out := l.cli(t, "boot", id, "--user-data", file, "--wait", "--timeout", vmPatience.String())
+	t.Logf("the boot took %.0f s", time.Since(began).Seconds())
+	instance = strings.TrimSpace(out)
+	console := l.cli(t, "console", instance)
+	got := map[string]string{}
+	for line := range strings.Lines(console) {
+		if _, said, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "VM-REPORT "); ok {
+			name, value, _ := strings.Cut(said, "=")
+			got[name] = value
+		}
+	}
+	for name, want := range wantReport {
+		if got[name] != want {
+			t.Errorf("%s is %q, expected %q", name, got[name], want)
+		}
+	}
+	if got["token"] == "" || got["token"] == "0" {
+		t.Errorf("cloud-init asked %q times for a token", got["token"])
+	}
+	if !strings.Contains(console, "Linux version") {
+		t.Error("the kernel's messages are not on the console")
+	}
+	if t.Failed() {
+		t.Log(console)
+	}
+	return instance
+}
+
+// rebootVM reboots the machine from inside: the same instance, and its agent is there again.
+func (l *lab) rebootVM(t *testing.T, instance string) {
+	t.Helper()
+	const boot = "/proc/sys/kernel/random/boot_id"
+	before := l.sh(t, instance, "cat "+boot)
+	began := time.Now()
+	l.sh(t, instance, "systemctl --no-block reboot")
+	for {
+		r := packertest.Run(t, t.TempDir(), l.environ(t), packertest.Built(t).Lab, "exec", instance, "--", "cat", boot)
+		if now := strings.TrimSpace(r.Output); r.Code == 0 && now != before {
+			break
+		}
+		if time.Since(began) > vmPatience {
+			t.Fatalf("the machine did not come back: %s", r.Output)
+		}
+		time.Sleep(time.Second)
+	}
+	if state := l.stateOf(t, instance); state != "running" {
+		t.Errorf("after its reboot the instance is %s", state)
+	}
+}
+
+func (l *lab) stateOf(t *testing.T, instance string) string {
+	t.Helper()
+	var states []string
+	l.aws(t, &states, "ec2", "describe-instances", "--instance-ids", instance, "--query", "Reservations[].Instances[].State.Name")
+	return strings.Join(states, " ")
+}
+
+// stopVM presses the power button, which the machine's system has to notice.
+func (l *lab) stopVM(t *testing.T, instance string) {
+	t.Helper()
+	l.sh(t, instance, "until systemctl is-active -q systemd-logind; do sleep 1; done")
+	began := time.Now()
+	l.cli(t, "stop", instance)
+	t.Logf("the stop took %.0f s", time.Since(began).Seconds())
+	if state := l.stateOf(t, instance); state != "stopped" {
+		t.Errorf("after a stop the instance is %s", state)
+	}
+	if console := l.cli(t, "console", instance); !strings.Contains(console, "reboot: Power down") {
+		t.Errorf("the machine was not shut down in order; its console ends with\n%s", console[max(0, len(console)-1000):])
+	}
+	l.cli(t, "terminate", instance)
+}
+
+// killed: a lab that is killed takes its machines with it.
+func (l *lab) killed(t *testing.T, id string) {
+	t.Helper()
+	instance := strings.TrimSpace(l.cli(t, "boot", id))
+	for began := time.Now(); !emulated(t, instance); time.Sleep(100 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the machine does not start")
+		}
+	}
+	must(t, l.process.Kill())
+	_ = l.stop() // waits for it; that it was killed is no news
+	for began := time.Now(); emulated(t, instance); time.Sleep(100 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("QEMU survives its lab")
+		}
+	}
+}
+
+// emulated says whether a QEMU runs an instance.
+func emulated(t *testing.T, instance string) bool {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	must(t, err)
+	return slices.ContainsFunc(files, func(file string) bool {
+		line, err := os.ReadFile(file)
+		return err == nil && bytes.HasPrefix(line, []byte("qemu-system-x86_64\x00")) && bytes.Contains(line, []byte(instance))
+	})
+}
