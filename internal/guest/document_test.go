@@ -188,6 +188,37 @@ func TestDeliverARecording(t *testing.T) {
 	}
 }
 
+func TestAMachineThatSignsHasTheMeans(t *testing.T) {
+	staged := Program{Files: Files{SHA256: strings.Repeat("ab", 32), Size: 9000, S3URL: "s3://bucket/fs.tgz", Region: "eu-west-1"}}
+	for name, c := range map[string]struct {
+		program Program
+		fsURL   string
+		profile bool
+		want    int
+	}{
+		"recorded provisioners alone":    {Program{}, "", true, 1},
+		"beside a staged fs":             {staged, "https://b.s3/fs", true, 1},
+		"with presigned URLs, and no fs": {Program{}, "", false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			document, err := Document(c.program)
+			if err != nil {
+				t.Fatal(err)
+			}
+			delivered, err := Deliver(document, Delivery{
+				BakeID: testID, Timeout: time.Hour, FSURL: c.fsURL, RecordingURL: "https://b.s3/p", Profile: c.profile, Region: "eu-west-1",
+				Recording: &Recording{Files: Files{SHA256: strings.Repeat("cd", 32), Size: 9000}, Provisioners: []Provisioner{{"001", "provisioner 1"}}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := bytes.Count(delivered, []byte("cat >s3get.py")); got != c.want {
+				t.Errorf("the means to sign are there %d times, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 func TestDeliverRefuses(t *testing.T) {
 	document, err := Document(Program{})
 	if err != nil {
