@@ -48,6 +48,9 @@ func boothook(p Program) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// recordedUnit is the line that the provisioners of a delivery come in the place of.
+const recordedUnit = "recorded - provisioners"
+
 // layout lists what the machine shall do, a line each, and the files it needs for it, by their path below directory.
 func (p Program) layout() (files map[string][]byte, units string, err error) {
 	l := &layout{files: map[string][]byte{}}
@@ -67,7 +70,7 @@ func (p Program) layout() (files map[string][]byte, units string, err error) {
 		l.files["install.sh"] = p.Install
 		l.unit("install", "-", "script/install.sh")
 	}
-	l.unit("recorded", "-", "provisioners") // the place of what a delivery may bring
+	l.units.WriteString(recordedUnit + "\n")
 	for _, s := range p.After {
 		l.step(s)
 	}

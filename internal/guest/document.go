@@ -22,6 +22,10 @@ const (
 	typeBoothook    = "text/cloud-boothook"
 )
 
+// errOldDocument tells one that was made before provisioners could be recorded: they would be lost without a word.
+var errOldDocument = errors.New("the bundle was compiled by a version of this plugin that knew no recorded provisioners: compile the " +
+	"Image-Source again")
+
 // directory is where everything of a bake lives on the machine; /run is noexec on real machines and gone after a reboot.
 const directory = "/var/lib/bakery"
 
@@ -125,6 +129,9 @@ func Deliver(document []byte, d Delivery) ([]byte, error) {
 	boundary, start, err := firstBoundary(document)
 	if err != nil {
 		return nil, err
+	}
+	if d.Recording != nil && !bytes.Contains(document, []byte("\n"+recordedUnit+"\n")) {
+		return nil, errOldDocument
 	}
 	script := d.boothook()
 	var b bytes.Buffer

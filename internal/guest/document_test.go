@@ -240,7 +240,11 @@ func TestDeliverRefuses(t *testing.T) {
 		"a profile without a region":  {document, func(d *Delivery) { d.FSURL, d.Profile = "http://x/", true }, "region"},
 		"a recording without archive": {document, func(d *Delivery) { d.Recording = &Recording{Files: Files{SHA256: "ab"}} }, "neither inline nor"},
 		"an archive that is nowhere":  {document, func(d *Delivery) { d.RecordingURL = "http://x/" }, "there are none"},
-		"a user that is a command":    {document, func(d *Delivery) { d.Recording = &Recording{User: "a;b"} }, "user name"},
+		"a recording for an old document": {
+			bytes.Replace(document, []byte("\nrecorded - provisioners\n"), []byte("\n"), 1),
+			func(d *Delivery) { d.Recording = &Recording{Files: Files{Inline: []byte("x")}} }, "compile the Image-Source again",
+		},
+		"a user that is a command": {document, func(d *Delivery) { d.Recording = &Recording{User: "a;b"} }, "user name"},
 		"a directory elsewhere": {document, func(d *Delivery) {
 			d.Recording = &Recording{Provisioners: []Provisioner{{"../x", "x"}}}
 		}, "not a number"},
