@@ -69,8 +69,8 @@ type Program struct {
 	Files       Files    // priorities 50 and 51
 	Install     []byte   // script/install.sh, priority 51
 	After       []Step   // priorities from 50 up
-	// Opaque says that the cloud-config comes from user data this project did not compile, so that every error of
-	// cloud-init counts.
+	// Opaque says that the cloud-config comes from user data this project did not compile and cannot take apart, so that
+	// every error of cloud-init counts.
 	Opaque bool
 }
 

@@ -77,6 +77,7 @@ var modulesOf = map[string][]string{
 	"yum_repo_dir":               {"yum_add_repo"},
 	"yum_repos":                  {"yum_add_repo"},
 	"zypper":                     {"zypper_add_repo"},
+	unnamed:                      {unnamed},
 }
 
 // modulesFor are the modules a key configures.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/mail"
+	"regexp"
 	"strings"
 )
 
@@ -95,7 +96,43 @@ func Wrap(userData []byte) ([]byte, error) {
 	if part.mayPowerOff() {
 		parts = append(parts, mimePart{typeCloudConfig, "zz-bakery.cfg", []byte("#cloud-config\npower_state: null\n")})
 	}
-	return document(parts, Program{Opaque: true})
+	return document(parts, part.program())
+}
+
+// unnamed stands among the keys of a program for the errors of cloud-init that name no module.
+const unnamed = "_"
+
+// program says which errors of cloud-init are the user data's own. Those of other modules are the base image's, which has
+// them without any user data as well. What cannot be told counts.
+func (p mimePart) program() Program {
+	const scripts = "scripts_user" // the module that runs a script, and runcmd
+	switch p.contentType {
+	case typeScript:
+		return Program{Keys: []string{unnamed, scripts}}
+	case typeCloudConfig:
+		if keys, ok := topKeys(p.content); ok {
+			return Program{Keys: append(keys, unnamed, scripts)}
+		}
+	}
+	return Program{Opaque: true}
+}
+
+// topLine is a line of a cloud-config at its top level: a key in submatch 1, an element of a list, or nothing. All else
+// that is at the top level is rarer, and not taken apart here.
+var topLine = regexp.MustCompile(`^(?:([A-Za-z][A-Za-z0-9_-]*)\s*:(?:\s.*)?|-\s.*|---\s*|\s.*|#.*|)$`)
+
+// topKeys are the keys of a cloud-config, or false where its form is not the usual one.
+func topKeys(content []byte) (keys []string, ok bool) {
+	for line := range strings.Lines(string(content)) {
+		match := topLine.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
+		if match == nil {
+			return nil, false
+		}
+		if match[1] != "" {
+			keys = append(keys, match[1])
+		}
+	}
+	return keys, true
 }
 
 // opaquePart finds out what user data is, as cloud-init does: by how it begins.

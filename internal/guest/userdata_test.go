@@ -46,6 +46,29 @@ func TestWrapTakesEveryFormCloudInitReads(t *testing.T) {
 	}
 }
 
+func TestWrapTellsTheErrorsOfUserDataFromThoseOfTheBaseImage(t *testing.T) {
+	for name, c := range map[string]struct{ userData, want string }{
+		"a script":                            {"#!/bin/sh\n", "_ scripts_user"},
+		"cloud-config":                        {"#cloud-config\n---\n# one\nruncmd:\n- a\n\nwrite_files:\r\n  - path: /x\n", "_ runcmd scripts_user write_files write_files_deferred"},
+		"cloud-config that is empty":          {"#cloud-config\n", "_ scripts_user"},
+		"cloud-config with packages":          {"#cloud-config\npackages: [a]\n", "_ package_update_upgrade_install scripts_user"},
+		"cloud-config in the form of JSON":    {"#cloud-config\n{\"packages\": []}\n", "*"},
+		"cloud-config with quotes round keys": {"#cloud-config\n\"packages\": []\n", "*"},
+		"a boothook":                          {"#cloud-boothook\n", "*"},
+		"an include":                          {"#include\nhttp://x\n", "*"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			part, err := opaquePart([]byte(c.userData))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(part.program().modules(), " "); got != c.want {
+				t.Errorf("the modules whose errors count are %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestWrapRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ userData, want string }{
 		"text":                   {"hello, world!", "nothing cloud-init reads"},

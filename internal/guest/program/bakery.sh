@@ -186,7 +186,7 @@ for e in json.load(open("/run/cloud-init/result.json"))["v1"]["errors"]: print("
 	while IFS= read -r bakery_e; do
 		bakery_m=$(printf '%s' "$bakery_e" | sed -n "s/^('\([^']*\)'.*/\1/p" | tr - _)
 		case " $BAKERY_MODULES " in
-		*" ${bakery_m:-*} "* | *' * '*)
+		*" ${bakery_m:-_} "* | *' * '*)
 			bakery_code=$(printf '%s' "$bakery_e" | sed -n 's/.*[Ee]xit code: *\([0-9][0-9]*\).*/\1/p')
 			bakery_fail "${bakery_code:-1}" "cloud-init ${bakery_m:-module}" "$bakery_e" "$bakery_output" 0
 			;;
