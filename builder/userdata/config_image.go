@@ -64,7 +64,8 @@ type ImageConfig struct {
 	// How long an image may take to become available, as a duration; each copy in another region has this time as
 	// well. Default: `30m`; at least `120s`.
 	ImageTimeout time.Duration `mapstructure:"image_timeout"`
-	// How often an image is looked at, as a duration. Default: `5s`; at most `60s`. The interval never grows.
+	// How often an image is looked at, as a duration. Default: `5s`; at most `60s`. In the beginning it is looked at more
+	// often, and never less often than this.
 	ImagePollInterval time.Duration `mapstructure:"image_poll_interval"`
 	// A file to write the name and the id of the image in the region of the build to, as the two lines `AMINAME=` and
 	// `AMIID=`, quoted for a shell. Default: none. Written only when the image is available, and removed again when

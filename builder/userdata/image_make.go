@@ -195,13 +195,12 @@ func (b *bake) await(ctx context.Context, p *place, id string) (types.Image, err
 	return image, err
 }
 
-// imageInterval is short at first: a small image can be available within seconds, and most take minutes.
+// imageInterval is a thirtieth of the time since began, but at least soon and at most image_poll_interval: what is lost by
+// looking late is small beside what the image has taken, of which some are there within seconds and most take minutes.
 func (b *bake) imageInterval(began time.Time) func() time.Duration {
+	const share = 30
 	return func() time.Duration {
-		if time.Since(began) < 5*soon {
-			return min(soon, b.config.ImagePollInterval)
-		}
-		return b.config.ImagePollInterval
+		return min(max(time.Since(began)/share, soon), b.config.ImagePollInterval)
 	}
 }
 

@@ -5,6 +5,8 @@ package userdata
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
@@ -33,4 +35,21 @@ func TestDisksOutliveTheMachinesOfTheImageUnlessTheTemplateSaysOtherwise(t *test
 	if !aws.ToBool(c.LaunchBlockDevices[0].mapping().Ebs.DeleteOnTermination) {
 		t.Error("the bake leaves a volume behind")
 	}
+}
+
+func TestAnImageIsLookedAtInProportionToTheTimeItTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bake{config: &Config{}}
+		b.config.ImagePollInterval = 5 * time.Second
+		next, began := b.imageInterval(time.Now()), time.Now()
+		for _, want := range []struct{ after, interval time.Duration }{
+			{0, time.Second}, {30 * time.Second, time.Second}, {time.Minute, 2 * time.Second},
+			{150 * time.Second, 5 * time.Second}, {time.Hour, 5 * time.Second},
+		} {
+			time.Sleep(want.after - time.Since(began))
+			if got := next(); got != want.interval {
+				t.Errorf("after %s it is %s, want %s", want.after, got, want.interval)
+			}
+		}
+	})
 }
