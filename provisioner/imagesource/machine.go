@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
 	"strings"
 	"time"
 
@@ -187,7 +188,9 @@ func (m *machine) remove() { m.quietly("rm -f " + m.path) }
 func (m *machine) quietly(command string) {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
 	defer cancel()
-	_, _, _ = m.output(ctx, command) // there is nothing left to do when it fails
+	if _, _, err := m.output(ctx, command); err != nil { // and there is nothing left to do
+		log.Printf("[WARN] clean up on the machine: %v", err)
+	}
 }
 
 // quoted is the end of what a machine printed, for an error.

@@ -77,7 +77,7 @@ func (p *Provisioner) apply(ctx context.Context, ui packersdk.Ui, m *machine) (e
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	ui.Say(fmt.Sprintf("Compiling %s...", p.config.Source))
 	options := p.config.options(dir)
-	options.Output = ui.Message
+	options.Output = func(line string) { ui.Say(indent + line) }
 	live, err := bundle.CompileLive(ctx, options)
 	if err != nil {
 		return fmt.Errorf("compile %s: %w", p.config.Source, err)

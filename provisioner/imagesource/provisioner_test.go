@@ -166,7 +166,7 @@ func TestAnImageSourceIsSentAndRun(t *testing.T) {
 		t.Errorf("the payload's mode, -want +got:\n%s", diff)
 	}
 	wantSeen := "Compiling " + source + "...\nUploading " + fmt.Sprint(len(payload)) + " bytes to /tmp/bakery-ID.sh...\n" +
-		"Step 1 of 2: 60_app.cfg runcmd[0]\nno line end\nWarning: odd\n"
+		"Step 1 of 2: 60_app.cfg runcmd[0]\n    no line end\nWarning: odd\n"
 	if diff := cmp.Diff(wantSeen, seen); diff != "" {
 		t.Errorf("the user saw, -want +got:\n%s", diff)
 	}

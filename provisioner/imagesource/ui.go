@@ -11,6 +11,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
+// indent tells what a program printed from what is said of it.
+const indent = "    "
+
 // silent shows nothing of a command.
 type silent struct{ packersdk.Ui }
 
@@ -52,7 +55,7 @@ func (u *reportUI) Error(line string) {
 
 func (u *reportUI) print(line string) {
 	u.last = line
-	u.Ui.Message(line)
+	u.Ui.Say(indent + line)
 }
 
 func (u *reportUI) tell(r guest.Report) {
