@@ -189,23 +189,33 @@ func liveMode(name string) int64 {
 	return 0o600
 }
 
-// Probe is a command for the login user of any machine, in any shell, that prints what ReadFacts reads.
-const Probe = `sh -c 'PATH=$PATH:/usr/local/bin:/usr/bin:/bin; echo bakery-uid=$(id -u); for c in tar gzip cloud-init; do command -v $c >/dev/null && echo bakery-has=$c; done; exit 0'`
+// Probe is a command for the login user of any machine, in any shell, that prints what ReadFacts reads. Of what the
+// program needs, the smallest systems lack these.
+const Probe = `sh -c 'PATH=$PATH:/usr/local/bin:/usr/bin:/bin; echo bakery-uid=$(id -u); for c in tar gzip mkfifo cksum cloud-init; do command -v $c >/dev/null || echo bakery-lacks=$c; done; exit 0'`
 
 // Facts are what a machine is asked before anything is sent to it.
 type Facts struct {
-	Root                 bool // the login user is root
-	Tar, Gzip, CloudInit bool // it has these programs
+	Root      bool     // the login user is root
+	CloudInit bool     // it has cloud-init
+	Lacks     []string // programs that the guest program cannot do without
 }
 
 // ReadFacts reads what Probe printed, among what a login prints, and false when it did not run.
 func ReadFacts(printed string) (Facts, bool) {
-	words := strings.Fields(printed)
-	has := func(name string) bool { return slices.Contains(words, "bakery-has="+name) }
-	known := slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "bakery-uid=") })
-	return Facts{
-		Root: slices.Contains(words, "bakery-uid=0"), Tar: has("tar"), Gzip: has("gzip"), CloudInit: has("cloud-init"),
-	}, known
+	facts, known := Facts{CloudInit: true}, false
+	for _, word := range strings.Fields(printed) {
+		uid, isUID := strings.CutPrefix(word, "bakery-uid=")
+		lack, isLack := strings.CutPrefix(word, "bakery-lacks=")
+		switch {
+		case isUID:
+			known, facts.Root = true, uid == "0"
+		case isLack && lack == "cloud-init":
+			facts.CloudInit = false
+		case isLack:
+			facts.Lacks = append(facts.Lacks, lack)
+		}
+	}
+	return facts, known
 }
 
 // StopPath is the guest program while it is live: `sh StopPath stop`, as root, ends it.

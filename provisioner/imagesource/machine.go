@@ -42,8 +42,9 @@ func (m *machine) ask(ctx context.Context) error {
 		return fmt.Errorf("look at the machine: it has no POSIX shell, or no connection: exit status %d%s", status, quoted(printed))
 	}
 	m.facts = facts
-	if !facts.Tar || !facts.Gzip {
-		return errors.New("look at the machine: it needs tar and gzip to unpack an Image-Source, and has only one of them or none: install them first")
+	if len(facts.Lacks) > 0 {
+		return fmt.Errorf("look at the machine: it lacks %s, which are needed to apply an Image-Source: install them first",
+			strings.Join(facts.Lacks, ", "))
 	}
 	return m.askRoot(ctx)
 }

@@ -63,7 +63,7 @@ type fake struct {
 	upload   error
 }
 
-const debian = "bakery-uid=1000\nbakery-has=tar\nbakery-has=gzip\nbakery-has=cloud-init\n"
+const debian = "bakery-uid=1000\n"
 
 // machineOf is a machine whose probe prints facts, whose sudo works, and that runs a payload as report says.
 func machineOf(facts string, report func(id string) answer) *fake {
@@ -211,7 +211,7 @@ func TestWithBakeryUserdataItJoinsTheBake(t *testing.T) {
 
 func TestProvisionFails(t *testing.T) {
 	users := map[string]string{"cloudinit/10_users.cfg": "#cloud-config\nusers: [default]\npackages: [nginx]\n"}
-	noCloudInit := strings.Replace(debian, "bakery-has=cloud-init\n", "", 1)
+	noCloudInit := debian + "bakery-lacks=cloud-init\n"
 	for name, c := range map[string]struct {
 		files    map[string]string
 		facts    string
@@ -221,7 +221,7 @@ func TestProvisionFails(t *testing.T) {
 		last     string // the last command, when it matters
 	}{
 		"no shell": {facts: "what?", want: []string{"no POSIX shell", "what?"}},
-		"no gzip":  {facts: "bakery-uid=0\nbakery-has=tar\n", want: []string{"needs tar and gzip"}},
+		"no gzip":  {facts: debian + "bakery-lacks=tar\nbakery-lacks=gzip\n", want: []string{"lacks tar, gzip"}},
 		"no cloud-init": {
 			files: users, facts: noCloudInit,
 			want: []string{"no cloud-init on the machine", "cloudinit/10_users.cfg: users, packages", "nothing has been changed"},
