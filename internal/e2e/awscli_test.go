@@ -27,7 +27,7 @@ func TestAWSCLI(t *testing.T) {
 	l.aws(t, &instance, "ec2", "run-instances", "--image-id", l.values["BAKERY_LAB_AMI"], "--instance-type", "t3.nano",
 		"--user-data", "file://"+userData, "--instance-initiated-shutdown-behavior", "stop",
 		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=by-hand}]", "--query", "Instances[0].InstanceId")
-	defer cmdIgnore(t, l, "ec2", "terminate-instances", "--instance-ids", instance)
+	defer l.aws(t, nil, "ec2", "terminate-instances", "--instance-ids", instance)
 	// "aws ec2 wait instance-stopped" gives up when it sees pending first.
 	for state := ""; state != "stopped"; time.Sleep(time.Second) {
 		l.aws(t, &state, "ec2", "describe-instances", "--instance-ids", instance, "--query", "Reservations[0].Instances[0].State.Name")
@@ -44,7 +44,7 @@ func TestAWSCLI(t *testing.T) {
 	}
 	name := testName(t)
 	l.aws(t, &image, "ec2", "create-image", "--instance-id", instance, "--name", name, "--query", "ImageId")
-	cmdIgnore(t, l, "ec2", "wait", "image-available", "--image-ids", image)
+	l.aws(t, nil, "ec2", "wait", "image-available", "--image-ids", image)
 	if got := l.images(t, "TestAWSCLI-*"); len(got) != 1 || got[0] != image {
 		t.Errorf("describe-images found %v, not %s", got, image)
 	}

@@ -22,28 +22,35 @@ func TestInterrupt(t *testing.T) {
 	for _, at := range []string{"Uploading", "Launching", "60_app.cfg", "is being made"} {
 		t.Run(at, func(t *testing.T) {
 			image := testName(t)
-			out := &trigger{text: at, hit: make(chan struct{})}
-			cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, "-var", "source="+source, absolute(t, template))
-			cmd.Env, cmd.Stdout, cmd.Stderr = l.environ(t), out, out
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case <-out.hit:
-			case <-time.After(2 * time.Minute):
-				t.Errorf("packer never said %q", at)
-			}
-			if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
-				t.Fatal(err)
-			}
-			_ = cmd.Wait() // what it exited with is looked at next
-			mustFail(t, l, image, cmd.ProcessState.ExitCode(), out.String(), []string{"cancelled"})
+			r := l.interrupted(t, at, "-var", "name="+image, "-var", "source="+source, absolute(t, template))
+			mustFail(t, l, image, r.Code, r.Output, []string{"cancelled"})
 			if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
-				t.Errorf("left behind: %v\n%s", left, out)
+				t.Errorf("left behind: %v\n%s", left, r.Output)
 			}
 		})
 	}
+}
+
+// interrupted runs packer build, and interrupts it and its plugins, as a terminal does, when it has said a text.
+func (l *lab) interrupted(t *testing.T, at string, args ...string) packertest.Result {
+	t.Helper()
+	out := &trigger{text: at, hit: make(chan struct{})}
+	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, append([]string{"build"}, args...)...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = l.environ(t), out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-out.hit:
+	case <-time.After(2 * time.Minute):
+		t.Errorf("packer never said %q:\n%s", at, out)
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // what it exited with is for the caller to judge
+	return packertest.Result{Code: cmd.ProcessState.ExitCode(), Output: out.String()}
 }
 
 // trigger keeps what is written to it, and tells when a text is there.
@@ -93,11 +100,11 @@ func TestAbort(t *testing.T) {
 			case kind == "i-":
 				l.cli(t, "terminate", id)
 			default:
-				cmdIgnore(t, l, "ec2", "delete-security-group", "--group-id", id)
+				l.aws(t, nil, "ec2", "delete-security-group", "--group-id", id)
 			}
 		}
 	}
-	cmdIgnore(t, l, "s3", "rm", "--recursive", "s3://"+l.values["BAKERY_LAB_BUCKET"]+"/"+image)
+	l.aws(t, nil, "s3", "rm", "--recursive", "s3://"+l.values["BAKERY_LAB_BUCKET"]+"/"+image)
 	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("not told of: %v", left)
 	}

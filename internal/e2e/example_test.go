@@ -108,7 +108,7 @@ func TestJenkins(t *testing.T) {
 	prefix := "s3://" + l.values["BAKERY_LAB_BUCKET"] + "/" + testName(t)
 	s3url := prefix + "/fs.tgz"
 	// The seed leaves the tarball to the bucket's life cycle.
-	defer cmdIgnore(t, l, "s3", "rm", "--recursive", prefix)
+	defer l.aws(t, nil, "s3", "rm", "--recursive", prefix)
 	env := append(l.environ(t), "S3URL="+s3url, "AWSREGION="+l.values["AWS_REGION"])
 	r := packertest.Run(t, dir, env, example("jenkins/build-create-image-userdata.sh"), source, "out")
 	if r.Code != 0 {

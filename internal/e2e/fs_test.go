@@ -4,10 +4,6 @@
 package e2e
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +44,7 @@ func TestFS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sum := gibibyte(t, filepath.Join(fs, "opt/x/big"))
+	sum := noise(t, filepath.Join(fs, "opt/x/big"), 1<<30)
 	image := testName(t)
 	id := l.bake(t, image, absolute(t, template), "source="+source, "name="+image)
 
@@ -87,24 +83,4 @@ func put(t *testing.T, path, content string, mode os.FileMode) {
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// gibibyte writes 1 GiB of random bytes and returns their checksum.
-func gibibyte(t *testing.T, path string) string {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := sha256.New()
-	if _, err := io.CopyN(io.MultiWriter(f, h), rand.NewChaCha8([32]byte{2}), 1<<30); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }

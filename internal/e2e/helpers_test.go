@@ -4,6 +4,10 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -36,6 +40,21 @@ func incompressible(n int) string {
 	return string(b)
 }
 
+// noise makes a file that no compression makes smaller, without holding it, and returns its sha256.
+func noise(t *testing.T, path string, size int64) string {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.New()
+	_, err = io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8([32]byte{2}), size)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
 // compile returns the checksum and size of the fs.tgz that a source compiles to.
 func (l *lab) compile(t *testing.T, source string) (sum string, size int64) {
 	t.Helper()
@@ -44,16 +63,6 @@ func (l *lab) compile(t *testing.T, source string) (sum string, size int64) {
 		t.Fatal(err)
 	}
 	return b.FS.SHA256, b.FS.Size
-}
-
-// cmdIgnore runs awscli for a command that prints nothing.
-func cmdIgnore(t *testing.T, l *lab, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), append(args, "--endpoint-url", l.values["AWS_ENDPOINT_URL"])...)
-	cmd.Env = l.environ(t)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("aws %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
 }
 
 // boot starts an image as a new instance with user data of its own, waits until cloud-init has finished there, and

@@ -5,14 +5,10 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
 func runcmd(items string) map[string]string {
@@ -142,25 +138,9 @@ func TestLiveInterrupt(t *testing.T) {
 	l := onLab(t)
 	m := l.startSSH(t, "bookworm", "")
 	source := write(t, runcmd("- sleep 600\n"))
-	out := &trigger{text: "60_app.cfg", hit: make(chan struct{})}
-	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "source="+source, "-var", "host="+m.address,
-		"-var", "key="+m.key, absolute(t, "testdata/live.pkr.hcl"))
-	cmd.Env, cmd.Stdout, cmd.Stderr = l.environ(t), out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-out.hit:
-	case <-time.After(2 * time.Minute):
-		t.Errorf("packer never began the step:\n%s", out)
-	}
-	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // what it exited with is looked at next
-	if cmd.ProcessState.ExitCode() == 0 {
-		t.Errorf("it succeeded:\n%s", out)
+	r := l.interrupted(t, "60_app.cfg", "-var", "source="+source, "-var", "host="+m.address, "-var", "key="+m.key, absolute(t, "testdata/live.pkr.hcl"))
+	if r.Code == 0 {
+		t.Errorf("it succeeded:\n%s", r.Output)
 	}
 	var left string
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
@@ -168,7 +148,7 @@ func TestLiveInterrupt(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("left behind:\n%s\n%s", left, out)
+	t.Errorf("left behind:\n%s\n%s", left, r.Output)
 }
 
 // TestLiveLarge: a large fs/ is sent from the disk, and takes the plugin no memory to speak of.
@@ -179,7 +159,7 @@ func TestLiveLarge(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(source, "fs/opt"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	sum := gibibyte(t, filepath.Join(source, "fs/opt/big"))
+	sum := noise(t, filepath.Join(source, "fs/opt/big"), 1<<30)
 	if r := m.apply(t, source, "remote_folder=/var/tmp"); r.Code != 0 {
 		t.Fatal("it failed")
 	}

@@ -27,10 +27,10 @@ func (l *lab) startSSH(t *testing.T, suite, userData string) *sshMachine {
 		t.Fatalf("ssh-keygen: %v\n%s", err, out)
 	}
 	name := testName(t)
-	cmdIgnore(t, l, "ec2", "import-key-pair", "--key-name", name, "--public-key-material", "fileb://"+m.key+".pub")
+	l.aws(t, nil, "ec2", "import-key-pair", "--key-name", name, "--public-key-material", "fileb://"+m.key+".pub")
 	var group string
 	l.aws(t, &group, "ec2", "create-security-group", "--group-name", name, "--description", "live", "--query", "GroupId")
-	cmdIgnore(t, l, "ec2", "authorize-security-group-ingress", "--group-id", group, "--protocol", "tcp", "--port", "22", "--cidr", "127.0.0.0/8")
+	l.aws(t, nil, "ec2", "authorize-security-group-ingress", "--group-id", group, "--protocol", "tcp", "--port", "22", "--cidr", "127.0.0.0/8")
 	file := filepath.Join(t.TempDir(), "user-data")
 	if err := os.WriteFile(file, []byte("#cloud-config\n"+userData), 0o600); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func (l *lab) startSSH(t *testing.T, suite, userData string) *sshMachine {
 			}
 		}
 	})
-	cmdIgnore(t, l, "ec2", "wait", "instance-running", "--instance-ids", m.id)
+	l.aws(t, nil, "ec2", "wait", "instance-running", "--instance-ids", m.id)
 	l.aws(t, &m.address, "ec2", "describe-instances", "--instance-ids", m.id, "--query", "Reservations[0].Instances[0].PublicIpAddress")
 	return m
 }
@@ -68,11 +68,11 @@ func (m *sshMachine) apply(t *testing.T, source string, vars ...string) packerte
 // image stops the machine and makes an image of it.
 func (m *sshMachine) image(t *testing.T) string {
 	t.Helper()
-	cmdIgnore(t, m.lab, "ec2", "stop-instances", "--instance-ids", m.id)
-	cmdIgnore(t, m.lab, "ec2", "wait", "instance-stopped", "--instance-ids", m.id)
+	m.aws(t, nil, "ec2", "stop-instances", "--instance-ids", m.id)
+	m.aws(t, nil, "ec2", "wait", "instance-stopped", "--instance-ids", m.id)
 	var id string
 	m.aws(t, &id, "ec2", "create-image", "--instance-id", m.id, "--name", testName(t), "--query", "ImageId")
-	cmdIgnore(t, m.lab, "ec2", "wait", "image-available", "--image-ids", id)
+	m.aws(t, nil, "ec2", "wait", "image-available", "--image-ids", id)
 	return id
 }
 

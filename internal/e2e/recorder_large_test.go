@@ -5,12 +5,8 @@ package e2e
 
 import (
 	"bufio"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -89,21 +85,6 @@ func TestLargeUploads(t *testing.T) {
 	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-}
-
-// noise makes a file that no compression makes smaller, without holding it, and returns its sha256.
-func noise(t *testing.T, path string, size int64) string {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8([32]byte{2}), size); err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // call is one the lab has served.

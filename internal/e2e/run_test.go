@@ -4,7 +4,6 @@
 package e2e
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -174,24 +173,6 @@ func (l *lab) requests(t *testing.T) []string {
 	var states []string
 	l.aws(t, &states, "ec2", "describe-spot-instance-requests", "--query", "SpotInstanceRequests[].State")
 	return states
-}
-
-// reclaim takes a Spot Instance back.
-func (q *quick) reclaim(t *testing.T, instance, notice string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, q.URL+"/_lab/reclaim?instance="+instance+"&notice="+notice, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+q.Value("AWS_SECRET_ACCESS_KEY"))
-	r, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = r.Body.Close() }()
-	if r.StatusCode >= http.StatusBadRequest {
-		t.Fatalf("the lab does not reclaim %s: %s", instance, r.Status)
-	}
 }
 
 // TestRunSpot: a Spot Instance is imaged when it is whole, and baked once more when it is taken back, by stopping it or

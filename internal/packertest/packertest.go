@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -48,7 +49,10 @@ func Built(tb testing.TB) Programs {
 	}
 }
 
-var buildOnce = sync.OnceValue(func() error {
+var buildOnce = sync.OnceValue(func() error { return build("make", "-C", Root(), "build") })
+
+// build runs what builds programs into bin/, unless make has just done so.
+func build(program string, args ...string) error {
 	if os.Getenv("BAKERY_BIN") != "" {
 		return nil
 	}
@@ -59,13 +63,13 @@ var buildOnce = sync.OnceValue(func() error {
 	}
 	defer unlock()
 
-	out, err := exec.CommandContext(context.Background(), "make", "-C", Root(), "build").CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), program, args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("make build: %w\n%s", err, out)
+		return fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, out)
 	}
 
 	return nil
-})
+}
 
 // Root is the top of this repository.
 func Root() string {

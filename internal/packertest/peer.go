@@ -4,10 +4,7 @@
 package packertest
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -30,20 +27,4 @@ func Peer(tb testing.TB) string {
 	return "PACKER_PLUGIN_PATH=" + dir
 }
 
-var peerOnce = sync.OnceValue(func() error {
-	if os.Getenv("BAKERY_BIN") != "" {
-		return nil
-	}
-	unlock, err := lock(filepath.Join(Root(), "bin", ".lock"))
-	if err != nil {
-		return fmt.Errorf("lock bin: %w", err)
-	}
-	defer unlock()
-
-	out, err := exec.CommandContext(context.Background(), filepath.Join(Root(), "tools", "peer", "build.sh")).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("tools/peer/build.sh: %w\n%s", err, out)
-	}
-
-	return nil
-})
+var peerOnce = sync.OnceValue(func() error { return build(filepath.Join(Root(), "tools", "peer", "build.sh")) })

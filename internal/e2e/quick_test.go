@@ -140,7 +140,19 @@ func (q *quick) bakeUntil(ctx context.Context, t *testing.T, settings map[string
 // breaks adds a fault to the lab that runs.
 func (q *quick) breaks(t *testing.T, fault string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, q.URL+"/_lab/faults", strings.NewReader(fault))
+	q.tell(t, "faults", fault)
+}
+
+// reclaim takes a Spot Instance back.
+func (q *quick) reclaim(t *testing.T, instance, notice string) {
+	t.Helper()
+	q.tell(t, "reclaim?instance="+instance+"&notice="+notice, "")
+}
+
+// tell posts what the lab itself is to do.
+func (q *quick) tell(t *testing.T, what, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, q.URL+"/_lab/"+what, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +163,7 @@ func (q *quick) breaks(t *testing.T, fault string) {
 	}
 	defer func() { _ = r.Body.Close() }()
 	if r.StatusCode >= http.StatusBadRequest {
-		t.Fatalf("the lab takes no fault: %s", r.Status)
+		t.Fatalf("the lab refuses /_lab/%s: %s", what, r.Status)
 	}
 }
 
