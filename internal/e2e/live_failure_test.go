@@ -65,6 +65,11 @@ func TestLiveFailures(t *testing.T) {
 			after: "pkill -f '[s]leep 300'",
 		},
 		{
+			name:  "signals are those of a program that somebody started",
+			files: runcmd("- awk '/^SigIgn/ { print $2 }' /proc/self/status >/ignored\n"),
+			after: "test \"$(cat /ignored)\" = 0000000000000000",
+		},
+		{
 			name:  "another login, in another folder",
 			files: runcmd("- echo $SUDO_USER$SSH_CLIENT$HOME >/who\n"), before: "mkdir -p /root/.ssh && cp ~debian/.ssh/authorized_keys /root/.ssh/authorized_keys",
 			vars:  []string{"user=root", "remote_folder=/var/tmp"},

@@ -203,7 +203,7 @@ type Facts struct {
 // ReadFacts reads what Probe printed, among what a login prints, and false when it did not run.
 func ReadFacts(printed string) (Facts, bool) {
 	facts, known := Facts{CloudInit: true}, false
-	for _, word := range strings.Fields(printed) {
+	for word := range strings.FieldsSeq(printed) {
 		uid, isUID := strings.CutPrefix(word, "bakery-uid=")
 		lack, isLack := strings.CutPrefix(word, "bakery-lacks=")
 		switch {

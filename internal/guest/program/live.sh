@@ -93,11 +93,18 @@ bakery_settled() {
 		'cloud-init has not run on this machine: /var/lib/cloud/instance/obj.pkl, with what it found out, is not there'
 }
 
-# bakery_child WORD... : as for a bake, with its output in the pipe.
+# bakery_child WORD... : as for a bake, with its output in the pipe. Where there is no Python, SIGINT stays ignored in what
+# a step runs; where there is no setsid either, what a stopped step had begun goes on.
 bakery_child() {
 	set -- /bin/sh "$bakery_dir/bakery.sh" "$@"
-	# Its own session lets all of a step be stopped; the smallest machines have no setsid.
-	! command -v setsid >/dev/null || set -- setsid "$@"
+	if bakery_p=$(bakery_python 2>/dev/null); then
+		set -- "$bakery_p" -c 'import os, signal, sys
+for s in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ): signal.signal(s, signal.SIG_DFL)
+os.setsid()
+os.execv(sys.argv[1], sys.argv[1:])' "$@"
+	elif command -v setsid >/dev/null; then
+		set -- setsid "$@"
+	fi
 	"$@" </dev/null >"$bakery_console" 2>&1 3>&- &
 	bakery_pid=$!
 	wait "$bakery_pid"
