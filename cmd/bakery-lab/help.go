@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-const intro = `bakery-lab is EC2, S3, SSM parameters, STS and instance metadata on this computer. An instance is a
+const intro = `bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. An instance is a
 real machine that boots systemd and cloud-init, from a real disk, in a few seconds. Linux and root are
 needed; machines are run by systemd-nspawn, or with --runner qemu, slower and without root, as virtual
 machines.

@@ -1,7 +1,7 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Command bakery-lab is EC2, S3, SSM parameters, STS and instance metadata on this computer. Its
+// Command bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. Its
 // instances are real machines: systemd and cloud-init, booted by systemd-nspawn or, as virtual machines, by QEMU.
 package main
 
