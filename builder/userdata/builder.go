@@ -33,6 +33,6 @@ func (b *Builder) Prepare(raws ...any) ([]string, []string, error) {
 	if err != nil {
 		return nil, warnings, err
 	}
-	packersdk.LogSecretFilter.Set(b.config.Secrets()...)
+	hide(b.config.Secrets()...)
 	return buildDataNames, warnings, nil
 }

@@ -12,8 +12,6 @@ import (
 	"io"
 	"time"
 
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
-
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
@@ -69,7 +67,7 @@ func (b *bake) sign(ctx context.Context) (at urls, err error) {
 		return at, err
 	}
 	b.noteObject(key)
-	packersdk.LogSecretFilter.Set(at.fs, at.recording, at.log)
+	hide(at.fs, at.recording, at.log)
 	return at, nil
 }
 
@@ -101,7 +99,7 @@ func (b *bake) stageUserData(ctx context.Context, userData []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	packersdk.LogSecretFilter.Set(url)
+	hide(url)
 	return guest.Include(url), nil
 }
 

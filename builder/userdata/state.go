@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -107,23 +106,6 @@ var errCancelled = errors.New("the bake was cancelled")
 // say tells the user something. Presigned URLs and other secrets are blotted out, wherever the text is from.
 func (b *bake) say(format string, args ...any) {
 	b.ui.Say(blot(fmt.Sprintf(format, args...)))
-}
-
-// blot takes secrets out of a text. Signed URLs are known by their form as well: a machine may have printed one in pieces.
-func blot(text string) string {
-	return packersdk.LogSecretFilter.FilterString(signature.ReplaceAllString(text, "$1=<sensitive>"))
-}
-
-// signature is what makes a presigned URL work.
-var signature = regexp.MustCompile(`(X-Amz-(?:Signature|Security-Token|Credential))=[^\s&"']*`)
-
-// withoutSecrets is for an error that leaves this process: the filter of Packer's own knows nothing of what was signed
-// here.
-func withoutSecrets(err error) error {
-	if text := err.Error(); blot(text) != text {
-		return errors.New(blot(text))
-	}
-	return err
 }
 
 // warn tells the user about something that does not stop the bake, but may explain what will.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
@@ -39,7 +38,7 @@ func findAccount(ctx context.Context, b *bake) error {
 	}
 	for _, secret := range []string{credentials.SecretAccessKey, credentials.SessionToken} {
 		if secret != "" { // the filter takes nothing for a secret as well
-			packersdk.LogSecretFilter.Set(secret)
+			hide(secret)
 		}
 	}
 	if s := b.config.Staging; s != nil {

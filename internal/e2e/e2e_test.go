@@ -43,9 +43,6 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	if servePlugin() {
-		return
-	}
 	code := m.Run()
 	if theLab != nil {
 		if err := theLab.stop(); err != nil {
