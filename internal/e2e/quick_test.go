@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -132,10 +133,29 @@ func (q *quick) bakeUntil(ctx context.Context, t *testing.T, settings map[string
 	if _, _, err := b.Prepare(q.settings(settings)); err != nil {
 		t.Fatal(err)
 	}
-	said := new(bytes.Buffer)
-	artifact, err := b.Run(ctx, &packersdk.BasicUi{Writer: said, ErrorWriter: said, PB: &packersdk.NoopProgressTracker{}}, &packersdk.DispatchHook{})
-	return artifact, said.String(), err
+	said := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}}
+	artifact, err := b.Run(ctx, said, &packersdk.DispatchHook{})
+	said.mu.Lock()
+	defer said.mu.Unlock()
+	return artifact, said.text.String(), err
 }
+
+// transcript keeps what a builder says. Packer's own Ui reads the filter of secrets while other builders of this process set
+// theirs, which in plugins are processes apart.
+type transcript struct {
+	packersdk.BasicUi
+
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (t *transcript) Say(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text.WriteString(line + "\n")
+}
+
+func (t *transcript) Error(line string) { t.Say(line) }
 
 // breaks adds a fault to the lab that runs.
 func (q *quick) breaks(t *testing.T, fault string) {
