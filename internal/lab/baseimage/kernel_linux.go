@@ -27,16 +27,22 @@ var modules = []string{
 	"failover", "net_failover", "virtio_net", "button", "evdev",
 }
 
+var errNoMirror = errors.New("get a kernel: apt of this computer knows no mirror of Debian: name one in /etc/apt/sources.list.d, " +
+	"as in sources.list(5)")
+
 // EnsureKernel returns a kernel for virtual machines, downloading Debian's when cacheDir/base has
 // none: some seconds, without root. Unlike images it is not made anew when the mirror changes.
 func EnsureKernel(ctx context.Context, cacheDir string, progress io.Writer) (Kernel, error) {
 	c := cached{
 		dir:    filepath.Join(cacheDir, "base"),
-		recipe: recipe{Suite: "kernel", Sources: ownMirror("/etc/apt").kernelLines(), AptOpts: aptOptions()},
+		recipe: recipe{Suite: "kernel", Sources: ownMirror("/etc/apt").lines(kernelSuite), AptOpts: aptOptions()},
 	}
 	k, err := c.loadKernel()
 	if err == nil {
 		return k, nil
+	}
+	if len(c.recipe.Sources) == 0 {
+		return Kernel{}, errNoMirror
 	}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return Kernel{}, fmt.Errorf("get a kernel: %w", err)
@@ -54,13 +60,6 @@ func EnsureKernel(ctx context.Context, cacheDir string, progress io.Writer) (Ker
 		return Kernel{}, fmt.Errorf("get a kernel: %w", err)
 	}
 	return c.loadKernel()
-}
-
-func (m mirror) kernelLines() []string {
-	if m.archive == "" { // not Debian: its apt can still read Debian's archive
-		m = mirror{archive: "http://deb.debian.org/debian", security: "http://deb.debian.org/debian-security"}
-	}
-	return m.lines(kernelSuite)
 }
 
 func (c cached) kernelDir() string {
