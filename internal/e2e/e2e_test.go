@@ -24,7 +24,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-var guests = flag.String("guests", "bookworm", "the Debian suites TestGuests bakes on, with commas between")
+var (
+	guests = flag.String("guests", "bookworm", "the Debian suites TestGuests bakes on, with commas between")
+	full   = flag.Bool("full", false, "run all of a test of which `make test` runs a part")
+)
 
 // lab is one `bakery-lab serve` for all tests of this package.
 type lab struct {

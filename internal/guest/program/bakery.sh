@@ -249,15 +249,17 @@ bakery_load() {
 	touch "$bakery_dir/log" "$bakery_dir/progress"
 }
 
-# bakery_child WORD... : runs this program again for a step, in a session of its own, its output in the log. A signal
-# ends the wait, not the step, so the wait is taken up again until the step is gone. systemd keeps SIGPIPE from services,
-# and a shell SIGINT and SIGQUIT from what it puts into the background; the step is to have them, and no shell gives back
-# what was ignored when it began.
-bakery_child() {
-	"$(bakery_python)" -c 'import os, signal, sys
-for s in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ): signal.signal(s, signal.SIG_DFL)
+# What becomes the program it names in a session of its own, with every signal: systemd keeps SIGPIPE from services, a shell
+# SIGINT and SIGQUIT from what it puts into the background, and no shell gives back what was ignored when it began.
+bakery_detach='import os, signal, sys
+for s in range(1, signal.NSIG): signal.getsignal(s) == signal.SIG_IGN and signal.signal(s, signal.SIG_DFL)
 os.setsid()
-os.execv("/bin/sh", sys.argv[1:])' sh "$bakery_dir/bakery.sh" "$@" </dev/null >>"$bakery_dir/log" 2>&1 &
+os.execv(sys.argv[1], sys.argv[1:])'
+
+# bakery_child WORD... : runs this program again for a step, in a session of its own, its output in the log. A signal
+# ends the wait, not the step, so the wait is taken up again until the step is gone.
+bakery_child() {
+	"$(bakery_python)" -c "$bakery_detach" /bin/sh "$bakery_dir/bakery.sh" "$@" </dev/null >>"$bakery_dir/log" 2>&1 &
 	bakery_pid=$!
 	# The time may have been up before there was a step to stop.
 	[ ! -e "$bakery_run/timeout" ] || bakery_time_up

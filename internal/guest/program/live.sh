@@ -98,10 +98,7 @@ bakery_settled() {
 bakery_child() {
 	set -- /bin/sh "$bakery_dir/bakery.sh" "$@"
 	if bakery_p=$(bakery_python 2>/dev/null); then
-		set -- "$bakery_p" -c 'import os, signal, sys
-for s in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ): signal.signal(s, signal.SIG_DFL)
-os.setsid()
-os.execv(sys.argv[1], sys.argv[1:])' "$@"
+		set -- "$bakery_p" -c "$bakery_detach" "$@"
 	elif command -v setsid >/dev/null; then
 		set -- setsid "$@"
 	fi
