@@ -123,30 +123,7 @@ func (c *cloud) reports(texts ...string) {
 }
 
 func reportLine(id string, seq int, text string) string {
-	body := fmt.Sprintf("%s %d %s", id, seq, text)
-	return fmt.Sprintf("\r\n@bakery %d %s\r\n", cksum(body), body)
-}
-
-// cksum is that of cksum(1).
-func cksum(text string) uint32 {
-	var crc uint32
-	add := func(c byte) {
-		crc ^= uint32(c) << 24
-		for range 8 {
-			if crc&0x80000000 != 0 {
-				crc = crc<<1 ^ 0x04C11DB7
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	for i := range len(text) {
-		add(text[i])
-	}
-	for n := len(text); n > 0; n >>= 8 {
-		add(byte(n))
-	}
-	return ^crc
+	return guest.FormatReport(id, seq, text)
 }
 
 // Do implements aws.HTTPClient.

@@ -49,6 +49,15 @@ func quickLabWith(t *testing.T, rights *iam.Policy, faults ...string) *quick {
 	return quickLabOf(t, (*labtest.Machine).PowerOff, rights, faults...)
 }
 
+// quickBaker is a lab whose machines bake as real ones do: leave verdict = "stop" out of a bake with reporting.
+func quickBaker(t *testing.T, b labtest.Baker, faults ...string) *quick {
+	t.Helper()
+	return quickLabOf(t, b.Guest, nil, faults...)
+}
+
+// reporting are settings for a machine that gives a verdict.
+var reporting = map[string]any{"verdict": "report", "instance_timeout": "2m"}
+
 // quickLabOf is a lab with something else on its machines.
 func quickLabOf(t *testing.T, guest func(*labtest.Machine), rights *iam.Policy, faults ...string) *quick {
 	t.Helper()

@@ -6,6 +6,7 @@ package guest
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -71,6 +72,15 @@ func ReadReport(line, bakeID string) (before string, r Report, ok bool) {
 	}
 	before, _, _ = strings.Cut(line, "@bakery ")
 	return before, r, true
+}
+
+// FormatReport is a report as the guest program prints it, from the start of a line to its end, for whoever plays a machine:
+// words are its kind and what follows, such as "end 3 0 60_app.cfg runcmd[1]".
+func FormatReport(bakeID string, seq int, words string) string {
+	const longest = 240 // as bakery_compose cuts it
+	body := printable(fmt.Sprintf("%s %d %s", bakeID, seq, words))
+	body = body[:min(len(body), longest)]
+	return fmt.Sprintf("\r\n@bakery %d %s\r\n", cksum([]byte(body)), body)
 }
 
 func parseReport(line []byte, bakeID string) (Report, bool) {

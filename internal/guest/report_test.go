@@ -16,8 +16,7 @@ const testID = "0123456789abcdef"
 
 // line writes a report as the guest program does.
 func line(id string, seq int, text string) string {
-	body := fmt.Sprintf("%s %d %s", id, seq, text)
-	return fmt.Sprintf("\r\n@bakery %d %s\r\n", cksum([]byte(body)), body)
+	return FormatReport(id, seq, text)
 }
 
 func TestChecksumIsThatOfThePOSIXCommand(t *testing.T) {

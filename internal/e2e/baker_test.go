@@ -1,0 +1,59 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+)
+
+// TestQuickBakesHaveVerdicts makes sure that the goroutine which plays a machine is one to the builder.
+func TestQuickBakesHaveVerdicts(t *testing.T) {
+	onlyQuickLabs(t)
+	steps := []string{"10_first.cfg runcmd[0]", "60_app.cfg runcmd[3]"}
+	for name, c := range map[string]struct {
+		baker labtest.Baker
+		more  map[string]any
+		want  []string // in what is said, or in the error
+		fails bool
+	}{
+		"the steps of the user data succeed": {labtest.Baker{}, nil, []string{"the machine is up", "verdict: success"}, false},
+		"other steps succeed":                {labtest.Baker{Steps: steps, Lines: 3}, nil, []string{"with 2 steps to do", "verdict: success"}, false},
+		"a step fails": {
+			labtest.Baker{Steps: steps, Lines: 50, Fail: 2, Code: 7, Reason: "it is Friday"}, nil,
+			[]string{"60_app.cfg runcmd[3] failed with exit status 7: it is Friday", "prints line 50 of 50", "prints line 11 of 50"}, true,
+		},
+		"a verdict that the console lost is in the log": {labtest.Baker{Console: labtest.Mute("verdict")}, nil, []string{"verdict: success"}, false},
+		"a step hangs until the time is up": {
+			labtest.Baker{Steps: steps, Hang: 1, Hurry: 100}, nil, []string{"failed with exit status 124", "raise instance_timeout"}, true,
+		},
+		"reports are split":       {labtest.Baker{Steps: steps, Console: labtest.Split(50 * time.Millisecond)}, nil, []string{"verdict: success"}, false},
+		"reports are doubled":     {labtest.Baker{Steps: steps, Console: labtest.Doubled}, nil, []string{"verdict: success"}, false},
+		"reports are interleaved": {labtest.Baker{Steps: steps, Console: labtest.Interleaved(3)}, nil, []string{"verdict: success"}, false},
+		"user data is small":      {labtest.Baker{}, map[string]any{"user_data": "#!/bin/sh\ntrue\n"}, []string{"verdict: success"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := quickBaker(t, c.baker)
+			settings := maps.Clone(reporting)
+			maps.Copy(settings, c.more)
+			_, said, err := q.bake(t, settings)
+			if (err != nil) != c.fails {
+				t.Fatalf("the error is %v\n%s", err, said)
+			}
+			if err != nil {
+				said = err.Error()
+			}
+			for _, want := range c.want {
+				if !strings.Contains(said, want) {
+					t.Errorf("nobody says %q:\n%s", want, said)
+				}
+			}
+		})
+	}
+}

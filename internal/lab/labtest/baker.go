@@ -1,0 +1,206 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package labtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// Baker is a machine that bakes as far as anybody outside can tell: it reads its user data as cloud-init does, fetches what
+// is staged, reports on its console as internal/guest/program/bakery.sh does, uploads its log, gives a verdict and powers
+// off. It runs none of the steps. The zero value does the steps of the user data at once and succeeds; user data without a
+// guest program is a machine that powers off at once.
+type Baker struct {
+	Steps     []string      // their names, in place of those in the user data
+	Took      time.Duration // how long each step takes
+	Lines     int           // how many lines each step prints, which go to the log
+	Fail      int           // the step that fails, from 1; 0: none
+	Code      int           // its exit status; 0 means 1
+	Reason    string        // and why, where the exit status does not say it
+	Hang      int           // the step that does not end until the machine's time is up, from 1; 0: none
+	NoVerdict bool          // it powers off without a word
+	Hurry     int           // how many seconds of the machine pass in one: its time-out and its pauses are so much shorter
+
+	// Console prints a report; nil prints it as it is. See Split, Doubled and Interleaved.
+	Console func(m *Machine, report string)
+	// At is called when a step has begun and was reported, from 1, and at 0 when the machine is up.
+	At func(m *Machine, step int)
+}
+
+// unit is one line of the guest program's list of steps.
+type unit struct{ kind, file, name string }
+
+// bake is a Baker on one machine.
+type bake struct {
+	Baker
+	m      *Machine
+	given  instructions
+	time   context.Context // ends with the machine, or when its time is up
+	life   context.Context // ends with the machine
+	units  []unit
+	log    strings.Builder
+	offset int // of the running step in the log
+	seq    int
+}
+
+// Guest is the Guest of a Runner.
+func (b Baker) Guest(m *Machine) {
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	go func() {
+		select {
+		case <-m.Done():
+			end()
+		case <-life.Done():
+		}
+	}()
+	one := &bake{Baker: b, m: m, life: life}
+	given, err := one.read()
+	if err != nil {
+		m.Print(fmt.Sprintf("cloud-init[1]: %v\r\n", err))
+		<-m.Done() // cloud-init goes on without user data, and nothing will power the machine off
+		return
+	}
+	if given.bakeID != "" {
+		one.begin(given)
+	}
+	m.PowerOff()
+}
+
+// begin bakes within the machine's time. The watchdog cuts the power when that did not help, as the guest program's does.
+func (b *bake) begin(given instructions) {
+	b.given, b.units = given, given.units
+	if b.Steps != nil {
+		b.units = nil
+		for _, name := range b.Steps {
+			b.units = append(b.units, unit{"script", "-", name})
+		}
+	}
+	timeout := b.own(given.timeout)
+	watchdog := time.AfterFunc(timeout+b.own(2*time.Minute), b.m.PowerOff)
+	defer watchdog.Stop()
+	var cancel context.CancelFunc
+	b.time, cancel = context.WithTimeout(b.life, timeout)
+	defer cancel()
+	b.report("begin %d", len(b.units))
+	b.at(0)
+	for i, u := range b.units {
+		if !b.step(i+1, u) {
+			return
+		}
+	}
+	b.finish("verdict ok 0 bake")
+}
+
+// own turns the machine's time into the test's.
+func (b *bake) own(d time.Duration) time.Duration { return d / time.Duration(max(1, b.Hurry)) }
+
+// step does one step and says whether the bake goes on.
+func (b *bake) step(n int, u unit) bool {
+	b.offset = b.log.Len()
+	b.report("start %d %s", n, u.name)
+	b.at(n)
+	for i := range b.Lines {
+		fmt.Fprintf(&b.log, "%s prints line %d of %d\n", u.name, i+1, b.Lines)
+	}
+	pause := b.Took
+	if n == b.Hang {
+		pause = 1 << 62
+	}
+	code, reason := 0, ""
+	if b.sleep(pause) {
+		code, reason = b.do(u)
+	}
+	switch {
+	case b.life.Err() != nil:
+		return false
+	case b.time.Err() != nil:
+		code, reason = 124, fmt.Sprintf("it was stopped: the machine's time, %d s, was up", int(b.given.timeout.Seconds()))
+	case n == b.Fail:
+		code, reason = cmp.Or(b.Code, 1), b.Reason
+	}
+	if code != 0 {
+		b.fail(code, u.name, reason)
+		return false
+	}
+	b.report("end %d 0 %s", n, u.name)
+	return true
+}
+
+// sleep says whether it was not interrupted.
+func (b *bake) sleep(d time.Duration) bool {
+	if d <= 0 {
+		return b.time.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-b.time.Done():
+		return false
+	}
+}
+
+// fail is bakery_fail: the end of the step's output, the reason and the verdict.
+func (b *bake) fail(code int, name, reason string) {
+	const lines = 40
+	var tail []string
+	for line := range strings.Lines(b.log.String()[b.offset:]) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" && !strings.HasPrefix(line, "@bakery ") {
+			tail = append(tail, line)
+		}
+	}
+	for _, line := range tail[max(0, len(tail)-lines):] {
+		b.report("tail %s", line)
+	}
+	if reason != "" {
+		b.report("reason %s", reason)
+	}
+	b.finish(fmt.Sprintf("verdict fail %d %s", code, name))
+}
+
+// finish is bakery_upload_log and bakery_power_off.
+func (b *bake) finish(verdict string) {
+	if b.NoVerdict {
+		return
+	}
+	final := b.compose(verdict)
+	if err := b.upload(); err != nil {
+		b.report("warn the log could not be uploaded")
+	}
+	for range 3 { // losing it loses the bake
+		b.print(final)
+	}
+}
+
+func (b *bake) report(form string, args ...any) { b.print(b.compose(fmt.Sprintf(form, args...))) }
+
+// compose makes the next report, which goes to the log as well.
+func (b *bake) compose(words string) string {
+	b.seq++
+	report := guest.FormatReport(b.given.bakeID, b.seq, words)
+	b.log.WriteString(strings.TrimSpace(report) + "\n")
+	return report
+}
+
+func (b *bake) print(report string) {
+	if b.Console == nil {
+		b.m.Print(report)
+		return
+	}
+	b.Console(b.m, report)
+}
+
+func (b *bake) at(step int) {
+	if b.At != nil {
+		b.At(b.m, step)
+	}
+}

@@ -1,0 +1,54 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package labtest
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Split prints each report in two writes with a pause between them, so that who reads meanwhile sees half of it.
+func Split(pause time.Duration) func(*Machine, string) {
+	return func(m *Machine, report string) {
+		half := len(report) / 2
+		m.Print(report[:half])
+		time.Sleep(pause)
+		m.Print(report[half:])
+	}
+}
+
+// Doubled prints each report twice.
+func Doubled(m *Machine, report string) { m.Print(report + report) }
+
+// Interleaved prints what the kernel and systemd print between reports and, every nth time, in the middle of one; that
+// report is lost. With n = 0 none is.
+func Interleaved(n int64) func(*Machine, string) {
+	var count atomic.Int64
+	return func(m *Machine, report string) {
+		i := count.Add(1)
+		kernel := fmt.Sprintf("[%5d.%06d] audit: type=1400 apparmor=\"STATUS\"\r\n", i, i)
+		if n > 0 && i%n == 0 {
+			half := len(report) / 2
+			m.Print(report[:half] + kernel + report[half:])
+			return
+		}
+		// The kernel does not begin on a line of its own when someone else has not ended theirs.
+		m.Print(kernel + "         Starting \x1b[0;1;39msystemd-\x1b[0m..." + report + kernel)
+	}
+}
+
+// Mute prints no report whose words begin so, such as "verdict": the console has lost them.
+func Mute(words ...string) func(*Machine, string) {
+	return func(m *Machine, report string) {
+		fields := strings.SplitN(strings.TrimSpace(report), " ", 5) // @bakery, checksum, bake id, number, words
+		for _, w := range words {
+			if len(fields) == 5 && strings.HasPrefix(fields[4], w) {
+				return
+			}
+		}
+		m.Print(report)
+	}
+}

@@ -1,0 +1,104 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package labtest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// network is the machine's own: no proxy of the test's, and no connection that outlives the machine.
+var network = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+
+// do does what of a step can be seen from outside, which is to fetch files.
+func (b *bake) do(u unit) (code int, reason string) {
+	if u.kind != "download" {
+		return 0, ""
+	}
+	f := b.given.files[u.file]
+	for _, pause := range []time.Duration{2, 4, 8, 0} { // as bakery_download
+		body, err := b.get(b.time, f.url)
+		sum := sha256.Sum256(body)
+		got := hex.EncodeToString(sum[:])
+		switch {
+		case err != nil:
+			reason = fmt.Sprintf("fetching %s.tgz failed with exit status 22", u.file)
+		case got != f.sha256:
+			reason = fmt.Sprintf("sha256 of %s.tgz is %s, expected %s", u.file, got, f.sha256)
+		default:
+			return 0, ""
+		}
+		fmt.Fprintln(&b.log, reason)
+		b.sleep(b.own(pause * time.Second))
+	}
+	return 1, reason
+}
+
+// get fetches what a URL leads to, signed with the role of the machine where it has one.
+func (b *bake) get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if b.given.role != "" {
+		if err := b.sign(ctx, request); err != nil {
+			return nil, err
+		}
+	}
+	return send(request)
+}
+
+func (b *bake) sign(ctx context.Context, request *http.Request) error {
+	_, text := b.m.Metadata("/latest/meta-data/iam/security-credentials/" + b.given.role)
+	var role struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive,staticcheck // the names that IMDS gives them
+	if err := json.Unmarshal([]byte(text), &role); err != nil {
+		return fmt.Errorf("read the credentials of role %s: %w", b.given.role, err)
+	}
+	const payload = "UNSIGNED-PAYLOAD"
+	request.Header.Set("X-Amz-Content-Sha256", payload)
+	credentials := aws.Credentials{AccessKeyID: role.AccessKeyId, SecretAccessKey: role.SecretAccessKey, SessionToken: role.Token}
+	return v4.NewSigner().SignHTTP(ctx, credentials, request, payload, "s3", b.given.region, time.Now(),
+		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+}
+
+// upload puts the log where the delivery says.
+func (b *bake) upload() error {
+	if b.given.log == "" {
+		return nil
+	}
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(w, b.log.String()+"--- /var/log/cloud-init-output.log\n") // a bytes.Buffer takes everything
+	_ = w.Close()
+	request, err := http.NewRequestWithContext(b.life, http.MethodPut, b.given.log, &packed)
+	if err != nil {
+		return err
+	}
+	_, err = send(request)
+	return err
+}
+
+func send(request *http.Request) ([]byte, error) {
+	answer, err := network.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }() // read to its end, or given up
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", answer.Status, body)
+	}
+	return body, err
+}

@@ -1,0 +1,173 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package labtest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/mail"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// instructions are what the user data tells the guest program. The zero value is user data without one.
+type instructions struct {
+	bakeID       string
+	timeout      time.Duration
+	log          string           // the URL to upload it to
+	files        map[string]fetch // what is downloaded, by the name that its step has
+	role, region string           // with which the machine signs its downloads; "" with presigned URLs
+	units        []unit
+}
+
+type fetch struct{ url, sha256 string }
+
+// read reads the user data as cloud-init does, and what it includes. An include that cannot be fetched is an error: all of
+// the user data is lost then.
+func (b *bake) read() (instructions, error) {
+	status, text := b.m.Metadata("/latest/user-data")
+	if status != http.StatusOK {
+		return instructions{}, nil
+	}
+	document, err := guest.Decompress([]byte(text))
+	if url, included := bytes.CutPrefix(document, []byte("#include-once\n")); err == nil && included {
+		var fetched []byte
+		if fetched, err = b.include(strings.TrimSpace(string(url))); err == nil {
+			document, err = guest.Decompress(fetched)
+		}
+	}
+	if err != nil {
+		return instructions{}, err
+	}
+	return b.instructions(document)
+}
+
+// include tries as often as cloud-init 22 to 25: ten times more, a second between (cloudinit/user_data.py, _do_include).
+func (b *bake) include(url string) ([]byte, error) {
+	for n := 0; ; n++ {
+		body, err := b.get(b.life, url)
+		if err == nil || n == 10 || b.life.Err() != nil {
+			return body, err
+		}
+		select {
+		case <-time.After(b.own(time.Second)):
+		case <-b.life.Done():
+		}
+	}
+}
+
+func (b *bake) instructions(document []byte) (instructions, error) {
+	hooks, err := boothooks(document)
+	if err != nil {
+		return instructions{}, err
+	}
+	files := map[string]string{}
+	for _, hook := range hooks {
+		if err := written(hook, files); err != nil {
+			return instructions{}, err
+		}
+	}
+	if files["units"] == "" {
+		return instructions{}, nil
+	}
+	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // as bakery_load
+	assignments(files["env"], values)
+	assignments(files["delivery"], values)
+	seconds, err := strconv.Atoi(values["BAKERY_TIMEOUT"])
+	if err != nil {
+		return instructions{}, fmt.Errorf("read the time-out of the delivery: %w", err)
+	}
+	in := instructions{
+		bakeID: values["BAKERY_ID"], timeout: time.Duration(seconds) * time.Second, log: values["BAKERY_LOG_URL"],
+		files: map[string]fetch{
+			"fs":           {values["BAKERY_FS_URL"], values["BAKERY_FS_SHA256"]},
+			"provisioners": {values["BAKERY_RECORDED_URL"], values["BAKERY_RECORDED_SHA256"]},
+		},
+	}
+	if values["BAKERY_PROFILE"] != "" {
+		in.region = values["BAKERY_REGION"]
+		_, in.role = b.m.Metadata("/latest/meta-data/iam/security-credentials/")
+	}
+	units := strings.Replace(files["units"], "recorded - provisioners\n", files["units.recorded"], 1)
+	for line := range strings.Lines(files["units.first"] + units + files["units.last"]) {
+		words := strings.SplitN(strings.TrimSpace(line), " ", 3)
+		if len(words) != 3 {
+			return in, fmt.Errorf("read the list of steps: %q is none", line)
+		}
+		in.units = append(in.units, unit{words[0], words[1], words[2]})
+	}
+	return in, nil
+}
+
+// boothooks are the scripts of a MIME document that cloud-init runs first; none of other user data.
+func boothooks(document []byte) ([]string, error) {
+	message, err := mail.ReadMessage(bytes.NewReader(document))
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is a script or a cloud-config
+	}
+	kind, parameters, err := mime.ParseMediaType(message.Header.Get("Content-Type"))
+	if err != nil || !strings.HasPrefix(kind, "multipart/") {
+		return nil, nil //nolint:nilerr // as above
+	}
+	var hooks []string
+	for parts := multipart.NewReader(message.Body, parameters["boundary"]); ; {
+		p, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return hooks, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the user data: %w", err)
+		}
+		var body io.Reader = p
+		if p.Header.Get("Content-Transfer-Encoding") == "base64" {
+			body = base64.NewDecoder(base64.StdEncoding, p)
+		}
+		text, err := io.ReadAll(body)
+		if err != nil {
+			return nil, fmt.Errorf("read a part of the user data: %w", err)
+		}
+		if strings.HasPrefix(p.Header.Get("Content-Type"), "text/cloud-boothook") {
+			hooks = append(hooks, string(text))
+		}
+	}
+}
+
+// hereDocument is a file that a boothook of this plugin writes, as internal/guest renders it.
+var hereDocument = regexp.MustCompile(`(?ms)^(cat|base64 -d) >(\S+) <<'BAKERY_END'\n(.*?)^BAKERY_END$`)
+
+// written adds the files that a boothook writes.
+func written(hook string, files map[string]string) error {
+	for _, m := range hereDocument.FindAllStringSubmatch(hook, -1) {
+		content := m[3]
+		if m[1] != "cat" {
+			b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(content), ""))
+			if err != nil {
+				return fmt.Errorf("read %s of the user data: %w", m[2], err)
+			}
+			content = string(b)
+		}
+		files[m[2]] = content
+	}
+	return nil
+}
+
+// assignments reads what shell.Assign writes.
+func assignments(text string, values map[string]string) {
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if inner, quoted := strings.CutPrefix(value, "'"); ok && quoted {
+			values[name] = strings.ReplaceAll(strings.TrimSuffix(inner, "'"), `'\''`, "'")
+		}
+	}
+}
