@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
 // When a fault strikes.
@@ -152,7 +153,7 @@ func (f Fault) breaks(x *exchange, moment string) bool {
 	case "throttle":
 		x.refuse(throttled[x.service])
 	case "UnauthorizedOperation":
-		x.refuse(deny(x.service, x.service+":"+x.action, x.who))
+		x.refuse(deny(x.service, iam.Request{Action: x.service + ":" + x.action, Resource: "*"}, x.who))
 	default:
 		x.refuse(refusal{statusOf(x.service, f.Code), f.Code, "The lab was told to answer so."})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iamapi"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/s3"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
@@ -88,8 +89,10 @@ func refusalOf(service string, err error) refusal {
 }
 
 // deny words that a policy does not allow an action.
-func deny(service, action string, who sigv4.Principal) refusal {
-	because := fmt.Sprintf("User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", who.ARN, action, action)
+func deny(service string, denied iam.Request, who sigv4.Principal) refusal {
+	action := denied.Action
+	because := fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
+		who.ARN, action, denied.Resource, action)
 	switch service {
 	case "ec2":
 		return refusal{http.StatusForbidden, "UnauthorizedOperation",

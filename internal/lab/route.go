@@ -4,6 +4,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iamapi"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/s3"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
@@ -111,8 +113,8 @@ func (x *exchange) serve() {
 	if fault.breaks(x, before) {
 		return
 	}
-	if action := x.denied(need); action != "" {
-		x.refuse(deny(x.service, action, x.who))
+	if r := x.denied(need); r != nil {
+		x.refuse(deny(x.service, *r, x.who))
 		return
 	}
 	if fault.When == after {
@@ -123,7 +125,7 @@ func (x *exchange) serve() {
 }
 
 // prepare reads which action a request is for, and with it the permissions it needs.
-func (x *exchange) prepare() (need []string, act func(), err error) {
+func (x *exchange) prepare() (need []iam.Request, act func(), err error) {
 	switch x.service {
 	case "ec2":
 		return x.prepareEC2()
@@ -133,49 +135,50 @@ func (x *exchange) prepare() (need []string, act func(), err error) {
 		if x.action = form.Get("Action"); x.action == "GetCallerIdentity" { // needs no permission
 			return nil, func() { x.serveSTS(form) }, err
 		}
-		return []string{"sts:" + x.action}, func() { x.serveSTS(form) }, err
+		return []iam.Request{{Action: "sts:" + x.action, Resource: cmp.Or(form.Get("RoleArn"), "*")}}, func() { x.serveSTS(form) }, err
 	case "iam":
 		form, err := url.ParseQuery(string(x.body))
 		x.action, x.parameter = form.Get("Action"), form.Get
-		return []string{"iam:" + x.action}, func() { x.serveIAM(form) }, err
+		return x.lab.iam.Permissions(x.action, form), func() { x.serveIAM(form) }, err
 	case "ssm":
 		_, x.action, _ = strings.Cut(x.r.Header.Get("X-Amz-Target"), ".")
-		return []string{"ssm:" + x.action}, x.serveSSM, nil
+		return ssm.Permissions(x.action, x.region, cloud.Account, x.body), x.serveSSM, nil
 	default:
 		o := s3.OperationOf(x.r)
 		x.parameter = func(name string) string { return map[string]string{"Key": o.Key, "Bucket": o.Bucket}[name] }
 		x.action, x.detail = o.Name, o.Bucket+"/"+o.Key
-		return o.Permissions, func() { x.serveS3(o) }, nil
+		return o.Needs(), func() { x.serveS3(o) }, nil
 	}
 }
 
-func (x *exchange) prepareEC2() ([]string, func(), error) {
+func (x *exchange) prepareEC2() ([]iam.Request, func(), error) {
 	q, err := ec2.ParseQuery(string(x.body))
 	if err != nil {
 		return nil, nil, err
 	}
 	request := ec2.Request{Action: q.String("Action"), Region: x.region, Query: q}
 	x.action, x.parameter = request.Action, q.String
-	return ec2.Permissions(request), func() { x.serveEC2(request) }, nil
+	role := func(profile string) string { return x.lab.iam.Profile(profile).Role }
+	return x.lab.ec2.Permissions(request, role), func() { x.serveEC2(request) }, nil
 }
 
-// denied is the first action the sender may not do; "" when they may do it all.
-func (x *exchange) denied(need []string) string {
-	for _, action := range need {
-		if !x.lab.allows(x.who, action) {
-			return action
+// denied is the first thing the sender may not do; nil when they may do it all.
+func (x *exchange) denied(need []iam.Request) *iam.Request {
+	for _, one := range need {
+		if !x.lab.allows(x.who, one) {
+			return &one
 		}
 	}
-	return ""
+	return nil
 }
 
 // allows asks the policy of a user, or of a role: its own if it was made here, and the lab's.
-func (l *Lab) allows(who sigv4.Principal, action string) bool {
+func (l *Lab) allows(who sigv4.Principal, one iam.Request) bool {
 	if who.Role == "" {
-		return l.options.Policy.Allows(action)
+		return l.options.Policy.Allows(one)
 	}
-	allowed, known := l.iam.Allows(who.Role, action)
-	return (allowed || !known) && l.options.RolePolicy.Allows(action)
+	allowed, known := l.iam.Allows(who.Role, one)
+	return (allowed || !known) && l.options.RolePolicy.Allows(one)
 }
 
 func (x *exchange) serveEC2(request ec2.Request) {
@@ -229,7 +232,7 @@ func (x *exchange) serveSSM() {
 }
 
 func (x *exchange) serveS3(o s3.Operation) {
-	if x.lab.s3.Missing(o) && x.denied([]string{"s3:ListBucket"}) != "" {
+	if x.lab.s3.Missing(o) && x.denied([]iam.Request{o.Listing()}) != nil {
 		x.refuse(refusal{http.StatusForbidden, "AccessDenied", "Access Denied"})
 		return
 	}

@@ -59,6 +59,17 @@ func (c *Cloud) Untag(region string, ids []string, tags map[string]*string) erro
 	})
 }
 
+// TagsOf are the tags of a resource, and whether it is there.
+func (c *Cloud) TagsOf(region, id string) (Tags, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, err := c.tagged(region, id)
+	if err != nil {
+		return nil, false
+	}
+	return maps.Clone(*t), true
+}
+
 func (c *Cloud) eachTagged(region string, ids []string, f func(*Tags) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

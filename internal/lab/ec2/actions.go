@@ -80,24 +80,6 @@ func init() { //nolint:gochecknoinits // the table refers to functions that refe
 	}
 }
 
-// Permissions are the IAM actions a call needs: its own, and those that what it asks for adds.
-func Permissions(r Request) []string {
-	need := []string{"ec2:" + r.Action}
-	if len(r.Query.List("TagSpecification")) > 0 {
-		need = append(need, "ec2:CreateTags")
-	}
-	if r.Action == "RunInstances" && r.Query.Has("IamInstanceProfile") {
-		need = append(need, "iam:PassRole")
-	}
-	if r.Action == "RunInstances" && isParameter(r.Query.String("ImageId")) {
-		need = append(need, "ssm:GetParameters")
-	}
-	if all, _ := r.Query.True("DeleteAssociatedSnapshots"); all {
-		need = append(need, "ec2:DeleteSnapshot")
-	}
-	return need
-}
-
 // DryRun says whether the caller only wants to know if it may.
 func DryRun(r Request) bool {
 	dry, err := r.Query.True("DryRun")

@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package iam decides by an IAM policy document whether an action is allowed. It looks at Effect
-// and Action (and NotAction) only: resources and conditions are taken as met, so a policy that
-// passes here has every action it needs, and may still be too narrow in its resources.
+// Package iam decides by IAM policy documents whether a request is allowed: by Effect, Action, Resource and Condition, with
+// the operators that policies for EC2, S3 and IAM use. A document with anything else is refused, so that nothing is taken
+// as met that is not. It knows neither the services nor their resources; who asks says what the request is about.
 package iam
 
 import (
@@ -14,12 +14,23 @@ import (
 	"strings"
 )
 
+// Request is one thing that somebody wants to do to one resource. A call that touches several resources is several
+// requests, and all of them must be allowed.
+type Request struct {
+	Action   string              // ec2:RunInstances
+	Resource string              // its ARN, or * of an action that has none
+	Keys     map[string][]string // what conditions are about: aws:ResourceTag/team: web; names compare without regard to case
+	Absent   bool                // the resource is not there: conditions about its tags are met, and the service says so itself
+}
+
 // Policy is a policy document; nil allows everything.
 type Policy struct{ statements []statement }
 
 type statement struct {
 	allow           bool
 	action, without []string // Action, NotAction; lower case
+	resource, other []string // Resource, NotResource
+	conditions      []condition
 }
 
 // Load reads a policy document from a file.
@@ -56,9 +67,10 @@ func Parse(document []byte) (*Policy, error) {
 }
 
 type raw struct {
-	Effect    string
-	Action    oneOrMore[string]
-	NotAction oneOrMore[string]
+	Effect                string
+	Action, NotAction     oneOrMore[string]
+	Resource, NotResource oneOrMore[string]
+	Condition             map[string]map[string]oneOrMore[value]
 }
 
 func (r raw) read() (statement, error) {
@@ -67,25 +79,31 @@ func (r raw) read() (statement, error) {
 		return statement{}, fmt.Errorf("effect must be Allow or Deny, not %q", r.Effect)
 	case (len(r.Action) == 0) == (len(r.NotAction) == 0):
 		return statement{}, errors.New("give either Action or NotAction")
+	case (len(r.Resource) == 0) == (len(r.NotResource) == 0):
+		return statement{}, errors.New("give either Resource or NotResource")
 	}
 	for _, a := range append(r.Action, r.NotAction...) {
 		if a != "*" && !strings.Contains(a, ":") {
 			return statement{}, fmt.Errorf("action %q has no service; write it as in ec2:RunInstances", a)
 		}
 	}
-	return statement{r.Effect == "Allow", lower(r.Action), lower(r.NotAction)}, nil
+	for _, a := range append(r.Resource, r.NotResource...) {
+		if a != "*" && strings.Count(a, ":") < 5 {
+			return statement{}, fmt.Errorf("resource %q is no ARN and not *", a)
+		}
+	}
+	conditions, err := readConditions(r.Condition)
+	return statement{r.Effect == "Allow", lower(r.Action), lower(r.NotAction), r.Resource, r.NotResource, conditions}, err
 }
 
-// Allows says whether the policy allows an action such as ec2:RunInstances: some statement must
-// allow it and none deny it. Actions compare without regard to case, as in IAM.
-func (p *Policy) Allows(action string) bool {
+// Allows says whether the policy allows a request: some statement must allow it and none deny it.
+func (p *Policy) Allows(r Request) bool {
 	if p == nil {
 		return true
 	}
-	action = strings.ToLower(action)
 	allowed := false
 	for _, s := range p.statements {
-		if !s.matches(action) {
+		if !s.matches(r) {
 			continue
 		}
 		if !s.allow {
@@ -96,30 +114,43 @@ func (p *Policy) Allows(action string) bool {
 	return allowed
 }
 
-// Denies says whether some statement denies an action, whatever others allow.
-func (p *Policy) Denies(action string) bool {
+// Denies says whether some statement denies a request, whatever others allow.
+func (p *Policy) Denies(r Request) bool {
 	if p == nil {
 		return false
 	}
-	action = strings.ToLower(action)
 	for _, s := range p.statements {
-		if !s.allow && s.matches(action) {
+		if !s.allow && s.matches(r) {
 			return true
 		}
 	}
 	return false
 }
 
-func (s statement) matches(action string) bool {
-	if len(s.action) > 0 {
-		return anyMatch(s.action, action)
+// matches tells whether a statement is about a request. Actions compare without regard to case, ARNs with.
+func (s statement) matches(r Request) bool {
+	if !among(s.action, s.without, strings.ToLower(r.Action)) || !among(s.resource, s.other, r.Resource) {
+		return false
 	}
-	return !anyMatch(s.without, action)
+	for _, c := range s.conditions {
+		if !c.met(r) {
+			return false
+		}
+	}
+	return true
 }
 
-func anyMatch(patterns []string, action string) bool {
+// among tells whether something is one of these, or, where there are none, none of those.
+func among(these, those []string, s string) bool {
+	if len(these) > 0 {
+		return anyMatch(these, s)
+	}
+	return !anyMatch(those, s)
+}
+
+func anyMatch(patterns []string, s string) bool {
 	for _, p := range patterns {
-		if wildcard(p, action) {
+		if wildcard(p, s) {
 			return true
 		}
 	}

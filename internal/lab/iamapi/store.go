@@ -76,9 +76,9 @@ func (s *Store) Profile(name string) Profile {
 	return Profile{Known: true, ID: p.id, Role: p.role}
 }
 
-// Allows says whether the inline policies of a role allow an action. known is false for roles whose permissions
+// Allows says whether the inline policies of a role allow a request. known is false for roles whose permissions
 // are not kept here.
-func (s *Store) Allows(roleName, act string) (allowed, known bool) {
+func (s *Store) Allows(roleName string, want iam.Request) (allowed, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.roles[roleName]
@@ -88,9 +88,9 @@ func (s *Store) Allows(roleName, act string) (allowed, known bool) {
 	for _, document := range r.policies {
 		p, err := iam.Parse([]byte(document)) // was parsed when it came in
 		switch {
-		case err != nil || p.Denies(act):
+		case err != nil || p.Denies(want):
 			return false, true
-		case p.Allows(act):
+		case p.Allows(want):
 			allowed = true
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/rclone/gofakes3"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
 // Server answers S3 requests whose sender is known and allowed to make them.
@@ -31,6 +33,24 @@ type Operation struct {
 	Name        string   // as in the API reference: PutObject
 	Permissions []string // s3:PutObject
 	Bucket, Key string
+}
+
+// Needs are what the sender of an operation must be allowed: on the object, or on its bucket.
+func (o Operation) Needs() []iam.Request {
+	var need []iam.Request
+	for _, action := range o.Permissions {
+		on := "arn:aws:s3:::" + o.Bucket
+		if o.Key != "" {
+			on += "/" + o.Key
+		}
+		need = append(need, iam.Request{Action: action, Resource: on})
+	}
+	return need
+}
+
+// Listing is what only those may know who may list the bucket.
+func (o Operation) Listing() iam.Request {
+	return iam.Request{Action: "s3:ListBucket", Resource: "arn:aws:s3:::" + o.Bucket}
 }
 
 // OperationOf reads which operation a request is.
