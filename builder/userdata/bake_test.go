@@ -28,6 +28,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
+// testFolder is what a bake stages below, that begins when a bubble does.
+const testFolder = "bakery-20000101T013000Z-" + testBake
+
 // oven is a bake in a test: of a small script, unless the test says otherwise.
 type oven struct {
 	*testing.T
@@ -205,10 +208,10 @@ func TestBakeTagsEverythingItMakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expires := "2000-01-01T01:15:00Z" // the bubble's first second, both timeouts, and the margin
+	expires := "2000-01-01T01:30:00Z" // the bubble's first second, both timeouts, and the margin
 	machine := map[string]string{"Name": "bakery hello-1", tagBake: testBake, tagExpires: expires, "team": "ovens", "from": "debian-12"}
 	image := map[string]string{
-		"Name": "hello-1", "Version": "7", tagBake: testBake, tagSource: sourceID, "team": "images", "from": "debian-12",
+		"Name": "hello-1", "Version": "7", tagBake: testBake, tagExpires: "2000-01-01T01:30:20Z", tagSource: sourceID, "team": "images", "from": "debian-12",
 		tagUserData: "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 	}
 	snapshot := map[string]string{"kind": "snapshot"}
@@ -590,7 +593,7 @@ func TestBakesOfTheSameFilesDoNotRemoveEachOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if document := string(o.cloud.userData()); !strings.Contains(document, "/some/prefix/"+testBake+"/fs.tgz?") {
+	if document := string(o.cloud.userData()); !strings.Contains(document, "/some/prefix/"+testFolder+"/fs.tgz?") {
 		t.Errorf("the machine fetches what another bake may remove:\n%.900s", document)
 	}
 }
@@ -657,7 +660,7 @@ func TestBakeFindsTheVerdictInTheStagedLog(t *testing.T) {
 func (o *oven) logged(text string) {
 	log := zipped(o.T, strings.Repeat("x\n", 3<<20)+reportLine(testBake, 9, text))
 	time.AfterFunc(10*time.Second, func() {
-		key := "some/prefix/" + testBake + "/" + logKey
+		key := "some/prefix/" + testFolder + "/" + logKey
 		if _, err := o.cloud.s3mem.PutObject(o.ctx, bucket, key, nil, strings.NewReader(log), int64(len(log))); err != nil {
 			o.Error(err)
 		}

@@ -5,7 +5,6 @@ package userdata
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -76,12 +75,3 @@ func tagMap(tags []types.Tag) map[string]string {
 	}
 	return m
 }
-
-// expiry is when everything of this bake may be removed by whoever finds it.
-func (b *bake) expiry() time.Time {
-	return time.Now().Add(b.config.InstanceTimeout + b.config.ImageTimeout + expiryMargin).UTC().Truncate(time.Second)
-}
-
-// expiryMargin is ample time for the steps that have no limit of their own: compiling has ended by then, uploading and
-// cleaning up remain.
-const expiryMargin = 15 * time.Minute

@@ -45,6 +45,8 @@ type ec2Calls struct {
 	describeSpotPriceHistory             call[ec2.DescribeSpotPriceHistoryInput, ec2.DescribeSpotPriceHistoryOutput]
 	describeSpotInstanceRequests         call[ec2.DescribeSpotInstanceRequestsInput, ec2.DescribeSpotInstanceRequestsOutput]
 	cancelSpotInstanceRequests           call[ec2.CancelSpotInstanceRequestsInput, ec2.CancelSpotInstanceRequestsOutput]
+	describeTags                         call[ec2.DescribeTagsInput, ec2.DescribeTagsOutput]
+	deleteTags                           call[ec2.DeleteTagsInput, ec2.DeleteTagsOutput]
 }
 
 // call is one call of EC2's client.
@@ -81,6 +83,8 @@ func bindEC2(c *ec2.Client) *ec2Calls {
 		describeSpotPriceHistory:             c.DescribeSpotPriceHistory,
 		describeSpotInstanceRequests:         c.DescribeSpotInstanceRequests,
 		cancelSpotInstanceRequests:           c.CancelSpotInstanceRequests,
+		describeTags:                         c.DescribeTags,
+		deleteTags:                           c.DeleteTags,
 	}
 }
 
@@ -196,6 +200,14 @@ func (c *ec2Calls) DescribeSpotInstanceRequests(ctx context.Context, in *ec2.Des
 
 func (c *ec2Calls) CancelSpotInstanceRequests(ctx context.Context, in *ec2.CancelSpotInstanceRequestsInput, opts ...func(*ec2.Options)) (*ec2.CancelSpotInstanceRequestsOutput, error) {
 	return c.cancelSpotInstanceRequests(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DescribeTags(ctx context.Context, in *ec2.DescribeTagsInput, opts ...func(*ec2.Options)) (*ec2.DescribeTagsOutput, error) {
+	return c.describeTags(ctx, in, opts...)
+}
+
+func (c *ec2Calls) DeleteTags(ctx context.Context, in *ec2.DeleteTagsInput, opts ...func(*ec2.Options)) (*ec2.DeleteTagsOutput, error) {
+	return c.deleteTags(ctx, in, opts...)
 }
 
 // parameterCall is the one call of an *ssm.Client, bound for the same reason.

@@ -64,6 +64,9 @@ func (c *cloud) actOnImage(action, region string, form url.Values) (answer strin
 		answer, f = yes, c.deleteSnapshot(region, form.Get("SnapshotId"))
 	case "ModifyInstanceAttribute":
 		answer = yes
+	case "DeleteTags":
+		c.untag(form)
+		answer = yes
 	case "ModifySnapshotAttribute":
 		s := c.snapshots[form.Get("SnapshotId")]
 		s.set, answer = append(s.set, said(form, "CreateVolumePermission.Add.")...), yes
@@ -95,6 +98,29 @@ func (c *cloud) changeImage(action, region string, form url.Values) (string, *fa
 	}
 	i.set = append(i.set, said(form, "LaunchPermission.Add.", "ProductCode.", "ImdsSupport.", "DeprecateAt", "WithCooldown")...)
 	return "<return>true</return>", nil
+}
+
+func (c *cloud) untag(form url.Values) {
+	for _, id := range ids(form, "ResourceId.") {
+		switch {
+		case c.images[id] != nil:
+			delete(c.images[id].tags, form.Get("Tag.1.Key"))
+		case c.snapshots[id] != nil:
+			delete(c.snapshots[id].tags, form.Get("Tag.1.Key"))
+		default:
+			c.t.Errorf("tags were taken off %s, which is not there", id)
+		}
+	}
+}
+
+// ids are those a request lists.
+func ids(form url.Values, prefix string) []string {
+	var all []string
+	for _, text := range said(form, prefix) {
+		_, id, _ := strings.Cut(text, "=")
+		all = append(all, id)
+	}
+	return all
 }
 
 // said is what a request says, of the parameters that begin with one of the names.

@@ -21,7 +21,7 @@ import (
 // clocks that differ.
 const signedMargin = 10 * time.Minute
 
-// The names of what only one bake uses, below the prefix and the bake id.
+// The names of what only one bake uses, below the prefix and the folder of the bake.
 const (
 	userDataKey = "user-data"
 	logKey      = "log.gz"
@@ -86,7 +86,7 @@ func (b *bake) signFile(ctx context.Context, file bundle.File, key string) (stri
 func (b *bake) stageUserData(ctx context.Context, userData []byte) ([]byte, error) {
 	sum := sha256.Sum256(userData)
 	object := staging.Object{
-		Key: b.store.Key(b.id, userDataKey), SHA256: hex.EncodeToString(sum[:]), Size: int64(len(userData)),
+		Key: b.store.Key(b.folder(), userDataKey), SHA256: hex.EncodeToString(sum[:]), Size: int64(len(userData)),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(userData)), nil },
 	}
 	b.say("Uploading the user data, which is %d bytes where EC2 takes %d, to %s...",
@@ -106,9 +106,17 @@ func (b *bake) stageUserData(ctx context.Context, userData []byte) ([]byte, erro
 // logKey is where the machine of this attempt uploads its log.
 func (b *bake) logKey() string {
 	if b.machine.attempt > 1 {
-		return b.store.Key(b.id, fmt.Sprintf("%d-%s", b.machine.attempt, logKey))
+		return b.store.Key(b.folder(), fmt.Sprintf("%d-%s", b.machine.attempt, logKey))
 	}
-	return b.store.Key(b.id, logKey)
+	return b.store.Key(b.folder(), logKey)
+}
+
+// folder is where below the prefix is what only this bake uses. Its name says when it expires.
+func (b *bake) folder() string {
+	if b.staged == "" {
+		b.staged = expiringName(b.stagingExpiry(), b.id)
+	}
+	return b.staged
 }
 
 // signedFor is how long signed URLs last.

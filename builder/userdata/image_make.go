@@ -6,7 +6,6 @@ package userdata
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -44,7 +43,7 @@ type outline struct {
 	image, snapshots  map[string]string // tags
 }
 
-// outlined is the outline of an image that stays.
+// outlined is the outline of an image.
 func (b *bake) outlined(name string) (outline, error) {
 	image, snapshots, err := b.imageTags()
 	if err != nil {
@@ -52,18 +51,6 @@ func (b *bake) outlined(name string) (outline, error) {
 	}
 	description, err := b.description()
 	return outline{name: name, description: description, image: image, snapshots: snapshots}, err
-}
-
-// temporary is the outline of an image that goes with the bake. Its snapshots go as well, unless another image has them.
-func (b *bake) temporary(o outline, snapshotsToo bool) outline {
-	expires := map[string]string{tagExpires: b.expiry().Format(time.RFC3339)}
-	o.image = maps.Clone(o.image)
-	maps.Copy(o.image, expires)
-	if snapshotsToo {
-		o.snapshots = maps.Clone(o.snapshots)
-		maps.Copy(o.snapshots, expires)
-	}
-	return o
 }
 
 func (o *outline) tags() []types.TagSpecification {

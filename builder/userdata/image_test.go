@@ -102,7 +102,7 @@ func TestPlainBakeMakesNoCallForWhatIsNotSet(t *testing.T) {
 		return name == "GetConsoleOutput" || name == "DescribeInstances" || name == "DescribeImages"
 	})
 	if diff := cmp.Diff([]string{
-		"GetCallerIdentity", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances", "CreateImage",
+		"GetCallerIdentity", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances", "CreateImage", "DeleteTags",
 		"TerminateInstances", "DeleteSecurityGroup",
 	}, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
@@ -313,7 +313,7 @@ func everyAttribute(c *Config) {
 // Whatever call fails after it took effect, nothing is left of it in any region.
 func TestFailureOfAnyImageCallLeavesNothing(t *testing.T) {
 	for name, set := range map[string]func(*oven){
-		"ModifyInstanceAttribute": nil, "CreateImage": nil, "CopyImage": nil, "ModifyImageAttribute": nil, "ModifySnapshotAttribute": nil,
+		"ModifyInstanceAttribute": nil, "CreateImage": nil, "DeleteTags": nil, "CopyImage": nil, "ModifyImageAttribute": nil, "ModifySnapshotAttribute": nil,
 		"EnableImageDeprecation": nil, "EnableImageDeregistrationProtection": nil,
 		"RegisterImage": func(o *oven) { o.config.BootMode = "uefi" },
 		"CopyImage of an intermediary": func(o *oven) {

@@ -144,7 +144,7 @@ func (b *bake) asSpot(in *ec2.RunInstancesInput) error {
 	if err != nil {
 		return err
 	}
-	in.InstanceMarketOptions = b.config.market()
+	in.InstanceMarketOptions = b.config.market(b.expiry())
 	in.TagSpecifications = append(in.TagSpecifications, tagSpec(types.ResourceTypeSpotInstancesRequest, tags))
 	return nil
 }

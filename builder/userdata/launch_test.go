@@ -219,7 +219,7 @@ func TestATemporaryProfileIsMadeAndRemoved(t *testing.T) {
 	if got := o.cloud.form["PutRolePolicy"].Get("PolicyDocument"); got != policy {
 		t.Errorf("the policy is %s", got)
 	}
-	if got := o.cloud.form["RunInstances"].Get("IamInstanceProfile.Name"); got != "bakery-"+testBake {
+	if got := o.cloud.form["RunInstances"].Get("IamInstanceProfile.Name"); got != testFolder {
 		t.Errorf("the machine's profile is %q", got)
 	}
 	if got := o.cloud.form["CreateRole"].Get("Tags.member.1.Value"); got != "bakery hello -1-" {

@@ -22,8 +22,28 @@ func cleanResourceName(s string) string {
 
 var notInImageName = regexp.MustCompile(`[^a-zA-Z0-9()\[\] ./\-'@_]`)
 
-// checkTags refuses tags that AWS would refuse, after the machine has run.
+// checkOwnKey refuses a template's tag that would take the place of one of the builder's.
+func checkOwnKey(setting, key string) error {
+	if !strings.HasPrefix(strings.ToLower(key), "bakery:") {
+		return nil
+	}
+	return fmt.Errorf("%s: the key %q begins with bakery:, as only the builder's own may: by those, it knows what it may remove",
+		setting, key)
+}
+
+// checkTags refuses tags of a template that cannot be.
 func checkTags(name string, tags map[string]string) []error {
+	errs := checkTagLimits(name, tags)
+	for key := range tags {
+		if err := checkOwnKey(name, key); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// checkTagLimits refuses tags that AWS would refuse, after the machine has run.
+func checkTagLimits(name string, tags map[string]string) []error {
 	var errs []error
 	for key, value := range tags {
 		switch {

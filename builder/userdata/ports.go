@@ -55,6 +55,11 @@ type imageRemover interface {
 	DeleteSnapshot(context.Context, *ec2.DeleteSnapshotInput, ...func(*ec2.Options)) (*ec2.DeleteSnapshotOutput, error)
 }
 
+// tagRemover takes tags off. Satisfied by *ec2.Client.
+type tagRemover interface {
+	DeleteTags(context.Context, *ec2.DeleteTagsInput, ...func(*ec2.Options)) (*ec2.DeleteTagsOutput, error)
+}
+
 // machineChanger changes a machine that has stopped. Satisfied by *ec2.Client.
 type machineChanger interface {
 	ModifyInstanceAttribute(context.Context, *ec2.ModifyInstanceAttributeInput, ...func(*ec2.Options)) (*ec2.ModifyInstanceAttributeOutput, error)
@@ -102,6 +107,7 @@ type imageAPI interface {
 	imageMaker
 	imageChanger
 	imageRemover
+	tagRemover
 }
 
 // ec2API is everything a bake asks of EC2.

@@ -123,7 +123,7 @@ func TestWhatProvisionersDoGoesToTheMachine(t *testing.T) {
 }
 
 func TestWhatProvisionersDoIsStagedWhenItIsLarge(t *testing.T) {
-	for delivery, want := range map[string]string{deliveryPresigned: "X-Amz-Signature=", deliveryProfile: "/" + testBake + "/provisioners.tgz'"} {
+	for delivery, want := range map[string]string{deliveryPresigned: "X-Amz-Signature=", deliveryProfile: "/" + testFolder + "/provisioners.tgz'"} {
 		t.Run(delivery, func(t *testing.T) {
 			o, _, err := bakes(t, func(o *oven) {
 				o.stage()
@@ -147,7 +147,7 @@ func TestWhatProvisionersDoIsStagedWhenItIsLarge(t *testing.T) {
 					t.Errorf("%s is left; keep is for fs/", object)
 				}
 			}
-			if !strings.Contains(o.ui.String(), "bytes to s3://"+bucket+"/some/prefix/"+testBake+"/provisioners.tgz") {
+			if !strings.Contains(o.ui.String(), "bytes to s3://"+bucket+"/some/prefix/"+testFolder+"/provisioners.tgz") {
 				t.Errorf("the upload is not told of:\n%s", o.ui)
 			}
 		})

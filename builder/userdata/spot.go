@@ -16,9 +16,11 @@ import (
 )
 
 // market is what RunInstances takes for a Spot Instance: a persistent request that stops its machine, because no other
-// kind of Spot Instance can stop and be made an image of.
-func (c *SpotConfig) market() *types.InstanceMarketOptionsRequest {
+// kind of Spot Instance can stop and be made an image of. It ends at a time, in case nobody is there to cancel it: one that
+// is open launches the next machine whenever its own is gone.
+func (c *SpotConfig) market(until time.Time) *types.InstanceMarketOptionsRequest {
 	options := &types.SpotMarketOptions{
+		ValidUntil:                   aws.Time(until),
 		SpotInstanceType:             types.SpotInstanceTypePersistent,
 		InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
 	}

@@ -35,6 +35,7 @@ func TestSpotInstanceCanStopAndItsRequestGoesBeforeIt(t *testing.T) {
 		"InstanceMarketOptions.SpotOptions.SpotInstanceType":             "persistent",
 		"InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior": "stop",
 		"InstanceMarketOptions.SpotOptions.MaxPrice":                     "0.02",
+		"InstanceMarketOptions.SpotOptions.ValidUntil":                   "2000-01-01T02:00:00Z",
 		"InstanceType": "t3.small", "InstanceInitiatedShutdownBehavior": "stop", "CreditSpecification.CpuCredits": "standard",
 		"CapacityReservationSpecification.CapacityReservationPreference": "",
 	} {
@@ -43,7 +44,7 @@ func TestSpotInstanceCanStopAndItsRequestGoesBeforeIt(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"Name": "bakery hello-1", tagBake: testBake, tagExpires: "2000-01-01T01:15:00Z", "of": "fleet", "team": "debian-12",
+		"Name": "bakery hello-1", tagBake: testBake, tagExpires: "2000-01-01T02:00:00Z", "of": "fleet", "team": "debian-12",
 	}
 	if diff := cmp.Diff(want, tagsOf(form, "spot-instances-request")); diff != "" {
 		t.Errorf("tags of the request (-want +got):\n%s", diff)

@@ -37,6 +37,7 @@ type bake struct {
 
 	aws    clients
 	store  *staging.Store // nil without staging
+	skew   time.Duration  // how much AWS's clock is ahead
 	ledger ledger
 	phases phases
 
@@ -44,6 +45,7 @@ type bake struct {
 	source  types.Image // the image the machine starts from
 	network network
 	fsKey   string      // where fs.tgz is staged
+	staged  string      // the folder of what only this bake uses; see folder
 	machine *machine    // of the newest attempt
 	profile string      // the instance profile of the machine
 	home    *place      // the region of the build

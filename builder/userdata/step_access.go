@@ -54,9 +54,11 @@ func findAccount(ctx context.Context, b *bake) error {
 	if settings.SkipCredsValidation {
 		return nil
 	}
-	if _, err := b.aws.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); err != nil {
+	who, err := b.aws.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
 		return fmt.Errorf("check the AWS credentials; skip_credential_validation leaves this check out: %w", err)
 	}
+	b.setClock(who.ResultMetadata)
 	return nil
 }
 

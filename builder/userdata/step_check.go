@@ -92,8 +92,8 @@ func (b *bake) checkTexts() error {
 	}
 	_, volumes, err := b.machineTags()
 	request, spotErr := b.requestTags()
-	return errors.Join(slices.Concat([]error{err, spotErr}, checkTags("tags or run_tags", o.image), checkTags("snapshot_tags", o.snapshots),
-		checkTags("run_volume_tags or run_tags", volumes), checkTags("spot_tags or fleet_tags", request))...)
+	return errors.Join(slices.Concat([]error{err, spotErr}, checkTagLimits("tags or run_tags", o.image), checkTagLimits("snapshot_tags", o.snapshots),
+		checkTagLimits("run_volume_tags or run_tags", volumes), checkTagLimits("spot_tags or fleet_tags", request))...)
 }
 
 // checkDisks makes sure that a disk that only the image has is described well enough to be made.

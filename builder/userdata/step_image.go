@@ -30,7 +30,7 @@ func makeImage(ctx context.Context, b *bake) error {
 		return err
 	}
 	name := b.firstName(b.home)
-	if b.viaIntermediary() {
+	if b.config.viaIntermediary() {
 		name = b.temporaryName(forCopies)
 	}
 	o, err := b.outlined(name)
@@ -43,25 +43,20 @@ func makeImage(ctx context.Context, b *bake) error {
 		return err
 	}
 	b.first = image
-	if !b.viaIntermediary() {
+	if !b.config.viaIntermediary() {
 		b.home.image = image
 	}
 	return nil
 }
 
 // viaIntermediary tells whether the image is a copy even in the region of the build: EC2 encrypts what it copies.
-func (b *bake) viaIntermediary() bool {
-	return b.config.EncryptBoot.True() || b.config.SkipSaveBuildRegion
-}
+func (c *CopyConfig) viaIntermediary() bool { return c.EncryptBoot.True() || c.SkipSaveBuildRegion }
 
 func (b *bake) createOrRegister(ctx context.Context, o outline) (types.Image, error) {
-	if b.viaIntermediary() {
-		o = b.temporary(o, true)
-	}
 	if !b.reboots() {
 		return b.create(ctx, o)
 	}
-	raw := b.temporary(o, b.viaIntermediary())
+	raw := o
 	raw.name = b.temporaryName(forRegister)
 	image, err := b.create(ctx, raw)
 	if err != nil {

@@ -29,6 +29,9 @@ func (*stepProfile) Run(ctx context.Context, state multistep.StateBag) multistep
 	return step(ctx, state, phaseStage, makeProfile)
 }
 
+// profilePath is the path of temporary roles and profiles: by it, IAM lists them without all others.
+const profilePath = "/bakery/"
+
 // trust lets EC2's machines, and nobody else, work as the role. EC2 has a name of its own in China:
 // https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html.
 func trust(region string) string {
@@ -71,7 +74,7 @@ func makeProfile(ctx context.Context, b *bake) error {
 	if err != nil {
 		return err
 	}
-	name := "bakery-" + b.id
+	name := expiringName(b.expiry(), b.id)
 	var made time.Time
 	b.ledger.add("IAM role and instance profile "+name, func(ctx context.Context) error {
 		return removeProfile(ctx, b.aws.iam, name, made)
@@ -79,7 +82,7 @@ func makeProfile(ctx context.Context, b *bake) error {
 	ctx, cancel := settle(ctx)
 	defer cancel()
 	role := &iam.CreateRoleInput{
-		RoleName: aws.String(name), AssumeRolePolicyDocument: aws.String(trust(b.aws.config.Region)), Tags: iamTags(tags),
+		RoleName: aws.String(name), Path: aws.String(profilePath), AssumeRolePolicyDocument: aws.String(trust(b.aws.config.Region)), Tags: iamTags(tags),
 		Description: aws.String("Temporary role of a machine that bakes an image"),
 	}
 	if err := createProfile(ctx, b.aws.iam, role, string(document)); err != nil {
@@ -107,7 +110,7 @@ func createProfile(ctx context.Context, api profileMaker, role *iam.CreateRoleIn
 	if err != nil {
 		return fmt.Errorf("put the policy of %s: %w", settingPolicy, err)
 	}
-	_, err = api.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name, Tags: role.Tags})
+	_, err = api.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name, Path: role.Path, Tags: role.Tags})
 	if orGone(err, codeEntityExists) != nil {
 		return fmt.Errorf("create the instance profile: %w", err)
 	}

@@ -9,10 +9,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 )
 
-// stepProtect protects the images from being deregistered, the last thing that can fail, and takes them out of the ledger.
+// stepProtect protects the images from being deregistered, and finishes them: the last that can fail. Then it takes them out of
+// the ledger.
 type stepProtect struct {
 	nothingToUndo
 	output *stepOutput
@@ -21,7 +23,13 @@ type stepProtect struct {
 // Run implements multistep.Step.
 func (s *stepProtect) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
 	return step(ctx, state, phaseImage, func(ctx context.Context, b *bake) error {
-		if err := inParallel(ctx, b.places, b.protect); err != nil {
+		err := inParallel(ctx, b.places, func(ctx context.Context, p *place) error {
+			if err := b.protect(ctx, p); err != nil {
+				return err
+			}
+			return finish(ctx, p)
+		})
+		if err != nil {
 			return err
 		}
 		if s.output.written != nil {
@@ -43,6 +51,23 @@ func (b *bake) protect(ctx context.Context, p *place) error {
 		ImageId: p.image.ImageId, WithCooldown: aws.Bool(wanted.WithCooldown),
 	}); err != nil {
 		return fmt.Errorf("set deregistration_protection of %s in %s: %w", p.imageID(), p.region, err)
+	}
+	return nil
+}
+
+// finish takes the expiry off an image and its snapshots. One that is available and still has it is one whose bake was killed
+// before it was done: it may lack its copies, its sharing, or the name.
+func finish(ctx context.Context, p *place) error {
+	own, cancel := settle(ctx)
+	defer cancel()
+	err := retryWhile(own, visibleTimeout, notYet(p.newest, codeImageNotFound, codeSnapshotNotFound), func(ctx context.Context) error {
+		_, err := p.api.DeleteTags(ctx, &ec2.DeleteTagsInput{
+			Resources: append([]string{p.imageID()}, snapshotsOf(&p.image)...), Tags: []types.Tag{{Key: aws.String(tagExpires)}},
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("take the tag %s off %s in %s: %w", tagExpires, p.imageID(), p.region, err)
 	}
 	return nil
 }

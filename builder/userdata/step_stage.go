@@ -33,7 +33,7 @@ func stageRecording(ctx context.Context, b *bake) error {
 	if r.file.Path == "" {
 		return nil
 	}
-	r.key = b.store.Key(b.id, recordingName)
+	r.key = b.store.Key(b.folder(), recordingName)
 	b.noteObject(r.key)
 	b.say("Uploading %d bytes to %s...", r.file.Size, b.store.URL(r.key))
 	return b.store.Put(ctx, b.object(r.key, recordingName, r.file))
@@ -55,7 +55,7 @@ func stageFS(ctx context.Context, b *bake) error {
 	}
 	if !b.config.Staging.Keep {
 		// What this bake removes is its own alone: another of the same fs/ at the same time would miss it.
-		object = b.fsObject(b.id)
+		object = b.fsObject(b.folder())
 		b.fsKey = object.Key
 		b.noteObject(b.fsKey)
 	}
@@ -64,7 +64,7 @@ func stageFS(ctx context.Context, b *bake) error {
 }
 
 // fsObject is fs.tgz as it is staged below a name: its sha256, by which bakes of the same fs/ share what is kept, or
-// the id of the only bake it is for.
+// the folder of the only bake it is for.
 func (b *bake) fsObject(below string) staging.Object {
 	return b.object(b.store.Key(below, bundle.FSName), bundle.FSName, b.payload.fs)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // Tags of the bake's own. Those of tagBake and tagExpires are on everything it makes, so that what a killed Packer
-// leaves behind can be found and removed.
+// leaves behind can be found and removed. An image that a bake has finished has no tagExpires any more.
 const (
 	tagName     = "Name"
 	tagVersion  = "Version"
@@ -79,9 +79,11 @@ func (b *bake) requestTags() (map[string]string, error) {
 }
 
 // imageTags are those of the image and of its snapshots: the bake's own, then run_tags as amazon-ebs does, then the
-// template's, which have the last word.
+// template's, which have the last word. Both expire, until the bake is complete: see finish.
 func (b *bake) imageTags() (image, snapshots map[string]string, err error) {
-	own := map[string]string{tagName: b.imageTitle(), tagBake: b.id, tagSource: aws.ToString(b.source.ImageId)}
+	own := map[string]string{
+		tagName: b.imageTitle(), tagBake: b.id, tagExpires: b.expiry().Format(time.RFC3339), tagSource: aws.ToString(b.source.ImageId),
+	}
 	for key, value := range map[string]string{
 		tagVersion: b.version(), tagUserData: b.payload.userDataSHA256, tagFS: b.payload.fs.SHA256,
 	} {
@@ -109,6 +111,9 @@ func (b *bake) tags(base map[string]string, setting string, tags map[string]stri
 	for key, value := range tags {
 		name, err := b.render(setting, key)
 		if err != nil {
+			return nil, err
+		}
+		if err := checkOwnKey(setting, name); err != nil {
 			return nil, err
 		}
 		if all[name], err = b.render(setting, value); err != nil {

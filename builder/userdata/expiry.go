@@ -1,0 +1,86 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"strings"
+	"time"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// expiry is when whatever is made now may be removed by whoever finds it. A bake that is alive is never that old: it is the
+// sum of the limits of all that may still come.
+func (b *bake) expiry() time.Time {
+	c := b.config
+	machines, images := time.Duration(1), time.Duration(1)
+	if c.spot() {
+		machines = attempts
+	}
+	if c.ForceDeregister { // a copy takes the name at the end
+		images++
+	}
+	if c.viaIntermediary() || len(c.AMIRegions) > 0 { // all copies are made at the same time
+		images++
+	}
+	if c.BootMode != "" || c.TPMSupport != "" { // registered anew
+		images++
+	}
+	return b.now().Add(machines*c.InstanceTimeout + images*c.ImageTimeout + expiryMargin).UTC().Truncate(time.Second)
+}
+
+// expiryMargin is ample time for the steps that have no limit of their own: launching, the verdict and attributes take
+// minutes when AWS is slow, and cleaning up at most cleanupTimeout.
+const expiryMargin = 30 * time.Minute
+
+// slowestUpload is what an upload is given time for: 2 Mbit/s.
+const slowestUpload = 256 << 10
+
+// stagingExpiry is the expiry of what is staged. As S3 has no tags that the machine's own upload could set, it is part of the
+// names: of all that is staged, and all that the machine uploads.
+func (b *bake) stagingExpiry() time.Time {
+	bytes := b.payload.fs.Size + b.payload.recording.file.Size
+	return b.expiry().Add(time.Duration(bytes/slowestUpload) * time.Second)
+}
+
+// now is the time by AWS's clock, as far as that is known: the computers of the bakes of an account may differ, and what one
+// has tagged is swept by another.
+func (b *bake) now() time.Time { return time.Now().Add(b.skew) }
+
+// setClock learns AWS's time from one of its answers.
+func (b *bake) setClock(answer middleware.Metadata) {
+	if skew, ok := awsmiddleware.GetAttemptSkew(answer); ok {
+		b.skew = skew
+	}
+}
+
+// The form of a name that says itself when it expires, for what cannot be tagged or be found by its tags. Sorted, the names
+// are in the order of their expiry.
+const (
+	expiringPrefix = "bakery-"
+	expiringStamp  = "20060102T150405Z"
+)
+
+// expiringName is bakery-20260102T030405Z-0123456789abcdef.
+func expiringName(expires time.Time, bakeID string) string {
+	return expiringPrefix + expires.UTC().Format(expiringStamp) + "-" + bakeID
+}
+
+// expiryOf is when a name of that form expires. Names of any other form never do.
+func expiryOf(name string) (expires time.Time, ok bool) {
+	rest, ok := strings.CutPrefix(name, expiringPrefix)
+	stamp, id, found := strings.Cut(rest, "-")
+	if !ok || !found || !isBakeID(id) {
+		return time.Time{}, false
+	}
+	expires, err := time.Parse(expiringStamp, stamp)
+	return expires, err == nil
+}
+
+// isBakeID tells whether a text is what guest.NewBakeID makes.
+func isBakeID(text string) bool {
+	const digits = 16
+	return len(text) == digits && strings.Trim(text, "0123456789abcdef") == ""
+}
