@@ -44,6 +44,8 @@ func (l *Lab) control(w http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()
 		l.faults = nil
 		l.mu.Unlock()
+	case "GET " + controlPath + "state":
+		l.serveState(w)
 	case "POST " + controlPath + "reclaim":
 		l.reclaim(w, r)
 	case "POST " + controlPath + "exec":

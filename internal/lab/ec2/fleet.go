@@ -21,6 +21,24 @@ type template struct {
 	tags             cloud.Tags
 }
 
+// Template is a launch template as whoever looks for what is left sees it.
+type Template struct {
+	ID, Name, Region string
+	Created          time.Time
+	Tags             cloud.Tags
+}
+
+// Templates are those of all regions.
+func (s *Server) Templates() []Template {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Template
+	for _, t := range s.templates {
+		all = append(all, Template{t.id, t.name, t.region, t.created, t.tags})
+	}
+	return all
+}
+
 type templateXML struct {
 	ID      string  `xml:"launchTemplateId"`
 	Name    string  `xml:"launchTemplateName"`

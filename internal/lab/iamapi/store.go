@@ -35,6 +35,7 @@ type role struct {
 
 type profile struct {
 	name, path, id string
+	seeded         bool
 	created        time.Time
 	role           string // "" without; IAM allows one
 	changed        time.Time
@@ -51,7 +52,7 @@ type tag struct {
 func New(account, seed string, delay time.Duration) *Store {
 	s := &Store{account: account, delay: delay, roles: map[string]*role{}, profiles: map[string]*profile{}}
 	s.roles[seed] = &role{name: seed, path: "/", id: newID("AROA"), trust: ec2Trust, seeded: true, created: time.Now().UTC()}
-	s.profiles[seed] = &profile{name: seed, path: "/", id: newID("AIPA"), created: time.Now().UTC(), role: seed}
+	s.profiles[seed] = &profile{name: seed, path: "/", id: newID("AIPA"), seeded: true, created: time.Now().UTC(), role: seed}
 	return s
 }
 
@@ -95,6 +96,38 @@ func (s *Store) Allows(roleName string, want iam.Request) (allowed, known bool) 
 		}
 	}
 	return allowed, true
+}
+
+// Entity is a role or an instance profile as whoever looks for what is left sees it.
+type Entity struct {
+	Kind, Name string // role or instance-profile
+	Seeded     bool   // it is there from the start
+	Created    time.Time
+	Tags       map[string]string
+}
+
+// Entities are all roles and instance profiles, by name.
+func (s *Store) Entities() []Entity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Entity
+	for _, name := range sortedNames(s.roles) {
+		r := s.roles[name]
+		all = append(all, Entity{"role", name, r.seeded, r.created, tagMap(r.tags)})
+	}
+	for _, name := range sortedNames(s.profiles) {
+		p := s.profiles[name]
+		all = append(all, Entity{"instance-profile", name, p.seeded, p.created, tagMap(p.tags)})
+	}
+	return all
+}
+
+func tagMap(tags []tag) map[string]string {
+	m := map[string]string{}
+	for _, t := range tags {
+		m[t.Key] = t.Value
+	}
+	return m
 }
 
 func (s *Store) findRole(name string) (*role, error) {

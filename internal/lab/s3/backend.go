@@ -333,7 +333,7 @@ func kept(meta map[string]string) map[string]string {
 	out := map[string]string{}
 	for name, value := range meta {
 		switch {
-		case strings.HasPrefix(name, "X-Amz-Meta-"), isChecksum(name), strings.HasPrefix(name, "X-Amz-Server-Side-Encryption"),
+		case strings.HasPrefix(name, "X-Amz-Meta-"), isChecksum(name), strings.HasPrefix(name, "X-Amz-Server-Side-Encryption"), name == taggingHeader,
 			slices.Contains([]string{"Content-Type", "Content-Disposition", "Content-Language", "Cache-Control", "Last-Modified"}, name):
 			out[name] = value
 		case name == "Content-Encoding":

@@ -20,8 +20,10 @@ import (
 
 // upload is a multipart upload on its way; each part is a file.
 type upload struct {
-	meta  map[string]string
-	parts map[int]part
+	bucket, key string
+	created     time.Time
+	meta        map[string]string
+	parts       map[int]part
 }
 
 type part struct {
@@ -33,12 +35,12 @@ type part struct {
 func (p part) etag() string { return fmt.Sprintf("\"%x\"", p.hash) }
 
 // CreateMultipartUpload implements gofakes3.MultipartBackend, as do the methods below it.
-func (b *Backend) CreateMultipartUpload(_ context.Context, _, _ string, meta map[string]string) (gofakes3.UploadID, error) {
+func (b *Backend) CreateMultipartUpload(_ context.Context, bucket, key string, meta map[string]string) (gofakes3.UploadID, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.files++
 	id := gofakes3.UploadID("lab-" + strconv.Itoa(b.files) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36))
-	b.uploads[id] = &upload{meta: meta, parts: map[int]part{}}
+	b.uploads[id] = &upload{bucket, key, time.Now().UTC(), meta, map[int]part{}}
 	return id, nil
 }
 

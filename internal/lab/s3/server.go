@@ -65,8 +65,13 @@ func OperationOf(r *http.Request) Operation {
 		o.Name, o.Permissions = bucketOperation(r.Method, q.Has)
 	case q.Has("uploads") || q.Has("uploadId"):
 		o.Name, o.Permissions = uploadOperation(r.Method, q.Has)
+	case q.Has("tagging"):
+		o.Name, o.Permissions = taggingOperation(r.Method)
 	default:
 		o.Name, o.Permissions = objectOperation(r)
+		if r.Header.Get(taggingHeader) != "" {
+			o.Permissions = append(o.Permissions, "s3:PutObjectTagging")
+		}
 	}
 	return o
 }
@@ -141,6 +146,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if o.Name == "HeadBucket" {
 		w.Header().Set("X-Amz-Bucket-Region", "us-east-1")
 	}
+	if strings.HasSuffix(o.Name, "ObjectTagging") {
+		s.serveTagging(w, r, o)
+		return
+	}
 	wantsChecksum := strings.EqualFold(r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && r.Header.Get("Range") == ""
 	to := &writer{ResponseWriter: w, checksum: wantsChecksum}
 	s.fake.ServeHTTP(to, r)
@@ -177,6 +186,7 @@ func (w *writer) fix() {
 		h.Set("ETag", strings.TrimSuffix(h.Get("ETag"), "\"")+"-"+parts+"\"")
 		h.Del(partsHeader)
 	}
+	countTags(h)
 	for name := range h {
 		if isChecksum(name) && !w.checksum {
 			h.Del(name)
