@@ -634,8 +634,10 @@ func TestBakeIncludesUserDataThatIsTooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(o.cloud.userData()); !strings.HasPrefix(got, "#include-once\nhttps://") {
-		t.Errorf("the machine was launched with %.100q", got)
+	for _, want := range []string{"\n#include-once\nhttps://", "\nwant='", "\nstay='1'\n"} {
+		if got := string(o.cloud.userData()); !strings.Contains(got, want) {
+			t.Errorf("the machine was launched without %q, with\n%s", want, got)
+		}
 	}
 	if strings.Contains(o.ui.String(), "X-Amz-Signature") {
 		t.Error("a signed URL was shown")

@@ -723,11 +723,13 @@ func (*FlatSourceFilter) HCL2Spec() map[string]hcldec.Spec {
 // FlatStagingConfig is an auto-generated flat version of StagingConfig.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatStagingConfig struct {
-	URL                 *string `mapstructure:"url" required:"true" cty:"url" hcl:"url"`
-	Region              *string `mapstructure:"region" cty:"region" hcl:"region"`
-	Delivery            *string `mapstructure:"delivery" cty:"delivery" hcl:"delivery"`
-	Keep                *bool   `mapstructure:"keep" cty:"keep" hcl:"keep"`
-	ExpectedBucketOwner *string `mapstructure:"expected_bucket_owner" cty:"expected_bucket_owner" hcl:"expected_bucket_owner"`
+	URL                  *string `mapstructure:"url" required:"true" cty:"url" hcl:"url"`
+	Region               *string `mapstructure:"region" cty:"region" hcl:"region"`
+	Delivery             *string `mapstructure:"delivery" cty:"delivery" hcl:"delivery"`
+	Keep                 *bool   `mapstructure:"keep" cty:"keep" hcl:"keep"`
+	ExpectedBucketOwner  *string `mapstructure:"expected_bucket_owner" cty:"expected_bucket_owner" hcl:"expected_bucket_owner"`
+	ServerSideEncryption *string `mapstructure:"server_side_encryption" cty:"server_side_encryption" hcl:"server_side_encryption"`
+	KMSKeyID             *string `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
 }
 
 // FlatMapstructure returns a new FlatStagingConfig.
@@ -742,11 +744,13 @@ func (*StagingConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec
 // The decoded values from this spec will then be applied to a FlatStagingConfig.
 func (*FlatStagingConfig) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"url":                   &hcldec.AttrSpec{Name: "url", Type: cty.String, Required: false},
-		"region":                &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
-		"delivery":              &hcldec.AttrSpec{Name: "delivery", Type: cty.String, Required: false},
-		"keep":                  &hcldec.AttrSpec{Name: "keep", Type: cty.Bool, Required: false},
-		"expected_bucket_owner": &hcldec.AttrSpec{Name: "expected_bucket_owner", Type: cty.String, Required: false},
+		"url":                    &hcldec.AttrSpec{Name: "url", Type: cty.String, Required: false},
+		"region":                 &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
+		"delivery":               &hcldec.AttrSpec{Name: "delivery", Type: cty.String, Required: false},
+		"keep":                   &hcldec.AttrSpec{Name: "keep", Type: cty.Bool, Required: false},
+		"expected_bucket_owner":  &hcldec.AttrSpec{Name: "expected_bucket_owner", Type: cty.String, Required: false},
+		"server_side_encryption": &hcldec.AttrSpec{Name: "server_side_encryption", Type: cty.String, Required: false},
+		"kms_key_id":             &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},
 	}
 	return s
 }

@@ -6,6 +6,7 @@ package userdata
 import (
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
@@ -26,9 +27,63 @@ type StagingConfig struct {
 	// the bake ends, however it ends. Keep it when several bakes share a large `fs/`, and let the bucket's lifecycle
 	// remove it.
 	Keep bool `mapstructure:"keep"`
-	// The account id the bucket must belong to; an upload to anybody else's is refused. Default: not checked.
+	// The id of the account the bucket must belong to: S3 refuses every call, and every URL the machine has, when it belongs
+	// to another, such as one who has taken the name of a bucket that was deleted. `"any"` does not check. Default: the
+	// account of the credentials, or `"any"` with `skip_credential_validation`.
 	ExpectedBucketOwner string `mapstructure:"expected_bucket_owner"`
+	// How S3 encrypts what is staged, and the machine's log: `"AES256"`, `"aws:kms"` or `"aws:kms:dsse"`. Default: the
+	// default of the bucket, which is `AES256` unless somebody has changed it.
+	ServerSideEncryption string `mapstructure:"server_side_encryption"`
+	// The KMS key to encrypt with: its id, ARN or alias. Whoever bakes needs `kms:GenerateDataKey` and `kms:Decrypt` for it,
+	// and so does the machine's role with `delivery = "profile"`. Needs `server_side_encryption` to be `"aws:kms"`, which is
+	// its default then, or `"aws:kms:dsse"`. Default: the account's own key of S3.
+	KMSKeyID string `mapstructure:"kms_key_id"`
 }
+
+// anyOwner is the expected_bucket_owner that says not to check.
+const anyOwner = "any"
+
+// owner is the account the bucket must belong to, or "" when it may be anybody's. Account is that of the credentials.
+func (s *StagingConfig) owner(account string) string {
+	switch s.ExpectedBucketOwner {
+	case "":
+		return account
+	case anyOwner:
+		return ""
+	}
+	return s.ExpectedBucketOwner
+}
+
+// keyName is made of what ids, ARNs and aliases of KMS keys are made of; it becomes a header that the machine sends.
+var keyName = regexp.MustCompile(`^[A-Za-z0-9:/_-]+$`)
+
+func (s *StagingConfig) prepareProtection() []error {
+	var errs []error
+	if o := s.ExpectedBucketOwner; known(o) && o != anyOwner && !accountID.MatchString(o) {
+		errs = append(errs, errorf("staging: expected_bucket_owner is %q; it must be the 12 digits of an account, or %q", o, anyOwner))
+	}
+	if s.KMSKeyID != "" && s.ServerSideEncryption == "" {
+		s.ServerSideEncryption = encryptionKMS
+	}
+	if s.ServerSideEncryption != "" {
+		if err := checkOneOf("staging: server_side_encryption", &s.ServerSideEncryption, encryptionAES, encryptionKMS, encryptionDSSE); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if s.ServerSideEncryption == encryptionAES && s.KMSKeyID != "" {
+		errs = append(errs, errors.New("staging: kms_key_id has no place in server_side_encryption = \"AES256\": leave one of them out"))
+	}
+	if known(s.KMSKeyID) && !keyName.MatchString(s.KMSKeyID) {
+		errs = append(errs, errorf("staging: kms_key_id is %q, which is no id, ARN or alias of a key", s.KMSKeyID))
+	}
+	return errs
+}
+
+const (
+	encryptionAES  = "AES256"
+	encryptionKMS  = "aws:kms"
+	encryptionDSSE = "aws:kms:dsse"
+)
 
 const (
 	deliveryPresigned = "presigned"
@@ -55,5 +110,5 @@ func (c *Config) prepareStaging() ([]string, []error) {
 		errs = append(errs, errors.New("staging: delivery = \"profile\" needs iam_instance_profile, or a "+
 			settingPolicy+": the machine fetches with its credentials"))
 	}
-	return nil, errs
+	return nil, append(errs, s.prepareProtection()...)
 }

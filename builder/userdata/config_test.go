@@ -52,6 +52,40 @@ func TestPrepareFillsInDefaults(t *testing.T) {
 	}
 }
 
+// staged is a staging block with more settings.
+func staged(more ...string) map[string]any {
+	block := map[string]any{"url": "s3://" + bucket}
+	for i := 0; i < len(more); i += 2 {
+		block[more[i]] = more[i+1]
+	}
+	return block
+}
+
+func TestStagingIsPinnedAndEncryptedAsTheTemplateSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		block             map[string]any
+		owner, encryption string
+	}{
+		"nothing said":             {staged(), "123456789012", ""},
+		"another account":          {staged("expected_bucket_owner", "999999999999"), "999999999999", ""},
+		"anybody":                  {staged("expected_bucket_owner", "any"), "", ""},
+		"a key implies KMS":        {staged("kms_key_id", "alias/x"), "123456789012", "aws:kms"},
+		"two layers":               {staged("kms_key_id", "alias/x", "server_side_encryption", "aws:kms:dsse"), "123456789012", "aws:kms:dsse"},
+		"what is not known so far": {staged("kms_key_id", "<unknown>", "expected_bucket_owner", "<unknown>"), "<unknown>", "aws:kms"},
+	} {
+		var b Builder
+		settings := valid()
+		settings["staging"] = c.block
+		if _, _, err := b.Prepare(settings); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if s := b.config.Staging; s.owner("123456789012") != c.owner || s.ServerSideEncryption != c.encryption {
+			t.Errorf("%s: the owner is %q and the encryption %q", name, s.owner("123456789012"), s.ServerSideEncryption)
+		}
+	}
+}
+
 func TestPrepareRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings map[string]any
@@ -81,9 +115,13 @@ func TestPrepareRefuses(t *testing.T) {
 		"two ways to name groups": {
 			map[string]any{"security_group_id": "sg-1", "security_group_ids": []string{"sg-2"}}, "security_group_ids exclude",
 		},
-		"no metadata service":     {map[string]any{"metadata_options": map[string]any{"http_endpoint": "disabled"}}, "cloud-init reads"},
-		"too many hops":           {map[string]any{"metadata_options": map[string]any{"http_put_response_hop_limit": 65}}, "between 1 and 64"},
-		"tokens that are neither": {map[string]any{"metadata_options": map[string]any{"http_tokens": "maybe"}}, "http_tokens"},
+		"an owner that is no account": {map[string]any{"staging": staged("expected_bucket_owner", "me")}, "12 digits"},
+		"no known encryption":         {map[string]any{"staging": staged("server_side_encryption", "rot13")}, "server_side_encryption"},
+		"a key of S3's own":           {map[string]any{"staging": staged("kms_key_id", "k", "server_side_encryption", "AES256")}, "kms_key_id has no place"},
+		"a key with a line break":     {map[string]any{"staging": staged("kms_key_id", "k\nurl = x")}, "no id, ARN or alias"},
+		"no metadata service":         {map[string]any{"metadata_options": map[string]any{"http_endpoint": "disabled"}}, "cloud-init reads"},
+		"too many hops":               {map[string]any{"metadata_options": map[string]any{"http_put_response_hop_limit": 65}}, "between 1 and 64"},
+		"tokens that are neither":     {map[string]any{"metadata_options": map[string]any{"http_tokens": "maybe"}}, "http_tokens"},
 		"a disk without a name": {
 			map[string]any{"launch_block_device_mappings": []any{map[string]any{"volume_size": 8}}}, "launch_block_device_mappings[0]: device_name",
 		},

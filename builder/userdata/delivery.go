@@ -21,6 +21,10 @@ import (
 // clocks that differ.
 const signedMargin = 10 * time.Minute
 
+// bootTime is how long user data that is staged can be fetched: cloud-init does so once, when the machine has its network.
+// Machines of metal take up to a quarter of an hour until then, and AWS may have no room for the first offers.
+const bootTime = 30 * time.Minute
+
 // The names of what only one bake uses, below the prefix and the folder of the bake.
 const (
 	userDataKey = "user-data"
@@ -48,7 +52,10 @@ func (b *bake) userData(ctx context.Context) ([]byte, error) {
 
 // urls are where the machine fetches fs/ and the recorded provisioners from, and uploads its log to. What is not staged is
 // empty.
-type urls struct{ fs, recording, log string }
+type urls struct {
+	fs, recording string
+	log           staging.Upload
+}
 
 // sign makes the URLs.
 func (b *bake) sign(ctx context.Context) (at urls, err error) {
@@ -67,7 +74,7 @@ func (b *bake) sign(ctx context.Context) (at urls, err error) {
 		return at, err
 	}
 	b.noteObject(key)
-	hide(at.fs, at.recording, at.log)
+	hide(at.fs, at.recording, at.log.URL)
 	return at, nil
 }
 
@@ -95,12 +102,14 @@ func (b *bake) stageUserData(ctx context.Context, userData []byte) ([]byte, erro
 	if err := b.store.Put(ctx, object); err != nil {
 		return nil, err
 	}
-	url, err := b.store.GetURL(ctx, object.Key, b.signedFor())
+	url, err := b.store.GetURL(ctx, object.Key, min(b.signedFor(), bootTime))
 	if err != nil {
 		return nil, err
 	}
 	hide(url)
-	return guest.Include(url), nil
+	return guest.Include(guest.Included{
+		URL: url, SHA256: object.SHA256, BakeID: b.id, StayOn: b.config.Verdict == verdictStop,
+	})
 }
 
 // logKey is where the machine of this attempt uploads its log.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 
@@ -41,24 +42,43 @@ func findAccount(ctx context.Context, b *bake) error {
 			hide(secret)
 		}
 	}
-	if s := b.config.Staging; s != nil {
-		at, err := staging.ParseURL(s.URL)
-		if err != nil {
-			return fmt.Errorf("staging: url: %w", err)
-		}
-		if s.Region != "" {
-			cfg.Region = s.Region
-		}
-		b.store = staging.New(cfg, at, s.ExpectedBucketOwner)
+	account, err := b.whoami(ctx)
+	if err != nil {
+		return err
 	}
-	if settings.SkipCredsValidation {
+	return b.openStore(account)
+}
+
+// whoami is the account of the credentials, or "" when it is not to be asked for.
+func (b *bake) whoami(ctx context.Context) (string, error) {
+	if b.config.SkipCredsValidation {
+		return "", nil
+	}
+	out, err := b.aws.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return "", fmt.Errorf("check the AWS credentials; skip_credential_validation leaves this check out: %w", err)
+	}
+	b.setClock(out.ResultMetadata)
+	return aws.ToString(out.Account), nil
+}
+
+// openStore makes ready what is staged to. The bucket is the account's own where the template says nothing else.
+func (b *bake) openStore(account string) error {
+	s := b.config.Staging
+	if s == nil {
 		return nil
 	}
-	who, err := b.aws.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	at, err := staging.ParseURL(s.URL)
 	if err != nil {
-		return fmt.Errorf("check the AWS credentials; skip_credential_validation leaves this check out: %w", err)
+		return fmt.Errorf("staging: url: %w", err)
 	}
-	b.setClock(who.ResultMetadata)
+	cfg := b.aws.config.Copy()
+	if s.Region != "" {
+		cfg.Region = s.Region
+	}
+	b.store = staging.New(cfg, at, staging.Options{
+		Owner: s.owner(account), Encryption: s.ServerSideEncryption, KMSKey: s.KMSKeyID,
+	})
 	return nil
 }
 

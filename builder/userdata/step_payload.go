@@ -161,7 +161,8 @@ func (b *bake) assemble(at urls) ([]byte, error) {
 		BakeID:      b.id,
 		Timeout:     machineTimeout(b.config.InstanceTimeout),
 		FSURL:       at.fs,
-		LogURL:      at.log,
+		LogURL:      at.log.URL,
+		LogHeaders:  at.log.Headers,
 		SkipCleanup: b.config.SkipCleanup,
 
 		Recording: b.payload.recording.guest, RecordingURL: at.recording,

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/aws/smithy-go/middleware"
 )
 
 const (
@@ -124,6 +125,8 @@ func (s *Settings) options() []func(*config.LoadOptions) error {
 	}
 	if s.InsecureSkipTLSVerify {
 		opts = append(opts, config.WithHTTPClient(insecureClient()))
+	} else {
+		opts = append(opts, config.WithAPIOptions([]func(*middleware.Stack) error{onlyEncrypted}))
 	}
 	return opts
 }

@@ -56,7 +56,8 @@ type Settings struct {
 	// The URL to send EC2's calls to, for a service that looks like EC2. Default: AWS's own. For everything but
 	// EC2 as well, set the environment variable `AWS_ENDPOINT_URL` instead.
 	CustomEndpointEc2 string `mapstructure:"custom_endpoint_ec2"`
-	// Do not check the certificates of AWS's endpoints. Default: `false`.
+	// Do not check the certificates of AWS's endpoints, and allow endpoints without encryption (`http://`) that are not
+	// on this computer: whoever is on the way reads user data and signed URLs. Default: `false`.
 	InsecureSkipTLSVerify bool `mapstructure:"insecure_skip_tls_verify"`
 	// Do not ask AWS who the credentials belong to before the build starts. Default: `false`.
 	SkipCredsValidation bool `mapstructure:"skip_credential_validation"`

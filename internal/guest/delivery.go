@@ -41,6 +41,9 @@ func (d Delivery) assignments() string {
 		shell.Assign("BAKERY_LOG_URL", d.LogURL),
 		shell.Assign("BAKERY_SKIP", strings.Join(d.SkipCleanup, " ")),
 	}
+	if len(d.LogHeaders) > 0 {
+		lines = append(lines, shell.Assign("BAKERY_LOG_HEADERS", strings.Join(d.LogHeaders, "\n")))
+	}
 	if d.FSURL != "" {
 		lines = append(lines, shell.Assign("BAKERY_FS_URL", d.FSURL))
 	}

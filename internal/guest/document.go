@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -188,8 +189,16 @@ func (d Delivery) check() error {
 			problems = append(problems, errors.New("a URL for the machine is not escaped"))
 		}
 	}
+	for _, h := range d.LogHeaders {
+		if !logHeader.MatchString(h) { // it goes the same way
+			problems = append(problems, fmt.Errorf("header %q of the log is none", h))
+		}
+	}
 	return errors.Join(problems...)
 }
+
+// logHeader is a header that can be given to curl in a configuration file, and to Python.
+var logHeader = regexp.MustCompile(`^[a-z0-9-]+: [A-Za-z0-9:/_+=.@-]+$`)
 
 func isBakeID(id string) bool {
 	return id != "" && len(id) <= 32 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyz") == ""

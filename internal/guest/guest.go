@@ -80,8 +80,10 @@ type Delivery struct {
 	Timeout time.Duration // after this the machine fails the bake and powers itself off
 	FSURL   string        // where the staged tar.gz is: a presigned URL, or a plain one with Profile
 	LogURL  string        // presigned PUT for the log; empty: the log is not uploaded
-	Profile bool          // sign FSURL on the machine, with the credentials of the instance profile
-	Region  string        // of the bucket of FSURL, with Profile: it is part of the signature
+	// LogHeaders are what LogURL is to be used with, each as "name: value".
+	LogHeaders []string
+	Profile    bool   // sign FSURL on the machine, with the credentials of the instance profile
+	Region     string // of the bucket of FSURL, with Profile: it is part of the signature
 	// SkipCleanup names the sections of the clean-up to leave out; see Sections.
 	SkipCleanup []string
 	// Recording is what the template's provisioners did; nil when there was none. RecordingURL is where its archive is when

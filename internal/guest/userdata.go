@@ -49,12 +49,6 @@ func Decompress(userData []byte) ([]byte, error) {
 	return document, nil
 }
 
-// Include returns user data that lets cloud-init fetch the real one. Once, because at a second boot the URL may have
-// expired, and a failing include loses the whole user data (cloudinit/user_data.py, _do_include).
-func Include(url string) []byte {
-	return Compress([]byte("#include-once\n" + url + "\n"))
-}
-
 // starts maps the first line of user data to its MIME type, longest first where one begins like another.
 // Source: INCLUSION_TYPES_MAP of cloudinit/handlers/__init__.py.
 var starts = []struct{ prefix, contentType string }{

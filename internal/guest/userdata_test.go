@@ -4,7 +4,6 @@
 package guest
 
 import (
-	"bytes"
 	"encoding/base64"
 	"strings"
 	"testing"
@@ -95,16 +94,6 @@ func TestDecompressIsBounded(t *testing.T) {
 	got, err := Decompress(Compress([]byte("text")))
 	if err != nil || string(got) != "text" {
 		t.Errorf("got %q, %v", got, err)
-	}
-}
-
-func TestInclude(t *testing.T) {
-	got, err := Decompress(Include("http://x/y"))
-	if err != nil || string(got) != "#include-once\nhttp://x/y\n" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if !bytes.HasPrefix(Include("x"), []byte{0x1f, 0x8b}) {
-		t.Error("the include is not compressed")
 	}
 }
 

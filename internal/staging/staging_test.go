@@ -73,7 +73,7 @@ func service(t *testing.T, bucket string, change func(http.Handler) http.Handler
 		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}
-	return New(cfg, Location{Bucket: bucket, Prefix: "some prefix"}, ""), server.URL
+	return New(cfg, Location{Bucket: bucket, Prefix: "some prefix"}, Options{}), server.URL
 }
 
 func object(key string, content []byte) Object {
@@ -165,11 +165,11 @@ func TestSignedURLsWorkForWhoeverHasThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, body := fetch(t, http.MethodPut, put, strings.NewReader("the log")); status != http.StatusOK {
-		t.Fatalf("an upload to %s: %d %s", put, status, body)
+	if status, body := fetch(t, http.MethodPut, put.URL, strings.NewReader("the log")); status != http.StatusOK {
+		t.Fatalf("an upload to %s: %d %s", put.URL, status, body)
 	}
-	if strings.Contains(put, "checksum") {
-		t.Errorf("the URL is only good for one content: %s", put)
+	if strings.Contains(put.URL, "checksum") || put.Headers != nil {
+		t.Errorf("the URL is only good for one content: %+v", put)
 	}
 	get, err := store.GetURL(t.Context(), key, time.Minute)
 	if err != nil {
@@ -241,3 +241,122 @@ func TestPutLeavesNothingOfAnUploadThatFails(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("the disk is broken") }
+
+// heads keeps the headers of every request, by method, and answers as whoever is asked next.
+func heads(kept map[string][]http.Header) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			kept[r.Method] = append(kept[r.Method], r.Header.Clone())
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func TestEveryCallNamesTheOwnerAndUploadsTheEncryption(t *testing.T) {
+	kept := map[string][]http.Header{}
+	plain, _ := service(t, "bucket", heads(kept))
+	store := *plain
+	store.owner, store.encryption, store.kmsKey = some("123456789012"), "aws:kms", some("alias/of-ours")
+	for _, size := range []int{3, 12 << 20} { // in one piece, and in parts
+		o := object(store.Key("x"), make([]byte, size))
+		_, hasErr := store.Has(t.Context(), o)
+		_, openErr := store.Open(t.Context(), o.Key)
+		if err := errors.Join(store.Check(t.Context()), hasErr, openErr, store.Put(t.Context(), o), store.Delete(t.Context(), o.Key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	encrypted := 0
+	for method, all := range kept {
+		for _, h := range all {
+			if got := h.Get("X-Amz-Expected-Bucket-Owner"); got != "123456789012" {
+				t.Errorf("a %s is for the owner %q", method, got)
+			}
+			if h.Get("X-Amz-Acl") != "" || h.Get("X-Amz-Grant-Read") != "" {
+				t.Errorf("a %s opens the object to others", method)
+			}
+			if h.Get("X-Amz-Server-Side-Encryption") == "aws:kms" && h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id") == "alias/of-ours" {
+				encrypted++
+			}
+		}
+	}
+	if encrypted != 2 { // PutObject, and CreateMultipartUpload for all its parts
+		t.Errorf("%d uploads are encrypted with the key", encrypted)
+	}
+}
+
+func TestSignedURLsNameTheOwnerAndTheHeadersToSend(t *testing.T) {
+	plain, _ := service(t, "bucket", nil)
+	store := *plain
+	store.owner, store.encryption, store.kmsKey = some("123456789012"), "aws:kms", some("alias/of-ours")
+	put, err := store.PutURL(t.Context(), store.Key("log.gz"), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "x-amz-server-side-encryption: aws:kms|x-amz-server-side-encryption-aws-kms-key-id: alias/of-ours"
+	if got := strings.Join(put.Headers, "|"); got != want {
+		t.Errorf("the headers are %s", got)
+	}
+	get, err := store.GetURL(t.Context(), store.Key("log.gz"), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, signed := range []string{put.URL, get} {
+		if !strings.Contains(strings.ToLower(signed), "x-amz-expected-bucket-owner=123456789012") {
+			t.Errorf("the URL works for any owner: %s", signed)
+		}
+		if !strings.Contains(signed, "X-Amz-Expires=60&") {
+			t.Errorf("the URL does not end after a minute: %s", signed)
+		}
+	}
+	if status, body := fetch(t, http.MethodGet, get, nil); status != http.StatusNotFound {
+		t.Errorf("S3 does not take the URL: %d %s", status, body)
+	}
+}
+
+// othersBucket is S3's answer when the bucket is not of the account that is expected:
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html.
+func othersBucket(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if owner := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != "999999999999" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func TestABucketOfAnotherAccountIsRefused(t *testing.T) {
+	plain, _ := service(t, "bucket", othersBucket)
+	store := *plain
+	store.owner = some("123456789012")
+	const want = "bucket bucket does not belong to account 123456789012: where it is meant to be another's, set expected_bucket_owner"
+	for name, err := range map[string]error{
+		"the check": store.Check(t.Context()), "an upload": store.Put(t.Context(), object(store.Key("x"), []byte("secret"))),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, ErrDenied) {
+			t.Errorf("%s says %v", name, err)
+		}
+	}
+	if got := read(t, plain, store.Key("x")); got != nil {
+		t.Errorf("it was given %d bytes", len(got))
+	}
+	store.owner = some("999999999999")
+	if err := store.Check(t.Context()); err != nil {
+		t.Errorf("the owner's own bucket: %v", err)
+	}
+}
+
+// A bucket's answers may come from anybody who has its name; what they hold must not be believed to be small.
+func TestWhatS3SaysOfAnObjectIsNotBelieved(t *testing.T) {
+	store, _ := service(t, "bucket", func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Amz-Meta-Bakery-Sha256", strings.Repeat("ab", 32))
+			w.Header().Set("Content-Length", "9223372036854775807")
+			w.WriteHeader(http.StatusOK)
+		})
+	})
+	o := object(store.Key("x"), []byte("content"))
+	if there, err := store.Has(t.Context(), o); err != nil || there {
+		t.Errorf("an object of another checksum and size is taken for ours: %v, %v", there, err)
+	}
+}

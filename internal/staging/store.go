@@ -8,14 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	tmtypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // sha256Key is the metadata an upload leaves on its object, so that a later bake need not upload it again. It is
@@ -47,13 +52,22 @@ type Object struct {
 type Store struct {
 	Location
 
-	client  *s3.Client
-	presign *s3.PresignClient
-	owner   *string // the account the bucket must belong to
+	client     *s3.Client
+	presign    *s3.PresignClient
+	owner      *string // the account the bucket must belong to
+	encryption types.ServerSideEncryption
+	kmsKey     *string
 }
 
-// New returns a store at a location. The bucket must belong to the account owner, unless that is empty.
-func New(cfg aws.Config, at Location, owner string) *Store {
+// Options say whose the bucket is, and how S3 encrypts what is put there. The zero value leaves both to S3.
+type Options struct {
+	Owner      string // the id of the account the bucket must belong to; S3 refuses every call otherwise
+	Encryption string // AES256, aws:kms or aws:kms:dsse; empty is the bucket's default
+	KMSKey     string // the id, ARN or alias of the key; empty is the account's key of S3
+}
+
+// New returns a store at a location.
+func New(cfg aws.Config, at Location, options Options) *Store {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		// An endpoint of one's own is one host: bucket.host need not resolve there.
 		o.UsePathStyle = o.BaseEndpoint != nil
@@ -64,11 +78,17 @@ func New(cfg aws.Config, at Location, owner string) *Store {
 	plain := s3.New(client.Options(), func(o *s3.Options) {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	})
-	s := &Store{Location: at, client: client, presign: s3.NewPresignClient(plain)}
-	if owner != "" {
-		s.owner = aws.String(owner)
+	return &Store{
+		Location: at, client: client, presign: s3.NewPresignClient(plain),
+		owner: some(options.Owner), encryption: types.ServerSideEncryption(options.Encryption), kmsKey: some(options.KMSKey),
 	}
-	return s
+}
+
+func some(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 // Region is the region of the bucket.
@@ -80,7 +100,7 @@ var ErrDenied = errors.New("look at the bucket: access denied")
 // Check looks at the bucket. The error wraps ErrDenied when S3 does not say, which does not mean that an upload fails:
 // s3:PutObject can be granted without s3:ListBucket.
 func (s *Store) Check(ctx context.Context) error {
-	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.Bucket, ExpectedBucketOwner: s.owner})
+	err := s.head(ctx, s.owner)
 	switch statusOf(err) {
 	case http.StatusMovedPermanently:
 		return fmt.Errorf("find bucket %s in region %s: it is in %s: set region of staging to that",
@@ -88,12 +108,31 @@ func (s *Store) Check(ctx context.Context) error {
 	case http.StatusNotFound:
 		return fmt.Errorf("find bucket %s of staging: there is none of that name", s.Bucket)
 	case http.StatusForbidden:
+		if s.isSomebodyElses(ctx) {
+			return s.wrongOwner()
+		}
 		return fmt.Errorf("%w to %s", ErrDenied, s.Bucket)
 	}
 	if err != nil {
 		return fmt.Errorf("look at bucket %s of staging: %w", s.Bucket, err)
 	}
 	return nil
+}
+
+// isSomebodyElses tells whether S3 refuses to show the bucket only because it is asked for that of another account.
+func (s *Store) isSomebodyElses(ctx context.Context) bool {
+	return s.owner != nil && statusOf(s.head(ctx, s.owner)) == http.StatusForbidden && s.head(ctx, nil) == nil
+}
+
+// head looks at the bucket of an account, or of any.
+func (s *Store) head(ctx context.Context, owner *string) error {
+	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.Bucket, ExpectedBucketOwner: owner})
+	return err
+}
+
+func (s *Store) wrongOwner() error {
+	return fmt.Errorf("bucket %s does not belong to account %s: where it is meant to be another's, set expected_bucket_owner of "+
+		"staging to the id of that account", s.Bucket, aws.ToString(s.owner))
 }
 
 // Has tells whether an object of this content is there already.
@@ -122,8 +161,12 @@ func (s *Store) Put(ctx context.Context, o Object) error {
 	})
 	_, err = manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
 		Bucket: &s.Bucket, Key: &o.Key, Body: body, ExpectedBucketOwner: s.owner,
-		Metadata: map[string]string{sha256Key: o.SHA256},
+		Metadata:             map[string]string{sha256Key: o.SHA256},
+		ServerSideEncryption: tmtypes.ServerSideEncryption(s.encryption), SSEKMSKeyID: s.kmsKey,
 	})
+	if statusOf(err) == http.StatusForbidden && s.isSomebodyElses(ctx) {
+		return s.wrongOwner()
+	}
 	if err != nil {
 		return fmt.Errorf("upload to %s: %w", s.URL(o.Key), err)
 	}
@@ -153,22 +196,38 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// GetURL is a URL that fetches an object until it expires.
+// GetURL is a URL that fetches an object until it expires, while the bucket is its owner's.
 func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (string, error) {
-	r, err := s.presign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key}, s3.WithPresignExpires(expiry))
+	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
+	r, err := s.presign.PresignGetObject(ctx, in, s3.WithPresignExpires(expiry))
 	if err != nil {
 		return "", fmt.Errorf("sign a URL of %s: %w", s.URL(key), err)
 	}
 	return r.URL, nil
 }
 
-// PutURL is a URL that an object can be uploaded to until it expires, with PUT and no header but Host.
-func (s *Store) PutURL(ctx context.Context, key string, expiry time.Duration) (string, error) {
-	r, err := s.presign.PresignPutObject(ctx, &s3.PutObjectInput{Bucket: &s.Bucket, Key: &key}, s3.WithPresignExpires(expiry))
+// Upload is a URL that an object can be uploaded to until it expires, with PUT and these headers, each as "name: value".
+// There is none unless the encryption is chosen: S3 takes that from headers only.
+type Upload struct {
+	URL     string
+	Headers []string
+}
+
+// PutURL signs an upload.
+func (s *Store) PutURL(ctx context.Context, key string, expiry time.Duration) (Upload, error) {
+	r, err := s.presign.PresignPutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner, ServerSideEncryption: s.encryption, SSEKMSKeyId: s.kmsKey,
+	}, s3.WithPresignExpires(expiry))
 	if err != nil {
-		return "", fmt.Errorf("sign a URL of %s: %w", s.URL(key), err)
+		return Upload{}, fmt.Errorf("sign a URL of %s: %w", s.URL(key), err)
 	}
-	return r.URL, nil
+	u := Upload{URL: r.URL}
+	for _, name := range slices.Sorted(maps.Keys(r.SignedHeader)) {
+		if lower := strings.ToLower(name); lower != "host" {
+			u.Headers = append(u.Headers, lower+": "+r.SignedHeader.Get(name))
+		}
+	}
+	return u, nil
 }
 
 // PlainURL is the URL of an object without a signature, for a machine that signs its own requests.

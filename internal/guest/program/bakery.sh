@@ -241,7 +241,7 @@ bakery_service() {
 # --- running the steps ----------------------------------------------------------------------------------------------
 
 bakery_load() {
-	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_FS_URL='' BAKERY_PROFILE='' BAKERY_SKIP=''
+	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_LOG_HEADERS='' BAKERY_FS_URL='' BAKERY_PROFILE='' BAKERY_SKIP=''
 	BAKERY_MODULES='' BAKERY_FS_SHA256='' BAKERY_REGION='' BAKERY_USER=root BAKERY_RECORDED_URL='' BAKERY_RECORDED_SHA256=''
 	. "$bakery_dir/env"
 	[ ! -r "$bakery_dir/delivery" ] || . "$bakery_dir/delivery"
@@ -551,14 +551,18 @@ shutil.copyfileobj(urlopen(sys.stdin.readline().strip(), timeout=60), getattr(sy
 
 bakery_put() {
 	if command -v curl >/dev/null; then
-		printf 'url = "%s"\n' "$1" | curl -fsS --connect-timeout 10 -m 60 -T "$2" -o /dev/null -K -
+		{
+			printf 'url = "%s"\n' "$1"
+			printf '%s\n' "$BAKERY_LOG_HEADERS" | sed -n 's/..*/header = "&"/p'
+		} | curl -fsS --connect-timeout 10 -m 60 -T "$2" -o /dev/null -K -
 	else
-		printf '%s\n' "$1" | "$(bakery_python)" -c 'import sys
+		printf '%s\n' "$1" "$BAKERY_LOG_HEADERS" | "$(bakery_python)" -c 'import sys
 try: from urllib.request import urlopen, Request
 except ImportError: from urllib2 import urlopen, Request
 r = Request(sys.stdin.readline().strip(), open(sys.argv[1], "rb").read())
 r.get_method = lambda: "PUT"
 r.add_header("Content-Type", "")
+for l in sys.stdin: l.strip() and r.add_header(*l.strip().split(": ", 1))
 urlopen(r, timeout=60)
 ' "$2"
 	fi >/dev/null 2>&1

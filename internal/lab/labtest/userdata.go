@@ -33,6 +33,9 @@ type instructions struct {
 
 type fetch struct{ url, sha256 string }
 
+// included is the part of user data that says where the rest of it is.
+var included = regexp.MustCompile(`(?m)^#include-once\n(\S+)$`)
+
 // read reads the user data as cloud-init does, and what it includes. An include that cannot be fetched is an error: all of
 // the user data is lost then.
 func (b *bake) read() (instructions, error) {
@@ -41,9 +44,9 @@ func (b *bake) read() (instructions, error) {
 		return instructions{}, nil
 	}
 	document, err := guest.Decompress([]byte(text))
-	if url, included := bytes.CutPrefix(document, []byte("#include-once\n")); err == nil && included {
+	if url := included.FindSubmatch(document); err == nil && url != nil {
 		var fetched []byte
-		if fetched, err = b.include(strings.TrimSpace(string(url))); err == nil {
+		if fetched, err = b.include(string(url[1])); err == nil {
 			document, err = guest.Decompress(fetched)
 		}
 	}
