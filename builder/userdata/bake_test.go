@@ -271,8 +271,8 @@ func TestBakeOutlives(t *testing.T) {
 			}
 		},
 		"throttling for minutes": func(o *oven) {
-			o.cloud.broken["DescribeInstances"] = first(60, 503, "RequestLimitExceeded")
-			o.cloud.broken["GetConsoleOutput"] = first(20, 503, "RequestLimitExceeded")
+			o.cloud.broken["DescribeInstances"] = first(10, 503, "RequestLimitExceeded")
+			o.cloud.broken["GetConsoleOutput"] = first(5, 503, "RequestLimitExceeded")
 		},
 		"a machine whose newest console text cannot be had": func(o *oven) {
 			o.cloud.broken["GetConsoleOutput"] = func(int) *failure {

@@ -65,7 +65,7 @@ type ImageConfig struct {
 	// well. Default: `30m`; at least `120s`.
 	ImageTimeout time.Duration `mapstructure:"image_timeout"`
 	// How often an image is looked at, as a duration. Default: `5s`; at most `60s`. In the beginning it is looked at more
-	// often, and never less often than this.
+	// often, and less often only while AWS asks to slow down.
 	ImagePollInterval time.Duration `mapstructure:"image_poll_interval"`
 	// A file to write the name and the id of the image in the region of the build to, as the two lines `AMINAME=` and
 	// `AMIID=`, quoted for a shell. Default: none. Written only when the image is available, and removed again when

@@ -17,7 +17,8 @@ type WatchConfig struct {
 	// How long the machine may take from its launch until it has powered off, as a duration. Default: `30m`; at
 	// least `120s`. The machine ends by itself after this time even when Packer is gone.
 	InstanceTimeout time.Duration `mapstructure:"instance_timeout"`
-	// How often the machine is looked at, as a duration. Default: `5s`; at most `60s`. The interval never grows.
+	// How often the machine is looked at, as a duration. Default: `5s`; at most `60s`. The interval grows only while AWS asks
+	// to slow down, up to `60s`.
 	InstancePollInterval time.Duration `mapstructure:"instance_poll_interval"`
 	// How often and how long to look, in the words of amazon-ebs. See [PollingConfig](#polling-configuration). The
 	// settings `instance_timeout`, `instance_poll_interval`, `image_timeout` and `image_poll_interval` have precedence.

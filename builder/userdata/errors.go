@@ -63,6 +63,9 @@ func transient(err error) bool {
 	return err != nil && (errors.Is(err, context.DeadlineExceeded) || standardRetryer.IsErrorRetryable(err))
 }
 
+// lost tells whether a launch may have taken effect although it failed.
+func lost(err error) bool { return transient(err) && !throttled(err) && !noRoom(err) }
+
 var standardRetryer = retry.NewStandard()
 
 // notYet tells whether AWS does not know something that it has itself made a moment ago. That is no proof that the thing is

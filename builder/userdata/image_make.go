@@ -164,10 +164,11 @@ func (b *bake) await(ctx context.Context, p *place, id string) (types.Image, err
 		fmt.Errorf("image_timeout of %s is over and image %s in %s is not available", limit, id, p.region))
 	defer cancel()
 	var image types.Image
-	err := poll(ctx, b.imageInterval(time.Now()), func(ctx context.Context) (bool, error) {
+	pulse := new(pulse)
+	err := poll(ctx, pulse.stretch(share(time.Now(), thirtieth, b.config.ImagePollInterval)), func(ctx context.Context) (bool, error) {
 		ctx, cancel := glance(ctx)
 		defer cancel()
-		out, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}}, fewAttempts)
+		out, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}}, pulse.once)
 		switch {
 		case hasCode(err, codeImageNotFound) || transient(err):
 			return false, nil
@@ -180,15 +181,6 @@ func (b *bake) await(ctx context.Context, p *place, id string) (types.Image, err
 		return imageDone(&image)
 	})
 	return image, err
-}
-
-// imageInterval is a thirtieth of the time since began, but at least soon and at most image_poll_interval: what is lost by
-// looking late is small beside what the image has taken, of which some are there within seconds and most take minutes.
-func (b *bake) imageInterval(began time.Time) func() time.Duration {
-	const share = 30
-	return func() time.Duration {
-		return min(max(time.Since(began)/share, soon), b.config.ImagePollInterval)
-	}
 }
 
 func imageDone(image *types.Image) (bool, error) {

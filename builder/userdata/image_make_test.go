@@ -39,9 +39,7 @@ func TestDisksOutliveTheMachinesOfTheImageUnlessTheTemplateSaysOtherwise(t *test
 
 func TestAnImageIsLookedAtInProportionToTheTimeItTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bake{config: &Config{}}
-		b.config.ImagePollInterval = 5 * time.Second
-		next, began := b.imageInterval(time.Now()), time.Now()
+		next, began := share(time.Now(), thirtieth, 5*time.Second), time.Now()
 		for _, want := range []struct{ after, interval time.Duration }{
 			{0, time.Second}, {30 * time.Second, time.Second}, {time.Minute, 2 * time.Second},
 			{150 * time.Second, 5 * time.Second}, {time.Hour, 5 * time.Second},

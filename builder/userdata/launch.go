@@ -61,19 +61,20 @@ const profileDelay = 2 * time.Minute
 // runInstance runs the machine. Where there are other offers, one that AWS has no room for is not tried again.
 func (b *bake) runInstance(ctx context.Context, in *ec2.RunInstancesInput, others bool) error {
 	hurry := func(o *ec2.Options) {
+		o.Retryer = queuing{o.Retryer, b.machine}
 		if others {
 			o.Retryer = impatient{o.Retryer}
 		}
 	}
 	groupUnknown := notYet(b.network.made, codeGroupNotFound, codeGroupNotFound2)
 	again := func(err error) bool { return profileUnknown(err) || groupUnknown(err) }
-	return retryWhile(ctx, profileDelay, again, func(ctx context.Context) error {
+	run := func(ctx context.Context) error {
 		own, cancel := settle(ctx)
 		defer cancel()
 		b.machine.launched = time.Now()
 		b.machine.asked = b.machine.launched
 		out, err := b.aws.ec2.RunInstances(own, in, hurry)
-		b.machine.unclear = transient(err)
+		b.machine.unclear = b.machine.unclear || lost(err)
 		switch {
 		case err != nil:
 			return err
@@ -83,7 +84,8 @@ func (b *bake) runInstance(ctx context.Context, in *ec2.RunInstancesInput, other
 		b.machine.id = aws.ToString(out.Instances[0].InstanceId)
 		b.machine.request = aws.ToString(out.Instances[0].SpotInstanceRequestId)
 		return nil
-	})
+	}
+	return newQueue(b).wait(ctx, func(ctx context.Context) error { return retryWhile(ctx, profileDelay, again, run) })
 }
 
 // profileUnknown tells whether EC2 does not know the instance profile. IAM tells EC2 about a new one within seconds.

@@ -37,6 +37,8 @@ type machine struct {
 	reports   []guest.Report // all that were ever seen, in order; the console keeps the last 64 KB only
 	plainOnly bool           // not a Nitro machine: its newest console text cannot be had
 	silent    error          // why the console cannot be read at all
+
+	pulse pulse // of looking at it
 }
 
 // visibleTimeout is how long AWS may not know what it has just made.
@@ -47,20 +49,33 @@ const visibleTimeout = 2 * time.Minute
 func (b *bake) look(ctx context.Context, m *machine) error {
 	ctx, cancel := glance(ctx)
 	defer cancel()
-	out, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{m.id}}, fewAttempts)
+	out, err := b.aws.ec2.DescribeInstances(ctx, m.self(), m.pulse.once)
 	switch {
-	case err == nil:
 	case hasCode(err, codeInstanceNotFound) && time.Since(m.launched) < visibleTimeout, transient(err):
 		return nil
-	default:
+	case err != nil:
 		return fmt.Errorf("look at instance %s: %w", m.id, err)
 	}
+	found := false
 	for _, r := range out.Reservations {
 		for i := range r.Instances {
 			m.take(&r.Instances[i])
+			found = true
 		}
 	}
+	if !found && time.Since(m.launched) >= visibleTimeout {
+		return fmt.Errorf("look at instance %s: %w", m.id, errNoInstance)
+	}
 	return nil
+}
+
+// errNoInstance says that EC2 has forgotten an instance, which it does an hour after its end.
+var errNoInstance = errors.New("EC2 knows no such instance")
+
+// self asks for the machine by a filter: to EC2, one that is asked for by its id is not filtered, and twice as many of such
+// calls are allowed as of those. https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+func (m *machine) self() *ec2.DescribeInstancesInput {
+	return &ec2.DescribeInstancesInput{Filters: []types.Filter{filter("instance-id", m.id)}}
 }
 
 func (m *machine) take(i *types.Instance) {
@@ -110,7 +125,7 @@ func (b *bake) consoleText(ctx context.Context, latest bool) ([]byte, error) {
 	}
 	ctx, cancel := glance(ctx)
 	defer cancel()
-	out, err := b.aws.ec2.GetConsoleOutput(ctx, in, fewAttempts)
+	out, err := b.aws.ec2.GetConsoleOutput(ctx, in, b.machine.pulse.once)
 	if err != nil {
 		return nil, fmt.Errorf("read the console: %w", err)
 	}
@@ -171,8 +186,11 @@ func (b *bake) removeMachine(ctx context.Context, m *machine) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, terminateTimeout,
 		fmt.Errorf("%s is not terminated after %s", m.id, terminateTimeout))
 	defer cancel()
-	err = poll(ctx, every(time.Second), func(ctx context.Context) (bool, error) {
+	err = poll(ctx, m.pulse.stretch(share(time.Now(), fifth, defaultInterval)), func(ctx context.Context) (bool, error) {
 		if err := b.look(ctx, m); err != nil {
+			if errors.Is(err, errNoInstance) {
+				return true, nil
+			}
 			return true, orGone(err, codeInstanceNotFound)
 		}
 		return m.state == types.InstanceStateNameTerminated, nil

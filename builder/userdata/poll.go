@@ -7,13 +7,11 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
 // poll calls do at once, and then again and again until it says that it is done, it fails, or ctx ends. The wait in
-// between is what next says, give or take a tenth so that bakes that began together do not call AWS together; it never
-// grows, because a growing one loses the more time the longer the machine took.
+// between is what next says, give or take a tenth so that bakes that began together do not call AWS together; it does not
+// grow by itself, because a growing one loses the more time the longer the machine took.
 func poll(ctx context.Context, next func() time.Duration, do func(context.Context) (done bool, err error)) error {
 	for {
 		done, err := do(ctx)
@@ -33,6 +31,17 @@ func poll(ctx context.Context, next func() time.Duration, do func(context.Contex
 
 // every is a wait that is always the same.
 func every(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
+
+// Shares of the time something has taken that may be lost by looking late.
+const (
+	thirtieth = 30 // of an image: some are there within seconds, and most take minutes
+	fifth     = 5  // of a termination, which nobody waits for to use what was made
+)
+
+// share is a wait of a part of the time since began, but at least soon and at most the longest.
+func share(began time.Time, part time.Duration, longest time.Duration) func() time.Duration {
+	return func() time.Duration { return min(max(time.Since(began)/part, soon), longest) }
+}
 
 func jitter(d time.Duration) time.Duration {
 	tenth := d / 10
@@ -59,9 +68,6 @@ func glance(ctx context.Context) (context.Context, context.CancelFunc) {
 	const limit = 30 * time.Second
 	return context.WithTimeout(ctx, limit)
 }
-
-// fewAttempts keeps the SDK from making such a call again itself, with pauses that grow.
-func fewAttempts(o *ec2.Options) { o.RetryMaxAttempts = 2 }
 
 // settle is the context of a call that makes something. It goes on when the bake is cancelled meanwhile, because a call
 // that is broken off may still have taken effect, and then nobody knows what it made.

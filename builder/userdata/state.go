@@ -36,6 +36,7 @@ type bake struct {
 	load   func(context.Context, *awsconfig.Settings) (aws.Config, error)
 
 	aws    clients
+	turns  turns          // of launches
 	store  *staging.Store // nil without staging
 	skew   time.Duration  // how much AWS's clock is ahead
 	ledger ledger

@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ func findAccount(ctx context.Context, b *bake) error {
 	if err != nil {
 		return err
 	}
+	b.turns = launchTurns(b.aws.config, cmp.Or(account, credentials.AccessKeyID))
 	return b.openStore(account)
 }
 

@@ -34,14 +34,14 @@ func watch(ctx context.Context, b *bake) error {
 	timeout := fmt.Errorf("instance_timeout of %s is over and the machine has not stopped", limit)
 	ctx, cancel := context.WithDeadlineCause(ctx, b.machine.launched.Add(limit), timeout)
 	defer cancel()
-	err := poll(ctx, b.watchInterval, b.watchOnce)
+	err := poll(ctx, b.machine.pulse.stretch(b.watchInterval), b.watchOnce)
 	if err != nil && context.Cause(ctx) == timeout { //nolint:errorlint // compared with the very one
 		return fmt.Errorf("%w: %s", timeout, b.machine.lastWords())
 	}
 	return err
 }
 
-// watchInterval shrinks at the end, and never grows.
+// watchInterval shrinks at the end, and never grows by itself.
 func (b *bake) watchInterval() time.Duration {
 	_, judged := guest.Judge(b.machine.reports)
 	if judged || b.machine.state == types.InstanceStateNameStopping {

@@ -1,0 +1,147 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/smithy-go"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+)
+
+// limited is EC2's limit of RunInstances.
+type limited struct {
+	mu     sync.Mutex
+	tokens float64
+	at     time.Time
+	calls  int
+}
+
+var errThrottled = &smithy.GenericAPIError{Code: "RequestLimitExceeded"}
+
+func (b *limited) call(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls++
+	const burst, refill = 5, 2
+	b.tokens = min(burst, b.tokens+refill*time.Since(b.at).Seconds())
+	b.at = time.Now()
+	if b.tokens < 1 {
+		return errThrottled
+	}
+	b.tokens--
+	return nil
+}
+
+func queued(t *testing.T, at turns, retries int) *queue {
+	t.Helper()
+	ui := &packersdk.BasicUi{Writer: io.Discard, ErrorWriter: io.Discard, PB: &packersdk.NoopProgressTracker{}}
+	b := newBake(&Config{}, ui)
+	b.turns, b.config.MaxRetries = at, retries
+	return newQueue(b)
+}
+
+func TestLaunchesAtOnceTakeTurns(t *testing.T) {
+	const launches = 50
+	for name, c := range map[string]struct {
+		together      bool // on one computer
+		calls         int  // at most
+		within, least time.Duration
+	}{
+		// 5 at once and 2 a second are 23 seconds. Those that began at once have called in vain once.
+		"of one computer": {true, 2*launches + 5, 30 * time.Second, 22 * time.Second},
+		// Nobody tells them of each other.
+		"of as many computers": {false, 10 * launches, 2 * time.Minute, 22 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shared := turns{dir: t.TempDir()}
+			synctest.Test(t, func(t *testing.T) {
+				ec2 := &limited{tokens: 5, at: time.Now()}
+				began := time.Now()
+				var all sync.WaitGroup
+				for range launches {
+					q := queued(t, turns{}, 10)
+					if c.together {
+						q.b.turns = shared
+					}
+					all.Go(func() {
+						time.Sleep(rand.N(2 * time.Second)) // packer starts them one after the other
+						if err := q.wait(t.Context(), ec2.call); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+				took := time.Since(began)
+				t.Logf("%d launches took %s and %d calls", launches, took, ec2.calls)
+				if took < c.least || took > c.within || ec2.calls > c.calls {
+					t.Errorf("it is to be %s at most, and %d calls", c.within, c.calls)
+				}
+			})
+		})
+	}
+}
+
+func TestAQueueEnds(t *testing.T) {
+	refused := errors.New("refused")
+	for name, c := range map[string]struct {
+		call   func(int) error
+		cancel time.Duration
+		want   error
+		least  time.Duration
+	}{
+		"with any other answer":             {func(int) error { return refused }, 0, refused, 0},
+		"with another answer after a while": {func(n int) error { return []error{errThrottled, errThrottled, refused}[n] }, 0, refused, 0},
+		"when its time is over":             {func(int) error { return errThrottled }, 0, errThrottled, 40 * time.Second},
+		"when the bake is cancelled":        {func(int) error { return errThrottled }, 3 * time.Second, context.Canceled, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := turns{dir: t.TempDir()}
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if c.cancel > 0 {
+					time.AfterFunc(c.cancel, cancel)
+				}
+				n, began := 0, time.Now()
+				err := queued(t, at, 2).wait(ctx, func(context.Context) error { n++; return c.call(n - 1) })
+				if !errors.Is(err, c.want) {
+					t.Errorf("it ended with %v, want %v", err, c.want)
+				}
+				if took := time.Since(began); took < c.least || took > c.least+time.Minute {
+					t.Errorf("it took %s, want %s", took, c.least)
+				}
+			})
+		})
+	}
+}
+
+func TestTurnsAreForgotten(t *testing.T) {
+	at := turns{dir: t.TempDir()}
+	now := time.Now()
+	for range 3 {
+		at.take(now.Add(-time.Hour))
+	}
+	if at.taken(now) {
+		t.Error("somebody waits for a turn that is over")
+	}
+	if got := at.take(now); got.Before(now) || got.After(now.Add(2*turnInterval)) {
+		t.Errorf("the first turn is %s from now", got.Sub(now))
+	}
+	if !at.taken(now) {
+		t.Error("nobody waits for the turn that was taken")
+	}
+	files, err := os.ReadDir(at.dir)
+	if err != nil || len(files) != 1 {
+		t.Errorf("there are %d turns: %v", len(files), err)
+	}
+}

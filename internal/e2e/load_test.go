@@ -1,0 +1,186 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// load is what many bakes in one packer build cost.
+type load struct {
+	bakes   int
+	total   time.Duration // packer's, from its start to its end
+	slowest time.Duration // of the bakes, as packer says
+	calls   map[string]tally
+	memory  footprint
+}
+
+// tally is how often an action was asked for.
+type tally struct{ answered, throttled int }
+
+// loadSize is how long things take on the lab of a load test. EC2 takes five times as long.
+type loadSize struct {
+	bakes  []int
+	work   time.Duration
+	delays cloud.Delays
+}
+
+var (
+	smallLoad = loadSize{[]int{1, 10}, 4 * time.Second, cloud.Delays{Pending: time.Second, Stopping: 2 * time.Second, Terminating: 2 * time.Second, Image: 4 * time.Second}}
+	fullLoad  = loadSize{[]int{1, 10, 50}, 30 * time.Second, cloud.Delays{Pending: 3 * time.Second, Stopping: 5 * time.Second, Terminating: 5 * time.Second, Image: 20 * time.Second}}
+)
+
+// TestLoad: many bakes in one packer build, each in a process of its own, on an account with EC2's request limits. All
+// succeed, none takes longer because of the others but for the launches, which EC2 limits, and a bake makes as many calls as
+// it does alone.
+func TestLoad(t *testing.T) {
+	size := smallLoad
+	if *full {
+		size = fullLoad
+	}
+	var all []load
+	for _, n := range size.bakes {
+		all = append(all, bakeMany(t, size, n))
+	}
+	t.Logf("on %s\n%s", time.Now().UTC().Format(time.DateOnly), loadTable(all))
+	_ = all
+}
+
+// bakeMany bakes n images at once on a lab of their own.
+func bakeMany(t *testing.T, size loadSize, n int) load {
+	t.Helper()
+	onlyQuickLabs(t)
+	lab := labtest.Start(t, labserver.Options{
+		Delays: size.delays,
+		Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
+			time.Sleep(size.work)
+			m.PowerOff()
+		}},
+	})
+	q := &quick{Lab: lab}
+	dir := write(t, map[string]string{"many.pkr.hcl": manyBakes(q, n)})
+	argv := []string{packertest.Built(t).Packer, "build", "many.pkr.hcl"}
+	began := time.Now()
+	r, memory := runMeasured(t, dir, q.client().environ(t), argv)
+	l := load{bakes: n, total: time.Since(began), slowest: slowestBuild(t, r.Output), calls: map[string]tally{}, memory: memory}
+	if r.Code != 0 || strings.Count(r.Output, "finished after") != n {
+		t.Fatalf("packer build of %d: exit status %d\n%s", n, r.Code, r.Output)
+	}
+	if os.Getenv("LOAD_OUTPUT") != "" {
+		t.Log(r.Output)
+	}
+	for _, c := range q.Calls() {
+		one := l.calls[c.Action]
+		if slices.Contains([]string{"RequestLimitExceeded", "SlowDown", "Throttling"}, c.Code) {
+			one.throttled++
+		} else {
+			one.answered++
+		}
+		l.calls[c.Action] = one
+	}
+	return l
+}
+
+// manyBakes is a template of n builds.
+func manyBakes(q *quick, n int) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, `source "bakery-userdata" "load" {
+  source_ami = %q
+  verdict    = "stop"
+  user_data  = "#!/bin/sh\n# %s\n"
+  staging {
+    url = "s3://%s/load"
+  }
+}
+
+build {
+`, q.Value("BAKERY_LAB_AMI"), strings.Repeat("x", 100), q.Value("BAKERY_LAB_BUCKET"))
+	for i := range n {
+		fmt.Fprintf(&text, `  source "bakery-userdata.load" {
+    name     = "b%02d"
+    ami_name = "load-%02d"
+  }
+`, i, i)
+	}
+	return text.String() + "}\n"
+}
+
+var finishedAfter = regexp.MustCompile(`finished after (.*)\.`)
+
+// slowestBuild is the longest time that packer says a build has taken.
+func slowestBuild(t *testing.T, output string) time.Duration {
+	t.Helper()
+	var most time.Duration
+	for _, m := range finishedAfter.FindAllStringSubmatch(output, -1) {
+		text := regexp.MustCompile(` (milli|micro)?(minute|second)s?`).ReplaceAllStringFunc(m[1], func(unit string) string {
+			switch {
+			case strings.HasPrefix(unit, " milli"):
+				return "ms"
+			case strings.HasPrefix(unit, " micro"):
+				return "us"
+			}
+			return unit[1:2]
+		})
+		d, err := time.ParseDuration(strings.ReplaceAll(text, " ", ""))
+		if err != nil {
+			t.Fatalf("packer says that a build has taken %q: %v", m[1], err)
+		}
+		most = max(most, d)
+	}
+	return most
+}
+
+// loadTable shows runs side by side, by bake.
+func loadTable(all []load) string {
+	actions := map[string]bool{}
+	for _, l := range all {
+		for a := range l.calls {
+			actions[a] = true
+		}
+	}
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(name string, cell func(load) string) {
+		fmt.Fprint(w, name, "\t")
+		for _, l := range all {
+			fmt.Fprint(w, cell(l), "\t")
+		}
+		fmt.Fprintln(w)
+	}
+	row("bakes at once", func(l load) string { return fmt.Sprint(l.bakes) })
+	for _, a := range slices.Sorted(maps.Keys(actions)) {
+		row(a, func(l load) string {
+			per := func(n int) string { return fmt.Sprintf("%.1f", float64(n)/float64(l.bakes)) }
+			if n := l.calls[a].throttled; n > 0 {
+				return per(l.calls[a].answered) + " + " + per(n) + " throttled"
+			}
+			return per(l.calls[a].answered)
+		})
+	}
+	row("seconds, all", func(l load) string { return fmt.Sprintf("%.1f", l.total.Seconds()) })
+	row("seconds, the slowest", func(l load) string { return fmt.Sprintf("%.1f", l.slowest.Seconds()) })
+	row("MiB by bake, shared pages divided (PSS)", func(l load) string { return mib(l.memory.pss / int64(l.bakes)) })
+	row("MiB, the largest process (VmHWM)", func(l load) string { return mib(l.memory.largest) })
+	row("MiB of packer (PSS)", func(l load) string { return mib(l.memory.packer) })
+	_ = w.Flush()
+	return text.String()
+}
+
+func mib(bytes int64) string { return fmt.Sprintf("%.0f", float64(bytes)/(1<<20)) }
+
+var _ = filepath.Join
