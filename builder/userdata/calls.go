@@ -8,6 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
 // ec2Calls are the calls of an *ec2.Client that a bake makes, each bound on its own.
@@ -52,39 +54,47 @@ type ec2Calls struct {
 // call is one call of EC2's client.
 type call[I, O any] func(context.Context, *I, ...func(*ec2.Options)) (*O, error)
 
+// worded is a call whose errors are in words.
+func worded[I, O any, Options any](do func(context.Context, *I, ...func(*Options)) (*O, error)) func(context.Context, *I, ...func(*Options)) (*O, error) {
+	return func(ctx context.Context, in *I, opts ...func(*Options)) (*O, error) {
+		out, err := do(ctx, in, opts...)
+		return out, awserror.InWords(err)
+	}
+}
+
 func bindEC2(c *ec2.Client) *ec2Calls {
 	return &ec2Calls{
-		describeImages:         c.DescribeImages,
-		createImage:            c.CreateImage,
-		deregisterImage:        c.DeregisterImage,
-		describeSnapshots:      c.DescribeSnapshots,
-		deleteSnapshot:         c.DeleteSnapshot,
-		describeInstanceTypes:  c.DescribeInstanceTypes,
-		describeVpcs:           c.DescribeVpcs,
-		describeSubnets:        c.DescribeSubnets,
-		describeSecurityGroups: c.DescribeSecurityGroups,
-		createSecurityGroup:    c.CreateSecurityGroup,
-		deleteSecurityGroup:    c.DeleteSecurityGroup,
-		runInstances:           c.RunInstances,
-		terminateInstances:     c.TerminateInstances,
-		deleteVolume:           c.DeleteVolume,
-		describeInstances:      c.DescribeInstances,
-		getConsoleOutput:       c.GetConsoleOutput,
+		describeImages:         worded(c.DescribeImages),
+		createImage:            worded(c.CreateImage),
+		deregisterImage:        worded(c.DeregisterImage),
+		describeSnapshots:      worded(c.DescribeSnapshots),
+		deleteSnapshot:         worded(c.DeleteSnapshot),
+		describeInstanceTypes:  worded(c.DescribeInstanceTypes),
+		describeVpcs:           worded(c.DescribeVpcs),
+		describeSubnets:        worded(c.DescribeSubnets),
+		describeSecurityGroups: worded(c.DescribeSecurityGroups),
+		createSecurityGroup:    worded(c.CreateSecurityGroup),
+		deleteSecurityGroup:    worded(c.DeleteSecurityGroup),
+		runInstances:           worded(c.RunInstances),
+		terminateInstances:     worded(c.TerminateInstances),
+		deleteVolume:           worded(c.DeleteVolume),
+		describeInstances:      worded(c.DescribeInstances),
+		getConsoleOutput:       worded(c.GetConsoleOutput),
 
-		copyImage:                            c.CopyImage,
-		registerImage:                        c.RegisterImage,
-		modifyImageAttribute:                 c.ModifyImageAttribute,
-		modifySnapshotAttribute:              c.ModifySnapshotAttribute,
-		enableImageDeprecation:               c.EnableImageDeprecation,
-		enableImageDeregistrationProtection:  c.EnableImageDeregistrationProtection,
-		disableImageDeregistrationProtection: c.DisableImageDeregistrationProtection,
-		modifyInstanceAttribute:              c.ModifyInstanceAttribute,
-		describeRegions:                      c.DescribeRegions,
-		describeSpotPriceHistory:             c.DescribeSpotPriceHistory,
-		describeSpotInstanceRequests:         c.DescribeSpotInstanceRequests,
-		cancelSpotInstanceRequests:           c.CancelSpotInstanceRequests,
-		describeTags:                         c.DescribeTags,
-		deleteTags:                           c.DeleteTags,
+		copyImage:                            worded(c.CopyImage),
+		registerImage:                        worded(c.RegisterImage),
+		modifyImageAttribute:                 worded(c.ModifyImageAttribute),
+		modifySnapshotAttribute:              worded(c.ModifySnapshotAttribute),
+		enableImageDeprecation:               worded(c.EnableImageDeprecation),
+		enableImageDeregistrationProtection:  worded(c.EnableImageDeregistrationProtection),
+		disableImageDeregistrationProtection: worded(c.DisableImageDeregistrationProtection),
+		modifyInstanceAttribute:              worded(c.ModifyInstanceAttribute),
+		describeRegions:                      worded(c.DescribeRegions),
+		describeSpotPriceHistory:             worded(c.DescribeSpotPriceHistory),
+		describeSpotInstanceRequests:         worded(c.DescribeSpotInstanceRequests),
+		cancelSpotInstanceRequests:           worded(c.CancelSpotInstanceRequests),
+		describeTags:                         worded(c.DescribeTags),
+		deleteTags:                           worded(c.DeleteTags),
 	}
 }
 

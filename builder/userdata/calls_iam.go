@@ -27,15 +27,15 @@ type iamCall[I, O any] func(context.Context, *I, ...func(*iam.Options)) (*O, err
 
 func bindIAM(c *iam.Client) *iamCalls {
 	return &iamCalls{
-		getInstanceProfile:    c.GetInstanceProfile,
-		createRole:            c.CreateRole,
-		putRolePolicy:         c.PutRolePolicy,
-		createInstanceProfile: c.CreateInstanceProfile,
-		addRole:               c.AddRoleToInstanceProfile,
-		removeRole:            c.RemoveRoleFromInstanceProfile,
-		deleteInstanceProfile: c.DeleteInstanceProfile,
-		deleteRolePolicy:      c.DeleteRolePolicy,
-		deleteRole:            c.DeleteRole,
+		getInstanceProfile:    worded(c.GetInstanceProfile),
+		createRole:            worded(c.CreateRole),
+		putRolePolicy:         worded(c.PutRolePolicy),
+		createInstanceProfile: worded(c.CreateInstanceProfile),
+		addRole:               worded(c.AddRoleToInstanceProfile),
+		removeRole:            worded(c.RemoveRoleFromInstanceProfile),
+		deleteInstanceProfile: worded(c.DeleteInstanceProfile),
+		deleteRolePolicy:      worded(c.DeleteRolePolicy),
+		deleteRole:            worded(c.DeleteRole),
 	}
 }
 

@@ -134,5 +134,5 @@ type clients struct {
 }
 
 func newClients(cfg aws.Config, settings *awsconfig.Settings) clients {
-	return clients{config: cfg, ec2: bindEC2(awsconfig.EC2(cfg, settings)), iam: bindIAM(iam.NewFromConfig(cfg)), ssm: parameterCall(ssm.NewFromConfig(cfg).GetParameter), sts: sts.NewFromConfig(cfg)}
+	return clients{config: cfg, ec2: bindEC2(awsconfig.EC2(cfg, settings)), iam: bindIAM(iam.NewFromConfig(cfg)), ssm: parameterCall(worded(ssm.NewFromConfig(cfg).GetParameter)), sts: sts.NewFromConfig(cfg)}
 }

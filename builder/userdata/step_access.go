@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
 
@@ -58,7 +59,7 @@ func (b *bake) whoami(ctx context.Context) (string, error) {
 	}
 	out, err := b.aws.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return "", fmt.Errorf("check the AWS credentials; skip_credential_validation leaves this check out: %w", err)
+		return "", fmt.Errorf("check the AWS credentials; skip_credential_validation leaves this check out: %w", awserror.InWords(err))
 	}
 	b.setClock(out.ResultMetadata)
 	return aws.ToString(out.Account), nil

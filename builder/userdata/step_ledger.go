@@ -31,6 +31,9 @@ func (*stepLedger) Cleanup(state multistep.StateBag) {
 	b.phases.enter(phaseCleanup)
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
+	if len(b.ledger.list()) > 0 {
+		b.say("Cleaning up...")
+	}
 	err := b.ledger.undo(ctx)
 	if err == nil {
 		return

@@ -51,11 +51,18 @@ func (decode decodeCall) inWords(ctx context.Context, err error) error {
 		return err
 	}
 	words := "Authorization failure message: " + aws.ToString(out.DecodedMessage)
-	return &decodedError{cause: err, text: strings.Replace(err.Error(), found[0], words, 1)}
+	return &decodedError{
+		cause: err, text: strings.Replace(err.Error(), found[0], words, 1),
+		APIError: &smithy.GenericAPIError{
+			Code: api.ErrorCode(), Message: strings.Replace(api.ErrorMessage(), found[0], words, 1), Fault: api.ErrorFault(),
+		},
+	}
 }
 
 // decodedError is an error of AWS's in other words.
 type decodedError struct {
+	smithy.APIError
+
 	cause error
 	text  string
 }

@@ -13,14 +13,15 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
-	tmtypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
 // sha256Key is the metadata an upload leaves on its object, so that a later bake need not upload it again. It is
@@ -57,6 +58,8 @@ type Store struct {
 	owner      *string // the account the bucket must belong to
 	encryption types.ServerSideEncryption
 	kmsKey     *string
+
+	doubtful sync.Map // the keys of which an upload may be there that nobody finishes
 }
 
 // Options say whose the bucket is, and how S3 encrypts what is put there. The zero value leaves both to S3.
@@ -114,7 +117,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return fmt.Errorf("%w to %s", ErrDenied, s.Bucket)
 	}
 	if err != nil {
-		return fmt.Errorf("look at bucket %s of staging: %w", s.Bucket, err)
+		return fmt.Errorf("look at bucket %s of staging: %w", s.Bucket, awserror.InWords(err))
 	}
 	return nil
 }
@@ -143,34 +146,9 @@ func (s *Store) Has(ctx context.Context, o Object) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", s.URL(o.Key), err)
+		return false, fmt.Errorf("look for %s: %w", s.URL(o.Key), awserror.InWords(err))
 	}
 	return out.Metadata[sha256Key] == o.SHA256 && aws.ToInt64(out.ContentLength) == o.Size, nil
-}
-
-// Put uploads an object, in parts when it is large, so that memory does not grow with it. A failed or cancelled upload
-// leaves nothing.
-func (s *Store) Put(ctx context.Context, o Object) error {
-	body, err := o.Open()
-	if err != nil {
-		return fmt.Errorf("open what is uploaded to %s: %w", s.URL(o.Key), err)
-	}
-	defer body.Close()
-	manager := transfermanager.New(s.client, func(t *transfermanager.Options) {
-		t.FailTimeout, t.PartSizeBytes, t.Concurrency = abortTimeout, partSize, partsAtOnce
-	})
-	_, err = manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
-		Bucket: &s.Bucket, Key: &o.Key, Body: body, ExpectedBucketOwner: s.owner,
-		Metadata:             map[string]string{sha256Key: o.SHA256},
-		ServerSideEncryption: tmtypes.ServerSideEncryption(s.encryption), SSEKMSKeyID: s.kmsKey,
-	})
-	if statusOf(err) == http.StatusForbidden && s.isSomebodyElses(ctx) {
-		return s.wrongOwner()
-	}
-	if err != nil {
-		return fmt.Errorf("upload to %s: %w", s.URL(o.Key), err)
-	}
-	return nil
 }
 
 // Open reads an object. One that is not there is nil, without an error.
@@ -182,16 +160,20 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 		return nil, nil //nolint:nilnil // there is nothing to read
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.URL(key), err)
+		return nil, fmt.Errorf("read %s: %w", s.URL(key), awserror.InWords(err))
 	}
 	return out.Body, nil
 }
 
-// Delete removes an object; one that is not there is as good as removed.
+// Delete removes an object, and the parts of an upload of it that was not finished; one that is not there is as good as
+// removed.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner})
 	if err != nil && statusOf(err) != http.StatusNotFound {
-		return fmt.Errorf("delete %s: %w", s.URL(key), err)
+		return fmt.Errorf("delete %s: %w", s.URL(key), awserror.InWords(err))
+	}
+	if _, doubtful := s.doubtful.Load(key); doubtful {
+		return s.abort(ctx, key)
 	}
 	return nil
 }
@@ -201,7 +183,7 @@ func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (s
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
 	r, err := s.presign.PresignGetObject(ctx, in, s3.WithPresignExpires(expiry))
 	if err != nil {
-		return "", fmt.Errorf("sign a URL of %s: %w", s.URL(key), err)
+		return "", fmt.Errorf("sign a URL of %s: %w", s.URL(key), awserror.InWords(err))
 	}
 	return r.URL, nil
 }
@@ -219,7 +201,7 @@ func (s *Store) PutURL(ctx context.Context, key string, expiry time.Duration) (U
 		Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner, ServerSideEncryption: s.encryption, SSEKMSKeyId: s.kmsKey,
 	}, s3.WithPresignExpires(expiry))
 	if err != nil {
-		return Upload{}, fmt.Errorf("sign a URL of %s: %w", s.URL(key), err)
+		return Upload{}, fmt.Errorf("sign a URL of %s: %w", s.URL(key), awserror.InWords(err))
 	}
 	u := Upload{URL: r.URL}
 	for _, name := range slices.Sorted(maps.Keys(r.SignedHeader)) {
@@ -238,7 +220,7 @@ func (s *Store) PlainURL(ctx context.Context, key string) (string, error) {
 	}
 	u, err := url.Parse(signed)
 	if err != nil {
-		return "", fmt.Errorf("make a URL of %s: %w", s.URL(key), err)
+		return "", fmt.Errorf("make a URL of %s: %w", s.URL(key), awserror.InWords(err))
 	}
 	u.RawQuery = ""
 	return u.String(), nil

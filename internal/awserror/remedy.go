@@ -1,0 +1,102 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package awserror
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+)
+
+// What AWS' codes mean, of which each service has its own. Sources: the lists of errors of EC2
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html), of S3
+// (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html), and those common to all
+// (https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html).
+var (
+	expired = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+	unknown = []string{
+		"AuthFailure", "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "SignatureDoesNotMatch",
+		"InvalidSignatureException", "InvalidToken", "MissingAuthenticationToken", "IncompleteSignature",
+	}
+	skewed     = []string{"RequestTimeTooSkewed", "RequestInTheFuture"}
+	forbidden  = []string{"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "Forbidden", "AccountProblem"}
+	noCapacity = []string{
+		"InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
+		"InsufficientFreeAddressesInSubnet", "SpotMaxPriceTooLow", "Unsupported",
+	}
+	noVolume = []string{"InsufficientVolumeCapacity"}
+)
+
+// remedy is what to do about a refusal, or "" where AWS' own sentence has to do.
+func remedy(operation *smithy.OperationError, err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return remedyOfSilence(err)
+	}
+	code := api.ErrorCode()
+	is := func(codes []string) bool { return slices.Contains(codes, code) }
+	_, throttles := retry.DefaultThrottleErrorCodes[code]
+	switch {
+	case is(expired):
+		return "the AWS credentials have expired, unless this computer's clock is wrong; renew them, and use ones that outlive " +
+			"instance_timeout and image_timeout"
+	case is(skewed):
+		return "this computer's clock is wrong; set it, best by NTP"
+	case is(unknown):
+		return "AWS does not take the credentials; correct profile, access_key, secret_key or token, or the environment's, and see that " +
+			"this computer's clock is right"
+	case is(forbidden):
+		return "allow " + permission(operation) + " to the credentials, as the policies in docs/iam do" + decoding(api)
+	case is(noVolume):
+		return "AWS has no room for the disk; choose another volume_type, or another availability_zone or subnet_id, or bake again later"
+	case is(noCapacity):
+		return "AWS has no room for the machine; choose another instance_type, or another subnet_id, or bake again later"
+	case throttles || code == "SlowDown":
+		return "AWS throttles the account; bake again later, or raise max_retries"
+	case strings.Contains(code, "LimitExceeded"):
+		return "a quota of the account is used up; remove what is not needed, or ask AWS for more in Service Quotas"
+	case status(err) >= http.StatusInternalServerError:
+		return "AWS is out of order; bake again later, or raise max_retries"
+	}
+	return ""
+}
+
+func remedyOfSilence(err error) string {
+	switch s := status(err); {
+	case s >= http.StatusInternalServerError:
+		return "AWS is out of order; bake again later, or raise max_retries"
+	case s == http.StatusForbidden:
+		return "allow it to the credentials, as the policies in docs/iam do"
+	case unanswered(err):
+		return "see that AWS can be reached from here: the network, a proxy, the region and its endpoint; or bake again later"
+	}
+	return ""
+}
+
+// decoding is the setting that lets AWS say more, where it has more to say.
+func decoding(api smithy.APIError) string {
+	if encoded.MatchString(api.ErrorMessage()) {
+		return "; decode_authorization_messages shows what AWS says of it"
+	}
+	return ""
+}
+
+// permissions are the actions of policies that are not called as the call.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+var permissions = map[string]string{
+	"S3 HeadBucket": "s3:ListBucket", "S3 HeadObject": "s3:GetObject",
+	"S3 CreateMultipartUpload": "s3:PutObject", "S3 UploadPart": "s3:PutObject", "S3 CompleteMultipartUpload": "s3:PutObject",
+	"S3 ListMultipartUploads": "s3:ListBucketMultipartUploads",
+}
+
+func permission(operation *smithy.OperationError) string {
+	if p, ok := permissions[operation.ServiceID+" "+operation.OperationName]; ok {
+		return p
+	}
+	return strings.ToLower(operation.ServiceID) + ":" + operation.OperationName
+}

@@ -1,0 +1,115 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package staging
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	tmtypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
+)
+
+// Put uploads an object, in parts when it is large, so that memory does not grow with it. A failed or cancelled upload
+// leaves nothing; where S3 could not be told so, or its answers were lost, Delete removes what is left.
+func (s *Store) Put(ctx context.Context, o Object) error {
+	body, err := o.Open()
+	if err != nil {
+		return fmt.Errorf("open what is uploaded to %s: %w", s.URL(o.Key), err)
+	}
+	defer body.Close()
+	client := &uploader{Client: s.client}
+	manager := transfermanager.New(client, func(t *transfermanager.Options) {
+		t.FailTimeout, t.PartSizeBytes, t.Concurrency = abortTimeout, partSize, partsAtOnce
+	})
+	_, err = manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
+		Bucket: &s.Bucket, Key: &o.Key, Body: body, ExpectedBucketOwner: s.owner,
+		Metadata:             map[string]string{sha256Key: o.SHA256},
+		ServerSideEncryption: tmtypes.ServerSideEncryption(s.encryption), SSEKMSKeyID: s.kmsKey,
+	})
+	if client.doubtful.Load() {
+		s.doubtful.Store(o.Key, true)
+	}
+	// To finish an upload again that is finished, because the answer was lost, is refused.
+	if err != nil && client.finished.Load() {
+		if there, _ := s.Has(ctx, o); there {
+			return nil
+		}
+	}
+	if statusOf(err) == http.StatusForbidden && s.isSomebodyElses(ctx) {
+		return s.wrongOwner()
+	}
+	if err != nil {
+		return fmt.Errorf("upload to %s: %w", s.URL(o.Key), awserror.InWords(err))
+	}
+	return nil
+}
+
+// uploader is the client of one upload. It notes when S3 may have parts that nobody finishes.
+type uploader struct {
+	*s3.Client
+
+	doubtful atomic.Bool // there may be an upload nobody knows the id of, or one that could not be ended
+	finished atomic.Bool // S3 was told that all parts are there
+}
+
+// CreateMultipartUpload begins an upload. When it takes more than one attempt, an earlier one may have begun one, too.
+func (u *uploader) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
+	out, err := u.Client.CreateMultipartUpload(ctx, in, opts...)
+	if err != nil {
+		u.doubtful.Store(true)
+		return out, err
+	}
+	if tried, ok := retry.GetAttemptResults(out.ResultMetadata); ok && len(tried.Results) > 1 {
+		u.doubtful.Store(true)
+	}
+	return out, nil
+}
+
+// CompleteMultipartUpload makes the parts an object.
+func (u *uploader) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
+	u.finished.Store(true)
+	return u.Client.CompleteMultipartUpload(ctx, in, opts...)
+}
+
+// AbortMultipartUpload ends an upload that has failed. Its own failure is not told: it would take the place of the reason.
+func (u *uploader) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, opts ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
+	out, err := u.Client.AbortMultipartUpload(ctx, in, opts...)
+	if err != nil && statusOf(err) != http.StatusNotFound {
+		u.doubtful.Store(true)
+	}
+	return out, nil
+}
+
+// abort ends all uploads of a key that were not finished: their parts are in no list of objects, and cost money.
+func (s *Store) abort(ctx context.Context, key string) error {
+	out, err := s.client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{
+		Bucket: &s.Bucket, Prefix: &key, ExpectedBucketOwner: s.owner,
+	})
+	if statusOf(err) == http.StatusNotFound {
+		return nil // of the whole bucket
+	}
+	if err != nil {
+		return fmt.Errorf("look for unfinished uploads of %s: %w", s.URL(key), awserror.InWords(err))
+	}
+	for _, u := range out.Uploads {
+		if u.Key == nil || *u.Key != key {
+			continue
+		}
+		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+			Bucket: &s.Bucket, Key: &key, UploadId: u.UploadId, ExpectedBucketOwner: s.owner,
+		})
+		if err != nil && statusOf(err) != http.StatusNotFound {
+			return fmt.Errorf("end the unfinished upload of %s: %w", s.URL(key), awserror.InWords(err))
+		}
+	}
+	s.doubtful.Delete(key)
+	return nil
+}
