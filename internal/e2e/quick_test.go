@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +36,9 @@ import (
 // everything but the machine is the same.
 type quick struct {
 	*labtest.Lab
-	profile string // the one that leads the AWS SDK to it
+	profile string            // the one that leads the AWS SDK to it
+	heard   func(line string) // is told what its builders say; may be nil
+	ended   func()            // is called when a bake with faults has ended; may be nil
 }
 
 // quickRegions are those that images of these tests are made in.
@@ -73,17 +76,32 @@ func quickLabOf(t *testing.T, guest func(*labtest.Machine), rights *iam.Policy, 
 	q := &quick{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
 	text := fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n",
 		q.profile, q.URL, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"))
-	f, err := os.OpenFile(os.Getenv("AWS_CONFIG_FILE"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(text); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	writeProfile(t, q.profile, text)
 	return q
+}
+
+// profiles are those of the quick labs that run, in AWS_CONFIG_FILE. They go with their lab: bakes read all of the file.
+var profiles = struct {
+	sync.Mutex
+	text map[string]string
+}{text: map[string]string{}}
+
+func writeProfile(t *testing.T, name, text string) {
+	t.Helper()
+	update := func(change func()) {
+		profiles.Lock()
+		defer profiles.Unlock()
+		change()
+		file := os.Getenv("AWS_CONFIG_FILE")
+		all := strings.Join(slices.Collect(maps.Values(profiles.text)), "")
+		if err := os.WriteFile(file+".new", []byte(all), 0o600); err != nil {
+			t.Error(err)
+		} else if err := os.Rename(file+".new", file); err != nil { // so that nobody reads a part of it
+			t.Error(err)
+		}
+	}
+	update(func() { profiles.text[name] = text })
+	t.Cleanup(func() { update(func() { delete(profiles.text, name) }) })
 }
 
 // onlyQuickLabs keeps the AWS SDK of this process from everything but the labs of a test, which are in parallel.
@@ -114,7 +132,7 @@ func (q *quick) client() *lab {
 	return l
 }
 
-// settings are those of a bake on the lab, and more.
+// settings are those of a bake on the lab, and more; nil takes one out.
 func (q *quick) settings(more map[string]any) map[string]any {
 	all := map[string]any{
 		"profile": q.profile, "max_retries": 2, "source_ami": q.Value("BAKERY_LAB_AMI"), "ami_name": "quick",
@@ -124,6 +142,7 @@ func (q *quick) settings(more map[string]any) map[string]any {
 		"staging":   map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
 	}
 	maps.Copy(all, more)
+	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
 	return all
 }
 
@@ -142,7 +161,7 @@ func (q *quick) bakeUntil(ctx context.Context, t *testing.T, settings map[string
 	if _, _, err := b.Prepare(q.settings(settings)); err != nil {
 		t.Fatal(err)
 	}
-	said := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}}
+	said := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}, heard: q.heard}
 	artifact, err := b.Run(ctx, said, &packersdk.DispatchHook{})
 	said.mu.Lock()
 	defer said.mu.Unlock()
@@ -154,11 +173,15 @@ func (q *quick) bakeUntil(ctx context.Context, t *testing.T, settings map[string
 type transcript struct {
 	packersdk.BasicUi
 
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu    sync.Mutex
+	text  bytes.Buffer
+	heard func(line string) // is told every line; may be nil
 }
 
 func (t *transcript) Say(line string) {
+	if t.heard != nil {
+		t.heard(line)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.text.WriteString(line + "\n")
@@ -181,7 +204,12 @@ func (q *quick) reclaim(t *testing.T, instance, notice string) {
 // tell posts what the lab itself is to do.
 func (q *quick) tell(t *testing.T, what, body string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, q.URL+"/_lab/"+what, strings.NewReader(body))
+	q.request(t, http.MethodPost, what, body)
+}
+
+func (q *quick) request(t *testing.T, method, what, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, q.URL+"/_lab/"+what, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

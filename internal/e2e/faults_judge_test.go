@@ -1,0 +1,134 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// noise is what the SDK says for those who work on it.
+var sdkNoise = regexp.MustCompile(`operation error|exceeded maximum number of attempts|https response error|api error|StatusCode|%!`)
+
+// judge tells what is wrong with the end of a bake.
+func (s *scenario) judge(e expected, r *ran) []string {
+	var wrong []string
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if (r.err == nil) != e.succeeds {
+		say("the bake should succeed: %t", e.succeeds)
+	}
+	words := r.said
+	if r.err != nil {
+		words = r.err.Error()
+	}
+	for _, want := range e.says {
+		if !strings.Contains(words, want) {
+			say("it does not say %q", want)
+		}
+	}
+	if noise := sdkNoise.FindString(words + r.said); noise != "" {
+		say("it says %q", noise)
+	}
+	if r.there.machines > 1 {
+		say("%d machines were launched", r.there.machines)
+	}
+	for _, what := range r.there.others {
+		what, _, _ = strings.Cut(what, " ")
+		if !e.leaves || !strings.Contains(r.said+words, what) {
+			say("left behind, named: %t: %s", strings.Contains(r.said+words, what), what)
+		}
+	}
+	return append(wrong, s.judgeImages(e, r, words)...)
+}
+
+// judgeImages compares the images with those there should be.
+func (s *scenario) judgeImages(e expected, r *ran, words string) []string {
+	var wrong []string
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	var want []string
+	if r.err == nil {
+		want = s.images
+	}
+	if r.err != nil && len(r.gone) > 0 { // the old image is gone, so a new one has to be there
+		want = s.images
+	}
+	var got []string
+	for _, id := range slices.Sorted(maps.Keys(r.there.images)) {
+		i := r.there.images[id]
+		named := strings.Contains(words+r.said, id)
+		good := i.state == "available" && i.name == "quick" && r.err == nil && r.artifact != nil && strings.Contains(r.artifact.Id(), i.region+":"+id)
+		survivor := i.state == "available" && r.err != nil && len(r.gone) > 0 && strings.Contains(words, "kept") && named
+		switch {
+		case good || survivor:
+			got = append(got, i.region)
+		case !e.leaves || !strings.Contains(afterwards(r), id):
+			say("left behind, image %s %q in %s, %s", id, i.name, i.region, i.state)
+		}
+	}
+	slices.Sort(got)
+	if wanted := slices.Sorted(slices.Values(want)); !slices.Equal(wanted, got) {
+		say("there should be images in %v, there are in %v", wanted, got)
+	}
+	if len(r.gone) > 0 && !s.replaces {
+		say("images of another bake are gone: %v", r.gone)
+	}
+	if r.err == nil && s.replaces && len(r.gone) != 1 {
+		say("the old image is still there")
+	}
+	return wrong
+}
+
+// afterwards is what the bake said of what it could not remove.
+func afterwards(r *ran) string {
+	_, text, _ := strings.Cut(r.said, cleaning)
+	return text
+}
+
+// covers makes sure that every action of the builder's ports is called, so that it is broken.
+func (m *matrix) covers(t *testing.T, called [][]broken) {
+	t.Helper()
+	there := map[string]bool{}
+	for _, c := range slices.Concat(called...) {
+		there[c.action] = true
+	}
+	for _, action := range ports(t) {
+		if !there[action] {
+			t.Errorf("no scenario calls %s", action)
+		}
+	}
+}
+
+// method is a call in an interface of the builder's ports, or of staging.
+var method = regexp.MustCompile(`(?m)^\t([A-Z]\w+)\(context\.Context, \*\w+\.[A-Z]\w+Input`)
+
+// ports are the actions of builder/userdata/ports*.go, and those of S3 that staging calls.
+func ports(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(packertest.Root(), "builder", "userdata", "ports*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no ports: %v", err)
+	}
+	actions := []string{
+		"HeadBucket", "PutObject", "DeleteObject",
+		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", // of the transfer manager
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range method.FindAllSubmatch(text, -1) {
+			actions = append(actions, string(found[1]))
+		}
+	}
+	return actions
+}

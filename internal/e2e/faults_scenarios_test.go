@@ -1,0 +1,92 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"maps"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+)
+
+// scenario is a bake whose calls are broken. Together they make every call of the builder.
+type scenario struct {
+	name     string
+	settings func(q *quick) map[string]any
+	before   map[string]any // of a bake before it, whose image it starts from or replaces
+	breaks   []string       // faults it has of its own, for the calls that are made when a bake fails
+	guest    func(*labtest.Machine)
+	images   []string // the regions that have the image at the end
+	replaces bool     // the image of the bake before
+	fails    string   // what its own failure says
+	only     []string // the actions to break; none is all
+}
+
+// one is where a bake makes its image that is told of no other region.
+var one = []string{"us-east-1"}
+
+// scenarios are all of them; large is a file of user data of which several parts are uploaded.
+func scenarios(large string) []scenario {
+	staged := func(*quick) map[string]any { return map[string]any{"user_data": nil, "user_data_file": large} }
+	return []scenario{
+		{name: "plain", images: one},
+		{name: "looked up", images: one, settings: func(q *quick) map[string]any {
+			return map[string]any{
+				"source_ami": "resolve:ssm:/aws/service/debian/release/bookworm/latest/amd64", "subnet_id": q.Value("BAKERY_LAB_SUBNET"),
+				"security_group_ids": []string{q.Value("BAKERY_LAB_SECURITY_GROUP")}, "iam_instance_profile": q.Value("BAKERY_LAB_INSTANCE_PROFILE"),
+			}
+		}},
+		{name: "spot", images: one, settings: func(*quick) map[string]any {
+			return map[string]any{
+				"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"}, "spot_fallback": "spot",
+				"temporary_iam_instance_profile_policy_document": map[string]any{
+					"Version":   "2012-10-17",
+					"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+				},
+			}
+		}},
+		{name: "copied", images: quickRegions, settings: func(*quick) map[string]any { return everyCall() }},
+		{name: "encrypted", images: quickRegions, settings: func(*quick) map[string]any {
+			return map[string]any{"encrypt_boot": true, "ami_regions": []string{"eu-west-1", "us-west-2"}}
+		}},
+		{name: "replaced", images: one, replaces: true, before: map[string]any{}, settings: func(*quick) map[string]any {
+			return map[string]any{
+				"force_deregister": true, "force_delete_snapshot": true, "ami_users": []string{"111111111111"},
+				"deprecate_at": time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339),
+			}
+		}},
+		{
+			name: "disks", images: one,
+			before: map[string]any{
+				"ami_name": "source", "launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvdf", "volume_size": 1}},
+			},
+			settings: func(*quick) map[string]any {
+				return map[string]any{"source_ami": nil, "source_ami_filter": map[string]any{"owners": []string{"self"}, "filters": map[string]any{"name": "source"}}}
+			},
+		},
+		{name: "no image", settings: func(*quick) map[string]any { return map[string]any{"skip_create_ami": true} }},
+		{
+			name: "failing machine", guest: (*labtest.Machine).Crash, fails: "did not power itself off",
+			settings: func(*quick) map[string]any { return nil },
+		},
+		{
+			name: "failing image", fails: "set deregistration_protection", settings: func(*quick) map[string]any { return everyCall() },
+			breaks: []string{"EnableImageDeregistrationProtection=TestSaysSo:after:nth=3"},
+		},
+		{name: "large", images: one, settings: staged, only: []string{"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}},
+		{
+			name: "failing upload", fails: "upload to s3://", settings: staged, breaks: []string{"UploadPart=TestSaysSo:nth=2:1000"},
+			only: []string{"AbortMultipartUpload"},
+		},
+	}
+}
+
+// bakes are the settings of a scenario's bake on a lab.
+func (s *scenario) bakes(q *quick) map[string]any {
+	all := map[string]any{"instance_timeout": "2m", "image_timeout": "2m", "instance_poll_interval": "1s", "image_poll_interval": "1s"}
+	if s.settings != nil {
+		maps.Copy(all, s.settings(q))
+	}
+	return all
+}
