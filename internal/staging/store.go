@@ -59,7 +59,7 @@ type Store struct {
 	encryption types.ServerSideEncryption
 	kmsKey     *string
 
-	doubtful sync.Map // the keys of which an upload may be there that nobody finishes
+	doubtful *sync.Map // the keys of which an upload may be there that nobody finishes
 }
 
 // Options say whose the bucket is, and how S3 encrypts what is put there. The zero value leaves both to S3.
@@ -82,6 +82,7 @@ func New(cfg aws.Config, at Location, options Options) *Store {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	})
 	return &Store{
+		doubtful: &sync.Map{},
 		Location: at, client: client, presign: s3.NewPresignClient(plain),
 		owner: some(options.Owner), encryption: types.ServerSideEncryption(options.Encryption), kmsKey: some(options.KMSKey),
 	}
