@@ -92,7 +92,10 @@ func (b *bake) checkTexts() error {
 	}
 	_, volumes, err := b.machineTags()
 	request, spotErr := b.requestTags()
-	return errors.Join(slices.Concat([]error{err, spotErr}, checkTagLimits("tags or run_tags", o.image), checkTagLimits("snapshot_tags", o.snapshots),
+	secret := errors.Join(refuseSecrets("ami_name", b.config.AMIName), refuseSecrets("ami_description", o.description),
+		refuseSecretTags("tags or run_tags", o.image), refuseSecretTags("snapshot_tags", o.snapshots),
+		refuseSecretTags("run_volume_tags or run_tags", volumes), refuseSecretTags("spot_tags or fleet_tags", request))
+	return errors.Join(slices.Concat([]error{err, spotErr, secret}, checkTagLimits("tags or run_tags", o.image), checkTagLimits("snapshot_tags", o.snapshots),
 		checkTagLimits("run_volume_tags or run_tags", volumes), checkTagLimits("spot_tags or fleet_tags", request))...)
 }
 

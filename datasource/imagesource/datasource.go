@@ -7,6 +7,7 @@ package imagesource
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"os"
 	"os/signal"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
+	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
 // Datasource compiles an Image-Source to a bundle.
@@ -52,10 +54,10 @@ func (d *Datasource) Execute() (cty.Value, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	options := d.config.options()
-	options.Output = func(line string) { log.Printf("[INFO] compile %s: %s", d.config.Source, line) }
+	options.Output = func(line string) { log.Printf("[INFO] compile %s: %s", d.config.Source, terminal.Plain(line)) }
 	compiled, err := bundle.Compile(ctx, options)
 	if err != nil {
-		return nothing, err
+		return nothing, terminal.PlainError(err)
 	}
 	out, err := output(compiled)
 	if err != nil {
@@ -67,6 +69,6 @@ func (d *Datasource) Execute() (cty.Value, error) {
 // warn logs warnings, as a data source has no other place to say them.
 func warn(problems problem.List) {
 	for _, p := range problems {
-		log.Printf("[WARN] %s", p)
+		log.Printf("[WARN] %s", terminal.Plain(fmt.Sprint(p)))
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
 // Provisioner applies an Image-Source.
@@ -44,6 +45,10 @@ func (p *Provisioner) Prepare(raws ...any) error {
 
 // Provision applies the Image-Source to the machine behind comm.
 func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+	return terminal.PlainError(p.provision(ctx, plainUI{ui}, comm, data))
+}
+
+func (p *Provisioner) provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
 	if p.config.PackerBuilderType == builderType {
 		return p.join(ui, comm)
 	}

@@ -9,6 +9,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
 // indent tells what a program printed from what is said of it.
@@ -70,3 +71,13 @@ func (u *reportUI) tell(r guest.Report) {
 	case guest.Verdict, guest.Reason, guest.Boot, guest.End, guest.Tail:
 	}
 }
+
+// plainUI shows what compile.sh and the machine print without what a terminal obeys. Message, which is Say of old, is not
+// used here.
+type plainUI struct{ packersdk.Ui }
+
+// Say shows a line.
+func (u plainUI) Say(text string) { u.Ui.Say(terminal.Plain(text)) }
+
+// Error shows a line that tells of an error.
+func (u plainUI) Error(text string) { u.Ui.Error(terminal.Plain(text)) }
