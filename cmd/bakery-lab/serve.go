@@ -16,47 +16,35 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
 // settings are the flags of run and serve.
 type settings struct {
-	listen             string
-	internet           bool
-	runner             runner
-	delays             cloud.Delays
-	iamDelay           time.Duration
-	policy, rolePolicy *iam.Policy
-	faults             []lab.Fault
-	envFile            string
+	listen  string
+	runner  runner
+	envFile string
+	lab     lab.Options // as far as flags say
 }
 
 // define adds the flags to a flag set. Files are read while parsing, so that a mistake in one is
 // found before anything starts.
 func (s *settings) define(f *flag.FlagSet) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
-	f.BoolVar(&s.internet, "internet", false, "let machines reach this computer's network, and with it package mirrors")
+	f.BoolVar(&s.lab.Internet, "internet", false, "let machines reach this computer's network, and with it package mirrors")
 	f.Func("runner", "run machines with `nspawn` (the default: containers, seconds, root) or qemu (virtual machines, minutes without\n"+
 		"      KVM, no root once there is a base image)", s.runner.parse)
-	f.DurationVar(&s.delays.Pending, "pending", 0, "how long instances are pending, at least")
-	f.DurationVar(&s.delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
-	f.DurationVar(&s.delays.Terminating, "terminating", 0, "how long instances are shutting-down")
-	f.DurationVar(&s.delays.Image, "image-pending", 0, "how long images and snapshots are pending, at least")
-	f.DurationVar(&s.iamDelay, "iam-delay", 0, "how long EC2 does not know a new instance profile, or a change of its role")
-	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.policy))
-	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action", policyFlag(&s.rolePolicy))
-	f.Func("fault", "break `Action=code[:after][:count]`: code is throttle, 500, reset, slow=5s or an error code;\n"+
-		"      after lets the action take effect first; count is how often (default always). Further parts, with colons\n"+
-		"      between: nth=3 spares the first two calls, region=eu-west-1 all other regions, InstanceType=t3.nano all\n"+
-		"      requests that do not have this parameter. May be repeated", func(text string) error {
-		one, err := lab.ParseFault(text)
-		s.faults = append(s.faults, one)
-		return err
-	})
+	delays := &s.lab.Delays
+	f.DurationVar(&delays.Pending, "pending", 0, "how long instances are pending, at least")
+	f.DurationVar(&delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
+	f.DurationVar(&delays.Terminating, "terminating", 0, "how long instances are shutting-down")
+	f.DurationVar(&delays.Image, "image-pending", 0, "how long images and snapshots are pending, at least")
+	f.DurationVar(&s.lab.IAMDelay, "iam-delay", 0, "how long EC2 does not know a new instance profile, or a change of its role")
+	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.lab.Policy))
+	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action", policyFlag(&s.lab.RolePolicy))
+	s.defineFaults(f)
 }
 
 func policyFlag(to **iam.Policy) func(string) error {
@@ -72,7 +60,7 @@ type variables []lab.Variable
 // start runs the server part. ready is called with the environment when it serves; it
 // keeps serving until ready returns, or until it is interrupted when ready is nil's serve form.
 func start(args []string, s settings, ready func(variables) (int, error)) (int, error) {
-	if err := s.runner.check(s.internet); err != nil {
+	if err := s.runner.check(s.lab.Internet); err != nil {
 		return 1, err
 	}
 	h, err := openHome()

@@ -69,11 +69,10 @@ func server(args []string) (int, error) {
 }
 
 func (s *settings) options(h home, run, address string) lab.Options {
-	return lab.Options{
-		Images: h.images(), Run: run, Address: address,
-		Disks: cloud.Disks{Clone: disk.Clone, Grow: disk.Grow}, Base: h.baseDisk,
-		Internet: s.internet, Delays: s.delays, IAMDelay: s.iamDelay, Policy: s.policy, RolePolicy: s.rolePolicy, Faults: s.faults, Log: os.Stderr,
-	}
+	o := s.lab
+	o.Images, o.Run, o.Address, o.Log = h.images(), run, address, os.Stderr
+	o.Disks, o.Base = cloud.Disks{Clone: disk.Clone, Grow: disk.Grow}, h.baseDisk
+	return o
 }
 
 // serveUntil serves until the file ends.

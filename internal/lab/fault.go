@@ -4,15 +4,15 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
 // When a fault strikes.
@@ -24,24 +24,40 @@ const (
 // Fault breaks an action on purpose.
 type Fault struct {
 	Action string            // RunInstances, PutObject, ...; * is every one
-	Code   string            // throttle, 500, reset, slow, or any error code
-	Delay  time.Duration     // of slow
+	Code   string            // one of the words below, or any error code of the service
+	Delay  time.Duration     // of slow, hang and unknown
+	Bytes  int64             // of cut
 	When   string            // before or after
 	Count  int               // how often; 0 is always
 	Nth    int               // the first call it strikes, counted from 1 among those that match; 0 is 1
 	Region string            // of the calls it strikes; empty is any
-	Where  map[string]string // request parameters those calls have, such as InstanceType; of S3 it is Key
+	Where  map[string]string // request parameters those calls have, such as InstanceType, with * and ?; see parameters
 
 	text string // as it was written
 	seen int    // calls that matched so far
 }
+
+// What a fault does, beside answering with an error code of the service.
+const (
+	throttle = "throttle" // the service's own way to say that there were too many requests
+	reset    = "reset"    // the connection is closed without an answer
+	slow     = "slow"     // the answer takes so much longer
+	hang     = "hang"     // no answer comes; the connection stays open for so long
+	unknown  = "unknown"  // what is younger is not known yet: eventual consistency
+	cut      = "cut"      // the connection is closed when so many bytes of an upload, or else of the answer, have passed
+	denied   = "denied"   // no permission; EC2 encodes why
+	expired  = "expired"  // the credentials have, or the presigned URL has
+	quota    = "quota"    // the account has as many as it may have of what the action makes
+	capacity = "capacity" // AWS has no machines left
+)
 
 // faultForm is what a mistake is answered with.
 const faultForm = "write it as Action=code[:after][:count][:nth=N][:region=REGION][:Parameter=value], as in RunInstances=throttle:2"
 
 // ParseFault reads Action=code and what follows with colons between, in any order: before or after, a count,
 // nth=N, region=REGION, and request parameters by their names in the API, which begin with a capital.
-// Code is throttle, 500, reset, slow=5s or an error code of the service.
+// Code is throttle, 500, 503, reset, slow=5s, hang=5s, unknown=5s, cut=1000, denied, expired, quota, capacity or an error
+// code of the service.
 func ParseFault(text string) (Fault, error) {
 	action, rest, ok := strings.Cut(text, "=")
 	parts := strings.Split(rest, ":")
@@ -49,12 +65,8 @@ func ParseFault(text string) (Fault, error) {
 	if !ok || action == "" || f.Code == "" {
 		return f, fmt.Errorf("read fault %q: %s", text, faultForm)
 	}
-	if value, slow := strings.CutPrefix(f.Code, "slow="); slow {
-		d, err := time.ParseDuration(value)
-		if err != nil {
-			return f, fmt.Errorf("read fault %q: %w", text, err)
-		}
-		f.Code, f.Delay = "slow", d
+	if err := f.measure(); err != nil {
+		return f, fmt.Errorf("read fault %q: %w", text, err)
 	}
 	for _, part := range parts[1:] {
 		if err := f.option(part); err != nil {
@@ -65,6 +77,21 @@ func ParseFault(text string) (Fault, error) {
 		f.Count = 1
 	}
 	return f, nil
+}
+
+// measure reads what follows the code: a time or a number of bytes.
+func (f *Fault) measure() (err error) {
+	code, value, measured := strings.Cut(f.Code, "=")
+	switch {
+	case slices.Contains([]string{slow, hang, unknown}, code) && measured:
+		f.Delay, err = time.ParseDuration(value)
+	case code == cut && measured:
+		f.Bytes, err = strconv.ParseInt(value, 10, 64)
+	case measured || slices.Contains([]string{slow, hang, unknown, cut}, code):
+		err = errors.New("only slow, hang, unknown and cut have a measure, as in slow=5s and cut=1000, and they need one")
+	}
+	f.Code = code
+	return err
 }
 
 // option reads one part of a fault's text.
@@ -98,7 +125,7 @@ func (f *Fault) matches(x *exchange) bool {
 		return false
 	}
 	for name, value := range f.Where {
-		if x.parameter == nil || x.parameter(name) != value {
+		if x.parameter == nil || !ec2.Match(value, x.parameter(name)) {
 			return false
 		}
 	}
@@ -126,53 +153,4 @@ func (l *Lab) nextFault(x *exchange) Fault {
 		}
 	}
 	return taken
-}
-
-// breaks does what the fault does at a moment and says whether the exchange is over.
-func (f Fault) breaks(x *exchange, moment string) bool {
-	if f.Code == "" || f.When != moment {
-		return false
-	}
-	if moment == after {
-		x.w = x.original
-	}
-	x.code = f.Code
-	switch f.Code {
-	case "slow":
-		select {
-		case <-time.After(f.Delay):
-		case <-x.r.Context().Done():
-		}
-		x.code = ""
-		return false
-	case "reset":
-		x.status = 0
-		panic(http.ErrAbortHandler) // net/http closes the connection without an answer
-	case "500":
-		x.refuse(refusal{http.StatusInternalServerError, "InternalError", "An internal error has occurred"})
-	case "throttle":
-		x.refuse(throttled[x.service])
-	case "UnauthorizedOperation":
-		x.refuse(deny(x.service, iam.Request{Action: x.service + ":" + x.action, Resource: "*"}, x.who))
-	default:
-		x.refuse(refusal{statusOf(x.service, f.Code), f.Code, "The lab was told to answer so."})
-	}
-	return true
-}
-
-// statusOf is the HTTP status that a service sends with an error code.
-func statusOf(service, code string) int {
-	if service == "ec2" {
-		return ec2.Status(code)
-	}
-	return http.StatusBadRequest
-}
-
-// throttled is how each service says to slow down.
-var throttled = map[string]refusal{
-	"ec2": {http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."},
-	"s3":  {http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate."},
-	"sts": {http.StatusBadRequest, "Throttling", "Rate exceeded"},
-	"iam": {http.StatusBadRequest, "Throttling", "Rate exceeded"},
-	"ssm": {http.StatusBadRequest, "ThrottlingException", "Rate exceeded"},
 }

@@ -59,6 +59,7 @@ type Options struct {
 	StrictIMDS func(cloud.Instance) bool // see imds.Server.Strict; nil: of none
 	Delays     cloud.Delays
 	IAMDelay   time.Duration // until EC2 knows a new instance profile or its role
+	Eventual   time.Duration // until EC2 and IAM know anything that is new
 	Policy     *iam.Policy   // of the lab's own key; nil allows everything
 	RolePolicy *iam.Policy   // of instance profiles and assumed roles
 	Faults     []Fault

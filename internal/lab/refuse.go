@@ -76,6 +76,9 @@ func refusalOf(service string, err error) refusal {
 	if refused := (*cloud.Error)(nil); errors.As(err, &refused) {
 		return refusal{http.StatusBadRequest, refused.Code, refused.Message}
 	}
+	if refused := (*iamapi.Error)(nil); errors.As(err, &refused) {
+		return refusal{iamapi.Status(refused.Code), refused.Code, refused.Message}
+	}
 	if service == "iam" { // as STS does
 		service = "sts"
 	}

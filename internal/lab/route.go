@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,12 @@ type exchange struct {
 	status   int
 	code     string
 	detail   string
+	ec2      ec2.Request // of EC2's
+
+	began     time.Time
+	noted     bool // in the list of calls
+	presigned bool // by a URL
+	severed   bool // its connection is to break when what came through has been read
 
 	parameter func(name string) string // of the request; nil where it has none by name
 }
@@ -63,9 +70,9 @@ func (l *Lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.control(w, r)
 		return
 	}
-	x := &exchange{lab: l, w: w, original: w, r: r, service: serviceOf(r), status: http.StatusOK}
+	x := &exchange{lab: l, w: w, original: w, r: r, service: serviceOf(r), status: http.StatusOK, began: time.Now().UTC()}
 	if scope, err := sigv4.ReadScope(r); err == nil {
-		x.region = scope.Region
+		x.region, x.presigned = scope.Region, scope.Presigned
 	}
 	if x.service != "s3" {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -75,11 +82,16 @@ func (l *Lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		x.body = body
 	}
-	began := time.Now().UTC()
-	defer func() { // also when a fault cuts the connection
-		l.record(Call{began, x.service, x.action, x.region, x.who.ARN, x.status, x.code, x.detail})
-	}()
+	defer x.note() // also when a fault cuts the connection
 	x.serve()
+}
+
+// note puts the call into the list of calls, once.
+func (x *exchange) note() {
+	if !x.noted {
+		x.noted = true
+		x.lab.record(Call{x.began, x.service, x.action, x.region, x.who.ARN, x.status, x.code, x.detail})
+	}
 }
 
 // serviceOf tells the services apart: by the target header, by the scope of the signature, and an
@@ -117,10 +129,18 @@ func (x *exchange) serve() {
 		x.refuse(deny(x.service, *r, x.who))
 		return
 	}
+	if err := x.tooYoung(x.lab.options.Eventual); err != nil {
+		x.refuse(refusalOf(x.service, err))
+		return
+	}
 	if fault.When == after {
 		x.w = discard{} // the effect is there, the answer never arrives
 	}
 	act()
+	if x.severed {
+		x.status, x.code = 0, fault.Code
+		abort()
+	}
 	fault.breaks(x, after)
 }
 
@@ -145,7 +165,9 @@ func (x *exchange) prepare() (need []iam.Request, act func(), err error) {
 		return ssm.Permissions(x.action, x.region, cloud.Account, x.body), x.serveSSM, nil
 	default:
 		o := s3.OperationOf(x.r)
-		x.parameter = func(name string) string { return map[string]string{"Key": o.Key, "Bucket": o.Bucket}[name] }
+		x.parameter = func(name string) string {
+			return map[string]string{"Key": o.Key, "Bucket": o.Bucket, "Presigned": strconv.FormatBool(x.presigned)}[name]
+		}
 		x.action, x.detail = o.Name, o.Bucket+"/"+o.Key
 		return o.Needs(), func() { x.serveS3(o) }, nil
 	}
@@ -157,7 +179,7 @@ func (x *exchange) prepareEC2() ([]iam.Request, func(), error) {
 		return nil, nil, err
 	}
 	request := ec2.Request{Action: q.String("Action"), Region: x.region, Query: q}
-	x.action, x.parameter = request.Action, q.String
+	x.action, x.parameter, x.ec2 = request.Action, q.String, request
 	role := func(profile string) string { return x.lab.iam.Profile(profile).Role }
 	return x.lab.ec2.Permissions(request, role), func() { x.serveEC2(request) }, nil
 }
@@ -256,6 +278,9 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status

@@ -79,7 +79,7 @@ func (l *Lab) machines() []Resource {
 	instances, _ := l.cloud.Instances("", nil) // without ids there is nothing to refuse, here and below
 	for _, i := range instances {
 		all = append(all, Resource{
-			Kind: "instance", Region: i.Region, ID: i.ID, State: string(i.State), Reason: i.Reason.Code, Owner: i.SpotRequest, Made: i.LaunchTime, Tags: i.Tags,
+			Kind: "instance", Region: i.Region, ID: i.ID, State: string(i.State), Reason: i.Reason.Code, Owner: i.SpotRequest, Made: i.Created, Tags: i.Tags,
 		})
 	}
 	requests, _ := l.cloud.SpotRequests("", nil)
@@ -120,7 +120,7 @@ func (l *Lab) network() []Resource {
 	groups, _ := l.cloud.SecurityGroups("", nil)
 	for _, g := range groups {
 		if g.ID != cloud.DefaultGroup {
-			all = append(all, Resource{Kind: "security-group", Region: g.Region, ID: g.ID, Name: g.Name, Tags: g.Tags})
+			all = append(all, Resource{Kind: "security-group", Region: g.Region, ID: g.ID, Name: g.Name, Made: g.Created, Tags: g.Tags})
 		}
 	}
 	keys, _ := l.cloud.KeyPairs("", nil)

@@ -260,7 +260,7 @@ func (c *Cloud) newInstance(l Launch, image *Image, devices []ImageDevice, reser
 	in := &instance{console: &console{}, Instance: Instance{
 		ID: NewID("i-"), Region: l.Region, ReservationID: reservation, ClientToken: l.ClientToken,
 		ImageID: image.ID, Type: l.Type, Architecture: image.Architecture,
-		State: Pending, Reason: ReasonPending, LaunchTime: now,
+		State: Pending, Reason: ReasonPending, Created: now, LaunchTime: now,
 		SubnetID: l.SubnetID, VPCID: DefaultVPC, Zone: l.zone, Extras: l.Extras.clone(),
 		PrivateIP: c.address(), Interface: NewID("eni-"),
 		SecurityGroups: slices.Clone(l.SecurityGroups), KeyName: l.KeyName, Profile: l.Profile,

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // What every account here has from the start, the same in each region.
@@ -99,6 +100,7 @@ func (r Rule) same(o Rule) bool {
 // SecurityGroup is recorded; what its rules say of SSH is enforced (see reach). Nothing else gets into a machine.
 type SecurityGroup struct {
 	ID, Region, Name, Description, VPCID string
+	Created                              time.Time
 	Tags                                 Tags
 	Rules                                []Rule
 }
@@ -141,7 +143,7 @@ func (c *Cloud) CreateSecurityGroup(region, vpc, name, description string, tags 
 		}
 	}
 	g := &SecurityGroup{
-		ID: NewID("sg-"), Region: region, Name: name, Description: description, VPCID: vpc,
+		ID: NewID("sg-"), Region: region, Name: name, Description: description, VPCID: vpc, Created: time.Now().UTC(),
 		Tags: maps.Clone(tags), Rules: []Rule{everythingOut()},
 	}
 	c.groups[g.ID] = g

@@ -57,8 +57,8 @@ type Instance struct {
 	ImageID, Type, Architecture            string
 	State                                  State
 	Reason                                 Reason
-	TransitionReason                       string // "User initiated (2026-01-02 15:04:05 GMT)"; empty when the guest did it
-	LaunchTime                             time.Time
+	TransitionReason                       string    // "User initiated (2026-01-02 15:04:05 GMT)"; empty when the guest did it
+	Created, LaunchTime                    time.Time // the launch, and the last start
 	SubnetID, VPCID, Zone                  string
 	PrivateIP, PublicIP, MAC, Interface    string
 	SecurityGroups                         []string // ids

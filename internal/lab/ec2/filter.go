@@ -51,11 +51,27 @@ func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
 		}
 	}
 	for _, one := range all {
-		if passes(q, of(one)) {
+		if f := of(one); passes(q, f) && !f.hidden(q) {
 			kept = append(kept, one)
 		}
 	}
 	return kept, nil
+}
+
+// idFields are the filters that have the id of what an action lists.
+var idFields = map[string]string{
+	"DescribeInstances": "instance-id", "DescribeInstanceStatus": "instance-id", "DescribeImages": "image-id",
+	"DescribeSnapshots": "snapshot-id", "DescribeVolumes": "volume-id", "DescribeSecurityGroups": "group-id",
+	"DescribeSpotInstanceRequests": "spot-instance-request-id", "DescribeNetworkInterfaces": "network-interface-id",
+	"DescribeTags": "resource-id",
+}
+
+// hidden says whether the request's lists leave the resource out.
+func (f fields) hidden(q *Query) bool {
+	if q.hidden == nil {
+		return false
+	}
+	return slices.ContainsFunc(f.values[idFields[q.String("Action")]], q.hidden)
 }
 
 func passes(q *Query, f fields) bool {
@@ -69,6 +85,9 @@ func passes(q *Query, f fields) bool {
 	}
 	return true
 }
+
+// Match says whether a value matches a pattern as EC2's filters have it.
+func Match(pattern, value string) bool { return match(pattern, value) }
 
 // match is EC2's filter wildcard: * and ?, and a backslash that takes their meaning away. It keeps
 // one place to go back to, so that no pattern takes longer than its length times the value's.

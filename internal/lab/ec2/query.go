@@ -28,6 +28,31 @@ type Query struct {
 	value    string
 	set      bool
 	children map[string]*Query
+	hidden   func(id string) bool // of the root: what lists leave out; nil: nothing
+}
+
+// Hide makes lists leave out what this says of an id.
+func (q *Query) Hide(hidden func(id string) bool) { q.hidden = hidden }
+
+// Names are the values by which a request names what it is about: all but those of filters and tags.
+func (q *Query) Names() []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(q.children)) {
+		if !slices.Contains([]string{"Filter", "Tag", "TagSpecification", "UserData"}, name) {
+			all = q.children[name].values(all)
+		}
+	}
+	return all
+}
+
+func (q *Query) values(all []string) []string {
+	if q.set {
+		all = append(all, q.value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(q.children)) {
+		all = q.children[name].values(all)
+	}
+	return all
 }
 
 // ParseQuery reads a form body. A name that is both a value and a parent keeps both, as EC2 does.

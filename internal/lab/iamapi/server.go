@@ -93,17 +93,22 @@ func Refusal(err error) (int, []byte) {
 		RequestID string   `xml:"RequestId"`
 	}
 	b, _ := xml.Marshal(response{Type: "Sender", Code: refused.Code, Message: refused.Message, RequestID: random(16)})
-	return status(refused.Code), b
+	return Status(refused.Code), b
 }
 
-func status(code string) int {
+// Status of an error code: 400 but for these.
+func Status(code string) int {
 	switch code {
 	case "NoSuchEntity":
 		return http.StatusNotFound
-	case "EntityAlreadyExists", "DeleteConflict", "LimitExceeded":
+	case "EntityAlreadyExists", "DeleteConflict", "LimitExceeded", "ConcurrentModification", "EntityTemporarilyUnmodifiable":
 		return http.StatusConflict
-	case "ServiceFailure":
+	case "AccessDenied", "ExpiredToken", "InvalidClientTokenId", "MissingAuthenticationToken", "SignatureDoesNotMatch", "OptInRequired":
+		return http.StatusForbidden
+	case "ServiceFailure", "InternalFailure":
 		return http.StatusInternalServerError
+	case "ServiceUnavailable":
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest
 }

@@ -122,6 +122,20 @@ func (s *Store) Entities() []Entity {
 	return all
 }
 
+// Younger refuses the role or the instance profile of a name, as one that is not there, while it is younger than an age.
+// The parameter is what names it: RoleName or InstanceProfileName.
+func (s *Store) Younger(parameter, name string, age time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.roles[name]; parameter == "RoleName" && r != nil && time.Since(r.created) < age && !r.seeded {
+		return noRole(name)
+	}
+	if p := s.profiles[name]; parameter == "InstanceProfileName" && p != nil && time.Since(p.created) < age && !p.seeded {
+		return noProfile(name)
+	}
+	return nil
+}
+
 func tagMap(tags []tag) map[string]string {
 	m := map[string]string{}
 	for _, t := range tags {
@@ -134,14 +148,22 @@ func (s *Store) findRole(name string) (*role, error) {
 	if r := s.roles[name]; r != nil {
 		return r, nil
 	}
-	return nil, &Error{"NoSuchEntity", "The role with name " + name + " cannot be found."}
+	return nil, noRole(name)
 }
 
 func (s *Store) findProfile(name string) (*profile, error) {
 	if p := s.profiles[name]; p != nil {
 		return p, nil
 	}
-	return nil, &Error{"NoSuchEntity", "Instance Profile " + name + " cannot be found."}
+	return nil, noProfile(name)
+}
+
+func noRole(name string) error {
+	return &Error{"NoSuchEntity", "The role with name " + name + " cannot be found."}
+}
+
+func noProfile(name string) error {
+	return &Error{"NoSuchEntity", "Instance Profile " + name + " cannot be found."}
 }
 
 func (s *Store) arn(kind, path, name string) string {

@@ -1,0 +1,23 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"flag"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+)
+
+// defineFaults adds the flags for what goes wrong.
+func (s *settings) defineFaults(f *flag.FlagSet) {
+	f.Func("fault", "break `Action=code[:after][:count]`: code is throttle, 500, 503, reset, slow=5s, hang=5s, unknown=5s, cut=1000,\n"+
+		"      denied, expired, quota, capacity or an error code; after lets the action take effect first; count is how often\n"+
+		"      (default always). Further parts, with colons between: nth=3 spares the first two calls, region=eu-west-1 all\n"+
+		"      other regions, InstanceType=t3.* all requests that do not have this parameter. May be repeated", func(text string) error {
+		one, err := lab.ParseFault(text)
+		s.lab.Faults = append(s.lab.Faults, one)
+		return err
+	})
+	f.DurationVar(&s.lab.Eventual, "eventual", 0, "how long EC2 and IAM do not know what is new")
+}
