@@ -160,8 +160,8 @@ func (b *bake) findOwn(ctx context.Context, p *place, name string) (string, erro
 // await waits until an image is available. EC2 may not know it for a moment.
 func (b *bake) await(ctx context.Context, p *place, id string) (types.Image, error) {
 	limit := b.config.ImageTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit,
-		fmt.Errorf("image_timeout of %s is over and image %s in %s is not available", limit, id, p.region))
+	timeout := fmt.Errorf("image_timeout of %s is over and image %s in %s is not available", limit, id, p.region)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, timeout)
 	defer cancel()
 	var image types.Image
 	pulse := new(pulse)
@@ -169,6 +169,7 @@ func (b *bake) await(ctx context.Context, p *place, id string) (types.Image, err
 		ctx, cancel := glance(ctx)
 		defer cancel()
 		out, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}}, pulse.once)
+		pulse.unanswered = err
 		switch {
 		case hasCode(err, codeImageNotFound) || transient(err):
 			return false, nil
@@ -180,6 +181,9 @@ func (b *bake) await(ctx context.Context, p *place, id string) (types.Image, err
 		image = out.Images[0]
 		return imageDone(&image)
 	})
+	if err == timeout { //nolint:errorlint // the very one
+		err = pulse.lastly(err)
+	}
 	return image, err
 }
 

@@ -50,6 +50,7 @@ func (b *bake) look(ctx context.Context, m *machine) error {
 	ctx, cancel := glance(ctx)
 	defer cancel()
 	out, err := b.aws.ec2.DescribeInstances(ctx, m.self(), m.pulse.once)
+	m.pulse.unanswered = err
 	switch {
 	case hasCode(err, codeInstanceNotFound) && time.Since(m.launched) < visibleTimeout, transient(err):
 		return nil
@@ -195,6 +196,9 @@ func (b *bake) removeMachine(ctx context.Context, m *machine) error {
 		}
 		return m.state == types.InstanceStateNameTerminated, nil
 	})
+	if err != nil && ctx.Err() != nil {
+		err = m.pulse.lastly(err)
+	}
 	return errors.Join(err, b.removeVolumes(ctx, m))
 }
 

@@ -94,6 +94,11 @@ func (b *bake) survivors() []string {
 	for _, p := range b.places {
 		if p.gone {
 			all = append(all, fmt.Sprintf("%s in %s, named %q", aws.ToString(p.kept.ImageId), p.region, aws.ToString(p.kept.Name)))
+			if b.config.ForceDeleteSnapshot { // they are deleted last, because the old image can be registered of them again
+				for i := range p.old {
+					all = append(all, snapshotsOf(&p.old[i])...)
+				}
+			}
 		}
 	}
 	return all

@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,18 @@ import (
 // throttles, a round waits twice as long as the one before it, up to mostInterval; every round that it does not, half as
 // long, down to what it would be. So many bakes at once make as many calls as the account has room for, and a bake that
 // nothing throttles loses no time.
-type pulse struct{ throttled atomic.Bool }
+type pulse struct {
+	throttled  atomic.Bool
+	unanswered error // why AWS did not answer the last round; nil when it did
+}
+
+// lastly adds to the end of a wait that was too long why AWS did not answer, if it did not: that may be all there is to it.
+func (p *pulse) lastly(end error) error {
+	if p.unanswered == nil {
+		return end
+	}
+	return fmt.Errorf("%w; AWS did not say: %w", end, p.unanswered)
+}
 
 // once is the option of a call that is made again in the next round whatever becomes of it. It is tried a second time at
 // once, but not when AWS is throttling: trying again is what it asks not to do.

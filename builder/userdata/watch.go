@@ -36,7 +36,7 @@ func watch(ctx context.Context, b *bake) error {
 	defer cancel()
 	err := poll(ctx, b.machine.pulse.stretch(b.watchInterval), b.watchOnce)
 	if err != nil && context.Cause(ctx) == timeout { //nolint:errorlint // compared with the very one
-		return fmt.Errorf("%w: %s", timeout, b.machine.lastWords())
+		return b.machine.pulse.lastly(fmt.Errorf("%w: %s", timeout, b.machine.lastWords()))
 	}
 	return err
 }

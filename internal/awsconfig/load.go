@@ -123,9 +123,8 @@ func (s *Settings) options() []func(*config.LoadOptions) error {
 	if s.SkipMetadataAPICheck {
 		opts = append(opts, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
-	if s.InsecureSkipTLSVerify {
-		opts = append(opts, config.WithHTTPClient(insecureClient()))
-	} else {
+	opts = append(opts, config.WithHTTPClient(s.httpClient()))
+	if !s.InsecureSkipTLSVerify {
 		opts = append(opts, config.WithAPIOptions([]func(*middleware.Stack) error{onlyEncrypted}))
 	}
 	return opts
@@ -141,8 +140,16 @@ func (s *Settings) retryer() aws.Retryer {
 	})
 }
 
-func insecureClient() *awshttp.BuildableClient {
+// answerTimeout is how long AWS may take to begin with an answer, after which the call is made again. The SDK has no limit
+// of its own, and a connection that died unseen would hold up a bake for ever. It is the AWS CLI's.
+const answerTimeout = time.Minute
+
+func (s *Settings) httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.ResponseHeaderTimeout = answerTimeout
+		if !s.InsecureSkipTLSVerify {
+			return
+		}
 		if t.TLSClientConfig == nil {
 			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 		}

@@ -56,6 +56,10 @@ func remedy(operation *smithy.OperationError, err error) string {
 		return "AWS has no room for the disk; choose another volume_type, or another availability_zone or subnet_id, or bake again later"
 	case is(noCapacity):
 		return "AWS has no room for the machine; choose another instance_type, or another subnet_id, or bake again later"
+	case code == "BadRequest" && operation.ServiceID == "S3": // to a HEAD it gives no reasons
+		return "S3 does not say why; the usual causes are credentials that have expired, and a bucket of another region"
+	case code == "ServiceUnavailable" || code == "Unavailable":
+		return "AWS is out of order, or throttles the account; bake again later, or raise max_retries"
 	case throttles || code == "SlowDown":
 		return "AWS throttles the account; bake again later, or raise max_retries"
 	case strings.Contains(code, "LimitExceeded"):
