@@ -7,6 +7,7 @@ import (
 	"flag"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/limit"
 )
 
 // defineFaults adds the flags for what goes wrong.
@@ -17,6 +18,11 @@ func (s *settings) defineFaults(f *flag.FlagSet) {
 		"      other regions, InstanceType=t3.* all requests that do not have this parameter. May be repeated", func(text string) error {
 		one, err := lab.ParseFault(text)
 		s.lab.Faults = append(s.lab.Faults, one)
+		return err
+	})
+	f.Func("limits", "limit requests to EC2 as an account's are, with `ec2`, and single actions, as in ec2,RunInstances=5/2: as\n"+
+		"      many at once, and so many each second after that", func(text string) (err error) {
+		s.lab.Limits, err = limit.Parse(text)
 		return err
 	})
 	f.DurationVar(&s.lab.Eventual, "eventual", 0, "how long EC2 and IAM do not know what is new")

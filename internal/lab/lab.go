@@ -28,6 +28,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iamapi"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/imds"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/limit"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/s3"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
@@ -63,6 +64,7 @@ type Options struct {
 	Policy     *iam.Policy   // of the lab's own key; nil allows everything
 	RolePolicy *iam.Policy   // of instance profiles and assumed roles
 	Faults     []Fault
+	Limits     *limit.Rates // of the account's requests to EC2; nil: none
 	Log        io.Writer
 }
 
@@ -79,6 +81,7 @@ type Lab struct {
 	ssm       *ssm.Store
 	sts       *sts.Server
 	iam       *iamapi.Store
+	limits    *limit.Limits
 
 	mu     sync.Mutex
 	calls  []Call
@@ -92,7 +95,7 @@ func New(o Options) (*Lab, error) {
 		o.Log = io.Discard
 	}
 	l := &Lab{
-		options: o, keys: &sigv4.Keys{}, ssm: &ssm.Store{}, faults: o.Faults, roles: map[string]imds.Credentials{},
+		options: o, keys: &sigv4.Keys{}, ssm: &ssm.Store{}, limits: limit.New(o.Limits), faults: o.Faults, roles: map[string]imds.Credentials{},
 		accessKey: "AKIALAB" + strings.ToUpper(random(6)), secretKey: random(20),
 	}
 	l.keys.Add(l.accessKey, l.secretKey, sigv4.Principal{ARN: "arn:aws:iam::" + cloud.Account + ":user/bakery", UserID: "AIDABAKERYLAB"})

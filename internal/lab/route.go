@@ -125,6 +125,10 @@ func (x *exchange) serve() {
 	if fault.breaks(x, before) {
 		return
 	}
+	if x.service == "ec2" && !x.lab.limits.Take(ec2.Cost(x.ec2)) {
+		x.refuse(worded[throttle]["ec2"])
+		return
+	}
 	if r := x.denied(need); r != nil {
 		x.refuse(deny(x.service, *r, x.who))
 		return
