@@ -47,9 +47,13 @@ func (b *bake) protect(ctx context.Context, p *place) error {
 	}
 	own, cancel := settle(ctx)
 	defer cancel()
-	if _, err := p.api.EnableImageDeregistrationProtection(own, &ec2.EnableImageDeregistrationProtectionInput{
-		ImageId: p.image.ImageId, WithCooldown: aws.Bool(wanted.WithCooldown),
-	}); err != nil {
+	err := retryWhile(own, visibleTimeout, notYet(p.newest, codeImageNotFound), func(ctx context.Context) error {
+		_, err := p.api.EnableImageDeregistrationProtection(ctx, &ec2.EnableImageDeregistrationProtectionInput{
+			ImageId: p.image.ImageId, WithCooldown: aws.Bool(wanted.WithCooldown),
+		})
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("set deregistration_protection of %s in %s: %w", p.imageID(), p.region, err)
 	}
 	return nil
