@@ -42,7 +42,7 @@ func (s *stepProtect) Run(ctx context.Context, state multistep.StateBag) multist
 
 func (b *bake) protect(ctx context.Context, p *place) error {
 	wanted := b.config.DeregistrationProtection
-	if !wanted.Enabled {
+	if !wanted.Enabled || protected(&p.image) {
 		return nil
 	}
 	own, cancel := settle(ctx)
@@ -82,6 +82,9 @@ func (b *bake) keepImages() {
 	b.done = true
 	for _, p := range b.places {
 		p.kept, p.gone = p.image, false
+		if b.reused { // which was never in it
+			continue
+		}
 		if len(p.made) == 1 {
 			b.ledger.keep(p.entry)
 		} else {

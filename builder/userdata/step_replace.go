@@ -21,7 +21,7 @@ type stepReplace struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepReplace) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseImage, replaceAll)
+	return baking(ctx, state, phaseImage, replaceAll)
 }
 
 // replaceAll does not stop in one region because another has failed: an old image that is gone wants its new one.
