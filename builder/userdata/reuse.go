@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/timeless"
 )
 
 // likes are the images of the account in a region whose inputs are those of this bake: available or not.
@@ -32,7 +34,7 @@ func (b *bake) ofThisName(ctx context.Context, p *place, more types.Filter) ([]t
 	}
 	return slices.DeleteFunc(found, func(i types.Image) bool {
 		tags := tagMap(i.Tags)
-		return timeless(aws.ToString(i.Name), tags[tagBake]) != b.inputs.name || tags[tagExpires] != ""
+		return timeless.Text(aws.ToString(i.Name), tags[tagBake]) != b.inputs.name || tags[tagExpires] != ""
 	}), nil
 }
 

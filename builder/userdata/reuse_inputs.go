@@ -11,12 +11,14 @@ import (
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/timeless"
 )
 
 // inputs are what an image is made of, as far as two images are compared by it. All of it can be said aloud: what is not
 // public by itself is a digest.
 type inputs struct {
-	name     string            // the form of the image's name; see timeless
+	name     string            // the form of the image's name; see package timeless
 	source   string            // the id of the source image
 	userData string            // sha256 of the user data as compiled or given, without a delivery
 	fs       string            // sha256 of fs/ when that is staged; it is part of the user data otherwise
@@ -52,7 +54,7 @@ func (b *bake) findInputs() error {
 		return fmt.Errorf("find out what the image is made of: %w", err)
 	}
 	b.inputs = &inputs{
-		name: timeless(b.config.AMIName, b.id), source: aws.ToString(b.source.ImageId),
+		name: timeless.Text(b.config.AMIName, b.id), source: aws.ToString(b.source.ImageId),
 		userData: b.payload.userDataSHA256, fs: b.payload.fs.SHA256, steps: b.payload.recording.steps, options: options,
 	}
 	return nil

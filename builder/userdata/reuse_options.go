@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/timeless"
 )
 
 // notCompared are the settings of an image that make it no other image: how it comes to be, where it is wanted, and what is
@@ -39,7 +41,7 @@ func (b *bake) imageOptions() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all["ami_description"] = timeless(o.description, b.id)
+	all["ami_description"] = timeless.Text(o.description, b.id)
 	all["tags"] = b.ownTags(o.image)
 	all["snapshot_tags"] = b.ownTags(o.snapshots)
 	if len(c.LaunchBlockDevices) > 0 {
@@ -85,7 +87,7 @@ func (b *bake) ownTags(tags map[string]string) map[string]string {
 	own := map[string]string{}
 	for key, value := range tags {
 		if !strings.HasPrefix(key, tagPrefix) {
-			own[timeless(key, b.id)] = timeless(value, b.id)
+			own[timeless.Text(key, b.id)] = timeless.Text(value, b.id)
 		}
 	}
 	return own

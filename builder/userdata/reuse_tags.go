@@ -118,7 +118,7 @@ func changedOptions(was, is map[string]string) []string {
 // words reads a tag of words with values.
 func words(text string) map[string]string {
 	all := map[string]string{}
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if name, value, ok := strings.Cut(word, "="); ok {
 			all[name] = value
 		}
