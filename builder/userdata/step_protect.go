@@ -24,8 +24,8 @@ type stepProtect struct {
 func (s *stepProtect) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
 	return step(ctx, state, phaseImage, func(ctx context.Context, b *bake) error {
 		err := inParallel(ctx, b.places, func(ctx context.Context, p *place) error {
-			if err := b.protect(ctx, p); err != nil {
-				return err
+			if err := b.protect(ctx, p); err != nil || b.reused {
+				return err // what is returned once more is finished
 			}
 			return finish(ctx, p)
 		})
