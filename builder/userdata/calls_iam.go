@@ -20,6 +20,8 @@ type iamCalls struct {
 	deleteInstanceProfile iamCall[iam.DeleteInstanceProfileInput, iam.DeleteInstanceProfileOutput]
 	deleteRolePolicy      iamCall[iam.DeleteRolePolicyInput, iam.DeleteRolePolicyOutput]
 	deleteRole            iamCall[iam.DeleteRoleInput, iam.DeleteRoleOutput]
+	listRoles             iamCall[iam.ListRolesInput, iam.ListRolesOutput]
+	listRoleTags          iamCall[iam.ListRoleTagsInput, iam.ListRoleTagsOutput]
 }
 
 // iamCall is one call of IAM's client.
@@ -36,10 +38,12 @@ func bindIAM(c *iam.Client) *iamCalls {
 		deleteInstanceProfile: worded(c.DeleteInstanceProfile),
 		deleteRolePolicy:      worded(c.DeleteRolePolicy),
 		deleteRole:            worded(c.DeleteRole),
+		listRoles:             worded(c.ListRoles),
+		listRoleTags:          worded(c.ListRoleTags),
 	}
 }
 
-var _ profileMaker = (*iamCalls)(nil)
+var _ iamAPI = (*iamCalls)(nil)
 
 func (c *iamCalls) GetInstanceProfile(ctx context.Context, in *iam.GetInstanceProfileInput, opts ...func(*iam.Options)) (*iam.GetInstanceProfileOutput, error) {
 	return c.getInstanceProfile(ctx, in, opts...)
@@ -75,4 +79,12 @@ func (c *iamCalls) DeleteRolePolicy(ctx context.Context, in *iam.DeleteRolePolic
 
 func (c *iamCalls) DeleteRole(ctx context.Context, in *iam.DeleteRoleInput, opts ...func(*iam.Options)) (*iam.DeleteRoleOutput, error) {
 	return c.deleteRole(ctx, in, opts...)
+}
+
+func (c *iamCalls) ListRoles(ctx context.Context, in *iam.ListRolesInput, opts ...func(*iam.Options)) (*iam.ListRolesOutput, error) {
+	return c.listRoles(ctx, in, opts...)
+}
+
+func (c *iamCalls) ListRoleTags(ctx context.Context, in *iam.ListRoleTagsInput, opts ...func(*iam.Options)) (*iam.ListRoleTagsOutput, error) {
+	return c.listRoleTags(ctx, in, opts...)
 }

@@ -64,6 +64,8 @@ func (c *cloud) actOnImage(action, region string, form url.Values) (answer strin
 		answer, f = yes, c.deleteSnapshot(region, form.Get("SnapshotId"))
 	case "ModifyInstanceAttribute":
 		answer = yes
+	case "DescribeTags":
+		answer = "<tagSet/>" // nothing was left
 	case "DeleteTags":
 		c.untag(form)
 		answer = yes

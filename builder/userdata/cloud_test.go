@@ -329,6 +329,8 @@ func (c *cloud) actOnAccount(action string, form url.Values) (string, *failure) 
 	case "CancelSpotInstanceRequests":
 		delete(c.requests, form.Get("SpotInstanceRequestId.1"))
 		return "<spotInstanceRequestSet/>", nil
+	case "ListRoles":
+		return "<ListRolesResult/>", nil
 	case "GetInstanceProfile":
 		return "<GetInstanceProfileResult/>", nil
 	case "CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile":

@@ -39,6 +39,7 @@ type Config struct {
 	CopyConfig          `mapstructure:",squash"`
 	SharingConfig       `mapstructure:",squash"`
 	TraitsConfig        `mapstructure:",squash"`
+	SweepConfig         `mapstructure:",squash"`
 	IgnoredConfig       `mapstructure:",squash"`
 	// Where files go that do not fit into user data. See [StagingConfig](#staging-configuration). Needed only when
 	// `fs/` is larger than `fs_inline_limit`, or the user data is larger than 16,384 bytes, together with what the
@@ -82,9 +83,23 @@ func (c *Config) prepare(raws ...any) ([]string, error) {
 }
 
 func (c *Config) check() ([]string, error) {
+	checks := c.bakeChecks()
+	if c.SweepOnly {
+		checks = []func() ([]string, []error){c.prepareAccess, c.prepareStaging, c.prepareSweep}
+	}
 	var warnings []string
 	var errs []error
-	for _, check := range []func() ([]string, []error){
+	for _, check := range checks {
+		w, e := check()
+		warnings = append(warnings, w...)
+		errs = append(errs, e...)
+	}
+	return warnings, errors.Join(errs...)
+}
+
+// bakeChecks are those of all settings of a bake, each concern with one.
+func (c *Config) bakeChecks() []func() ([]string, []error) {
+	return []func() ([]string, []error){
 		c.prepareAccess,
 		c.preparePolling,
 		func() ([]string, []error) { return c.InputConfig.prepare(c.Verdict == verdictStop) },
@@ -107,12 +122,7 @@ func (c *Config) check() ([]string, error) {
 		c.prepareStaging,
 		c.prepareLogin,
 		c.prepareCommunicator,
-	} {
-		w, e := check()
-		warnings = append(warnings, w...)
-		errs = append(errs, e...)
 	}
-	return warnings, errors.Join(errs...)
 }
 
 func (c *Config) prepareAccess() ([]string, []error) {

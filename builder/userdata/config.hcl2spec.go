@@ -144,7 +144,6 @@ type FlatConfig struct {
 	AMIBlockDevices               []FlatBlockDevice             `mapstructure:"ami_block_device_mappings" cty:"ami_block_device_mappings" hcl:"ami_block_device_mappings"`
 	SkipCreateAMI                 *bool                         `mapstructure:"skip_create_ami" cty:"skip_create_ami" hcl:"skip_create_ami"`
 	ForceDeregister               *bool                         `mapstructure:"force_deregister" cty:"force_deregister" hcl:"force_deregister"`
-	ReuseUnchanged                *bool                         `mapstructure:"reuse_unchanged" cty:"reuse_unchanged" hcl:"reuse_unchanged"`
 	ForceDeleteSnapshot           *bool                         `mapstructure:"force_delete_snapshot" cty:"force_delete_snapshot" hcl:"force_delete_snapshot"`
 	ImageTimeout                  *string                       `mapstructure:"image_timeout" cty:"image_timeout" hcl:"image_timeout"`
 	ImagePollInterval             *string                       `mapstructure:"image_poll_interval" cty:"image_poll_interval" hcl:"image_poll_interval"`
@@ -171,6 +170,8 @@ type FlatConfig struct {
 	AMIVirtType                   *string                       `mapstructure:"ami_virtualization_type" cty:"ami_virtualization_type" hcl:"ami_virtualization_type"`
 	DeprecateAt                   *string                       `mapstructure:"deprecate_at" cty:"deprecate_at" hcl:"deprecate_at"`
 	DeregistrationProtection      *FlatDeregistrationProtection `mapstructure:"deregistration_protection" cty:"deregistration_protection" hcl:"deregistration_protection"`
+	Sweep                         *bool                         `mapstructure:"sweep" cty:"sweep" hcl:"sweep"`
+	SweepOnly                     *bool                         `mapstructure:"sweep_only" cty:"sweep_only" hcl:"sweep_only"`
 	SSHInterface                  *string                       `mapstructure:"ssh_interface" cty:"ssh_interface" hcl:"ssh_interface"`
 	PauseBeforeSSM                *string                       `mapstructure:"pause_before_ssm" cty:"pause_before_ssm" hcl:"pause_before_ssm"`
 	SessionManagerPort            *int                          `mapstructure:"session_manager_port" cty:"session_manager_port" hcl:"session_manager_port"`
@@ -334,7 +335,6 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"ami_block_device_mappings":             &hcldec.BlockListSpec{TypeName: "ami_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
 		"skip_create_ami":                       &hcldec.AttrSpec{Name: "skip_create_ami", Type: cty.Bool, Required: false},
 		"force_deregister":                      &hcldec.AttrSpec{Name: "force_deregister", Type: cty.Bool, Required: false},
-		"reuse_unchanged":                       &hcldec.AttrSpec{Name: "reuse_unchanged", Type: cty.Bool, Required: false},
 		"force_delete_snapshot":                 &hcldec.AttrSpec{Name: "force_delete_snapshot", Type: cty.Bool, Required: false},
 		"image_timeout":                         &hcldec.AttrSpec{Name: "image_timeout", Type: cty.String, Required: false},
 		"image_poll_interval":                   &hcldec.AttrSpec{Name: "image_poll_interval", Type: cty.String, Required: false},
@@ -361,6 +361,8 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"ami_virtualization_type":               &hcldec.AttrSpec{Name: "ami_virtualization_type", Type: cty.String, Required: false},
 		"deprecate_at":                          &hcldec.AttrSpec{Name: "deprecate_at", Type: cty.String, Required: false},
 		"deregistration_protection":             &hcldec.BlockSpec{TypeName: "deregistration_protection", Nested: hcldec.ObjectSpec((*FlatDeregistrationProtection)(nil).HCL2Spec())},
+		"sweep":                                 &hcldec.AttrSpec{Name: "sweep", Type: cty.Bool, Required: false},
+		"sweep_only":                            &hcldec.AttrSpec{Name: "sweep_only", Type: cty.Bool, Required: false},
 		"ssh_interface":                         &hcldec.AttrSpec{Name: "ssh_interface", Type: cty.String, Required: false},
 		"pause_before_ssm":                      &hcldec.AttrSpec{Name: "pause_before_ssm", Type: cty.String, Required: false},
 		"session_manager_port":                  &hcldec.AttrSpec{Name: "session_manager_port", Type: cty.Number, Required: false},

@@ -98,8 +98,11 @@ func TestPlainBakeMakesNoCallForWhatIsNotSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n := o.cloud.count("DescribeTags"); n != 1 {
+		t.Errorf("the sweep made %d calls, and there is nothing to sweep", n)
+	}
 	calls := slices.DeleteFunc(o.cloud.calls, func(name string) bool {
-		return name == "GetConsoleOutput" || name == "DescribeInstances" || name == "DescribeImages"
+		return name == "GetConsoleOutput" || name == "DescribeInstances" || name == "DescribeImages" || name == "DescribeTags"
 	})
 	if diff := cmp.Diff([]string{
 		"GetCallerIdentity", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances", "CreateImage", "DeleteTags",

@@ -122,6 +122,7 @@ type ec2API interface {
 	machineReader
 	spotReader
 	spotRemover
+	tagReader
 }
 
 // clients are the services of one account and region.

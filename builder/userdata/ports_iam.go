@@ -32,4 +32,5 @@ type profileMaker interface {
 type iamAPI interface {
 	profileReader
 	profileMaker
+	roleReader
 }

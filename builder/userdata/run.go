@@ -22,13 +22,16 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 
 // steps are the bake, in order. What costs money begins with stepMachine.
 func (b *bake) steps() []multistep.Step {
+	if b.config.SweepOnly {
+		return []multistep.Step{&stepLedger{}, &stepAccess{}, &stepSweepOnly{}}
+	}
 	steps := []multistep.Step{
 		&stepLedger{},
 		&stepAccess{},
+		&stepSweep{},
 		&stepPayload{},
 		&stepCheck{},
 		newStepProvision(),
-		&stepReuse{},
 		&stepStage{},
 		&stepGroup{},
 		&stepProfile{},
@@ -48,6 +51,7 @@ func (b *bake) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifact
 	state.Put(keyBake, b)
 
 	commonsteps.NewRunner(b.steps(), b.config.PackerConfig, b.ui).Run(ctx, state)
+	b.awaitSweep()
 
 	b.tellWhatIsLeft()
 	b.say("Seconds spent: %s", b.phases.end())
@@ -58,7 +62,10 @@ func (b *bake) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifact
 	case err != nil:
 		return nil, withoutSecrets(b.withSurvivors(err))
 	}
-	if b.config.SkipCreateAMI {
+	switch {
+	case b.config.SweepOnly:
+		return nil, nil //nolint:nilnil // Packer's way to say that there is no artifact
+	case b.config.SkipCreateAMI:
 		b.say("The machine has baked; skip_create_ami makes no image of it")
 		return nil, nil //nolint:nilnil // Packer's way to say that there is no artifact
 	}

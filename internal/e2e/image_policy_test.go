@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
@@ -26,7 +28,8 @@ func policy(t *testing.T, without string, names ...string) *iam.Policy {
 			t.Fatal(err)
 		}
 		var one struct{ Statement []any }
-		if err := json.Unmarshal([]byte(strings.ReplaceAll(string(text), `"`+without+`"`, `"ec2:Nothing"`)), &one); err != nil {
+		here := strings.NewReplacer(`"`+without+`"`, `"ec2:Nothing"`, "MY-BUCKET", labserver.Bucket, "MY-PREFIX", "quick", "MY-ACCOUNT", cloud.Account)
+		if err := json.Unmarshal([]byte(here.Replace(string(text))), &one); err != nil {
 			t.Fatal(err)
 		}
 		all.Statement = append(all.Statement, one.Statement...)

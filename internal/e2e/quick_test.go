@@ -72,6 +72,12 @@ func quickLabOf(t *testing.T, guest func(*labtest.Machine), rights *iam.Policy, 
 		}
 		o.Faults = append(o.Faults, f)
 	}
+	return quickLabAs(t, o)
+}
+
+// quickLabAs is a lab with whatever options.
+func quickLabAs(t *testing.T, o labserver.Options) *quick {
+	t.Helper()
 	l := labtest.Start(t, o)
 	q := &quick{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
 	text := fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n",
@@ -157,8 +163,21 @@ func (q *quick) bake(t *testing.T, settings map[string]any) (packersdk.Artifact,
 // bakeUntil is bake for one that is interrupted.
 func (q *quick) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
+	return q.runBuilder(ctx, t, q.settings(settings))
+}
+
+// bakeAs is bake with these settings and no others.
+func (q *quick) bakeAs(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	return q.runBuilder(ctx, t, settings)
+}
+
+func (q *quick) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+	t.Helper()
 	var b userdata.Builder
-	if _, _, err := b.Prepare(q.settings(settings)); err != nil {
+	if _, _, err := b.Prepare(settings); err != nil {
 		t.Fatal(err)
 	}
 	said := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}, heard: q.heard}

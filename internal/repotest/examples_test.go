@@ -27,6 +27,7 @@ var examples = map[string][]string{
 		"-var", "bundle=out", "-var", "ami_name=hello-1", "-var", "image_version=1", "-var", "subnet_id=subnet-12345678",
 		"-var", "source_ami=ami-086063d8c95bfa211", "-var", `security_group_ids=["sg-12345678"]`, "jenkins/bake.pkr.hcl",
 	},
+	"sweep/sweep.pkr.hcl":   {"sweep"},
 	"migrate/after.pkr.hcl": {"-var", "source_ami=ami-086063d8c95bfa211", "-var", "bucket=my-bucket", "migrate/after.pkr.hcl"},
 }
 

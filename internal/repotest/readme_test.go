@@ -34,6 +34,12 @@ func TestPoliciesAllowWhatTheBuilderCallsAndNothingElse(t *testing.T) {
 	}{
 		"ports.go":      {[]string{"bake", "image"}, []string{"ec2:CreateTags", "ssm:GetParameter"}, nil}, // tags are set by the calls that make things
 		"ports_spot.go": {[]string{"spot"}, nil, nil},
+		"ports_sweep.go": {[]string{"sweep"}, []string{ // looking at what has expired, and removing it
+			"ec2:CancelSpotInstanceRequests", "ec2:DeleteSecurityGroup", "ec2:DeleteSnapshot", "ec2:DeleteVolume", "ec2:DeregisterImage",
+			"ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeSpotInstanceRequests", "ec2:TerminateInstances",
+			"iam:DeleteInstanceProfile", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:RemoveRoleFromInstanceProfile",
+			"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
+		}, nil},
 		"ports_iam.go": {
 			[]string{"temporary-profile"}, []string{"iam:PassRole", "iam:TagInstanceProfile", "iam:TagRole"}, []string{"iam:GetInstanceProfile"},
 		},

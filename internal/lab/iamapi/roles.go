@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
@@ -92,14 +93,30 @@ func getRole(s *Store, form url.Values) (any, error) {
 	return withRole{s.roleXML(r)}, nil
 }
 
-func listRoles(s *Store, _ url.Values) (any, error) {
+func listRoles(s *Store, form url.Values) (any, error) {
 	var x struct {
 		IsTruncated bool
 		Roles       []roleXML `xml:"Roles>member"`
 	}
 	for _, name := range sortedNames(s.roles) {
-		x.Roles = append(x.Roles, s.roleXML(s.roles[name]))
+		if one := s.roleXML(s.roles[name]); strings.HasPrefix(one.Path, form.Get("PathPrefix")) {
+			one.Tags = nil // which IAM leaves out of its lists
+			x.Roles = append(x.Roles, one)
+		}
 	}
+	return x, nil
+}
+
+func listRoleTags(s *Store, form url.Values) (any, error) {
+	r, err := s.findRole(form.Get("RoleName"))
+	if err != nil {
+		return nil, err
+	}
+	var x struct {
+		IsTruncated bool
+		Tags        []tag `xml:"Tags>member"`
+	}
+	x.Tags = r.tags
 	return x, nil
 }
 

@@ -30,6 +30,7 @@ var actions = map[string]action{
 	"CreateRole":                    createRole,
 	"GetRole":                       getRole,
 	"ListRoles":                     listRoles,
+	"ListRoleTags":                  listRoleTags,
 	"DeleteRole":                    deleteRole,
 	"PutRolePolicy":                 putRolePolicy,
 	"GetRolePolicy":                 getRolePolicy,

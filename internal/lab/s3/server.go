@@ -150,6 +150,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveTagging(w, r, o)
 		return
 	}
+	if o.Name == "ListMultipartUploads" && !s.uploading(o.Bucket) {
+		empty(w, o.Bucket)
+		return
+	}
 	wantsChecksum := strings.EqualFold(r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && r.Header.Get("Range") == ""
 	to := &writer{ResponseWriter: w, checksum: wantsChecksum}
 	s.fake.ServeHTTP(to, r)

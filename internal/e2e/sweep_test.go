@@ -1,0 +1,251 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+)
+
+// sweeping are the settings of a source that only sweeps.
+func (q *quick) sweeping(more ...string) map[string]any {
+	return map[string]any{
+		"profile": q.profile, "max_retries": 2, "sweep_only": true, "ami_regions": more,
+		"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
+	}
+}
+
+// plant leaves one of each in the account, with tags of a bake.
+func (q *quick) plant(t *testing.T, region, bake, expires string) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tags := []types.Tag{{Key: aws.String("Name"), Value: aws.String("planted")}}
+	for key, value := range map[string]string{"bakery:bake-id": bake, "bakery:expires": expires} {
+		if value != "" {
+			tags = append(tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
+		}
+	}
+	tagged := func(kinds ...types.ResourceType) (all []types.TagSpecification) {
+		for _, kind := range kinds {
+			all = append(all, types.TagSpecification{ResourceType: kind, Tags: tags})
+		}
+		return all
+	}
+	name := strings.NewReplacer(":", "-", " ", "-").Replace("planted-" + bake + "-" + expires)
+	c := ec2.NewFromConfig(q.sdk(region))
+	_, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{
+		GroupName: aws.String(name), Description: aws.String("planted"), TagSpecifications: tagged(types.ResourceTypeSecurityGroup),
+	})
+	must(err)
+	run := func(market *types.InstanceMarketOptionsRequest, kinds ...types.ResourceType) types.Instance {
+		out, err := c.RunInstances(t.Context(), &ec2.RunInstancesInput{
+			ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+			InstanceMarketOptions: market,
+			TagSpecifications:     tagged(append(kinds, types.ResourceTypeInstance, types.ResourceTypeVolume)...),
+			BlockDeviceMappings: []types.BlockDeviceMapping{{ // which outlives its machine
+				DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(false)},
+			}},
+		})
+		must(err)
+		return out.Instances[0]
+	}
+	instance := run(nil)
+	run(&types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
+		SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+	}}, types.ResourceTypeSpotInstancesRequest)
+	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) { o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second }).
+		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*instance.InstanceId}}, time.Minute))
+	_, err = c.CreateImage(t.Context(), &ec2.CreateImageInput{
+		InstanceId: instance.InstanceId, Name: aws.String(name), NoReboot: aws.Bool(true),
+		TagSpecifications: tagged(types.ResourceTypeImage, types.ResourceTypeSnapshot),
+	})
+	must(err)
+}
+
+// plantElsewhere leaves a role and what is staged.
+func (q *quick) plantElsewhere(t *testing.T, role, folder string, tags map[string]string) {
+	t.Helper()
+	bucket := aws.String(q.Value("BAKERY_LAB_BUCKET"))
+	client := s3.NewFromConfig(q.sdk("us-east-1"), func(o *s3.Options) { o.UsePathStyle = true })
+	for _, name := range []string{"fs.tgz", "log.gz"} {
+		if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/" + name), Body: strings.NewReader("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/large")}); err != nil {
+		t.Fatal(err)
+	}
+	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	in := &iam.CreateRoleInput{RoleName: aws.String(role), Path: aws.String("/bakery/"), AssumeRolePolicyDocument: aws.String(trust)}
+	for key, value := range tags {
+		in.Tags = append(in.Tags, iamtypes.Tag{Key: aws.String(key), Value: aws.String(value)})
+	}
+	if _, err := iam.NewFromConfig(q.sdk("us-east-1")).CreateRole(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const (
+	someBake = "0123456789abcdef"
+	longAgo  = "2020-01-02T03:04:05Z"
+	farAway  = "2999-01-02T03:04:05Z"
+)
+
+// TestSweep: all that has expired goes, in every region, and nothing else does.
+func TestSweep(t *testing.T) {
+	onlyQuickLabs(t)
+	t.Run("each", func(t *testing.T) {
+		t.Run("what has expired goes, with sweep_only", func(t *testing.T) {
+			t.Parallel()
+			q := sweptLab(t)
+			_, said, err := q.bakeAs(t, q.sweeping("eu-west-1"))
+			if left := q.Left(); err != nil || len(left) > 0 {
+				t.Errorf("%v, left: %q\n%s", err, left, said)
+			}
+			for _, what := range []string{
+				"instance i-", "spot request sir-", "security group sg-", "pending image ami-", "snapshot snap-", "volume vol-", "the unfinished upload to s3://",
+				"/quick/bakery-20200102T030405Z-" + someBake + "/log.gz", "the role and instance profile bakery-20200102T030405Z-" + someBake, "in eu-west-1",
+			} {
+				if !strings.Contains(said, "Swept "+what) && !strings.Contains(said, what) {
+					t.Errorf("nobody says %q:\n%s", what, said)
+				}
+			}
+		})
+		t.Run("what has expired goes beside a bake that has the rights", func(t *testing.T) {
+			t.Parallel()
+			q := sweptLab(t)
+			if _, said, err := q.bake(t, map[string]any{"skip_create_ami": true, "ami_regions": []string{"eu-west-1"}}); err != nil {
+				t.Fatalf("%v\n%s", err, said)
+			}
+			// A bake without a temporary profile has no business with roles.
+			left := slices.DeleteFunc(q.Left(), func(what string) bool { return strings.HasPrefix(what, "role ") })
+			if len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+		})
+		t.Run("nothing goes with sweep = false", func(t *testing.T) {
+			t.Parallel()
+			q := sweptLab(t)
+			before := q.Left()
+			if _, said, err := q.bake(t, map[string]any{"skip_create_ami": true, "sweep": false}); err != nil {
+				t.Fatalf("%v\n%s", err, said)
+			}
+			if diff := cmp.Diff(before, q.Left()); diff != "" {
+				t.Errorf("the bake has changed (-before +after):\n%s", diff)
+			}
+		})
+		t.Run("nothing goes that is not one's own and expired", sweepSpares)
+		t.Run("two at once", func(t *testing.T) {
+			t.Parallel()
+			q := sweptLab(t)
+			var all sync.WaitGroup
+			for range 2 {
+				all.Go(func() {
+					if _, said, err := q.bakeAs(t, q.sweeping("eu-west-1")); err != nil {
+						t.Errorf("%v\n%s", err, said)
+					}
+				})
+			}
+			all.Wait()
+			if left := q.Left(); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+		})
+		t.Run("without any rights it is one warning", func(t *testing.T) {
+			t.Parallel()
+			q := quickLabWith(t, policy(t, "", "bake", "staging"))
+			_, said, err := q.bake(t, nil)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, said)
+			}
+			if n := strings.Count(said, "warning: "); n != 1 || !strings.Contains(said, "the right to ec2:DescribeTags and s3:ListBucketMultipartUploads") &&
+				!strings.Contains(said, "the right to s3:ListBucketMultipartUploads and ec2:DescribeTags") {
+				t.Errorf("%d warnings:\n%s", n, said)
+			}
+		})
+	})
+}
+
+// sweptLab is a lab in which much has expired, and images never become available.
+func sweptLab(t *testing.T) *quick {
+	t.Helper()
+	q := quickLabAs(t, labserver.Options{Delays: cloud.Delays{Image: time.Hour}, Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
+		if status, _ := m.Metadata("/latest/user-data"); status == http.StatusOK {
+			m.PowerOff() // a bake's; the planted ones have none
+		}
+	}}})
+	for _, region := range []string{"us-east-1", "eu-west-1"} {
+		q.plant(t, region, someBake, longAgo)
+	}
+	name := "bakery-20200102T030405Z-" + someBake
+	q.plantElsewhere(t, name, name, map[string]string{"bakery:bake-id": someBake, "bakery:expires": longAgo})
+	return q
+}
+
+// sweepSpares plants what a sweep must leave alone.
+func sweepSpares(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		bake, expires string
+		role, folder  string
+		image         time.Duration // until images are available
+	}{
+		"not expired":              {someBake, farAway, "bakery-29990102T030405Z-" + someBake, "bakery-29990102T030405Z-" + someBake, time.Hour},
+		"expired a minute ago":     {someBake, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), "bakery-29990102T030405Z-" + someBake, "bakery-29990102T030405Z-" + someBake, time.Hour},
+		"without the id of a bake": {"", longAgo, "bakery-20200102T030405Z-" + someBake, "bakery-20200102T030405Z-0123", time.Hour},
+		"with an id that is none":  {"prod", longAgo, "bakery-20200102T030405Z-prod", "bakery-20200102T030405Z-prod", time.Hour},
+		"without an expiry":        {someBake, "", "other", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", time.Hour},
+		"with one nobody can read": {someBake, "2020-01-02", "bakery-2020-" + someBake, "bakery-20200102-" + someBake, time.Hour},
+		"with words for one":       {someBake, "never", "bakery-never-" + someBake, "bakery-never-" + someBake, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := quickLabAs(t, labserver.Options{Delays: cloud.Delays{Image: c.image}})
+			q.plant(t, "us-east-1", c.bake, c.expires)
+			q.plantElsewhere(t, c.role, c.folder, map[string]string{"bakery:bake-id": c.bake, "bakery:expires": c.expires})
+			before := fmt.Sprint(q.Left())
+			_, said, err := q.bakeAs(t, q.sweeping())
+			if diff := cmp.Diff(before, fmt.Sprint(q.Left())); err != nil || diff != "" {
+				t.Errorf("%v, the sweep has changed (-before +after):\n%s\n%s", err, diff, said)
+			}
+			if !strings.Contains(said, "Nothing of bakes has expired") {
+				t.Errorf("it says\n%s", said)
+			}
+		})
+	}
+	t.Run("images that are available, and their snapshots", func(t *testing.T) {
+		t.Parallel()
+		q := quickLabAs(t, labserver.Options{})
+		q.plant(t, "us-east-1", someBake, longAgo)
+		time.Sleep(100 * time.Millisecond) // the lab makes images beside its answers
+		_, said, err := q.bakeAs(t, q.sweeping())
+		left := q.Left()
+		if err != nil || len(left) != 2 || !strings.HasPrefix(left[0], "image ami-") || !strings.HasPrefix(left[1], "snapshot snap-") ||
+			!strings.Contains(said, "Kept: ami-") {
+			t.Errorf("%v, left: %q\n%s", err, left, said)
+		}
+	})
+}
