@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ec2"
 )
 
@@ -25,8 +26,9 @@ const (
 type Fault struct {
 	Action string            // RunInstances, PutObject, ...; * is every one
 	Code   string            // one of the words below, or any error code of the service
-	Delay  time.Duration     // of slow, hang and unknown
-	Bytes  int64             // of cut
+	Delay  time.Duration     // of slow, hang, unknown and lag
+	Bytes  int64             // of cut and keep
+	Word   string            // of drop
 	When   string            // before or after
 	Count  int               // how often; 0 is always
 	Nth    int               // the first call it strikes, counted from 1 among those that match; 0 is 1
@@ -49,7 +51,23 @@ const (
 	expired  = "expired"  // the credentials have, or the presigned URL has
 	quota    = "quota"    // the account has as many as it may have of what the action makes
 	capacity = "capacity" // AWS has no machines left
+
+	// Of GetConsoleOutput.
+	lag      = "lag"      // it shows what there was so long ago
+	keep     = "keep"     // it shows so many bytes, the last ones
+	drop     = "drop"     // it has lost the lines that hold a word
+	empty    = "empty"    // it shows nothing
+	unposted = "unposted" // once the machine is off, it shows what there was when the machine began to run
 )
+
+// views are the faults of a console: what is shown then.
+var views = map[string]func(*cloud.ConsoleView, Fault){
+	lag:      func(v *cloud.ConsoleView, f Fault) { v.Lag = f.Delay },
+	keep:     func(v *cloud.ConsoleView, f Fault) { v.Keep = int(f.Bytes) },
+	drop:     func(v *cloud.ConsoleView, f Fault) { v.Drop = f.Word },
+	empty:    func(v *cloud.ConsoleView, _ Fault) { v.Empty = true },
+	unposted: func(v *cloud.ConsoleView, _ Fault) { v.Unposted = true },
+}
 
 // faultForm is what a mistake is answered with.
 const faultForm = "write it as Action=code[:after][:count][:nth=N][:region=REGION][:Parameter=value], as in RunInstances=throttle:2"
@@ -57,7 +75,7 @@ const faultForm = "write it as Action=code[:after][:count][:nth=N][:region=REGIO
 // ParseFault reads Action=code and what follows with colons between, in any order: before or after, a count,
 // nth=N, region=REGION, and request parameters by their names in the API, which begin with a capital.
 // Code is throttle, 500, 503, reset, slow=5s, hang=5s, unknown=5s, cut=1000, denied, expired, quota, capacity or an error
-// code of the service.
+// code of the service; of GetConsoleOutput also lag=5s, keep=1000, drop=verdict, empty and unposted.
 func ParseFault(text string) (Fault, error) {
 	action, rest, ok := strings.Cut(text, "=")
 	parts := strings.Split(rest, ":")
@@ -83,12 +101,16 @@ func ParseFault(text string) (Fault, error) {
 func (f *Fault) measure() (err error) {
 	code, value, measured := strings.Cut(f.Code, "=")
 	switch {
-	case slices.Contains([]string{slow, hang, unknown}, code) && measured:
+	case views[code] != nil && f.Action != "GetConsoleOutput":
+		err = fmt.Errorf("%s is a fault of GetConsoleOutput only", code)
+	case slices.Contains([]string{slow, hang, unknown, lag}, code) && measured:
 		f.Delay, err = time.ParseDuration(value)
-	case code == cut && measured:
+	case slices.Contains([]string{cut, keep}, code) && measured:
 		f.Bytes, err = strconv.ParseInt(value, 10, 64)
-	case measured || slices.Contains([]string{slow, hang, unknown, cut}, code):
-		err = errors.New("only slow, hang, unknown and cut have a measure, as in slow=5s and cut=1000, and they need one")
+	case code == drop && value != "":
+		f.Word = value
+	case measured || slices.Contains([]string{slow, hang, unknown, lag, cut, keep, drop}, code):
+		err = errors.New("slow, hang, unknown and lag need a time, as in slow=5s, cut and keep a number of bytes, as in cut=1000, drop a word, and nothing else does")
 	}
 	f.Code = code
 	return err

@@ -17,6 +17,10 @@ func (f Fault) breaks(x *exchange, moment string) bool {
 	if moment == after {
 		x.w = x.original
 	}
+	if look := views[f.Code]; look != nil {
+		look(&x.ec2.Console, f)
+		return false
+	}
 	x.code = f.Code
 	switch f.Code {
 	case slow:

@@ -99,7 +99,7 @@ func TestAnInstanceThatPowersItselfOff(t *testing.T) {
 				if got := state(t, c, i.ID); got.State != cloud.Running || got.Reason != (cloud.Reason{}) {
 					t.Errorf("after 6 s: %s %v", got.State, got.Reason)
 				}
-				if text, _, _ := c.Console(region, i.ID, false); string(text) != "booting\n" {
+				if text, _, _ := c.Console(region, i.ID, cloud.ConsoleView{}); string(text) != "booting\n" {
 					t.Errorf("console without Latest while it runs: %q", text)
 				}
 				time.Sleep(16 * time.Second)
@@ -110,7 +110,7 @@ func TestAnInstanceThatPowersItselfOff(t *testing.T) {
 				if got := state(t, c, i.ID); got.State != behaviour.end || got.Reason != cloud.ReasonGuest {
 					t.Errorf("after 29 s: %s %v", got.State, got.Reason)
 				}
-				if text, _, _ := c.Console(region, i.ID, false); string(text) != "booting\ndone\n" {
+				if text, _, _ := c.Console(region, i.ID, cloud.ConsoleView{}); string(text) != "booting\ndone\n" {
 					t.Errorf("console after the end: %q", text)
 				}
 			})
@@ -383,7 +383,7 @@ func TestTheConsoleKeepsTheLast64KB(t *testing.T) {
 		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
-		text, _, err := c.Console(region, i.ID, false)
+		text, _, err := c.Console(region, i.ID, cloud.ConsoleView{})
 		if err != nil || len(text) != 64<<10 || !strings.HasSuffix(string(text), "xend") {
 			t.Errorf("%d bytes, %v", len(text), err)
 		}

@@ -42,16 +42,19 @@ func (c *Cloud) Instance(id string) (Instance, bool) {
 	return Instance{}, false
 }
 
-// Console is what GetConsoleOutput shows and since when: with latest the text as it is now, without
-// it the text as it was at the instance's last change of state.
-func (c *Cloud) Console(region, id string, latest bool) ([]byte, time.Time, error) {
+// Console is what GetConsoleOutput shows and of when. The newest text is there for Nitro instances only.
+func (c *Cloud) Console(region, id string, v ConsoleView) ([]byte, time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all, err := c.found(region, []string{id})
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	text, at := all[0].console.text(latest, time.Now())
+	if t, _ := InstanceType(all[0].Type); v.Latest && !t.Nitro() {
+		return nil, time.Time{}, Errorf("UnsupportedOperation", "This instance type does not support retrieving the latest console logs. "+
+			"Supported instance types are Nitro-based.")
+	}
+	text, at := all[0].console.text(v, time.Now())
 	return text, at, nil
 }
 

@@ -18,6 +18,17 @@ type Type struct {
 	Burstable    bool
 }
 
+// Nitro says whether it runs on the hypervisor of the newer types, and not on Xen.
+func (t Type) Nitro() bool { return !strings.HasPrefix(t.Name, "t2.") && !strings.HasPrefix(t.Name, "m1.") }
+
+// Hypervisor is what EC2 calls it.
+func (t Type) Hypervisor() string {
+	if t.Nitro() {
+		return "nitro"
+	}
+	return "xen"
+}
+
 // types are the ones a bake would use; real clients ask EC2 whether theirs is among them.
 var types = []Type{
 	{"c5.large", "x86_64", 2, 4096, false}, {"c6i.large", "x86_64", 2, 4096, false}, {"c7i.large", "x86_64", 2, 4096, false},

@@ -112,7 +112,7 @@ func (c *Cloud) nowRunning(in *instance) {
 	defer c.mu.Unlock()
 	if in.State == Pending {
 		in.State, in.Reason = Running, Reason{}
-		in.console.capture(time.Now())
+		in.console.capture(time.Now(), false)
 		c.reach()
 		c.spotFollows(in)
 	}
@@ -130,7 +130,7 @@ func (c *Cloud) again(in *instance, m machine.Machine) bool {
 	if !restart && (in.State == Running || in.State == Pending) {
 		c.endedByItself(in, m.Exit())
 	}
-	in.console.capture(time.Now())
+	in.console.capture(time.Now(), true)
 	c.reach()
 	c.mu.Unlock()
 	for _, work := range waiting {
@@ -178,7 +178,7 @@ func (c *Cloud) finish(in *instance, state State, reason Reason) {
 	c.reach()
 	c.loseAddress(in)
 	c.spotFollows(in)
-	in.console.capture(time.Now())
+	in.console.capture(time.Now(), true)
 	if state == Terminated {
 		c.dropVolumes(in)
 	}

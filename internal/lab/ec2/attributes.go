@@ -217,7 +217,7 @@ func describeInstanceTypes(_ *Server, r *Request) (any, error) {
 	x.Next = next
 	for _, t := range all {
 		x.Items = append(x.Items, typeXML{
-			t.Name, true, false, []string{"ebs"}, []string{"on-demand", "spot"}, []string{"hvm"}, false, "nitro", []string{t.Architecture},
+			t.Name, true, false, []string{"ebs"}, []string{"on-demand", "spot"}, []string{"hvm"}, false, t.Hypervisor(), []string{t.Architecture},
 			t.VCPUs, t.MemoryMiB, t.Burstable, "required", []string{"legacy-bios", "uefi"},
 		})
 	}
@@ -242,7 +242,7 @@ func chosenTypes(names []string) ([]cloud.Type, error) {
 func typeFields(t cloud.Type) fields {
 	return fields{values: map[string][]string{
 		"instance-type": {t.Name}, "processor-info.supported-architecture": {t.Architecture}, "current-generation": {"true"},
-		"bare-metal": {"false"}, "hypervisor": {"nitro"}, "supported-boot-mode": {"legacy-bios", "uefi"}, "supported-virtualization-type": {"hvm"},
+		"bare-metal": {"false"}, "hypervisor": {t.Hypervisor()}, "supported-boot-mode": {"legacy-bios", "uefi"}, "supported-virtualization-type": {"hvm"},
 	}}
 }
 

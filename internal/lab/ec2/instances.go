@@ -414,11 +414,11 @@ func getConsoleOutput(s *Server, r *Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	latest, err := r.Query.True("Latest")
-	if err != nil {
+	view := r.Console
+	if view.Latest, err = r.Query.True("Latest"); err != nil {
 		return nil, err
 	}
-	text, at, err := s.Cloud.Console(r.Region, id, latest)
+	text, at, err := s.Cloud.Console(r.Region, id, view)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type Server struct {
 type Request struct {
 	Action, Region string
 	Query          *Query
+	Console        cloud.ConsoleView // how GetConsoleOutput looks at it
 	context        context.Context
 }
 
