@@ -33,6 +33,6 @@ func (b *Builder) Prepare(raws ...any) ([]string, []string, error) {
 	if err != nil {
 		return nil, warnings, err
 	}
-	hide(b.config.Secrets()...)
+	hide(b.config.secrets()...)
 	return buildDataNames, warnings, nil
 }

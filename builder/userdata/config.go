@@ -35,6 +35,7 @@ type Config struct {
 	SpotConfig          `mapstructure:",squash"`
 	LoginConfig         `mapstructure:",squash"`
 	WatchConfig         `mapstructure:",squash"`
+	LogConfig           `mapstructure:",squash"`
 	ImageConfig         `mapstructure:",squash"`
 	CopyConfig          `mapstructure:",squash"`
 	SharingConfig       `mapstructure:",squash"`
@@ -120,6 +121,7 @@ func (c *Config) bakeChecks() []func() ([]string, []error) {
 		c.prepareOutput,
 		c.prepareNetworking,
 		c.prepareStaging,
+		c.prepareLog,
 		c.prepareLogin,
 		c.prepareCommunicator,
 	}

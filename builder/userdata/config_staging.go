@@ -27,6 +27,9 @@ type StagingConfig struct {
 	// the bake ends, however it ends. Keep it when several bakes share a large `fs/`, and let the bucket's lifecycle
 	// remove it.
 	Keep bool `mapstructure:"keep"`
+	// Keep the machine's log, which is then `logs/`, the bake's id and `/log.gz` below the prefix. Default: `false`: it
+	// is deleted when the bake ends; `log_file` is a copy of it.
+	KeepLog bool `mapstructure:"keep_log"`
 	// The id of the account the bucket must belong to: S3 refuses every call, and every URL the machine has, when it belongs
 	// to another, such as one who has taken the name of a bucket that was deleted. `"any"` does not check. Default: the
 	// account of the credentials, or `"any"` with `skip_credential_validation`.

@@ -73,7 +73,9 @@ func (b *bake) sign(ctx context.Context) (at urls, err error) {
 	if at.log, err = b.store.PutURL(ctx, key, b.signedFor()); err != nil {
 		return at, err
 	}
-	b.noteObject(key)
+	if !b.config.Staging.KeepLog {
+		b.noteObject(key)
+	}
 	hide(at.fs, at.recording, at.log.URL)
 	return at, nil
 }
@@ -114,10 +116,14 @@ func (b *bake) stageUserData(ctx context.Context, userData []byte) ([]byte, erro
 
 // logKey is where the machine of this attempt uploads its log.
 func (b *bake) logKey() string {
+	name := logKey
 	if b.machine.attempt > 1 {
-		return b.store.Key(b.folder(), fmt.Sprintf("%d-%s", b.machine.attempt, logKey))
+		name = fmt.Sprintf("%d-%s", b.machine.attempt, logKey)
 	}
-	return b.store.Key(b.folder(), logKey)
+	if b.config.Staging.KeepLog {
+		return b.store.Key("logs", b.id, name)
+	}
+	return b.store.Key(b.folder(), name)
 }
 
 // folder is where below the prefix is what only this bake uses. Its name says when it expires.

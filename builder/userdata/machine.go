@@ -37,6 +37,7 @@ type machine struct {
 	reports   []guest.Report // all that were ever seen, in order; the console keeps the last 64 KB only
 	plainOnly bool           // not a Nitro machine: its newest console text cannot be had
 	silent    error          // why the console cannot be read at all
+	live      *liveLog       // what it printed
 
 	pulse pulse // of looking at it
 }
@@ -115,6 +116,7 @@ func (b *bake) readConsole(ctx context.Context) []guest.Report {
 		return nil
 	}
 	m.console = text
+	b.live().add(b.live().unsealer.Read(text))
 	return m.note(guest.ReadReports(text, b.id))
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
@@ -16,7 +15,9 @@ import (
 // tell shows a report of the machine to the user, with the seconds since the launch.
 func (b *bake) tell(r guest.Report) {
 	if line := progress(b.machine.reports, r); line != "" {
-		b.say("[%3d s] %s", int(time.Since(b.machine.launched).Seconds()), line)
+		line = fmt.Sprintf("[%3d s] %s", b.sinceLaunch(), line)
+		b.record(line)
+		b.say("%s", line)
 	}
 }
 
@@ -67,6 +68,11 @@ func sortReports(reports []guest.Report) []guest.Report {
 func (m *machine) lastWords() string {
 	const lines = 10 // enough for a kernel panic's last frames, or cloud-init's complaint
 	words := guest.LastStep(m.reports)
+	if m.live != nil {
+		if printed := m.live.tail(); len(printed) > 0 {
+			words += "; the last lines it printed were:\n    " + strings.Join(printed, "\n    ") + "\n"
+		}
+	}
 	tail := consoleTail(m.console, lines)
 	if len(tail) == 0 {
 		return words + "; its console is empty"
@@ -78,18 +84,9 @@ func (m *machine) lastWords() string {
 func consoleTail(console []byte, lines int) []string {
 	var tail []string
 	for line := range strings.FieldsFuncSeq(string(console), func(r rune) bool { return r == '\n' || r == '\r' }) {
-		if line = strings.TrimSpace(printable(line)); line != "" && !strings.HasPrefix(line, "@bakery ") {
+		if line = strings.TrimSpace(guest.Plain(line)); line != "" && !strings.HasPrefix(line, "@bakery") {
 			tail = append(tail, line)
 		}
 	}
 	return tail[max(0, len(tail)-lines):]
-}
-
-func printable(line string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '�' {
-			return -1
-		}
-		return r
-	}, line)
 }

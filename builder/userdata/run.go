@@ -35,6 +35,7 @@ func (b *bake) steps() []multistep.Step {
 		&stepStage{},
 		&stepGroup{},
 		&stepProfile{},
+		&stepLog{},
 		&stepMachine{},
 	}
 	if !b.config.SkipCreateAMI {

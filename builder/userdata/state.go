@@ -43,17 +43,21 @@ type bake struct {
 	phases phases
 	swept  chan struct{} // closed when the sweep has ended; nil without one
 
-	payload payload
-	source  types.Image // the image the machine starts from
-	network network
-	fsKey   string      // where fs.tgz is staged
-	staged  string      // the folder of what only this bake uses; see folder
-	machine *machine    // of the newest attempt
-	profile string      // the instance profile of the machine
-	home    *place      // the region of the build
-	places  []*place    // the regions that are to have the image
-	done    bool        // the images are there and stay
-	first   types.Image // what was made of the machine: the image of the build's region, or what the image is copied from
+	payload  payload
+	source   types.Image // the image the machine starts from
+	network  network
+	fsKey    string      // where fs.tgz is staged
+	staged   string      // the folder of what only this bake uses; see folder
+	key      guest.Key   // what the machine encrypts its lines with
+	told     logRecord   // what the machines have told
+	logSaved bool        // to log_file
+	mute     bool        // the user data has no room for what tells lines
+	machine  *machine    // of the newest attempt
+	profile  string      // the instance profile of the machine
+	home     *place      // the region of the build
+	places   []*place    // the regions that are to have the image
+	done     bool        // the images are there and stay
+	first    types.Image // what was made of the machine: the image of the build's region, or what the image is copied from
 }
 
 // network is where the machine may be attached. Without a subnet it is in one of the account's default ones, by EC2's
@@ -73,6 +77,7 @@ func newBake(config *Config, ui packersdk.Ui) *bake {
 		config:  config,
 		ui:      ui,
 		id:      guest.NewBakeID(),
+		key:     guest.NewKey(),
 		machine: new(machine),
 		load: func(ctx context.Context, s *awsconfig.Settings) (aws.Config, error) {
 			return s.Load(ctx)

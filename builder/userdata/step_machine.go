@@ -35,6 +35,9 @@ func bakeOnMachine(ctx context.Context, b *bake) error {
 		why := b.takenBack(ctx)
 		switch {
 		case why == "":
+			if err != nil { // at once: nothing is cleaned up with -on-error=abort
+				b.saveLog(ctx, b.config.failureLog())
+			}
 			return err
 		case n == attempts || b.config.SpotFallback == fallbackNone:
 			return fmt.Errorf("AWS took the Spot Instance %s back: %s. spot_fallback says what to do then", b.machine.id, why)
@@ -57,5 +60,7 @@ func (b *bake) attempt(ctx context.Context, offers []offer) (*entry, error) {
 	if err := watch(ctx, b); err != nil {
 		return made, err
 	}
-	return made, findVerdict(ctx, b)
+	err = findVerdict(ctx, b)
+	b.tellAll(nil, true)
+	return made, err
 }

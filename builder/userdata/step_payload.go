@@ -157,6 +157,21 @@ func (b *bake) assemble(at urls) ([]byte, error) {
 	if b.payload.verbatim != nil {
 		return b.payload.verbatim, nil
 	}
+	userData, err := b.deliver(at, !b.mute)
+	if err != nil || b.mute || b.config.Staging != nil || len(userData) <= guest.MaxUserData {
+		return userData, err
+	}
+	small, err := b.deliver(at, false)
+	if err != nil || len(small) > guest.MaxUserData {
+		return userData, err
+	}
+	b.mute = true
+	b.warn("the user data has no room left for what tells the lines that the machine prints: only its steps are shown; staging would make room")
+	return small, nil
+}
+
+// deliver adds to the document what is only known at the launch, with what tells lines or without.
+func (b *bake) deliver(at urls, lines bool) ([]byte, error) {
 	d := guest.Delivery{
 		BakeID:      b.id,
 		Timeout:     machineTimeout(b.config.InstanceTimeout),
@@ -166,6 +181,12 @@ func (b *bake) assemble(at urls) ([]byte, error) {
 		SkipCleanup: b.config.SkipCleanup,
 
 		Recording: b.payload.recording.guest, RecordingURL: at.recording,
+	}
+	if lines {
+		d.Live, d.Key = b.config.logWay(), &b.key
+		if d.Live == guest.ByStore && d.LogURL == "" { // not signed yet
+			d.Live = guest.ByConsole
+		}
 	}
 	if s := b.config.Staging; s != nil && s.Delivery == deliveryProfile {
 		d.Profile, d.Region = true, b.store.Region()

@@ -54,9 +54,7 @@ func (b *bake) watchOnce(ctx context.Context) (bool, error) {
 	if err := b.look(ctx, b.machine); err != nil {
 		return true, err
 	}
-	for _, r := range b.readConsole(ctx) {
-		b.tell(r)
-	}
+	b.listen(ctx, false)
 	if outcome, judged := guest.Judge(b.machine.reports); judged && !outcome.OK {
 		return true, b.failure(outcome)
 	}

@@ -20,6 +20,9 @@ import (
 //go:embed program/bakery.sh
 var programSource []byte
 
+//go:embed program/tell.py
+var tellSource []byte
+
 //go:embed program/s3get.py
 var s3getSource []byte
 

@@ -5,6 +5,7 @@ package guest
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -22,6 +23,9 @@ func (d Delivery) boothook() []byte {
 	files := map[string][]byte{"delivery": []byte(d.assignments())}
 	if d.Recording != nil {
 		d.Recording.layout(files)
+	}
+	if d.Key != nil {
+		files["tell.py"] = strip(tellSource)
 	}
 	if d.Profile && d.RecordingURL != "" && d.FSURL == "" { // with a staged fs/, the document brings it
 		files["s3get.py"] = strip(s3getSource)
@@ -43,6 +47,9 @@ func (d Delivery) assignments() string {
 	}
 	if len(d.LogHeaders) > 0 {
 		lines = append(lines, shell.Assign("BAKERY_LOG_HEADERS", strings.Join(d.LogHeaders, "\n")))
+	}
+	if d.Key != nil {
+		lines = append(lines, shell.Assign("BAKERY_KEY", hex.EncodeToString(d.Key[:])), shell.Assign("BAKERY_LIVE", string(d.Live)))
 	}
 	if d.FSURL != "" {
 		lines = append(lines, shell.Assign("BAKERY_FS_URL", d.FSURL))

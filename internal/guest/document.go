@@ -174,6 +174,9 @@ func (d Delivery) check() error {
 			problems = append(problems, fmt.Errorf("section %q of the clean-up does not exist: it is one of %s", s, strings.Join(Sections, ", ")))
 		}
 	}
+	if d.Live != "" && d.Key == nil || d.Live == ByStore && d.LogURL == "" {
+		problems = append(problems, fmt.Errorf("telling lines by %q lacks a key or a URL", d.Live))
+	}
 	if d.Profile && d.FSURL != "" && d.Region == "" {
 		problems = append(problems, errNoRegion)
 	}

@@ -84,6 +84,9 @@ type Delivery struct {
 	LogHeaders []string
 	Profile    bool   // sign FSURL on the machine, with the credentials of the instance profile
 	Region     string // of the bucket of FSURL, with Profile: it is part of the signature
+	Live       Way    // how what the steps print is told while they run
+	// Key is what lines on the console are encrypted with; nil: none are told, and those of a failed step are not encrypted.
+	Key *Key
 	// SkipCleanup names the sections of the clean-up to leave out; see Sections.
 	SkipCleanup []string
 	// Recording is what the template's provisioners did; nil when there was none. RecordingURL is where its archive is when
@@ -91,6 +94,15 @@ type Delivery struct {
 	Recording    *Recording
 	RecordingURL string
 }
+
+// Way is how the lines come from the machine that its steps print, while they do.
+type Way string
+
+// The ways; the zero value is none.
+const (
+	ByConsole Way = "console" // encrypted on the console, as many as fit
+	ByStore   Way = "s3"      // at LogURL, and where that does not work, by the console
+)
 
 // Recording is what provisioners would have done on the machine over SSH, for the machine to do by itself.
 type Recording struct {

@@ -110,10 +110,15 @@ bakery_leaving() {
 # bakery_fail CODE NAME REASON FILE OFFSET : tells everything and powers off.
 bakery_fail() {
 	trap '' TERM USR1
-	tail -c "+$(($5 + 1))" "$4" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery ' | tail -n 40 |
-		while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
-			bakery_report tail "$bakery_l"
-		done
+	bakery_hush
+	if [ -e "$bakery_dir/tell.py" ]; then
+		(bakery_tell tail "$4" "$5") || bakery_report warn 'the last lines could not be told'
+	else
+		tail -c "+$(($5 + 1))" "$4" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery ' | tail -n 40 |
+			while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
+				bakery_report tail "$bakery_l"
+			done
+	fi
 	[ -z "$3" ] || bakery_report reason "$3"
 	bakery_compose verdict fail "$1" "$2"
 	bakery_final=$bakery_line
@@ -142,16 +147,41 @@ bakery_power_off() {
 	exit 0
 }
 
-# bakery_upload_log puts the log where the delivery says; its last report is the verdict.
+# bakery_upload_log puts the log where the delivery says, in the form that tell.py has; its last report is the verdict.
 bakery_upload_log() {
 	[ -n "$BAKERY_LOG_URL" ] || return 0
 	{
-		cat "$bakery_dir/log"
-		echo "--- $bakery_output"
+		echo "@bakery-lines $BAKERY_ID 0 1 1"
 		cat "$bakery_output"
+		echo "@bakery-lines $BAKERY_ID 1 1 1"
+		cat "$bakery_dir/log"
 	} 2>/dev/null | gzip >"$bakery_run/log.gz"
 	bakery_put "$BAKERY_LOG_URL" "$bakery_run/log.gz" || bakery_report warn 'the log could not be uploaded'
 }
+
+# --- what the steps print, while they do ----------------------------------------------------------------------------
+
+# bakery_tell WORD... : becomes tell.py. Its secrets do not stand among its arguments.
+bakery_tell() {
+	export BAKERY_ID BAKERY_KEY BAKERY_LOG_URL BAKERY_LOG_HEADERS
+	exec "$(bakery_python)" "$bakery_dir/tell.py" "$@" </dev/null
+}
+
+# bakery_listen begins to tell what is printed.
+bakery_listen() {
+	[ -n "$BAKERY_LIVE" ] || return 0
+	(bakery_tell "$BAKERY_LIVE") &
+	echo $! >"$bakery_run/teller"
+}
+
+# bakery_hush lets it tell what there still is, and ends it, within a second.
+bakery_hush() {
+	for bakery_i in 15 0 0 0 0 0 0 0 0 9; do
+		bakery_p=$(cat "$bakery_run/teller") && grep -q tell.py "/proc/$bakery_p/cmdline" || return 0
+		kill "-$bakery_i" "$bakery_p"
+		sleep 0.1
+	done
+} 2>/dev/null
 
 # --- cloud-init's own account ---------------------------------------------------------------------------------------
 
@@ -243,6 +273,7 @@ bakery_service() {
 bakery_load() {
 	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_LOG_HEADERS='' BAKERY_FS_URL='' BAKERY_PROFILE='' BAKERY_SKIP=''
 	BAKERY_MODULES='' BAKERY_FS_SHA256='' BAKERY_REGION='' BAKERY_USER=root BAKERY_RECORDED_URL='' BAKERY_RECORDED_SHA256=''
+	BAKERY_LIVE='' BAKERY_KEY=''
 	. "$bakery_dir/env"
 	[ ! -r "$bakery_dir/delivery" ] || . "$bakery_dir/delivery"
 	(umask 077 && mkdir -p "$bakery_run" && echo "$BAKERY_ID" >"$bakery_run/id")
@@ -729,6 +760,7 @@ bakery_finish() {
 	bakery_name=clean-up
 	cd /
 	wc -c <"$bakery_dir/log" >"$bakery_run/offset"
+	bakery_hush
 	[ -n "$BAKERY_LOG_URL" ] && cp "$bakery_output" "$bakery_run/output" && bakery_output=$bakery_run/output
 	bakery_clean
 	bakery_is_clean || bakery_fail 1 clean-up 'something that must not be in an image is still there' "$bakery_dir/log" 0
@@ -753,6 +785,7 @@ bakery_watch() {
 		[ "$bakery_word" != elapsed ] || BAKERY_TIMEOUT=$((BAKERY_TIMEOUT - bakery_s))
 	done <"$bakery_dir/progress"
 	[ "$BAKERY_TIMEOUT" -gt 0 ] || BAKERY_TIMEOUT=1
+	bakery_listen
 	sleep "$BAKERY_TIMEOUT"
 	touch "$bakery_run/timeout"
 	if bakery_p=$(cat "$bakery_run/pid" 2>/dev/null) && kill -USR1 "$bakery_p" 2>/dev/null; then

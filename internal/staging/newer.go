@@ -1,0 +1,32 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package staging
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// OpenNewer reads an object that is not the version last seen, "" for none, and tells its version. One that is not there, or
+// is the same, is nil without an error.
+func (s *Store) OpenNewer(ctx context.Context, key, seen string) (io.ReadCloser, string, error) {
+	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
+	if seen != "" {
+		in.IfNoneMatch = aws.String(seen)
+	}
+	out, err := s.client.GetObject(ctx, in)
+	switch statusOf(err) {
+	case http.StatusNotFound, http.StatusForbidden, http.StatusNotModified:
+		return nil, seen, nil
+	}
+	if err != nil {
+		return nil, seen, fmt.Errorf("read %s: %w", s.URL(key), err)
+	}
+	return out.Body, aws.ToString(out.ETag), nil
+}
