@@ -50,6 +50,7 @@ func bakes(t *testing.T, set func(*oven)) (*oven, packersdk.Artifact, error) {
 		config: &Config{
 			SourceConfig: SourceConfig{SourceAmi: sourceID},
 			ImageConfig:  ImageConfig{AMIName: "hello-1"},
+			LogConfig:    LogConfig{LogFile: os.DevNull},
 		},
 	}
 	o.config.UserData = "#!/bin/sh\ntrue\n"

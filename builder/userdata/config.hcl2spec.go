@@ -737,6 +737,7 @@ type FlatStagingConfig struct {
 	Region               *string `mapstructure:"region" cty:"region" hcl:"region"`
 	Delivery             *string `mapstructure:"delivery" cty:"delivery" hcl:"delivery"`
 	Keep                 *bool   `mapstructure:"keep" cty:"keep" hcl:"keep"`
+	KeepLog              *bool   `mapstructure:"keep_log" cty:"keep_log" hcl:"keep_log"`
 	ExpectedBucketOwner  *string `mapstructure:"expected_bucket_owner" cty:"expected_bucket_owner" hcl:"expected_bucket_owner"`
 	ServerSideEncryption *string `mapstructure:"server_side_encryption" cty:"server_side_encryption" hcl:"server_side_encryption"`
 	KMSKeyID             *string `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
@@ -758,6 +759,7 @@ func (*FlatStagingConfig) HCL2Spec() map[string]hcldec.Spec {
 		"region":                 &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
 		"delivery":               &hcldec.AttrSpec{Name: "delivery", Type: cty.String, Required: false},
 		"keep":                   &hcldec.AttrSpec{Name: "keep", Type: cty.Bool, Required: false},
+		"keep_log":               &hcldec.AttrSpec{Name: "keep_log", Type: cty.Bool, Required: false},
 		"expected_bucket_owner":  &hcldec.AttrSpec{Name: "expected_bucket_owner", Type: cty.String, Required: false},
 		"server_side_encryption": &hcldec.AttrSpec{Name: "server_side_encryption", Type: cty.String, Required: false},
 		"kms_key_id":             &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},

@@ -60,7 +60,7 @@ const saveTimeout = 2 * time.Minute
 
 // saveLog writes log_file, once. That it cannot be written fails no bake.
 func (b *bake) saveLog(ctx context.Context, path string) {
-	if b.logSaved || path == "" {
+	if b.logSaved || path == "" || path == os.DevNull {
 		return
 	}
 	b.logSaved = true
@@ -70,7 +70,7 @@ func (b *bake) saveLog(ctx context.Context, path string) {
 	switch {
 	case err != nil:
 		b.warn("the log of the machine could not be written to log_file: %s", err)
-	case written && path != os.DevNull:
+	case written:
 		b.say("The log of the machine is in %s", path)
 	}
 }

@@ -142,7 +142,7 @@ func (q *quick) client() *lab {
 func (q *quick) settings(more map[string]any) map[string]any {
 	all := map[string]any{
 		"profile": q.profile, "max_retries": 2, "source_ami": q.Value("BAKERY_LAB_AMI"), "ami_name": "quick",
-		"instance_poll_interval": "1s", "image_poll_interval": "1s", "verdict": "stop",
+		"instance_poll_interval": "1s", "image_poll_interval": "1s", "verdict": "stop", "log_file": os.DevNull,
 		// Too large for the machine, so that there is something in S3 as well.
 		"user_data": "#!/bin/sh\n: " + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "\npoweroff\n",
 		"staging":   map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
