@@ -2,12 +2,14 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Command packer-plugin-bakery is the Packer plugin that bakes Amazon machine images through
-// cloud-init user data alone. It registers the components and does nothing else.
+// cloud-init user data alone. It registers the components, bounds its memory, and does nothing else.
 package main
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"runtime/debug"
 
 	"github.com/hashicorp/packer-plugin-sdk/plugin"
 
@@ -17,7 +19,15 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/version"
 )
 
+// memoryLimit is what the garbage collector keeps the plugin's own memory below, in bytes. Packer runs a process for every
+// build, so many at once should not keep garbage. What is in use at one time is 25 MiB on two processors and 35 on many,
+// while a large file is compressed or uploaded.
+const memoryLimit = 48 << 20
+
 func main() {
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // GOMEMLIMIT says nothing else
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	set := plugin.NewSet()
 	set.SetVersion(version.PluginVersion)
 	set.RegisterBuilder("userdata", new(userdata.Builder))

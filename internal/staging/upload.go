@@ -28,6 +28,7 @@ func (s *Store) Put(ctx context.Context, o Object) error {
 	client := &uploader{Client: s.client}
 	manager := transfermanager.New(client, func(t *transfermanager.Options) {
 		t.FailTimeout, t.PartSizeBytes, t.Concurrency = abortTimeout, partSize, partsAtOnce
+		t.MultipartUploadThreshold = partSize // what comes before is read as a whole, and kept until the end
 	})
 	_, err = manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
 		Bucket: &s.Bucket, Key: &o.Key, Body: body, ExpectedBucketOwner: s.owner,
