@@ -25,6 +25,7 @@ type Artifact struct {
 	labels map[string]string // for the HCP Packer registry
 	data   map[string]any    // build data, for post-processors
 	remove func(ctx context.Context, region, id string) error
+	reused bool // they were there before
 }
 
 var _ packersdk.Artifact = (*Artifact)(nil)
@@ -37,6 +38,7 @@ func (b *bake) artifact(state multistep.StateBag) *Artifact {
 	return &Artifact{
 		images: images,
 		source: aws.ToString(b.source.ImageId),
+		reused: b.reused,
 		labels: b.labels(),
 		data:   map[string]any{"generated_data": state.Get("generated_data")},
 		remove: func(ctx context.Context, region, id string) error {
@@ -52,14 +54,23 @@ func (b *bake) artifact(state multistep.StateBag) *Artifact {
 func (b *bake) labels() map[string]string {
 	labels := map[string]string{}
 	for key, value := range map[string]string{
-		"bake_id": b.id, "name": b.config.AMIName, "version": b.version(), "source_ami_name": aws.ToString(b.source.Name),
+		"bake_id": b.bakedAs(), "name": b.imageName(), "version": b.version(), "source_ami_name": aws.ToString(b.source.Name),
 		"user_data_sha256": b.payload.userDataSHA256, "fs_sha256": b.payload.fs.SHA256,
+		"inputs": b.inputs.digest(),
 	} {
 		if value != "" {
 			labels[key] = value
 		}
 	}
 	return labels
+}
+
+// bakedAs is the id of the bake that made the image.
+func (b *bake) bakedAs() string {
+	if b.reused {
+		return tagMap(b.places[0].image.Tags)[tagBake]
+	}
+	return b.id
 }
 
 // BuilderId is how post-processors know whose artifact this is.
@@ -81,6 +92,10 @@ func (a *Artifact) Id() string { //nolint:revive,staticcheck // the interface's 
 func (a *Artifact) String() string {
 	var s strings.Builder
 	s.WriteString("AMIs were created:")
+	if a.reused {
+		s.Reset()
+		s.WriteString("AMIs were there already, unchanged:")
+	}
 	for _, region := range slices.Sorted(maps.Keys(a.images)) {
 		fmt.Fprintf(&s, "\n%s: %s", region, a.images[region])
 	}
@@ -111,8 +126,11 @@ func (a *Artifact) registryImages() []*registryimage.Image {
 const destroyTimeout = 5 * time.Minute
 
 // Destroy deregisters the images and deletes their snapshots. Packer calls it when a post-processor does not keep its
-// input.
+// input. Images that were there before the build stay: others may use them.
 func (a *Artifact) Destroy() error {
+	if a.reused {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), destroyTimeout)
 	defer cancel()
 	var errs []error

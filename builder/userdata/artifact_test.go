@@ -40,6 +40,7 @@ func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
 		ImageID: newID, ProviderName: "aws", ProviderRegion: "us-east-1", SourceImageID: sourceID,
 		Labels: map[string]string{
 			"bake_id": testBake, "name": "hello-1", "source_ami_name": "debian-12",
+			"inputs":           "49011cdb6dd825ba24e49869d56f5d4ca4f01323268d9b4da909ecc0b54ebd3e",
 			"user_data_sha256": "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 		},
 	}

@@ -213,7 +213,10 @@ func TestBakeTagsEverythingItMakes(t *testing.T) {
 	machine := map[string]string{"Name": "bakery hello-1", tagBake: testBake, tagExpires: expires, "team": "ovens", "from": "debian-12"}
 	image := map[string]string{
 		"Name": "hello-1", "Version": "7", tagBake: testBake, tagExpires: "2000-01-01T01:30:20Z", tagSource: sourceID, "team": "images", "from": "debian-12",
-		tagUserData: "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
+		tagUserData:      "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
+		tagInputs:        "33a356624b379a74bf774fe7912360a3a1be17408b22fe357f3338bd0f0e1897",
+		tagInputsDetail:  "source=" + sourceID + " user-data=9ab8fabc8c72bfa0 fs=none provisioners=none",
+		tagInputsOptions: "ami_description=abf617 snapshot_tags=b1cd35 tags=d81151",
 	}
 	snapshot := map[string]string{"kind": "snapshot"}
 	maps.Copy(snapshot, image)

@@ -27,9 +27,10 @@ type buildData struct {
 }
 
 // buildDataNames are the names provisioners can use; each is put in publishBuildData, because a name that is promised
-// and not put reaches provisioners as the text "<unknown>".
+// and not put reaches provisioners as the text "<unknown>". Those of the inputs are for post-processors; see publishInputs.
 var buildDataNames = []string{
 	"BuildRegion", "SourceAMI", "SourceAMIName", "SourceAMICreationDate", "SourceAMIOwner", "SourceAMIOwnerName", "BakeID",
+	dataDigest, dataInputs, dataReused,
 }
 
 func (b *bake) buildData() buildData {

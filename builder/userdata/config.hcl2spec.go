@@ -147,6 +147,7 @@ type FlatConfig struct {
 	AMIBlockDevices               []FlatBlockDevice             `mapstructure:"ami_block_device_mappings" cty:"ami_block_device_mappings" hcl:"ami_block_device_mappings"`
 	SkipCreateAMI                 *bool                         `mapstructure:"skip_create_ami" cty:"skip_create_ami" hcl:"skip_create_ami"`
 	ForceDeregister               *bool                         `mapstructure:"force_deregister" cty:"force_deregister" hcl:"force_deregister"`
+	ReuseUnchanged                *bool                         `mapstructure:"reuse_unchanged" cty:"reuse_unchanged" hcl:"reuse_unchanged"`
 	ForceDeleteSnapshot           *bool                         `mapstructure:"force_delete_snapshot" cty:"force_delete_snapshot" hcl:"force_delete_snapshot"`
 	ImageTimeout                  *string                       `mapstructure:"image_timeout" cty:"image_timeout" hcl:"image_timeout"`
 	ImagePollInterval             *string                       `mapstructure:"image_poll_interval" cty:"image_poll_interval" hcl:"image_poll_interval"`
@@ -341,6 +342,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"ami_block_device_mappings":             &hcldec.BlockListSpec{TypeName: "ami_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
 		"skip_create_ami":                       &hcldec.AttrSpec{Name: "skip_create_ami", Type: cty.Bool, Required: false},
 		"force_deregister":                      &hcldec.AttrSpec{Name: "force_deregister", Type: cty.Bool, Required: false},
+		"reuse_unchanged":                       &hcldec.AttrSpec{Name: "reuse_unchanged", Type: cty.Bool, Required: false},
 		"force_delete_snapshot":                 &hcldec.AttrSpec{Name: "force_delete_snapshot", Type: cty.Bool, Required: false},
 		"image_timeout":                         &hcldec.AttrSpec{Name: "image_timeout", Type: cty.String, Required: false},
 		"image_poll_interval":                   &hcldec.AttrSpec{Name: "image_poll_interval", Type: cty.String, Required: false},

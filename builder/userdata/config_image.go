@@ -58,6 +58,15 @@ type ImageConfig struct {
 	// deregistration protection is not replaced: the bake stops before it begins. Default: `false`, or `true` with
 	// `packer build -force`.
 	ForceDeregister bool `mapstructure:"force_deregister"`
+	// Return an image that is there already instead of baking the same one once more. An image of this account counts when
+	// the inputs that its bake has recorded are those of this build: the source image's id, the user data, `fs/`, what the
+	// provisioners do, the options of the image, and its name. Times and UUIDs in names, tags, versions and the description
+	// do not count. It must be available, neither deprecated nor temporary, and there in every region that is
+	// wanted. Otherwise the build bakes, and says what has changed. What is given to every image afterwards (sharing,
+	// `imds_support`, `deprecate_at`, `deregistration_protection`) is given to the one that is returned as well.
+	// `packer build -force` bakes in any case. Conflicts with `skip_create_ami`. Default: `false`. See
+	// [Unchanged builds](#unchanged-builds).
+	ReuseUnchanged bool `mapstructure:"reuse_unchanged"`
 	// Delete the snapshots of the images that `force_deregister` has replaced, when the new ones are there. Default:
 	// `false`.
 	ForceDeleteSnapshot bool `mapstructure:"force_delete_snapshot"`
@@ -82,6 +91,9 @@ func (c *ImageConfig) prepare(force bool, ctx *interpolate.Context) ([]string, [
 	c.ForceDeregister = c.ForceDeregister || force
 	if err := c.checkName(); err != nil {
 		errs = append(errs, err)
+	}
+	if c.ReuseUnchanged && c.SkipCreateAMI {
+		errs = append(errs, errors.New("reuse_unchanged returns an image that is there, and skip_create_ami makes none: keep one of them"))
 	}
 	if err := interpolate.Validate(c.AMIDescription, ctx); err != nil {
 		errs = append(errs, fmt.Errorf("ami_description: %w", err))

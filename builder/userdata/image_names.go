@@ -41,6 +41,8 @@ func (b *bake) checkName(ctx context.Context, region string) error {
 	}
 	id := aws.ToString(taken[0].ImageId)
 	switch {
+	case b.config.ReuseUnchanged && b.inputs == nil && hasInputs(&taken[0]):
+		return nil // it may be the one to return; when it is not, this is asked again
 	case !b.config.ForceDeregister:
 		return fmt.Errorf("the name %q is taken by %s in %s: choose another ami_name, or set force_deregister to replace that image",
 			b.config.AMIName, id, region)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -116,9 +117,11 @@ func (b *bake) clear(ctx context.Context, p *place) error {
 			continue
 		}
 		if err := deregister(ctx, p.api, aws.ToString(images[i].ImageId), protected(&images[i]), p.newest); err != nil {
-			errs = append(errs, err)
-			spared = append(spared, snapshotsOf(&images[i])...) // in use as long as the image is there
-			continue
+			if there, findErr := isThere(ctx, p.api, aws.ToString(images[i].ImageId)); there || findErr != nil {
+				errs = append(errs, withSnapshots(err, &images[i]))
+				spared = append(spared, snapshotsOf(&images[i])...) // in use as long as the image is there
+				continue
+			}
 		}
 		snapshots = append(snapshots, snapshotsOf(&images[i])...)
 	}
@@ -127,6 +130,23 @@ func (b *bake) clear(ctx context.Context, p *place) error {
 	errs = append(errs, err)
 	snapshots = slices.DeleteFunc(append(snapshots, tagged...), func(id string) bool { return slices.Contains(spared, id) })
 	return errors.Join(append(errs, deleteSnapshots(ctx, p.api, snapshots))...)
+}
+
+// isThere tells whether an image is there although it was to be deregistered: the call may have taken effect all the same.
+func isThere(ctx context.Context, api imageReader, id string) (bool, error) {
+	out, err := api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if hasCode(err, codeImageNotFound, codeImageUnavailable) || err == nil && len(out.Images) == 0 {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// withSnapshots says what stays with an image.
+func withSnapshots(err error, image *types.Image) error {
+	if ids := snapshotsOf(image); len(ids) > 0 {
+		return fmt.Errorf("%w; its snapshots stay as well: %s", err, strings.Join(ids, ", "))
+	}
+	return err
 }
 
 // lateTimeout is how long EC2 may take to begin with the snapshots of an image that it was asked for.
@@ -175,7 +195,7 @@ func taggedSnapshots(ctx context.Context, api imageRemover, bakeID string) ([]st
 		OwnerIds: []string{"self"}, Filters: []types.Filter{filter("tag:"+tagBake, bakeID)},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for snapshots of bake %s: %w", bakeID, err)
+		return nil, fmt.Errorf("look for the snapshots of bake %s, which stay if there are any: %w", bakeID, err)
 	}
 	var ids []string
 	for i := range out.Snapshots {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -183,8 +184,8 @@ func (b *bake) removeMachine(ctx context.Context, m *machine) error {
 	if hasCode(err, codeInstanceNotFound) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("terminate %s: %w", m.id, err)
+	if err != nil && !b.ends(ctx, m) {
+		return b.withVolumes(fmt.Errorf("terminate %s: %w", m.id, err), m)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, terminateTimeout,
 		fmt.Errorf("%s is not terminated after %s", m.id, terminateTimeout))
@@ -202,6 +203,21 @@ func (b *bake) removeMachine(ctx context.Context, m *machine) error {
 		err = m.pulse.lastly(err)
 	}
 	return errors.Join(err, b.removeVolumes(ctx, m))
+}
+
+// ends tells whether a machine is going although the call that terminates it has failed.
+func (b *bake) ends(ctx context.Context, m *machine) bool {
+	err := b.look(ctx, m)
+	return err == nil && m.pulse.unanswered == nil &&
+		(m.state == types.InstanceStateNameShuttingDown || m.state == types.InstanceStateNameTerminated)
+}
+
+// withVolumes says what stays with a machine, and would stay even if somebody else terminated it.
+func (b *bake) withVolumes(err error, m *machine) error {
+	if ids := b.outliving(m); len(ids) > 0 {
+		return fmt.Errorf("%w; volumes that outlive it stay as well: %s", err, strings.Join(ids, ", "))
+	}
+	return err
 }
 
 // foundTimeout is how long EC2 may take to find by its tags what it has just made.
@@ -231,12 +247,7 @@ func (b *bake) findMachine(ctx context.Context, m *machine) error {
 // removeVolumes deletes the volumes that the source image says are to outlive the machine, and the template does not.
 func (b *bake) removeVolumes(ctx context.Context, m *machine) error {
 	var errs []error
-	for _, d := range b.source.BlockDeviceMappings {
-		device := aws.ToString(d.DeviceName)
-		id, there := m.volumes[device]
-		if !there || d.Ebs == nil || d.Ebs.DeleteOnTermination == nil || *d.Ebs.DeleteOnTermination || b.config.hasDevice(device) {
-			continue
-		}
+	for _, id := range b.outliving(m) {
 		inUse := func(err error) bool { return hasCode(err, codeVolumeInUse) }
 		err := retryWhile(ctx, time.Minute, inUse, func(ctx context.Context) error {
 			_, err := b.aws.ec2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
@@ -247,6 +258,19 @@ func (b *bake) removeVolumes(ctx context.Context, m *machine) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// outliving are the volumes that removeVolumes deletes.
+func (b *bake) outliving(m *machine) []string {
+	var ids []string
+	for _, d := range b.source.BlockDeviceMappings {
+		device := aws.ToString(d.DeviceName)
+		id, there := m.volumes[device]
+		if there && d.Ebs != nil && d.Ebs.DeleteOnTermination != nil && !*d.Ebs.DeleteOnTermination && !b.config.hasDevice(device) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // hasDevice tells whether the template says itself what becomes of a disk.

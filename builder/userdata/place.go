@@ -52,6 +52,18 @@ func (b *bake) wantedRegions() []string {
 // openPlaces notes where images will be made. What has the name is looked for now, and not when the bake began: that may
 // be an hour ago.
 func (b *bake) openPlaces(ctx context.Context) error {
+	b.makePlaces()
+	if !b.config.ForceDeregister {
+		return nil
+	}
+	return inParallel(ctx, b.places, func(ctx context.Context, p *place) (err error) {
+		p.old, err = b.holders(ctx, p.region, p.api)
+		return err
+	})
+}
+
+// makePlaces notes the wanted regions, with nothing in them.
+func (b *bake) makePlaces() {
 	b.home = &place{region: b.aws.config.Region, api: b.aws.ec2}
 	b.places = nil
 	for _, region := range b.wantedRegions() {
@@ -61,13 +73,6 @@ func (b *bake) openPlaces(ctx context.Context) error {
 		}
 		b.places = append(b.places, p)
 	}
-	if !b.config.ForceDeregister {
-		return nil
-	}
-	return inParallel(ctx, b.places, func(ctx context.Context, p *place) (err error) {
-		p.old, err = b.holders(ctx, p.region, p.api)
-		return err
-	})
 }
 
 // open puts a place into the ledger, before the first call that makes something there.

@@ -24,8 +24,9 @@ const recordingName = "provisioners.tgz"
 // recording is what provisioners did, as it goes to the machine.
 type recording struct {
 	guest *guest.Recording // nil when they did nothing
-	file  bundle.File      // the archive, when it is staged; zero when it is inline
-	key   string           // where it is staged
+	steps []stepDigest
+	file  bundle.File // the archive, when it is staged; zero when it is inline
+	key   string      // where it is staged
 }
 
 // takeRecording makes what provisioners did a part of the payload, by way of an archive at path.
@@ -40,12 +41,17 @@ func (b *bake) takeRecording(ctx context.Context, log *recorder.Log, path string
 		}
 		return b.checkSize()
 	}
+	steps, err := takeSteps(log, b.config.loginUser())
+	if err != nil {
+		return err
+	}
 	file, err := b.archiveRecording(ctx, log.Dir, path)
 	if err != nil {
 		return err
 	}
 	b.say("Recorded %s for user %s: %s and %s of %d bytes, compressed to %d bytes", counted(log.Count, "provisioner"),
 		b.config.loginUser(), counted(log.Commands, "command"), counted(log.Files, "file"), log.Bytes, file.Size)
+	b.payload.recording.steps = steps
 	b.payload.recording.guest = order(log, b.config.loginUser())
 	if err := b.placeRecording(file); err != nil {
 		return err

@@ -32,6 +32,7 @@ func (b *bake) steps() []multistep.Step {
 		&stepPayload{},
 		&stepCheck{},
 		newStepProvision(),
+		&stepReuse{},
 		&stepStage{},
 		&stepGroup{},
 		&stepProfile{},

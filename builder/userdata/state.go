@@ -44,6 +44,8 @@ type bake struct {
 	swept  chan struct{} // closed when the sweep has ended; nil without one
 
 	payload  payload
+	inputs   *inputs     // what the image is made of, as soon as that is known
+	reused   bool        // nothing is baked: an image of the same inputs is there
 	source   types.Image // the image the machine starts from
 	network  network
 	fsKey    string      // where fs.tgz is staged
@@ -98,6 +100,14 @@ func step(ctx context.Context, state multistep.StateBag, phase string, do func(c
 		return halt(ctx, state, err)
 	}
 	return multistep.ActionContinue
+}
+
+// baking is step for what is left out when there is nothing to bake.
+func baking(ctx context.Context, state multistep.StateBag, phase string, do func(context.Context, *bake) error) multistep.StepAction {
+	if unpack(state).reused {
+		return multistep.ActionContinue
+	}
+	return step(ctx, state, phase, do)
 }
 
 // halt ends the bake with an error. When the bake was cancelled, that is the error: what else went wrong, went wrong

@@ -98,11 +98,15 @@ func (b *bake) shareSnapshots(ctx context.Context, p *place, image *types.Image)
 		return nil
 	}
 	for _, id := range snapshotsOf(image) {
-		if _, err := p.api.ModifySnapshotAttribute(ctx, &ec2.ModifySnapshotAttributeInput{
-			SnapshotId:             aws.String(id),
-			Attribute:              types.SnapshotAttributeNameCreateVolumePermission,
-			CreateVolumePermission: &types.CreateVolumePermissionModifications{Add: add},
-		}); err != nil {
+		err := retryWhile(ctx, visibleTimeout, notYet(p.newest, codeSnapshotNotFound), func(ctx context.Context) error {
+			_, err := p.api.ModifySnapshotAttribute(ctx, &ec2.ModifySnapshotAttributeInput{
+				SnapshotId:             aws.String(id),
+				Attribute:              types.SnapshotAttributeNameCreateVolumePermission,
+				CreateVolumePermission: &types.CreateVolumePermissionModifications{Add: add},
+			})
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("set snapshot_users and snapshot_groups of %s in %s: %w", id, p.region, err)
 		}
 	}

@@ -18,7 +18,7 @@ type stepCopies struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepCopies) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseImage, func(ctx context.Context, b *bake) error {
+	return baking(ctx, state, phaseImage, func(ctx context.Context, b *bake) error {
 		return inParallel(ctx, b.places, b.copyTo)
 	})
 }

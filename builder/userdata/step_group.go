@@ -20,7 +20,7 @@ type stepGroup struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepGroup) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseStage, makeGroup)
+	return baking(ctx, state, phaseStage, makeGroup)
 }
 
 // groupReleaseTimeout is how long a group may still be in use after its machine is gone: the network interface goes last.

@@ -19,7 +19,7 @@ type stepImage struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepImage) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseImage, makeImage)
+	return baking(ctx, state, phaseImage, makeImage)
 }
 
 func makeImage(ctx context.Context, b *bake) error {

@@ -16,7 +16,7 @@ type stepMachine struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepMachine) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	action := step(ctx, state, phaseStage, bakeOnMachine)
+	action := baking(ctx, state, phaseStage, bakeOnMachine)
 	if id := unpack(state).machine.id; id != "" {
 		state.Put("instance_id", id) // Packer's build.ID
 	}

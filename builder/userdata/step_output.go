@@ -34,7 +34,7 @@ func (s *stepOutput) Run(ctx context.Context, state multistep.StateBag) multiste
 			}
 			return nil
 		})
-		return writeOutput(path, b.config.AMIName, b.home.imageID())
+		return writeOutput(path, b.imageName(), b.home.imageID())
 	})
 }
 

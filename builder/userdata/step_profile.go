@@ -26,7 +26,7 @@ type stepProfile struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepProfile) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseStage, makeProfile)
+	return baking(ctx, state, phaseStage, makeProfile)
 }
 
 // profilePath is the path of temporary roles and profiles: by it, IAM lists them without all others.

@@ -24,8 +24,8 @@ type stepProtect struct {
 func (s *stepProtect) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
 	return step(ctx, state, phaseImage, func(ctx context.Context, b *bake) error {
 		err := inParallel(ctx, b.places, func(ctx context.Context, p *place) error {
-			if err := b.protect(ctx, p); err != nil {
-				return err
+			if err := b.protect(ctx, p); err != nil || b.reused {
+				return err // what is returned once more is finished
 			}
 			return finish(ctx, p)
 		})
@@ -42,14 +42,18 @@ func (s *stepProtect) Run(ctx context.Context, state multistep.StateBag) multist
 
 func (b *bake) protect(ctx context.Context, p *place) error {
 	wanted := b.config.DeregistrationProtection
-	if !wanted.Enabled {
+	if !wanted.Enabled || protected(&p.image) {
 		return nil
 	}
 	own, cancel := settle(ctx)
 	defer cancel()
-	if _, err := p.api.EnableImageDeregistrationProtection(own, &ec2.EnableImageDeregistrationProtectionInput{
-		ImageId: p.image.ImageId, WithCooldown: aws.Bool(wanted.WithCooldown),
-	}); err != nil {
+	err := retryWhile(own, visibleTimeout, notYet(p.newest, codeImageNotFound), func(ctx context.Context) error {
+		_, err := p.api.EnableImageDeregistrationProtection(ctx, &ec2.EnableImageDeregistrationProtectionInput{
+			ImageId: p.image.ImageId, WithCooldown: aws.Bool(wanted.WithCooldown),
+		})
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("set deregistration_protection of %s in %s: %w", p.imageID(), p.region, err)
 	}
 	return nil
@@ -78,6 +82,9 @@ func (b *bake) keepImages() {
 	b.done = true
 	for _, p := range b.places {
 		p.kept, p.gone = p.image, false
+		if b.reused { // which was never in it
+			continue
+		}
 		if len(p.made) == 1 {
 			b.ledger.keep(p.entry)
 		} else {

@@ -21,7 +21,7 @@ type stepReplace struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepReplace) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseImage, replaceAll)
+	return baking(ctx, state, phaseImage, replaceAll)
 }
 
 // replaceAll does not stop in one region because another has failed: an old image that is gone wants its new one.
@@ -108,11 +108,11 @@ func (b *bake) removeOld(ctx context.Context, p *place) error {
 		if orGone(err, codeImageNotFound, codeImageUnavailable) == nil {
 			continue
 		}
-		out, findErr := p.api.DescribeImages(own, &ec2.DescribeImagesInput{ImageIds: []string{id}})
-		switch {
-		case hasCode(findErr, codeImageNotFound, codeImageUnavailable), findErr == nil && len(out.Images) == 0:
+		there, findErr := isThere(own, p.api, id)
+		if findErr == nil && !there {
 			continue // the call took effect
-		case findErr == nil:
+		}
+		if there {
 			p.kept, p.gone = types.Image{}, false
 		}
 		return fmt.Errorf("deregister %s in %s, which has the name %q: %w", id, p.region, b.config.AMIName, err)

@@ -19,7 +19,7 @@ type stepStage struct{ nothingToUndo }
 
 // Run implements multistep.Step.
 func (*stepStage) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseStage, func(ctx context.Context, b *bake) error {
+	return baking(ctx, state, phaseStage, func(ctx context.Context, b *bake) error {
 		if err := stageFS(ctx, b); err != nil {
 			return err
 		}

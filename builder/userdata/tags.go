@@ -24,6 +24,12 @@ const (
 	tagSource   = "bakery:source-ami"
 	tagUserData = "bakery:user-data-sha256"
 	tagFS       = "bakery:fs-sha256"
+
+	tagInputs        = tagPrefix + "inputs"         // the digest of all inputs
+	tagInputsDetail  = tagPrefix + "inputs-detail"  // each of them, for people and to say what has changed
+	tagInputsOptions = tagPrefix + "inputs-options" // the options among them
+
+	tagPrefix = "bakery:"
 )
 
 // temporaryTags are those of everything that is gone after the bake.
@@ -90,6 +96,9 @@ func (b *bake) imageTags() (image, snapshots map[string]string, err error) {
 		if value != "" {
 			own[key] = value
 		}
+	}
+	if b.inputs != nil {
+		maps.Copy(own, b.inputs.tags())
 	}
 	image = own
 	if !b.config.SkipAMIRunTags {

@@ -42,6 +42,8 @@ type Log struct {
 type Provisioner struct {
 	Dir  string // its operations, such as "003"
 	Name string // for people, such as "provisioner 3 (shell setup.sh)"; printable ASCII, never content
+
+	madeUp []string // names that its operations hold and Packer makes up anew for each build
 }
 
 // Join is a wish of the provisioner bakery-image-source: bake this Image-Source too, at this place of the order.

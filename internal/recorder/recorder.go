@@ -164,7 +164,7 @@ func (r *Recorder) Close() (*Log, error) {
 		return nil, err
 	}
 	for _, s := range r.steps {
-		r.log.Provisioners = append(r.log.Provisioners, Provisioner{Dir: s.dir, Name: s.name()})
+		r.log.Provisioners = append(r.log.Provisioners, Provisioner{Dir: s.dir, Name: s.name(), madeUp: s.block.madeUp()})
 	}
 	r.log.Count = r.speaker.count
 	return r.log, nil

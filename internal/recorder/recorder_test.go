@@ -203,7 +203,7 @@ func TestAnImageSourceJoinsAtItsPlace(t *testing.T) {
 	if diff := cmp.Diff([]Join{{Join: join, After: 1}}, log.Joined); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]Provisioner{{"001", "provisioner 1"}, {"002", "provisioner 2"}}, log.Provisioners); diff != "" {
+	if diff := cmp.Diff([]string{"001 provisioner 1", "002 provisioner 2"}, steps(log)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -219,7 +219,7 @@ func TestAStepHasNoMoreOperationsThanTheirNamesHaveDigits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Provisioner{{"001", "provisioner 1"}, {"002", "provisioner 1"}}, log.Provisioners); diff != "" {
+	if diff := cmp.Diff([]string{"001 provisioner 1", "002 provisioner 1"}, steps(log)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -50,6 +50,7 @@ type step struct {
 	label   string
 	ordinal int
 	ops     int
+	block   *block
 }
 
 func (s *step) name() string {
@@ -73,7 +74,7 @@ func (b *block) stepFor(s *speaker) (_ *step, isNew bool) {
 		b.step.label = b.script
 		return b.step, false
 	}
-	b.step = &step{kind: b.kind, label: b.script, ordinal: b.ordinal}
+	b.step = &step{kind: b.kind, label: b.script, ordinal: b.ordinal, block: b}
 	return b.step, true
 }
 

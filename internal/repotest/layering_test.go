@@ -18,7 +18,7 @@ const module = "github.com/amibakery/packer-plugin-bakery"
 var forbidden = []string{"github.com/hashicorp/", "github.com/aws/", "github.com/zclconf/"}
 
 func TestPurePackagesReachNeitherPackerNorAWS(t *testing.T) {
-	for _, name := range []string{"problem", "shell", "cloudconfig", "imagesource", "archive", "bundle", "guest", "terminal"} {
+	for _, name := range []string{"problem", "shell", "cloudconfig", "imagesource", "archive", "bundle", "guest", "terminal", "timeless"} {
 		t.Run(name, func(t *testing.T) {
 			deps := dependencies(t, module+"/internal/"+name)
 			for _, dep := range deps {
