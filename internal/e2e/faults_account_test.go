@@ -4,7 +4,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,10 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 )
 
 // account is everything that is there in the lab, in all regions, apart from what it begins with.
@@ -36,116 +31,50 @@ type imageSeen struct {
 func (q *quick) account(t *testing.T) account {
 	t.Helper()
 	a := account{images: map[string]imageSeen{}}
-	for _, region := range quickRegions {
-		c := ec2.NewFromConfig(q.sdk(region))
-		a.addImages(t, c, region)
-		a.addMachines(t, c)
-		a.addGroupsAndRequests(t, c)
+	state := q.State()
+	var used, machines []string
+	for _, r := range state {
+		switch r.Kind {
+		case "instance":
+			a.machines++
+			if !r.Gone() && r.State != "shutting-down" {
+				machines = append(machines, r.ID)
+			}
+		case "image":
+			seen := imageSeen{region: r.Region, name: r.Name, state: r.State, snapshots: q.snapshotsOf(t, r.Region, r.ID)}
+			a.images[r.ID], used = seen, append(used, seen.snapshots...)
+		}
 	}
-	a.addRoles(t, iam.NewFromConfig(q.sdk("us-east-1")))
-	a.addObjects(t, s3.NewFromConfig(q.sdk("us-east-1"), func(o *s3.Options) { o.UsePathStyle = true }), q.Value("BAKERY_LAB_BUCKET"))
+	for _, r := range state {
+		switch {
+		case r.Gone(), r.Kind == "instance", r.Kind == "image", r.Kind == "bucket":
+		case r.Kind == "snapshot" && slices.Contains(used, r.ID):
+		case r.Kind == "volume" && slices.Contains(machines, r.Owner): // no more than the machine
+		case r.Kind == "object", r.Kind == "upload":
+			_, key, _ := strings.Cut(r.ID, "/")
+			a.others = append(a.others, key)
+		default:
+			a.others = append(a.others, r.ID)
+		}
+	}
+	a.others = append(a.others, machines...)
 	slices.Sort(a.others)
 	return a
 }
 
-func must[T any](t *testing.T) func(T, error) T {
-	return func(out T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-}
-
-func (a *account) addImages(t *testing.T, c *ec2.Client, region string) {
+func (q *quick) snapshotsOf(t *testing.T, region, id string) []string {
 	t.Helper()
-	var used []string
-	images := must[*ec2.DescribeImagesOutput](t)(c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Owners: []string{"self"}}))
-	for _, i := range images.Images {
-		seen := imageSeen{region: region, name: aws.ToString(i.Name), state: string(i.State)}
-		for _, d := range i.BlockDeviceMappings {
-			if d.Ebs != nil {
-				seen.snapshots = append(seen.snapshots, aws.ToString(d.Ebs.SnapshotId))
-			}
-		}
-		used = append(used, seen.snapshots...)
-		a.images[aws.ToString(i.ImageId)] = seen
+	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	snapshots := must[*ec2.DescribeSnapshotsOutput](t)(c.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}}))
-	for _, s := range snapshots.Snapshots {
-		if !slices.Contains(used, aws.ToString(s.SnapshotId)) {
-			a.others = append(a.others, aws.ToString(s.SnapshotId))
+	var ids []string
+	for _, d := range out.Images[0].BlockDeviceMappings {
+		if d.Ebs != nil {
+			ids = append(ids, aws.ToString(d.Ebs.SnapshotId))
 		}
 	}
-}
-
-func (a *account) addMachines(t *testing.T, c *ec2.Client) {
-	t.Helper()
-	instances := must[*ec2.DescribeInstancesOutput](t)(c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{}))
-	for _, r := range instances.Reservations {
-		for _, i := range r.Instances {
-			a.machines++
-			if i.State.Name != types.InstanceStateNameTerminated && i.State.Name != types.InstanceStateNameShuttingDown {
-				a.others = append(a.others, aws.ToString(i.InstanceId))
-			}
-		}
-	}
-	volumes := must[*ec2.DescribeVolumesOutput](t)(c.DescribeVolumes(t.Context(), &ec2.DescribeVolumesInput{}))
-	for _, v := range volumes.Volumes {
-		// Those of a machine that is left are no more than the machine.
-		if len(v.Attachments) == 0 || !slices.Contains(a.others, aws.ToString(v.Attachments[0].InstanceId)) {
-			a.others = append(a.others, aws.ToString(v.VolumeId))
-		}
-	}
-}
-
-func (a *account) addGroupsAndRequests(t *testing.T, c *ec2.Client) {
-	t.Helper()
-	groups := must[*ec2.DescribeSecurityGroupsOutput](t)(c.DescribeSecurityGroups(t.Context(), &ec2.DescribeSecurityGroupsInput{}))
-	for _, g := range groups.SecurityGroups {
-		if aws.ToString(g.GroupName) != "default" {
-			a.others = append(a.others, aws.ToString(g.GroupId))
-		}
-	}
-	requests := must[*ec2.DescribeSpotInstanceRequestsOutput](t)(c.DescribeSpotInstanceRequests(t.Context(), &ec2.DescribeSpotInstanceRequestsInput{}))
-	for _, r := range requests.SpotInstanceRequests {
-		if r.State == types.SpotInstanceStateOpen || r.State == types.SpotInstanceStateActive || r.State == types.SpotInstanceStateDisabled {
-			a.others = append(a.others, aws.ToString(r.SpotInstanceRequestId))
-		}
-	}
-}
-
-func (a *account) addRoles(t *testing.T, c *iam.Client) {
-	t.Helper()
-	roles := must[*iam.ListRolesOutput](t)(c.ListRoles(t.Context(), &iam.ListRolesInput{}))
-	profiles := must[*iam.ListInstanceProfilesOutput](t)(c.ListInstanceProfiles(t.Context(), &iam.ListInstanceProfilesInput{}))
-	for _, r := range roles.Roles {
-		if strings.HasPrefix(aws.ToString(r.RoleName), "bakery-") {
-			a.others = append(a.others, aws.ToString(r.RoleName))
-		}
-	}
-	for _, p := range profiles.InstanceProfiles {
-		if strings.HasPrefix(aws.ToString(p.InstanceProfileName), "bakery-") {
-			a.others = append(a.others, aws.ToString(p.InstanceProfileName))
-		}
-	}
-}
-
-func (a *account) addObjects(t *testing.T, c *s3.Client, bucket string) {
-	t.Helper()
-	objects := must[*s3.ListObjectsV2Output](t)(c.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket}))
-	for _, o := range objects.Contents {
-		a.others = append(a.others, aws.ToString(o.Key))
-	}
-	uploads, err := c.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &bucket})
-	if refused := smithy.APIError(nil); errors.As(err, &refused) && refused.ErrorCode() == "NoSuchUpload" {
-		return // what the lab says of none
-	}
-	must[any](t)(nil, err)
-	for _, u := range uploads.Uploads {
-		a.others = append(a.others, aws.ToString(u.Key)+" (unfinished)")
-	}
+	return ids
 }
 
 // since is what has come to an account that was another before.

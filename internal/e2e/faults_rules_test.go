@@ -22,89 +22,106 @@ const (
 type fault struct {
 	name string
 	kind kind
-	code func(c broken) string // as the lab has it, with colons; "" where the call cannot be broken so
-	says []string              // what the bake's words must contain when it could not do without the call
-	all  bool                  // every call is broken from this one on, not only those of its action
-	slow bool                  // whatever it breaks is retried for minutes
+	code func(c broken) string   // as the lab has it, with colons; "" where the call cannot be broken so
+	says func(c broken) []string // what the bake's words must contain when it could not do without the call
+	all  bool                    // every call is broken from this one on, not only those of its action
+	many int                     // how many calls are broken; 0 is one, or all of what lasts
+	slow bool                    // whatever it breaks is waited for for a minute or more
 }
 
 // broken is the call that a fault breaks.
 type broken struct {
 	service, action string
-	nth             int  // counted from 1; 0 for those of the cleaning up, which begin later
-	calls           int  // of the action in the scenario, without the cleaning up
-	looks           bool // it is made again and again until something has come to be
+	key             string // of S3: what the object is
+	nth             int    // counted from 1; 0 for those of the cleaning up, which begin later
+	calls           int    // of the action in the scenario, without the cleaning up
 }
 
 func (c broken) String() string {
-	if c.nth == 0 {
-		return c.action + " in cleaning up"
+	what := c.action
+	if c.key != "" {
+		what += " " + c.key
 	}
-	return fmt.Sprintf("%s %d of %d", c.action, c.nth, c.calls)
+	if c.nth == 0 {
+		return what + " in cleaning up"
+	}
+	return fmt.Sprintf("%s %d of %d", what, c.nth, c.calls)
+}
+
+// ofMachine tells whether it is a call that the machine makes, with a presigned URL.
+func (c broken) ofMachine() bool {
+	return c.action == "GetObject" && c.key != "log.gz" || c.action == "PutObject" && c.key == "log.gz"
 }
 
 func always(code string) func(broken) string { return func(broken) string { return code } }
 
-// byService is a code that each service has a name of its own for.
-func byService(names map[string]string) func(broken) string {
-	return func(c broken) string { return names[c.service] }
-}
-
-// byAction is a code that some actions are refused with.
-func byAction(names map[string]string) func(broken) string {
-	return func(c broken) string { return names[c.action] }
-}
-
-const (
-	outOfOrder  = "AWS is out of order"
-	throttles   = "AWS throttles the account; bake again later, or raise max_retries"
-	unreachable = "see that AWS can be reached from here"
-)
-
-// faults are all ways to break a call.
-func faults() []fault {
-	return []fault{
-		{name: "throttled once", kind: passing, code: always("throttle")},
-		{name: "500 once", kind: passing, code: always("500")},
-		{name: "reset before", kind: passing, code: always("reset")},
-		{name: "slow", kind: passing, code: always("slow=2s")},
-		{name: "not found yet", kind: passing, code: byAction(notFoundYet)},
-		{name: "500 after effect", kind: lost, code: always("500:after")},
-		{name: "reset after effect", kind: lost, code: always("reset:after")},
-		{name: "throttled for ever", kind: lasting, code: always("throttle"), says: []string{throttles}, slow: true},
-		{name: "500 for ever", kind: lasting, code: always("500"), says: []string{outOfOrder}, slow: true},
-		{name: "reset for ever", kind: lasting, code: always("reset"), says: []string{unreachable}, slow: true},
-		{
-			name: "not allowed", kind: lasting, says: []string{"allow ", "docs/iam"},
-			code: byService(map[string]string{"ec2": "UnauthorizedOperation", "s3": "AccessDenied", "iam": "AccessDenied", "ssm": "AccessDeniedException", "sts": "AccessDenied"}),
-		},
-		{
-			name: "credentials expired", kind: lasting, says: []string{"credentials have expired", "renew them"}, all: true,
-			code: byService(map[string]string{"ec2": "RequestExpired", "s3": "ExpiredToken", "iam": "ExpiredToken", "ssm": "ExpiredTokenException", "sts": "ExpiredToken"}),
-		},
-		{name: "quota", kind: lasting, code: byAction(quotas), says: []string{"a quota of the account is used up"}},
-		{name: "no capacity", kind: lasting, code: byAction(map[string]string{"RunInstances": "InsufficientInstanceCapacity"}), says: []string{"AWS has no room for the machine"}},
-		{name: "refused after effect", kind: lasting, code: always("TestSaysSo:after"), says: []string{"TestSaysSo"}},
+// of is a code for the calls of which something holds.
+func of(code string, holds func(broken) bool) func(broken) string {
+	return func(c broken) string {
+		if !holds(c) {
+			return ""
+		}
+		return code
 	}
 }
 
-// notFoundYet are what EC2 and IAM answer for a moment of what was made a moment ago, by the actions that are told of it.
-var notFoundYet = map[string]string{
-	"DescribeInstances": "InvalidInstanceID.NotFound", "GetConsoleOutput": "InvalidInstanceID.NotFound",
-	"TerminateInstances": "InvalidInstanceID.NotFound", "ModifyInstanceAttribute": "IncorrectInstanceState",
-	"CreateImage": "IncorrectInstanceState", "RunInstances": "InvalidGroup.NotFound",
-	"CopyImage": "InvalidAMIID.NotFound", "RegisterImage": "InvalidAMIID.NotFound", "ModifyImageAttribute": "InvalidAMIID.NotFound",
-	"ModifySnapshotAttribute": "InvalidSnapshot.NotFound", "EnableImageDeprecation": "InvalidAMIID.NotFound",
-	"EnableImageDeregistrationProtection": "InvalidAMIID.NotFound", "DeleteSecurityGroup": "DependencyViolation",
-	"CancelSpotInstanceRequests": "InvalidSpotInstanceRequestID.NotFound", "DescribeSpotInstanceRequests": "InvalidSpotInstanceRequestID.NotFound",
-	"PutRolePolicy": "NoSuchEntity", "AddRoleToInstanceProfile": "NoSuchEntity", "DeleteRole": "DeleteConflict",
-	"DeleteInstanceProfile": "DeleteConflict", "DeleteSnapshot": "InvalidSnapshot.InUse", "DeleteVolume": "VolumeInUse",
+func isOneOf(actions ...string) func(broken) bool {
+	return func(c broken) bool { return slices.Contains(actions, c.action) }
 }
 
-var quotas = map[string]string{
-	"RunInstances": "VcpuLimitExceeded", "CreateSecurityGroup": "SecurityGroupLimitExceeded", "CreateImage": "ResourceLimitExceeded",
-	"CopyImage": "ResourceLimitExceeded", "RegisterImage": "ResourceLimitExceeded", "CreateRole": "LimitExceeded",
-	"CreateInstanceProfile": "LimitExceeded",
+// headless are calls to which S3 answers with a status and no reason.
+var headless = isOneOf("HeadBucket", "HeadObject")
+
+// saying is the same of all calls but those without a reason.
+func saying(words ...string) func(broken) []string {
+	return func(c broken) []string {
+		if headless(c) {
+			return []string{"S3 refuses " + c.action}
+		}
+		return words
+	}
+}
+
+// making are the actions that make something an account can have too many of.
+var making = isOneOf("RunInstances", "CreateSecurityGroup", "CreateImage", "CopyImage", "RegisterImage", "CreateRole", "CreateInstanceProfile")
+
+// eventual are the services that may not know for a while what they have made.
+func eventual(c broken) bool { return c.service == "ec2" || c.service == "iam" }
+
+// unsettled is what EC2 and IAM refuse for a moment, because something else they do is not finished.
+var unsettled = map[string]string{
+	"ModifyInstanceAttribute": "IncorrectInstanceState", "CreateImage": "IncorrectInstanceState", "DeleteSecurityGroup": "DependencyViolation",
+	"DeleteRole": "DeleteConflict", "DeleteInstanceProfile": "DeleteConflict", "DeleteSnapshot": "InvalidSnapshot.InUse", "DeleteVolume": "VolumeInUse",
+}
+
+// faults are all ways to break a call.
+func faults() []fault {
+	outOfOrder := saying("AWS is out of order")
+	unreachable := func(broken) []string { return []string{"see that AWS can be reached from here"} }
+	return []fault{
+		{name: "throttled once", kind: passing, code: always("throttle")},
+		{name: "500 once", kind: passing, code: always("500")},
+		{name: "503 once", kind: passing, code: always("503")},
+		{name: "reset before", kind: passing, code: always("reset")},
+		{name: "slow", kind: passing, code: always("slow=2s")},
+		{name: "hanging", kind: passing, code: always("hang=10m"), slow: true},
+		{name: "upload cut", kind: passing, code: of("cut=1000", isOneOf("PutObject", "UploadPart"))},
+		{name: "not known yet", kind: passing, code: of("unknown=4s", eventual), many: 1e6},
+		{name: "not settled yet", kind: passing, code: func(c broken) string { return unsettled[c.action] }, many: 2},
+		{name: "500 after effect", kind: lost, code: always("500:after")},
+		{name: "reset after effect", kind: lost, code: always("reset:after")},
+		{name: "hanging after effect", kind: lost, code: always("hang=10m:after"), slow: true},
+		{name: "answer cut", kind: lost, code: of("cut=60", func(c broken) bool { return c.service == "ec2" || c.service == "iam" })},
+		{name: "throttled for ever", kind: lasting, code: always("throttle"), says: saying("AWS throttles the account; bake again later, or raise max_retries")},
+		{name: "500 for ever", kind: lasting, code: always("500"), says: outOfOrder},
+		{name: "503 for ever", kind: lasting, code: always("503"), says: outOfOrder},
+		{name: "reset for ever", kind: lasting, code: always("reset"), says: unreachable},
+		{name: "not allowed", kind: lasting, code: always("denied"), says: func(broken) []string { return []string{"allow ", "docs/iam"} }},
+		{name: "credentials expired", kind: lasting, code: always("expired"), says: saying("credentials have expired", "renew them"), all: true},
+		{name: "quota used up", kind: lasting, code: of("quota", making), says: saying("a quota of the account is used up")},
+		{name: "no capacity", kind: lasting, code: of("capacity", isOneOf("RunInstances")), says: saying("AWS has no room for the machine")},
+		{name: "refused after effect", kind: lasting, code: always("TestSaysSo:after"), says: saying("TestSaysSo")},
+	}
 }
 
 // removing are the actions that remove what a bake has made. Without one, what it would have removed stays and is named.
@@ -122,23 +139,39 @@ var dispensable = map[string]string{
 	"GetInstanceProfile":           "RunInstances says as well that there is no such profile",
 }
 
-// dispensed tells whether the bake can do without a call that a lasting fault breaks.
-func (s *scenario) dispensed(f fault, c broken) bool {
-	if c.nth == 0 || f.all {
-		return c.nth == 0
+// breakable tells whether a fault can break a call of the scenario in a way that there is one right end of.
+func (s *scenario) breakable(f fault, c broken) bool {
+	_, may := dispensable[c.action]
+	switch {
+	case f.code(c) == "":
+		return false
+	case f.all:
+		// Of what a bake does without, it depends on the next call. A presigned URL has its own time.
+		return !may && !c.ofMachine()
 	}
-	if _, ok := dispensable[c.action]; ok {
-		return true
-	}
-	// Who may upload need not be allowed to look.
-	return f.name == "not allowed" && (c.action == "HeadBucket" || c.action == "HeadObject") ||
-		found(f) && slices.Contains([]string{"CreateSecurityGroup", "CreateImage", "CopyImage", "RegisterImage"}, c.action) ||
-		s.replaces && slices.Contains([]string{"DeleteSnapshot"}, c.action) ||
-		s.replaces && c.action == "DeregisterImage" && strings.HasSuffix(f.code(c), ":after")
+	return true
 }
 
-// found tells whether what was made can be found although its call failed, so that it is as good as answered.
-func found(f fault) bool { return f.kind == lost }
+// dispensed tells whether the bake can do without a call that a lasting fault breaks.
+func (s *scenario) dispensed(f fault, c broken) bool {
+	_, may := dispensable[c.action]
+	after := strings.HasSuffix(f.code(c), ":after")
+	switch {
+	case c.nth == 0, may:
+		return true
+	case c.action == "HeadBucket" || c.action == "HeadObject":
+		return f.name == "not allowed" // who may upload need not be allowed to look
+	case c.action == "PutObject" && c.ofMachine(): // its log, and the console has the verdict
+		return true
+	case c.action == "CreateSecurityGroup":
+		return after // it has a name of its own, by which it is found
+	case c.action == "DeleteSnapshot": // force_delete_snapshot: the new image is there
+		return s.replaces
+	case c.action == "DeregisterImage":
+		return s.replaces && after
+	}
+	return false
+}
 
 // expected is how a bake has to end.
 type expected struct {
@@ -156,18 +189,11 @@ func (s *scenario) expect(f fault, c broken) expected {
 		return e
 	}
 	e.leaves = f.all || c.nth == 0 || slices.Contains(removing, c.action) || reading(c.action)
-	if s.dispensed(f, c) {
-		if c.nth == 0 {
-			e.says = append(e.says, f.says...)
-		}
-		return e
-	}
-	if s.fails == "" || c.nth > 0 {
-		e.says = append(e.says, f.says...)
-	}
-	e.succeeds = false
-	if c.nth > 0 && s.fails != "" { // it comes before the scenario's own
-		e.says = f.says
+	switch {
+	case c.nth == 0 && f.name != "refused after effect": // that was removed all the same
+		e.says = append(e.says, f.says(c)...)
+	case !s.dispensed(f, c): // it comes before what the scenario fails of itself
+		e.succeeds, e.says = false, f.says(c)
 	}
 	return e
 }

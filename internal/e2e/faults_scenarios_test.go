@@ -26,8 +26,9 @@ type scenario struct {
 // one is where a bake makes its image that is told of no other region.
 var one = []string{"us-east-1"}
 
-// scenarios are all of them; large is a file of user data of which several parts are uploaded.
-func scenarios(large string) []scenario {
+// scenarios are all of them; large is a file of user data of which several parts are uploaded, source an Image-Source
+// whose fs/ is staged.
+func scenarios(large, source string) []scenario {
 	staged := func(*quick) map[string]any { return map[string]any{"user_data": nil, "user_data_file": large} }
 	return []scenario{
 		{name: "plain", images: one},
@@ -73,6 +74,18 @@ func scenarios(large string) []scenario {
 		{
 			name: "failing image", fails: "set deregistration_protection", settings: func(*quick) map[string]any { return everyCall() },
 			breaks: []string{"EnableImageDeregistrationProtection=TestSaysSo:after:nth=3"},
+		},
+		{
+			name: "reporting", images: one, guest: labtest.Baker{Lines: 3, Console: labtest.Mute("verdict")}.Guest,
+			settings: func(*quick) map[string]any {
+				return map[string]any{"verdict": "report", "user_data": nil, "image_source": source}
+			},
+		},
+		{
+			name: "failing step", guest: labtest.Baker{Steps: []string{"60_app.cfg runcmd[3]"}, Lines: 3, Fail: 1, Reason: "it is Friday"}.Guest, fails: "it is Friday",
+			settings: func(*quick) map[string]any {
+				return map[string]any{"verdict": "report", "user_data": "#!/bin/sh\ntrue\n", "staging": nil}
+			},
 		},
 		{name: "large", images: one, settings: staged, only: []string{"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}},
 		{

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,7 +36,10 @@ func TestFaults(t *testing.T) {
 	if err := os.WriteFile(large, []byte("#!/bin/sh\n: "+incompressible(17<<20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	all := scenarios(large)
+	source := write(t, map[string]string{
+		"ami.env": "NAME=faults\n", "readme.md": "Breaks.\n", "script/install.sh": "#!/bin/sh\ntrue\n", "fs/etc/noise": incompressible(20000),
+	})
+	all := scenarios(large, source)
 	called := make([][]broken, len(all))
 	m := &matrix{faults: faults(), results: map[string]int{}}
 	inParallelDo(len(all), func(i int) {
@@ -88,15 +92,15 @@ func (c trial) String() string {
 
 // text is the fault as the lab is told of it.
 func (c trial) text() string {
-	action, code := c.call.action, c.fault.code(c.call)
-	nth := max(c.call.nth, 1)
-	switch {
-	case c.fault.kind == lasting && c.fault.all:
-		return "" // see trial.expire
-	case c.fault.kind == lasting:
-		return fmt.Sprintf("%s=%s:nth=%d:1000000", action, code, nth)
+	many := c.fault.many
+	if c.fault.kind == lasting {
+		many = 1e6
 	}
-	return fmt.Sprintf("%s=%s:nth=%d", action, code, nth)
+	text := fmt.Sprintf("%s=%s:nth=%d:%d", c.call.action, c.fault.code(c.call), max(c.call.nth, 1), max(many, 1))
+	if c.call.key != "" {
+		text += ":Key=*" + c.call.key
+	}
+	return text
 }
 
 // ran is how a bake has ended.
@@ -106,6 +110,7 @@ type ran struct {
 	err      error
 	there    account  // what the bake has added
 	gone     []string // the images of the bake before that are not there any more
+	old      []string // their snapshots
 }
 
 // run bakes with the fault, and tells what is wrong with the end.
@@ -144,7 +149,7 @@ func (c trial) arm(t *testing.T, q *quick) {
 // expire lets every call fail from this one on, whatever it is.
 func (c trial) expire(t *testing.T, q *quick) {
 	t.Helper()
-	every := "*=" + c.fault.code(c.call)
+	const every = "*=expired"
 	if c.call.nth == 0 {
 		q.heard = func(line string) {
 			if line == cleaning {
@@ -153,12 +158,14 @@ func (c trial) expire(t *testing.T, q *quick) {
 		}
 		return
 	}
-	q.breaks(t, fmt.Sprintf("%s=%s:nth=%d:1000000", c.call.action, c.fault.code(c.call), c.call.nth))
+	q.breaks(t, c.text())
 	ctx, stop := context.WithCancel(t.Context())
 	var done sync.WaitGroup
 	done.Go(func() {
 		for ctx.Err() == nil {
-			if slices.ContainsFunc(q.Calls(), func(call labserver.Call) bool { return call.Code == c.fault.code(c.call) }) {
+			if slices.ContainsFunc(q.Calls(), func(call labserver.Call) bool {
+				return strings.Contains(call.Code, "xpired") || headless(c.call) && call.Status == 400
+			}) {
 				q.breaks(t, every)
 				return
 			}
@@ -173,9 +180,9 @@ func (s *scenario) lab(t *testing.T) *quick {
 	t.Helper()
 	guest := s.guest
 	if guest == nil {
-		guest = (*labtest.Machine).PowerOff
+		guest = labtest.Baker{}.Guest // powers off at once where nothing is to be reported
 	}
-	q := quickLabOf(t, func(m *labtest.Machine) { guest(m) }, nil)
+	q := quickLabOf(t, guest, nil)
 	if s.before != nil {
 		if _, said, err := q.bake(t, s.before); err != nil {
 			t.Fatalf("the bake before: %v\n%s", err, said)
@@ -202,6 +209,7 @@ func (r *ran) take(now, before account) {
 	for id := range before.images {
 		if _, there := now.images[id]; !there {
 			r.gone = append(r.gone, id)
+			r.old = append(r.old, before.images[id].snapshots...)
 		}
 	}
 	r.there = now.since(before)
@@ -246,32 +254,38 @@ func (s *scenario) record(t *testing.T) []broken {
 }
 
 // polled are the actions that are called until something has come to be: how often cannot be foretold.
-var polled = []string{"DescribeInstances", "GetConsoleOutput"}
+var polled = isOneOf("DescribeInstances", "GetConsoleOutput")
 
 // brokenCalls are the first two calls of each action and the last, and those of the cleaning up.
 func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []broken {
-	count := map[string]int{}
-	var all []broken
+	count, seen := map[broken]int{}, map[broken]int{}
 	for _, c := range working {
-		count[c.Action]++
+		count[kindOf(c)]++
 	}
-	seen := map[string]int{}
-	for _, c := range working {
-		seen[c.Action]++
-		n, of := seen[c.Action], count[c.Action]
-		looks := slices.Contains(polled, c.Action)
-		if n <= 2 || n == of && !looks {
-			all = append(all, broken{c.Service, c.Action, n, of, looks})
+	var all []broken
+	for _, call := range working {
+		c := kindOf(call)
+		seen[c]++
+		if n, of := seen[c], count[c]; n == 1 || !polled(c) && (n == 2 || n == of) {
+			c.nth, c.calls = n, of
+			all = append(all, c)
 		}
 	}
-	clean := map[string]bool{}
-	for _, c := range cleaning {
-		if !clean[c.Action] {
-			clean[c.Action] = true
-			all = append(all, broken{service: c.Service, action: c.Action})
+	for _, call := range cleaning {
+		if c := kindOf(call); !slices.Contains(all, c) {
+			all = append(all, c)
 		}
 	}
 	return slices.DeleteFunc(all, func(c broken) bool { return len(s.only) > 0 && !slices.Contains(s.only, c.action) })
+}
+
+// kindOf is a call without its number. Objects are told apart where the machine may be who asks for them.
+func kindOf(call labserver.Call) broken {
+	c := broken{service: call.Service, action: call.Action}
+	if call.Action == "GetObject" || call.Action == "PutObject" {
+		c.key = path.Base(call.Detail)
+	}
+	return c
 }
 
 // matrix is the whole test.
@@ -287,7 +301,7 @@ func (m *matrix) product(all []scenario, called [][]broken) []trial {
 	for i := range all {
 		for _, c := range called[i] {
 			for _, f := range m.faults {
-				if f.code(c) != "" {
+				if all[i].breakable(f, c) {
 					cases = append(cases, trial{&all[i], f, c})
 				}
 			}
@@ -298,33 +312,38 @@ func (m *matrix) product(all []scenario, called [][]broken) []trial {
 	return cases
 }
 
-// minutes is 1 for what is retried until a limit of the builder's is over.
+// minutes is 1 for what is waited for until a limit of the builder's is over.
 func (c trial) minutes() int {
-	if c.fault.slow && (c.call.nth == 0 || reading(c.call.action)) {
+	forever := c.fault.kind == lasting && !c.fault.all
+	if c.fault.slow || forever && (c.call.nth == 0 || reading(c.call.action) || c.call.action == "RunInstances") {
 		return 1
 	}
 	return 0
 }
 
-// covering is a part of the cases in which there is every action and every fault.
+// covering is a part of the cases in which there is every action, in the work and in the cleaning up, and every fault.
 func covering(cases []trial) []trial {
+	byCall := map[string][]trial{}
+	var calls []string
+	faults := map[string]bool{}
 	var part []trial
-	actions, kinds := map[string]int{}, map[string]bool{}
-	rank := map[string]int{}
-	for _, c := range cases {
-		if c.minutes() > 0 {
-			continue
+	for _, c := range slices.Backward(cases) { // those that take minutes last
+		call := c.call
+		call.nth, call.calls = min(call.nth, 1), 1
+		if _, known := byCall[call.String()]; !known {
+			calls = append(calls, call.String())
 		}
-		key := c.call.action
-		if c.call.nth == 0 {
-			key += " in cleaning up"
-		}
-		rank[key]++
-		// Another fault for each action in turn, and each fault at least once.
-		if actions[key] < 2 && rank[key]%7 == len(actions)%7 || !kinds[c.fault.name] {
-			actions[key]++
-			kinds[c.fault.name] = true
+		byCall[call.String()] = append(byCall[call.String()], c)
+		if !faults[c.fault.name] {
+			faults[c.fault.name] = true
 			part = append(part, c)
+		}
+	}
+	// Other faults for each action in turn.
+	for i, call := range calls {
+		quick := slices.DeleteFunc(byCall[call], func(c trial) bool { return c.minutes() > 0 })
+		for n := range min(2, len(quick)) {
+			part = append(part, quick[(i*7+n*len(quick)/2)%len(quick)])
 		}
 	}
 	return part
