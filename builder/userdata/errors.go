@@ -12,6 +12,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
 // EC2's error codes that this package acts on:
@@ -66,7 +68,7 @@ func transient(err error) bool {
 // lost tells whether a launch may have taken effect although it failed.
 func lost(err error) bool { return transient(err) && !throttled(err) && !noRoom(err) }
 
-var standardRetryer = retry.NewStandard()
+var standardRetryer = retry.NewStandard(awserror.RetryCutAnswers)
 
 // notYet tells whether AWS does not know something that it has itself made a moment ago. That is no proof that the thing is
 // gone: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html.

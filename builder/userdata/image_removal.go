@@ -48,7 +48,10 @@ func removeImage(ctx context.Context, api removalAPI, id string) error {
 // there nor that it is protected.
 func deregister(ctx context.Context, api imageRemover, id string, guarded bool, made time.Time) error {
 	if guarded {
-		_, err := api.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: aws.String(id)})
+		err := retryWhile(ctx, visibleTimeout, notYet(made, codeImageNotFound), func(ctx context.Context) error {
+			_, err := api.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: aws.String(id)})
+			return err
+		})
 		if orGone(err, codeImageNotFound, codeImageUnavailable) != nil {
 			return fmt.Errorf("disable the deregistration protection of %s: %w", id, err)
 		}
@@ -61,7 +64,7 @@ func deregister(ctx context.Context, api imageRemover, id string, guarded bool, 
 	case guarded && hasCode(err, codeNotPermitted):
 		return fmt.Errorf("deregister %s: its protection lasts for 24 hours after it was disabled (with_cooldown): %w", id, err)
 	case !made.IsZero() && hasCode(err, codeNotPermitted):
-		return deregister(ctx, api, id, true, time.Time{})
+		return deregister(ctx, api, id, true, made)
 	case orGone(err, codeImageNotFound, codeImageUnavailable) != nil:
 		return fmt.Errorf("deregister %s: %w", id, err)
 	}

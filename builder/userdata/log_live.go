@@ -25,6 +25,7 @@ type liveLog struct {
 	recent   []string // the newest of them
 	final    []string // the last ones of a step that failed, told by the machine
 	version  string   // of the log in S3 that was read last
+	unread   error    // why it could not be read the last time
 	lost     int      // how many lines are not shown
 }
 

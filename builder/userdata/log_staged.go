@@ -21,6 +21,7 @@ func (b *bake) readStagedLog(ctx context.Context) []guest.Report {
 	defer cancel()
 	l := b.live()
 	object, version, err := b.store.OpenNewer(ctx, b.logKey(), l.version)
+	l.unread = err
 	if err != nil || object == nil {
 		return nil
 	}

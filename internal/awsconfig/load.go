@@ -23,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
 const (
@@ -137,7 +139,7 @@ func (s *Settings) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = s.MaxRetries
 		o.RateLimiter = ratelimit.None
-	})
+	}, awserror.RetryCutAnswers)
 }
 
 // answerTimeout is how long AWS may take to begin with an answer, after which the call is made again. The SDK has no limit

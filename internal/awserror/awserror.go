@@ -54,6 +54,8 @@ func describe(operation *smithy.OperationError, err error) string {
 	switch {
 	case errors.As(err, &api):
 		text = fmt.Sprintf("%s refuses %s: %s", service, name, refusal(api))
+	case cut(err):
+		text = fmt.Sprintf("%s does not answer %s to the end: %s", service, name, innermost(err))
 	case unanswered(err):
 		text = fmt.Sprintf("%s does not answer %s: %s", service, name, innermost(err))
 	case status(err) != 0:

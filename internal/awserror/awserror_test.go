@@ -29,7 +29,7 @@ func call(t *testing.T, make func(context.Context, aws.Config) error, answer htt
 	return InWords(make(t.Context(), aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 		Retryer: func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = 2, retry.BackoffDelayerFunc(atOnce) })
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = 2, retry.BackoffDelayerFunc(atOnce) }, RetryCutAnswers)
 		},
 	}))
 }
@@ -80,6 +80,13 @@ func TestInWordsSaysWhoRefusedWhatWhyAndWhatToDo(t *testing.T) {
 		"an answer without a body": {
 			heads, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
 			"S3 refuses HeadBucket: Forbidden (Forbidden): allow s3:ListBucket to the credentials, as the policies in docs/iam do",
+		},
+		"half an answer": {
+			runs, func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprint(w, "<RunInstancesResponse><reservationId>r-1</res")
+			},
+			"EC2 does not answer RunInstances to the end: XML syntax error on line 1: unexpected EOF, after 2 attempts: see that AWS can be reached from here: the " +
+				"network, a proxy, the region and its endpoint; or bake again later",
 		},
 		"no answer": {
 			runs, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },

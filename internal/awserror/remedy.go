@@ -70,14 +70,18 @@ func remedy(operation *smithy.OperationError, err error) string {
 	return ""
 }
 
+const unreachable = "see that AWS can be reached from here: the network, a proxy, the region and its endpoint; or bake again later"
+
 func remedyOfSilence(err error) string {
 	switch s := status(err); {
+	case cut(err):
+		return unreachable
 	case s >= http.StatusInternalServerError:
 		return "AWS is out of order; bake again later, or raise max_retries"
 	case s == http.StatusForbidden:
 		return "allow it to the credentials, as the policies in docs/iam do"
 	case unanswered(err):
-		return "see that AWS can be reached from here: the network, a proxy, the region and its endpoint; or bake again later"
+		return unreachable
 	}
 	return ""
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
 // Folder is the first element of a key below the prefix.
@@ -36,7 +38,7 @@ func (s *Store) Folders(ctx context.Context, name string) ([]string, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", s, err)
+			return nil, fmt.Errorf("list %s: %w", s, awserror.InWords(err))
 		}
 		for _, p := range page.CommonPrefixes {
 			all = append(all, s.Folder(aws.ToString(p.Prefix)))
@@ -54,7 +56,7 @@ func (s *Store) Keys(ctx context.Context, folder string) ([]string, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list %s/%s: %w", s, folder, err)
+			return nil, fmt.Errorf("list %s/%s: %w", s, folder, awserror.InWords(err))
 		}
 		for i := range page.Contents {
 			all = append(all, aws.ToString(page.Contents[i].Key))
@@ -75,7 +77,7 @@ func (s *Store) Uploads(ctx context.Context, name string) ([]Unfinished, error) 
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list the uploads to %s: %w", s, err)
+			return nil, fmt.Errorf("list the uploads to %s: %w", s, awserror.InWords(err))
 		}
 		for _, u := range page.Uploads {
 			all = append(all, Unfinished{Key: aws.ToString(u.Key), ID: aws.ToString(u.UploadId)})
@@ -90,7 +92,7 @@ func (s *Store) Abort(ctx context.Context, u Unfinished) error {
 		Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID, ExpectedBucketOwner: s.owner,
 	})
 	if err != nil && statusOf(err) != http.StatusNotFound {
-		return fmt.Errorf("end the upload to %s: %w", s.URL(u.Key), err)
+		return fmt.Errorf("end the upload to %s: %w", s.URL(u.Key), awserror.InWords(err))
 	}
 	return nil
 }

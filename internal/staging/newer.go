@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
 // OpenNewer reads an object that is not the version last seen, "" for none, and tells its version. One that is not there, or
@@ -26,7 +28,7 @@ func (s *Store) OpenNewer(ctx context.Context, key, seen string) (io.ReadCloser,
 		return nil, seen, nil
 	}
 	if err != nil {
-		return nil, seen, fmt.Errorf("read %s: %w", s.URL(key), err)
+		return nil, seen, fmt.Errorf("read %s: %w", s.URL(key), awserror.InWords(err))
 	}
 	return out.Body, aws.ToString(out.ETag), nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -91,24 +92,16 @@ func (u *uploader) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipa
 
 // abort ends all uploads of a key that were not finished: their parts are in no list of objects, and cost money.
 func (s *Store) abort(ctx context.Context, key string) error {
-	out, err := s.client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{
-		Bucket: &s.Bucket, Prefix: &key, ExpectedBucketOwner: s.owner,
-	})
-	if statusOf(err) == http.StatusNotFound {
-		return nil // of the whole bucket
-	}
+	all, err := s.Uploads(ctx, strings.TrimPrefix(strings.TrimPrefix(key, s.Prefix), "/"))
 	if err != nil {
-		return fmt.Errorf("look for unfinished uploads of %s: %w", s.URL(key), awserror.InWords(err))
+		return fmt.Errorf("%s may have been begun more than once: %w", s.URL(key), err)
 	}
-	for _, u := range out.Uploads {
-		if u.Key == nil || *u.Key != key {
+	for _, u := range all {
+		if u.Key != key {
 			continue
 		}
-		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-			Bucket: &s.Bucket, Key: &key, UploadId: u.UploadId, ExpectedBucketOwner: s.owner,
-		})
-		if err != nil && statusOf(err) != http.StatusNotFound {
-			return fmt.Errorf("end the unfinished upload of %s: %w", s.URL(key), awserror.InWords(err))
+		if err := s.Abort(ctx, u); err != nil {
+			return err
 		}
 	}
 	s.doubtful.Delete(key)
