@@ -157,23 +157,26 @@ func anyMatch(patterns []string, s string) bool {
 	return false
 }
 
-// wildcard matches * and ? as IAM does.
+// wildcard matches * and ? as IAM does. It keeps one place to go back to, so that no pattern takes longer than its length
+// times the text's.
 func wildcard(pattern, s string) bool {
-	for pattern != "" {
-		if pattern[0] == '*' {
-			for i := 0; i <= len(s); i++ {
-				if wildcard(pattern[1:], s[i:]) {
-					return true
-				}
-			}
+	p, i, star, mark := 0, 0, -1, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			mark++
+			p, i = star+1, mark
+		default:
 			return false
 		}
-		if s == "" || pattern[0] != '?' && pattern[0] != s[0] {
-			return false
-		}
-		pattern, s = pattern[1:], s[1:]
 	}
-	return s == ""
+	return strings.Trim(pattern[p:], "*") == ""
 }
 
 func lower(all []string) []string {
