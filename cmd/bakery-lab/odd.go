@@ -25,5 +25,7 @@ func (s *settings) defineFaults(f *flag.FlagSet) {
 		s.lab.Limits, err = limit.Parse(text)
 		return err
 	})
+	f.DurationVar(&s.lab.ClockSkew, "clock-skew", 0, "by how much the lab's clock is ahead of this computer's, which matters to signatures; -20m is behind")
+	f.DurationVar(&s.lab.URLLife, "url-life", 0, "the longest that presigned URLs are good for (default: as long as they say)")
 	f.DurationVar(&s.lab.Eventual, "eventual", 0, "how long EC2 and IAM do not know what is new")
 }

@@ -39,6 +39,9 @@ import (
 // Bucket is there from the start.
 const Bucket = "bakery-lab"
 
+// ForeignBucket belongs to another account, which lets everybody in.
+const ForeignBucket = "bakery-lab-foreign"
+
 // User is the login user of the base images, as Debian's cloud-init names it; Debian's own AMIs call it admin.
 const User = "debian"
 
@@ -64,7 +67,9 @@ type Options struct {
 	Policy     *iam.Policy   // of the lab's own key; nil allows everything
 	RolePolicy *iam.Policy   // of instance profiles and assumed roles
 	Faults     []Fault
-	Limits     *limit.Rates // of the account's requests to EC2; nil: none
+	ClockSkew  time.Duration // by which the clock that signatures are compared with is ahead
+	URLLife    time.Duration // the longest that presigned URLs are good for; 0: as long as they say
+	Limits     *limit.Rates  // of the account's requests to EC2; nil: none
 	Log        io.Writer
 }
 
@@ -95,7 +100,7 @@ func New(o Options) (*Lab, error) {
 		o.Log = io.Discard
 	}
 	l := &Lab{
-		options: o, keys: &sigv4.Keys{}, ssm: &ssm.Store{}, limits: limit.New(o.Limits), faults: o.Faults, roles: map[string]imds.Credentials{},
+		options: o, keys: &sigv4.Keys{Skew: o.ClockSkew, URLLife: o.URLLife, Regions: cloud.Regions}, ssm: &ssm.Store{}, limits: limit.New(o.Limits), faults: o.Faults, roles: map[string]imds.Credentials{},
 		accessKey: "AKIALAB" + strings.ToUpper(random(6)), secretKey: random(20),
 	}
 	l.keys.Add(l.accessKey, l.secretKey, sigv4.Principal{ARN: "arn:aws:iam::" + cloud.Account + ":user/bakery", UserID: "AIDABAKERYLAB"})
@@ -106,7 +111,7 @@ func New(o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.s3, err = s3.NewServer(backend, Bucket); err != nil {
+	if l.s3, err = s3.NewServer(backend, cloud.Account, Bucket, ForeignBucket); err != nil {
 		return nil, fmt.Errorf("make the lab's bucket: %w", err)
 	}
 	if l.addresses, err = address.NewPool(); err != nil {

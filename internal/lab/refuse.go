@@ -52,12 +52,18 @@ var unverified = map[string]map[error]refusal{
 	"sts": {
 		sigv4.ErrMissing:    {http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token"},
 		sigv4.ErrUnknownKey: {http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid."},
+		sigv4.ErrExpired:    {http.StatusForbidden, "SignatureDoesNotMatch", "Signature expired: the request is more than 15 minutes old."},
+		sigv4.ErrEarly:      {http.StatusForbidden, "SignatureDoesNotMatch", "Signature not yet current: the request is of more than 15 minutes later."},
+		sigv4.ErrScope:      {http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to a valid region and to the correct service."},
 		nil: {http.StatusForbidden, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. " +
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."},
 	},
 	"ssm": {
 		sigv4.ErrMissing:    {http.StatusBadRequest, "MissingAuthenticationTokenException", "Missing Authentication Token"},
 		sigv4.ErrUnknownKey: {http.StatusBadRequest, "UnrecognizedClientException", "The security token included in the request is invalid."},
+		sigv4.ErrExpired:    {http.StatusBadRequest, "InvalidSignatureException", "Signature expired: the request is more than 15 minutes old."},
+		sigv4.ErrEarly:      {http.StatusBadRequest, "InvalidSignatureException", "Signature not yet current: the request is of more than 15 minutes later."},
+		sigv4.ErrScope:      {http.StatusBadRequest, "InvalidSignatureException", "Credential should be scoped to a valid region and to the correct service."},
 		nil: {http.StatusBadRequest, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided. " +
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."},
 	},
@@ -65,6 +71,9 @@ var unverified = map[string]map[error]refusal{
 		sigv4.ErrMissing:    {http.StatusForbidden, "AccessDenied", "Access Denied"},
 		sigv4.ErrUnknownKey: {http.StatusForbidden, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."},
 		sigv4.ErrExpired:    {http.StatusForbidden, "AccessDenied", "Request has expired"},
+		sigv4.ErrEarly:      {http.StatusForbidden, "AccessDenied", "Request is not valid yet"},
+		sigv4.ErrSkewed:     {http.StatusForbidden, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."},
+		sigv4.ErrScope:      {http.StatusBadRequest, "AuthorizationHeaderMalformed", "The authorization header is malformed; the region or the service is wrong."},
 		sigv4.ErrIncomplete: {http.StatusBadRequest, "AuthorizationHeaderMalformed", "The authorization you provided is malformed."},
 		nil: {http.StatusForbidden, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. " +
 			"Check your key and signing method."},

@@ -38,6 +38,8 @@ type Call struct {
 	Status  int       `json:"status"`
 	Code    string    `json:"code,omitempty"`   // of the refusal
 	Detail  string    `json:"detail,omitempty"` // S3: bucket/key
+	// Headers of S3: encryption, tags, metadata, the owner that is expected; nothing of the signature.
+	Headers map[string]string `json:"headers,omitempty"`
 }
 
 // exchange is a request on its way through the lab.
@@ -74,6 +76,9 @@ func (l *Lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if scope, err := sigv4.ReadScope(r); err == nil {
 		x.region, x.presigned = scope.Region, scope.Presigned
 	}
+	if l.keys.Skew != 0 {
+		w.Header().Set("Date", l.keys.Now().UTC().Format(http.TimeFormat))
+	}
 	if x.service != "s3" {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
@@ -90,8 +95,22 @@ func (l *Lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) note() {
 	if !x.noted {
 		x.noted = true
-		x.lab.record(Call{x.began, x.service, x.action, x.region, x.who.ARN, x.status, x.code, x.detail})
+		x.lab.record(Call{x.began, x.service, x.action, x.region, x.who.ARN, x.status, x.code, x.detail, x.headers()})
 	}
+}
+
+// headers are what S3 was told beside the content.
+func (x *exchange) headers() map[string]string {
+	if x.service != "s3" {
+		return nil
+	}
+	kept := map[string]string{}
+	for name, values := range x.r.Header {
+		if strings.HasPrefix(name, "X-Amz-") && name != "X-Amz-Security-Token" && name != "X-Amz-Date" && name != "X-Amz-Content-Sha256" {
+			kept[name] = values[0]
+		}
+	}
+	return kept
 }
 
 // serviceOf tells the services apart: by the target header, by the scope of the signature, and an
@@ -112,6 +131,9 @@ func serviceOf(r *http.Request) string {
 
 func (x *exchange) serve() {
 	need, act, err := x.prepare()
+	if err == nil {
+		err = x.lab.keys.InScope(x.r, x.service)
+	}
 	if err == nil && x.service == "s3" {
 		x.who, err = x.lab.keys.VerifyS3(x.r)
 	} else if err == nil {

@@ -143,7 +143,7 @@ func (l *Lab) identities() []Resource {
 func (l *Lab) objects() []Resource {
 	var all []Resource
 	for _, o := range l.s3.Contents() {
-		if o.Kind != "bucket" || o.ID != Bucket {
+		if o.Kind != "bucket" || o.ID != Bucket && o.ID != ForeignBucket {
 			all = append(all, Resource{Kind: o.Kind, ID: o.ID, Size: o.Size, Made: o.Modified, Tags: o.Tags, Metadata: o.Metadata})
 		}
 	}

@@ -19,7 +19,9 @@ type Type struct {
 }
 
 // Nitro says whether it runs on the hypervisor of the newer types, and not on Xen.
-func (t Type) Nitro() bool { return !strings.HasPrefix(t.Name, "t2.") && !strings.HasPrefix(t.Name, "m1.") }
+func (t Type) Nitro() bool {
+	return !strings.HasPrefix(t.Name, "t2.") && !strings.HasPrefix(t.Name, "m1.")
+}
 
 // Hypervisor is what EC2 calls it.
 func (t Type) Hypervisor() string {

@@ -39,6 +39,8 @@ type Backend struct {
 
 type bucket struct {
 	created time.Time
+	region  string // "": it answers in each
+	foreign bool   // of another account, and open to everybody
 	objects map[string]*object
 }
 
@@ -82,6 +84,9 @@ func (b *Backend) ListBuckets(context.Context) ([]gofakes3.BucketInfo, error) {
 	defer b.mu.Unlock()
 	var all []gofakes3.BucketInfo
 	for _, name := range slices.Sorted(maps.Keys(b.buckets)) {
+		if b.buckets[name].foreign {
+			continue
+		}
 		all = append(all, gofakes3.BucketInfo{Name: name, CreationDate: gofakes3.NewContentTime(b.buckets[name].created)})
 	}
 	return all, nil

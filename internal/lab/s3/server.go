@@ -4,6 +4,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"net/http"
@@ -16,16 +17,21 @@ import (
 
 // Server answers S3 requests whose sender is known and allowed to make them.
 type Server struct {
+	account string
 	backend *Backend
 	fake    http.Handler
 }
 
-// NewServer serves a backend, with one bucket there from the start.
-func NewServer(b *Backend, bucket string) (*Server, error) {
-	if err := b.CreateBucket(context.Background(), bucket); err != nil {
-		return nil, err
+// NewServer serves a backend of an account, with a bucket of its own there from the start that answers in every region, and
+// one of somebody else's who lets everybody in.
+func NewServer(b *Backend, account, own, foreign string) (*Server, error) {
+	for _, name := range []string{own, foreign} {
+		if err := b.CreateBucket(context.Background(), name); err != nil {
+			return nil, err
+		}
 	}
-	return &Server{b, gofakes3.New(b).Server()}, nil
+	b.buckets[foreign].foreign = true
+	return &Server{account, b, gofakes3.New(b, gofakes3.WithTimeSkewLimit(0)).Server()}, nil
 }
 
 // Operation is one S3 call.
@@ -137,14 +143,24 @@ func (s *Server) Missing(o Operation) bool {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := OperationOf(r)
+	if s.elsewhere(w, r, o) {
+		return
+	}
 	if o.Name == "PutObject" && r.Header.Get("If-None-Match") == "*" {
 		if _, err := s.backend.object(o.Bucket, o.Key); err == nil {
 			Refuse(w, r, http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
 			return
 		}
 	}
-	if o.Name == "HeadBucket" {
-		w.Header().Set("X-Amz-Bucket-Region", "us-east-1")
+	switch o.Name {
+	case "HeadBucket":
+		w.Header().Set(regionHeader, cmp.Or(s.backend.regionOf(o.Bucket), firstRegion))
+	case "CreateBucket":
+		s.create(w, r, o.Bucket)
+		return
+	case "GetBucketLocation":
+		s.location(w, r, o.Bucket)
+		return
 	}
 	if strings.HasSuffix(o.Name, "ObjectTagging") {
 		s.serveTagging(w, r, o)

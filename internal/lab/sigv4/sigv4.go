@@ -9,6 +9,7 @@
 package sigv4
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -16,6 +17,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +35,13 @@ var (
 	ErrUnknownKey = errors.New("access key is not known")
 	ErrMismatch   = errors.New("signature does not match")
 	ErrExpired    = errors.New("signature has expired")
+	ErrEarly      = errors.New("signature is not valid yet")
+	ErrSkewed     = errors.New("signature of an S3 request is of another time")
+	ErrScope      = errors.New("signature is for another service or a region that is none")
 )
+
+// gofakes3 compares times with the clock of this process. Here each lab has its own, and compares them itself.
+func init() { signature.TimeNow = func() time.Time { return time.Time{} } }
 
 // skew is how far a request's date may be from now, as AWS has it for header signatures.
 const skew = 15 * time.Minute
@@ -49,6 +58,10 @@ type Principal struct {
 
 // Keys are the access keys the lab accepts. Safe for use by several goroutines.
 type Keys struct {
+	Skew    time.Duration // by which the clock that signatures are compared with is ahead
+	URLLife time.Duration // the longest that presigned URLs are good for; 0: as long as they say
+	Regions []string      // that a signature may be for; empty: any
+
 	mu   sync.RWMutex
 	keys map[string]key
 }
@@ -136,14 +149,32 @@ func (k *Keys) Verify(r *http.Request, body []byte) (Principal, error) {
 	if err != nil || s.Presigned {
 		return Principal{}, ErrIncomplete
 	}
-	if time.Since(at).Abs() > skew {
+	switch age := k.Now().Sub(at); {
+	case age > skew:
 		return Principal{}, ErrExpired
+	case age < -skew:
+		return Principal{}, ErrEarly
 	}
 	want, err := resign(r, s, known.secret, body, at)
 	if err != nil || subtle.ConstantTimeCompare([]byte(want), []byte(s.Signature)) != 1 {
 		return Principal{}, ErrMismatch
 	}
 	return known.who, nil
+}
+
+// Now is what the clock says that signatures are compared with.
+func (k *Keys) Now() time.Time { return time.Now().Add(k.Skew) }
+
+// InScope refuses a signature for another service than the one that is asked, or for a region that does not exist.
+func (k *Keys) InScope(r *http.Request, service string) error {
+	s, err := ReadScope(r)
+	if err != nil {
+		return err
+	}
+	if s.Service != service || len(k.Regions) > 0 && !slices.Contains(k.Regions, s.Region) {
+		return ErrScope
+	}
+	return nil
 }
 
 // resign makes the signature that the request must carry if its sender has the secret.
@@ -171,6 +202,40 @@ func resign(r *http.Request, s Scope, secret string, body []byte, at time.Time) 
 	return signed.Signature, err
 }
 
+// longest is how long a presigned URL may be good for.
+const longest = 7 * 24 * time.Hour
+
+// inTime compares the date of an S3 request with the clock.
+func (k *Keys) inTime(r *http.Request, presigned bool) error {
+	if !presigned {
+		at, err := time.Parse(dateFormat, cmp.Or(r.Header.Get("X-Amz-Date"), r.Header.Get("Date")))
+		switch {
+		case err != nil:
+			return ErrIncomplete
+		case k.Now().Sub(at).Abs() > skew:
+			return ErrSkewed
+		}
+		return nil
+	}
+	q := r.URL.Query()
+	at, err := time.Parse(dateFormat, q.Get("X-Amz-Date"))
+	seconds, bad := strconv.Atoi(q.Get("X-Amz-Expires"))
+	life := time.Duration(seconds) * time.Second
+	if err != nil || bad != nil || seconds < 1 || life > longest {
+		return ErrIncomplete
+	}
+	if k.URLLife > 0 {
+		life = min(life, k.URLLife)
+	}
+	switch age := k.Now().Sub(at); {
+	case age > life:
+		return ErrExpired
+	case age < -skew:
+		return ErrEarly
+	}
+	return nil
+}
+
 // VerifyS3 checks an S3 request, signed in its header or presigned in its query. The body is not
 // read: its checksum is part of what was signed.
 func (k *Keys) VerifyS3(r *http.Request) (Principal, error) {
@@ -182,6 +247,9 @@ func (k *Keys) VerifyS3(r *http.Request) (Principal, error) {
 	if !ok {
 		return Principal{}, ErrUnknownKey
 	}
+	if err := k.inTime(r, s.Presigned); err != nil {
+		return Principal{}, err
+	}
 	code := signature.V4SignVerifyWithSecret(r, known.secret)
 	if code == signature.ErrNone {
 		return known.who, nil
@@ -190,8 +258,6 @@ func (k *Keys) VerifyS3(r *http.Request) (Principal, error) {
 	switch e := signature.GetAPIError(code); {
 	case e.Code == "SignatureDoesNotMatch":
 		return Principal{}, ErrMismatch
-	case strings.Contains(e.Description, "exceeds the maximum allowed"):
-		return Principal{}, ErrExpired
 	case strings.Contains(e.Description, "not signed"):
 		return Principal{}, ErrMismatch
 	}
