@@ -67,7 +67,7 @@ func bakes(t *testing.T, set func(*oven)) (*oven, packersdk.Artifact, error) {
 		}
 		ui := &packersdk.BasicUi{Writer: o.ui, ErrorWriter: o.ui, PB: &packersdk.NoopProgressTracker{}}
 		b := newBake(o.config, ui)
-		b.id = testBake
+		b.id, b.key = testBake, testKey
 		b.load = o.cloud.load
 		artifact, err = b.run(o.ctx, o.hook)
 	})

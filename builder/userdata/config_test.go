@@ -103,6 +103,10 @@ func TestPrepareRefuses(t *testing.T) {
 		"user data that cannot report":   {map[string]any{"user_data": "nothing cloud-init knows"}, "user_data"},
 		"compiling what is not compiled": {map[string]any{"strict": true}, "image_source"},
 		"a limit beyond EC2's":           {map[string]any{"fs_inline_limit": 20000}, "fs_inline_limit"},
+		"lines by nothing":               {map[string]any{"live_log": "ssh"}, "live_log"},
+		"lines by S3 without a bucket":   {map[string]any{"live_log": "s3"}, "needs staging"},
+		"lines of opaque user data":      {map[string]any{"live_log": "console", "verdict": "stop"}, "live_log has no effect"},
+		"two files that are one":         {map[string]any{"log_file": "x", "output_file": "x"}, "log_file and output_file"},
 		"no source":                      {map[string]any{"source_ami": ""}, "source_ami_filter is needed"},
 		"two sources": {
 			map[string]any{"source_ami": "debian-12-*", "source_ami_filter": map[string]any{"owners": []string{"self"}}}, "must be an id",

@@ -60,7 +60,9 @@ func TestATagThatHoldsASecretIsRefused(t *testing.T) {
 		"ami_description": func(c *Config, s string) { c.AMIDescription = "made with " + s },
 		"tags":            func(c *Config, s string) { c.Tags = map[string]string{"password": s} },
 		"run_tags":        func(c *Config, s string) { c.RunTags = map[string]string{s: "x"} },
-		"snapshot_tags":   func(c *Config, s string) { c.SnapshotTags = map[string]string{"url": "https://b.s3/k?X-Amz-Signature=" + s} },
+		"snapshot_tags": func(c *Config, s string) {
+			c.SnapshotTags = map[string]string{"url": "https://b.s3/k?X-Amz-Signature=" + s}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, _, err := bakes(t, func(o *oven) {
@@ -95,4 +97,3 @@ func TestReportsOfOtherBakesAreNotHeard(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
-

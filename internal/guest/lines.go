@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
 // Source is what a machine's lines are from. Each has its own numbers of lines, from 1.
@@ -92,20 +94,5 @@ func Show(line string) string {
 	return Plain(line)
 }
 
-// Plain is a text without control characters and terminal sequences, but for tabs and new lines.
-func Plain(text string) string {
-	text = escapes.ReplaceAllString(strings.ToValidUTF8(text, "?"), "")
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t', r == '\n':
-			return r
-		case r < ' ', r >= 0x7f && r < 0xa0: // C0, DEL and C1
-			return -1
-		case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0x061c:
-			return -1 // the marks that turn the direction of writing
-		case r == 0x2028, r == 0x2029:
-			return ' ' // line ends of Unicode
-		}
-		return r
-	}, text)
-}
+// Plain is a text without terminal sequences, and with everything else that is not to be seen written out.
+func Plain(text string) string { return terminal.Plain(escapes.ReplaceAllString(text, "")) }
