@@ -6,7 +6,6 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -217,7 +216,7 @@ func mustRead(t *testing.T, file string) string {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		names, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "*"))
-		t.Fatalf("%v; there are %v", err.(*fs.PathError), names) //nolint:errorlint,forcetypeassert // for the message
+		t.Fatalf("%v; there are %v", err, names)
 	}
 	return string(content)
 }
