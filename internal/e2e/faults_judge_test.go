@@ -38,6 +38,12 @@ func (s *scenario) judge(e expected, r *ran) []string {
 	if noise := sdkNoise.FindString(words + r.said); noise != "" {
 		say("it says %q", noise)
 	}
+	if s.sweeps { // what it found stays when it has failed, and nothing else
+		if left := r.there.others; r.err == nil && len(left)+len(r.there.images) > 0 {
+			say("left behind: %v, %v", left, r.there.images)
+		}
+		return wrong
+	}
 	if r.there.machines > 1 {
 		say("%d machines were launched", r.there.machines)
 	}
@@ -117,7 +123,7 @@ func ports(t *testing.T) []string {
 		t.Fatalf("no ports: %v", err)
 	}
 	actions := []string{
-		"HeadBucket", "PutObject", "DeleteObject",
+		"HeadBucket", "HeadObject", "PutObject", "GetObject", "DeleteObject", "ListObjectsV2", "ListMultipartUploads",
 		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", // of the transfer manager
 	}
 	for _, file := range files {

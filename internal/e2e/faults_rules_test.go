@@ -145,6 +145,8 @@ func (s *scenario) breakable(f fault, c broken) bool {
 	switch {
 	case f.code(c) == "":
 		return false
+	case s.sweeps && f.name == "not known yet": // what has expired is old
+		return false
 	case f.all:
 		// Of what a bake does without, it depends on the next call. A presigned URL has its own time.
 		return !may && !c.ofMachine()
@@ -161,10 +163,12 @@ func (s *scenario) dispensed(f fault, c broken) bool {
 		return true
 	case c.action == "HeadBucket" || c.action == "HeadObject":
 		return f.name == "not allowed" // who may upload need not be allowed to look
+	case s.sweeps:
+		return false
 	case c.action == "PutObject" && c.ofMachine(): // its log, and the console has the verdict
 		return true
-	case c.action == "CreateSecurityGroup":
-		return after // it has a name of its own, by which it is found
+	case c.action == "CreateSecurityGroup" || c.action == "CompleteMultipartUpload":
+		return after // it is found all the same
 	case c.action == "DeleteSnapshot": // force_delete_snapshot: the new image is there
 		return s.replaces
 	case c.action == "DeregisterImage":
@@ -194,8 +198,17 @@ func (s *scenario) expect(f fault, c broken) expected {
 		e.says = append(e.says, f.says(c)...)
 	case !s.dispensed(f, c): // it comes before what the scenario fails of itself
 		e.succeeds, e.says = false, f.says(c)
+		if c.ofMachine() {
+			e.says = machineSays[c.key]
+		}
 	}
 	return e
+}
+
+// machineSays is what is known of a machine that cannot fetch what is staged.
+var machineSays = map[string][]string{
+	"fs.tgz":    {"fetching fs.tgz failed"},
+	"user-data": {"instance_timeout of 2m0s is over", "its console ends with"},
 }
 
 // reading tells whether an action is also needed to find what is to be removed.

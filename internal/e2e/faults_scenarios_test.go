@@ -21,6 +21,7 @@ type scenario struct {
 	replaces bool     // the image of the bake before
 	fails    string   // what its own failure says
 	only     []string // the actions to break; none is all
+	sweeps   bool     // and bakes nothing: what is there before has to go
 }
 
 // one is where a bake makes its image that is told of no other region.
@@ -87,6 +88,7 @@ func scenarios(large, source string) []scenario {
 				return map[string]any{"verdict": "report", "user_data": "#!/bin/sh\ntrue\n", "staging": nil}
 			},
 		},
+		{name: "sweeping", sweeps: true},
 		{name: "large", images: one, settings: staged, only: []string{"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}},
 		{
 			name: "failing upload", fails: "upload to s3://", settings: staged, breaks: []string{"UploadPart=TestSaysSo:nth=2:1000"},
@@ -97,9 +99,12 @@ func scenarios(large, source string) []scenario {
 
 // bakes are the settings of a scenario's bake on a lab.
 func (s *scenario) bakes(q *quick) map[string]any {
-	all := map[string]any{"instance_timeout": "2m", "image_timeout": "2m", "instance_poll_interval": "1s", "image_poll_interval": "1s"}
+	if s.sweeps {
+		return q.sweeping("eu-west-1")
+	}
+	all := map[string]any{"sweep": false, "instance_timeout": "2m", "image_timeout": "2m", "instance_poll_interval": "1s", "image_poll_interval": "1s"}
 	if s.settings != nil {
 		maps.Copy(all, s.settings(q))
 	}
-	return all
+	return q.settings(all)
 }

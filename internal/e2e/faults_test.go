@@ -116,7 +116,7 @@ type ran struct {
 // run bakes with the fault, and tells what is wrong with the end.
 func (c trial) run(t *testing.T) []string {
 	q := c.scenario.lab(t)
-	before := q.account(t)
+	before := c.scenario.unconcerned(t, q)
 	c.arm(t, q)
 	r := c.scenario.bake(t, q)
 	q.mends(t)
@@ -178,6 +178,9 @@ func (c trial) expire(t *testing.T, q *quick) {
 // lab is one for a scenario, on which the bake before it is done.
 func (s *scenario) lab(t *testing.T) *quick {
 	t.Helper()
+	if s.sweeps {
+		return sweptLab(t)
+	}
 	guest := s.guest
 	if guest == nil {
 		guest = labtest.Baker{}.Guest // powers off at once where nothing is to be reported
@@ -194,13 +197,22 @@ func (s *scenario) lab(t *testing.T) *quick {
 	return q
 }
 
+// unconcerned is what the bake has nothing to do with.
+func (s *scenario) unconcerned(t *testing.T, q *quick) account {
+	t.Helper()
+	if s.sweeps {
+		return account{}
+	}
+	return q.account(t)
+}
+
 // bake runs the builder as the scenario says.
 func (s *scenario) bake(t *testing.T, q *quick) *ran {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // more than any of the builder's own limits
 	defer cancel()
 	r := &ran{}
-	r.artifact, r.said, r.err = q.bakeUntil(ctx, t, s.bakes(q))
+	r.artifact, r.said, r.err = q.runBuilder(ctx, t, s.bakes(q))
 	return r
 }
 
@@ -228,7 +240,7 @@ func (q *quick) mends(t *testing.T) {
 // record bakes without a fault and says which calls there are to break.
 func (s *scenario) record(t *testing.T) []broken {
 	q := s.lab(t)
-	before := q.account(t)
+	before := s.unconcerned(t, q)
 	from := len(q.Calls())
 	cleans := -1
 	q.heard = func(line string) {
@@ -246,6 +258,9 @@ func (s *scenario) record(t *testing.T) []broken {
 	}
 	for _, wrong := range s.judge(e, r) {
 		t.Errorf("without a fault: %s\n%v\n%s", wrong, r.err, r.said)
+	}
+	if s.sweeps {
+		return s.brokenCalls(calls, nil)
 	}
 	if cleans < from {
 		t.Fatalf("the bake did not say that it cleans up:\n%s", r.said)

@@ -46,6 +46,9 @@ func (f Fault) breaks(x *exchange, moment string) bool {
 		x.cut(f.Bytes)
 		return false
 	default:
+		if x.service == "s3" { // reads what it is sent before it refuses it; else its answer is lost in the broken connection
+			_, _ = io.Copy(io.Discard, x.r.Body)
+		}
 		x.refuse(x.answers(f.Code))
 	}
 	return true
