@@ -133,6 +133,7 @@ type FlatConfig struct {
 	AWSPolling                    *FlatPollingConfig            `mapstructure:"aws_polling" cty:"aws_polling" hcl:"aws_polling"`
 	Verdict                       *string                       `mapstructure:"verdict" cty:"verdict" hcl:"verdict"`
 	SkipCleanup                   []string                      `mapstructure:"skip_cleanup" cty:"skip_cleanup" hcl:"skip_cleanup"`
+	WipeFreeSpace                 *bool                         `mapstructure:"wipe_free_space" cty:"wipe_free_space" hcl:"wipe_free_space"`
 	LiveLog                       *string                       `mapstructure:"live_log" cty:"live_log" hcl:"live_log"`
 	LogFile                       *string                       `mapstructure:"log_file" cty:"log_file" hcl:"log_file"`
 	SensitiveValues               []string                      `mapstructure:"sensitive_values" cty:"sensitive_values" hcl:"sensitive_values"`
@@ -328,6 +329,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"aws_polling":                           &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*FlatPollingConfig)(nil).HCL2Spec())},
 		"verdict":                               &hcldec.AttrSpec{Name: "verdict", Type: cty.String, Required: false},
 		"skip_cleanup":                          &hcldec.AttrSpec{Name: "skip_cleanup", Type: cty.List(cty.String), Required: false},
+		"wipe_free_space":                       &hcldec.AttrSpec{Name: "wipe_free_space", Type: cty.Bool, Required: false},
 		"live_log":                              &hcldec.AttrSpec{Name: "live_log", Type: cty.String, Required: false},
 		"log_file":                              &hcldec.AttrSpec{Name: "log_file", Type: cty.String, Required: false},
 		"sensitive_values":                      &hcldec.AttrSpec{Name: "sensitive_values", Type: cty.List(cty.String), Required: false},

@@ -148,6 +148,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"polling all the time":          {map[string]any{"image_poll_interval": "10ms"}, "at least 1s"},
 		"a verdict of neither kind":     {map[string]any{"verdict": "maybe"}, "verdict"},
 		"cleaning up opaque data":       {map[string]any{"verdict": "stop", "skip_cleanup": []string{"ssh_files"}}, "skip_cleanup has no effect"},
+		"wiping after opaque data":      {map[string]any{"verdict": "stop", "wipe_free_space": true}, "wipe_free_space has no effect"},
 		"a section that does not exist": {map[string]any{"skip_cleanup": []string{"all"}}, "ssh_files"},
 		"a bundle that is opaque":       {map[string]any{"user_data": "", "bundle": "<unknown>", "verdict": "stop"}, "reports by itself"},
 		"staging nowhere":               {map[string]any{"staging": map[string]any{"region": "x"}}, "url is needed"},

@@ -178,7 +178,7 @@ func (b *bake) deliver(at urls, lines bool) ([]byte, error) {
 		FSURL:       at.fs,
 		LogURL:      at.log.URL,
 		LogHeaders:  at.log.Headers,
-		SkipCleanup: b.config.SkipCleanup,
+		SkipCleanup: b.config.SkipCleanup, WipeFreeSpace: b.config.WipeFreeSpace,
 
 		Recording: b.payload.recording.guest, RecordingURL: at.recording,
 	}

@@ -45,6 +45,9 @@ func (d Delivery) assignments() string {
 		shell.Assign("BAKERY_LOG_URL", d.LogURL),
 		shell.Assign("BAKERY_SKIP", strings.Join(d.SkipCleanup, " ")),
 	}
+	if d.WipeFreeSpace {
+		lines = append(lines, shell.Assign("BAKERY_ZERO", "1"))
+	}
 	if len(d.LogHeaders) > 0 {
 		lines = append(lines, shell.Assign("BAKERY_LOG_HEADERS", strings.Join(d.LogHeaders, "\n")))
 	}

@@ -89,6 +89,8 @@ type Delivery struct {
 	Key *Key
 	// SkipCleanup names the sections of the clean-up to leave out; see Sections.
 	SkipCleanup []string
+	// WipeFreeSpace overwrites everything on the disks that no file has.
+	WipeFreeSpace bool
 	// Recording is what the template's provisioners did; nil when there was none. RecordingURL is where its archive is when
 	// that is staged: a presigned URL, or a plain one with Profile.
 	Recording    *Recording

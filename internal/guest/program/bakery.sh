@@ -17,6 +17,7 @@ bakery_run=/run/bakery     # tmpfs: writable when the disk is full
 bakery_console=/dev/console
 bakery_cloud=/run/cloud-init
 bakery_output=/var/log/cloud-init-output.log
+bakery_mounts=/proc/mounts
 
 # --- reports --------------------------------------------------------------------------------------------------------
 
@@ -271,7 +272,7 @@ bakery_service() {
 # --- running the steps ----------------------------------------------------------------------------------------------
 
 bakery_load() {
-	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_LOG_HEADERS='' BAKERY_FS_URL='' BAKERY_PROFILE='' BAKERY_SKIP=''
+	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_LOG_HEADERS='' BAKERY_ZERO='' BAKERY_FS_URL='' BAKERY_PROFILE='' BAKERY_SKIP=''
 	BAKERY_MODULES='' BAKERY_FS_SHA256='' BAKERY_REGION='' BAKERY_USER=root BAKERY_RECORDED_URL='' BAKERY_RECORDED_SHA256=''
 	BAKERY_LIVE='' BAKERY_KEY=''
 	. "$bakery_dir/env"
@@ -517,13 +518,32 @@ bakery_pause() {
 bakery_upload() {
 	# shellcheck disable=SC2016  # for the user's shell to expand
 	bakery_as /bin/sh -c 'if [ -e "$2" ]; then exec cat >"$2"; fi
-cat >"$2" && chmod "$(printf %o $((0$1 & ~$(umask))))" "$2"' upload "$2" "$3" <"$bakery_dir/replay/blob/$1"
+cat >"$2" && chmod "$(printf %o $((0$1 & ~$(umask))))" "$2"' upload "$2" "$3" <"$bakery_dir/replay/blob/$1" || return
+	bakery_hold_on_to "$3"
 }
+
+# bakery_hold_on_to FILE: a second name for what was uploaded. When a provisioner removes its script, the blocks stay this
+# file's, for the clean-up to overwrite.
+bakery_hold_on_to() {
+	mkdir -p "$bakery_dir/held" && cd "$bakery_home" && [ -f "$1" ] &&
+		cp -lL -- "$1" "$bakery_dir/held/${bakery_ops##*/}.${bakery_op##*/}"
+	return 0
+} 2>/dev/null
+
+# bakery_hold_on_to_tree DIRECTORY LIST: the same for the files of a list, below the directory they were uploaded to.
+bakery_hold_on_to_tree() {
+	bakery_held=$bakery_dir/held/${bakery_ops##*/}.${bakery_op##*/}
+	mkdir -p "$bakery_held" && cd "$bakery_home" && cd "$1" &&
+		sed -n 's,^f [^ ]* [^ ]* \(.*\)/$,\1,p' "$bakery_dir/replay/blob/$2" | tr '\n' '\0' |
+		xargs -0 -r cp -lL --parents -t "$bakery_held"
+	return 0
+} 2>/dev/null
 
 # bakery_updir DESTINATION NAME LIST: a directory, which is made below the destination where that exists, and is the
 # destination itself where not; without a NAME, its contents. The blob LIST has lines "d MODE ./PATH/" and
 # "f MODE BLOB ./PATH/"; "d MODE ./" is the directory itself.
 bakery_updir() {
+	bakery_top=$(cd "$bakery_home" && [ -n "$2" ] && [ -d "$1" ] && echo "$1/$2" || echo "$1")
 	# shellcheck disable=SC2016  # for the user's shell to expand
 	while IFS=' ' read -r bakery_k bakery_m bakery_f; do
 		if [ "$bakery_k" = d ]; then
@@ -558,7 +578,8 @@ $late"
 		;;
 	esac
 done
-printf %s "$late" | while IFS=" " read -r mode path; do mode "$mode" "${path%/}"; done' updir "$1" "$2"
+printf %s "$late" | while IFS=" " read -r mode path; do mode "$mode" "${path%/}"; done' updir "$1" "$2" || return
+	bakery_hold_on_to_tree "$bakery_top" "$3"
 }
 
 # --- fs/ and what else is archived ----------------------------------------------------------------------------------
@@ -666,6 +687,33 @@ bakery_wipe() {
 	done
 }
 
+# bakery_let_go: what has no other name by now was removed, and is overwritten; the rest is in the image.
+bakery_let_go() {
+	find "$bakery_dir/held" -type f -links 1 -exec shred -n 1 -z -u {} +
+	rm -rf "$bakery_dir/held"
+} 2>/dev/null
+
+# bakery_zero: fills what is free of every disk with zeros, and frees it again. Some of ext4's room is kept even from root
+# unless it is asked for. Where the disk takes it, it is told as well that nothing is there; EBS does not.
+bakery_zero() {
+	bakery_seen=' '
+	while read -r bakery_d bakery_m bakery_t bakery_o bakery_rest; do
+		case "$bakery_t ,$bakery_o," in
+		ext[234]\ *,rw,* | xfs\ *,rw,* | btrfs\ *,rw,*) ;;
+		*) continue ;;
+		esac
+		case "$bakery_seen" in *" $bakery_d "*) continue ;; esac
+		[ -d "$bakery_m" ] || continue
+		bakery_seen="$bakery_seen$bakery_d "
+		echo 0 >"/sys/fs/ext4/${bakery_d##*/}/reserved_clusters"
+		dd if=/dev/zero of="$bakery_m/.bakery-zero" bs=1M
+		sync
+		rm -f "$bakery_m/.bakery-zero"
+		sync
+		fstrim "$bakery_m"
+	done <"$bakery_mounts"
+} >/dev/null 2>&1
+
 # bakery_blank FILE... : overwrites files and leaves them empty, for those whose owner expects them to exist.
 bakery_blank() {
 	for bakery_f in "$@"; do
@@ -735,6 +783,12 @@ bakery_clean_packages() {
 	rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/cache/dnf/* /var/cache/yum/*
 }
 
+# bakery_clean_temporary: what has another name elsewhere is in the image, or held on to.
+bakery_clean_temporary() {
+	find /tmp /var/tmp -xdev -type f -links 1 -exec shred -n 1 -z -u {} +
+	rm -rf /tmp/* /tmp/.[!.]* /var/tmp/* /var/tmp/.[!.]*
+}
+
 # bakery_clean runs every section that is not skipped, then looks whether what must be gone is gone.
 bakery_clean() {
 	bakery_skips instance_log_files || bakery_clean_logs
@@ -744,7 +798,7 @@ bakery_clean() {
 	bakery_skips ssm_log_files || bakery_wipe /var/log/amazon/ssm/*
 	bakery_skips package_caches || bakery_clean_packages
 	bakery_skips shell_history || bakery_wipe /root/.*_history /home/*/.*_history
-	bakery_skips temporary_files || rm -rf /tmp/* /tmp/.[!.]* /var/tmp/* /var/tmp/.[!.]*
+	bakery_skips temporary_files || bakery_clean_temporary
 	bakery_skips cloudinit_files || bakery_clean_cloudinit
 } >/dev/null 2>&1
 
@@ -764,6 +818,8 @@ bakery_finish() {
 	[ -n "$BAKERY_LOG_URL" ] && cp "$bakery_output" "$bakery_run/output" && bakery_output=$bakery_run/output
 	bakery_clean
 	bakery_is_clean || bakery_fail 1 clean-up 'something that must not be in an image is still there' "$bakery_dir/log" 0
+	bakery_let_go
+	[ -z "$BAKERY_ZERO" ] || bakery_zero
 	bakery_compose verdict ok 0 bake
 	bakery_final=$bakery_line
 	bakery_upload_log

@@ -1,0 +1,237 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// plot is a template with secrets in all its places, and what is known of them.
+type plot struct {
+	*lab
+	hunt
+
+	dir, ami string
+	planted  map[string]string
+	env      []string
+	present  string // is in the image, to be found
+}
+
+// plant makes a secret that is known by its name, and is like nothing else.
+func (p *plot) plant(t *testing.T, name string) string {
+	t.Helper()
+	secret := "planted+" + rand.Text()
+	p.planted[name] = secret
+	p.add(t, name, forms(secret)...)
+	return secret
+}
+
+// plot lays out the Image-Source, the variables and the credentials.
+func (l *lab) plot(t *testing.T, suite string) *plot {
+	t.Helper()
+	p := &plot{lab: l, planted: map[string]string{}, ami: l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], present: "present+" + rand.Text()}
+	p.dir = write(t, map[string]string{
+		"image/ami.env":   "NAME=planted\nVERSION=1\nTOKEN=" + p.plant(t, "ami.env") + "\n",
+		"image/readme.md": "A test.\n",
+		"image/script/compile.sh": "#!/bin/sh\necho PASSWORD=" + p.plant(t, "what compile.sh prints") + "\n" +
+			"printf '#cloud-config\\nruncmd:\\n- test -n " + p.plant(t, "runcmd") + "\\n' >cloudinit/70_made.cfg\n",
+		"image/script/install.sh": "#!/bin/sh\ntest -n '" + p.plant(t, "install.sh") + "' && sync\n",
+		"image/cloudinit/10_hook.sh.cfg": "#cloud-boothook\n#!/bin/sh\ntest -n '" + p.plant(t, "a boothook") +
+			"'\n",
+		"image/cloudinit/20_users.cfg": "#cloud-config\nusers:\n- default\n- name: planted\n  lock_passwd: false\n  plain_text_passwd: " +
+			p.plant(t, "a password of users") + "\nwrite_files:\n- path: /run/planted\n  content: " + p.plant(t, "write_files") + "\n",
+		"image/fs/opt/present":   p.present,
+		"image/fs/opt/present64": base64.StdEncoding.EncodeToString([]byte("x" + p.present + "xx")),
+		"uploaded/planted":       p.plant(t, "an uploaded directory"),
+	})
+	for _, name := range []string{"user_data", "environment_vars", "inline", "env_var_file", "content", "shell_local"} {
+		p.plant(t, name)
+	}
+	p.variables(t)
+	p.credentials(t)
+	return p
+}
+
+// variables are in a file: an environment would be the user's own.
+func (p *plot) variables(t *testing.T) {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"planted": p.planted, "dir": p.dir, "source_ami": p.ami})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "planted.pkrvars.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// credentials are temporary ones, in a file.
+func (p *plot) credentials(t *testing.T) {
+	t.Helper()
+	var role struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive,staticcheck // the names of STS
+	p.aws(t, &role, "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/bakes", "--role-session-name", "planted",
+		"--query", "Credentials")
+	p.add(t, "the secret key", forms(role.SecretAccessKey)...)
+	p.add(t, "the session token", forms(role.SessionToken)...)
+	file := filepath.Join(p.dir, "credentials")
+	text := "[planted]\naws_access_key_id = " + role.AccessKeyId + "\naws_secret_access_key = " + role.SecretAccessKey +
+		"\naws_session_token = " + role.SessionToken + "\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.env = slices.DeleteFunc(p.environ(t), func(v string) bool {
+		return strings.HasPrefix(v, "AWS_ACCESS_KEY_ID=") || strings.HasPrefix(v, "AWS_SECRET_ACCESS_KEY=")
+	})
+	p.env = append(p.env, "AWS_SHARED_CREDENTIALS_FILE="+file, "PACKER_LOG=1", "PACKER_LOG_PATH="+filepath.Join(p.dir, "packer.log"))
+}
+
+// build runs packer and hunts in everything it says and leaves outside the account.
+func (p *plot) build(t *testing.T, name string, vars ...string) packertest.Result {
+	t.Helper()
+	argv := []string{packertest.Built(t).Packer, "build", "-var-file", filepath.Join(p.dir, "planted.pkrvars.json"), "-var", "name=" + name}
+	for _, v := range vars {
+		argv = append(argv, "-var", v)
+	}
+	stop := p.watchProcesses()
+	r := packertest.Run(t, p.dir, p.env, append(argv, absolute(t, "testdata/secrets.pkr.hcl"))...)
+	p.missing(t, "processes", stop())
+	t.Logf("exit status %d\n%s", r.Code, r.Output)
+	p.signed(t, r.Output)
+	p.missing(t, "what packer says", p.in([]byte(r.Output)))
+	for _, file := range []string{"packer.log", "output", "manifest.json"} {
+		if _, err := os.Stat(filepath.Join(p.dir, file)); err == nil || r.Code == 0 {
+			p.missing(t, file, p.inFile(t, filepath.Join(p.dir, file)))
+		}
+	}
+	return r
+}
+
+// missing is what has to be missing.
+func (p *plot) missing(t *testing.T, where string, found []string) {
+	t.Helper()
+	for _, what := range found {
+		t.Errorf("%s: %s", where, what)
+	}
+}
+
+// signed makes known what only the bake itself knows: its user data, compressed and not, and what signs the URLs there. It
+// hunts in the console of each machine.
+func (p *plot) signed(t *testing.T, output string) {
+	t.Helper()
+	machines := baked.FindAllStringSubmatch(output, -1)
+	if len(machines) != 2 {
+		t.Fatalf("packer tells of %d machines", len(machines))
+	}
+	for _, names := range machines {
+		var userData string
+		p.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData", "--query", "UserData.Value")
+		raw, err := base64.StdEncoding.DecodeString(userData)
+		if err != nil || len(raw) < 1024 {
+			t.Fatalf("the user data is of %d bytes: %v", len(raw), err)
+		}
+		for at := 512; at+64 <= len(raw); at += 1024 { // compressed: any part of it is like no other bytes
+			p.add(t, "the compressed user data", string(raw[at:at+64]))
+		}
+		document, err := guest.Decompress(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(document, []byte("#include-once")) && p.in(document) == nil {
+			t.Error("none of the secrets is in the user data")
+		}
+		signed := signatures.FindAllSubmatch(document, -1)
+		if len(signed) == 0 {
+			t.Error("the user data holds no signed URL")
+		}
+		for _, s := range signed {
+			p.add(t, "the signature of a URL", forms(string(s[1]))...)
+		}
+	}
+	for _, names := range machines {
+		p.missing(t, "the console", p.in([]byte(p.aws(t, nil, "ec2", "get-console-output", "--instance-id", names[1], "--query", "Output"))))
+	}
+}
+
+// account hunts in everything the account shows, and in what is left.
+func (p *plot) account(t *testing.T) {
+	t.Helper()
+	for _, what := range []string{"images", "snapshots", "instances", "volumes", "security-groups", "network-interfaces"} {
+		args := []string{"ec2", "describe-" + what}
+		if what == "images" {
+			args = append(args, "--owners", "self")
+		}
+		p.missing(t, "describe-"+what, p.in([]byte(p.aws(t, nil, args...))))
+	}
+	if left := append(p.leftovers(t), p.orphans(t)...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// disk hunts in every block of an image, also in those that no file has.
+func (p *plot) disk(t *testing.T, image string) {
+	t.Helper()
+	var snapshots []string
+	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
+	_, home, _ := strings.Cut(p.homes[0], "=")
+	for _, snapshot := range snapshots {
+		p.missing(t, image, p.inFile(t, filepath.Join(home, "images", snapshot+".img")))
+	}
+}
+
+// holds makes sure that the hunt finds what is there.
+func (p *plot) holds(t *testing.T, image string) {
+	t.Helper()
+	known := &plot{lab: p.lab}
+	for i, form := range forms(p.present) {
+		known.add(t, string(rune('a'+i)), form)
+	}
+	var snapshots []string
+	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
+	_, home, _ := strings.Cut(p.homes[0], "=")
+	if found := known.inFile(t, filepath.Join(home, "images", snapshots[0]+".img")); len(found) < 2 {
+		t.Errorf("of what is in the image, only this is found: %v", found)
+	}
+}
+
+// TestSecrets plants a secret in every place it can enter by, bakes two images, and one that fails, and looks for all of
+// them in everything that is there during the bake and after it.
+func TestSecrets(t *testing.T) {
+	l := onLab(t)
+	for suite := range strings.SplitSeq(*guests, ",") {
+		t.Run(suite, func(t *testing.T) {
+			p := l.plot(t, suite)
+			name := testName(t)
+			if r := p.build(t, name); r.Code != 0 {
+				t.Fatal("the bakes failed")
+			}
+			p.account(t)
+			for _, kind := range []string{"bundle", "text"} {
+				images := l.images(t, name+"-"+kind)
+				if len(images) != 1 {
+					t.Fatalf("%d images of %s", len(images), kind)
+				}
+				p.disk(t, images[0])
+				if kind == "bundle" {
+					p.holds(t, images[0])
+				}
+			}
+			if r := p.build(t, name+"-fails", "fails=exit 7"); r.Code == 0 {
+				t.Error("a bake whose provisioner fails succeeds")
+			} else if strings.Count(r.Output, "exit status 7") < 2 {
+				t.Error("the bakes did not fail for their provisioner")
+			}
+			p.account(t)
+		})
+	}
+}

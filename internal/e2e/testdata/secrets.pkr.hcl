@@ -1,0 +1,103 @@
+# Copyright (c) The packer-plugin-bakery authors
+# SPDX-License-Identifier: MPL-2.0
+#
+# A secret in every place of a template that one can enter by. TestSecrets looks for all of them afterwards.
+
+variable "planted" {
+  type      = map(string)
+  sensitive = true
+}
+
+variable "name" {
+  type = string
+}
+
+variable "dir" {
+  type = string
+}
+
+variable "source_ami" {
+  type = string
+}
+
+variable "fails" {
+  type    = string
+  default = "true"
+}
+
+data "bakery-image-source" "planted" {
+  source = "${var.dir}/image"
+  target = "${var.dir}/target"
+}
+
+locals {
+  bucket = "s3://bakery-lab/secrets"
+}
+
+source "bakery-userdata" "bundle" {
+  bundle           = data.bakery-image-source.planted.bundle
+  profile          = "planted"
+  source_ami       = var.source_ami
+  ami_name         = "${var.name}-bundle"
+  instance_timeout = "5m"
+  output_file      = "${var.dir}/output"
+
+  staging {
+    url = local.bucket
+  }
+}
+
+source "bakery-userdata" "text" {
+  profile          = "planted"
+  source_ami       = var.source_ami
+  ami_name         = "${var.name}-text"
+  instance_timeout = "5m"
+  user_data        = <<-END
+    #!/bin/sh
+    test -n "${var.planted["user_data"]}" && sync
+  END
+
+  staging {
+    url = local.bucket
+  }
+}
+
+build {
+  sources = ["source.bakery-userdata.bundle", "source.bakery-userdata.text"]
+
+  provisioner "shell" {
+    environment_vars = ["SECRET=${var.planted["environment_vars"]}"]
+    inline           = ["test -n \"$SECRET\"", "test -n '${var.planted["inline"]}'", "sync"]
+  }
+
+  provisioner "shell" {
+    environment_vars = ["SECRET=${var.planted["env_var_file"]}"]
+    use_env_var_file = true
+    inline           = ["test -n \"$SECRET\"", "sync"]
+  }
+
+  provisioner "file" {
+    content     = var.planted["content"]
+    destination = "/tmp/planted"
+  }
+
+  provisioner "file" {
+    source      = "${var.dir}/uploaded"
+    destination = "/opt"
+  }
+
+  provisioner "shell-local" {
+    environment_vars = ["SECRET=${var.planted["shell_local"]}"]
+    inline           = ["test -n \"$SECRET\""]
+  }
+
+  # What was uploaded is on the disk by then, and is removed, or left to be cleaned up.
+  provisioner "shell" {
+    execute_command = "sudo sh -c '{{ .Vars }} {{ .Path }}'"
+    inline          = ["sync", "test -s /tmp/planted", "rm -r /opt/uploaded", var.fails]
+  }
+
+  post-processor "manifest" {
+    output = "${var.dir}/manifest.json"
+  }
+}
