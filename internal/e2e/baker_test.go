@@ -24,6 +24,13 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 	}{
 		"the steps of the user data succeed": {labtest.Baker{}, nil, []string{"the machine is up", "verdict: success"}, false},
 		"other steps succeed":                {labtest.Baker{Steps: steps, Lines: 3}, nil, []string{"with 2 steps to do", "verdict: success"}, false},
+		"what a step prints is shown while it runs": {
+			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second}, nil, []string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
+		},
+		"and without S3, by the console": {
+			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second}, map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil},
+			[]string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
+		},
 		"a step fails": {
 			labtest.Baker{Steps: steps, Lines: 50, Fail: 2, Code: 7, Reason: "it is Friday"}, nil,
 			[]string{"60_app.cfg runcmd[3] failed with exit status 7: it is Friday", "prints line 50 of 50", "prints line 11 of 50"}, true,

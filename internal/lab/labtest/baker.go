@@ -20,7 +20,8 @@ import (
 type Baker struct {
 	Steps     []string      // their names, in place of those in the user data
 	Took      time.Duration // how long each step takes
-	Lines     int           // how many lines each step prints, which go to the log
+	Lines     int           // how many lines each step prints
+	Line      string        // what each of them is; "": which one it is
 	Fail      int           // the step that fails, from 1; 0: none
 	Code      int           // its exit status; 0 means 1
 	Reason    string        // and why, where the exit status does not say it
@@ -45,8 +46,9 @@ type bake struct {
 	time   context.Context // ends with the machine, or when its time is up
 	life   context.Context // ends with the machine
 	units  []unit
-	log    strings.Builder
-	offset int // of the running step in the log
+	log    []string // lines
+	offset int      // of the running step in the log
+	told   int      // lines of the log that were told while it runs
 	seq    int
 }
 
@@ -104,12 +106,13 @@ func (b *bake) own(d time.Duration) time.Duration { return d / time.Duration(max
 
 // step does one step and says whether the bake goes on.
 func (b *bake) step(n int, u unit) bool {
-	b.offset = b.log.Len()
+	b.offset = len(b.log)
 	b.report("start %d %s", n, u.name)
 	b.at(n)
 	for i := range b.Lines {
-		fmt.Fprintf(&b.log, "%s prints line %d of %d\n", u.name, i+1, b.Lines)
+		b.log = append(b.log, cmp.Or(b.Line, fmt.Sprintf("%s prints line %d of %d", u.name, i+1, b.Lines)))
 	}
+	b.tell()
 	pause := b.Took
 	if n == b.Hang {
 		pause = 1 << 62
@@ -153,14 +156,12 @@ func (b *bake) sleep(d time.Duration) bool {
 func (b *bake) fail(code int, name, reason string) {
 	const lines = 40
 	var tail []string
-	for line := range strings.Lines(b.log.String()[b.offset:]) {
-		if line = strings.TrimRight(line, "\r\n"); line != "" && !strings.HasPrefix(line, "@bakery ") {
+	for _, line := range b.log[b.offset:] {
+		if line != "" && !strings.HasPrefix(line, "@bakery ") {
 			tail = append(tail, line)
 		}
 	}
-	for _, line := range tail[max(0, len(tail)-lines):] {
-		b.report("tail %s", line)
-	}
+	b.tellTail(tail[max(0, len(tail)-lines):])
 	if reason != "" {
 		b.report("reason %s", reason)
 	}
@@ -187,7 +188,7 @@ func (b *bake) report(form string, args ...any) { b.print(b.compose(fmt.Sprintf(
 func (b *bake) compose(words string) string {
 	b.seq++
 	report := guest.FormatReport(b.given.bakeID, b.seq, words)
-	b.log.WriteString(strings.TrimSpace(report) + "\n")
+	b.log = append(b.log, strings.TrimSpace(report))
 	return report
 }
 

@@ -13,10 +13,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
 // network is the machine's own: no proxy of the test's, and no connection that outlives the machine.
@@ -40,7 +43,7 @@ func (b *bake) do(u unit) (code int, reason string) {
 		default:
 			return 0, ""
 		}
-		fmt.Fprintln(&b.log, reason)
+		b.log = append(b.log, reason)
 		b.sleep(b.own(pause * time.Second))
 	}
 	return 1, reason
@@ -80,11 +83,16 @@ func (b *bake) upload() error {
 	}
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
-	_, _ = io.WriteString(w, b.log.String()+"--- /var/log/cloud-init-output.log\n") // a bytes.Buffer takes everything
+	steps := guest.Lines{Source: guest.FromSteps, Since: 1, First: 1, Text: b.log}
+	_, _ = io.WriteString(w, guest.FormatLog(b.given.bakeID, guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps)) // a bytes.Buffer takes everything
 	_ = w.Close()
 	request, err := http.NewRequestWithContext(b.life, http.MethodPut, b.given.log, &packed)
 	if err != nil {
 		return err
+	}
+	for _, header := range b.given.headers {
+		name, value, _ := strings.Cut(header, ": ")
+		request.Header.Set(name, value)
 	}
 	_, err = send(request)
 	return err

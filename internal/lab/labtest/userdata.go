@@ -6,6 +6,7 @@ package labtest
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,9 @@ type instructions struct {
 	bakeID       string
 	timeout      time.Duration
 	log          string           // the URL to upload it to
+	headers      []string         // of that upload: "Name: value"
+	live         guest.Way        // how lines are told while the steps run
+	key          *guest.Key       // that they are encrypted with on the console
 	files        map[string]fetch // what is downloaded, by the name that its step has
 	role, region string           // with which the machine signs its downloads; "" with presigned URLs
 	units        []unit
@@ -98,6 +102,13 @@ func (b *bake) instructions(document []byte) (instructions, error) {
 			"provisioners": {values["BAKERY_RECORDED_URL"], values["BAKERY_RECORDED_SHA256"]},
 		},
 	}
+	in.headers = strings.FieldsFunc(values["BAKERY_LOG_HEADERS"], func(r rune) bool { return r == '\n' })
+	if text := values["BAKERY_KEY"]; text != "" {
+		in.live, in.key = guest.Way(values["BAKERY_LIVE"]), &guest.Key{}
+		if n, err := hex.Decode(in.key[:], []byte(text)); err != nil || n != len(in.key) {
+			return in, fmt.Errorf("read the key of the delivery: %d bytes: %w", n, err)
+		}
+	}
 	if values["BAKERY_PROFILE"] != "" {
 		in.region = values["BAKERY_REGION"]
 		_, in.role = b.m.Metadata("/latest/meta-data/iam/security-credentials/")
@@ -165,12 +176,12 @@ func written(hook string, files map[string]string) error {
 	return nil
 }
 
-// assignments reads what shell.Assign writes.
+// assignment is what shell.Assign writes; a value may have several lines.
+var assignment = regexp.MustCompile(`(?ms)^([A-Z0-9_]+)='((?:[^']|'\\'')*)'$`)
+
+// assignments reads them.
 func assignments(text string, values map[string]string) {
-	for line := range strings.Lines(text) {
-		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		if inner, quoted := strings.CutPrefix(value, "'"); ok && quoted {
-			values[name] = strings.ReplaceAll(strings.TrimSuffix(inner, "'"), `'\''`, "'")
-		}
+	for _, m := range assignment.FindAllStringSubmatch(text, -1) {
+		values[m[1]] = strings.ReplaceAll(m[2], `'\''`, "'")
 	}
 }
