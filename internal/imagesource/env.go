@@ -55,7 +55,8 @@ type envReader struct {
 
 func (e *envReader) errorf(pos syntax.Pos, format string, args ...any) {
 	line := strings.Split(string(e.content), "\n")[pos.Line()-1]
-	column := utf8.RuneCountInString(line[:pos.Col()-1]) + 1 // the parser counts bytes
+	// The parser counts bytes, and goes on counting where a backslash ends a line within a name.
+	column := utf8.RuneCountInString(line[:min(int(pos.Col())-1, len(line))]) + 1
 	e.problems.Errorf(e.path, int(pos.Line()), column, format, args...)
 }
 

@@ -113,6 +113,9 @@ func (f *Fault) measure() (err error) {
 		err = errors.New("slow, hang, unknown and lag need a time, as in slow=5s, cut and keep a number of bytes, as in cut=1000, drop a word, and nothing else does")
 	}
 	f.Code = code
+	if f.Delay < 0 || f.Bytes < 0 {
+		err = fmt.Errorf("%s of %s is less than nothing", code, value)
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@
 package shell
 
 import (
+	"bytes"
 	"os/exec"
 	"testing"
 )
@@ -25,6 +26,21 @@ func FuzzQuoteThroughSh(f *testing.F) {
 		out, err := cmd.CombinedOutput()
 		if err != nil || string(out) != "2."+word+other {
 			t.Errorf("%q and %q arrive as %q, %v", word, other, out, err)
+		}
+	})
+}
+
+// FuzzCheck: whatever a script is, what is wrong with it has a place in it.
+func FuzzCheck(f *testing.F) {
+	for _, script := range []string{"#!/bin/sh\ntrue\n", "if true\n", "a=(\n", "A\\\n0=~", "é=[0", "cat <<EOF\n", "echo $((1/0", "`", "\r\n)"} {
+		f.Add([]byte(script))
+	}
+	f.Fuzz(func(t *testing.T, script []byte) {
+		for _, interpreter := range []string{"sh", "bash", "python3"} {
+			fault := Check(script, interpreter)
+			if fault != nil && (fault.Message == "" || fault.Line < 0 || fault.Line > bytes.Count(script, []byte("\n"))+1 || fault.Column < 0) {
+				t.Errorf("%s: %+v", interpreter, fault)
+			}
 		}
 	})
 }
