@@ -287,7 +287,7 @@ func TestLogIsKeptWhereTheTemplateAsks(t *testing.T) {
 func TestUserDataWithoutRoomTellsNoLines(t *testing.T) {
 	o, _, err := bakes(t, func(o *oven) {
 		o.config.UserData = ""
-		o.config.ImageSource = imageSource(o.T, 5500)
+		o.config.ImageSource = imageSource(o.T, 6500)
 	})
 	if err != nil {
 		t.Fatal(err)
