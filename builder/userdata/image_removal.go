@@ -56,8 +56,9 @@ func deregister(ctx context.Context, api imageRemover, id string, guarded bool, 
 			return fmt.Errorf("disable the deregistration protection of %s: %w", id, err)
 		}
 	}
-	err := retryWhile(ctx, visibleTimeout, notYet(made, codeImageNotFound), func(ctx context.Context) error {
-		_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)})
+	var tried removal
+	err := retryWhile(ctx, visibleTimeout, tried.unlessLost(notYet(made, codeImageNotFound)), func(ctx context.Context) error {
+		_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)}, tried.noted)
 		return err
 	})
 	switch {

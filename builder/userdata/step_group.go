@@ -80,10 +80,11 @@ func (b *bake) removeGroup(ctx context.Context, name string) error {
 		b.network.groups = []string{id}
 	}
 	id := b.network.groups[0]
-	unknown := notYet(b.network.made, codeGroupNotFound, codeGroupNotFound2)
+	var tried removal
+	unknown := tried.unlessLost(notYet(b.network.made, codeGroupNotFound, codeGroupNotFound2))
 	again := func(err error) bool { return hasCode(err, codeGroupInUse) || unknown(err) }
 	err := retryWhile(ctx, groupReleaseTimeout, again, func(ctx context.Context) error {
-		_, err := b.aws.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
+		_, err := b.aws.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)}, tried.noted)
 		return err
 	})
 	if orGone(err, codeGroupNotFound, codeGroupNotFound2) != nil {

@@ -330,7 +330,7 @@ func (m *matrix) product(all []scenario, called [][]broken) []trial {
 // minutes is 1 for what is waited for until a limit of the builder's is over.
 func (c trial) minutes() int {
 	forever := c.fault.kind == lasting && !c.fault.all
-	if c.fault.slow || forever && (c.call.nth == 0 || reading(c.call.action) || c.call.action == "RunInstances") {
+	if c.fault.slow || forever && (c.call.action == "GetObject" && c.call.key != "fs.tgz") || forever && (c.call.nth == 0 || reading(c.call.action) || c.call.action == "RunInstances") {
 		return 1
 	}
 	return 0
