@@ -185,7 +185,7 @@ func (s *scenario) lab(t *testing.T) *quick {
 	if guest == nil {
 		guest = labtest.Baker{}.Guest // powers off at once where nothing is to be reported
 	}
-	q := quickLabOf(t, guest, nil)
+	q := quickLabOf(t, guest)
 	if s.before != nil {
 		if _, said, err := q.bake(t, s.before); err != nil {
 			t.Fatalf("the bake before: %v\n%s", err, said)

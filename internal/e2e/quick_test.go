@@ -27,7 +27,6 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/builder/userdata"
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
@@ -44,27 +43,24 @@ type quick struct {
 // quickRegions are those that images of these tests are made in.
 var quickRegions = []string{"us-east-1", "eu-west-1", "us-west-2"}
 
-func quickLab(t *testing.T, faults ...string) *quick { return quickLabWith(t, nil, faults...) }
-
-// quickLabWith is a lab whose key has the rights of a policy.
-func quickLabWith(t *testing.T, rights *iam.Policy, faults ...string) *quick {
+func quickLab(t *testing.T, faults ...string) *quick {
 	t.Helper()
-	return quickLabOf(t, (*labtest.Machine).PowerOff, rights, faults...)
+	return quickLabOf(t, (*labtest.Machine).PowerOff, faults...)
 }
 
 // quickBaker is a lab whose machines bake as real ones do: leave verdict = "stop" out of a bake with reporting.
 func quickBaker(t *testing.T, b labtest.Baker, faults ...string) *quick {
 	t.Helper()
-	return quickLabOf(t, b.Guest, nil, faults...)
+	return quickLabOf(t, b.Guest, faults...)
 }
 
 // reporting are settings for a machine that gives a verdict.
 var reporting = map[string]any{"verdict": "report", "instance_timeout": "2m"}
 
 // quickLabOf is a lab with something else on its machines.
-func quickLabOf(t *testing.T, guest func(*labtest.Machine), rights *iam.Policy, faults ...string) *quick {
+func quickLabOf(t *testing.T, guest func(*labtest.Machine), faults ...string) *quick {
 	t.Helper()
-	o := labserver.Options{Policy: rights, Runner: labtest.Runner{Guest: guest}}
+	o := labserver.Options{Runner: labtest.Runner{Guest: guest}}
 	for _, text := range faults {
 		f, err := labserver.ParseFault(text)
 		if err != nil {
@@ -80,10 +76,16 @@ func quickLabAs(t *testing.T, o labserver.Options) *quick {
 	t.Helper()
 	l := labtest.Start(t, o)
 	q := &quick{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
-	text := fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n",
-		q.profile, q.URL, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"))
-	writeProfile(t, q.profile, text)
+	q.configure(t, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), "")
 	return q
+}
+
+// configure makes the profile that leads to the lab with these credentials.
+func (q *quick) configure(t *testing.T, key, secret, token string) {
+	t.Helper()
+	writeProfile(t, q.profile, fmt.Sprintf(
+		"[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n",
+		q.profile, q.URL, key, secret, token))
 }
 
 // profiles are those of the quick labs that run, in AWS_CONFIG_FILE. They go with their lab: bakes read all of the file.

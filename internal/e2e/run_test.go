@@ -22,7 +22,7 @@ func paused(t *testing.T) (q *quick, runs <-chan *labtest.Machine) {
 		case running <- m:
 		case <-t.Context().Done():
 		}
-	}, nil)
+	})
 	return q, running
 }
 

@@ -206,8 +206,7 @@ func (x *exchange) prepareEC2() ([]iam.Request, func(), error) {
 	}
 	request := ec2.Request{Action: q.String("Action"), Region: x.region, Query: q}
 	x.action, x.parameter, x.ec2 = request.Action, q.String, request
-	role := func(profile string) string { return x.lab.iam.Profile(profile).Role }
-	return x.lab.ec2.Permissions(request, role), func() { x.serveEC2(x.ec2) }, nil
+	return x.lab.ec2.Permissions(request, x.lab.iam.RoleOf), func() { x.serveEC2(x.ec2) }, nil
 }
 
 // denied is the first thing the sender may not do; nil when they may do it all.

@@ -5,6 +5,7 @@ package ec2
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,9 +19,9 @@ import (
 // request's tags, and what is there already has its own.
 
 // Permissions are what the sender of a call must be allowed: the action itself on everything it touches, and what comes
-// with what it asks for. profile finds the
-// role of an instance profile; "" where there is none.
-func (s *Server) Permissions(r Request, profile func(name string) string) []iam.Request {
+// with what it asks for. roleOf finds the
+// ARN of the role of an instance profile; "" where there is none.
+func (s *Server) Permissions(r Request, roleOf func(profile string) string) []iam.Request {
 	need := s.own(&r)
 	for _, spec := range r.Query.List("TagSpecification") {
 		kind := spec.String("ResourceType")
@@ -29,7 +30,7 @@ func (s *Server) Permissions(r Request, profile func(name string) string) []iam.
 		need = append(need, iam.Request{Action: "ec2:CreateTags", Resource: arn(r.Region, kind, "*"), Keys: keys})
 	}
 	if r.Action == "RunInstances" {
-		need = append(need, lent(&r, profile)...)
+		need = append(need, lent(&r, roleOf)...)
 	}
 	if all, _ := r.Query.True("DeleteAssociatedSnapshots"); all {
 		need = append(need, s.snapshotsOf(&r)...)
@@ -44,7 +45,9 @@ func (s *Server) own(r *Request) []iam.Request {
 		need = append(need, iam.Request{Action: "ec2:" + r.Action, Resource: arn(r.Region, kind, "*"), Keys: keysOf(r, kind)})
 	}
 	for _, id := range touched(r) {
-		need = append(need, s.on("ec2:"+r.Action, r.Region, id))
+		one := s.on("ec2:"+r.Action, r.Region, id)
+		maps.Copy(one.Keys, requested(r.Query)) // of CreateTags and DeleteTags
+		need = append(need, one)
 	}
 	if len(need) == 0 {
 		need = []iam.Request{{Action: "ec2:" + r.Action, Resource: "*"}}
@@ -151,11 +154,11 @@ func (s *Server) on(action, region, id string) iam.Request {
 }
 
 // lent is what else a machine takes: a role, and the parameter that names its image.
-func lent(r *Request, profile func(name string) string) []iam.Request {
+func lent(r *Request, roleOf func(profile string) string) []iam.Request {
 	var need []iam.Request
-	if role := profile(profileOf(r.Query)); role != "" { // else EC2 knows of none to pass, and says so
+	if role := roleOf(profileOf(r.Query)); role != "" { // else EC2 knows of none to pass, and says so
 		need = append(need, iam.Request{
-			Action: "iam:PassRole", Resource: "arn:aws:iam::" + cloud.Account + ":role/" + role,
+			Action: "iam:PassRole", Resource: role,
 			Keys: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}},
 		})
 	}

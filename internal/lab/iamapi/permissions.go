@@ -4,6 +4,7 @@
 package iamapi
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
@@ -15,9 +16,11 @@ import (
 // comes with tags and with roles in profiles. By
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html.
 func (s *Store) Permissions(action string, form url.Values) []iam.Request {
-	role, profile := s.arn("role", "/", form.Get("RoleName")), s.arn("instance-profile", "/", form.Get("InstanceProfileName"))
+	role, profile := s.named(form)
 	on := "*"
 	switch {
+	case action == "ListRoles": // as its refusals name it
+		on = s.arn("role", cmp.Or(form.Get("PathPrefix"), "/"), "")
 	case form.Has("InstanceProfileName"):
 		on = profile
 	case form.Has("RoleName"):
@@ -32,6 +35,34 @@ func (s *Store) Permissions(action string, form url.Values) []iam.Request {
 		need = append(need, iam.Request{Action: tag, Resource: on, Keys: requested(form)})
 	}
 	return need
+}
+
+// named are the ARNs of the role and the instance profile that a request is about. Their paths are in them: those of what is
+// there, or the one that what is being made is to have.
+func (s *Store) named(form url.Values) (roleARN, profileARN string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := cmp.Or(form.Get("Path"), "/")
+	rolePath, profilePath := path, path
+	if r := s.roles[form.Get("RoleName")]; r != nil {
+		rolePath = r.path
+	}
+	if p := s.profiles[form.Get("InstanceProfileName")]; p != nil {
+		profilePath = p.path
+	}
+	return s.arn("role", rolePath, form.Get("RoleName")), s.arn("instance-profile", profilePath, form.Get("InstanceProfileName"))
+}
+
+// RoleOf is the ARN of the role of an instance profile that EC2 knows, or "".
+func (s *Store) RoleOf(profile string) string {
+	name := s.Profile(profile).Role
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.roles[name]
+	if r == nil {
+		return ""
+	}
+	return s.arn("role", r.path, r.name)
 }
 
 // requested are the keys of the tags in a request.

@@ -1,0 +1,213 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+)
+
+// need is a bake that needs a right of a document.
+type need struct {
+	name      string
+	documents []string
+	settings  map[string]any
+	fault     string                                   // the bake fails with TestSaysSo
+	fails     string                                   // how it fails without the right, where that does not name it
+	before    func(*testing.T, *quick, map[string]any) // by somebody with all rights
+	sweeps    bool                                     // and nothing else, in a lab where much has expired
+}
+
+// everyday are the bakes that need most rights of a document.
+func everyday(document string) need {
+	s := need{name: document, documents: []string{"bake"}, settings: map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil}}
+	if document != "bake" {
+		s.documents = append(s.documents, document)
+	}
+	switch document {
+	case "staging":
+		s.settings = map[string]any{}
+	case "profile":
+		s.settings["iam_instance_profile"] = "bakery"
+	case "spot":
+		maps.Copy(s.settings, map[string]any{"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"}})
+	case "temporary-profile":
+		s.settings["temporary_iam_instance_profile_policy_document"] = map[string]any{
+			"Version":   "2012-10-17",
+			"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+		}
+	case "sweep":
+		s.documents, s.settings, s.sweeps = []string{"sweep"}, nil, true
+	case "image":
+		s.documents = append(s.documents, "staging")
+		s.settings = everyCall()
+	}
+	return s
+}
+
+// needing is the bake that a right is needed for.
+func needing(document, action string) need {
+	s := everyday(document)
+	if s.sweeps {
+		return s
+	}
+	s.name += " with " + action
+	switch action {
+	case "ec2:DescribeSecurityGroups", "ec2:TerminateInstances", "ec2:CancelSpotInstanceRequests": // a group of one's own need not wait for its machine
+		s.before = func(_ *testing.T, q *quick, settings map[string]any) {
+			settings["security_group_ids"] = []string{q.Value("BAKERY_LAB_SECURITY_GROUP")}
+		}
+	case "ec2:DescribeSubnets":
+		s.before = func(_ *testing.T, q *quick, settings map[string]any) {
+			settings["subnet_id"] = q.Value("BAKERY_LAB_SUBNET")
+		}
+	case "ssm:GetParameter":
+		s.settings["source_ami"] = "resolve:ssm:/aws/service/debian/release/12/latest/amd64"
+	case "ec2:DeregisterImage", "ec2:DeleteSnapshot", "ec2:DescribeSnapshots":
+		s.fault = "CreateImage=TestSaysSo:after"
+	case "ec2:DeleteVolume":
+		s.before = bakeOneWhoseDiskStays
+	case "ec2:DisableImageDeregistrationProtection":
+		s.fault = "EnableImageDeregistrationProtection=TestSaysSo:after:nth=3"
+	case "s3:GetObject":
+		s.before = func(t *testing.T, _ *quick, settings map[string]any) { bakeFS(t, settings, 20_000) }
+		s.fails = "fetching fs.tgz failed"
+	case "s3:AbortMultipartUpload":
+		s.fault = "UploadPart=TestSaysSo"
+		s.before = func(t *testing.T, _ *quick, settings map[string]any) { bakeFS(t, settings, 17<<20) }
+	default:
+		return everyday(document)
+	}
+	return s
+}
+
+// bakeFS bakes a fs/ of a size in place of user data.
+func bakeFS(t *testing.T, settings map[string]any, size int) {
+	t.Helper()
+	settings["user_data"] = nil
+	settings["image_source"] = write(t, map[string]string{"fs/opt/large": incompressible(size)})
+}
+
+// bakeOneWhoseDiskStays bakes the source image of another bake: its disk is not deleted with its machines.
+func bakeOneWhoseDiskStays(t *testing.T, q *quick, settings map[string]any) {
+	t.Helper()
+	_, said, err := q.bake(t, map[string]any{
+		"ami_name": "source", "launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "volume_size": 8}},
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	settings["source_ami"] = q.client().images(t, "source")[0]
+}
+
+// outcome is what became of a bake.
+type outcome struct {
+	err  error
+	said string
+	left []string // of what a bake removes
+}
+
+// run bakes it with rights.
+func (s need) run(t *testing.T, r rights) outcome {
+	t.Helper()
+	if s.sweeps {
+		return sweep(t, r)
+	}
+	q := quickBaker(t, labtest.Baker{})
+	settings := maps.Clone(s.settings)
+	maps.Copy(settings, reporting)
+	if s.before != nil {
+		s.before(t, q, settings)
+	}
+	if s.fault != "" {
+		q.breaks(t, s.fault)
+	}
+	var o outcome
+	_, o.said, o.err = q.limited(t, r).bake(t, settings)
+	for _, what := range q.State() {
+		finished := what.Name == "quick" && o.err == nil || what.Name == "source" || what.Kind == "snapshot" && o.err == nil
+		if !what.Gone() && !finished && !strings.HasPrefix(what.ID, "baker-") && what.Tags["bakery:source-ami"] == "" {
+			o.left = append(o.left, what.String())
+		}
+	}
+	return o
+}
+
+// sweep sweeps a lab in which much has expired.
+func sweep(t *testing.T, r rights) outcome {
+	t.Helper()
+	q := sweptLab(t)
+	limited := q.limited(t, r)
+	var o outcome
+	_, o.said, o.err = limited.bakeAs(t, limited.sweeping())
+	o.left = slices.DeleteFunc(q.Left(), func(what string) bool {
+		return strings.HasPrefix(what, "role baker-") || strings.Contains(what, "eu-west-1")
+	})
+	return o
+}
+
+// TestPolicies: what the documents of docs/iam allow together is enough for each bake, and without any one action a bake
+// fails, leaves something behind, or loses what the table of docs/iam says.
+func TestPolicies(t *testing.T) {
+	onlyQuickLabs(t)
+	all := everyRight(t, documents(t)...)
+	var mu sync.Mutex
+	var optional []string
+	t.Run("each", func(t *testing.T) {
+		enough := map[string]bool{}
+		for _, r := range all {
+			s := needing(r.document, r.action)
+			if !enough[s.name] {
+				enough[s.name] = true
+				t.Run("enough for "+s.name, func(t *testing.T) {
+					t.Parallel()
+					o := s.run(t, rights{documents: s.documents})
+					if o.err != nil != (s.fault != "") || strings.Contains(fmt.Sprint(o.err), "not authorized") || len(o.left) > 0 {
+						t.Errorf("%v; left behind: %q\n%s", o.err, o.left, o.said)
+					}
+				})
+			}
+			t.Run("without "+r.String(), func(t *testing.T) {
+				t.Parallel()
+				o := s.run(t, rights{documents: s.documents, without: r})
+				named := strings.Contains(o.said+fmt.Sprint(o.err), cmp.Or(s.fails, "perform: "+r.action)) || s.sweeps && strings.Contains(o.said, r.action)
+				t.Logf("error %v; left behind: %q\n%s", o.err, o.left, o.said)
+				switch {
+				case o.err != nil && named, len(o.left) > 0 && (named || s.fault != ""):
+				case o.err == nil && named && len(o.left) == 0:
+					mu.Lock()
+					defer mu.Unlock()
+					optional = append(optional, r.document+" "+r.action)
+				default:
+					t.Error("nobody would miss it")
+				}
+			})
+		}
+	})
+	slices.Sort(optional)
+	if diff := gocmp.Diff(documentedAsOptional(t), slices.Compact(optional)); diff != "" && !t.Failed() {
+		t.Errorf("what a bake can do without (-docs/iam/README.md +found):\n%s", diff)
+	}
+}
+
+// documentedAsOptional reads the table of what a bake loses without a right.
+func documentedAsOptional(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9]+:[A-Za-z]+)` of `([a-z-]+)\\.json` \\|").FindAllStringSubmatch(readDocument(t, "README.md"), -1) {
+		all = append(all, row[2]+" "+row[1])
+	}
+	slices.Sort(all)
+	return all
+}

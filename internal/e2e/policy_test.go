@@ -1,0 +1,125 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// rights are what documents of docs/iam allow together, without one action of one statement.
+type rights struct {
+	documents []string
+	without   right
+	anywhere  bool // in the bucket, and not below the prefix of quick labs only
+}
+
+// right is one action of one statement of a document. The same action may stand in several, for different resources.
+type right struct {
+	document  string
+	statement int
+	action    string
+}
+
+func (r right) String() string {
+	return fmt.Sprintf("%s.json[%d] %s", r.document, r.statement, r.action)
+}
+
+// document is a policy of docs/iam, with the lab's names in the places of the reader's own.
+func document(t *testing.T, name, prefix string) (statements []map[string]any) {
+	t.Helper()
+	own := strings.NewReplacer("MY-ACCOUNT", cloud.Account, "MY-ROLE", labserver.Profile, "MY-BUCKET", labserver.Bucket, "MY-PREFIX", prefix)
+	var d struct{ Statement []map[string]any }
+	if err := json.Unmarshal([]byte(own.Replace(readDocument(t, name+".json"))), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d.Statement
+}
+
+// readDocument reads a file of docs/iam.
+func readDocument(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(packertest.Root(), "docs", "iam", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// actions are a statement's, of which one stands without a list.
+func actions(statement map[string]any) []string {
+	switch a := statement["Action"].(type) {
+	case string:
+		return []string{a}
+	case []any:
+		var all []string
+		for _, one := range a {
+			all = append(all, one.(string))
+		}
+		return all
+	}
+	return nil
+}
+
+// policy is one document of them all.
+func (r rights) policy(t *testing.T) string {
+	t.Helper()
+	prefix := "quick"
+	if r.anywhere {
+		prefix = "*"
+	}
+	var all []map[string]any
+	for _, name := range r.documents {
+		for i, s := range document(t, name, prefix) {
+			left := actions(s)
+			if name == r.without.document && i == r.without.statement {
+				left = slices.DeleteFunc(left, func(a string) bool { return a == r.without.action })
+			}
+			if s["Action"] = left; len(left) > 0 {
+				all = append(all, s)
+			}
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// everyRight lists the actions of documents.
+func everyRight(t *testing.T, documents ...string) []right {
+	t.Helper()
+	var all []right
+	for _, name := range documents {
+		for i, s := range document(t, name, "") {
+			for _, a := range actions(s) {
+				all = append(all, right{name, i, a})
+			}
+		}
+	}
+	return all
+}
+
+// documents are the names of all policies in docs/iam.
+func documents(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(packertest.Root(), "docs", "iam", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no policies: %v", err)
+	}
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(filepath.Base(f), ".json")
+	}
+	return files
+}
