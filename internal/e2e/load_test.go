@@ -6,9 +6,8 @@ package e2e
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/limit"
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
@@ -41,8 +41,8 @@ type loadSize struct {
 }
 
 var (
-	smallLoad = loadSize{[]int{1, 10}, 4 * time.Second, cloud.Delays{Pending: time.Second, Stopping: 2 * time.Second, Terminating: 2 * time.Second, Image: 4 * time.Second}}
-	fullLoad  = loadSize{[]int{1, 10, 50}, 30 * time.Second, cloud.Delays{Pending: 3 * time.Second, Stopping: 5 * time.Second, Terminating: 5 * time.Second, Image: 20 * time.Second}}
+	smallLoad = loadSize{[]int{1, 10}, time.Second, cloud.Delays{Pending: time.Second, Stopping: 2 * time.Second, Terminating: 2 * time.Second, Image: 4 * time.Second}}
+	fullLoad  = loadSize{[]int{1, 10, 50}, 10 * time.Second, cloud.Delays{Pending: 3 * time.Second, Stopping: 5 * time.Second, Terminating: 5 * time.Second, Image: 20 * time.Second}}
 )
 
 // TestLoad: many bakes in one packer build, each in a process of its own, on an account with EC2's request limits. All
@@ -57,8 +57,37 @@ func TestLoad(t *testing.T) {
 	for _, n := range size.bakes {
 		all = append(all, bakeMany(t, size, n))
 	}
-	t.Logf("on %s\n%s", time.Now().UTC().Format(time.DateOnly), loadTable(all))
-	_ = all
+	t.Logf("on %s, with %d processors\n%s", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), loadTable(all))
+	for _, l := range all[1:] {
+		l.judge(t, all[0])
+	}
+}
+
+// judge compares many bakes with a bake alone.
+func (l load) judge(t *testing.T, alone load) {
+	t.Helper()
+	const most = 80 << 20 // bytes a bake may need
+	if by := max(l.memory.largest, l.memory.pss/int64(l.bakes)); by > most {
+		t.Errorf("%d bakes: one needs %s MiB", l.bakes, mib(by))
+	}
+	// EC2 runs five machines at once and then two a second.
+	launches := time.Duration(max(0, l.bakes-5)) * time.Second / 2
+	share := 3.0 // what it takes to start so many processes while other tests are running
+	if *full {
+		share = 1.2
+	}
+	if limit := time.Duration(share*float64(alone.total)) + launches; l.total > limit {
+		t.Errorf("%d bakes took %s; it is to be %s at most", l.bakes, l.total, limit)
+	}
+	for action, n := range l.calls {
+		// Polls depend on how long things take, and a bake whose machine is launched late sees another second of it.
+		if mine, its := float64(n.answered)/float64(l.bakes), float64(alone.calls[action].answered); mine > 1.5*its+3*share-3 {
+			t.Errorf("%s: %.1f calls for each of %d bakes, and %.0f for one alone", action, mine, l.bakes, its)
+		}
+		if n.throttled > l.bakes*3/2 {
+			t.Errorf("%s: %d of the calls of %d bakes were throttled", action, n.throttled, l.bakes)
+		}
+	}
 }
 
 // bakeMany bakes n images at once on a lab of their own.
@@ -66,11 +95,8 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 	t.Helper()
 	onlyQuickLabs(t)
 	lab := labtest.Start(t, labserver.Options{
-		Delays: size.delays,
-		Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
-			time.Sleep(size.work)
-			m.PowerOff()
-		}},
+		Delays: size.delays, Limits: limit.EC2(),
+		Runner: labtest.Runner{Guest: labtest.Baker{Took: size.work, Lines: 20}.Guest},
 	})
 	q := &quick{Lab: lab}
 	dir := write(t, map[string]string{"many.pkr.hcl": manyBakes(q, n)})
@@ -81,8 +107,8 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 	if r.Code != 0 || strings.Count(r.Output, "finished after") != n {
 		t.Fatalf("packer build of %d: exit status %d\n%s", n, r.Code, r.Output)
 	}
-	if os.Getenv("LOAD_OUTPUT") != "" {
-		t.Log(r.Output)
+	if left := q.Left(); len(left) != 2*n { // an image and a snapshot each
+		t.Errorf("there are %d things of %d bakes: %v", len(left), n, left)
 	}
 	for _, c := range q.Calls() {
 		one := l.calls[c.Action]
@@ -101,7 +127,6 @@ func manyBakes(q *quick, n int) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, `source "bakery-userdata" "load" {
   source_ami = %q
-  verdict    = "stop"
   user_data  = "#!/bin/sh\n# %s\n"
   staging {
     url = "s3://%s/load"
@@ -117,7 +142,15 @@ build {
   }
 `, i, i)
 	}
-	return text.String() + "}\n"
+	return text.String() + `  provisioner "file" {
+    source      = "many.pkr.hcl"
+    destination = "/tmp/many.pkr.hcl"
+  }
+  provisioner "shell" {
+    inline = ["true"]
+  }
+}
+`
 }
 
 var finishedAfter = regexp.MustCompile(`finished after (.*)\.`)
@@ -176,11 +209,9 @@ func loadTable(all []load) string {
 	row("seconds, the slowest", func(l load) string { return fmt.Sprintf("%.1f", l.slowest.Seconds()) })
 	row("MiB by bake, shared pages divided (PSS)", func(l load) string { return mib(l.memory.pss / int64(l.bakes)) })
 	row("MiB, the largest process (VmHWM)", func(l load) string { return mib(l.memory.largest) })
-	row("MiB of packer (PSS)", func(l load) string { return mib(l.memory.packer) })
+	row("MiB of packer, its own provisioners included (PSS)", func(l load) string { return mib(l.memory.packer) })
 	_ = w.Flush()
 	return text.String()
 }
 
 func mib(bytes int64) string { return fmt.Sprintf("%.0f", float64(bytes)/(1<<20)) }
-
-var _ = filepath.Join

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
@@ -62,9 +63,25 @@ type uploader struct {
 	finished atomic.Bool // S3 was told that all parts are there
 }
 
+// settle is the context of a call that makes something in S3. It goes on when the upload is cancelled meanwhile: a call
+// that is broken off may take effect later, after what it made was removed.
+func settle(ctx context.Context) (context.Context, context.CancelFunc) {
+	const limit = 2 * time.Minute // the SDK's ten attempts, with some of S3's slowness
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}
+
+// PutObject uploads what is no larger than a part.
+func (u *uploader) PutObject(ctx context.Context, in *s3.PutObjectInput, opts ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	own, cancel := settle(ctx)
+	defer cancel()
+	return u.Client.PutObject(own, in, opts...)
+}
+
 // CreateMultipartUpload begins an upload. When it takes more than one attempt, an earlier one may have begun one, too.
 func (u *uploader) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
-	out, err := u.Client.CreateMultipartUpload(ctx, in, opts...)
+	own, cancel := settle(ctx)
+	defer cancel()
+	out, err := u.Client.CreateMultipartUpload(own, in, opts...)
 	if err != nil {
 		u.doubtful.Store(true)
 		return out, err
@@ -77,8 +94,10 @@ func (u *uploader) CreateMultipartUpload(ctx context.Context, in *s3.CreateMulti
 
 // CompleteMultipartUpload makes the parts an object.
 func (u *uploader) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
+	own, cancel := settle(ctx)
+	defer cancel()
 	u.finished.Store(true)
-	return u.Client.CompleteMultipartUpload(ctx, in, opts...)
+	return u.Client.CompleteMultipartUpload(own, in, opts...)
 }
 
 // AbortMultipartUpload ends an upload that has failed. Its own failure is not told: it would take the place of the reason.

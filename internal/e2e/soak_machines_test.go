@@ -1,0 +1,235 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// soakMachines bakes with packer on the machines of a lab of its own for some time.
+func soakMachines(t *testing.T, long time.Duration) {
+	l := serveApart(t)
+	r := rand.New(rand.NewPCG(*soakSeed, 2)) // the same for the same seed
+	var before, after holdings
+	ended := map[string]int{}
+	bakes := 0
+	for end := time.Now().Add(long); time.Now().Before(end) || bakes < 2; bakes++ {
+		how := l.soakBake(t, r, fmt.Sprintf("soak-%d", bakes), bakes > 0)
+		ended[how]++
+		if after = l.settled(before); before == nil && how == "well" {
+			before = after
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	if before == nil {
+		t.Fatalf("no bake has succeeded: %v", ended) // not even the first, which nothing disturbs
+	}
+	t.Logf("%d bakes that ended: %v\n%s", bakes, ended, holdingsTable("the lab and the computer", before, after))
+	for what, more := range map[string]int64{"descriptors": 3, "threads": 20, "resident KiB": 100 << 10} {
+		if after[what] > before[what]+more {
+			t.Errorf("%s of the lab: %d after the first bake, %d at the end", what, before[what], after[what])
+		}
+	}
+	for _, what := range []string{"processes", "mounts", "loop devices", "control groups", "namespaces", "files"} {
+		if after[what] > before[what] {
+			t.Errorf("%s: %d after the first bake, %d at the end", what, before[what], after[what])
+		}
+	}
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+	last := l.holdings()
+	t.Logf("and when the lab has ended\n%s", holdingsTable("the computer", holdings{"processes": 0, "mounts": 0, "loop devices": 0, "control groups": 0, "namespaces": 0, "files": 0}, last))
+	for what, n := range last {
+		if n > 0 {
+			t.Errorf("%s: %d when the lab has ended", what, n)
+		}
+	}
+}
+
+// apart is a lab that has a folder to itself, by which what is its own can be told from what other labs have.
+type apart struct {
+	*lab
+
+	dir string
+}
+
+func serveApart(t *testing.T) *apart {
+	t.Helper()
+	dir := t.TempDir()
+	temporary := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(temporary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	homes, err := labHomes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := serveIn(dir, append(homes, "TMPDIR="+temporary), nil, packertest.Built(t).Lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &apart{lab: l, dir: dir}
+}
+
+// soakBake is one bake, where it is to be disturbed with a fault or an interrupt now and then. It says how it ended, and
+// removes the image.
+func (l *apart) soakBake(t *testing.T, r *rand.Rand, image string, disturb bool) string {
+	t.Helper()
+	if disturb && r.IntN(2) == 0 {
+		l.tell(t, http.MethodPost, "faults", randomFault(r))
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, absolute(t, template))
+	cmd.Env, cmd.Stdout, cmd.Stderr = l.environ(t), &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	interrupted := disturb && r.IntN(4) == 0
+	if interrupted {
+		time.AfterFunc(time.Duration(r.Int64N(int64(25*time.Second))), func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) })
+	}
+	_ = cmd.Wait() // the image says how it ended
+	l.tell(t, http.MethodDelete, "faults", "")
+	images := l.images(t, image)
+	if (cmd.ProcessState.ExitCode() == 0) != (len(images) == 1) {
+		t.Errorf("packer ended with %d, and there are the images %v\n%s", cmd.ProcessState.ExitCode(), images, &out)
+	}
+	for _, id := range images {
+		l.aws(t, nil, "ec2", "deregister-image", "--image-id", id)
+	}
+	for _, id := range l.orphans(t) {
+		l.aws(t, nil, "ec2", "delete-snapshot", "--snapshot-id", id)
+	}
+	if left := l.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %v\n%s", left, &out)
+	}
+	switch {
+	case len(images) == 1:
+		return "well"
+	case interrupted:
+		return "interrupted"
+	case !disturb:
+		t.Errorf("the bake failed, and nothing was broken\n%s", &out)
+	}
+	return "failed"
+}
+
+// tell has the lab itself do something.
+func (l *apart) tell(t *testing.T, method, what, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, l.values["AWS_ENDPOINT_URL"]+"/_lab/"+what, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+l.values["AWS_SECRET_ACCESS_KEY"])
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= http.StatusBadRequest {
+		t.Fatalf("the lab refuses %s %s: %s", method, what, answer.Status)
+	}
+}
+
+// settled is like the function of this name, for the lab.
+func (l *apart) settled(than holdings) holdings {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Second) {
+		h := l.holdings()
+		if time.Now().After(end) || than != nil && h["processes"] <= than["processes"] && h["mounts"] <= than["mounts"] &&
+			h["descriptors"] <= than["descriptors"] && h["files"] <= than["files"] {
+			return h
+		}
+	}
+}
+
+// holdings are the lab's own, and what there is of its machines on this computer. When the lab has ended, only the latter.
+func (l *apart) holdings() holdings {
+	h := holdings{
+		"mounts": int64(bytes.Count(readAll("/proc/self/mountinfo"), []byte(l.dir))), "loop devices": l.loops(),
+		"control groups": l.controlGroups(), "files": countTree(filepath.Join(l.dir, "tmp")),
+		"processes": 0, "namespaces": 0,
+	}
+	proc := filepath.Join("/proc", strconv.Itoa(l.process.Pid))
+	if _, err := os.Stat(filepath.Join(proc, "exe")); err != nil {
+		return h
+	}
+	tree := processTree(l.process.Pid)
+	h["processes"], h["namespaces"] = int64(len(tree)), namespaces(tree)
+	h["mounts"] += int64(bytes.Count(readAll(filepath.Join(proc, "mountinfo")), []byte(l.dir)))
+	h["descriptors"], h["threads"] = countFiles(filepath.Join(proc, "fd")), countFiles(filepath.Join(proc, "task"))
+	h["resident KiB"] = kilobytes(filepath.Join(proc, "status"), "VmRSS:") >> 10
+	return h
+}
+
+func readAll(path string) []byte {
+	text, _ := os.ReadFile(path) // what is gone has nothing
+	return text
+}
+
+// loops are the loop devices of disks of the lab.
+func (l *apart) loops() int64 {
+	n := int64(0)
+	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, f := range files {
+		if strings.HasPrefix(string(readAll(f)), l.dir) {
+			n++
+		}
+	}
+	return n
+}
+
+// controlGroups are those of machines, which are named after them, below the one of the lab.
+func (l *apart) controlGroups() int64 {
+	n := int64(0)
+	for line := range strings.Lines(string(readAll("/proc/self/cgroup"))) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		for _, root := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup"} {
+			found, _ := filepath.Glob(filepath.Join(root, parts[len(parts)-1], "bakery-lab-*"))
+			for _, dir := range found {
+				if l.owns(filepath.Base(dir)) {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// owns tells whether a machine is the lab's: its console's log is in the lab's folder.
+func (l *apart) owns(name string) bool {
+	found, _ := filepath.Glob(filepath.Join(l.dir, "tmp", name+"-*"))
+	return len(found) > 0
+}
+
+// namespaces are those processes are in, of all kinds.
+func namespaces(pids []int) int64 {
+	seen := map[string]bool{}
+	for _, pid := range pids {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/ns/*", pid))
+		for _, f := range files {
+			if to, err := os.Readlink(f); err == nil {
+				seen[to] = true
+			}
+		}
+	}
+	return int64(len(seen))
+}

@@ -1,0 +1,200 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+)
+
+var (
+	soakSeed = flag.Uint64("soak-seed", 1, "the seed of TestSoak's faults")
+	soakTime = flag.Duration("soak-time", time.Hour, "how long TestSoak bakes with -full")
+)
+
+// TestSoak bakes in a loop, with random faults and interruptions, and compares what this process and the computer hold at
+// the end with what they held after the first bakes: nothing may have grown. Half of the time goes to bakes by the builder
+// in this process, on machines that are goroutines, and half to bakes by packer on real machines.
+func TestSoak(t *testing.T) {
+	long := 15 * time.Second
+	if *full {
+		long = *soakTime / 2
+	}
+	t.Logf("the seed is %d", *soakSeed)
+	t.Run("builder", func(t *testing.T) { soakBuilder(t, long) })
+	if *full {
+		t.Run("machines", func(t *testing.T) { soakMachines(t, long) })
+	}
+}
+
+// holdings are numbers of things that somebody has, by what they are.
+type holdings map[string]int64
+
+// soakFaults are what goes wrong, each once or twice: most of it passes when the call is made again.
+var (
+	soakFaults  = []string{"throttle", "500", "503", "reset", "slow=1s", "500:after", "reset:after", "TestSaysSo", "TestSaysSo:after"}
+	soakActions = []string{
+		"GetCallerIdentity", "DescribeImages", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances",
+		"DescribeInstances", "GetConsoleOutput", "CreateImage", "HeadBucket", "PutObject", "GetObject", "DeleteObject",
+		"TerminateInstances", "DeleteSecurityGroup", "DeregisterImage", "DescribeSnapshots", "DeleteSnapshot", "*",
+	}
+)
+
+// randomFault is one for the lab. A refusal that lasts is not for the calls that clean up: what they cannot remove stays.
+func randomFault(r *rand.Rand) string {
+	for {
+		action, code := soakActions[r.IntN(len(soakActions))], soakFaults[r.IntN(len(soakFaults))]
+		cleans := slices.ContainsFunc([]string{"Delete", "Terminate", "Deregister", "Describe", "*"}, func(p string) bool { return strings.HasPrefix(action, p) })
+		if !strings.HasPrefix(code, "TestSaysSo") || !cleans {
+			return fmt.Sprintf("%s=%s:nth=%d", action, code, 1+r.IntN(4))
+		}
+	}
+}
+
+// soakBuilder bakes in this process for some time.
+func soakBuilder(t *testing.T, long time.Duration) {
+	onlyQuickLabs(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	r := rand.New(rand.NewPCG(*soakSeed, 1)) // the same for the same seed
+	const warm = 2                           // rounds, after which what is made once is there
+	var before, after holdings
+	ended := map[string]int{}
+	rounds := 0
+	for end := time.Now().Add(long); time.Now().Before(end) || rounds <= warm; rounds++ {
+		if ok := t.Run(fmt.Sprintf("round %d", rounds), func(t *testing.T) { soakRound(t, r, ended) }); !ok {
+			return
+		}
+		if after = settled(before); rounds == warm {
+			before = after
+		}
+	}
+	t.Logf("%d rounds, bakes that ended: %v\n%s", rounds, ended, holdingsTable("this process", before, after))
+	// The SDK's filter keeps every secret that was ever hidden, and testing every subtest: some KiB of each round.
+	for what, more := range map[string]int64{"goroutines": 3, "descriptors": 3, "files in TMPDIR": 0, "heap KiB": 8<<10 + 16*int64(rounds)} {
+		if after[what] > before[what]+more {
+			t.Errorf("%s: %d after the first rounds, %d at the end", what, before[what], after[what])
+		}
+	}
+}
+
+// soakRound is some bakes at once on a lab of their own.
+func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
+	const bakes = 8
+	q := quickBaker(t, labtest.Baker{Steps: []string{"a", "b"}, Took: time.Second / 2, Lines: 20})
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	var told strings.Builder // by bakes that did not succeed
+	succeeded := 0
+	for i := range bakes {
+		fault := randomFault(r)
+		q.breaks(t, fault)
+		fmt.Fprintln(&told, fault)
+		cancelled := time.Duration(0)
+		if r.IntN(5) == 0 {
+			cancelled = time.Duration(r.Int64N(int64(4 * time.Second)))
+		}
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			if cancelled > 0 {
+				time.AfterFunc(cancelled, cancel)
+			}
+			settings := map[string]any{"ami_name": fmt.Sprintf("soak-%d", i), "verdict": "report", "instance_timeout": "2m", "max_retries": 6}
+			artifact, said, err := q.bakeUntil(ctx, t, settings)
+			mu.Lock()
+			defer mu.Unlock()
+			how := "well"
+			switch {
+			case err != nil && cancelled > 0:
+				how = "interrupted"
+			case err != nil:
+				how = "failed"
+			default:
+				succeeded++
+			}
+			fmt.Fprintf(&told, "%s: %v\n%s\n", how, err, said)
+			ended[how]++
+			if (artifact == nil) != (err != nil) {
+				t.Errorf("the artifact is %v and the error %v\n%s", artifact, err, said)
+			}
+		})
+	}
+	all.Wait()
+	images := 0
+	for _, left := range q.Left() {
+		switch kind, _, _ := strings.Cut(left, " "); kind {
+		case "image":
+			images++
+		case "snapshot":
+		default:
+			t.Errorf("left behind: %s", left)
+		}
+	}
+	if images != succeeded {
+		t.Errorf("there are %d images of %d bakes that succeeded", images, succeeded)
+	}
+	if t.Failed() {
+		t.Log(told.String())
+	}
+}
+
+// settled is what this process holds as soon as it is no more than it was, or after a while. Connections and timers end some
+// time after what used them.
+func settled(than holdings) holdings {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		runtime.GC()
+		runtime.GC() // the first one only runs finalizers
+		h := ownHoldings()
+		if than == nil || time.Now().After(end) || h["goroutines"] <= than["goroutines"] && h["descriptors"] <= than["descriptors"] {
+			return h
+		}
+	}
+}
+
+func ownHoldings() holdings {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return holdings{
+		"goroutines": int64(runtime.NumGoroutine()), "descriptors": countFiles("/proc/self/fd"), "heap KiB": int64(m.HeapAlloc >> 10),
+		"resident KiB": kilobytes("/proc/self/status", "VmRSS:") >> 10, "files in TMPDIR": countTree(os.TempDir()),
+	}
+}
+
+func countFiles(dir string) int64 {
+	files, _ := os.ReadDir(dir)
+	return int64(len(files))
+}
+
+// countTree is how many files and directories there are below dir.
+func countTree(dir string) int64 {
+	n := int64(-1) // dir itself
+	_ = filepath.WalkDir(dir, func(string, os.DirEntry, error) error { n++; return nil })
+	return n
+}
+
+// holdingsTable shows them side by side.
+func holdingsTable(whose string, before, after holdings) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%s\tat first\tat the end\t\n", whose)
+	for _, what := range slices.Sorted(maps.Keys(before)) {
+		fmt.Fprintf(w, "%s\t%d\t%d\t\n", what, before[what], after[what])
+	}
+	_ = w.Flush()
+	return text.String()
+}
