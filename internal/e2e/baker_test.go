@@ -64,3 +64,31 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 		})
 	}
 }
+
+// TestQuickBakesFetchFiles makes sure that it fetches what is staged, with a URL and with the machine's own role.
+func TestQuickBakesFetchFiles(t *testing.T) {
+	onlyQuickLabs(t)
+	source := write(t, map[string]string{"fs/etc/big": incompressible(20000)})
+	for name, c := range map[string]struct {
+		delivery, fault string
+		fails           string
+	}{
+		"by a presigned URL":            {"presigned", "DescribeVpcs=slow=1ms", ""},
+		"by the machine's role":         {"profile", "GetObject=denied:Presigned=true", ""},
+		"by a URL that is broken twice": {"presigned", "GetObject=cut=5000:2:Presigned=true", ""},
+		"by a URL that has expired":     {"presigned", "GetObject=expired:Presigned=true", "fetching fs.tgz failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := quickBaker(t, labtest.Baker{Hurry: 50}, c.fault)
+			settings := map[string]any{
+				"verdict": "report", "user_data": "", "image_source": source, "iam_instance_profile": q.Value("BAKERY_LAB_INSTANCE_PROFILE"),
+				"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick", "delivery": c.delivery},
+			}
+			_, said, err := q.bake(t, settings)
+			if (err != nil) != (c.fails != "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+				t.Fatalf("the error is %v\n%s", err, said)
+			}
+		})
+	}
+}
