@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
@@ -45,13 +46,8 @@ func (r Resource) Gone() bool {
 
 // String names it for a person.
 func (r Resource) String() string {
-	text := r.Kind + " " + r.ID
-	for _, word := range []string{r.Name, r.Region, r.State} {
-		if word != "" {
-			text += " " + word
-		}
-	}
-	return text
+	words := slices.DeleteFunc([]string{r.Kind, r.ID, r.Name, r.Region, r.State}, func(w string) bool { return w == "" })
+	return strings.Join(words, " ")
 }
 
 // State is everything there is, by kind, region and id.

@@ -5,6 +5,7 @@ package cloud
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"time"
 )
@@ -122,8 +123,8 @@ func (c *console) printed(at time.Time) []byte {
 }
 
 func (c *console) captured(at time.Time, unposted bool) ([]byte, time.Time) {
-	for i := len(c.captures) - 1; i >= 0; i-- {
-		if one := c.captures[i]; !one.at.After(at) && !(unposted && one.off) {
+	for _, one := range slices.Backward(c.captures) {
+		if !one.at.After(at) && !(unposted && one.off) {
 			return one.text, one.at
 		}
 	}

@@ -31,7 +31,7 @@ func (b *bake) do(u unit) (code int, reason string) {
 		return 0, ""
 	}
 	f := b.given.files[u.file]
-	for _, pause := range []time.Duration{2, 4, 8, 0} { // as bakery_download
+	for _, pause := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 0} { // as bakery_download
 		body, err := b.get(b.time, f.url)
 		sum := sha256.Sum256(body)
 		got := hex.EncodeToString(sum[:])
@@ -44,7 +44,7 @@ func (b *bake) do(u unit) (code int, reason string) {
 			return 0, ""
 		}
 		b.log = append(b.log, reason)
-		b.sleep(b.own(pause * time.Second))
+		b.sleep(b.own(pause))
 	}
 	return 1, reason
 }
