@@ -21,7 +21,7 @@ func TestWhatIsNotFoundAfterALostAnswerIsGone(t *testing.T) {
 	}{
 		"EC2 may not know it yet":           {nil, true},
 		"after being throttled, it may not": {refused("RequestLimitExceeded"), true},
-		"the answer was lost":               {refused("InternalError"), false},
+		"the answer was lost":               {refused("RequestTimeout"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -21,14 +21,14 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// inWords is an error of the SDK's in other words. It wraps the SDK's own, so codes and types are found as before.
-type inWords struct {
+// wordedError is an error of the SDK's in other words. It wraps the SDK's own, so codes and types are found as before.
+type wordedError struct {
 	cause error
 	text  string
 }
 
-func (e *inWords) Error() string { return e.text }
-func (e *inWords) Unwrap() error { return e.cause }
+func (e *wordedError) Error() string { return e.text }
+func (e *wordedError) Unwrap() error { return e.cause }
 
 // InWords is an error of a call in words, or the error as it is when it is none of a call: nil, or one of this package's.
 func InWords(err error) error {
@@ -36,14 +36,14 @@ func InWords(err error) error {
 	if !errors.As(err, &operation) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if already := (*inWords)(nil); errors.As(err, &already) {
+	if already := (*wordedError)(nil); errors.As(err, &already) {
 		return err
 	}
 	text := describe(operation, err)
 	if remedy := remedy(operation, err); remedy != "" {
 		text += ": " + remedy
 	}
-	return &inWords{err, text}
+	return &wordedError{err, text}
 }
 
 // describe says who answered what: "EC2 refuses RunInstances: Request limit exceeded. (RequestLimitExceeded)".

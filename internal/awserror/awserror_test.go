@@ -22,11 +22,11 @@ import (
 )
 
 // call makes a call to an AWS that answers so.
-func call(t *testing.T, make func(context.Context, aws.Config) error, answer http.HandlerFunc) error {
+func call(t *testing.T, do func(context.Context, aws.Config) error, answer http.HandlerFunc) error {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	defer server.Close()
-	return InWords(make(t.Context(), aws.Config{
+	return InWords(do(t.Context(), aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 		Retryer: func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = 2, retry.BackoffDelayerFunc(atOnce) }, RetryCutAnswers)

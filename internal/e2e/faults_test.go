@@ -373,7 +373,7 @@ func (m *matrix) note(t *testing.T, c trial, wrong []string) {
 	} else if len(wrong) == 0 {
 		key = "failed as expected"
 	}
-	m.results[key+" "+string(c.fault.name)]++
+	m.results[key+" "+c.fault.name]++
 	m.results[key]++
 	for _, w := range wrong {
 		if strings.HasPrefix(w, "left behind") {
