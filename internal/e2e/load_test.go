@@ -84,7 +84,7 @@ func (l load) judge(t *testing.T, alone load) {
 		if mine, its := float64(n.answered)/float64(l.bakes), float64(alone.calls[action].answered); mine > 1.5*its+3*share-3 {
 			t.Errorf("%s: %.1f calls for each of %d bakes, and %.0f for one alone", action, mine, l.bakes, its)
 		}
-		if n.throttled > l.bakes*3/2 {
+		if n.throttled > 2*l.bakes {
 			t.Errorf("%s: %d of the calls of %d bakes were throttled", action, n.throttled, l.bakes)
 		}
 	}
@@ -122,7 +122,8 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 	return l
 }
 
-// manyBakes is a template of n builds.
+// manyBakes is a template of n builds. It has no provisioners: packer would run two processes of its own for each of them,
+// which would be measured more than the bakes.
 func manyBakes(q *quick, n int) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, `source "bakery-userdata" "load" {
@@ -142,15 +143,7 @@ build {
   }
 `, i, i)
 	}
-	return text.String() + `  provisioner "file" {
-    source      = "many.pkr.hcl"
-    destination = "/tmp/many.pkr.hcl"
-  }
-  provisioner "shell" {
-    inline = ["true"]
-  }
-}
-`
+	return text.String() + "}\n"
 }
 
 var finishedAfter = regexp.MustCompile(`finished after (.*)\.`)

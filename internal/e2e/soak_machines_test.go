@@ -23,12 +23,15 @@ import (
 // soakMachines bakes with packer on the machines of a lab of its own for some time.
 func soakMachines(t *testing.T, long time.Duration) {
 	l := serveApart(t)
+	source := write(t, map[string]string{
+		"fs/opt/blob": incompressible(20000), "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 5]\n", "script/install.sh": "#!/bin/sh\ntrue\n",
+	})
 	r := rand.New(rand.NewPCG(*soakSeed, 2)) // the same for the same seed
 	var before, after holdings
 	ended := map[string]int{}
 	bakes := 0
 	for end := time.Now().Add(long); time.Now().Before(end) || bakes < 2; bakes++ {
-		how := l.soakBake(t, r, fmt.Sprintf("soak-%d", bakes), bakes > 0)
+		how := l.soakBake(t, r, source, fmt.Sprintf("soak-%d", bakes), bakes > 0)
 		ended[how]++
 		if after = l.settled(before); before == nil && how == "well" {
 			before = after
@@ -90,13 +93,13 @@ func serveApart(t *testing.T) *apart {
 
 // soakBake is one bake, where it is to be disturbed with a fault or an interrupt now and then. It says how it ended, and
 // removes the image.
-func (l *apart) soakBake(t *testing.T, r *rand.Rand, image string, disturb bool) string {
+func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, disturb bool) string {
 	t.Helper()
 	if disturb && r.IntN(2) == 0 {
 		l.tell(t, http.MethodPost, "faults", randomFault(r))
 	}
 	var out bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, absolute(t, template))
+	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, "-var", "source="+source, absolute(t, template))
 	cmd.Env, cmd.Stdout, cmd.Stderr = l.environ(t), &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
