@@ -199,6 +199,21 @@ func TestTellerTellsTheLastLinesOfAFile(t *testing.T) {
 	}
 }
 
+func TestTellerTellsNoPieceOfALine(t *testing.T) {
+	g := &teller{T: t, dir: t.TempDir()}
+	g.write("console", "")
+	const read = 65536 // bytes of the end of a file
+	rest := "ret\n" + strings.Repeat("0", read-12) + "\nthe end"
+	g.write("log", "a sec"+rest) // the end begins within the secret
+	g.start("", "tail", g.path("log"), "0")
+	if err := g.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.read(); len(got) != 1 || !slices.Equal(got[0].Text, []string{fmt.Sprintf("\x1e%d", read-12), "the end"}) {
+		t.Errorf("the tail is %+v", got)
+	}
+}
+
 // bucket takes what is uploaded, or not.
 type bucket struct {
 	mu     sync.Mutex

@@ -121,10 +121,8 @@ bakery_fail() {
 			done
 	fi
 	[ -z "$3" ] || bakery_report reason "$3"
-	bakery_compose verdict fail "$1" "$2"
-	bakery_final=$bakery_line
-	bakery_upload_log
-	bakery_power_off
+	bakery_pack_log
+	bakery_judge fail "$1" "$2"
 }
 
 # bakery_fail_step CODE REASON : the step that was begun last failed.
@@ -148,16 +146,28 @@ bakery_power_off() {
 	exit 0
 }
 
-# bakery_upload_log puts the log where the delivery says, in the form that tell.py has; its last report is the verdict.
-bakery_upload_log() {
-	[ -n "$BAKERY_LOG_URL" ] || return 0
+# bakery_judge WORD... : the verdict, which is not said anywhere before nothing can change it any more.
+bakery_judge() {
+	bakery_compose verdict "$@"
+	bakery_final=$bakery_line
+	if [ -n "$BAKERY_LOG_URL" ]; then
+		# What is compressed can be put behind each other.
+		echo "$bakery_final" | gzip >>"$bakery_run/log.gz"
+		bakery_put "$BAKERY_LOG_URL" "$bakery_run/log.gz" || bakery_report warn 'the log could not be uploaded'
+	fi 2>/dev/null
+	bakery_power_off
+}
+
+# bakery_pack_log makes the log ready to be put where the delivery says, in the form that tell.py has, but for the verdict.
+# Once: where a clean-up fails late, the log on the disk is gone already.
+bakery_pack_log() {
+	[ -n "$BAKERY_LOG_URL" ] && [ ! -e "$bakery_run/log.gz" ] || return 0
 	{
 		echo "@bakery-lines $BAKERY_ID 0 1 1"
 		cat "$bakery_output"
 		echo "@bakery-lines $BAKERY_ID 1 1 1"
 		cat "$bakery_dir/log"
 	} 2>/dev/null | gzip >"$bakery_run/log.gz"
-	bakery_put "$BAKERY_LOG_URL" "$bakery_run/log.gz" || bakery_report warn 'the log could not be uploaded'
 }
 
 # --- what the steps print, while they do ----------------------------------------------------------------------------
@@ -230,6 +240,7 @@ for e in json.load(open("/run/cloud-init/result.json"))["v1"]["errors"]: print("
 
 # bakery_place installs and starts the services. DefaultDependencies=no, because multi-user.target would otherwise wait
 # for bakery.service, which waits for cloud-final.service, which on Debian and Ubuntu waits for multi-user.target.
+# What the kernel kills when memory is short must not take the service along: systemd would stop it, the watchdog as well.
 # A unit file that systemd has not looked for yet needs no daemon-reload, which is better left alone during boot.
 bakery_place() {
 	umask 022
@@ -266,7 +277,7 @@ bakery_service() {
 	printf '%s\n' '[Unit]' "Description=Bakery $1" DefaultDependencies=no "$2" Conflicts=shutdown.target \
 		Before=shutdown.target Wants=bakery-watchdog.service '[Service]' Environment=HOME=/root Environment=USER=root \
 		Environment=LOGNAME=root "ExecStart=/bin/sh $bakery_dir/bakery.sh $1" StandardInput=null StandardOutput=null \
-		StandardError=null KillMode=mixed TimeoutStopSec=120
+		StandardError=null KillMode=mixed TimeoutStopSec=120 OOMPolicy=continue
 }
 
 # --- running the steps ----------------------------------------------------------------------------------------------
@@ -601,12 +612,14 @@ shutil.copyfileobj(urlopen(sys.stdin.readline().strip(), timeout=60), getattr(sy
 	fi
 }
 
+# bakery_put tries twice: S3 may only want it slower.
 bakery_put() {
 	if command -v curl >/dev/null; then
 		{
 			printf 'url = "%s"\n' "$1"
 			printf '%s\n' "$BAKERY_LOG_HEADERS" | sed -n 's/..*/header = "&"/p'
-		} | curl -fsS --connect-timeout 10 -m 60 -T "$2" -o /dev/null -K -
+		} | curl -fsS --connect-timeout 10 -m 60 -T "$2" -o /dev/null -K - \
+			--retry 1 --retry-max-time 20
 	else
 		printf '%s\n' "$1" "$BAKERY_LOG_HEADERS" | "$(bakery_python)" -c 'import sys
 try: from urllib.request import urlopen, Request
@@ -697,6 +710,8 @@ bakery_let_go() {
 # unless it is asked for. Where the disk takes it, it is told as well that nothing is there; EBS does not.
 bakery_zero() {
 	bakery_seen=' '
+	# By the name the kernel has for a disk, which is not always the one it is mounted by.
+	echo 0 | tee /sys/fs/ext4/*/reserved_clusters
 	while read -r bakery_d bakery_m bakery_t bakery_o bakery_rest; do
 		case "$bakery_t ,$bakery_o," in
 		ext[234]\ *,rw,* | xfs\ *,rw,* | btrfs\ *,rw,*) ;;
@@ -705,7 +720,6 @@ bakery_zero() {
 		case "$bakery_seen" in *" $bakery_d "*) continue ;; esac
 		[ -d "$bakery_m" ] || continue
 		bakery_seen="$bakery_seen$bakery_d "
-		echo 0 >"/sys/fs/ext4/${bakery_d##*/}/reserved_clusters"
 		dd if=/dev/zero of="$bakery_m/.bakery-zero" bs=1M
 		sync
 		rm -f "$bakery_m/.bakery-zero"
@@ -820,15 +834,13 @@ bakery_finish() {
 	bakery_is_clean || bakery_fail 1 clean-up 'something that must not be in an image is still there' "$bakery_dir/log" 0
 	bakery_let_go
 	[ -z "$BAKERY_ZERO" ] || bakery_zero
-	bakery_compose verdict ok 0 bake
-	bakery_final=$bakery_line
-	bakery_upload_log
+	bakery_pack_log
 	[ ! -e "$bakery_dir/asleep" ] || rm -f /etc/cloud/cloud-init.disabled
 	rm -f /etc/systemd/system/bakery.service /etc/systemd/system/bakery-watchdog.service \
 		/etc/systemd/system/multi-user.target.wants/bakery.service
 	bakery_wipe "$bakery_dir"
 	[ ! -e "$bakery_dir" ] || bakery_fail 1 clean-up 'the files of the bake could not be removed' /dev/null 0
-	bakery_power_off
+	bakery_judge ok 0 bake
 }
 
 # --- watchdog -------------------------------------------------------------------------------------------------------

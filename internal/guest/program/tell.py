@@ -190,7 +190,9 @@ def live(way):
 def tail(path, offset):
     with open(path, "rb") as f:
         f.seek(max(int(offset), os.path.getsize(path) - 65536))
-        lines = [short(l) for l in f.read().replace(b"\0", b"").split(b"\n")]
+        cut = f.tell() > int(offset)
+        # Of a line that is cut here, nothing is told.
+        lines = [short(l) for l in f.read().replace(b"\0", b"").split(b"\n")[cut:]]
     lines = [l for l in lines if l and not l.startswith(b"@bakery ")][-40:]
     text, _ = trim(b"\n".join(lines) + b"\n", 1, CHUNK)
     say(2 * seal(("@bakery-lines %s 2 1 1\n" % ID).encode() + text))
