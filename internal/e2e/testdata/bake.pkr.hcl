@@ -42,6 +42,7 @@ source "bakery-userdata" "test" {
   ami_name             = var.name
   instance_timeout     = var.timeout
   iam_instance_profile = var.profile
+  log_file             = "/dev/null"
 
   staging {
     url      = "s3://bakery-lab/${var.name}"
