@@ -166,10 +166,11 @@ func (b *bake) await(ctx context.Context, p *place, id string) (types.Image, err
 	var image types.Image
 	pulse := new(pulse)
 	err := poll(ctx, pulse.stretch(share(time.Now(), thirtieth, b.config.ImagePollInterval)), func(ctx context.Context) (bool, error) {
+		wait := ctx
 		ctx, cancel := glance(ctx)
 		defer cancel()
 		out, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}}, pulse.once)
-		pulse.unanswered = err
+		pulse.heard(wait, err)
 		switch {
 		case hasCode(err, codeImageNotFound) || transient(err):
 			return false, nil

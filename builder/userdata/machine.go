@@ -49,10 +49,11 @@ const visibleTimeout = 2 * time.Minute
 // look brings the machine's state up to date. AWS being slow, throttled or out of order is no error: the machine bakes
 // on, and is looked at again.
 func (b *bake) look(ctx context.Context, m *machine) error {
+	wait := ctx
 	ctx, cancel := glance(ctx)
 	defer cancel()
 	out, err := b.aws.ec2.DescribeInstances(ctx, m.self(), m.pulse.once)
-	m.pulse.unanswered = err
+	m.pulse.heard(wait, err)
 	switch {
 	case hasCode(err, codeInstanceNotFound) && time.Since(m.launched) < visibleTimeout, transient(err):
 		return nil

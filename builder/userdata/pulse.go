@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,13 @@ import (
 type pulse struct {
 	throttled  atomic.Bool
 	unanswered error // why AWS did not answer the last round; nil when it did
+}
+
+// heard notes what became of a round. One that was broken off because the wait is over says nothing of AWS.
+func (p *pulse) heard(wait context.Context, err error) {
+	if wait.Err() == nil {
+		p.unanswered = err
+	}
 }
 
 // lastly adds to the end of a wait that was too long why AWS did not answer, if it did not: that may be all there is to it.

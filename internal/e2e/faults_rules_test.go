@@ -208,7 +208,7 @@ func (s *scenario) expect(f fault, c broken) expected {
 // machineSays is what is known of a machine that cannot fetch what is staged.
 var machineSays = map[string][]string{
 	"fs.tgz":    {"fetching fs.tgz failed"},
-	"user-data": {"instance_timeout of 2m0s is over", "its console ends with"},
+	"user-data": {"instance_timeout of 2m0s is over"},
 }
 
 // reading tells whether an action is also needed to find what is to be removed.

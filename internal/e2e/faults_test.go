@@ -25,8 +25,13 @@ import (
 // cleaning is what a bake says when it begins to clean up.
 const cleaning = "Cleaning up..."
 
-// atOnce is how many bakes run at the same time. They mostly wait.
-const atOnce = 48
+// atOnce is how many bakes run at the same time. They mostly wait, those of the whole product for minutes.
+func atOnce() int {
+	if *full {
+		return 192
+	}
+	return 48
+}
 
 // TestFaults breaks every call that bakes make in every way, and reads from the lab what has become of each bake. With -full
 // it is the whole product, else every action and every fault at least once.
@@ -56,7 +61,8 @@ func TestFaults(t *testing.T) {
 	began := time.Now()
 	next := make(chan trial)
 	var workers sync.WaitGroup
-	for range atOnce {
+	t.Logf("%d cases", len(cases))
+	for range atOnce() {
 		workers.Go(func() {
 			for c := range next {
 				t.Run(c.String(), func(t *testing.T) { m.note(t, c, c.run(t)) })

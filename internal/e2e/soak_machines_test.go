@@ -136,7 +136,7 @@ func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, distu
 }
 
 // tell has the lab itself do something.
-func (l *apart) tell(t *testing.T, method, what, body string) {
+func (l *lab) tell(t *testing.T, method, what, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, l.values["AWS_ENDPOINT_URL"]+"/_lab/"+what, strings.NewReader(body))
 	if err != nil {
