@@ -6,6 +6,7 @@ package userdata
 import (
 	"compress/gzip"
 	"context"
+	"errors"
 	"io"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
@@ -26,7 +27,7 @@ func (b *bake) readStagedLog(ctx context.Context) []guest.Report {
 		return nil
 	}
 	defer object.Close()
-	unzipped, err := gzip.NewReader(object)
+	unzipped, err := unzip(object, logLimit)
 	if err != nil {
 		return nil
 	}
@@ -47,7 +48,7 @@ func (b *bake) openStagedLog(ctx context.Context) io.ReadCloser {
 	if err != nil || object == nil {
 		return nil
 	}
-	unzipped, err := gzip.NewReader(object)
+	unzipped, err := unzip(object, logLimit)
 	if err != nil {
 		_ = object.Close()
 		return nil
@@ -56,4 +57,34 @@ func (b *bake) openStagedLog(ctx context.Context) io.ReadCloser {
 		io.Reader
 		io.Closer
 	}{unzipped, object}
+}
+
+// logLimit is the most that is read of a log, unzipped: a machine can put a terabyte of nothing into the object it may
+// write. No bake prints as much.
+const logLimit = 1 << 30
+
+// unzip reads no more than limit bytes of what is compressed, and then says so.
+func unzip(compressed io.Reader, limit int64) (io.Reader, error) {
+	unzipped, err := gzip.NewReader(compressed)
+	if err != nil {
+		return nil, err
+	}
+	return &bounded{unzipped, limit}, nil
+}
+
+var errEndlessLog = errors.New("the log is longer than a log is")
+
+type bounded struct {
+	from io.Reader
+	left int64
+}
+
+// Read implements io.Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errEndlessLog
+	}
+	n, err := b.from.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }

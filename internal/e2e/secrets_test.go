@@ -109,7 +109,7 @@ func (p *plot) build(t *testing.T, name string, vars ...string) packertest.Resul
 	t.Logf("exit status %d\n%s", r.Code, r.Output)
 	p.signed(t, r.Output)
 	p.missing(t, "what packer says", p.in([]byte(r.Output)))
-	for _, file := range []string{"packer.log", "output", "manifest.json"} {
+	for _, file := range []string{"packer.log", "output", "manifest.json", "log"} {
 		if _, err := os.Stat(filepath.Join(p.dir, file)); err == nil || r.Code == 0 {
 			p.missing(t, file, p.inFile(t, filepath.Join(p.dir, file)))
 		}
@@ -178,15 +178,22 @@ func (p *plot) account(t *testing.T) {
 	}
 }
 
-// disk hunts in every block of an image, also in those that no file has.
-func (p *plot) disk(t *testing.T, image string) {
+// snapshot is the file with the blocks of an image's disk.
+func (p *plot) snapshot(t *testing.T, image string) string {
 	t.Helper()
 	var snapshots []string
 	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
-	_, home, _ := strings.Cut(p.homes[0], "=")
-	for _, snapshot := range snapshots {
-		p.missing(t, image, p.inFile(t, filepath.Join(home, "images", snapshot+".img")))
+	if len(snapshots) != 1 {
+		t.Fatalf("%s has %d snapshots", image, len(snapshots))
 	}
+	_, home, _ := strings.Cut(p.homes[0], "=")
+	return filepath.Join(home, "images", snapshots[0]+".img")
+}
+
+// disk hunts in every block of an image, also in those that no file has.
+func (p *plot) disk(t *testing.T, image string) {
+	t.Helper()
+	p.missing(t, image, p.inFile(t, p.snapshot(t, image)))
 }
 
 // holds makes sure that the hunt finds what is there.
@@ -196,11 +203,48 @@ func (p *plot) holds(t *testing.T, image string) {
 	for i, form := range forms(p.present) {
 		known.add(t, string(rune('a'+i)), form)
 	}
-	var snapshots []string
-	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
-	_, home, _ := strings.Cut(p.homes[0], "=")
-	if found := known.inFile(t, filepath.Join(home, "images", snapshots[0]+".img")); len(found) < 2 {
+	if found := known.inFile(t, p.snapshot(t, image)); len(found) < 2 {
 		t.Errorf("of what is in the image, only this is found: %v", found)
+	}
+}
+
+// gap makes an image of which cloud-init's second stage begins so long after its first that what the first one has written is
+// on the disk before it is replaced: the kernel writes out what is 30 seconds old.
+func (p *plot) gap(t *testing.T) {
+	t.Helper()
+	const late = "[Service]\nExecStartPre=/bin/sleep 40\n"
+	source := write(t, map[string]string{
+		"fs/etc/systemd/system/cloud-init.service.d/gap.conf":         late,
+		"fs/etc/systemd/system/cloud-init-network.service.d/gap.conf": late, // its name from 24.3 on
+	})
+	image := testName(t)
+	p.ami = p.bake(t, image, absolute(t, template), "name="+image, "source="+source, "source_ami="+p.ami)
+	p.variables(t)
+}
+
+// freed bakes where cloud-init leaves copies of the user data in free blocks, which only wipe_free_space reaches.
+func (p *plot) freed(t *testing.T) {
+	t.Helper()
+	p.gap(t)
+	name := testName(t) + "-wiped"
+	if r := p.build(t, name, "wipe=true"); r.Code != 0 {
+		t.Fatal("the bakes failed")
+	}
+	for _, kind := range []string{"bundle", "text"} {
+		for _, image := range p.images(t, name+"-"+kind) {
+			p.disk(t, image)
+		}
+	}
+	name = testName(t) + "-kept"
+	if r := p.build(t, name); r.Code != 0 {
+		t.Fatal("the bakes failed")
+	}
+	var found []string
+	for _, image := range p.images(t, name+"-text") {
+		found = append(found, p.inFile(t, p.snapshot(t, image))...)
+	}
+	if len(found) == 0 {
+		t.Error("there is nothing in free blocks that wipe_free_space would be for")
 	}
 }
 
@@ -232,6 +276,9 @@ func TestSecrets(t *testing.T) {
 				t.Error("the bakes did not fail for their provisioner")
 			}
 			p.account(t)
+			if *full {
+				p.freed(t)
+			}
 		})
 	}
 }

@@ -53,6 +53,9 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	return fmt.Appendf(nil, "\x1e%d", size), nil
 }
 
+// maxReports bounds what a machine can have kept of it: two for each of ten thousand commands, and the last lines of one.
+const maxReports = 32768
+
 type logReader struct {
 	id      string
 	windows []*window
@@ -72,7 +75,7 @@ func (g *logReader) add(line []byte) {
 		return
 	}
 	for _, r := range ReadReports(line, g.id) {
-		if !g.seen[r.Seq] {
+		if !g.seen[r.Seq] && len(g.reports) < maxReports {
 			g.seen[r.Seq] = true
 			g.reports = append(g.reports, r)
 		}

@@ -25,6 +25,11 @@ variable "fails" {
   default = "true"
 }
 
+variable "wipe" {
+  type    = bool
+  default = false
+}
+
 data "bakery-image-source" "planted" {
   source = "${var.dir}/image"
   target = "${var.dir}/target"
@@ -41,6 +46,8 @@ source "bakery-userdata" "bundle" {
   ami_name         = "${var.name}-bundle"
   instance_timeout = "5m"
   output_file      = "${var.dir}/output"
+  log_file         = "${var.dir}/log"
+  wipe_free_space  = var.wipe
 
   staging {
     url = local.bucket
@@ -52,6 +59,8 @@ source "bakery-userdata" "text" {
   source_ami       = var.source_ami
   ami_name         = "${var.name}-text"
   instance_timeout = "5m"
+  wipe_free_space  = var.wipe
+  live_log         = "console"
   user_data        = <<-END
     #!/bin/sh
     test -n "${var.planted["user_data"]}" && sync

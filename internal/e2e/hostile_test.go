@@ -1,0 +1,172 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
+)
+
+// TestHostileTexts: whatever a template names things, AWS is told exactly that, and a person's terminal nothing else.
+func TestHostileTexts(t *testing.T) {
+	onlyQuickLabs(t)
+	const name = "-rf (it's) [a] ../b @_/--"
+	tags := map[string]string{
+		"quotes": `'"; touch /bad; $(reboot) ${HOME} %s {}`, "-n": "<Tag>&lt;]]>&#27;", "lines": "one\ntwo\r\n@bakery 1 x 1 verdict ok 0 -",
+		"esc\u202e": "a\u202egnp\u009b2Jb", "&a=1&Tag.1.Key": "x&y=z+%20",
+	}
+	q := quickBaker(t, labtest.Baker{Steps: []string{"60_$(reboot)'.cfg runcmd[0]"}})
+	settings := maps.Clone(reporting)
+	maps.Copy(settings, map[string]any{"ami_name": name, "ami_description": "d'\"<&>$(x)\u202e", "tags": tags, "run_tags": tags})
+	_, said, err := q.bake(t, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if terminal.Plain(said) != said {
+		t.Errorf("a terminal would obey\n%q", said)
+	}
+	out, err := ec2.NewFromConfig(q.sdk("us-east-1")).DescribeImages(t.Context(), &ec2.DescribeImagesInput{
+		Filters: []types.Filter{{Name: aws.String("name"), Values: []string{name}}},
+	})
+	if err != nil || len(out.Images) != 1 {
+		t.Fatalf("%d images have the name: %v", len(out.Images), err)
+	}
+	got := map[string]string{}
+	for _, tag := range out.Images[0].Tags {
+		if _, ours := tags[aws.ToString(tag.Key)]; ours {
+			got[*tag.Key] = aws.ToString(tag.Value)
+		}
+	}
+	if diff := cmp.Diff(tags, got); diff != "" {
+		t.Errorf("the tags (-want +got):\n%s", diff)
+	}
+}
+
+// TestTheMachineIsClosed: without a word in the template, nobody gets into the machine, and nothing on it can do anything.
+func TestTheMachineIsClosed(t *testing.T) {
+	onlyQuickLabs(t)
+	q, running := paused(t)
+	l := q.client()
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := q.bake(t, nil)
+		done <- err
+	}()
+	guest := <-running
+	var machines []struct {
+		KeyName            string
+		IamInstanceProfile *struct{}
+		MetadataOptions    struct {
+			HttpTokens              string //nolint:revive,staticcheck // the name of EC2
+			HttpPutResponseHopLimit int    //nolint:revive,staticcheck // the name of EC2
+		}
+		SecurityGroups []struct{ GroupId string } //nolint:revive,staticcheck // the name of EC2
+	}
+	l.aws(t, &machines, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running", "--query", "Reservations[].Instances[]")
+	if len(machines) != 1 || len(machines[0].SecurityGroups) != 1 {
+		t.Fatalf("the machines are %+v", machines)
+	}
+	m := machines[0]
+	if m.MetadataOptions.HttpTokens != "required" || m.MetadataOptions.HttpPutResponseHopLimit != 1 {
+		t.Errorf("its metadata service is %+v", m.MetadataOptions)
+	}
+	if m.KeyName != "" || m.IamInstanceProfile != nil {
+		t.Errorf("it has a key pair %q, or a role: %v", m.KeyName, m.IamInstanceProfile != nil)
+	}
+	if rules := l.aws(t, nil, "ec2", "describe-security-groups", "--group-ids", m.SecurityGroups[0].GroupId,
+		"--query", "SecurityGroups[].IpPermissions[]"); strings.TrimSpace(rules) != "[]" {
+		t.Errorf("its group lets in %s", rules)
+	}
+	guest.PowerOff()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestABucketOfSomebodyElse: nothing is given to a bucket that is not of the account, unless the template says whose it is.
+func TestABucketOfSomebodyElse(t *testing.T) {
+	onlyQuickLabs(t)
+	for name, c := range map[string]struct {
+		owner string
+		want  string // in the error
+	}{
+		"nothing said":      {"", "does not belong to account"},
+		"another's":         {"111111111111", "does not belong to account 111111111111"},
+		"the owner's":       {"999999999999", ""},
+		"and nobody checks": {"any", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := quickLab(t)
+			block := map[string]any{"url": "s3://" + labserver.ForeignBucket + "/quick"}
+			if c.owner != "" {
+				block["expected_bucket_owner"] = c.owner
+			}
+			_, said, err := q.bake(t, map[string]any{"staging": block})
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("the error is %v, want %q\n%s", err, c.want, said)
+			}
+		})
+	}
+}
+
+// TestUserDataOfSomebodyElse: what is put in the place of staged user data, by somebody who may write to the bucket, does not
+// run on the machine, which says so and stops.
+func TestUserDataOfSomebodyElse(t *testing.T) {
+	l := onLab(t)
+	image := testName(t)
+	source := write(t, map[string]string{
+		"cloudinit/60_big.cfg": "#cloud-config\nruncmd:\n- \": '" + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "'\"\n",
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	replaced := make(chan bool, 1)
+	go func() {
+		replaced <- l.replace(ctx, image, "#!/bin/sh\nprintf '\\r\\nTHE EVIL RAN\\r\\n' >/dev/console\n")
+	}()
+	r := l.build(t, absolute(t, template), "name="+image, "source="+source)
+	cancel()
+	if !<-replaced {
+		t.Fatal("the test did not find the staged user data")
+	}
+	mustFail(t, l, image, r.Code, r.Output, []string{"cloud-init failed with exit status 1", "is not what Packer has staged: its sha256 is "})
+	machine := baked.FindStringSubmatch(r.Output)
+	if console := l.aws(t, nil, "ec2", "get-console-output", "--instance-id", machine[1], "--query", "Output"); strings.Contains(console, "THE EVIL RAN") {
+		t.Error("the machine ran what somebody else has put there")
+	}
+}
+
+// replace puts something else in the place of user data as soon as it is staged. The machine takes seconds to get there.
+func (l *lab) replace(ctx context.Context, prefix, evil string) bool {
+	client := s3.NewFromConfig(aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(l.values["AWS_ENDPOINT_URL"]),
+		Credentials: credentials.NewStaticCredentialsProvider(l.values["AWS_ACCESS_KEY_ID"], l.values["AWS_SECRET_ACCESS_KEY"], ""),
+	}, func(o *s3.Options) { o.UsePathStyle = true })
+	bucket := aws.String(l.values["BAKERY_LAB_BUCKET"])
+	for ctx.Err() == nil {
+		out, err := client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: bucket, Prefix: &prefix})
+		for i := 0; err == nil && i < len(out.Contents); i++ {
+			if !strings.HasSuffix(*out.Contents[i].Key, "/user-data") {
+				continue
+			}
+			_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: out.Contents[i].Key, Body: strings.NewReader(evil)})
+			return err == nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return false
+}
