@@ -56,7 +56,7 @@ func (l *lab) plot(t *testing.T, suite string) *plot {
 		"image/fs/opt/present64": base64.StdEncoding.EncodeToString([]byte("x" + p.present + "xx")),
 		"uploaded/planted":       p.plant(t, "an uploaded directory"),
 	})
-	for _, name := range []string{"user_data", "environment_vars", "inline", "env_var_file", "content", "shell_local"} {
+	for _, name := range []string{"user_data", "environment_vars", "inline", "env_var_file", "content", "shell_local", "printed"} {
 		p.plant(t, name)
 	}
 	p.variables(t)
@@ -109,6 +109,9 @@ func (p *plot) build(t *testing.T, name string, vars ...string) packertest.Resul
 	t.Logf("exit status %d\n%s", r.Code, r.Output)
 	p.signed(t, r.Output)
 	p.missing(t, "what packer says", p.in([]byte(r.Output)))
+	if strings.Count(r.Output, "it prints <sensitive>, as no script should") < 2 {
+		t.Error("packer does not show what the machines print, without the secret in it")
+	}
 	for _, file := range []string{"packer.log", "output", "manifest.json", "log"} {
 		if _, err := os.Stat(filepath.Join(p.dir, file)); err == nil || r.Code == 0 {
 			p.missing(t, file, p.inFile(t, filepath.Join(p.dir, file)))

@@ -48,6 +48,7 @@ source "bakery-userdata" "bundle" {
   output_file      = "${var.dir}/output"
   log_file         = "${var.dir}/log"
   wipe_free_space  = var.wipe
+  sensitive_values = values(var.planted)
 
   staging {
     url = local.bucket
@@ -60,6 +61,7 @@ source "bakery-userdata" "text" {
   ami_name         = "${var.name}-text"
   instance_timeout = "5m"
   wipe_free_space  = var.wipe
+  sensitive_values = values(var.planted)
   live_log         = "console"
   user_data        = <<-END
     #!/bin/sh
@@ -100,10 +102,14 @@ build {
     inline           = ["test -n \"$SECRET\""]
   }
 
+  provisioner "shell" {
+    inline = ["echo 'it prints ${var.planted["printed"]}, as no script should'", var.fails]
+  }
+
   # What was uploaded is on the disk by then, and is removed, or left to be cleaned up.
   provisioner "shell" {
     execute_command = "sudo sh -c '{{ .Vars }} {{ .Path }}'"
-    inline          = ["sync", "test -s /tmp/planted", "rm -r /opt/uploaded", var.fails]
+    inline          = ["sync", "test -s /tmp/planted", "rm -r /opt/uploaded"]
   }
 
   post-processor "manifest" {
