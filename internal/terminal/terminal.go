@@ -26,17 +26,17 @@ func Plain(text string) string {
 	}
 	text = strings.ReplaceAll(color.ReplaceAllString(text, ""), "\r\n", "\n")
 	var b strings.Builder
-	for at, size := 0, 0; at < len(text); at += size {
-		var r rune
-		r, size = utf8.DecodeRuneInString(text[at:])
+	for text != "" {
+		r, size := utf8.DecodeRuneInString(text)
 		switch {
 		case r == utf8.RuneError && size == 1, r < utf8.RuneSelf && hidden(r):
-			fmt.Fprintf(&b, `\x%02x`, text[at])
+			fmt.Fprintf(&b, `\x%02x`, text[0])
 		case hidden(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
 		}
+		text = text[size:]
 	}
 	return b.String()
 }
