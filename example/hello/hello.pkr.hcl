@@ -3,6 +3,7 @@
 #
 # hello: the smallest complete bake. image/ is the Image-Source: two cloud-init parts, a few files and
 # an install.sh. Everything fits into user data, so no bucket is needed.
+# Rights: docs/iam/bake.json, and docs/iam/staging.json with log_url.
 #
 #   bakery-lab run -- packer build example/hello       # on the lab, as root: see docs/lab.md
 #   AWS_REGION=eu-central-1 packer build example/hello # on AWS

@@ -4,6 +4,7 @@
 # large: an fs/ over the 8192 bytes that travel inside user data. It goes to S3, and the machine fetches
 # it through a presigned URL: it needs no instance profile and no rights.
 # script/compile.sh makes the files when the template is built, so they are not in git.
+# Rights: docs/iam/bake.json, and docs/iam/staging.json.
 #
 #   bakery-lab run -- packer build example/large       # as root: see docs/lab.md; the lab has the bucket
 #   packer build -var staging_url=s3://my-bucket/bake example/large

@@ -3,9 +3,10 @@
 #
 # sweep: removes what killed bakes have left, and bakes nothing. Every bake does that for its own region beside
 # its work; this is for a schedule, for regions nobody bakes in any more, and for seeing what there is.
+# Rights: docs/iam/sweep.json.
 #
 #   bakery-lab run -- packer build example/sweep       # on the lab, as root: see docs/lab.md
-#   AWS_REGION=eu-central-1 packer build example/sweep # on AWS, with the rights of docs/iam/sweep.json
+#   AWS_REGION=eu-central-1 packer build example/sweep # on AWS
 
 packer {
   required_plugins {

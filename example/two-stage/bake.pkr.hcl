@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MPL-2.0
 #
 # two-stage, second stage: has rights in the cloud, and no sources. All it needs is the bundle.
+# Rights: docs/iam/bake.json, and docs/iam/staging.json with staging_url.
 #
 #   bakery-lab run -- packer build -var bundle=out example/two-stage/bake.pkr.hcl    # as root: see docs/lab.md
 

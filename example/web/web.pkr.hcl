@@ -5,6 +5,7 @@
 # The machine needs a way out to the mirror: on the lab --internet, on AWS a subnet with a NAT, or with an
 # internet gateway and a public address (the default VPC gives one; elsewhere set
 # associate_public_ip_address). It opens no way in.
+# Rights: docs/iam/bake.json.
 #
 #   bakery-lab run --internet -- packer build example/web    # as root: see docs/lab.md
 

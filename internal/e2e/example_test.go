@@ -29,7 +29,7 @@ func TestGuests(t *testing.T) {
 	for suite := range strings.SplitSeq(*guests, ",") {
 		t.Run(suite, func(t *testing.T) {
 			image := testName(t)
-			id := l.bake(t, image, example("hello"), "ami_name="+image, "source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
+			id := l.bakeExample(t, image, "hello/hello.pkr.hcl", "ami_name="+image, "source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
 			instance := l.boot(t, id, "#cloud-config\nruncmd: [touch /root/own]\n")
 			l.sh(t, instance, "test -e /root/own && test -s /etc/machine-id && ls /etc/ssh/ssh_host_*_key")
 			if got := l.sh(t, instance, "stat -c '%a %U:%G' /usr/local/bin/hello"); got != "755 root:root" {
@@ -43,7 +43,7 @@ func TestGuests(t *testing.T) {
 func TestWeb(t *testing.T) {
 	l := onLab(t)
 	image := testName(t)
-	id := l.bake(t, image, example("web"), "ami_name="+image)
+	id := l.bakeExample(t, image, "web/web.pkr.hcl", "ami_name="+image)
 	instance := l.boot(t, id, "#cloud-config\n")
 	page, err := os.ReadFile(example("web/image/fs/srv/web/index.html"))
 	if err != nil {
@@ -60,7 +60,7 @@ func TestWeb(t *testing.T) {
 func TestLarge(t *testing.T) {
 	l := onLab(t)
 	image := testName(t)
-	id := l.bake(t, image, example("large"), "ami_name="+image)
+	id := l.bakeExample(t, image, "large/large.pkr.hcl", "ami_name="+image)
 	if list := l.cli(t, "ls", id, "/opt/large"); !strings.Contains(list, "README") {
 		t.Errorf("/opt/large holds\n%s", list)
 	}
@@ -86,7 +86,7 @@ func TestTwoStage(t *testing.T) {
 	if err := os.RemoveAll(out); err != nil {
 		t.Fatal(err)
 	}
-	id := l.bake(t, image, example("two-stage/bake.pkr.hcl"), "bundle="+elsewhere, "ami_name="+image)
+	id := l.bakeExample(t, image, "two-stage/bake.pkr.hcl", "bundle="+elsewhere, "ami_name="+image)
 	if got := l.cli(t, "cat", id, "/etc/two-stage.conf"); got == "" {
 		t.Error("/etc/two-stage.conf is empty")
 	}
@@ -115,7 +115,7 @@ func TestJenkins(t *testing.T) {
 		t.Fatalf("build-create-image-userdata.sh: exit status %d\n%s", r.Code, r.Output)
 	}
 	name := "app-" + time.Now().Format("150405.000000")
-	env = append(env, "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
+	env = append(l.holding(t, rightsOf(t, "jenkins/bake.pkr.hcl", "staging_url="+s3url)...).environ(t), "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
 		"BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"], "BUILDAMI_OUTPUT=out.env",
 		"BUILDAMI_S3URL="+s3url, "BUILDAMI_S3REGION="+l.values["AWS_REGION"], "BUILDAMI_FSTGZ=out/fs.tgz")
 	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", name, "1.2.3")

@@ -90,6 +90,9 @@ func (r rights) policy(t *testing.T) string {
 			}
 		}
 	}
+	if len(all) == 0 { // a policy has at least one statement
+		all = []map[string]any{{"Effect": "Deny", "Action": "*", "Resource": "*"}}
+	}
 	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": all})
 	if err != nil {
 		t.Fatal(err)

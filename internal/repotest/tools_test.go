@@ -50,3 +50,24 @@ func TestSetupInstallsNothingWhereEverythingWorks(t *testing.T) {
 		t.Errorf("with an unknown word: exit code %d\n%s", result.Code, result.Output)
 	}
 }
+
+func TestVulnerabilitiesAreLookedForWhereTheirDatabaseAnswers(t *testing.T) {
+	for name, test := range map[string]struct {
+		stubs     map[string]string
+		arguments []string
+		code      int
+		says      string
+	}{
+		"nothing found":             {map[string]string{"curl": "exit 0", "go": `echo "$@"`}, nil, 0, "govulncheck"},
+		"something found":           {map[string]string{"curl": "exit 0", "go": "exit 3"}, nil, 3, ""},
+		"out of reach":              {map[string]string{"curl": "exit 6", "go": "exit 3"}, nil, 0, "NOT CHECKED"},
+		"out of reach and --always": {map[string]string{"curl": "exit 6", "go": "exit 0"}, []string{"--always"}, 1, "NOT CHECKED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result := tool(t, test.stubs, append([]string{"vulncheck.sh"}, test.arguments...)...)
+			if result.Code != test.code || !strings.Contains(result.Output, test.says) {
+				t.Errorf("exit code %d, want %d; output %q", result.Code, test.code, result.Output)
+			}
+		})
+	}
+}

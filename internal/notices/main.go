@@ -1,0 +1,69 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Notices prints the licences of everything that is linked into a release of the plugin, on any of the platforms it is
+// released for, which their licences ask to go with it. It fails where one of them is none we may link, or is not known.
+// Releases carry its output as THIRD_PARTY. It knows modules by what go list says; nothing is downloaded but modules.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, ".", os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "notices:", err)
+		os.Exit(1)
+	}
+}
+
+// run writes the notices of the module in a folder.
+func run(ctx context.Context, top string, out io.Writer) error {
+	modules, err := linked(ctx, top)
+	if err != nil {
+		return err
+	}
+	if err := check(modules); err != nil {
+		return err
+	}
+	own, err := os.ReadFile(filepath.Join(top, "internal", "cloudconfig", "NOTICE"))
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, format(modules, string(own)))
+	return err
+}
+
+const rule = "\n----------------------------------------------------------------------------------------\n"
+
+// format is the text of all notices. A text that several modules share stands once.
+func format(modules []module, own string) string {
+	var b strings.Builder
+	b.WriteString("packer-plugin-bakery is under the Mozilla Public License 2.0, see LICENSE. It contains the following, unchanged.\n\n")
+	for _, m := range modules {
+		fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(m.Path+" "+m.Version), strings.Join(m.ids(), ", "))
+	}
+	b.WriteString("\nThe source of each Go module is at https://proxy.golang.org/MODULE/@v/VERSION.zip.\n" + rule + own)
+	users := map[string][]string{}
+	var order []string
+	for _, m := range modules {
+		for _, n := range m.Notices {
+			if users[n.Text] == nil {
+				order = append(order, n.Text)
+			}
+			users[n.Text] = append(users[n.Text], m.Path+": "+n.Name)
+		}
+	}
+	for _, text := range order {
+		b.WriteString(rule + strings.Join(users[text], "\n") + "\n\n" + strings.TrimSpace(text) + "\n")
+	}
+	return b.String()
+}
