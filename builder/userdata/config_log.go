@@ -90,9 +90,11 @@ func (c *Config) secrets() []string {
 		if unknown(value) {
 			continue
 		}
-		// Machines print line by line.
-		for line := range strings.Lines(value) {
-			if line = strings.TrimSpace(line); line != "" {
+		// Machines print line by line. What is short among several lines, such as a brace, is in too much else.
+		const short = 5 // bytes
+		whole := strings.TrimSpace(value)
+		for line := range strings.Lines(whole) {
+			if line = strings.TrimSpace(line); line == whole || len(line) >= short {
 				all = append(all, line)
 			}
 		}

@@ -150,6 +150,9 @@ func (m *machine) note(reports []guest.Report) []guest.Report {
 	var fresh []guest.Report
 	for _, r := range reports {
 		if !seen[r.Seq] {
+			if guest.MayBeCut(r) {
+				r.Text = blotEnd(r.Text)
+			}
 			fresh = append(fresh, r)
 		}
 	}

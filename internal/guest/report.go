@@ -74,12 +74,20 @@ func ReadReport(line, bakeID string) (before string, r Report, ok bool) {
 	return before, r, true
 }
 
+// longestReport is where bakery_compose cuts a report, in bytes behind its checksum.
+const longestReport = 240
+
+// MayBeCut tells whether a report is so long that the end of its text may be missing.
+func MayBeCut(r Report) bool {
+	const before = 60 // the id, the number and the kind at their longest
+	return len(r.Text) >= longestReport-before
+}
+
 // FormatReport is a report as the guest program prints it, from the start of a line to its end, for whoever plays a machine:
 // words are its kind and what follows, such as "end 3 0 60_app.cfg runcmd[1]".
 func FormatReport(bakeID string, seq int, words string) string {
-	const longest = 240 // as bakery_compose cuts it
 	body := printable(fmt.Sprintf("%s %d %s", bakeID, seq, words))
-	body = body[:min(len(body), longest)]
+	body = body[:min(len(body), longestReport)]
 	return fmt.Sprintf("\r\n@bakery %d %s\r\n", cksum([]byte(body)), body)
 }
 
