@@ -202,7 +202,7 @@ func loadTable(all []load) string {
 	row("seconds, the slowest", func(l load) string { return fmt.Sprintf("%.1f", l.slowest.Seconds()) })
 	row("MiB by bake, shared pages divided (PSS)", func(l load) string { return mib(l.memory.pss / int64(l.bakes)) })
 	row("MiB, the largest process (VmHWM)", func(l load) string { return mib(l.memory.largest) })
-	row("MiB of packer, its own provisioners included (PSS)", func(l load) string { return mib(l.memory.packer) })
+	row("MiB of packer (PSS)", func(l load) string { return mib(l.memory.packer) })
 	_ = w.Flush()
 	return text.String()
 }
