@@ -90,7 +90,8 @@ func (b *bake) changeMachine(ctx context.Context) error {
 	}
 	for _, in := range changes {
 		in.InstanceId = aws.String(b.machine.id)
-		err := retryWhile(ctx, stateTimeout, notInState, func(ctx context.Context) error {
+		unsettled := func(err error) bool { return notInState(err) || notYet(b.machine.launched, codeInstanceNotFound)(err) }
+		err := retryWhile(ctx, stateTimeout, unsettled, func(ctx context.Context) error {
 			_, err := b.aws.ec2.ModifyInstanceAttribute(ctx, in)
 			return err
 		})

@@ -24,8 +24,10 @@ func (s *Store) OpenNewer(ctx context.Context, key, seen string) (io.ReadCloser,
 	}
 	out, err := s.client.GetObject(ctx, in)
 	switch statusOf(err) {
-	case http.StatusNotFound, http.StatusForbidden, http.StatusNotModified:
+	case http.StatusNotFound, http.StatusNotModified:
 		return nil, seen, nil
+	case http.StatusForbidden: // it is also what S3 says of nothing to those who may not list
+		return nil, seen, fmt.Errorf("read %s, if it is there: %w", s.URL(key), awserror.InWords(err))
 	}
 	if err != nil {
 		return nil, seen, fmt.Errorf("read %s: %w", s.URL(key), awserror.InWords(err))
