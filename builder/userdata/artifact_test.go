@@ -85,7 +85,7 @@ func TestLedgerUndoesTheNewestFirstAndKeepsWhatItCannotUndo(t *testing.T) {
 	kept := note("image", nil)
 	note("log", nil)
 	l.keep(kept)
-	err := l.undo(t.Context())
+	err := l.undo(t.Context(), func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} })
 	if diff := cmp.Diff([]string{"log", "machine", "group"}, undone); diff != "" {
 		t.Errorf("undone (-want +got):\n%s", diff)
 	}

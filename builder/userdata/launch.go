@@ -26,7 +26,8 @@ func (b *bake) launch(ctx context.Context, offers []offer) (*entry, error) {
 	}
 	b.phases.enter(phaseMachine)
 	m := b.machine
-	made := b.ledger.add("instance of bake "+b.id, func(ctx context.Context) error { return b.removeMachine(ctx, m) })
+	made := b.ledger.add("instance of bake "+b.id, func(ctx context.Context) error { return b.removeMachine(ctx, m) }).
+		by(func() []string { return b.endMachine(m) })
 	for i, o := range offers {
 		b.say("Launching %s...", o)
 		m.offer.instanceType, m.offer.site = o.instanceType, o.site

@@ -22,6 +22,7 @@ type ledger struct {
 type entry struct {
 	what string // in words, with its id as soon as that is known
 	undo func(context.Context) error
+	how  func() []string // the commands with which a person undoes it; nil when there are none
 }
 
 // add notes that something is about to exist.
@@ -31,6 +32,25 @@ func (l *ledger) add(what string, undo func(context.Context) error) *entry {
 	e := &entry{what: what, undo: undo}
 	l.entries = append(l.entries, e)
 	return e
+}
+
+// by notes with which commands a person undoes it.
+func (e *entry) by(how func() []string) *entry {
+	e.how = how
+	return e
+}
+
+// commands are those that undo everything, in their order.
+func (l *ledger) commands() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []string
+	for _, e := range slices.Backward(l.entries) {
+		if e.how != nil {
+			all = append(all, e.how()...)
+		}
+	}
+	return all
 }
 
 // keep takes something out of the list: it is what the bake was for, or it does not exist.
@@ -61,8 +81,8 @@ func (l *ledger) list() []string {
 }
 
 // undo removes everything, the newest first, and goes on when something cannot be removed. What it could not remove
-// stays in the list, and in the error.
-func (l *ledger) undo(ctx context.Context) error {
+// stays in the list, and in the error. Patience says how long each may take.
+func (l *ledger) undo(ctx context.Context, patience func(context.Context) (context.Context, context.CancelFunc)) error {
 	l.mu.Lock()
 	entries := l.entries
 	l.entries = nil
@@ -70,10 +90,12 @@ func (l *ledger) undo(ctx context.Context) error {
 	var errs []error
 	var left []*entry
 	for _, e := range slices.Backward(entries) {
+		ctx, cancel := patience(ctx)
 		if err := e.undo(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("remove %s: %w", e.what, err))
 			left = append(left, e)
 		}
+		cancel()
 	}
 	slices.Reverse(left)
 	l.mu.Lock()

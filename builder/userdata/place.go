@@ -80,7 +80,7 @@ func (b *bake) open(p *place) {
 	if p.entry == nil {
 		p.entry = b.ledger.add(fmt.Sprintf("images of bake %s in %s", b.id, p.region), func(ctx context.Context) error {
 			return b.clear(ctx, p)
-		})
+		}).by(func() []string { return b.endImages(p) })
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 	"github.com/hashicorp/packer-plugin-sdk/multistep/commonsteps"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
@@ -17,7 +16,11 @@ import (
 
 // Run bakes the image. It returns no artifact with skip_create_ami.
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
-	return newBake(&b.config, ui).run(ctx, hook)
+	ctx, hurry, stop := outlive(ctx)
+	defer stop()
+	bake := newBake(&b.config, ui)
+	bake.hurry = hurry
+	return bake.run(ctx, hook)
 }
 
 // steps are the bake, in order. What costs money begins with stepMachine.
@@ -94,21 +97,4 @@ func (b *bake) withSurvivors(err error) error {
 		return fmt.Errorf("%w\nkept, because what it was to replace is gone: %s", err, strings.Join(left, "; "))
 	}
 	return err
-}
-
-// tellWhatIsLeft names what still exists, and how to look at a machine that was kept: after -on-error=abort, or when
-// cleaning up has failed.
-func (b *bake) tellWhatIsLeft() {
-	left := b.ledger.list()
-	if len(left) == 0 {
-		return
-	}
-	b.say("Not removed:")
-	for _, what := range left {
-		b.say("    %s", what)
-	}
-	if id := b.machine.id; id != "" {
-		b.say("The machine's log: aws ec2 get-console-output --region %s --instance-id %s --latest --output text",
-			b.aws.config.Region, aws.ToString(&id))
-	}
 }

@@ -41,7 +41,8 @@ type bake struct {
 	skew   time.Duration  // how much AWS's clock is ahead
 	ledger ledger
 	phases phases
-	swept  chan struct{} // closed when the sweep has ended; nil without one
+	swept  chan struct{}   // closed when the sweep has ended; nil without one
+	hurry  <-chan struct{} // closed when the user has interrupted again; nil where nobody can
 
 	payload  payload
 	inputs   *inputs     // what the image is made of, as soon as that is known

@@ -35,7 +35,8 @@ func makeGroup(ctx context.Context, b *bake) error {
 		return err
 	}
 	name := "bakery-" + b.id
-	e := b.ledger.add("security group "+name, func(ctx context.Context) error { return b.removeGroup(ctx, name) })
+	e := b.ledger.add("security group "+name, func(ctx context.Context) error { return b.removeGroup(ctx, name) }).
+		by(func() []string { return b.endGroup(name) })
 	own, cancel := settle(ctx)
 	defer cancel()
 	out, err := b.aws.ec2.CreateSecurityGroup(own, &ec2.CreateSecurityGroupInput{

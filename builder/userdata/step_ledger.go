@@ -19,6 +19,30 @@ type stepLedger struct{}
 // cleanupTimeout is how long cleaning up may take. It has its own time: a bake that was cancelled has none left.
 const cleanupTimeout = 15 * time.Minute
 
+// hurriedTime is how long each removal may still take when the user has interrupted once more: enough to ask AWS for it, not to
+// wait until it is done.
+const hurriedTime = 5 * time.Second
+
+var errHurried = errors.New("interrupted again, so it was not waited for")
+
+// patience is the context of one removal. It ends soon when the user has interrupted the clean-up.
+func (b *bake) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.hurry:
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(hurriedTime):
+			cancel(errHurried)
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
 // Run implements multistep.Step.
 func (*stepLedger) Run(_ context.Context, state multistep.StateBag) multistep.StepAction {
 	unpack(state).phases.enter(phasePrepare)
@@ -34,7 +58,7 @@ func (*stepLedger) Cleanup(state multistep.StateBag) {
 	if len(b.ledger.list()) > 0 {
 		b.say("Cleaning up...")
 	}
-	err := b.ledger.undo(ctx)
+	err := b.ledger.undo(ctx, b.patience)
 	if err == nil {
 		return
 	}

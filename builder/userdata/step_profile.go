@@ -78,7 +78,7 @@ func makeProfile(ctx context.Context, b *bake) error {
 	var made time.Time
 	b.ledger.add("IAM role and instance profile "+name, func(ctx context.Context) error {
 		return removeProfile(ctx, b.aws.iam, name, made)
-	})
+	}).by(func() []string { return b.endProfile(name) })
 	ctx, cancel := settle(ctx)
 	defer cancel()
 	role := &iam.CreateRoleInput{

@@ -17,6 +17,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
+	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
 // StepProvision runs the template's provisioners, before there is a machine, and records what they do. It has the name by
@@ -34,7 +35,8 @@ func (s *StepProvision) Run(ctx context.Context, state multistep.StateBag) multi
 	b := unpack(state)
 	b.phases.enter(phasePrepare)
 	dir, err := os.MkdirTemp("", "bakery-provisioners-")
-	b.ledger.add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) })
+	b.ledger.add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) }).
+		by(func() []string { return []string{"rm -r " + shell.Quote(dir)} })
 	tape := recorder.New(dir)
 	s.Comm = tape // Packer crashes without one, in Cleanup too
 	if err != nil {

@@ -85,5 +85,6 @@ func (b *bake) object(key, name string, file bundle.File) staging.Object {
 
 // noteObject puts an object into the ledger before it is uploaded.
 func (b *bake) noteObject(key string) {
-	b.ledger.add(b.store.URL(key), func(ctx context.Context) error { return b.store.Delete(ctx, key) })
+	b.ledger.add(b.store.URL(key), func(ctx context.Context) error { return b.store.Delete(ctx, key) }).
+		by(func() []string { return b.endObject(key) })
 }

@@ -36,10 +36,10 @@ func (*stepSweep) Run(ctx context.Context, state multistep.StateBag) multistep.S
 	b.swept = make(chan struct{})
 	go func() {
 		defer close(b.swept)
-		ctx, cancel := context.WithTimeoutCause(ctx, sweepTimeout, errors.New("the sweep takes too long; the next one goes on"))
+		own, cancel := context.WithTimeoutCause(ctx, sweepTimeout, errors.New("the sweep takes too long; the next one goes on"))
 		defer cancel()
-		s := b.sweep(ctx)
-		if text := s.complaint(); text != "" && !errors.Is(context.Cause(ctx), context.Canceled) {
+		s := b.sweep(own)
+		if text := s.complaint(); text != "" && ctx.Err() == nil {
 			b.warn("%s", text)
 		}
 		if len(s.kept) > 0 {

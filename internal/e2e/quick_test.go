@@ -88,6 +88,15 @@ func (q *quick) configure(t *testing.T, key, secret, token string) {
 		q.profile, q.URL, key, secret, token))
 }
 
+// profileFor makes a profile that leads to the lab by way of a URL.
+func (q *quick) profileFor(t *testing.T, url string) string {
+	t.Helper()
+	name := "lab-" + url[strings.LastIndex(url, ":")+1:]
+	writeProfile(t, name, fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n",
+		name, url, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY")))
+	return name
+}
+
 // profiles are those of the quick labs that run, in AWS_CONFIG_FILE. They go with their lab: bakes read all of the file.
 var profiles = struct {
 	sync.Mutex

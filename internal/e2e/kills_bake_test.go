@@ -1,0 +1,314 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
+)
+
+// variant is a bake to kill.
+type variant struct {
+	name     string
+	settings map[string]any
+	actions  []string // calls it can be killed within
+	regions  []string // beside us-east-1
+	replaces bool     // an image that is there
+}
+
+// everywhere are the calls of every bake that change something, and some that do not.
+var everywhere = []string{
+	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "DescribeInstances", "GetConsoleOutput",
+	"CreateImage", "DescribeImages", "DeleteTags", "TerminateInstances", "DeleteSecurityGroup", "DeleteObject",
+}
+
+var variants = []variant{
+	{name: "plain", settings: killed(nil), actions: everywhere},
+	{
+		name: "abroad", regions: []string{"eu-west-1"}, actions: append(slices.Clone(everywhere), "CopyImage", "ModifyImageAttribute"),
+		settings: killed(map[string]any{"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}}),
+	},
+	{
+		name: "encrypted", actions: append(slices.Clone(everywhere), "CopyImage", "DeregisterImage", "DeleteSnapshot"),
+		settings: killed(map[string]any{"encrypt_boot": true}),
+	},
+	{
+		name: "replacing", replaces: true, actions: append(slices.Clone(everywhere), "CopyImage", "DeregisterImage"),
+		settings: killed(map[string]any{"force_deregister": true}),
+	},
+	{
+		name: "spot", actions: append(slices.Clone(everywhere), "DescribeSpotInstanceRequests", "CancelSpotInstanceRequests"),
+		settings: killed(map[string]any{"spot_price": "auto"}),
+	},
+	{
+		name: "profile", actions: append(slices.Clone(everywhere), "CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "DeleteRole"),
+		settings: killed(map[string]any{"temporary_iam_instance_profile_policy_document": map[string]any{
+			"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+		}}),
+	},
+}
+
+func killed(more map[string]any) map[string]any {
+	all := map[string]any{"ami_name": "killed", "profile": nil, "max_retries": nil}
+	for _, settings := range []map[string]any{reporting, more} {
+		maps.Copy(all, settings)
+	}
+	return all
+}
+
+// before makes what a bake is to replace, and returns the ids of that.
+func (q *quick) before(t *testing.T, v variant) []string {
+	t.Helper()
+	if !v.replaces {
+		return nil
+	}
+	if _, said, err := q.bake(t, map[string]any{"ami_name": "killed", "sweep": false}); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	var ids []string
+	for _, r := range q.State() {
+		if !r.Gone() {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// packer is a running packer build, in a process group of its own as in a terminal.
+type packer struct {
+	cmd  *exec.Cmd
+	out  string // a file, so that nothing that survives packer is ended by a pipe of the test's
+	gone chan struct{}
+}
+
+func (q *quick) startPacker(t *testing.T, settings map[string]any) *packer {
+	t.Helper()
+	dir := t.TempDir()
+	template := map[string]any{
+		"source": map[string]any{"bakery-userdata": map[string]any{"it": settings}},
+		"build":  map[string]any{"sources": []string{"source.bakery-userdata.it"}},
+	}
+	text, err := json.Marshal(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "killed.pkr.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := &packer{out: filepath.Join(dir, "out"), gone: make(chan struct{})}
+	out, err := os.Create(b.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }()
+	b.cmd = exec.Command(packertest.Built(t).Packer, "build", file) //nolint:noctx // it is what the test kills
+	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = q.client().environ(t), out, out
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(b.gone)
+		_ = b.cmd.Wait() // what it exits with is packer's business
+	}()
+	t.Cleanup(func() { _ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) })
+	return b
+}
+
+func (b *packer) output() string {
+	text, err := os.ReadFile(b.out)
+	if err != nil {
+		return err.Error()
+	}
+	return string(bytes.TrimSpace(text))
+}
+
+// await waits until the kill is to strike. A bake that has ended by then is struck as well: there is nothing to find.
+func (b *packer) await(t *testing.T, q *quick, s *killing) {
+	t.Helper()
+	before := len(q.Calls())
+	deadline := time.After(2 * time.Minute)
+	for {
+		switch {
+		case s.action != "" && q.struck(t):
+			return
+		case s.action == "" && len(q.Calls())-before >= s.calls:
+			time.Sleep(s.later)
+			return
+		}
+		select {
+		case <-b.gone:
+			return
+		case <-deadline:
+			t.Errorf("packer has not come so far, and not ended")
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// struck tells whether the lab has no more faults to come.
+func (q *quick) struck(t *testing.T) bool {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, q.URL+"/_lab/faults", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+q.Value("AWS_SECRET_ACCESS_KEY"))
+	r, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	var left []string
+	if err := json.NewDecoder(r.Body).Decode(&left); err != nil {
+		t.Fatal(err)
+	}
+	return len(left) == 0
+}
+
+// awaitEnd waits until all processes of the bake have ended, whoever is their parent by then.
+func (b *packer) awaitEnd(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		alive := running(func(p process) bool { return p.group == b.cmd.Process.Pid })
+		if len(alive) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("processes have not ended: %v\n%s", alive, b.output())
+		}
+	}
+	<-b.gone
+}
+
+// process is one that runs.
+type process struct{ pid, parent, group int }
+
+// running are processes, without those that have ended and that nobody has waited for yet.
+func running(wanted func(process) bool) []process {
+	var all []process
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may hold anything
+		var state string
+		p := process{}
+		if _, err := fmt.Sscan(rest, &state, &p.parent, &p.group); err != nil || state == "Z" || state == "X" {
+			continue
+		}
+		p.pid, _ = strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if wanted(p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// later is a way to the lab on which it is later: STS says so in the header Date of its answers, which is the clock the sweep
+// goes by. The others do not, because clients would sign by it, and the lab refuses what is signed in the future.
+func (q *quick) later(t *testing.T, by time.Duration) string {
+	t.Helper()
+	to, err := url.Parse(q.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host // and not r.Out.Host, which is signed
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if strings.Contains(r.Request.Header.Get("Authorization"), "/sts/aws4_request") {
+				r.Header.Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+			}
+			return nil
+		},
+	})
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// awaitMachines waits until no machine runs.
+func (q *quick) awaitMachines(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		runs := slices.IndexFunc(q.State(), func(r labserver.Resource) bool {
+			return r.Kind == "instance" && (r.State == "pending" || r.State == "running" || r.State == "stopping" || r.State == "shutting-down")
+		})
+		if runs < 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s has not powered itself off", q.State()[runs])
+		}
+	}
+}
+
+// judge makes sure that every image is one whose machine has reported success, and returns those of the bake that was killed.
+func (q *quick) judge(t *testing.T, s *killing, old []string) []labserver.Resource {
+	t.Helper()
+	var mine []labserver.Resource
+	there := false
+	for _, r := range q.State() {
+		if r.Kind != "image" {
+			continue
+		}
+		there = true
+		switch {
+		case slices.Contains(old, r.ID):
+			continue
+		case r.State != "available":
+			t.Errorf("%s is there", r)
+		case s.fails():
+			t.Errorf("%s is there, and its machine has not reported success", r)
+		}
+		mine = append(mine, r)
+	}
+	if s.bake.replaces && !there {
+		t.Errorf("the old image is gone, and there is no new one")
+	}
+	return mine
+}
+
+// fails tells whether the machine gives no good verdict.
+func (s *killing) fails() bool { return s.baker.Fail > 0 || s.baker.Hang > 0 || s.baker.NoVerdict }
+
+// besidesImages is what there is beside images, their snapshots, and what was there before.
+func (q *quick) besidesImages(old []string) []string {
+	all := q.State()
+	ofAnImage := func(r labserver.Resource) bool {
+		return r.Kind == "snapshot" && slices.ContainsFunc(all, func(i labserver.Resource) bool {
+			return i.Kind == "image" && strings.Contains(r.Name, i.ID)
+		})
+	}
+	var left []string
+	for _, r := range all {
+		if !r.Gone() && r.Kind != "image" && !ofAnImage(r) && !slices.Contains(old, r.ID) {
+			left = append(left, r.String())
+		}
+	}
+	return left
+}

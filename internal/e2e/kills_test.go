@@ -1,0 +1,216 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+)
+
+var (
+	killSeed = flag.Uint64("kill-seed", 0, "what TestKills draws its kills from, as a run before has printed it; 0: with -full, another each time")
+	killOnly = flag.Int("kill-only", -1, "the one kill of that seed to repeat")
+)
+
+const (
+	killsInCI = 12
+	killsFull = 200
+)
+
+// killing is one kill, all of it drawn from the seed.
+type killing struct {
+	number int
+	kind   kill
+	bake   variant
+	// When it strikes: with an action, while the lab has done what that asks for and has not answered yet; else some time after so
+	// many calls of the bake.
+	action string
+	calls  int
+	later  time.Duration
+	again  time.Duration // between a signal and the next, where there are two
+	baker  labtest.Baker
+}
+
+func (s *killing) String() string {
+	when := fmt.Sprintf("after %d calls", s.calls)
+	if s.action != "" {
+		when = "within " + s.action
+	}
+	return fmt.Sprintf("%03d %s, %s, %s", s.number, s.kind.name, s.bake.name, when)
+}
+
+// draw makes the kills of a seed. Each kind and each bake comes as often as any other.
+func draw(seed uint64, n int) []killing {
+	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // it is to be repeatable
+	var all []killing
+	for i := range n {
+		s := killing{number: i, kind: kills[i%len(kills)], bake: variants[r.IntN(len(variants))], calls: r.IntN(40)}
+		s.later = time.Duration(r.IntN(300)) * time.Millisecond
+		if s.calls == 0 {
+			s.later = time.Duration(r.IntN(3000)) * time.Millisecond // while Packer and the plugin start
+		}
+		if r.IntN(2) == 0 {
+			s.action = s.bake.actions[r.IntN(len(s.bake.actions))]
+		}
+		s.again = time.Duration(r.IntN(1500)) * time.Millisecond
+		s.baker = labtest.Baker{Steps: []string{"one", "two"}, Took: time.Duration(r.IntN(500)) * time.Millisecond, Hurry: 100}
+		switch r.IntN(8) {
+		case 0:
+			s.baker.Fail = 1 + r.IntN(2)
+		case 1:
+			s.baker.Hang = 1 + r.IntN(2)
+		case 2:
+			s.baker.NoVerdict = true
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// TestKills kills bakes at random instants, and makes sure that nothing is left that was not to be, and no image is there
+// that has no good verdict.
+func TestKills(t *testing.T) {
+	onlyQuickLabs(t)
+	n, seed := killsInCI, *killSeed
+	if *full {
+		n = killsFull
+	}
+	switch {
+	case seed != 0:
+	case *full:
+		seed = uint64(time.Now().UnixNano()) % 1e9
+	default:
+		seed = 1 // so that a change fails for what it changes
+	}
+	began := time.Now()
+	var table outcomes
+	t.Run("each", func(t *testing.T) {
+		for _, s := range draw(seed, n) {
+			if *killOnly >= 0 && s.number != *killOnly {
+				continue
+			}
+			t.Run(s.String(), func(t *testing.T) {
+				t.Parallel()
+				table.add(s.kind.name, s.run(t))
+			})
+		}
+	})
+	t.Logf("%d kills in %s; to repeat them: -kill-seed=%d, and one of them: -kill-only=N\n%s", n, time.Since(began).Round(time.Second), seed, &table)
+}
+
+// run bakes, kills and looks. It returns what has become of the bake.
+func (s *killing) run(t *testing.T) string {
+	q := quickLabAs(t, labserver.Options{Runner: labtest.Runner{Guest: s.baker.Guest}})
+	old := q.before(t, s.bake)
+	if s.action != "" {
+		q.breaks(t, s.action+"=hang=3s:after:nth=1")
+	}
+	b := q.startPacker(t, q.settings(s.bake.settings))
+	b.await(t, q, s)
+	s.kind.strike(b, s.again)
+	b.awaitEnd(t)
+	defer func() {
+		if t.Failed() {
+			t.Logf("packer said:\n%s", b.output())
+		}
+	}()
+	if s.kind.hard {
+		return q.afterKill(t, s, old)
+	}
+	return q.afterInterrupt(t, s, old)
+}
+
+// afterInterrupt expects that the bake has cleaned up by itself.
+func (q *quick) afterInterrupt(t *testing.T, s *killing, old []string) string {
+	t.Helper()
+	if left := q.besidesImages(old); len(left) > 0 {
+		t.Errorf("left behind, without any sweep: %q", left)
+	}
+	images := q.judge(t, s, old)
+	for _, i := range images {
+		if i.Tags["bakery:expires"] != "" && !s.bake.replaces {
+			t.Errorf("%s is there and not complete", i)
+		}
+	}
+	if len(images) > 0 {
+		return "image complete"
+	}
+	return "nothing left"
+}
+
+// afterKill expects that machines end by themselves, that nothing is swept before its time, and everything after it.
+func (q *quick) afterKill(t *testing.T, s *killing, old []string) string {
+	t.Helper()
+	q.awaitMachines(t)
+	before := q.Left()
+	sweep := q.sweeping(s.bake.regions...)
+	if _, said, err := q.bakeAs(t, sweep); err != nil || strings.Contains(said, "Swept ") {
+		t.Errorf("a sweep before anything has expired: %v\n%s", err, said)
+	}
+	if after := q.Left(); !slices.Equal(before, after) {
+		t.Errorf("before the sweep there was %q, after it %q", before, after)
+	}
+	sweep["profile"] = q.profileFor(t, q.later(t, 48*time.Hour))
+	if _, said, err := q.bakeAs(t, sweep); err != nil {
+		t.Errorf("the sweep: %v\n%s", err, said)
+	}
+	if left := q.besidesImages(old); len(left) > 0 {
+		t.Errorf("left behind by the sweep: %q", left)
+	}
+	images := q.judge(t, s, old)
+	switch {
+	case len(images) > 0 && len(before) == len(q.Left()):
+		return "image, nothing else"
+	case len(images) > 0:
+		return "image, rest swept"
+	case len(before) == 0:
+		return "nothing left"
+	}
+	return "all swept"
+}
+
+// outcomes counts what became of bakes, by the kind of kill.
+type outcomes struct {
+	mu    sync.Mutex
+	count map[string]map[string]int
+}
+
+func (o *outcomes) add(kind, outcome string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.count == nil {
+		o.count = map[string]map[string]int{}
+	}
+	if o.count[kind] == nil {
+		o.count[kind] = map[string]int{}
+	}
+	o.count[kind][outcome]++
+}
+
+func (o *outcomes) String() string {
+	columns := []string{"nothing left", "image complete", "all swept", "image, rest swept", "image, nothing else"}
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "kill\tcount\t%s\n", strings.Join(columns, "\t"))
+	for _, k := range kills {
+		sum, cells := 0, ""
+		for _, c := range columns {
+			sum += o.count[k.name][c]
+			cells += fmt.Sprintf("\t%d", o.count[k.name][c])
+		}
+		fmt.Fprintf(w, "%s\t%d%s\n", k.name, sum, cells)
+	}
+	_ = w.Flush()
+	return text.String()
+}
