@@ -147,7 +147,7 @@ func (b *packer) output() string {
 func (b *packer) await(t *testing.T, q *quick, s *killing) {
 	t.Helper()
 	before := len(q.Calls())
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(5 * time.Minute) // a verdict is waited for two minutes
 	for {
 		switch {
 		case s.action != "" && q.struck(t):
@@ -190,7 +190,7 @@ func (q *quick) struck(t *testing.T) bool {
 // awaitEnd waits until all processes of the bake have ended, whoever is their parent by then.
 func (b *packer) awaitEnd(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		alive := running(func(p process) bool { return p.group == b.cmd.Process.Pid })
 		if len(alive) == 0 {
 			break
