@@ -4,11 +4,15 @@
 package userdata
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
@@ -118,5 +122,29 @@ func TestALogThatUnpacksWithoutEndIsCutOff(t *testing.T) {
 	}
 	if text, err := io.ReadAll(unzipped); err != nil || string(text) != "a log" {
 		t.Errorf("a log of a machine is %q, %v", text, err)
+	}
+}
+
+// renewed are credentials that are others each time, as those of a role are after a quarter of an hour.
+func renewed() aws.CredentialsProvider {
+	n := 0
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		n++
+		return aws.Credentials{
+			AccessKeyID: "AKIDTESTTESTTEST", SecretAccessKey: fmt.Sprintf("renewed-key-%d", n), SessionToken: fmt.Sprintf("renewed-token-%d", n),
+		}, nil
+	})
+}
+
+func TestCredentialsThatWereRenewedAreNotSaid(t *testing.T) {
+	credentials := hiding{renewed()}
+	for range 3 {
+		c, err := credentials.Retrieve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := blot("with " + c.SecretAccessKey + " and " + c.SessionToken); said != "with <sensitive> and <sensitive>" {
+			t.Errorf("it is said %q", said)
+		}
 	}
 }

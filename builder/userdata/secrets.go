@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
@@ -115,4 +117,18 @@ func refuseSecrets(what string, texts ...string) error {
 
 func refuseSecretTags(what string, tags map[string]string) error {
 	return refuseSecrets(what, slices.Concat(slices.Collect(maps.Keys(tags)), slices.Collect(maps.Values(tags)))...)
+}
+
+// hiding are credentials that are never said. Those of a role are renewed during the bake, and are others then.
+type hiding struct{ aws.CredentialsProvider }
+
+// Retrieve implements aws.CredentialsProvider.
+func (h hiding) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := h.CredentialsProvider.Retrieve(ctx)
+	for _, secret := range []string{c.SecretAccessKey, c.SessionToken} {
+		if secret != "" { // the filter takes nothing for a secret as well
+			hide(secret)
+		}
+	}
+	return c, err
 }

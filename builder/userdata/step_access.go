@@ -31,18 +31,14 @@ func findAccount(ctx context.Context, b *bake) error {
 	if err != nil {
 		return err
 	}
-	b.aws = newClients(cfg, settings)
 	if cfg.Credentials == nil {
 		return errNoCredentials
 	}
+	cfg.Credentials = hiding{cfg.Credentials}
+	b.aws = newClients(cfg, settings)
 	credentials, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoCredentials, err)
-	}
-	for _, secret := range []string{credentials.SecretAccessKey, credentials.SessionToken} {
-		if secret != "" { // the filter takes nothing for a secret as well
-			hide(secret)
-		}
 	}
 	account, err := b.whoami(ctx)
 	if err != nil {
