@@ -6,6 +6,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -57,7 +58,7 @@ func (l *lab) holding(t *testing.T, documents ...string) *lab {
 		Credentials: credentials.NewStaticCredentialsProvider(l.values["AWS_ACCESS_KEY_ID"], l.values["AWS_SECRET_ACCESS_KEY"], ""),
 	}, rights{documents: documents, anywhere: true}.policy(t))
 	limited := *l
-	limited.env = append(limited.env[:len(limited.env):len(limited.env)], // the last one of a name counts
+	limited.env = append(slices.Clip(limited.env), // the last one of a name counts
 		"AWS_ACCESS_KEY_ID="+*c.AccessKeyId, "AWS_SECRET_ACCESS_KEY="+*c.SecretAccessKey, "AWS_SESSION_TOKEN="+*c.SessionToken)
 	return &limited
 }

@@ -73,11 +73,11 @@ func (q *quick) plant(t *testing.T, region, bake, expires string) {
 		return out.Instances[0]
 	}
 	instance := run(nil)
-	run(&types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
+	spot := run(&types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
 		SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
 	}}, types.ResourceTypeSpotInstancesRequest)
 	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) { o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second }).
-		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*instance.InstanceId}}, time.Minute))
+		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*instance.InstanceId, *spot.InstanceId}}, time.Minute))
 	_, err = c.CreateImage(t.Context(), &ec2.CreateImageInput{
 		InstanceId: instance.InstanceId, Name: aws.String(name), NoReboot: aws.Bool(true),
 		TagSpecifications: tagged(types.ResourceTypeImage, types.ResourceTypeSnapshot),
