@@ -42,7 +42,7 @@ func (b *bake) artifact(state multistep.StateBag) *Artifact {
 		labels: b.labels(),
 		data:   map[string]any{"generated_data": state.Get("generated_data")},
 		remove: func(ctx context.Context, region, id string) error {
-			if err := removeImage(ctx, b.in(region), id); err != nil {
+			if err := removeImage(ctx, b.in(region), id, b.config.snapshotsMade); err != nil {
 				return fmt.Errorf("remove the image in %s: %w", region, err)
 			}
 			return nil

@@ -28,7 +28,7 @@ func TestArtifactIsWhatOtherToolsExpectOfAmazonEBS(t *testing.T) {
 }
 
 func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
-	_, artifact, err := bakes(t, nil)
+	o, artifact, err := bakes(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
 		ImageID: newID, ProviderName: "aws", ProviderRegion: "us-east-1", SourceImageID: sourceID,
 		Labels: map[string]string{
 			"bake_id": testBake, "name": "hello-1", "source_ami_name": "debian-12",
-			"inputs":           "49011cdb6dd825ba24e49869d56f5d4ca4f01323268d9b4da909ecc0b54ebd3e",
+			"inputs":           o.image("us-east-1", "hello-1").tags[tagInputs],
 			"user_data_sha256": "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 		},
 	}
@@ -68,6 +68,43 @@ func TestArtifactDestroysTheImageAndItsSnapshots(t *testing.T) {
 	})
 	if left := o.cloud.left(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestSnapshotsOfTheTemplateAreNobodyElses: an image refers to those of ami_block_device_mappings and has not made them.
+func TestSnapshotsOfTheTemplateAreNobodyElses(t *testing.T) {
+	const given = "snap-given"
+	withDisk := func(more func(*oven)) func(*oven) {
+		return func(o *oven) {
+			o.config.AMIBlockDevices = []BlockDevice{{DeviceName: "/dev/xvda", SnapshotID: given}}
+			o.cloud.snapshots[given] = &fakeSnapshot{region: "us-east-1", tags: map[string]string{tagExpires: "mine"}}
+			if more != nil {
+				more(o)
+			}
+		}
+	}
+	for name, more := range map[string]func(*oven){
+		"an image that is destroyed": nil,
+		"a bake that fails":          func(o *oven) { o.cloud.broken["DeleteTags"] = always(400, "TheTestSaysSo") },
+		"an image that is replaced": func(o *oven) {
+			o.config.ForceDeregister, o.config.ForceDeleteSnapshot = true, true
+			old := o.cloud.oldImage("us-east-1", oldID, "hello-1")
+			old.snapshots = append(old.snapshots, given)
+		},
+	} {
+		o, artifact, _ := bakes(t, withDisk(more))
+		if artifact != nil {
+			if err := artifact.Destroy(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if s := o.cloud.snapshots[given]; s == nil || s.tags[tagExpires] != "mine" {
+			t.Errorf("%s: the template's snapshot is %v", name, s)
+		}
+		delete(o.cloud.snapshots, given)
+		if left := o.cloud.left(); len(left) > 0 {
+			t.Errorf("%s: left %v\n%s", name, left, o.ui)
+		}
 	}
 }
 

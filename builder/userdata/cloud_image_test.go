@@ -182,6 +182,9 @@ func (c *cloud) makeImage(action, region string, form url.Values) (string, *fail
 		c.snapshots["snap-of-"+id] = &fakeSnapshot{
 			region: region, tags: tagsOf(form, "snapshot"), encrypted: form.Get("Encrypted") == "true", key: form.Get("KmsKeyId"),
 		}
+		if given := form.Get("BlockDeviceMapping.1.Ebs.SnapshotId"); given != "" {
+			i.snapshots = append(i.snapshots, given)
+		}
 	}
 	return "<imageId>" + id + "</imageId>", nil
 }

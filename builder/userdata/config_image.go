@@ -67,8 +67,8 @@ type ImageConfig struct {
 	// `packer build -force` bakes in any case. Conflicts with `skip_create_ami`. Default: `false`. See
 	// [Unchanged builds](#unchanged-builds).
 	ReuseUnchanged bool `mapstructure:"reuse_unchanged"`
-	// Delete the snapshots of the images that `force_deregister` has replaced, when the new ones are there. Default:
-	// `false`.
+	// Delete the snapshots of the images that `force_deregister` has replaced, when the new ones are there; not those that
+	// `ami_block_device_mappings` names by their `snapshot_id`. Default: `false`.
 	ForceDeleteSnapshot bool `mapstructure:"force_delete_snapshot"`
 	// How long an image may take to become available, as a duration; each copy in another region has this time as
 	// well. Default: `30m`; at least `120s`.

@@ -5,6 +5,7 @@ package userdata
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -47,12 +48,19 @@ func (b *bake) stagingExpiry() time.Time {
 
 // now is the time by AWS's clock, as far as that is known: the computers of the bakes of an account may differ, and what one
 // has tagged is swept by another.
-func (b *bake) now() time.Time { return time.Now().Add(b.skew) }
+func (b *bake) now() time.Time { return time.Now().Add(time.Duration(b.clock.skew.Load())) }
 
-// setClock learns AWS's time from one of its answers.
-func (b *bake) setClock(answer middleware.Metadata) {
+// clock is AWS's, as the bake and its sweep learn of it.
+type clock struct {
+	skew  atomic.Int64 // how much it is ahead, in nanoseconds
+	known atomic.Bool
+}
+
+// set learns AWS's time from one of its answers.
+func (c *clock) set(answer middleware.Metadata) {
 	if skew, ok := awsmiddleware.GetAttemptSkew(answer); ok {
-		b.skew = skew
+		c.skew.Store(int64(skew))
+		c.known.Store(true)
 	}
 }
 

@@ -25,8 +25,8 @@ type removalAPI interface {
 // snapshotTimeout is how long a snapshot may still be in use after its image is deregistered.
 const snapshotTimeout = time.Minute
 
-// removeImage deregisters an image and deletes its snapshots. It need not be there any more.
-func removeImage(ctx context.Context, api removalAPI, id string) error {
+// removeImage deregisters an image and deletes those of its snapshots that made tells of. It need not be there any more.
+func removeImage(ctx context.Context, api removalAPI, id string, made func(*types.Image) []string) error {
 	out, err := api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if hasCode(err, codeImageNotFound, codeImageUnavailable) {
 		return nil
@@ -39,7 +39,7 @@ func removeImage(ctx context.Context, api removalAPI, id string) error {
 		if err := deregister(ctx, api, id, protected(&out.Images[i]), time.Time{}); err != nil {
 			return err
 		}
-		snapshots = append(snapshots, snapshotsOf(&out.Images[i])...)
+		snapshots = append(snapshots, made(&out.Images[i])...)
 	}
 	return deleteSnapshots(ctx, api, snapshots)
 }
@@ -88,6 +88,14 @@ func snapshotsOf(image *types.Image) []string {
 	return ids
 }
 
+// snapshotsMade are the snapshots that were made with an image: all but those of the template's, by the snapshot_id of
+// ami_block_device_mappings. EC2 takes these for the image as they are, and they stay the user's.
+func (c *ImageConfig) snapshotsMade(image *types.Image) []string {
+	return slices.DeleteFunc(snapshotsOf(image), func(id string) bool {
+		return slices.ContainsFunc(c.AMIBlockDevices, func(d BlockDevice) bool { return d.SnapshotID == id })
+	})
+}
+
 func deleteSnapshots(ctx context.Context, api imageRemover, ids []string) error {
 	slices.Sort(ids)
 	var errs []error
@@ -127,7 +135,7 @@ func (b *bake) clear(ctx context.Context, p *place) error {
 				continue
 			}
 		}
-		snapshots = append(snapshots, snapshotsOf(&images[i])...)
+		snapshots = append(snapshots, b.config.snapshotsMade(&images[i])...)
 	}
 	// Those of an image that is still being made are not listed with it.
 	tagged, err := b.lateSnapshots(ctx, p, images, snapshots)

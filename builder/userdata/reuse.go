@@ -122,8 +122,8 @@ func hasInputs(image *types.Image) bool { return tagMap(image.Tags)[tagInputs] !
 
 // imageName is the name of the image, which is an earlier one's when that is returned.
 func (b *bake) imageName() string {
-	if b.reused && b.home != nil {
-		return aws.ToString(b.home.image.Name)
+	if b.reused {
+		return aws.ToString(b.places[0].image.Name)
 	}
 	return b.config.AMIName
 }

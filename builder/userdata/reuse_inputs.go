@@ -20,7 +20,7 @@ import (
 type inputs struct {
 	name     string            // the form of the image's name; see package timeless
 	source   string            // the id of the source image
-	userData string            // sha256 of the user data as compiled or given, without a delivery
+	userData string            // sha256 of the user data with the guest program, without a delivery
 	fs       string            // sha256 of fs/ when that is staged; it is part of the user data otherwise
 	steps    []stepDigest      // what the provisioners do
 	options  map[string]string // the sha256 of each setting that makes the image another one
@@ -55,7 +55,16 @@ func (b *bake) findInputs() error {
 	}
 	b.inputs = &inputs{
 		name: timeless.Text(b.config.AMIName, b.id), source: aws.ToString(b.source.ImageId),
-		userData: b.payload.userDataSHA256, fs: b.payload.fs.SHA256, steps: b.payload.recording.steps, options: options,
+		userData: b.payload.digest(), fs: b.payload.fs.SHA256, steps: b.payload.recording.steps, options: options,
 	}
 	return nil
+}
+
+// digest is that of all the machine is told: what was written by hand is so with the guest program round it, which may be
+// another one of the same user data.
+func (p *payload) digest() string {
+	if p.document == nil {
+		return p.userDataSHA256
+	}
+	return sumOf(string(p.document))
 }

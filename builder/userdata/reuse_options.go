@@ -50,6 +50,9 @@ func (b *bake) imageOptions() (map[string]string, error) {
 	if len(c.SkipCleanup) > 0 {
 		all["skip_cleanup"] = c.SkipCleanup
 	}
+	if c.WipeFreeSpace {
+		all["wipe_free_space"] = true
+	}
 	if c.Verdict == verdictStop {
 		all["verdict"] = c.Verdict
 	}

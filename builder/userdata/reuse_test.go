@@ -6,6 +6,7 @@ package userdata
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -109,6 +110,45 @@ func TestEverySettingOfAnImageIsComparedUnlessItIsNamed(t *testing.T) {
 	}
 	if digest(BlockDevice{Encrypted: config.TriTrue}) == digest(BlockDevice{Encrypted: config.TriFalse}) {
 		t.Error("an encrypted disk is the same as one that is not")
+	}
+}
+
+// ofTheMachine are the settings of machines that make their images no others, though they stand with ones that do.
+var ofTheMachine = []string{
+	"instance_type", "key_name", "run_volume_tags", "run_volume_tag", "metadata_options", "ebs_optimized", "enable_unlimited_credits",
+	"enable_t2_unlimited", "disable_stop_instance", "shutdown_behavior", "instance_timeout", "instance_poll_interval", "aws_polling",
+	"run_tags", "run_tag", // compared as the image's
+}
+
+// TestEverySettingOfAMachineIsComparedUnlessItIsNamed: a setting that somebody adds is compared, or listed here with intent.
+func TestEverySettingOfAMachineIsComparedUnlessItIsNamed(t *testing.T) {
+	c := &Config{
+		RunConfig:   RunConfig{LaunchBlockDevices: []BlockDevice{{DeviceName: "/dev/xvda"}}},
+		WatchConfig: WatchConfig{Verdict: verdictStop, SkipCleanup: []string{"logs"}, WipeFreeSpace: true},
+	}
+	options, err := (&bake{config: c}).imageOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range []any{RunConfig{}, WatchConfig{}} {
+		for f := range reflect.TypeOf(group).Fields() {
+			name, ok := f.Tag.Lookup("mapstructure")
+			if ok && (options[name] != "") == slices.Contains(ofTheMachine, name) {
+				t.Errorf("%s: compared is %v", name, options[name] != "")
+			}
+		}
+	}
+}
+
+func TestUserDataByHandIsComparedWithTheProgramRoundIt(t *testing.T) {
+	of := func(document string) string {
+		return (&payload{document: []byte(document), userDataSHA256: sumOf("same")}).digest()
+	}
+	if of("program 1") == of("program 2") {
+		t.Error("another guest program of the same user data is no other image")
+	}
+	if got := (&payload{verbatim: []byte("x"), userDataSHA256: sumOf("x")}).digest(); got != sumOf("x") {
+		t.Errorf("what is launched as it is has the digest %s", got)
 	}
 }
 

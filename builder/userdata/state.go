@@ -38,7 +38,7 @@ type bake struct {
 	aws    clients
 	turns  turns          // of launches
 	store  *staging.Store // nil without staging
-	skew   time.Duration  // how much AWS's clock is ahead
+	clock  clock          // AWS's
 	ledger ledger
 	phases phases
 	swept  chan struct{}   // closed when the sweep has ended; nil without one

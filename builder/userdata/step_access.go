@@ -57,7 +57,7 @@ func (b *bake) whoami(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("check the AWS credentials; skip_credential_validation leaves this check out: %w", awserror.InWords(err))
 	}
-	b.setClock(out.ResultMetadata)
+	b.clock.set(out.ResultMetadata)
 	return aws.ToString(out.Account), nil
 }
 

@@ -129,6 +129,7 @@ func (b *bake) checkArchitecture(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look up the instance type %s: %w", strings.Join(names, ", "), err)
 	}
+	b.clock.set(out.ResultMetadata) // the first to tell with skip_credential_validation
 	if len(out.InstanceTypes) == 0 {
 		return fmt.Errorf("the instance type %s does not exist in %s", strings.Join(names, ", "), b.aws.config.Region)
 	}

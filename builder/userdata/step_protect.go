@@ -27,7 +27,7 @@ func (s *stepProtect) Run(ctx context.Context, state multistep.StateBag) multist
 			if err := b.protect(ctx, p); err != nil || b.reused {
 				return err // what is returned once more is finished
 			}
-			return finish(ctx, p)
+			return b.finish(ctx, p)
 		})
 		if err != nil {
 			return err
@@ -61,12 +61,12 @@ func (b *bake) protect(ctx context.Context, p *place) error {
 
 // finish takes the expiry off an image and its snapshots. One that is available and still has it is one whose bake was killed
 // before it was done: it may lack its copies, its sharing, or the name.
-func finish(ctx context.Context, p *place) error {
+func (b *bake) finish(ctx context.Context, p *place) error {
 	own, cancel := settle(ctx)
 	defer cancel()
 	err := retryWhile(own, visibleTimeout, notYet(p.newest, codeImageNotFound, codeSnapshotNotFound), func(ctx context.Context) error {
 		_, err := p.api.DeleteTags(ctx, &ec2.DeleteTagsInput{
-			Resources: append([]string{p.imageID()}, snapshotsOf(&p.image)...), Tags: []types.Tag{{Key: aws.String(tagExpires)}},
+			Resources: append([]string{p.imageID()}, b.config.snapshotsMade(&p.image)...), Tags: []types.Tag{{Key: aws.String(tagExpires)}},
 		})
 		return err
 	})

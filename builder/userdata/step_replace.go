@@ -127,7 +127,7 @@ func (b *bake) removeOldSnapshots(ctx context.Context, p *place) {
 		return
 	}
 	for i := range p.old {
-		for _, snapshot := range snapshotsOf(&p.old[i]) {
+		for _, snapshot := range b.config.snapshotsMade(&p.old[i]) {
 			if err := deleteSnapshot(ctx, p.api, snapshot); err != nil {
 				b.warn("force_delete_snapshot: %s stays in %s: %s", snapshot, p.region, err)
 			}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,6 +102,9 @@ func (b *bake) sweep(ctx context.Context) *sweeping {
 	for _, region := range append([]string{home}, b.config.otherRegions(home)...) {
 		begin(func(ctx context.Context) error { return s.sweepRegion(ctx, region, b.sweepIn(region)) })
 	}
+	if !b.clock.known.Load() { // with skip_credential_validation, EC2 is the first to tell the time
+		all.Wait()
+	}
 	if b.store != nil {
 		begin(s.sweepStaging)
 	}
@@ -121,8 +125,10 @@ func (b *bake) sweepIn(region string) sweepAPI {
 	return bindEC2(awsconfig.EC2(cfg, &b.config.Settings))
 }
 
-// over tells whether what expires then may be removed now.
-func (s *sweeping) over(expires time.Time) bool { return s.now().After(expires.Add(sweepMargin)) }
+// over tells whether what expires then may be removed now. By AWS's clock only: this computer's may be hours ahead.
+func (s *sweeping) over(expires time.Time) bool {
+	return s.clock.known.Load() && s.now().After(expires.Add(sweepMargin))
+}
 
 // did tells of something that was removed.
 func (s *sweeping) did(format string, args ...any) {
@@ -139,6 +145,7 @@ func (s *sweeping) complaint() string {
 	var others []error
 	for _, err := range s.errs {
 		switch right := missingRight(err); {
+		case slices.Contains(rights, right): // of another region
 		case right != "":
 			rights = append(rights, right)
 		case !hasCode(err, "NoSuchBucket", "PermanentRedirect"): // of which the bake tells itself

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -57,21 +58,38 @@ func (w *swath) find(ctx context.Context) error {
 			kinds[id] = t.ResourceType
 		}
 	}
-	const mostValues = 200 // of a filter
 	for some := range slices.Chunk(ids, mostValues) {
-		tags, err := w.tags(ctx, filter("key", tagBake), filter("resource-id", some...))
+		tags, err := w.tags(ctx, filter("key", tagBake, tagSource), filter("resource-id", some...))
 		if err != nil {
 			return err
 		}
-		for _, t := range tags {
-			id, bake := aws.ToString(t.ResourceId), aws.ToString(t.Value)
-			if kind, ok := kinds[id]; ok && aws.ToString(t.Key) == tagBake && isBakeID(bake) {
-				w.ids[kind] = append(w.ids[kind], id)
-				w.bakes[id] = bake
-			}
-		}
+		w.take(kinds, tags)
 	}
 	return nil
+}
+
+// mostValues is how many values EC2 takes in a filter. What is beyond, the next sweep removes.
+const mostValues = 200
+
+// take notes what a bake has made. Others copy tags as well, from disks to backups of them: what bakes make of disks says
+// what it comes from, and disks do not.
+func (w *swath) take(kinds map[string]types.ResourceType, tags []types.TagDescription) {
+	sourced := map[string]bool{}
+	for _, t := range tags {
+		sourced[aws.ToString(t.ResourceId)] = sourced[aws.ToString(t.ResourceId)] || aws.ToString(t.Key) == tagSource
+	}
+	for _, t := range tags {
+		id, bake := aws.ToString(t.ResourceId), aws.ToString(t.Value)
+		kind, ok := kinds[id]
+		if !ok || aws.ToString(t.Key) != tagBake || !isBakeID(bake) || len(w.ids[kind]) == mostValues {
+			continue
+		}
+		if ofDisk := kind == types.ResourceTypeImage || kind == types.ResourceTypeSnapshot; ofDisk && !sourced[id] {
+			continue
+		}
+		w.ids[kind] = append(w.ids[kind], id)
+		w.bakes[id] = bake
+	}
 }
 
 func (w *swath) tags(ctx context.Context, filters ...types.Filter) ([]types.TagDescription, error) {
@@ -82,6 +100,7 @@ func (w *swath) tags(ctx context.Context, filters ...types.Filter) ([]types.TagD
 		if err != nil {
 			return nil, fmt.Errorf("look for what has expired in %s: %w", w.region, err)
 		}
+		w.clock.set(out.ResultMetadata)
 		all = append(all, out.Tags...)
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
 			return all, nil
@@ -167,7 +186,14 @@ func (w *swath) machines(ctx context.Context) ([]types.Instance, error) {
 	for i := range out.Reservations {
 		all = append(all, out.Reservations[i].Instances...)
 	}
-	return all, nil
+	return slices.DeleteFunc(all, func(i types.Instance) bool { return !w.launched(&i) }), nil
+}
+
+// launched tells whether a machine is one that a bake has launched: the tags of one may have been copied to another, by
+// "Launch more like this" or a launch template that was made of it. Bakes launch with a token that begins with their id; of
+// Spot Instances, EC2 need not tell it.
+func (w *swath) launched(i *types.Instance) bool {
+	return aws.ToString(i.SpotInstanceRequestId) != "" || strings.HasPrefix(aws.ToString(i.ClientToken), w.bakes[aws.ToString(i.InstanceId)])
 }
 
 // sweepVolumes deletes the volumes that did not go with their machines.

@@ -50,6 +50,10 @@ func (q *quick) plant(t *testing.T, region, bake, expires string) {
 	}
 	tagged := func(kinds ...types.ResourceType) (all []types.TagSpecification) {
 		for _, kind := range kinds {
+			tags := slices.Clone(tags)
+			if kind == types.ResourceTypeImage || kind == types.ResourceTypeSnapshot {
+				tags = append(tags, types.Tag{Key: aws.String("bakery:source-ami"), Value: aws.String(q.Value("BAKERY_LAB_AMI"))})
+			}
 			all = append(all, types.TagSpecification{ResourceType: kind, Tags: tags})
 		}
 		return all
@@ -63,8 +67,8 @@ func (q *quick) plant(t *testing.T, region, bake, expires string) {
 	run := func(market *types.InstanceMarketOptionsRequest, kinds ...types.ResourceType) types.Instance {
 		out, err := c.RunInstances(t.Context(), &ec2.RunInstancesInput{
 			ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
-			InstanceMarketOptions: market,
-			TagSpecifications:     tagged(append(kinds, types.ResourceTypeInstance, types.ResourceTypeVolume)...),
+			ClientToken: aws.String(fmt.Sprintf("%s-%s-%v", bake, expires, market != nil)), InstanceMarketOptions: market,
+			TagSpecifications: tagged(append(kinds, types.ResourceTypeInstance, types.ResourceTypeVolume)...),
 			BlockDeviceMappings: []types.BlockDeviceMapping{{ // which outlives its machine
 				DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(false)},
 			}},

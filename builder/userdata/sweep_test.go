@@ -1,0 +1,102 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+)
+
+// labels are the tags of one resource as DescribeTags lists them.
+func labels(id string, tags ...string) (all []types.TagDescription) {
+	for _, t := range tags {
+		key, value, _ := strings.Cut(t, "=")
+		all = append(all, types.TagDescription{ResourceId: aws.String(id), Key: aws.String(key), Value: aws.String(value)})
+	}
+	return all
+}
+
+func TestSweepTakesNothingWhoseTagsWereOnlyCopied(t *testing.T) {
+	bake, source := tagBake+"="+testBake, tagSource+"="+sourceID
+	w := &swath{ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
+	w.take(
+		map[string]types.ResourceType{
+			"vol-1": types.ResourceTypeVolume, "snap-ours": types.ResourceTypeSnapshot, "snap-backup": types.ResourceTypeSnapshot,
+			"ami-ours": types.ResourceTypeImage, "ami-backup": types.ResourceTypeImage, "sg-other": types.ResourceTypeSecurityGroup,
+		},
+		slices.Concat(labels("vol-1", bake), labels("snap-ours", bake, source), labels("snap-backup", bake), labels("ami-ours", source, bake),
+			labels("ami-backup", bake), labels("sg-other", tagBake+"=not an id"), labels("sg-unasked", bake)),
+	)
+	want := map[types.ResourceType][]string{
+		types.ResourceTypeVolume: {"vol-1"}, types.ResourceTypeSnapshot: {"snap-ours"}, types.ResourceTypeImage: {"ami-ours"},
+	}
+	if diff := cmp.Diff(want, w.ids); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for name, c := range map[string]struct {
+		machine types.Instance
+		want    bool
+	}{
+		"the bake's":                     {types.Instance{ClientToken: aws.String(testBake)}, true},
+		"the bake's second":              {types.Instance{ClientToken: aws.String(testBake + "-2-0")}, true},
+		"a Spot Instance":                {types.Instance{SpotInstanceRequestId: aws.String("sir-1")}, true},
+		"one launched like the bake's":   {types.Instance{ClientToken: aws.String("c0ffee00-0000-4000-8000-000000000000")}, false},
+		"one launched without a token":   {types.Instance{}, false},
+		"one of an Auto Scaling group's": {types.Instance{ClientToken: aws.String("fleet-" + testBake)}, false},
+	} {
+		c.machine.InstanceId = aws.String("i-1")
+		w.bakes["i-1"] = testBake
+		if got := w.launched(&c.machine); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestSweepAsksForNoMoreThanAFilterTakes(t *testing.T) {
+	w := &swath{ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
+	kinds := map[string]types.ResourceType{}
+	var tags []types.TagDescription
+	for n := range mostValues + 1 {
+		id := fmt.Sprintf("i-%d", n)
+		kinds[id] = types.ResourceTypeInstance
+		tags = append(tags, labels(id, tagBake+"="+testBake)...)
+	}
+	w.take(kinds, tags)
+	if got := len(w.ids[types.ResourceTypeInstance]); got != mostValues {
+		t.Errorf("%d machines are asked for at once", got)
+	}
+}
+
+func TestSweepNamesARightOnce(t *testing.T) {
+	denied := &smithy.OperationError{ServiceID: "EC2", OperationName: "DescribeTags", Err: &smithy.GenericAPIError{Code: "UnauthorizedOperation"}}
+	s := &sweeping{errs: []error{denied, fmt.Errorf("elsewhere: %w", denied)}}
+	if got := s.complaint(); strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "docs/iam/sweep.json") {
+		t.Error(got)
+	}
+}
+
+// silent is an EC2 whose answers tell nothing, not even the time.
+type silent struct{ sweepAPI }
+
+func (silent) DescribeTags(context.Context, *ec2.DescribeTagsInput, ...func(*ec2.Options)) (*ec2.DescribeTagsOutput, error) {
+	return &ec2.DescribeTagsOutput{Tags: labels("i-1", tagExpires+"=1999-01-01T00:00:00Z")}, nil
+}
+
+func TestSweepRemovesNothingByAClockThatNobodyHasCompared(t *testing.T) {
+	w := &swath{
+		sweeping: &sweeping{bake: new(bake)}, api: silent{}, ids: map[types.ResourceType][]string{}, bakes: map[string]string{},
+	}
+	if err := w.find(t.Context()); err != nil || len(w.ids) > 0 {
+		t.Errorf("%v, to be removed: %v", err, w.ids)
+	}
+}
