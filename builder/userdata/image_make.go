@@ -111,7 +111,7 @@ func (b *bake) make(ctx context.Context, p *place, name string, call func(contex
 	var id string
 	again := func(err error) bool {
 		// What it is made of was there a moment ago, but maybe not for all of EC2 yet.
-		return notInState(err) || hasCode(err, codeImageNotFound, codeInstanceNotFound) || p.gone && hasCode(err, codeImageNameTaken)
+		return notInState(err) || hasCode(err, codeImageNotFound, codeInstanceNotFound, codeSnapshotNotFound) || p.gone && hasCode(err, codeImageNameTaken)
 	}
 	err := retryWhile(ctx, stateTimeout, again, func(ctx context.Context) error {
 		own, cancel := settle(ctx)

@@ -38,6 +38,7 @@ type machine struct {
 	reports   []guest.Report // all that were ever seen, in order; the console keeps the last 64 KB only
 	plainOnly bool           // not a Nitro machine: its newest console text cannot be had
 	silent    error          // why the console cannot be read at all
+	unheard   error          // why it could not be read the last time
 	live      *liveLog       // what it printed
 
 	pulse pulse // of looking at it
@@ -106,6 +107,9 @@ func (b *bake) readConsole(ctx context.Context) []guest.Report {
 		return nil
 	}
 	text, err := b.consoleText(ctx, !m.plainOnly)
+	if ctx.Err() == nil {
+		m.unheard = err
+	}
 	switch {
 	case hasCode(err, codeUnsupported) && !m.plainOnly:
 		m.plainOnly = true

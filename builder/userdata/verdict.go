@@ -75,5 +75,5 @@ func (b *bake) lookForVerdict(ctx context.Context) (guest.Outcome, bool) {
 func (b *bake) noVerdict() error {
 	err := fmt.Errorf("the machine has powered itself off without a verdict, so it is not known to be whole: %s",
 		b.machine.lastWords())
-	return errors.Join(err, b.machine.silent, b.live().unread)
+	return errors.Join(err, b.machine.unheard, b.live().unread)
 }

@@ -133,7 +133,7 @@ var removing = []string{
 
 // dispensable are the actions a bake does without when they do not work for good.
 var dispensable = map[string]string{
-	"GetConsoleOutput":             "verdict = stop: the console shows the progress only",
+	"GetConsoleOutput":             "the verdict is in the staged log as well, and not needed with verdict = stop",
 	"DescribeSpotPriceHistory":     "the types are tried in the template's order",
 	"DescribeSpotInstanceRequests": "whether AWS was about to take the machine back cannot be told, and is told so",
 	"GetInstanceProfile":           "RunInstances says as well that there is no such profile",
@@ -147,6 +147,8 @@ func (s *scenario) breakable(f fault, c broken) bool {
 		return false
 	case s.sweeps && f.name == "not known yet": // what has expired is old
 		return false
+	case slices.ContainsFunc(s.breaks, func(text string) bool { return strings.HasPrefix(text, c.action+"=") }) && f.kind == lasting:
+		return false // the scenario breaks it itself
 	case f.all:
 		// Of what a bake does without, it depends on the next call. A presigned URL has its own time.
 		return !may && !c.ofMachine()
@@ -161,7 +163,9 @@ func (s *scenario) dispensed(f fault, c broken) bool {
 	switch {
 	case s.sweeps:
 		return false
-	case c.nth == 0, may:
+	case c.action == "GetConsoleOutput" && s.deaf, c.action == "GetObject" && c.key == "log.gz" && s.mute:
+		return false
+	case c.nth == 0, may, c.action == "GetObject" && c.key == "log.gz":
 		return true
 	case c.action == "HeadBucket" || c.action == "HeadObject":
 		return f.name == "not allowed" // who may upload need not be allowed to look
@@ -170,7 +174,7 @@ func (s *scenario) dispensed(f fault, c broken) bool {
 	case c.action == "CreateSecurityGroup" || c.action == "CompleteMultipartUpload":
 		return after // it is found all the same
 	case c.action == "DeleteSnapshot": // force_delete_snapshot: the new image is there
-		return s.replaces
+		return s.replaces && !f.all
 	case c.action == "DeregisterImage":
 		return s.replaces && after
 	}

@@ -21,6 +21,8 @@ type scenario struct {
 	replaces bool     // the image of the bake before
 	fails    string   // what its own failure says
 	only     []string // the actions to break; none is all
+	deaf     bool     // the verdict is on the console only
+	mute     bool     // it is in the staged log only
 	sweeps   bool     // and bakes nothing: what is there before has to go
 }
 
@@ -77,15 +79,21 @@ func scenarios(large, source string) []scenario {
 			breaks: []string{"EnableImageDeregistrationProtection=TestSaysSo:after:nth=3"},
 		},
 		{
-			name: "reporting", images: one, guest: labtest.Baker{Lines: 3, Console: labtest.Mute("verdict")}.Guest,
+			name: "reporting", images: one, guest: labtest.Baker{Lines: 3}.Guest,
 			settings: func(*quick) map[string]any {
 				return map[string]any{"verdict": "report", "user_data": nil, "image_source": source}
 			},
 		},
 		{
-			name: "failing step", guest: labtest.Baker{Steps: []string{"60_app.cfg runcmd[3]"}, Lines: 3, Fail: 1, Reason: "it is Friday"}.Guest, fails: "it is Friday",
+			deaf: true, name: "failing step", guest: labtest.Baker{Steps: []string{"60_app.cfg runcmd[3]"}, Lines: 3, Fail: 1, Reason: "it is Friday"}.Guest, fails: "it is Friday",
 			settings: func(*quick) map[string]any {
 				return map[string]any{"verdict": "report", "user_data": "#!/bin/sh\ntrue\n", "staging": nil}
+			},
+		},
+		{
+			name: "muted", images: one, mute: true, guest: labtest.Baker{Lines: 3, Console: labtest.Mute("verdict")}.Guest, only: []string{"GetObject"},
+			settings: func(*quick) map[string]any {
+				return map[string]any{"verdict": "report", "user_data": nil, "image_source": source}
 			},
 		},
 		{name: "sweeping", sweeps: true},
