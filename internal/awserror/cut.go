@@ -14,11 +14,11 @@ import (
 )
 
 // RetryCutAnswers makes calls again whose answer has begun and broken off. To the SDK, an answer that cannot be read is a
-// fault of its own, and is not tried again, but a connection can end in the middle of it as well as before. The call has
-// then taken effect, as when its answer was lost.
+// fault of its own, and is not tried again, but a connection can end in the middle of it as well as before. The call may
+// have taken effect, as when its answer was lost.
 func RetryCutAnswers(o *retry.StandardOptions) {
 	o.Retryables = append(slices.Clone(o.Retryables), retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-		if cut(err) {
+		if unreadable := (*smithy.DeserializationError)(nil); errors.As(err, &unreadable) { // of a refusal as well
 			return aws.TrueTernary
 		}
 		return aws.UnknownTernary

@@ -336,30 +336,6 @@ func TestImageCallFailures(t *testing.T) {
 	})
 }
 
-// TestImageAnswersLost: an answer that was lost is no failure where EC2 can be asked what became of the call.
-func TestImageAnswersLost(t *testing.T) {
-	onlyQuickLabs(t)
-	t.Run("each", func(t *testing.T) {
-		for _, fault := range []string{
-			"CreateImage=500:after", "RegisterImage=reset:after", "CopyImage=500:after", "CopyImage=reset:after:nth=2",
-			"ModifyImageAttribute=500:after:1", "ModifySnapshotAttribute=reset:after:1", "EnableImageDeprecation=throttle:after:1",
-			"EnableImageDeregistrationProtection=500:after:1", "DeregisterImage=500:after:1", "DeleteSnapshot=reset:after:1",
-		} {
-			t.Run(fault, func(t *testing.T) {
-				t.Parallel()
-				q := quickLab(t, fault)
-				artifact, said, err := q.bake(t, everyCall())
-				if err != nil {
-					t.Fatalf("%v\n%s", err, said)
-				}
-				if left := q.left(t); len(left) != 6 || strings.Count(artifact.Id(), "ami-") != 3 {
-					t.Errorf("want three images and their snapshots, there are %q\n%s", left, said)
-				}
-			})
-		}
-	})
-}
-
 // TestImageReplacingFailures: before the old image is gone, a failure leaves it and nothing else; after that, the new one.
 func TestImageReplacingFailures(t *testing.T) {
 	onlyQuickLabs(t)
