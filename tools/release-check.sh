@@ -12,11 +12,11 @@ goreleaser=${GORELEASER:-goreleaser}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# release FOLDER - leaves FOLDER/dist.
+# release REPOSITORY FOLDER - leaves FOLDER/dist.
 release() {
-	git clone --quiet --no-hardlinks "$top" "$1"
+	git clone --quiet --no-hardlinks "$1" "$2"
 	sed -e 's/goos: .*/goos: [linux]/' -e 's/goarch: .*/goarch: [amd64]/' "$top/.goreleaser.yml" >"$scratch/one.yml"
-	(cd "$1" && "$goreleaser" release --snapshot --clean --skip=publish --config "$scratch/one.yml" >"$scratch/log" 2>&1) || {
+	(cd "$2" && "$goreleaser" release --snapshot --clean --skip=publish --config "$scratch/one.yml" >"$scratch/log" 2>&1) || {
 		cat "$scratch/log" >&2
 		exit 1
 	}
@@ -25,8 +25,9 @@ release() {
 # sums FOLDER - of what is published.
 sums() { (cd "$1/dist" && sha256sum -- *.zip *.json *SUMS); }
 
-release "$scratch/one"
-GOCACHE="$scratch/cache" release "$scratch/another/place/altogether"
+release "$top" "$scratch/one"
+# Of the first, because the last commit may be another one by now.
+GOCACHE="$scratch/cache" release "$scratch/one" "$scratch/another/place/altogether"
 sums "$scratch/one" | grep -v -e artifacts.json -e metadata.json >"$scratch/first"
 sums "$scratch/another/place/altogether" | grep -v -e artifacts.json -e metadata.json >"$scratch/second"
 cat "$scratch/first"
