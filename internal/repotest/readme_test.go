@@ -134,8 +134,8 @@ func TestReleasesAreNamedByTheAPITheyImplement(t *testing.T) {
 		strings.Join(plugin.Provisioners, " ") != "image-source" {
 		t.Errorf("the plugin registers builders %q, data sources %q and provisioners %q", plugin.Builders, plugin.DataSources, plugin.Provisioners)
 	}
-	if strings.Count(read(t, ".goreleaser.yml"), "_"+plugin.API+"_") != 2 {
-		t.Errorf(".goreleaser.yml does not name binary and archive by API %s", plugin.API)
+	if strings.Count(read(t, ".goreleaser.yml"), "_"+plugin.API+"_") != 3 {
+		t.Errorf(".goreleaser.yml does not name binary, archive and list of modules by API %s", plugin.API)
 	}
 	if plugin.Protocol != "v2" {
 		t.Errorf("the plugin speaks protocol %q", plugin.Protocol)
