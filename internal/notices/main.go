@@ -48,7 +48,7 @@ func format(modules []module, own string) string {
 	for _, m := range modules {
 		fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(m.Path+" "+m.Version), strings.Join(m.ids(), ", "))
 	}
-	b.WriteString("\nThe source of each Go module is at https://proxy.golang.org/MODULE/@v/VERSION.zip.\n" + rule + own)
+	b.WriteString("\nThe source of each Go module is what go mod download MODULE@VERSION fetches.\n" + rule + own)
 	users := map[string][]string{}
 	var order []string
 	for _, m := range modules {
