@@ -41,6 +41,7 @@ type oven struct {
 	ui     *bytes.Buffer
 	ctx    context.Context
 	cancel context.CancelFunc
+	hurry  chan struct{} // closed for the user's second interrupt
 }
 
 // bakes runs a bake in a bubble of its own time, and returns what Packer gets.
@@ -70,6 +71,7 @@ func bakes(t *testing.T, set func(*oven)) (*oven, packersdk.Artifact, error) {
 		b := newBake(o.config, ui)
 		b.id, b.key = testBake, testKey
 		b.load = o.cloud.load
+		b.hurry = o.hurry
 		artifact, err = b.run(o.ctx, o.hook)
 	})
 	return o, artifact, err
@@ -753,6 +755,52 @@ func TestBakeKeepsTheMachineWithOnErrorAbort(t *testing.T) {
 	}
 	if !strings.Contains(o.ui.String(), "instance "+o.cloud.instance) || !strings.Contains(o.ui.String(), "get-console-output") {
 		t.Errorf("the user is told\n%s", o.ui)
+	}
+}
+
+func TestAbortedBakeSaysHowToRemoveWhatItLeaves(t *testing.T) {
+	o, _, _ := bakes(t, func(o *oven) {
+		o.stage()
+		o.config.PackerOnError = "abort"
+		o.cloud.reports("begin 1", "verdict failed 1 60_app.cfg")
+	})
+	const where = " --region us-east-1"
+	for _, want := range []string{
+		"    aws ec2 terminate-instances --instance-ids " + o.cloud.instance + where,
+		"    aws ec2 delete-security-group --group-id sg-new" + where,
+		"    aws s3 rm s3://" + bucket + "/some/prefix/" + testFolder + "/log.gz" + where,
+		"longer: aws ec2 delete-tags --tags Key=bakery:expires --resources " + o.cloud.instance + " vol-root" + where,
+	} {
+		if !strings.Contains(o.ui.String(), want+"\n") {
+			t.Errorf("the user is not told %q:\n%s", want, o.ui)
+		}
+	}
+}
+
+func TestCommandsAreQuoted(t *testing.T) {
+	b := &bake{config: &Config{}}
+	b.config.Profile = "it's mine"
+	if got, want := b.cli("a b", "s3 rm %s", word("s3://x/$(y)")), `aws s3 rm 's3://x/$(y)' --region 'a b' --profile 'it'\''s mine'`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestSecondInterruptCutsTheCleanUpShort(t *testing.T) {
+	o, _, err := bakes(t, func(o *oven) {
+		o.stage()
+		o.hurry = make(chan struct{})
+		o.cancelAfter(10 * time.Second)
+		o.cloud.broken["DeleteSecurityGroup"] = always(400, codeGroupInUse)
+		time.AfterFunc(12*time.Second, func() { close(o.hurry) })
+	})
+	if err == nil || !strings.Contains(o.ui.String(), "delete-security-group --group-id sg-new") || !strings.Contains(o.ui.String(), "interrupted again") {
+		t.Errorf("%v, the user is told\n%s", err, o.ui)
+	}
+	if diff := cmp.Diff([]string{"bakery-" + testBake}, o.cloud.left()); diff != "" {
+		t.Errorf("what is left (-want +got):\n%s", diff)
+	}
+	if _, total, _ := strings.Cut(o.ui.String(), ", total "); !strings.HasPrefix(total, "17.") && !strings.HasPrefix(total, "18.") {
+		t.Errorf("it took %s", total)
 	}
 }
 

@@ -43,6 +43,9 @@ func (b *bake) checkName(ctx context.Context, region string) error {
 	switch {
 	case b.config.ReuseUnchanged && b.inputs == nil && hasInputs(&taken[0]):
 		return nil // it may be the one to return; when it is not, this is asked again
+	case !b.config.ForceDeregister && tagMap(taken[0].Tags)[tagExpires] != "":
+		return fmt.Errorf("the name %q is taken by %s in %s, whose bake was killed before it was complete, or is under way (it has the tag "+
+			"%s): deregister that image, choose another ami_name, or set force_deregister to replace it", b.config.AMIName, id, region, tagExpires)
 	case !b.config.ForceDeregister:
 		return fmt.Errorf("the name %q is taken by %s in %s: choose another ami_name, or set force_deregister to replace that image",
 			b.config.AMIName, id, region)

@@ -577,6 +577,9 @@ func TestFailureOfReplacing(t *testing.T) {
 
 func TestBakeChecksTheImageBeforeItSpendsMoney(t *testing.T) {
 	for want, set := range map[string]func(*oven){
+		"whose bake was killed before it was complete": func(o *oven) {
+			o.cloud.oldImage("us-east-1", oldID, "hello-1").tags = map[string]string{tagExpires: "2000-01-01T00:00:00Z"}
+		},
 		"is taken by " + oldID + " in eu-west-1": func(o *oven) {
 			o.cloud.oldImage("eu-west-1", oldID, "hello-1")
 			abroad(o)

@@ -5,6 +5,8 @@ package userdata
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,11 +44,22 @@ func (b *bake) tellWhatIsLeft() {
 
 // cli is a command of the AWS CLI for the account of this bake. Words that are not of its own making are quoted.
 func (b *bake) cli(region, format string, args ...any) string {
-	command := "aws " + fmt.Sprintf(format, args...) + " --region " + shell.Quote(region)
+	command := "aws " + fmt.Sprintf(format, args...) + " --region " + word(region)
 	if p := b.config.Profile; p != "" {
-		command += " --profile " + shell.Quote(p)
+		command += " --profile " + word(p)
 	}
 	return command
+}
+
+// plainWord needs no quotes in any shell.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@-]+$`)
+
+// word is a word of a command, quoted if it has to be.
+func word(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return shell.Quote(text)
 }
 
 // taggedIDs are the machine and its disks.
@@ -55,6 +68,7 @@ func (m *machine) taggedIDs() []string {
 	for _, id := range m.volumes {
 		ids = append(ids, id)
 	}
+	slices.Sort(ids)
 	return ids
 }
 
@@ -114,5 +128,5 @@ func (b *bake) endProfile(name string) []string {
 }
 
 func (b *bake) endObject(key string) []string {
-	return []string{b.cli(b.store.Region(), "s3 rm %s", shell.Quote(b.store.URL(key)))}
+	return []string{b.cli(b.store.Region(), "s3 rm %s", word(b.store.URL(key)))}
 }

@@ -33,7 +33,7 @@ func (s *stepOutput) Run(ctx context.Context, state multistep.StateBag) multiste
 				return err
 			}
 			return nil
-		}).by(func() []string { return []string{"rm " + shell.Quote(path)} })
+		}).by(func() []string { return []string{"rm " + word(path)} })
 		return writeOutput(path, b.imageName(), b.home.imageID())
 	})
 }

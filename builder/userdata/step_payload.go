@@ -14,7 +14,6 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
-	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
 // payload is what goes to the machine, as far as it does not depend on the launch.
@@ -67,7 +66,7 @@ func (b *bake) compile(ctx context.Context, optionsFor func(target string) bundl
 		return fmt.Errorf("make a directory to compile into: %w", err)
 	}
 	b.ledger.add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) }).
-		by(func() []string { return []string{"rm -r " + shell.Quote(dir)} })
+		by(func() []string { return []string{"rm -r " + word(dir)} })
 	options := optionsFor(dir)
 	b.say("Compiling %s...", options.Source)
 	options.Output = func(line string) { b.say("    %s", line) }

@@ -17,7 +17,6 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
-	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
 // StepProvision runs the template's provisioners, before there is a machine, and records what they do. It has the name by
@@ -36,7 +35,7 @@ func (s *StepProvision) Run(ctx context.Context, state multistep.StateBag) multi
 	b.phases.enter(phasePrepare)
 	dir, err := os.MkdirTemp("", "bakery-provisioners-")
 	b.ledger.add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) }).
-		by(func() []string { return []string{"rm -r " + shell.Quote(dir)} })
+		by(func() []string { return []string{"rm -r " + word(dir)} })
 	tape := recorder.New(dir)
 	s.Comm = tape // Packer crashes without one, in Cleanup too
 	if err != nil {
