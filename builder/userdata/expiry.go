@@ -16,20 +16,20 @@ import (
 // sum of the limits of all that may still come.
 func (b *bake) expiry() time.Time {
 	c := b.config
-	machines, images := time.Duration(1), time.Duration(1)
-	if c.spot() {
-		machines = attempts
+	lasts := c.InstanceTimeout + c.ImageTimeout + expiryMargin
+	if c.spot() { // which may be taken back once
+		lasts += c.InstanceTimeout
 	}
 	if c.ForceDeregister { // a copy takes the name at the end
-		images++
+		lasts += c.ImageTimeout
 	}
 	if c.viaIntermediary() || len(c.AMIRegions) > 0 { // all copies are made at the same time
-		images++
+		lasts += c.ImageTimeout
 	}
 	if c.BootMode != "" || c.TPMSupport != "" { // registered anew
-		images++
+		lasts += c.ImageTimeout
 	}
-	return b.now().Add(machines*c.InstanceTimeout + images*c.ImageTimeout + expiryMargin).UTC().Truncate(time.Second)
+	return b.now().Add(lasts).UTC().Truncate(time.Second)
 }
 
 // expiryMargin is ample time for the steps that have no limit of their own: launching, the verdict and attributes take

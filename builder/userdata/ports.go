@@ -120,8 +120,7 @@ type ec2API interface {
 	groupMaker
 	machineRunner
 	machineReader
-	spotReader
-	spotRemover
+	spotAPI
 	tagReader
 }
 

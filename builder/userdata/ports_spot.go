@@ -17,6 +17,12 @@ type spotReader interface {
 	DescribeSpotInstanceRequests(context.Context, *ec2.DescribeSpotInstanceRequestsInput, ...func(*ec2.Options)) (*ec2.DescribeSpotInstanceRequestsOutput, error)
 }
 
+// spotAPI is all of it.
+type spotAPI interface {
+	spotReader
+	spotRemover
+}
+
 // spotRemover ends spot requests. Satisfied by *ec2.Client.
 type spotRemover interface {
 	CancelSpotInstanceRequests(context.Context, *ec2.CancelSpotInstanceRequestsInput, ...func(*ec2.Options)) (*ec2.CancelSpotInstanceRequestsOutput, error)
