@@ -121,7 +121,7 @@ func (q *quick) startPacker(t *testing.T, settings map[string]any) *packer {
 		t.Fatal(err)
 	}
 	defer func() { _ = out.Close() }()
-	b.cmd = exec.Command(packertest.Built(t).Packer, "build", file) //nolint:noctx // it is what the test kills
+	b.cmd = exec.Command(packertest.Built(t).Packer, "build", file)
 	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = q.client().environ(t), out, out
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := b.cmd.Start(); err != nil {
