@@ -5,6 +5,7 @@ package userdata
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ type pulse struct {
 
 // heard notes what became of a round. One that was broken off because the wait is over says nothing of AWS.
 func (p *pulse) heard(wait context.Context, err error) {
-	if wait.Err() == nil {
+	late := errors.Is(err, context.DeadlineExceeded) && p.unanswered != nil // the connection may notice before the wait does
+	if wait.Err() == nil && !late {
 		p.unanswered = err
 	}
 }

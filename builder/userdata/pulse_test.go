@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -51,3 +52,28 @@ func TestThrottlingIsToldFromOtherRefusals(t *testing.T) {
 }
 
 var _ aws.Retryer = listener{}
+
+func TestTheEndOfAWaitSaysWhyAWSDidNotAnswer(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	throttled := errors.New("throttled")
+	end := errors.New("instance_timeout is over")
+	for name, c := range map[string]struct {
+		rounds func(*pulse)
+		want   string
+	}{
+		"it answered":         {func(p *pulse) { p.heard(t.Context(), throttled); p.heard(t.Context(), nil) }, "instance_timeout is over"},
+		"it did not":          {func(p *pulse) { p.heard(t.Context(), throttled) }, "instance_timeout is over; AWS did not say: throttled"},
+		"and was broken off":  {func(p *pulse) { p.heard(t.Context(), throttled); p.heard(over, nil) }, "instance_timeout is over; AWS did not say: throttled"},
+		"and was, nearly":     {func(p *pulse) { p.heard(t.Context(), throttled); p.heard(t.Context(), context.DeadlineExceeded) }, "instance_timeout is over; AWS did not say: throttled"},
+		"it never did at all": {func(p *pulse) { p.heard(t.Context(), context.DeadlineExceeded) }, "instance_timeout is over; AWS did not say: context deadline exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := new(pulse)
+			c.rounds(p)
+			if got := p.lastly(end).Error(); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
