@@ -5,13 +5,14 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
@@ -228,27 +232,59 @@ func running(wanted func(process) bool) []process {
 	return all
 }
 
-// later is a way to the lab on which it is later: STS says so in the header Date of its answers, which is the clock the sweep
-// goes by. The others do not, because clients would sign by it, and the lab refuses what is signed in the future.
+// later is a way to the lab on which it is later: the answers say so in their header Date, which is the clock the sweep goes by.
+// As clients sign by it from then on, the requests are signed anew.
 func (q *quick) later(t *testing.T, by time.Duration) string {
 	t.Helper()
-	to, err := url.Parse(q.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host = to.Scheme, to.Host // and not r.Out.Host, which is signed
-		},
-		ModifyResponse: func(r *http.Response) error {
-			if strings.Contains(r.Request.Header.Get("Authorization"), "/sts/aws4_request") {
-				r.Header.Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
-			}
-			return nil
-		},
-	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := q.signAnew(r); err != nil {
+			t.Error(err)
+		}
+		q.ServeHTTP(dated{w, time.Now().Add(by)}, r)
+	}))
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// signAnew signs a request with the time of now.
+func (q *quick) signAnew(r *http.Request) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	sum := sha256.Sum256(body)
+	payload := hex.EncodeToString(sum[:])
+	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	parts := strings.Split(scope, "/") // key, day, region, service
+	if len(parts) < 4 {
+		return fmt.Errorf("a request is not signed: %s %s", r.Method, r.URL)
+	}
+	r.Header.Del("Authorization")
+	if parts[3] == "s3" {
+		r.Header.Set("X-Amz-Content-Sha256", payload)
+	}
+	r.URL.Host = r.Host
+	key := aws.Credentials{AccessKeyID: q.Value("AWS_ACCESS_KEY_ID"), SecretAccessKey: q.Value("AWS_SECRET_ACCESS_KEY")}
+	return v4.NewSigner().SignHTTP(r.Context(), key, r, payload, parts[3], parts[2], time.Now(),
+		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = parts[3] == "s3" })
+}
+
+// dated is an answer with a time of its own.
+type dated struct {
+	http.ResponseWriter
+
+	at time.Time
+}
+
+func (d dated) WriteHeader(status int) {
+	d.Header().Set("Date", d.at.UTC().Format(http.TimeFormat))
+	d.ResponseWriter.WriteHeader(status)
+}
+
+func (d dated) Write(text []byte) (int, error) {
+	d.Header().Set("Date", d.at.UTC().Format(http.TimeFormat)) // no effect after WriteHeader
+	return d.ResponseWriter.Write(text)
 }
 
 // awaitMachines waits until no machine runs.

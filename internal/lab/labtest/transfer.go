@@ -86,7 +86,7 @@ func (b *bake) upload() error {
 	steps := guest.Lines{Source: guest.FromSteps, Since: 1, First: 1, Text: b.log}
 	_, _ = io.WriteString(w, guest.FormatLog(b.given.bakeID, guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps)) // a bytes.Buffer takes everything
 	_ = w.Close()
-	request, err := http.NewRequestWithContext(b.life, http.MethodPut, b.given.log, &packed)
+	request, err := http.NewRequestWithContext(context.WithoutCancel(b.life), http.MethodPut, b.given.log, &packed)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (b *bake) upload() error {
 		name, value, _ := strings.Cut(header, ": ")
 		request.Header.Set(name, value)
 	}
-	_, err = send(request)
+	b.m.transfer(func() { _, err = send(request) })
 	return err
 }
 
