@@ -56,9 +56,9 @@ type clock struct {
 	known atomic.Bool
 }
 
-// set learns AWS's time from one of its answers.
+// set learns AWS's time from the first of its answers that says it: a bake and its sweep go by one clock.
 func (c *clock) set(answer middleware.Metadata) {
-	if skew, ok := awsmiddleware.GetAttemptSkew(answer); ok {
+	if skew, ok := awsmiddleware.GetAttemptSkew(answer); ok && !c.known.Load() {
 		c.skew.Store(int64(skew))
 		c.known.Store(true)
 	}
