@@ -30,6 +30,17 @@ variable "wipe" {
   default = false
 }
 
+# Whether a program of the template's own leaves a secret in blocks that it has freed.
+variable "frees" {
+  type    = bool
+  default = false
+}
+
+variable "timeout" {
+  type    = string
+  default = "5m"
+}
+
 data "bakery-image-source" "planted" {
   source = "${var.dir}/image"
   target = "${var.dir}/target"
@@ -44,7 +55,7 @@ source "bakery-userdata" "bundle" {
   profile          = "planted"
   source_ami       = var.source_ami
   ami_name         = "${var.name}-bundle"
-  instance_timeout = "5m"
+  instance_timeout = var.timeout
   output_file      = "${var.dir}/output"
   log_file         = "${var.dir}/log"
   wipe_free_space  = var.wipe
@@ -59,7 +70,7 @@ source "bakery-userdata" "text" {
   profile          = "planted"
   source_ami       = var.source_ami
   ami_name         = "${var.name}-text"
-  instance_timeout = "5m"
+  instance_timeout = var.timeout
   wipe_free_space  = var.wipe
   sensitive_values = values(var.planted)
   live_log         = "console"
@@ -104,6 +115,10 @@ build {
 
   provisioner "shell" {
     inline = ["echo 'it prints ${var.planted["printed"]}, as no script should'", var.fails]
+  }
+
+  provisioner "shell" {
+    inline = [var.frees ? "echo '${var.planted["freed"]}' >/var/freed && sync && rm /var/freed" : "true"]
   }
 
   # What was uploaded is on the disk by then, and is removed, or left to be cleaned up.
