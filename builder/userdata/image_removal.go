@@ -41,7 +41,7 @@ func removeImage(ctx context.Context, api removalAPI, id string, made func(*type
 		}
 		snapshots = append(snapshots, made(&out.Images[i])...)
 	}
-	return deleteSnapshots(ctx, api, snapshots)
+	return deleteSnapshots(ctx, api, snapshots, time.Time{})
 }
 
 // deregister takes an image's protection off before, if it has any. Of one made a moment ago, EC2 may know neither that it is
@@ -96,22 +96,25 @@ func (c *ImageConfig) snapshotsMade(image *types.Image) []string {
 	})
 }
 
-func deleteSnapshots(ctx context.Context, api imageRemover, ids []string) error {
+// deleteSnapshots deletes snapshots. Of some made a moment ago, EC2 may not know that they are there.
+func deleteSnapshots(ctx context.Context, api imageRemover, ids []string, made time.Time) error {
 	slices.Sort(ids)
 	var errs []error
 	for _, id := range slices.Compact(ids) {
-		errs = append(errs, deleteSnapshot(ctx, api, id))
+		errs = append(errs, deleteSnapshot(ctx, api, id, made))
 	}
 	return errors.Join(errs...)
 }
 
-func deleteSnapshot(ctx context.Context, api imageRemover, id string) error {
-	inUse := func(err error) bool { return hasCode(err, codeSnapshotInUse) }
-	err := retryWhile(ctx, snapshotTimeout, inUse, func(ctx context.Context) error {
-		_, err := api.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
-		return orGone(err, codeSnapshotNotFound)
+func deleteSnapshot(ctx context.Context, api imageRemover, id string, made time.Time) error {
+	var tried removal
+	unknown := tried.unlessLost(notYet(made, codeSnapshotNotFound))
+	again := func(err error) bool { return hasCode(err, codeSnapshotInUse) || unknown(err) }
+	err := retryWhile(ctx, snapshotTimeout, again, func(ctx context.Context) error {
+		_, err := api.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)}, tried.noted)
+		return err
 	})
-	if err != nil {
+	if orGone(err, codeSnapshotNotFound) != nil {
 		return fmt.Errorf("delete snapshot %s: %w", id, err)
 	}
 	return nil
@@ -141,7 +144,7 @@ func (b *bake) clear(ctx context.Context, p *place) error {
 	tagged, err := b.lateSnapshots(ctx, p, images, snapshots)
 	errs = append(errs, err)
 	snapshots = slices.DeleteFunc(append(snapshots, tagged...), func(id string) bool { return slices.Contains(spared, id) })
-	return errors.Join(append(errs, deleteSnapshots(ctx, p.api, snapshots))...)
+	return errors.Join(append(errs, deleteSnapshots(ctx, p.api, snapshots, p.newest))...)
 }
 
 // isThere tells whether an image is there although it was to be deregistered: the call may have taken effect all the same.

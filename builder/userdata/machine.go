@@ -255,6 +255,10 @@ func (b *bake) findMachine(ctx context.Context, m *machine) error {
 // removeVolumes deletes the volumes that the source image says are to outlive the machine, and the template does not.
 func (b *bake) removeVolumes(ctx context.Context, m *machine) error {
 	var errs []error
+	if devices := b.unseenDevices(m); len(devices) > 0 {
+		errs = append(errs, fmt.Errorf("the volumes of %s outlive it, and EC2 did not say which they are; they have the tag %s of %s",
+			strings.Join(devices, ", "), tagBake, b.id))
+	}
 	for _, id := range b.outliving(m) {
 		inUse := func(err error) bool { return hasCode(err, codeVolumeInUse) }
 		err := retryWhile(ctx, time.Minute, inUse, func(ctx context.Context) error {
@@ -271,14 +275,31 @@ func (b *bake) removeVolumes(ctx context.Context, m *machine) error {
 // outliving are the volumes that removeVolumes deletes.
 func (b *bake) outliving(m *machine) []string {
 	var ids []string
-	for _, d := range b.source.BlockDeviceMappings {
-		device := aws.ToString(d.DeviceName)
-		id, there := m.volumes[device]
-		if there && d.Ebs != nil && d.Ebs.DeleteOnTermination != nil && !*d.Ebs.DeleteOnTermination && !b.config.hasDevice(device) {
+	for _, device := range b.outlivingDevices() {
+		if id, there := m.volumes[device]; there {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// unseenDevices are those whose volumes would have to be deleted and are not known, because the machine was never seen.
+func (b *bake) unseenDevices(m *machine) []string {
+	if m.volumes != nil {
+		return nil
+	}
+	return b.outlivingDevices()
+}
+
+func (b *bake) outlivingDevices() []string {
+	var devices []string
+	for _, d := range b.source.BlockDeviceMappings {
+		device := aws.ToString(d.DeviceName)
+		if d.Ebs != nil && d.Ebs.DeleteOnTermination != nil && !*d.Ebs.DeleteOnTermination && !b.config.hasDevice(device) {
+			devices = append(devices, device)
+		}
+	}
+	return devices
 }
 
 // hasDevice tells whether the template says itself what becomes of a disk.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -128,7 +129,7 @@ func (b *bake) removeOldSnapshots(ctx context.Context, p *place) {
 	}
 	for i := range p.old {
 		for _, snapshot := range b.config.snapshotsMade(&p.old[i]) {
-			if err := deleteSnapshot(ctx, p.api, snapshot); err != nil {
+			if err := deleteSnapshot(ctx, p.api, snapshot, time.Time{}); err != nil {
 				b.warn("force_delete_snapshot: %s stays in %s: %s", snapshot, p.region, err)
 			}
 		}

@@ -49,7 +49,8 @@ func (s *scenario) judge(e expected, r *ran) []string {
 	}
 	for _, what := range r.there.others {
 		named := strings.Contains(r.said+words, what) ||
-			strings.HasPrefix(what, "snap-") && strings.Contains(r.said+words, "look for the snapshots of bake")
+			strings.HasPrefix(what, "snap-") && strings.Contains(r.said+words, "look for the snapshots of bake") ||
+			strings.HasPrefix(what, "vol-") && strings.Contains(r.said+words, "they have the tag bakery:bake-id of")
 		// The snapshots of an image that is gone are the last of it, and stay when its place was not taken.
 		if may := e.leaves || r.err != nil && slices.Contains(r.old, what); !may || !named {
 			say("left behind, named: %t: %s", named, what)

@@ -275,7 +275,9 @@ func (s *scenario) record(t *testing.T) []broken {
 }
 
 // polled are the actions that are called until something has come to be: how often cannot be foretold.
-var polled = isOneOf("DescribeInstances", "GetConsoleOutput")
+func polled(c broken) bool {
+	return isOneOf("DescribeInstances", "GetConsoleOutput")(c) || c.key == "log.gz"
+}
 
 // brokenCalls are the first two calls of each action and the last, and those of the cleaning up.
 func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []broken {
