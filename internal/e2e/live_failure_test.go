@@ -67,7 +67,8 @@ func TestLiveFailures(t *testing.T) {
 		{
 			name:  "signals are those of a program that somebody started",
 			files: runcmd("- awk '/^SigIgn/ { print $2 }' /proc/self/status >/ignored\n"),
-			after: "cat /ignored >&2; test \"$(cat /ignored)\" = 0000000000000000",
+			// Signals 32 and 33 are glibc's own: no program can give them back, and who started the lab may ignore them.
+			after: "cat /ignored >&2; case $(cat /ignored) in 0000000[01][08]0000000) ;; *) exit 1 ;; esac",
 		},
 		{
 			name:  "another login, in another folder",

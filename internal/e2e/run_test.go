@@ -146,12 +146,18 @@ func checkDisk(t *testing.T, l *lab, bake string) {
 // checkRole looks at the role the machine has for as long as it bakes.
 func checkRole(t *testing.T, l *lab, bake string) {
 	t.Helper()
+	// Its name begins with when it expires, and ends with the id of the bake.
+	var names []string
+	l.aws(t, &names, "iam", "list-roles", "--query", "Roles[?ends_with(RoleName, '-"+bake+"')].RoleName")
+	if len(names) != 1 || !strings.HasPrefix(names[0], "bakery-") {
+		t.Fatalf("the roles of the bake are %q", names)
+	}
 	var action string
-	l.aws(t, &action, "iam", "get-role-policy", "--role-name", "bakery-"+bake, "--policy-name", "bakery-"+bake,
+	l.aws(t, &action, "iam", "get-role-policy", "--role-name", names[0], "--policy-name", names[0],
 		"--query", "PolicyDocument.Statement[0].Action[0]")
 	var role string
-	l.aws(t, &role, "iam", "get-instance-profile", "--instance-profile-name", "bakery-"+bake, "--query", "InstanceProfile.Roles[0].RoleName")
-	if action != "s3:GetObject" || role != "bakery-"+bake {
+	l.aws(t, &role, "iam", "get-instance-profile", "--instance-profile-name", names[0], "--query", "InstanceProfile.Roles[0].RoleName")
+	if action != "s3:GetObject" || role != names[0] {
 		t.Errorf("the role %s may %s", role, action)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // settleLimit is how long unmounting waits for the last user of a mount or a
 // loop device to let go: a machine that starts at this moment has a copy of the
 // mount table for some milliseconds.
-const settleLimit = 10 * time.Second
+const settleLimit = time.Minute
 
 // Mount mounts a disk on dir through a loop device that goes away with the
 // mount. unmount flushes, unmounts and returns when the loop device is gone, so
