@@ -112,7 +112,7 @@ func checkMachine(t *testing.T, l *lab, m shown, bake string) {
 	if !strings.HasPrefix(tags["from"], "debian-1") {
 		t.Errorf("it is from %q", tags["from"])
 	}
-	if !strings.HasSuffix(m.IamInstanceProfile.Arn, "/bakery-"+bake) {
+	if !strings.HasSuffix(m.IamInstanceProfile.Arn, "-"+bake) || !strings.Contains(m.IamInstanceProfile.Arn, "/bakery-") {
 		t.Errorf("its profile is %s", m.IamInstanceProfile.Arn)
 	}
 }
