@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -187,8 +188,17 @@ func (q *quick) bakeAs(t *testing.T, settings map[string]any) (packersdk.Artifac
 
 func (q *quick) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
+	// A copy, as Packer sends one: the SDK renders templates in the lists it is given, which parallel tests share.
+	sent, err := json.Marshal(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own map[string]any
+	if err := json.Unmarshal(sent, &own); err != nil {
+		t.Fatal(err)
+	}
 	var b userdata.Builder
-	if _, _, err := b.Prepare(settings); err != nil {
+	if _, _, err := b.Prepare(own); err != nil {
 		t.Fatal(err)
 	}
 	said := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}, heard: q.heard}
