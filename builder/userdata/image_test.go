@@ -605,17 +605,40 @@ func TestBakeChecksTheImageBeforeItSpendsMoney(t *testing.T) {
 		"has 261 characters": func(o *oven) {
 			o.config.Tags = map[string]string{"long": strings.Repeat("x", 252) + "{{ .SourceAMIName }}"}
 		},
-		"would have 5": func(o *oven) {
-			o.config.Tags = map[string]string{}
-			for i := range 46 {
-				o.config.Tags[strings.Repeat("x", i+1)] = ""
-			}
-		},
 	} {
 		o, _, err := bakes(t, set)
 		if err == nil || !strings.Contains(err.Error(), want) || slices.Contains(o.cloud.calls, "RunInstances") {
 			t.Errorf("want %q, got %v after %v", want, err, o.cloud.calls)
 		}
+	}
+}
+
+// TestAsManyTagsAsEC2Takes: an image has its fifty with the bake's own, and one more is refused before a machine runs.
+func TestAsManyTagsAsEC2Takes(t *testing.T) {
+	bakeWith := func(n int) (*oven, int, error) {
+		o, _, err := bakes(t, func(o *oven) {
+			o.config.Tags = map[string]string{}
+			for i := range n {
+				o.config.Tags[strings.Repeat("x", i+1)] = ""
+			}
+		})
+		tags := 0
+		for key := range o.cloud.form["CreateImage"] {
+			if strings.HasPrefix(key, "TagSpecification.1.Tag.") && strings.HasSuffix(key, ".Key") {
+				tags++
+			}
+		}
+		return o, tags, err
+	}
+	_, own, err := bakeWith(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, tags, err := bakeWith(50 - own); err != nil || tags != 50 {
+		t.Errorf("%v with %d tags beside %d", err, tags, own)
+	}
+	if o, _, err := bakeWith(51 - own); err == nil || !strings.Contains(err.Error(), "would have 51 tags") || slices.Contains(o.cloud.calls, "RunInstances") {
+		t.Errorf("%v after %v", err, o.cloud.calls)
 	}
 }
 

@@ -22,11 +22,16 @@ type queue struct {
 // longestPause is the SDK's between two attempts.
 const longestPause = 20 * time.Second
 
+// longestLaunch is how long a launch waits at most, whatever max_retries is: what was made for it expires when the
+// machine's time and expiryMargin are over, by when it must have been cleaned up.
+const longestLaunch = expiryMargin / 2
+
 // newQueue makes the queue of one launch. It is as patient as max_retries of the longest pauses, which is for hundreds of
 // launches of other computers.
 func newQueue(b *bake) *queue {
 	return &queue{
-		b: b, backoff: retry.NewExponentialJitterBackoff(longestPause), limit: time.Duration(b.config.MaxRetries) * longestPause,
+		b: b, backoff: retry.NewExponentialJitterBackoff(longestPause),
+		limit: min(time.Duration(b.config.MaxRetries)*longestPause, longestLaunch),
 	}
 }
 

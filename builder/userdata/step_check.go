@@ -87,8 +87,8 @@ func (b *bake) checkTexts() error {
 	if n := utf8.RuneCountInString(o.description); n > 255 {
 		return fmt.Errorf("ami_description has %d characters; it must have at most 255", n)
 	}
-	// The limit of EC2, with the tags of the inputs, and the one that tells when something temporary may be removed.
-	if n := max(len(o.image), len(o.snapshots)) + 3 + 1; n > 50 {
+	// The limit of EC2. The tags of the inputs, which depend on the provisioners, are not among these yet.
+	if n := max(len(o.image), len(o.snapshots)) + len(new(inputs).tags()); n > 50 {
 		return fmt.Errorf("the image would have %d tags, with the bake's own; EC2 takes at most 50: set fewer tags, run_tags or snapshot_tags", n)
 	}
 	_, volumes, err := b.machineTags()

@@ -24,11 +24,12 @@ type swath struct {
 	api    sweepAPI
 	ids    map[types.ResourceType][]string
 	bakes  map[string]string // ids of bakes by the ids of what they made
+	ended  map[string]bool   // ids of bakes whose machines this sweep has terminated
 }
 
 // sweepRegion removes what has expired in a region. Machines go first, because they hold on to volumes and groups.
 func (s *sweeping) sweepRegion(ctx context.Context, region string, api sweepAPI) error {
-	w := &swath{sweeping: s, region: region, api: api, ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
+	w := &swath{sweeping: s, region: region, api: api, ids: map[types.ResourceType][]string{}, bakes: map[string]string{}, ended: map[string]bool{}}
 	if err := w.find(ctx); err != nil || len(w.bakes) == 0 {
 		return err
 	}
@@ -161,6 +162,7 @@ func (w *swath) sweepMachines(ctx context.Context, notSpot bool) error {
 		case err == nil:
 			w.swept("instance", id)
 			ending[id] = true
+			w.ended[w.bakes[id]] = true
 		case !hasCode(err, codeInstanceNotFound):
 			errs = append(errs, fmt.Errorf("terminate the expired instance %s in %s: %w", id, w.region, err))
 		}
@@ -212,11 +214,12 @@ func (w *swath) sweepVolumes(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// sweepGroups deletes security groups, which are in use for a moment longer than their machines are there.
+// sweepGroups deletes security groups, which are in use for a moment longer than their machines are there. One whose machine
+// has been gone for longer is in use by somebody else, which no bake waits for.
 func (w *swath) sweepGroups(ctx context.Context) error {
 	var errs []error
 	for _, id := range w.ids[types.ResourceTypeSecurityGroup] {
-		inUse := func(err error) bool { return hasCode(err, codeGroupInUse) }
+		inUse := func(err error) bool { return hasCode(err, codeGroupInUse) && w.ended[w.bakes[id]] }
 		err := retryWhile(ctx, groupReleaseTimeout, inUse, func(ctx context.Context) error {
 			_, err := w.api.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
 			return err

@@ -6,15 +6,18 @@ package userdata
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
 // labels are the tags of one resource as DescribeTags lists them.
@@ -59,6 +62,49 @@ func TestSweepTakesNothingWhoseTagsWereOnlyCopied(t *testing.T) {
 		if got := w.launched(&c.machine); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// busyGroup is an EC2 whose security group is in use for some tries.
+type busyGroup struct {
+	sweepAPI
+
+	busy, tries int
+}
+
+func (g *busyGroup) DeleteSecurityGroup(
+	context.Context, *ec2.DeleteSecurityGroupInput, ...func(*ec2.Options),
+) (*ec2.DeleteSecurityGroupOutput, error) {
+	g.tries++
+	if g.tries <= g.busy {
+		return nil, &smithy.GenericAPIError{Code: codeGroupInUse}
+	}
+	return new(ec2.DeleteSecurityGroupOutput), nil
+}
+
+// TestSweepWaitsForNoGroupOfSomebodyElse: a group is in use for a moment after its machine is gone, and for ever when
+// somebody has put another machine into it.
+func TestSweepWaitsForNoGroupOfSomebodyElse(t *testing.T) {
+	for name, c := range map[string]struct {
+		ended string // whose machine the sweep has just terminated
+		tries int
+	}{
+		"its machine has just gone": {testBake, 3},
+		"its machine is long gone":  {"", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &busyGroup{busy: 2}
+				w := &swath{
+					sweeping: &sweeping{bake: &bake{ui: &packersdk.BasicUi{Writer: io.Discard}}}, api: api,
+					ids:   map[types.ResourceType][]string{types.ResourceTypeSecurityGroup: {"sg-1"}},
+					bakes: map[string]string{"sg-1": testBake}, ended: map[string]bool{c.ended: true},
+				}
+				if err := w.sweepGroups(t.Context()); api.tries != c.tries || (err != nil) != (c.tries == 1) {
+					t.Errorf("%d tries, and %v", api.tries, err)
+				}
+			})
+		})
 	}
 }
 
