@@ -24,7 +24,8 @@ type SharingConfig struct {
 	// The product codes of the image, which EC2 takes from sellers on AWS Marketplace only. Conflicts with
 	// `ami_groups`. Default: none.
 	AMIProductCodes []string `mapstructure:"ami_product_codes"`
-	// The account ids that may make volumes of the image's snapshots. Default: none but the account itself.
+	// The account ids that may make volumes of the image's snapshots, also of those that `snapshot_id` names. Default: none
+	// but the account itself.
 	SnapshotUsers []string `mapstructure:"snapshot_users"`
 	// `["all"]` makes the snapshots public; EC2 knows no other group. Default: none.
 	SnapshotGroups []string `mapstructure:"snapshot_groups"`
