@@ -103,7 +103,9 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 	for i := range bakes {
 		fault := randomFault(r)
 		q.breaks(t, fault)
+		mu.Lock()
 		fmt.Fprintln(&told, fault)
+		mu.Unlock()
 		cancelled := time.Duration(0)
 		if r.IntN(5) == 0 {
 			cancelled = time.Duration(r.Int64N(int64(4 * time.Second)))
