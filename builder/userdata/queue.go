@@ -22,9 +22,9 @@ type queue struct {
 // longestPause is the SDK's between two attempts.
 const longestPause = 20 * time.Second
 
-// longestLaunch is how long a launch waits at most, whatever max_retries is: what was made for it expires when the
-// machine's time and expiryMargin are over, by when it must have been cleaned up.
-const longestLaunch = expiryMargin / 2
+// longestLaunch is how long a launch waits at most, whatever max_retries is. Its user data is signed by then, for signedMargin
+// longer than the machine takes, and what was made for it expires after expiryMargin.
+const longestLaunch = signedMargin * 4 / 5
 
 // newQueue makes the queue of one launch. It is as patient as max_retries of the longest pauses, which is for hundreds of
 // launches of other computers.
