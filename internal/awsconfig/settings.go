@@ -52,7 +52,7 @@ type Settings struct {
 	DecodeAuthZMessages bool `mapstructure:"decode_authorization_messages"`
 	// How many times a call to AWS is tried before its error counts, the first time included. Default: 10, because
 	// the SDK's own 3 are used up when an account bakes several images at once and AWS asks it to slow down. A launch that
-	// AWS asks to wait is patient for as many times 20 seconds instead.
+	// AWS asks to wait is patient for as many times 20 seconds instead, and for eight minutes at most.
 	MaxRetries int `mapstructure:"max_retries"`
 	// The URL to send EC2's calls to, for a service that looks like EC2. Default: AWS's own. For everything but
 	// EC2 as well, set the environment variable `AWS_ENDPOINT_URL` instead.

@@ -20,7 +20,8 @@ func TestPeerTemplates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := packertest.Env(t, "PACKER_PLUGIN_PATH="+plugins)
-			for _, warning := range original(t, name, imagined).validate(t, env) {
+			c := original(t, name, imagined)
+			for _, warning := range packertest.ValidatePeer(t, c.dir, env, append(c.vars, c.file)...) {
 				t.Errorf("amazon-ebs says: %s", warning)
 			}
 		})
