@@ -185,11 +185,13 @@ type writer struct {
 	sent     bool
 }
 
+// WriteHeader sends the first status. gofakes3 has a second one when the client has left in the middle of an object.
 func (w *writer) WriteHeader(status int) {
-	if !w.sent {
-		w.sent = true
-		w.fix()
+	if w.sent {
+		return
 	}
+	w.sent = true
+	w.fix()
 	w.ResponseWriter.WriteHeader(status)
 }
 
