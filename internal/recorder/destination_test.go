@@ -96,20 +96,14 @@ func FuzzDestination(f *testing.F) {
 		if !isDir {
 			want = path.Clean(dst)
 		}
-		// As it is written: ./~ is a directory of that name.
-		first, _, _ := strings.Cut(dst, "/")
+		first, rest, _ := strings.Cut(want, "/")
 		for prefix, means := range map[string]string{"$HOME": "/home/me", "${HOME}": "/home/me", "~": "/home/me", "~root": "/root"} {
-			rest, below := strings.CutPrefix(want, prefix+"/")
-			switch {
-			case first == prefix && below:
+			if first == prefix && (isDir || rest != "") {
 				want = means + "/" + rest
-			case first == prefix && isDir && want == prefix:
-				want = means
 			}
 		}
 		want = path.Clean(want)
 		got := path.Clean(arrives(t, word))
-		_, rest, _ := strings.Cut(dst, "/")
 		if first != "~root" && user.MatchString(first) && (strings.Contains(rest, "..") || strings.HasSuffix(got, path.Clean("/"+rest))) {
 			return // a user this computer happens to have, whose home is anywhere
 		}
