@@ -8,8 +8,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +23,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -283,9 +286,12 @@ func (q *quick) cancelledAt(t *testing.T, action string) context.Context {
 	return ctx
 }
 
+// sdk tries a call again only when its connection was closed on this side: that says nothing of the lab.
 func (q *quick) sdk(region string) aws.Config {
+	closed := retry.IsErrorRetryableFunc(func(err error) aws.Ternary { return aws.BoolTernary(errors.Is(err, net.ErrClosed)) })
+	again := retry.NewStandard(func(o *retry.StandardOptions) { o.Retryables = []retry.IsErrorRetryable{closed} })
 	return aws.Config{
-		Region: region, BaseEndpoint: aws.String(q.URL), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		Region: region, BaseEndpoint: aws.String(q.URL), Retryer: func() aws.Retryer { return again },
 		Credentials: credentials.NewStaticCredentialsProvider(q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), ""),
 	}
 }
