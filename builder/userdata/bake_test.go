@@ -216,10 +216,12 @@ func TestBakeTagsEverythingItMakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expires := "2000-01-01T01:30:00Z" // the bubble's first second, both timeouts, and the margin
-	machine := map[string]string{"Name": "bakery hello-1", tagBake: testBake, tagExpires: expires, "team": "ovens", "from": "debian-12"}
+	expires := func(action string) string { // both timeouts and the margin, from when it was asked: the polls before it vary
+		return o.cloud.at[action].Add(90 * time.Minute).UTC().Format(time.RFC3339)
+	}
+	machine := map[string]string{"Name": "bakery hello-1", tagBake: testBake, tagExpires: expires("RunInstances"), "team": "ovens", "from": "debian-12"}
 	image := map[string]string{
-		"Name": "hello-1", "Version": "7", tagBake: testBake, tagExpires: "2000-01-01T01:30:20Z", tagSource: sourceID, "team": "images", "from": "debian-12",
+		"Name": "hello-1", "Version": "7", tagBake: testBake, tagExpires: expires("CreateImage"), tagSource: sourceID, "team": "images", "from": "debian-12",
 		tagUserData:      "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 		tagInputs:        o.image("us-east-1", "hello-1").tags[tagInputs],
 		tagInputsDetail:  "source=" + sourceID + " user-data=" + sumOf(string(document))[:inputDigits] + " fs=none provisioners=none",

@@ -34,6 +34,7 @@ type cloud struct {
 
 	calls []string              // action names, in order
 	form  map[string]url.Values // the last request of each action
+	at    map[string]time.Time  // when that came
 	// broken answers a call instead of the cloud when it returns an error, given how often the action was called before;
 	// lost answers after the cloud did what it was asked for.
 	broken, lost map[string]func(n int) *failure
@@ -104,7 +105,7 @@ func newCloud(t *testing.T) *cloud {
 	}
 	c := &cloud{
 		t: t, s3mem: backend, s3: gofakes3.New(backend).Server(),
-		form: map[string]url.Values{}, broken: map[string]func(int) *failure{}, lost: map[string]func(int) *failure{},
+		form: map[string]url.Values{}, at: map[string]time.Time{}, broken: map[string]func(int) *failure{}, lost: map[string]func(int) *failure{},
 		stops: 20 * time.Second, state: "stopped", reason: reasonOwnShutdown, pending: 30 * time.Second, imageEnd: "available",
 		images: map[string]*fakeImage{}, snapshots: map[string]*fakeSnapshot{}, volumes: map[string]bool{},
 		tokens: map[string]string{}, requests: map[string]string{}, profile: map[string]bool{},
@@ -184,7 +185,7 @@ func (c *cloud) query(w http.ResponseWriter, r *http.Request) {
 	}
 	action := form.Get("Action")
 	c.calls = append(c.calls, action)
-	c.form[action] = form
+	c.form[action], c.at[action] = form, time.Now()
 	if f := c.failure(c.broken, action); f != nil {
 		f.write(w)
 		return
