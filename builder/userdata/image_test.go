@@ -4,14 +4,10 @@
 package userdata
 
 import (
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
@@ -155,72 +151,6 @@ func TestImageIsNotKeptInTheRegionOfTheBuild(t *testing.T) {
 	}
 }
 
-func TestOldImagesGoOnlyWhenTheNewOnesAreAvailableEverywhere(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.oldImage("us-east-1", oldID, "hello-1")
-		o.cloud.oldImage("eu-west-1", "ami-0dead000000000002", "hello-1")
-		abroad(o)
-		o.config.ForceDeregister, o.config.ForceDeleteSnapshot = true, true
-		o.config.AMIUsers = []string{"111111111111"}
-		o.cloud.broken["DeregisterImage"] = func(n int) *failure {
-			for id, i := range o.cloud.images {
-				if n < 1 && (time.Since(i.made) < o.cloud.pending && !i.old || !i.old && len(i.set) == 0) {
-					t.Errorf("an old image goes, and %s is not complete: %+v", id, i)
-				}
-			}
-			return nil
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1"}, o.cloud.named()); diff != "" {
-		t.Errorf("images (-want +got):\n%s", diff)
-	}
-	for id, i := range o.cloud.images {
-		if i.old || len(i.set) == 0 || i.tags[tagBake] != testBake || i.tags[tagExpires] != "" {
-			t.Errorf("%s is not a complete new image: %+v", id, i)
-		}
-	}
-	if len(o.cloud.snapshots) != 3 {
-		t.Errorf("%d snapshots, want one for each region", len(o.cloud.snapshots))
-	}
-}
-
-func TestNothingIsCopiedWhereNothingHasTheName(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) { o.config.ForceDeregister = true })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if calls := o.calls("CopyImage", "DeregisterImage", "DescribeSnapshots"); len(calls) > 0 {
-		t.Errorf("calls for nothing: %v", calls)
-	}
-}
-
-func TestReplacingKeepsTheKeyOfTheDisks(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.oldImage("us-east-1", oldID, "hello-1")
-		o.config.ForceDeregister = true
-		o.cloud.encryptDisks("key-of-the-machine")
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := o.cloud.snapshots[o.image("us-east-1", "hello-1").snapshots[0]]; !s.encrypted || s.key != "key-of-the-machine" {
-		t.Errorf("the snapshot is %+v", s)
-	}
-}
-
-// encryptDisks makes the machine's disks encrypted, and so what CreateImage makes of them.
-func (c *cloud) encryptDisks(key string) {
-	c.broken["DescribeImages"] = func(int) *failure {
-		if s := c.snapshots["snap-of-"+newID]; s != nil {
-			s.encrypted, s.key = true, key
-		}
-		return nil
-	}
-}
-
 func TestImageIsRegisteredAnewForABootModeOfItsOwn(t *testing.T) {
 	for name, set := range map[string]func(*oven){
 		"at home":                 func(*oven) {},
@@ -300,119 +230,6 @@ func TestBakeTellsEC2WhatTheTemplateSaysOfTheImage(t *testing.T) {
 	}
 }
 
-// everyAttribute sets all that is said of an image once it is there.
-func everyAttribute(c *Config) {
-	c.AMIUsers, c.AMIProductCodes = []string{"111111111111", "222222222222"}, []string{"abc"}
-	c.AMIOrgArns = []string{"arn:aws:organizations::111111111111:organization/o-1"}
-	c.AMIOuArns = []string{"arn:aws:organizations::111111111111:ou/o-1/ou-1-2"}
-	c.SnapshotUsers, c.SnapshotGroups = []string{"333333333333"}, []string{"all"}
-	c.IMDSSupport, c.DeprecateAt = "v2.0", "2001-02-03T04:05:06Z"
-	c.DeregistrationProtection.WithCooldown = true
-	c.ENASupport, c.SriovSupport = config.TriTrue, true
-	c.RunTags, c.SkipAMIRunTags = map[string]string{"team": "ovens"}, true
-	c.AMIBlockDevices = []BlockDevice{{DeviceName: "/dev/sdb", VirtualName: "ephemeral0"}, {DeviceName: "/dev/sdc", VolumeSize: 9}}
-}
-
-// Whatever call fails after it took effect, nothing is left of it in any region.
-func TestFailureOfAnyImageCallLeavesNothing(t *testing.T) {
-	for name, set := range map[string]func(*oven){
-		"ModifyInstanceAttribute": nil, "CreateImage": nil, "DeleteTags": nil, "CopyImage": nil, "ModifyImageAttribute": nil, "ModifySnapshotAttribute": nil,
-		"EnableImageDeprecation": nil, "EnableImageDeregistrationProtection": nil,
-		"RegisterImage": func(o *oven) { o.config.BootMode = "uefi" },
-		"CopyImage of an intermediary": func(o *oven) {
-			o.config.EncryptBoot, o.config.KMSKeyID = config.TriTrue, "alias/a"
-			o.config.SnapshotGroups, o.config.SnapshotUsers, o.config.AMIUsers, o.config.AMIOrgArns, o.config.AMIOuArns = nil, nil, nil, nil, nil
-		},
-		"DescribeRegions": nil,
-	} {
-		t.Run(name, func(t *testing.T) {
-			action, _, _ := strings.Cut(name, " ")
-			o, artifact, err := bakes(t, func(o *oven) {
-				abroad(o)
-				everyAttribute(o.config)
-				o.config.DeregistrationProtection.WithCooldown, o.config.DeregistrationProtection.Enabled = false, true
-				o.config.OutputFile = filepath.Join(t.TempDir(), "out")
-				if set != nil {
-					set(o)
-				}
-				o.cloud.lost[action] = always(400, "TheTestSaysSo")
-			})
-			if err == nil || artifact != nil || !strings.Contains(err.Error(), "TheTestSaysSo") {
-				t.Fatalf("artifact %v, error %v", artifact, err)
-			}
-			if left := o.cloud.left(); len(left) > 0 {
-				t.Errorf("left behind: %v\n%s", left, o.ui)
-			}
-			if _, err := os.Stat(o.config.OutputFile); err == nil {
-				t.Error("output_file names an image that is gone")
-			}
-		})
-	}
-}
-
-func TestFailureInOneRegionOrACancelLeavesNothingInTheOthers(t *testing.T) {
-	for name, c := range map[string]struct {
-		set  func(*oven)
-		want string
-	}{
-		"a copy fails":               {func(o *oven) { o.cloud.broken["CopyImage"] = second(403, "UnauthorizedOperation") }, "UnauthorizedOperation"},
-		"a copy is not to be shared": {func(o *oven) { o.cloud.broken["ModifyImageAttribute"] = second(403, "UnauthorizedOperation") }, "ami_users"},
-		"a copy ends as failed":      {func(o *oven) { o.failCopy() }, "is failed"},
-		"a copy is not there in time": {func(o *oven) {
-			o.config.ImageTimeout = 2 * time.Minute
-			o.cloud.pending = 119 * time.Second
-			o.slowCopy()
-		}, "image_timeout of 2m0s"},
-		"it is cancelled": {func(o *oven) { o.cancelAfter(65 * time.Second) }, "cancelled"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			o, _, err := bakes(t, func(o *oven) {
-				abroad(o)
-				o.config.AMIUsers = []string{"111111111111"}
-				c.set(o)
-			})
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), errElsewhere.Error()) {
-				t.Fatalf("want %q, got %v", c.want, err)
-			}
-			if left := o.cloud.left(); len(left) > 0 {
-				t.Errorf("left behind: %v\n%s", left, o.ui)
-			}
-		})
-	}
-}
-
-// EC2 lists the snapshots of an image that is being made late, and makes them late.
-func TestSnapshotsThatComeLateAreRemovedToo(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.broken["DeregisterImage"] = func(int) *failure {
-			i := o.cloud.images[newID]
-			late := o.cloud.snapshots[i.snapshots[0]]
-			delete(o.cloud.snapshots, i.snapshots[0])
-			time.AfterFunc(7*time.Second, func() {
-				o.cloud.mu.Lock()
-				defer o.cloud.mu.Unlock()
-				o.cloud.snapshots["snap-late"] = late
-			})
-			return nil
-		}
-		o.cloud.broken["CreateImage"] = func(int) *failure {
-			time.AfterFunc(time.Millisecond, func() {
-				o.cloud.mu.Lock()
-				defer o.cloud.mu.Unlock()
-				o.cloud.hideSnapshots = true
-			})
-			return nil
-		}
-		o.cancelAfter(30 * time.Second)
-	})
-	if err == nil {
-		t.Fatal("the bake succeeded")
-	}
-	if left := o.cloud.left(); len(left) > 0 {
-		t.Errorf("left behind: %v\n%s", left, o.ui)
-	}
-}
-
 func TestAnImageThatIsAvailableAtOnceMayNotBeKnownEverywhere(t *testing.T) {
 	o, _, err := bakes(t, func(o *oven) {
 		abroad(o)
@@ -432,146 +249,12 @@ func TestAnImageThatIsAvailableAtOnceMayNotBeKnownEverywhere(t *testing.T) {
 	}
 }
 
-func TestProtectionThatEC2HasNotHeardOfYetIsTakenOffAllTheSame(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		abroad(o)
-		o.config.DeregistrationProtection.Enabled = true
-		o.cloud.broken["EnableImageDeregistrationProtection"] = func(n int) *failure {
-			o.cloud.shyOfProtection = true
-			return second(403, "UnauthorizedOperation")(n)
-		}
-	})
-	if err == nil {
-		t.Fatal("the bake succeeded")
-	}
-	if left := o.cloud.left(); len(left) > 0 {
-		t.Errorf("left behind: %v\n%s", left, o.ui)
-	}
-}
-
 func TestImageNowhereIsRefused(t *testing.T) {
 	o, _, err := bakes(t, func(o *oven) { // only the environment names the region
 		o.config.SkipSaveBuildRegion, o.config.AMIRegions = true, []string{"us-east-1"}
 	})
 	if err == nil || !strings.Contains(err.Error(), "names no other region") || slices.Contains(o.cloud.calls, "RunInstances") {
 		t.Errorf("the error is %v", err)
-	}
-}
-
-// second fails the second call of an action.
-func second(status int, code string) func(int) *failure {
-	return func(n int) *failure {
-		if n == 1 {
-			return &failure{status, code}
-		}
-		return nil
-	}
-}
-
-// failCopy ends all images as failed once the first is available.
-func (o *oven) failCopy() {
-	o.cloud.broken["CopyImage"] = func(int) *failure { o.cloud.imageEnd = "failed"; return nil }
-}
-
-// slowCopy makes copies take for ever.
-func (o *oven) slowCopy() {
-	o.cloud.broken["CopyImage"] = func(int) *failure { o.cloud.pending = time.Hour; return nil }
-}
-
-func TestCopyWhoseAnswerWasLostIsFoundAgain(t *testing.T) {
-	for _, action := range []string{"CopyImage", "CreateImage"} {
-		o, _, err := bakes(t, func(o *oven) {
-			abroad(o)
-			o.cloud.lost[action] = always(500, "InternalError")
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]string{"ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1"}, o.cloud.named()); diff != "" {
-			t.Errorf("images (-want +got):\n%s", diff)
-		}
-	}
-}
-
-func TestFailureOfReplacing(t *testing.T) {
-	const temporary = "hello-1 (new " + testBake + ")"
-	for name, c := range map[string]struct {
-		set    func(*oven)
-		images []string
-		want   []string
-	}{
-		"leaves the old image when it may not be deregistered": {
-			func(o *oven) { o.cloud.broken["DeregisterImage"] = first(1, 403, "UnauthorizedOperation") },
-			[]string{"us-east-1 hello-1 " + oldID}, []string{"deregister " + oldID, "UnauthorizedOperation"},
-		},
-		"keeps the new image under its temporary name when the old one is gone": {
-			func(o *oven) { o.cloud.broken["CopyImage"] = always(403, "UnauthorizedOperation") },
-			[]string{"us-east-1 " + temporary + " " + newID},
-			[]string{"UnauthorizedOperation", newID, temporary, "us-east-1", "kept"},
-		},
-		"keeps the new image under the name when only its sharing fails": {
-			func(o *oven) { o.cloud.broken["ModifyImageAttribute"] = second(403, "UnauthorizedOperation") },
-			[]string{"us-east-1 hello-1 ami-00000000000000002"}, []string{"UnauthorizedOperation", "kept", `named "hello-1"`},
-		},
-		"keeps the new image when it is not known whether the old one is gone": {
-			func(o *oven) {
-				o.cloud.lost["DeregisterImage"] = first(1, 400, "TheTestSaysSo")
-				o.cloud.broken["DescribeImages"] = func(int) *failure {
-					if o.cloud.count("DeregisterImage") > 0 && o.cloud.form["DescribeImages"].Get("ImageId.1") == oldID {
-						return &failure{403, "UnauthorizedOperation"}
-					}
-					return nil
-				}
-			},
-			[]string{"us-east-1 " + temporary + " " + newID}, []string{"TheTestSaysSo", temporary},
-		},
-		"goes on when the old one is gone although the call has failed": {
-			func(o *oven) { o.cloud.lost["DeregisterImage"] = first(1, 400, "TheTestSaysSo") },
-			[]string{"us-east-1 hello-1 ami-00000000000000002"}, nil,
-		},
-		"keeps the new image when it is cancelled then": {
-			func(o *oven) {
-				o.cloud.broken["CopyImage"] = func(int) *failure { o.cancel(); return nil }
-			},
-			[]string{"us-east-1 " + temporary + " " + newID}, []string{"cancelled", temporary},
-		},
-		"leaves everything when the disks have different keys": {
-			func(o *oven) {
-				o.cloud.broken["DescribeImages"] = func(int) *failure {
-					if i := o.cloud.images[newID]; i != nil && len(i.snapshots) == 1 {
-						i.snapshots = append(i.snapshots, "snap-2")
-						o.cloud.snapshots["snap-2"] = &fakeSnapshot{region: "us-east-1", encrypted: true, key: "b", tags: i.tags}
-					}
-					return nil
-				}
-			},
-			[]string{"us-east-1 hello-1 " + oldID}, []string{"encrypted in different ways"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			o, _, err := bakes(t, func(o *oven) {
-				o.cloud.oldImage("us-east-1", oldID, "hello-1")
-				o.config.ForceDeregister = true
-				o.config.AMIUsers = []string{"111111111111"}
-				c.set(o)
-			})
-			if (err == nil) != (c.want == nil) {
-				t.Fatal(err)
-			}
-			for _, want := range c.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("the error does not say %q: %v", want, err)
-				}
-			}
-			var images []string
-			for _, id := range slices.Sorted(maps.Keys(o.cloud.images)) {
-				i := o.cloud.images[id]
-				images = append(images, i.region+" "+i.name+" "+id)
-			}
-			if diff := cmp.Diff(c.images, images); diff != "" {
-				t.Errorf("images (-want +got):\n%s\n%s", diff, o.ui)
-			}
-		})
 	}
 }
 
@@ -639,28 +322,5 @@ func TestAsManyTagsAsEC2Takes(t *testing.T) {
 	}
 	if o, _, err := bakeWith(51 - own); err == nil || !strings.Contains(err.Error(), "would have 51 tags") || slices.Contains(o.cloud.calls, "RunInstances") {
 		t.Errorf("%v after %v", err, o.cloud.calls)
-	}
-}
-
-func TestProtectionThatLastsIsToldOf(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.config.AMIRegions = []string{"eu-west-1"}
-		o.config.DeregistrationProtection.WithCooldown = true
-		o.cloud.broken["EnableImageDeregistrationProtection"] = second(403, "UnauthorizedOperation")
-		o.cloud.broken["DeregisterImage"] = func(int) *failure {
-			if i := o.cloud.images[o.cloud.form["DeregisterImage"].Get("ImageId")]; i != nil && len(i.set) > 0 {
-				return &failure{400, codeNotPermitted}
-			}
-			return nil
-		}
-	})
-	if err == nil || !strings.Contains(err.Error(), "24 hours") {
-		t.Errorf("the error is %v", err)
-	}
-	if n := len(o.cloud.images); n != 1 {
-		t.Errorf("%d images are left, want the one that cannot be removed: %q", n, o.cloud.named())
-	}
-	if !strings.Contains(o.ui.String(), "Not removed:") {
-		t.Errorf("the user is told\n%s", o.ui)
 	}
 }

@@ -4,101 +4,21 @@
 package lab_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/rand"
 	"encoding/base64"
-	"errors"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
-
-// sdk configures the real SDK for a lab, with its own key or another. It does not retry, so that tests
-// see each refusal.
-func sdk(l *labtest.Lab, key ...string) aws.Config {
-	if len(key) == 0 {
-		key = []string{l.Value("AWS_ACCESS_KEY_ID"), l.Value("AWS_SECRET_ACCESS_KEY")}
-	}
-	return aws.Config{
-		Region: lab.Region, BaseEndpoint: aws.String(l.URL), Credentials: credentials.NewStaticCredentialsProvider(key[0], key[1], ""),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-	}
-}
-
-func codeOf(err error) string {
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode()
-	}
-	if err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
-func powerOff(m *labtest.Machine) {
-	m.Print("hello from the machine\r\n")
-	m.PowerOff()
-}
-
-// run launches an instance of bookworm.
-func run(t *testing.T, c *ec2.Client, change func(*ec2.RunInstancesInput)) types.Instance {
-	t.Helper()
-	in := &ec2.RunInstancesInput{
-		ImageId: aws.String(cloud.BaseImageID("bookworm")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
-	}
-	if change != nil {
-		change(in)
-	}
-	out, err := c.RunInstances(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Instances[0]
-}
-
-// until waits for a condition that must come true within seconds.
-func until(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within ten seconds", what)
-		}
-	}
-}
-
-func untilState(t *testing.T, c *ec2.Client, id string, want types.InstanceStateName) types.Instance {
-	t.Helper()
-	var got types.Instance
-	until(t, id+" is "+string(want), func() bool {
-		out, err := c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = out.Reservations[0].Instances[0]
-		return got.State.Name == want
-	})
-	return got
-}
 
 func TestTheRoadFromALaunchToAnImage(t *testing.T) {
 	asked := make(chan string, 1)
@@ -333,74 +253,6 @@ func TestWhatClientsAskBeforeTheyBegin(t *testing.T) {
 	}
 }
 
-func TestOnlyKnownKeysAreServed(t *testing.T) {
-	l := labtest.Start(t, lab.Options{})
-	access := l.Value("AWS_ACCESS_KEY_ID")
-	for _, c := range []struct {
-		name                              string
-		config                            aws.Config
-		wantEC2, wantSTS, wantSSM, wantS3 string
-	}{
-		{"the right secret", sdk(l), "", "", "", ""},
-		{"a wrong secret", sdk(l, access, "wrong"), "AuthFailure", "SignatureDoesNotMatch", "InvalidSignatureException", "SignatureDoesNotMatch"},
-		{"an unknown key", sdk(l, "AKIAUNKNOWN00000", "x"), "AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"},
-	} {
-		_, one := ec2.NewFromConfig(c.config).DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
-		_, two := sts.NewFromConfig(c.config).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-		_, three := ssm.NewFromConfig(c.config).GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("/aws/service/debian/release/12/latest/amd64")})
-		_, four := s3.NewFromConfig(c.config).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket)})
-		got := []string{codeOf(one), codeOf(two), codeOf(three), codeOf(four)}
-		if diff := cmp.Diff([]string{c.wantEC2, c.wantSTS, c.wantSSM, c.wantS3}, got); diff != "" {
-			t.Errorf("%s: %s", c.name, diff)
-		}
-	}
-}
-
-func TestAPolicyIsEnforcedPerAction(t *testing.T) {
-	policy, err := iam.Parse([]byte(`{"Statement": [
-		{"Effect": "Allow", "Action": ["ec2:Describe*", "ec2:RunInstances", "s3:GetObject"], "Resource": "*"},
-		{"Effect": "Deny", "Action": "ec2:DescribeVpcs", "Resource": "*"}]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := labtest.Start(t, lab.Options{Policy: policy})
-	c, b, ctx := ec2.NewFromConfig(sdk(l)), s3.NewFromConfig(sdk(l)), t.Context()
-	run(t, c, nil)
-	launch := func(change func(*ec2.RunInstancesInput)) error {
-		in := &ec2.RunInstancesInput{ImageId: aws.String(cloud.BaseImageID("bookworm")), MinCount: aws.Int32(1), MaxCount: aws.Int32(1)}
-		change(in)
-		_, err := c.RunInstances(ctx, in)
-		return err
-	}
-	_, vpcs := c.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})
-	_, put := b.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a"), Body: strings.NewReader("x")})
-	_, get := b.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("none")})
-	_, parameter := ssm.NewFromConfig(sdk(l)).GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String("/a")})
-	_, identity := sts.NewFromConfig(sdk(l)).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	for _, step := range []struct {
-		name string
-		err  error
-		want string
-	}{
-		{"denied", vpcs, "UnauthorizedOperation"},
-		{"tags on launch need ec2:CreateTags", launch(func(in *ec2.RunInstancesInput) {
-			in.TagSpecifications = []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}}
-		}), "UnauthorizedOperation"},
-		{"a profile needs iam:PassRole", launch(func(in *ec2.RunInstancesInput) {
-			in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String(lab.Profile)}
-		}), "UnauthorizedOperation"},
-		{"a dry run tells, too", launch(func(in *ec2.RunInstancesInput) { in.DryRun = aws.Bool(true) }), "DryRunOperation"},
-		{"writing", put, "AccessDenied"},
-		{"who may not list learns not what is missing", get, "AccessDenied"},
-		{"parameters", parameter, "AccessDeniedException"},
-		{"who one is needs no permission", identity, ""},
-	} {
-		if got := codeOf(step.err); got != step.want {
-			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
-		}
-	}
-}
-
 func TestCallsAreRecorded(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	_, _ = ec2.NewFromConfig(sdk(l)).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{VpcIds: []string{"vpc-0123456789abcdef0"}})
@@ -458,162 +310,5 @@ func TestFaultsThatMakeNoSense(t *testing.T) {
 		if _, err := lab.ParseFault(text); err == nil {
 			t.Errorf("%q: accepted", text)
 		}
-	}
-}
-
-func TestS3KeepsWhatItIsGiven(t *testing.T) {
-	l := labtest.Start(t, lab.Options{})
-	c, ctx := s3.NewFromConfig(sdk(l)), t.Context()
-	body := make([]byte, 300<<10)
-	_, _ = rand.Read(body)
-	_, err := c.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), Body: bytes.NewReader(body), ContentType: aws.String("application/gzip"),
-		Metadata: map[string]string{"sha256": "abc"}, ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, err := c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), ChecksumMode: s3types.ChecksumModeEnabled})
-	if err != nil || head.Metadata["sha256"] != "abc" || *head.ContentLength != int64(len(body)) || aws.ToString(head.ChecksumSHA256) == "" ||
-		aws.ToString(head.ContentType) != "application/gzip" {
-		t.Errorf("%+v %v", head, err)
-	}
-	got, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), Range: aws.String("bytes=10-19")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if part, _ := io.ReadAll(got.Body); !bytes.Equal(part, body[10:20]) {
-		t.Error("a range differs")
-	}
-	list, err := c.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket), Prefix: aws.String("a b/")})
-	if err != nil || len(list.Contents) != 1 || *list.Contents[0].Key != "a b/c+d.tgz" {
-		t.Errorf("%+v %v", list, err)
-	}
-	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x"), ChecksumSHA256: aws.String("AAAA")})
-	if codeOf(err) != "BadDigest" {
-		t.Errorf("a wrong checksum: %v", err)
-	}
-	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), Body: strings.NewReader("x"), IfNoneMatch: aws.String("*")})
-	if codeOf(err) != "PreconditionFailed" {
-		t.Errorf("over an object: %v", err)
-	}
-	if _, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz")}); err != nil {
-		t.Error(err)
-	}
-	_, err = c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz")})
-	if codeOf(err) != "NotFound" {
-		t.Error(err)
-	}
-}
-
-func TestMultipartUploads(t *testing.T) {
-	l := labtest.Start(t, lab.Options{})
-	c, ctx := s3.NewFromConfig(sdk(l)), t.Context()
-	body := make([]byte, 20<<20)
-	_, _ = rand.Read(body)
-	up := transfermanager.New(c, func(o *transfermanager.Options) { o.PartSizeBytes, o.MultipartUploadThreshold = 8<<20, 8<<20 })
-	if _, err := up.UploadObject(ctx, &transfermanager.UploadObjectInput{
-		Bucket: aws.String(lab.Bucket), Key: aws.String("big"), Body: io.MultiReader(bytes.NewReader(body)), Metadata: map[string]string{"sha256": "abc"},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	got, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("big")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := io.ReadAll(got.Body)
-	if err != nil || !bytes.Equal(all, body) || got.Metadata["sha256"] != "abc" || !strings.HasSuffix(*got.ETag, "-3\"") {
-		t.Errorf("%d bytes, %v, %s, %v", len(all), got.Metadata, *got.ETag, err)
-	}
-}
-
-func fetch(t *testing.T, method, url string, body io.Reader) (int, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), method, url, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(text)
-}
-
-func TestPresignedURLs(t *testing.T) {
-	l := labtest.Start(t, lab.Options{})
-	p := s3.NewPresignClient(s3.NewFromConfig(sdk(l)))
-	put, err := p.PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("log")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status, text := fetch(t, http.MethodPut, put.URL, strings.NewReader("the log")); status != http.StatusOK {
-		t.Errorf("put: %d %s", status, text)
-	}
-	in := &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("log")}
-	get, err := p.PresignGetObject(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	short, err := p.PresignGetObject(t.Context(), in, s3.WithPresignExpires(time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	until(t, "the short one expires", func() bool {
-		status, text := fetch(t, http.MethodGet, short.URL, nil)
-		return status == http.StatusForbidden && strings.Contains(text, "<Code>AccessDenied</Code><Message>Request has expired</Message>")
-	})
-	for _, step := range []struct {
-		name, url string
-		status    int
-		text      string
-	}{
-		{"as signed", get.URL, 200, "the log"},
-		{"tampered with", strings.Replace(get.URL, "/log?", "/other?", 1), 403, "SignatureDoesNotMatch"},
-		{"for another method", put.URL, 403, "SignatureDoesNotMatch"},
-		{"unsigned", strings.SplitN(get.URL, "?", 2)[0], 403, "AccessDenied"},
-	} {
-		if status, text := fetch(t, http.MethodGet, step.url, nil); status != step.status || !strings.Contains(text, step.text) {
-			t.Errorf("%s: %d %s", step.name, status, text)
-		}
-	}
-}
-
-func TestAnInstanceProfilesCredentialsWork(t *testing.T) {
-	type answer struct {
-		status int
-		text   string
-	}
-	asked := make(chan answer, 1)
-	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
-		status, text := m.Metadata("/latest/meta-data/iam/security-credentials/bakery")
-		asked <- answer{status, text}
-	}}})
-	run(t, ec2.NewFromConfig(sdk(l)), func(in *ec2.RunInstancesInput) {
-		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String("bakery")}
-	})
-	got := <-asked
-	var c struct{ AccessKeyId, SecretAccessKey string } //nolint:revive,staticcheck // AWS's names
-	decode(t, got.text, &c)
-	out, err := sts.NewFromConfig(sdk(l, c.AccessKeyId, c.SecretAccessKey)).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-	if err != nil || *out.Arn != "arn:aws:sts::123456789012:assumed-role/bakery/lab" {
-		t.Errorf("%d %v %v", got.status, out, err)
-	}
-}
-
-func TestAssumedRolesWork(t *testing.T) {
-	l := labtest.Start(t, lab.Options{})
-	out, err := sts.NewFromConfig(sdk(l)).AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::123456789012:role/ci"), RoleSessionName: aws.String("s")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	who, err := sts.NewFromConfig(sdk(l, *out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey)).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-	if err != nil || *who.Arn != *out.AssumedRoleUser.Arn {
-		t.Errorf("%v %v", who, err)
 	}
 }
