@@ -95,17 +95,21 @@ func makeOrphans() int {
 			return 1
 		}
 	}
-	for { // until all are reaped
-		out, err := os.ReadFile("/proc/1/task/1/children")
-		if err != nil {
-			fmt.Println(err)
-			return 1
-		}
-		if len(strings.Fields(string(out))) == 1 {
-			return 0
-		}
+	for childrenOfInit() != 1 { // until all are reaped
 		time.Sleep(time.Millisecond)
 	}
+	return 0
+}
+
+// childrenOfInit counts them. A child is listed with the thread that started it, which in Go may be any; one that has ended
+// cannot be read.
+func childrenOfInit() (n int) {
+	lists, _ := filepath.Glob("/proc/1/task/*/children")
+	for _, list := range lists {
+		children, _ := os.ReadFile(list)
+		n += len(strings.Fields(string(children)))
+	}
+	return n
 }
 
 func waitForSignal() int {
