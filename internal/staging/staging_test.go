@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -244,9 +245,12 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("the disk is bro
 
 // heads keeps the headers of every request, by method, and answers as whoever is asked next.
 func heads(kept map[string][]http.Header) func(http.Handler) http.Handler {
+	var mu sync.Mutex // the parts of an upload come side by side
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
 			kept[r.Method] = append(kept[r.Method], r.Header.Clone())
+			mu.Unlock()
 			next.ServeHTTP(w, r)
 		})
 	}
