@@ -175,7 +175,7 @@ func TestBakeFailsAndLeavesNothing(t *testing.T) {
 
 func TestBakeChecksTheAccountBeforeItSpendsMoney(t *testing.T) {
 	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.oldImage("us-east-1", "ami-0dead000000000001", "hello-1")
+		o.cloud.oldImage("us-east-1", oldID, "hello-1")
 		o.config.SourceAmi = "ami-0dead000000000002"
 		o.config.SubnetID, o.config.VpcID = "subnet-1", "vpc-2"
 		o.config.Staging = &StagingConfig{URL: "s3://no-such-bucket"}
@@ -184,7 +184,7 @@ func TestBakeChecksTheAccountBeforeItSpendsMoney(t *testing.T) {
 	if err == nil {
 		t.Fatal("the bake succeeded")
 	}
-	for _, want := range []string{"output_file", "ami-0dead000000000001", "force_deregister", "source image", "vpc_id", "no-such-bucket"} {
+	for _, want := range []string{"output_file", oldID, "force_deregister", "source image", "vpc_id", "no-such-bucket"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)
 		}

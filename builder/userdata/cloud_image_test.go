@@ -40,6 +40,16 @@ func (c *cloud) oldImage(region, id, name string) *fakeImage {
 	return i
 }
 
+// named are the images of the account, as region and name.
+func (c *cloud) named() []string {
+	var all []string
+	for _, i := range c.images {
+		all = append(all, i.region+" "+i.name)
+	}
+	slices.Sort(all)
+	return all
+}
+
 // regionOf reads the region out of the host that an SDK client calls.
 func regionOf(r *http.Request) string {
 	region := strings.TrimPrefix(r.URL.Host, "ec2.")
@@ -274,4 +284,20 @@ func (c *cloud) madeImages() []string {
 		}
 	}
 	return ids
+}
+
+func tagsOf(form map[string][]string, resource string) map[string]string {
+	tags := map[string]string{}
+	for name, values := range form {
+		prefix, isType := strings.CutSuffix(name, ".ResourceType")
+		if !isType || values[0] != resource {
+			continue
+		}
+		for key, k := range form {
+			if strings.HasPrefix(key, prefix+".Tag.") && strings.HasSuffix(key, ".Key") {
+				tags[k[0]] = form[strings.TrimSuffix(key, ".Key")+".Value"][0]
+			}
+		}
+	}
+	return tags
 }

@@ -90,9 +90,20 @@ func first(n, status int, code string) func(int) *failure {
 	}
 }
 
+// second fails the second call of an action.
+func second(status int, code string) func(int) *failure {
+	return func(n int) *failure {
+		if n == 1 {
+			return &failure{status, code}
+		}
+		return nil
+	}
+}
+
 const (
 	sourceID = "ami-0123456789abcdef0"
 	newID    = "ami-0fedcba9876543210"
+	oldID    = "ami-0dead000000000001"
 	bucket   = "bakery-test"
 	testBake = "00000000000000aa"
 )

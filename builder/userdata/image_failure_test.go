@@ -144,16 +144,6 @@ func TestProtectionThatEC2HasNotHeardOfYetIsTakenOffAllTheSame(t *testing.T) {
 	}
 }
 
-// second fails the second call of an action.
-func second(status int, code string) func(int) *failure {
-	return func(n int) *failure {
-		if n == 1 {
-			return &failure{status, code}
-		}
-		return nil
-	}
-}
-
 // failCopy ends all images as failed once the first is available.
 func (o *oven) failCopy() {
 	o.cloud.broken["CopyImage"] = func(int) *failure { o.cloud.imageEnd = "failed"; return nil }

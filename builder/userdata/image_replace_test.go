@@ -160,3 +160,27 @@ func TestFailureOfReplacing(t *testing.T) {
 		})
 	}
 }
+
+func TestBakeReplacesTheImageOfItsNameOnlyAfterSuccess(t *testing.T) {
+	replace := func(o *oven) {
+		o.cloud.oldImage("us-east-1", oldID, "hello-1")
+		o.config.ForceDeregister = true
+	}
+	o, _, err := bakes(t, replace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, there := o.cloud.images[oldID]; there {
+		t.Error("the old image is still there")
+	}
+	o, _, err = bakes(t, func(o *oven) {
+		replace(o)
+		o.cloud.reports("begin 1", "verdict failed 1 60_app.cfg")
+	})
+	if err == nil {
+		t.Fatal("the bake succeeded")
+	}
+	if _, there := o.cloud.images[oldID]; !there {
+		t.Error("a failed bake has taken the old image")
+	}
+}

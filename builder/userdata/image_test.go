@@ -13,38 +13,6 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 )
 
-const oldID = "ami-0dead000000000001"
-
-// named are the images of the account, as region and name.
-func (c *cloud) named() []string {
-	var all []string
-	for _, i := range c.images {
-		all = append(all, i.region+" "+i.name)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// image is the one image that has a name in a region.
-func (o *oven) image(region, name string) *fakeImage {
-	o.Helper()
-	for _, i := range o.cloud.images {
-		if i.region == region && i.name == name {
-			return i
-		}
-	}
-	o.Fatalf("no image %q in %s, but %q", name, region, o.cloud.named())
-	return nil
-}
-
-func (o *oven) calls(of ...string) []string {
-	return slices.DeleteFunc(slices.Clone(o.cloud.calls), func(name string) bool { return !slices.Contains(of, name) })
-}
-
-func abroad(o *oven) {
-	o.config.AMIRegions = []string{"us-east-1", "eu-west-1", "ap-south-1", "eu-west-1"}
-}
-
 func TestImagesAreMadeInEveryRegionOnce(t *testing.T) {
 	o, artifact, err := bakes(t, func(o *oven) {
 		abroad(o)

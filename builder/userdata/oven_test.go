@@ -5,18 +5,19 @@ package userdata
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
@@ -91,6 +92,49 @@ func (o *oven) stage() {
 	o.config.Staging = &StagingConfig{URL: "s3://" + bucket + "/some/prefix"}
 }
 
+// image is the one image that has a name in a region.
+func (o *oven) image(region, name string) *fakeImage {
+	o.Helper()
+	for _, i := range o.cloud.images {
+		if i.region == region && i.name == name {
+			return i
+		}
+	}
+	o.Fatalf("no image %q in %s, but %q", name, region, o.cloud.named())
+	return nil
+}
+
+func (o *oven) calls(of ...string) []string {
+	return slices.DeleteFunc(slices.Clone(o.cloud.calls), func(name string) bool { return !slices.Contains(of, name) })
+}
+
+func abroad(o *oven) {
+	o.config.AMIRegions = []string{"us-east-1", "eu-west-1", "ap-south-1", "eu-west-1"}
+}
+
+// logged lets the machine upload a long log that ends with a report.
+func (o *oven) logged(text string) {
+	log := zipped(o.T, strings.Repeat("x\n", 3<<20)+reportLine(testBake, 9, text))
+	time.AfterFunc(10*time.Second, func() {
+		key := "some/prefix/" + testFolder + "/" + logKey
+		if _, err := o.cloud.s3mem.PutObject(o.ctx, bucket, key, nil, strings.NewReader(log), int64(len(log))); err != nil {
+			o.Error(err)
+		}
+	})
+}
+
+func zipped(t *testing.T, text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // imageSource is a directory with so many bytes in fs/ that no compression makes fewer.
 func imageSource(t *testing.T, size int) string {
 	dir := t.TempDir()
@@ -148,10 +192,4 @@ func golden(t *testing.T, name, got string) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
-}
-
-func credentialsThatExpire(in time.Duration) aws.CredentialsProvider {
-	c := credentials.NewStaticCredentialsProvider("AKIDTESTTESTTEST", "secret", "token")
-	c.Value.CanExpire, c.Value.Expires = true, time.Now().Add(in)
-	return c
 }

@@ -5,13 +5,14 @@ package userdata
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/rand"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
@@ -116,29 +117,6 @@ func TestBakeFindsTheVerdictInTheStagedLog(t *testing.T) {
 	}
 }
 
-// logged lets the machine upload a long log that ends with a report.
-func (o *oven) logged(text string) {
-	log := zipped(o.T, strings.Repeat("x\n", 3<<20)+reportLine(testBake, 9, text))
-	time.AfterFunc(10*time.Second, func() {
-		key := "some/prefix/" + testFolder + "/" + logKey
-		if _, err := o.cloud.s3mem.PutObject(o.ctx, bucket, key, nil, strings.NewReader(log), int64(len(log))); err != nil {
-			o.Error(err)
-		}
-	})
-}
-
-func zipped(t *testing.T, text string) string {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	if _, err := w.Write([]byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
 func TestBakeWarnsOfCredentialsThatEndBeforeTheMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t)
@@ -156,4 +134,10 @@ func TestBakeWarnsOfCredentialsThatEndBeforeTheMachine(t *testing.T) {
 			t.Errorf("the user is told %q", ui)
 		}
 	})
+}
+
+func credentialsThatExpire(in time.Duration) aws.CredentialsProvider {
+	c := credentials.NewStaticCredentialsProvider("AKIDTESTTESTTEST", "secret", "token")
+	c.Value.CanExpire, c.Value.Expires = true, time.Now().Add(in)
+	return c
 }

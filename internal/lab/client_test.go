@@ -5,6 +5,8 @@ package lab_test
 
 import (
 	"errors"
+	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -84,4 +86,23 @@ func untilState(t *testing.T, c *ec2.Client, id string, want types.InstanceState
 		return got.State.Name == want
 	})
 	return got
+}
+
+// fetch gives the status and the body of the answer to a request that nobody signs.
+func fetch(t *testing.T, method, url string, body io.Reader) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
 }

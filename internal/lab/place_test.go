@@ -4,7 +4,6 @@
 package lab_test
 
 import (
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -74,22 +73,10 @@ func presigned(t *testing.T, c *s3.Client, life time.Duration, change func(strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, change(signed.URL), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, message, _ := strings.Cut(string(text), "<Message>")
+	status, text := fetch(t, http.MethodGet, change(signed.URL), nil)
+	_, message, _ := strings.Cut(text, "<Message>")
 	message, _, _ = strings.Cut(message, "</Message>")
-	return strings.TrimSpace(strconv.Itoa(answer.StatusCode) + " " + message)
+	return strings.TrimSpace(strconv.Itoa(status) + " " + message)
 }
 
 func TestPresignedURLsExpireByTheLabsClock(t *testing.T) {

@@ -5,7 +5,6 @@ package lab_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"io"
 	"net/http"
@@ -86,24 +85,6 @@ func TestMultipartUploads(t *testing.T) {
 	if err != nil || !bytes.Equal(all, body) || got.Metadata["sha256"] != "abc" || !strings.HasSuffix(*got.ETag, "-3\"") {
 		t.Errorf("%d bytes, %v, %s, %v", len(all), got.Metadata, *got.ETag, err)
 	}
-}
-
-func fetch(t *testing.T, method, url string, body io.Reader) (int, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), method, url, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(text)
 }
 
 func TestPresignedURLs(t *testing.T) {
