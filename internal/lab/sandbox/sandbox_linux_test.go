@@ -95,21 +95,33 @@ func makeOrphans() int {
 			return 1
 		}
 	}
-	for childrenOfInit() != 1 { // until all are reaped
+	for { // until all are reaped
+		n, err := childrenOfInit()
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		if n == 1 {
+			return 0
+		}
 		time.Sleep(time.Millisecond)
 	}
-	return 0
 }
 
-// childrenOfInit counts them. A child is listed with the thread that started it, which in Go may be any; one that has ended
-// cannot be read.
-func childrenOfInit() (n int) {
+// childrenOfInit counts them. A child is listed with the thread that started it, which in Go may be any.
+func childrenOfInit() (n int, err error) {
 	lists, _ := filepath.Glob("/proc/1/task/*/children")
+	if len(lists) == 0 {
+		return 0, errors.New("/proc does not list the children of PID 1")
+	}
 	for _, list := range lists {
-		children, _ := os.ReadFile(list)
+		children, err := os.ReadFile(list)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) { // a thread that has ended since
+			return 0, err
+		}
 		n += len(strings.Fields(string(children)))
 	}
-	return n
+	return n, nil
 }
 
 func waitForSignal() int {
