@@ -1,0 +1,143 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package redact keeps secrets out of all that the plugin says and writes: the UI, logs, errors, tags and descriptions.
+//
+// Secrets are registered with Add as soon as they are known, and everything said goes through Text. The package knows what a
+// presigned URL looks like. It may not know where a secret comes from.
+package redact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
+)
+
+// mu guards secrets, and the filter of Packer's SDK, which does not guard its readers against its writers: copies of an
+// image are made at the same time, and all of them print.
+var mu sync.RWMutex
+
+// secrets are the registered ones, the longest first: where one secret begins with another, replacing the shorter one first
+// would leave the rest of the longer one. The SDK's filter, which also filters PACKER_LOG, has no such order.
+var secrets []string
+
+// Add registers secrets, in every form in which they may be printed. They are never said nor logged from then on.
+func Add(more ...string) {
+	mu.Lock()
+	defer mu.Unlock()
+	for _, s := range more {
+		for _, form := range []string{s, terminal.Plain(s), asReported(s)} {
+			if form != "" && !slices.Contains(secrets, form) {
+				secrets = append(secrets, form)
+				packersdk.LogSecretFilter.Set(form)
+			}
+		}
+	}
+	slices.SortStableFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+}
+
+// asReported returns a text as the guest program's reports have it, with ? for each byte that is not ASCII; "" when nothing
+// else is left of it.
+func asReported(text string) string {
+	form := []byte(text)
+	for i, c := range form {
+		if c < ' ' || c > '~' {
+			form[i] = '?'
+		}
+	}
+	if strings.Trim(string(form), "?") == "" {
+		return ""
+	}
+	return string(form)
+}
+
+// Text returns a text that may be shown: without secrets, and without control characters that a terminal obeys. Signatures
+// of presigned URLs are found by their form as well, because a machine may have printed a URL in pieces.
+func Text(text string) string {
+	mu.RLock()
+	defer mu.RUnlock()
+	return terminal.Plain(replaceKnown(signature.ReplaceAllString(text, "$1="+Placeholder)))
+}
+
+// Placeholder is shown in the place of a secret. It is the SDK's.
+const Placeholder = "<sensitive>"
+
+// replaceKnown replaces registered secrets. Its callers hold the lock.
+func replaceKnown(text string) string {
+	for _, s := range secrets {
+		text = strings.ReplaceAll(text, s, Placeholder)
+	}
+	return packersdk.LogSecretFilter.FilterString(text)
+}
+
+// CutEnd replaces the beginning of a secret at the end of a text that was cut off there.
+func CutEnd(text string) string {
+	const least = 4 // bytes of a secret that give something away
+	mu.RLock()
+	defer mu.RUnlock()
+	for _, s := range secrets {
+		for n := min(len(s)-1, len(text)); n >= least; n-- {
+			if strings.HasSuffix(text, s[:n]) {
+				return text[:len(text)-n] + Placeholder
+			}
+		}
+	}
+	return text
+}
+
+// signature is what makes a presigned URL work.
+var signature = regexp.MustCompile(`(X-Amz-(?:Signature|Security-Token|Credential))=[^\s&"']*`)
+
+// Error returns an error that may leave this process. Packer's own filter does not know what was signed here, and errors
+// quote AWS and the machine.
+func Error(err error) error {
+	if text := err.Error(); Text(text) != text {
+		return errors.New(Text(text))
+	}
+	return err
+}
+
+// CheckTexts refuses texts that hold a registered secret, for tags and descriptions: everybody who may describe the image
+// reads those. Of a template's sensitive variables, Packer gives plugins the names only.
+func CheckTexts(what string, texts ...string) error {
+	mu.RLock()
+	defer mu.RUnlock()
+	for _, text := range texts {
+		if replaceKnown(text) != text || signature.MatchString(text) {
+			return fmt.Errorf("%s would hold a secret, which everybody reads who may describe the image: take it out", what)
+		}
+	}
+	return nil
+}
+
+// CheckTags is CheckTexts for keys and values of tags.
+func CheckTags(what string, tags map[string]string) error {
+	return CheckTexts(what, slices.Concat(slices.Collect(maps.Keys(tags)), slices.Collect(maps.Values(tags)))...)
+}
+
+// Credentials returns a provider that registers the secrets of all credentials it gives. Those of a role are renewed during
+// a bake, and then have other secrets.
+func Credentials(p aws.CredentialsProvider) aws.CredentialsProvider { return credentials{p} }
+
+type credentials struct{ aws.CredentialsProvider }
+
+// Retrieve implements aws.CredentialsProvider.
+func (p credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := p.CredentialsProvider.Retrieve(ctx)
+	for _, secret := range []string{c.SecretAccessKey, c.SessionToken} {
+		if secret != "" { // the SDK's filter would take "" for a secret
+			Add(secret)
+		}
+	}
+	return c, err
+}
