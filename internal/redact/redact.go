@@ -141,3 +141,18 @@ func (p credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	}
 	return c, err
 }
+
+// LinesOf returns secret values as Add takes them: each value, and each of its lines, because machines print line by line.
+func LinesOf(values []string) []string {
+	const short = 5 // bytes; a line of several that is shorter, such as a brace, is found in too much else
+	var all []string
+	for _, value := range values {
+		whole := strings.TrimSpace(value)
+		for line := range strings.Lines(whole) {
+			if line = strings.TrimSpace(line); line == whole || len(line) >= short {
+				all = append(all, line)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,98 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package instance
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+)
+
+// launchQueue makes a launch wait that AWS throttles. Many bakes at once launch faster than an account may. If each tried again by
+// itself, they would make several calls each, and the last ones give up; so those of one computer take turns.
+type launchQueue struct {
+	bake    *bake.Bake
+	slots   LaunchSlots
+	backoff *retry.ExponentialJitterBackoff
+	limit   time.Duration
+}
+
+// longestPause is the SDK's between two attempts.
+const longestPause = 20 * time.Second
+
+// SignedMargin is how long a signed URL in user data must outlive instance_timeout: from the signing until the machine has
+// booted, and for clocks that differ.
+const SignedMargin = 10 * time.Minute
+
+// longestLaunch is how long a launch waits at most, whatever max_retries is. Its user data is signed by then, for SignedMargin
+// longer than the machine takes, and what was made for it expires after bake.ExpiryMargin.
+const longestLaunch = SignedMargin * 4 / 5
+
+// newLaunchQueue makes the queue of one launch. It waits as long as max_retries of the longest pauses take, which is enough
+// for hundreds of launches of other computers.
+func newLaunchQueue(l *Launcher) *launchQueue {
+	return &launchQueue{
+		bake: l.Bake, slots: l.Slots, backoff: retry.NewExponentialJitterBackoff(longestPause),
+		limit: min(time.Duration(l.MaxRetries)*longestPause, longestLaunch),
+	}
+}
+
+// wait makes a call in a slot of its own while AWS throttles it, and the first time already when others are waiting.
+func (q *launchQueue) wait(ctx context.Context, call func(context.Context) error) error {
+	end := time.Now().Add(q.limit)
+	if q.slots.isReserved(time.Now()) {
+		if err := q.awaitSlot(ctx, time.Now()); err != nil {
+			return err
+		}
+	}
+	for n := 0; ; n++ {
+		err := call(ctx)
+		if !awscall.IsThrottled(err) || time.Now().After(end) {
+			return err
+		}
+		if n == 0 {
+			q.bake.Say("AWS limits how fast machines are launched; this launch waits for its turn")
+		}
+		if err := q.awaitSlot(ctx, time.Now().Add(q.pause(n))); err != nil {
+			return err
+		}
+	}
+}
+
+// pause returns how long to wait for a slot after having been throttled n times before: not at all after the first time, because
+// then it is the others of this computer that have to be waited for, which slots are for.
+func (q *launchQueue) pause(n int) time.Duration {
+	if n == 0 {
+		return 0
+	}
+	pause, _ := q.backoff.BackoffDelay(n, nil) // it never fails
+	return pause
+}
+
+// awaitSlot waits for the first free slot after a moment.
+func (q *launchQueue) awaitSlot(ctx context.Context, after time.Time) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(time.Until(q.slots.reserve(after))):
+		return nil
+	}
+}
+
+// queuedRetryer leaves what AWS throttles to the queue, and records of every other attempt that it may have launched the machine.
+type queuedRetryer struct {
+	aws.Retryer
+
+	machine *Instance
+}
+
+func (r queuedRetryer) IsErrorRetryable(err error) bool {
+	r.machine.maybeMade = r.machine.maybeMade || awscall.MayHaveTakenEffect(err)
+	return !awscall.IsThrottled(err) && r.Retryer.IsErrorRetryable(err)
+}

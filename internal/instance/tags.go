@@ -1,0 +1,60 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package instance
+
+import (
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+)
+
+// Tags are the tags of a machine, of its volumes, and of its spot request.
+type Tags struct {
+	Machine, Volumes, SpotRequest map[string]string
+}
+
+// RunTagsOf returns the tags of what run_tags are for: the machine, and what is made to launch it.
+func (c *RunConfig) RunTagsOf(b *bake.Bake, render bake.Render) (map[string]string, error) {
+	return render.Tags(b.TemporaryTags(), "run_tags", c.RunTags)
+}
+
+// Tags returns the tags of what an attempt makes. They tell what is made for the second machine from what was made for the
+// first.
+func (s Settings) Tags(b *bake.Bake, render bake.Render, attempt int) (Tags, error) {
+	machine, err := s.Run.RunTagsOf(b, render)
+	if err != nil {
+		return Tags{}, err
+	}
+	addAttempt(machine, attempt)
+	volumes, err := render.Tags(machine, "run_volume_tags", s.Run.RunVolumeTags)
+	if err != nil {
+		return Tags{}, err
+	}
+	fleet, err := render.Tags(b.TemporaryTags(), "fleet_tags", s.Spot.FleetTags)
+	if err != nil {
+		return Tags{}, err
+	}
+	addAttempt(fleet, attempt)
+	request, err := render.Tags(fleet, "spot_tags", s.Spot.SpotTags)
+	return Tags{Machine: machine, Volumes: volumes, SpotRequest: request}, err
+}
+
+func addAttempt(tags map[string]string, attempt int) {
+	if attempt > 1 {
+		tags[bake.TagAttempt] = strconv.Itoa(attempt)
+	}
+}
+
+// filters finds what was made for a machine by its tags, when an answer was lost. What was made for the first machine is looked
+// for only while there is no second one.
+func (m *Instance) filters() []types.Filter {
+	filters := []types.Filter{awscall.Filter("tag:"+bake.TagBake, m.bake.ID)}
+	if m.attempt > 1 {
+		filters = append(filters, awscall.Filter("tag:"+bake.TagAttempt, strconv.Itoa(m.attempt)))
+	}
+	return filters
+}
