@@ -1,0 +1,203 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ami
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/blockdevice"
+)
+
+// Create makes an image of a stopped instance and waits until it is available. The result is the image of the build's
+// region, or an intermediary image, and what CopyAll copies. source is the image that the instance was launched from,
+// and machineDevices are the disks that its launch named.
+func (m *Maker) Create(
+	ctx context.Context, machineID string, source *types.Image, machineDevices []blockdevice.BlockDevice,
+) (types.Image, error) {
+	if err := m.findImagesToReplace(ctx); err != nil {
+		return types.Image{}, err
+	}
+	name := m.initialName(m.home)
+	if m.settings.Copy.UsesIntermediary() {
+		name = m.temporaryName(purposeCopy)
+	}
+	spec, err := m.spec(name)
+	if err != nil {
+		return types.Image{}, err
+	}
+	m.bake.Say("Making the image %s...", m.settings.Image.AMIName)
+	image, err := m.createOrRegister(ctx, machineID, source, machineDevices, spec)
+	if err == nil && !m.settings.Copy.UsesIntermediary() {
+		m.home.Image = image
+	}
+	return image, err
+}
+
+// findImagesToReplace looks up, for force_deregister, the images that have the name. It does so now and not when the
+// bake begins, which may be an hour ago.
+func (m *Maker) findImagesToReplace(ctx context.Context) error {
+	if !m.settings.Image.ForceDeregister {
+		return nil
+	}
+	return ForEachRegion(ctx, m.targets, func(ctx context.Context, t *RegionTarget) (err error) {
+		t.old, err = m.imagesWithName(ctx, t)
+		return err
+	})
+}
+
+// createOrRegister makes the image directly, or by way of another one when the boot mode is to differ from the source
+// image's.
+func (m *Maker) createOrRegister(
+	ctx context.Context, machineID string, source *types.Image, machineDevices []blockdevice.BlockDevice, spec Spec,
+) (types.Image, error) {
+	if !m.settings.Attributes.changesBootMode(source) {
+		return m.create(ctx, m.createInput(machineID, machineDevices, spec))
+	}
+	raw := spec
+	raw.Name = m.temporaryName(purposeRegister)
+	image, err := m.create(ctx, m.createInput(machineID, machineDevices, raw))
+	if err != nil {
+		return image, err
+	}
+	return m.register(ctx, &image, m.settings.Attributes.bootMode(source), spec)
+}
+
+func (m *Maker) create(ctx context.Context, in *ec2.CreateImageInput) (types.Image, error) {
+	return m.makeImage(ctx, m.home, aws.ToString(in.Name), func(ctx context.Context) (*string, error) {
+		out, err := m.home.EC2.CreateImage(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("make an image of %s: %w", aws.ToString(in.InstanceId), err)
+		}
+		return out.ImageId, nil
+	})
+}
+
+func (m *Maker) createInput(machineID string, machineDevices []blockdevice.BlockDevice, s Spec) *ec2.CreateImageInput {
+	in := &ec2.CreateImageInput{
+		InstanceId: aws.String(machineID), Name: aws.String(s.Name),
+		Description: awscall.NonZeroPtr(s.Description), TagSpecifications: s.tags(),
+	}
+	devices := m.settings.Image.AMIBlockDevices
+	for i := range devices {
+		in.BlockDeviceMappings = append(in.BlockDeviceMappings, devices[i].ImageMapping())
+	}
+	in.BlockDeviceMappings = append(in.BlockDeviceMappings, blockdevice.KeptOnTermination(machineDevices, devices)...)
+	return in
+}
+
+// stateTimeout is how long the part of EC2 that makes images may take to see that an instance has stopped, or that a
+// name is free.
+const stateTimeout = 2 * time.Minute
+
+// sourceNotFound are the codes that say that what an image is made of does not exist. It existed a moment ago, but
+// not all of EC2 may know that yet.
+var sourceNotFound = []string{
+	awscall.CodeImageNotFound, awscall.CodeInstanceNotFound, awscall.CodeSnapshotNotFound,
+}
+
+// makeImage makes the call that makes an image, and waits until the image is available. When the answer of the call
+// is lost, the call may have taken effect, and the next attempt is refused because the name is taken. So an image
+// that has the name and the bake's tag counts as the one that the call has made.
+func (m *Maker) makeImage(
+	ctx context.Context, t *RegionTarget, name string, call func(context.Context) (*string, error),
+) (types.Image, error) {
+	m.addToLedger(t)
+	var id string
+	again := func(err error) bool {
+		return awscall.IsWrongState(err) || awscall.HasCode(err, sourceNotFound...) ||
+			t.oldGone && awscall.HasCode(err, awscall.CodeImageNameTaken)
+	}
+	err := awscall.RetryWhile(ctx, stateTimeout, again, func(ctx context.Context) error {
+		own, cancel := awscall.Uninterruptible(ctx)
+		defer cancel()
+		answer, err := call(own)
+		switch {
+		case err == nil:
+			id = aws.ToString(answer)
+		case awscall.IsTransient(err) || awscall.HasCode(err, awscall.CodeImageNameTaken):
+			if id, _ = m.findOwn(own, t, name); id != "" {
+				return nil
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return types.Image{}, err
+	}
+	t.track(id)
+	m.bake.Say("Image %s is being made%s", id, m.inWhichRegion(t))
+	return m.waitUntilAvailable(ctx, t, id)
+}
+
+// findOwn returns the id of the image of a name that this bake has made, or "".
+func (m *Maker) findOwn(ctx context.Context, t *RegionTarget, name string) (string, error) {
+	images, err := WithName(ctx, t.EC2, t.Region, name)
+	if err != nil {
+		return "", err
+	}
+	for i := range images {
+		if awscall.TagMap(images[i].Tags)[bake.TagBake] == m.bake.ID {
+			return aws.ToString(images[i].ImageId), nil
+		}
+	}
+	return "", nil
+}
+
+// pollFraction is the part of the wait that may be lost by looking late: one thirtieth.
+const pollFraction = 30
+
+// waitUntilAvailable waits until an image is available and returns it. For a moment, EC2 may not know the image.
+func (m *Maker) waitUntilAvailable(ctx context.Context, t *RegionTarget, id string) (types.Image, error) {
+	limit := m.settings.Image.ImageTimeout
+	timeout := fmt.Errorf("image_timeout of %s is over and image %s in %s is not available", limit, id, t.Region)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, timeout)
+	defer cancel()
+	var image types.Image
+	guard := new(awscall.ThrottleGuard)
+	next := guard.Backoff(awscall.FractionOfWait(time.Now(), pollFraction, m.settings.Image.ImagePollInterval))
+	err := awscall.Poll(ctx, next, func(ctx context.Context) (bool, error) {
+		wait := ctx
+		ctx, cancel := awscall.WithCallTimeout(ctx)
+		defer cancel()
+		out, err := t.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}}, guard.Once)
+		guard.Observe(wait, err)
+		switch {
+		case awscall.HasCode(err, awscall.CodeImageNotFound) || awscall.IsTransient(err):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("look at image %s in %s: %w", id, t.Region, err)
+		case len(out.Images) == 0:
+			return false, nil
+		}
+		image = out.Images[0]
+		return isAvailable(&image)
+	})
+	if err == timeout { //nolint:errorlint // only this very error
+		err = guard.Annotate(err)
+	}
+	return image, err
+}
+
+// isAvailable reports whether an image is available. An image that will never be available is an error.
+func isAvailable(image *types.Image) (bool, error) {
+	switch image.State {
+	case types.ImageStateAvailable:
+		return true, nil
+	case types.ImageStatePending, types.ImageStateTransient:
+		return false, nil
+	}
+	why := "EC2 gives no reason"
+	if r := image.StateReason; r != nil {
+		why = fmt.Sprintf("%s (%s)", aws.ToString(r.Message), aws.ToString(r.Code))
+	}
+	return true, fmt.Errorf("image %s is %s: %s", aws.ToString(image.ImageId), image.State, why)
+}
