@@ -15,11 +15,11 @@ cd "$scratch/packer-plugin-bakery"
 
 go build -C tools -o "$scratch/packer-sdc" github.com/hashicorp/packer-plugin-sdk/cmd/packer-sdc
 
-timeout 300 go generate -run mapstructure-to-hcl2 ./builder/... ./datasource/... ./provisioner/... ./internal/awsconfig/...
+timeout 300 go generate -run mapstructure-to-hcl2 ./builder/... ./datasource/... ./provisioner/... ./internal/...
 
 # struct-markdown documents the structs of one file, which go generate names in GOFILE.
 rm -rf docs-partials .docs
-find builder datasource provisioner internal/awsconfig -name '*.go' ! -name '*_test.go' ! -name '*.hcl2spec.go' \
+find builder datasource provisioner internal ! -path 'internal/e2e/*' -name '*.go' ! -name '*_test.go' ! -name '*.hcl2spec.go' \
 	-exec grep -l 'mapstructure:"' {} + | sort | while IFS= read -r file; do
 	(cd "$(dirname "$file")" && GOFILE=$(basename "$file") timeout 60 "$scratch/packer-sdc" struct-markdown)
 done

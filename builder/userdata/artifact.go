@@ -16,6 +16,10 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 	registryimage "github.com/hashicorp/packer-plugin-sdk/packer/registry/image"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/ami"
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
 // Artifact is the images of a bake that succeeded, one in each region.
@@ -30,19 +34,20 @@ type Artifact struct {
 
 var _ packersdk.Artifact = (*Artifact)(nil)
 
-func (b *bake) artifact(state multistep.StateBag) *Artifact {
+func newArtifact(b *build, state multistep.StateBag) *Artifact {
 	images := map[string]string{}
-	for _, p := range b.places {
-		images[p.region] = p.imageID()
+	for _, target := range b.images.Regions() {
+		images[target.Region] = target.ImageID()
 	}
+	clients := b.account.clients
 	return &Artifact{
 		images: images,
-		source: aws.ToString(b.source.ImageId),
-		reused: b.reused,
-		labels: b.labels(),
+		source: aws.ToString(b.account.source.ImageId),
+		reused: b.isReused(),
+		labels: artifactLabels(b),
 		data:   map[string]any{"generated_data": state.Get("generated_data")},
 		remove: func(ctx context.Context, region, id string) error {
-			if err := removeImage(ctx, b.in(region), id, b.config.snapshotsMade); err != nil {
+			if err := ami.Remove(ctx, clients.EC2In(region), id, b.config.OwnSnapshots); err != nil {
 				return fmt.Errorf("remove the image in %s: %w", region, err)
 			}
 			return nil
@@ -50,27 +55,23 @@ func (b *bake) artifact(state multistep.StateBag) *Artifact {
 	}
 }
 
-// labels are what a registry keeps beside the id of an image.
-func (b *bake) labels() map[string]string {
+// artifactLabels are what a registry keeps beside the id of an image.
+func artifactLabels(b *build) map[string]string {
+	bakedAs := b.ID
+	if b.isReused() {
+		bakedAs = awscall.TagMap(b.images.Regions()[0].Image.Tags)[bake.TagBake]
+	}
 	labels := map[string]string{}
 	for key, value := range map[string]string{
-		"bake_id": b.bakedAs(), "name": b.imageName(), "version": b.version(), "source_ami_name": aws.ToString(b.source.Name),
-		"user_data_sha256": b.payload.userDataSHA256, "fs_sha256": b.payload.fs.SHA256,
-		"inputs": b.inputs.digest(),
+		"bake_id": bakedAs, "name": b.images.ImageName(), "version": imageVersion(b),
+		"source_ami_name":  aws.ToString(b.account.source.Name),
+		"user_data_sha256": b.payload.userDataSHA256, "fs_sha256": b.payload.fs.SHA256, "inputs": b.inputs.Digest(),
 	} {
 		if value != "" {
 			labels[key] = value
 		}
 	}
 	return labels
-}
-
-// bakedAs is the id of the bake that made the image.
-func (b *bake) bakedAs() string {
-	if b.reused {
-		return tagMap(b.places[0].image.Tags)[tagBake]
-	}
-	return b.id
 }
 
 // BuilderId is how post-processors know whose artifact this is.

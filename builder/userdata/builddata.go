@@ -5,12 +5,18 @@ package userdata
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 	"github.com/hashicorp/packer-plugin-sdk/packerbuilderdata"
 	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
+	"github.com/amibakery/packer-plugin-bakery/internal/reuse"
 )
 
 // buildData is what tags, descriptions and provisioners can say about the bake: `{{ .SourceAMI }}` in a tag,
@@ -26,23 +32,23 @@ type buildData struct {
 	BakeID                string
 }
 
-// buildDataNames are the names provisioners can use; each is put in publishBuildData, because a name that is promised
-// and not put reaches provisioners as the text "<unknown>". Those of the inputs are for post-processors; see publishInputs.
+// buildDataNames are the names that provisioners can use. Each is set by publish or publishInputs: a name that is promised
+// and not set reaches provisioners as the text "<unknown>".
 var buildDataNames = []string{
 	"BuildRegion", "SourceAMI", "SourceAMIName", "SourceAMICreationDate", "SourceAMIOwner", "SourceAMIOwnerName", "BakeID",
 	dataDigest, dataInputs, dataReused,
 }
 
-func (b *bake) buildData() buildData {
+func newBuildData(region, bakeID string, source *types.Image) buildData {
 	return buildData{
-		BuildRegion:           b.aws.config.Region,
-		SourceAMI:             aws.ToString(b.source.ImageId),
-		SourceAMIName:         aws.ToString(b.source.Name),
-		SourceAMICreationDate: aws.ToString(b.source.CreationDate),
-		SourceAMIOwner:        aws.ToString(b.source.OwnerId),
-		SourceAMIOwnerName:    aws.ToString(b.source.ImageOwnerAlias),
-		SourceAMITags:         tagMap(b.source.Tags),
-		BakeID:                b.id,
+		BuildRegion:           region,
+		SourceAMI:             aws.ToString(source.ImageId),
+		SourceAMIName:         aws.ToString(source.Name),
+		SourceAMICreationDate: aws.ToString(source.CreationDate),
+		SourceAMIOwner:        aws.ToString(source.OwnerId),
+		SourceAMIOwnerName:    aws.ToString(source.ImageOwnerAlias),
+		SourceAMITags:         awscall.TagMap(source.Tags),
+		BakeID:                bakeID,
 	}
 }
 
@@ -58,21 +64,41 @@ func (d *buildData) publish(state multistep.StateBag) {
 }
 
 // render fills in the build data of one setting.
-func (b *bake) render(name, text string) (string, error) {
-	data := b.buildData()
-	ctx := b.config.ctx
-	ctx.Data = &data
+func (d *buildData) render(ctx interpolate.Context, setting, text string) (string, error) {
+	ctx.Data = d
 	rendered, err := interpolate.Render(text, &ctx)
 	if err != nil {
-		return "", fmt.Errorf("render %s: %w", name, err)
+		return "", fmt.Errorf("render %s: %w", setting, err)
 	}
 	return rendered, nil
 }
 
-func tagMap(tags []types.Tag) map[string]string {
-	m := make(map[string]string, len(tags))
-	for _, t := range tags {
-		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
+// The names of the build data that only post-processors can know: Packer's manifest takes them as custom_data.
+const (
+	dataDigest = "InputsDigest"
+	dataInputs = "Inputs"
+	dataReused = "Reused"
+)
+
+// publishInputs gives post-processors the inputs of the image, if they are known.
+func publishInputs(state multistep.StateBag, inputs *reuse.Inputs, reused bool) {
+	values := map[string]string{dataReused: strconv.FormatBool(reused), dataDigest: "", dataInputs: ""}
+	if inputs != nil {
+		values[dataDigest], values[dataInputs] = inputs.Digest(), inputs.Detail()
+		if options := inputs.Tags()[bake.TagInputsOptions]; options != "" {
+			values[dataInputs] += " " + options
+		}
 	}
-	return m
+	generated := packerbuilderdata.GeneratedData{State: state}
+	for name, value := range values {
+		generated.Put(name, value)
+	}
+}
+
+// hideInputs keeps the inputs from provisioners, which are inputs themselves.
+func hideInputs(state multistep.StateBag) {
+	generated := packerbuilderdata.GeneratedData{State: state}
+	for _, name := range []string{dataDigest, dataInputs, dataReused} {
+		generated.Put(name, recorder.Placeholder("INPUTS"))
+	}
 }

@@ -11,6 +11,8 @@ package userdata
 import (
 	"github.com/hashicorp/hcl/v2/hcldec"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
 // BuilderID is what artifacts of this builder call their builder.
@@ -33,6 +35,6 @@ func (b *Builder) Prepare(raws ...any) ([]string, []string, error) {
 	if err != nil {
 		return nil, warnings, err
 	}
-	hide(b.config.secrets()...)
+	redact.Add(b.config.secrets()...)
 	return buildDataNames, warnings, nil
 }

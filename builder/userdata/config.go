@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
-//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Config,StagingConfig,SourceFilter,NetworkFilter,SubnetFilter,BlockDevice,MetadataOptions,Placement,LicenseSpecification,LicenseConfigurationRequest,PolicyDocument,Statement,FastLaunch,FastLaunchTemplate,PollingConfig,DeregistrationProtection
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Config,StagingConfig,FastLaunch,FastLaunchTemplate
 
 package userdata
 
@@ -18,30 +18,39 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
 	"github.com/mitchellh/mapstructure"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/ami"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/instance"
+	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
+	"github.com/amibakery/packer-plugin-bakery/internal/machinelog"
+	"github.com/amibakery/packer-plugin-bakery/internal/network"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
+	"github.com/amibakery/packer-plugin-bakery/internal/sweep"
 )
 
 // Config is everything a template can say about one bake. Settings that amazon-ebs has as well carry its names, types
 // and meaning.
 type Config struct {
-	common.PackerConfig `mapstructure:",squash"`
-	awsconfig.Settings  `mapstructure:",squash"`
-	InputConfig         `mapstructure:",squash"`
-	SourceConfig        `mapstructure:",squash"`
-	RunConfig           `mapstructure:",squash"`
-	NetworkConfig       `mapstructure:",squash"`
-	ProfileConfig       `mapstructure:",squash"`
-	PlacementConfig     `mapstructure:",squash"`
-	SpotConfig          `mapstructure:",squash"`
-	LoginConfig         `mapstructure:",squash"`
-	WatchConfig         `mapstructure:",squash"`
-	LogConfig           `mapstructure:",squash"`
-	ImageConfig         `mapstructure:",squash"`
-	CopyConfig          `mapstructure:",squash"`
-	SharingConfig       `mapstructure:",squash"`
-	TraitsConfig        `mapstructure:",squash"`
-	SweepConfig         `mapstructure:",squash"`
-	IgnoredConfig       `mapstructure:",squash"`
+	common.PackerConfig           `mapstructure:",squash"`
+	awsconfig.Settings            `mapstructure:",squash"`
+	InputConfig                   `mapstructure:",squash"`
+	ami.SourceConfig              `mapstructure:",squash"`
+	instance.RunConfig            `mapstructure:",squash"`
+	network.AttachConfig          `mapstructure:",squash"`
+	instanceprofile.ProfileConfig `mapstructure:",squash"`
+	instance.PlacementConfig      `mapstructure:",squash"`
+	instance.SpotConfig           `mapstructure:",squash"`
+	LoginConfig                   `mapstructure:",squash"`
+	instance.WatchConfig          `mapstructure:",squash"`
+	machinelog.LogConfig          `mapstructure:",squash"`
+	ami.ImageConfig               `mapstructure:",squash"`
+	ami.CopyConfig                `mapstructure:",squash"`
+	ami.SharingConfig             `mapstructure:",squash"`
+	ami.AttributesConfig          `mapstructure:",squash"`
+	sweep.SweepConfig             `mapstructure:",squash"`
+	IgnoredConfig                 `mapstructure:",squash"`
 	// Where files go that do not fit into user data. See [StagingConfig](#staging-configuration). Needed only when
 	// `fs/` is larger than `fs_inline_limit`, or the user data is larger than 16,384 bytes, together with what the
 	// provisioners recorded.
@@ -54,23 +63,23 @@ type Config struct {
 
 // renderedLater are the settings that are templates of what is only known during the bake, such as `{{ .SourceAMI }}`.
 var renderedLater = []string{
-	"ami_description", "tags", "tag", "snapshot_tags", "snapshot_tag", "run_tags", "run_tag", "run_volume_tags", "run_volume_tag",
-	"spot_tags", "spot_tag", "fleet_tags", "fleet_tag",
+	"ami_description", "tags", "tag", "snapshot_tags", "snapshot_tag", "run_tags", "run_tag", "run_volume_tags",
+	"run_volume_tag", "spot_tags", "spot_tag", "fleet_tags", "fleet_tag",
 }
 
 // prepare decodes the template's settings and checks them. It returns warnings, and all problems in one error.
 func (c *Config) prepare(raws ...any) ([]string, error) {
-	settings, verbatim, err := takeVerbatim(raws)
+	settings, verbatim, err := splitVerbatim(raws)
 	if err != nil {
 		return nil, err
 	}
-	*c = Config{ctx: interpolate.Context{Funcs: templateFuncs}}
+	*c = Config{ctx: interpolate.Context{Funcs: ami.TemplateFuncs}}
 	if err := config.Decode(c, &config.DecodeOpts{
 		PluginType:         BuilderID,
 		Interpolate:        true,
 		InterpolateContext: &c.ctx,
 		InterpolateFilter:  &interpolate.RenderFilter{Exclude: renderedLater},
-		DecodeHooks:        decodeHooks,
+		DecodeHooks:        setting.DecodeHooks,
 	}, settings...); err != nil {
 		return nil, err
 	}
@@ -83,10 +92,22 @@ func (c *Config) prepare(raws ...any) ([]string, error) {
 	return c.check()
 }
 
+// machineSettings are the settings of the machine that bakes.
+func (c *Config) machineSettings() instance.Settings {
+	return instance.Settings{Run: &c.RunConfig, Placement: &c.PlacementConfig, Spot: &c.SpotConfig, Watch: &c.WatchConfig}
+}
+
+// imageSettings are the settings of the images.
+func (c *Config) imageSettings() ami.Settings {
+	return ami.Settings{
+		Image: &c.ImageConfig, Copy: &c.CopyConfig, Sharing: &c.SharingConfig, Attributes: &c.AttributesConfig,
+	}
+}
+
 func (c *Config) check() ([]string, error) {
 	checks := c.bakeChecks()
 	if c.SweepOnly {
-		checks = []func() ([]string, []error){c.prepareAccess, c.prepareStaging, c.prepareSweep}
+		checks = []func() ([]string, []error){c.checkAccess, c.checkStaging, c.checkSweepOnly}
 	}
 	var warnings []string
 	var errs []error
@@ -101,63 +122,82 @@ func (c *Config) check() ([]string, error) {
 // bakeChecks are those of all settings of a bake, each concern with one.
 func (c *Config) bakeChecks() []func() ([]string, []error) {
 	return []func() ([]string, []error){
-		c.prepareAccess,
-		c.preparePolling,
-		func() ([]string, []error) { return c.InputConfig.prepare(c.Verdict == verdictStop) },
-		c.SourceConfig.prepare,
-		c.RunConfig.prepare,
-		c.prepareTypes,
-		c.NetworkConfig.prepare,
-		c.ProfileConfig.prepare,
-		c.PlacementConfig.prepare,
-		c.SpotConfig.prepare,
-		c.WatchConfig.prepare,
-		func() ([]string, []error) { return c.ImageConfig.prepare(c.PackerForce, &c.ctx) },
-		func() ([]string, []error) { return c.CopyConfig.prepare(c.Region, &c.SharingConfig) },
-		c.SharingConfig.prepare,
-		func() ([]string, []error) {
-			return c.TraitsConfig.prepare(time.Now(), slices.Contains(c.AMIGroups, groupAll))
-		},
-		c.prepareOutput,
-		c.prepareNetworking,
-		c.prepareStaging,
-		c.prepareLog,
-		c.prepareLogin,
-		c.prepareCommunicator,
+		c.checkAccess,
+		func() ([]string, []error) { return c.ApplyPolling(&c.ImageTimeout, &c.ImagePollInterval) },
+		func() ([]string, []error) { return c.InputConfig.check(c.Verdict == setting.VerdictStop) },
+		c.SourceConfig.Check,
+		c.RunConfig.Check,
+		c.machineSettings().CheckTypes,
+		c.AttachConfig.Check,
+		c.ProfileConfig.Check,
+		c.PlacementConfig.Check,
+		c.SpotConfig.Check,
+		c.WatchConfig.Check,
+		func() ([]string, []error) { return c.ImageConfig.Check(c.PackerForce, &c.ctx) },
+		func() ([]string, []error) { return c.CopyConfig.Check(c.Region, &c.SharingConfig) },
+		c.SharingConfig.Check,
+		func() ([]string, []error) { return c.AttributesConfig.Check(time.Now(), c.MakesPublic()) },
+		c.checkOutputRegion,
+		c.checkSpotNetworking,
+		c.checkStaging,
+		func() ([]string, []error) { return c.LogConfig.Check(c.Staging != nil, c.Verdict, c.OutputFile) },
+		c.checkLogin,
+		c.checkCommunicator,
 	}
 }
 
-func (c *Config) prepareAccess() ([]string, []error) {
+func (c *Config) checkAccess() ([]string, []error) {
 	return nil, c.Settings.Prepare()
 }
 
-func (c *Config) prepareOutput() ([]string, []error) {
-	if known(c.OutputFile) && c.SkipSaveBuildRegion {
-		return nil, []error{errors.New("output_file tells of the image in the region of the build, which skip_save_build_region " +
-			"does not keep: leave one of them out")}
+func (c *Config) checkSweepOnly() ([]string, []error) {
+	c.Comm.Type = "none"
+	return c.SweepConfig.Check(map[string]string{
+		"ami_name": c.AMIName, "source_ami": c.SourceAmi, "image_source": c.ImageSource, "bundle": c.Bundle,
+		"user_data": c.UserData, "user_data_file": c.UserDataFile,
+	})
+}
+
+func (c *Config) checkOutputRegion() ([]string, []error) {
+	if setting.Known(c.OutputFile) && c.SkipSaveBuildRegion {
+		return nil, []error{errors.New("output_file tells of the image in the region of the build, " +
+			"which skip_save_build_region does not keep: leave one of them out")}
 	}
 	return nil, nil
 }
 
-// prepareNetworking refuses what EC2 would when the machine has baked: it changes no attribute of a Spot Instance.
-func (c *Config) prepareNetworking() ([]string, []error) {
-	if c.surelySpot() && (c.SriovSupport || c.ENASupport.ToBoolPointer() != nil) {
+// checkSpotNetworking refuses what EC2 would when the machine has baked: it changes no attribute of a Spot Instance.
+func (c *Config) checkSpotNetworking() ([]string, []error) {
+	if c.IsKnownSpot() && (c.SriovSupport || c.ENASupport.ToBoolPointer() != nil) {
 		return nil, []error{errors.New("ena_support and sriov_support do not go with Spot Instances, which EC2 does not change: " +
 			"start from an image that has them, or remove spot_price and spot_instance_types")}
 	}
 	return nil, nil
 }
 
-// durationBetween fills in a default and checks the limits; both limits are part of the message.
-func durationBetween(name string, d *time.Duration, byDefault, least, most time.Duration) []error {
-	if *d == 0 {
-		*d = byDefault
+// lifetime is how long a bake may take at most, from any moment on: the sum of the limits of all that may still come.
+func (c *Config) lifetime() time.Duration {
+	sum := c.InstanceTimeout + c.ImageTimeout + bake.ExpiryMargin
+	if c.IsSpot() { // which may be taken back once
+		sum += c.InstanceTimeout
 	}
-	switch {
-	case *d < least:
-		return []error{errorf("%s is %s; it must be at least %s", name, *d, seconds(least))}
-	case most > 0 && *d > most:
-		return []error{errorf("%s is %s; it must be at most %s", name, *d, seconds(most))}
+	if c.ForceDeregister { // a copy takes the name at the end
+		sum += c.ImageTimeout
 	}
-	return nil
+	if c.UsesIntermediary() || len(c.AMIRegions) > 0 { // all copies are made at the same time
+		sum += c.ImageTimeout
+	}
+	if c.BootMode != "" || c.TPMSupport != "" { // registered anew
+		sum += c.ImageTimeout
+	}
+	return sum
+}
+
+// secrets are the values that must not be said or written.
+func (c *Config) secrets() []string {
+	values := slices.Clone(c.SensitiveValues)
+	for _, name := range c.PackerSensitiveVars { // of templates in JSON
+		values = append(values, c.PackerUserVars[name])
+	}
+	return append(c.Secrets(), redact.LinesOf(slices.DeleteFunc(values, setting.Unknown))...)
 }

@@ -3,240 +3,202 @@
 package userdata
 
 import (
+	"github.com/amibakery/packer-plugin-bakery/internal/ami"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/blockdevice"
+	"github.com/amibakery/packer-plugin-bakery/internal/instance"
+	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
+	"github.com/amibakery/packer-plugin-bakery/internal/network"
 	"github.com/hashicorp/hcl/v2/hcldec"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 	"github.com/zclconf/go-cty/cty"
 )
 
-// FlatBlockDevice is an auto-generated flat version of BlockDevice.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatBlockDevice struct {
-	DeviceName          *string `mapstructure:"device_name" required:"true" cty:"device_name" hcl:"device_name"`
-	DeleteOnTermination *bool   `mapstructure:"delete_on_termination" cty:"delete_on_termination" hcl:"delete_on_termination"`
-	Encrypted           *bool   `mapstructure:"encrypted" cty:"encrypted" hcl:"encrypted"`
-	KmsKeyID            *string `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
-	IOPS                *int32  `mapstructure:"iops" cty:"iops" hcl:"iops"`
-	Throughput          *int32  `mapstructure:"throughput" cty:"throughput" hcl:"throughput"`
-	NoDevice            *bool   `mapstructure:"no_device" cty:"no_device" hcl:"no_device"`
-	SnapshotID          *string `mapstructure:"snapshot_id" cty:"snapshot_id" hcl:"snapshot_id"`
-	VirtualName         *string `mapstructure:"virtual_name" cty:"virtual_name" hcl:"virtual_name"`
-	VolumeType          *string `mapstructure:"volume_type" cty:"volume_type" hcl:"volume_type"`
-	VolumeSize          *int32  `mapstructure:"volume_size" cty:"volume_size" hcl:"volume_size"`
-}
-
-// FlatMapstructure returns a new FlatBlockDevice.
-// FlatBlockDevice is an auto-generated flat version of BlockDevice.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*BlockDevice) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatBlockDevice)
-}
-
-// HCL2Spec returns the hcl spec of a BlockDevice.
-// This spec is used by HCL to read the fields of BlockDevice.
-// The decoded values from this spec will then be applied to a FlatBlockDevice.
-func (*FlatBlockDevice) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"device_name":           &hcldec.AttrSpec{Name: "device_name", Type: cty.String, Required: false},
-		"delete_on_termination": &hcldec.AttrSpec{Name: "delete_on_termination", Type: cty.Bool, Required: false},
-		"encrypted":             &hcldec.AttrSpec{Name: "encrypted", Type: cty.Bool, Required: false},
-		"kms_key_id":            &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},
-		"iops":                  &hcldec.AttrSpec{Name: "iops", Type: cty.Number, Required: false},
-		"throughput":            &hcldec.AttrSpec{Name: "throughput", Type: cty.Number, Required: false},
-		"no_device":             &hcldec.AttrSpec{Name: "no_device", Type: cty.Bool, Required: false},
-		"snapshot_id":           &hcldec.AttrSpec{Name: "snapshot_id", Type: cty.String, Required: false},
-		"virtual_name":          &hcldec.AttrSpec{Name: "virtual_name", Type: cty.String, Required: false},
-		"volume_type":           &hcldec.AttrSpec{Name: "volume_type", Type: cty.String, Required: false},
-		"volume_size":           &hcldec.AttrSpec{Name: "volume_size", Type: cty.Number, Required: false},
-	}
-	return s
-}
-
 // FlatConfig is an auto-generated flat version of Config.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatConfig struct {
-	PackerBuildName               *string                       `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
-	PackerBuilderType             *string                       `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
-	PackerCoreVersion             *string                       `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
-	PackerDebug                   *bool                         `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
-	PackerForce                   *bool                         `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
-	PackerOnError                 *string                       `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
-	PackerUserVars                map[string]string             `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
-	PackerSensitiveVars           []string                      `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
-	AccessKey                     *string                       `mapstructure:"access_key" cty:"access_key" hcl:"access_key"`
-	SecretKey                     *string                       `mapstructure:"secret_key" cty:"secret_key" hcl:"secret_key"`
-	Token                         *string                       `mapstructure:"token" cty:"token" hcl:"token"`
-	Profile                       *string                       `mapstructure:"profile" cty:"profile" hcl:"profile"`
-	SharedCredentialsFile         *string                       `mapstructure:"shared_credentials_file" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
-	Region                        *string                       `mapstructure:"region" cty:"region" hcl:"region"`
-	AssumeRole                    *awsconfig.FlatAssumeRole     `mapstructure:"assume_role" cty:"assume_role" hcl:"assume_role"`
-	MFACode                       *string                       `mapstructure:"mfa_code" cty:"mfa_code" hcl:"mfa_code"`
-	VaultAWSEngine                *awsconfig.FlatVaultAWSEngine `mapstructure:"vault_aws_engine" cty:"vault_aws_engine" hcl:"vault_aws_engine"`
-	DecodeAuthZMessages           *bool                         `mapstructure:"decode_authorization_messages" cty:"decode_authorization_messages" hcl:"decode_authorization_messages"`
-	MaxRetries                    *int                          `mapstructure:"max_retries" cty:"max_retries" hcl:"max_retries"`
-	CustomEndpointEc2             *string                       `mapstructure:"custom_endpoint_ec2" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
-	InsecureSkipTLSVerify         *bool                         `mapstructure:"insecure_skip_tls_verify" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
-	SkipCredsValidation           *bool                         `mapstructure:"skip_credential_validation" cty:"skip_credential_validation" hcl:"skip_credential_validation"`
-	SkipMetadataAPICheck          *bool                         `mapstructure:"skip_metadata_api_check" cty:"skip_metadata_api_check" hcl:"skip_metadata_api_check"`
-	ImageSource                   *string                       `mapstructure:"image_source" cty:"image_source" hcl:"image_source"`
-	Bundle                        *string                       `mapstructure:"bundle" cty:"bundle" hcl:"bundle"`
-	UserDataFile                  *string                       `mapstructure:"user_data_file" cty:"user_data_file" hcl:"user_data_file"`
-	UserData                      *string                       `mapstructure:"user_data" cty:"user_data" hcl:"user_data"`
-	FSInlineLimit                 *int64                        `mapstructure:"fs_inline_limit" cty:"fs_inline_limit" hcl:"fs_inline_limit"`
-	CompileEnv                    map[string]string             `mapstructure:"compile_env" cty:"compile_env" hcl:"compile_env"`
-	Strict                        *bool                         `mapstructure:"strict" cty:"strict" hcl:"strict"`
-	SourceAmi                     *string                       `mapstructure:"source_ami" cty:"source_ami" hcl:"source_ami"`
-	SourceAmiFilter               *FlatSourceFilter             `mapstructure:"source_ami_filter" cty:"source_ami_filter" hcl:"source_ami_filter"`
-	InstanceType                  *string                       `mapstructure:"instance_type" cty:"instance_type" hcl:"instance_type"`
-	KeyName                       *string                       `mapstructure:"key_name" cty:"key_name" hcl:"key_name"`
-	RunTags                       map[string]string             `mapstructure:"run_tags" cty:"run_tags" hcl:"run_tags"`
-	RunTag                        []config.FlatKeyValue         `mapstructure:"run_tag" cty:"run_tag" hcl:"run_tag"`
-	RunVolumeTags                 map[string]string             `mapstructure:"run_volume_tags" cty:"run_volume_tags" hcl:"run_volume_tags"`
-	RunVolumeTag                  []config.FlatNameValue        `mapstructure:"run_volume_tag" cty:"run_volume_tag" hcl:"run_volume_tag"`
-	LaunchBlockDevices            []FlatBlockDevice             `mapstructure:"launch_block_device_mappings" cty:"launch_block_device_mappings" hcl:"launch_block_device_mappings"`
-	Metadata                      *FlatMetadataOptions          `mapstructure:"metadata_options" cty:"metadata_options" hcl:"metadata_options"`
-	EbsOptimized                  *bool                         `mapstructure:"ebs_optimized" cty:"ebs_optimized" hcl:"ebs_optimized"`
-	EnableUnlimitedCredits        *bool                         `mapstructure:"enable_unlimited_credits" cty:"enable_unlimited_credits" hcl:"enable_unlimited_credits"`
-	EnableT2Unlimited             *bool                         `mapstructure:"enable_t2_unlimited" cty:"enable_t2_unlimited" hcl:"enable_t2_unlimited"`
-	DisableStopInstance           *bool                         `mapstructure:"disable_stop_instance" cty:"disable_stop_instance" hcl:"disable_stop_instance"`
-	ShutdownBehavior              *string                       `mapstructure:"shutdown_behavior" cty:"shutdown_behavior" hcl:"shutdown_behavior"`
-	SubnetID                      *string                       `mapstructure:"subnet_id" cty:"subnet_id" hcl:"subnet_id"`
-	SubnetFilter                  *FlatSubnetFilter             `mapstructure:"subnet_filter" cty:"subnet_filter" hcl:"subnet_filter"`
-	VpcID                         *string                       `mapstructure:"vpc_id" cty:"vpc_id" hcl:"vpc_id"`
-	VpcFilter                     *FlatNetworkFilter            `mapstructure:"vpc_filter" cty:"vpc_filter" hcl:"vpc_filter"`
-	AvailabilityZone              *string                       `mapstructure:"availability_zone" cty:"availability_zone" hcl:"availability_zone"`
-	SecurityGroupID               *string                       `mapstructure:"security_group_id" cty:"security_group_id" hcl:"security_group_id"`
-	SecurityGroupIDs              []string                      `mapstructure:"security_group_ids" cty:"security_group_ids" hcl:"security_group_ids"`
-	SecurityGroupFilter           *FlatNetworkFilter            `mapstructure:"security_group_filter" cty:"security_group_filter" hcl:"security_group_filter"`
-	AssociatePublicIPAddress      *bool                         `mapstructure:"associate_public_ip_address" cty:"associate_public_ip_address" hcl:"associate_public_ip_address"`
-	IamInstanceProfile            *string                       `mapstructure:"iam_instance_profile" cty:"iam_instance_profile" hcl:"iam_instance_profile"`
-	SkipProfileValidation         *bool                         `mapstructure:"skip_profile_validation" cty:"skip_profile_validation" hcl:"skip_profile_validation"`
-	TemporaryProfilePolicy        *FlatPolicyDocument           `mapstructure:"temporary_iam_instance_profile_policy_document" cty:"temporary_iam_instance_profile_policy_document" hcl:"temporary_iam_instance_profile_policy_document"`
-	Placement                     *FlatPlacement                `mapstructure:"placement" cty:"placement" hcl:"placement"`
-	Tenancy                       *string                       `mapstructure:"tenancy" cty:"tenancy" hcl:"tenancy"`
-	LicenseSpecifications         []FlatLicenseSpecification    `mapstructure:"license_specifications" cty:"license_specifications" hcl:"license_specifications"`
-	CapacityReservationPreference *string                       `mapstructure:"capacity_reservation_preference" cty:"capacity_reservation_preference" hcl:"capacity_reservation_preference"`
-	CapacityReservationID         *string                       `mapstructure:"capacity_reservation_id" cty:"capacity_reservation_id" hcl:"capacity_reservation_id"`
-	CapacityReservationGroupARN   *string                       `mapstructure:"capacity_reservation_group_arn" cty:"capacity_reservation_group_arn" hcl:"capacity_reservation_group_arn"`
-	EnableNitroEnclave            *bool                         `mapstructure:"enable_nitro_enclave" cty:"enable_nitro_enclave" hcl:"enable_nitro_enclave"`
-	SpotPrice                     *string                       `mapstructure:"spot_price" cty:"spot_price" hcl:"spot_price"`
-	SpotInstanceTypes             []string                      `mapstructure:"spot_instance_types" cty:"spot_instance_types" hcl:"spot_instance_types"`
-	SpotAllocationStrategy        *string                       `mapstructure:"spot_allocation_strategy" cty:"spot_allocation_strategy" hcl:"spot_allocation_strategy"`
-	SpotFallback                  *string                       `mapstructure:"spot_fallback" cty:"spot_fallback" hcl:"spot_fallback"`
-	SpotTags                      map[string]string             `mapstructure:"spot_tags" cty:"spot_tags" hcl:"spot_tags"`
-	SpotTag                       []config.FlatKeyValue         `mapstructure:"spot_tag" cty:"spot_tag" hcl:"spot_tag"`
-	FleetTags                     map[string]string             `mapstructure:"fleet_tags" cty:"fleet_tags" hcl:"fleet_tags"`
-	FleetTag                      []config.FlatKeyValue         `mapstructure:"fleet_tag" cty:"fleet_tag" hcl:"fleet_tag"`
-	RunAs                         *string                       `mapstructure:"run_as" cty:"run_as" hcl:"run_as"`
-	InstanceTimeout               *string                       `mapstructure:"instance_timeout" cty:"instance_timeout" hcl:"instance_timeout"`
-	InstancePollInterval          *string                       `mapstructure:"instance_poll_interval" cty:"instance_poll_interval" hcl:"instance_poll_interval"`
-	AWSPolling                    *FlatPollingConfig            `mapstructure:"aws_polling" cty:"aws_polling" hcl:"aws_polling"`
-	Verdict                       *string                       `mapstructure:"verdict" cty:"verdict" hcl:"verdict"`
-	SkipCleanup                   []string                      `mapstructure:"skip_cleanup" cty:"skip_cleanup" hcl:"skip_cleanup"`
-	WipeFreeSpace                 *bool                         `mapstructure:"wipe_free_space" cty:"wipe_free_space" hcl:"wipe_free_space"`
-	LiveLog                       *string                       `mapstructure:"live_log" cty:"live_log" hcl:"live_log"`
-	LogFile                       *string                       `mapstructure:"log_file" cty:"log_file" hcl:"log_file"`
-	SensitiveValues               []string                      `mapstructure:"sensitive_values" cty:"sensitive_values" hcl:"sensitive_values"`
-	AMIName                       *string                       `mapstructure:"ami_name" required:"true" cty:"ami_name" hcl:"ami_name"`
-	AMIDescription                *string                       `mapstructure:"ami_description" cty:"ami_description" hcl:"ami_description"`
-	ImageVersion                  *string                       `mapstructure:"image_version" cty:"image_version" hcl:"image_version"`
-	Tags                          map[string]string             `mapstructure:"tags" cty:"tags" hcl:"tags"`
-	Tag                           []config.FlatKeyValue         `mapstructure:"tag" cty:"tag" hcl:"tag"`
-	SnapshotTags                  map[string]string             `mapstructure:"snapshot_tags" cty:"snapshot_tags" hcl:"snapshot_tags"`
-	SnapshotTag                   []config.FlatKeyValue         `mapstructure:"snapshot_tag" cty:"snapshot_tag" hcl:"snapshot_tag"`
-	SkipAMIRunTags                *bool                         `mapstructure:"skip_ami_run_tags" cty:"skip_ami_run_tags" hcl:"skip_ami_run_tags"`
-	AMIBlockDevices               []FlatBlockDevice             `mapstructure:"ami_block_device_mappings" cty:"ami_block_device_mappings" hcl:"ami_block_device_mappings"`
-	SkipCreateAMI                 *bool                         `mapstructure:"skip_create_ami" cty:"skip_create_ami" hcl:"skip_create_ami"`
-	ForceDeregister               *bool                         `mapstructure:"force_deregister" cty:"force_deregister" hcl:"force_deregister"`
-	ReuseUnchanged                *bool                         `mapstructure:"reuse_unchanged" cty:"reuse_unchanged" hcl:"reuse_unchanged"`
-	ForceDeleteSnapshot           *bool                         `mapstructure:"force_delete_snapshot" cty:"force_delete_snapshot" hcl:"force_delete_snapshot"`
-	ImageTimeout                  *string                       `mapstructure:"image_timeout" cty:"image_timeout" hcl:"image_timeout"`
-	ImagePollInterval             *string                       `mapstructure:"image_poll_interval" cty:"image_poll_interval" hcl:"image_poll_interval"`
-	OutputFile                    *string                       `mapstructure:"output_file" cty:"output_file" hcl:"output_file"`
-	AMIRegions                    []string                      `mapstructure:"ami_regions" cty:"ami_regions" hcl:"ami_regions"`
-	SkipRegionValidation          *bool                         `mapstructure:"skip_region_validation" cty:"skip_region_validation" hcl:"skip_region_validation"`
-	SnapshotCopyDurationMinutes   *int64                        `mapstructure:"snapshot_copy_duration_minutes" cty:"snapshot_copy_duration_minutes" hcl:"snapshot_copy_duration_minutes"`
-	EncryptBoot                   *bool                         `mapstructure:"encrypt_boot" cty:"encrypt_boot" hcl:"encrypt_boot"`
-	KMSKeyID                      *string                       `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
-	RegionKMSKeyIDs               map[string]string             `mapstructure:"region_kms_key_ids" cty:"region_kms_key_ids" hcl:"region_kms_key_ids"`
-	SkipSaveBuildRegion           *bool                         `mapstructure:"skip_save_build_region" cty:"skip_save_build_region" hcl:"skip_save_build_region"`
-	AMIUsers                      []string                      `mapstructure:"ami_users" cty:"ami_users" hcl:"ami_users"`
-	AMIGroups                     []string                      `mapstructure:"ami_groups" cty:"ami_groups" hcl:"ami_groups"`
-	AMIOrgArns                    []string                      `mapstructure:"ami_org_arns" cty:"ami_org_arns" hcl:"ami_org_arns"`
-	AMIOuArns                     []string                      `mapstructure:"ami_ou_arns" cty:"ami_ou_arns" hcl:"ami_ou_arns"`
-	AMIProductCodes               []string                      `mapstructure:"ami_product_codes" cty:"ami_product_codes" hcl:"ami_product_codes"`
-	SnapshotUsers                 []string                      `mapstructure:"snapshot_users" cty:"snapshot_users" hcl:"snapshot_users"`
-	SnapshotGroups                []string                      `mapstructure:"snapshot_groups" cty:"snapshot_groups" hcl:"snapshot_groups"`
-	IMDSSupport                   *string                       `mapstructure:"imds_support" cty:"imds_support" hcl:"imds_support"`
-	BootMode                      *string                       `mapstructure:"boot_mode" cty:"boot_mode" hcl:"boot_mode"`
-	TPMSupport                    *string                       `mapstructure:"tpm_support" cty:"tpm_support" hcl:"tpm_support"`
-	ENASupport                    *bool                         `mapstructure:"ena_support" cty:"ena_support" hcl:"ena_support"`
-	SriovSupport                  *bool                         `mapstructure:"sriov_support" cty:"sriov_support" hcl:"sriov_support"`
-	AMIVirtType                   *string                       `mapstructure:"ami_virtualization_type" cty:"ami_virtualization_type" hcl:"ami_virtualization_type"`
-	DeprecateAt                   *string                       `mapstructure:"deprecate_at" cty:"deprecate_at" hcl:"deprecate_at"`
-	DeregistrationProtection      *FlatDeregistrationProtection `mapstructure:"deregistration_protection" cty:"deregistration_protection" hcl:"deregistration_protection"`
-	Sweep                         *bool                         `mapstructure:"sweep" cty:"sweep" hcl:"sweep"`
-	SweepOnly                     *bool                         `mapstructure:"sweep_only" cty:"sweep_only" hcl:"sweep_only"`
-	SSHInterface                  *string                       `mapstructure:"ssh_interface" cty:"ssh_interface" hcl:"ssh_interface"`
-	PauseBeforeSSM                *string                       `mapstructure:"pause_before_ssm" cty:"pause_before_ssm" hcl:"pause_before_ssm"`
-	SessionManagerPort            *int                          `mapstructure:"session_manager_port" cty:"session_manager_port" hcl:"session_manager_port"`
-	WindowsPasswordTimeout        *string                       `mapstructure:"windows_password_timeout" cty:"windows_password_timeout" hcl:"windows_password_timeout"`
-	NoEphemeral                   *bool                         `mapstructure:"no_ephemeral" cty:"no_ephemeral" hcl:"no_ephemeral"`
-	FastLaunch                    *FlatFastLaunch               `mapstructure:"fast_launch" cty:"fast_launch" hcl:"fast_launch"`
-	TemporarySGSourceCidrs        []string                      `mapstructure:"temporary_security_group_source_cidrs" cty:"temporary_security_group_source_cidrs" hcl:"temporary_security_group_source_cidrs"`
-	TemporarySGSourcePublicIP     *bool                         `mapstructure:"temporary_security_group_source_public_ip" cty:"temporary_security_group_source_public_ip" hcl:"temporary_security_group_source_public_ip"`
-	BlockDurationMinutes          *int64                        `mapstructure:"block_duration_minutes" cty:"block_duration_minutes" hcl:"block_duration_minutes"`
-	SpotPriceAutoProduct          *string                       `mapstructure:"spot_price_auto_product" cty:"spot_price_auto_product" hcl:"spot_price_auto_product"`
-	Staging                       *FlatStagingConfig            `mapstructure:"staging" cty:"staging" hcl:"staging"`
-	Type                          *string                       `mapstructure:"communicator" cty:"communicator" hcl:"communicator"`
-	PauseBeforeConnect            *string                       `mapstructure:"pause_before_connecting" cty:"pause_before_connecting" hcl:"pause_before_connecting"`
-	SSHHost                       *string                       `mapstructure:"ssh_host" cty:"ssh_host" hcl:"ssh_host"`
-	SSHPort                       *int                          `mapstructure:"ssh_port" cty:"ssh_port" hcl:"ssh_port"`
-	SSHUsername                   *string                       `mapstructure:"ssh_username" cty:"ssh_username" hcl:"ssh_username"`
-	SSHPassword                   *string                       `mapstructure:"ssh_password" cty:"ssh_password" hcl:"ssh_password"`
-	SSHKeyPairName                *string                       `mapstructure:"ssh_keypair_name" undocumented:"true" cty:"ssh_keypair_name" hcl:"ssh_keypair_name"`
-	SSHTemporaryKeyPairName       *string                       `mapstructure:"temporary_key_pair_name" undocumented:"true" cty:"temporary_key_pair_name" hcl:"temporary_key_pair_name"`
-	SSHTemporaryKeyPairType       *string                       `mapstructure:"temporary_key_pair_type" cty:"temporary_key_pair_type" hcl:"temporary_key_pair_type"`
-	SSHTemporaryKeyPairBits       *int                          `mapstructure:"temporary_key_pair_bits" cty:"temporary_key_pair_bits" hcl:"temporary_key_pair_bits"`
-	SSHCiphers                    []string                      `mapstructure:"ssh_ciphers" cty:"ssh_ciphers" hcl:"ssh_ciphers"`
-	SSHClearAuthorizedKeys        *bool                         `mapstructure:"ssh_clear_authorized_keys" cty:"ssh_clear_authorized_keys" hcl:"ssh_clear_authorized_keys"`
-	SSHKEXAlgos                   []string                      `mapstructure:"ssh_key_exchange_algorithms" cty:"ssh_key_exchange_algorithms" hcl:"ssh_key_exchange_algorithms"`
-	SSHPrivateKeyFile             *string                       `mapstructure:"ssh_private_key_file" undocumented:"true" cty:"ssh_private_key_file" hcl:"ssh_private_key_file"`
-	SSHCertificateFile            *string                       `mapstructure:"ssh_certificate_file" cty:"ssh_certificate_file" hcl:"ssh_certificate_file"`
-	SSHPty                        *bool                         `mapstructure:"ssh_pty" cty:"ssh_pty" hcl:"ssh_pty"`
-	SSHTimeout                    *string                       `mapstructure:"ssh_timeout" cty:"ssh_timeout" hcl:"ssh_timeout"`
-	SSHWaitTimeout                *string                       `mapstructure:"ssh_wait_timeout" undocumented:"true" cty:"ssh_wait_timeout" hcl:"ssh_wait_timeout"`
-	SSHAgentAuth                  *bool                         `mapstructure:"ssh_agent_auth" undocumented:"true" cty:"ssh_agent_auth" hcl:"ssh_agent_auth"`
-	SSHDisableAgentForwarding     *bool                         `mapstructure:"ssh_disable_agent_forwarding" cty:"ssh_disable_agent_forwarding" hcl:"ssh_disable_agent_forwarding"`
-	SSHHandshakeAttempts          *int                          `mapstructure:"ssh_handshake_attempts" cty:"ssh_handshake_attempts" hcl:"ssh_handshake_attempts"`
-	SSHBastionHost                *string                       `mapstructure:"ssh_bastion_host" cty:"ssh_bastion_host" hcl:"ssh_bastion_host"`
-	SSHBastionPort                *int                          `mapstructure:"ssh_bastion_port" cty:"ssh_bastion_port" hcl:"ssh_bastion_port"`
-	SSHBastionAgentAuth           *bool                         `mapstructure:"ssh_bastion_agent_auth" cty:"ssh_bastion_agent_auth" hcl:"ssh_bastion_agent_auth"`
-	SSHBastionUsername            *string                       `mapstructure:"ssh_bastion_username" cty:"ssh_bastion_username" hcl:"ssh_bastion_username"`
-	SSHBastionPassword            *string                       `mapstructure:"ssh_bastion_password" cty:"ssh_bastion_password" hcl:"ssh_bastion_password"`
-	SSHBastionInteractive         *bool                         `mapstructure:"ssh_bastion_interactive" cty:"ssh_bastion_interactive" hcl:"ssh_bastion_interactive"`
-	SSHBastionPrivateKeyFile      *string                       `mapstructure:"ssh_bastion_private_key_file" cty:"ssh_bastion_private_key_file" hcl:"ssh_bastion_private_key_file"`
-	SSHBastionCertificateFile     *string                       `mapstructure:"ssh_bastion_certificate_file" cty:"ssh_bastion_certificate_file" hcl:"ssh_bastion_certificate_file"`
-	SSHFileTransferMethod         *string                       `mapstructure:"ssh_file_transfer_method" cty:"ssh_file_transfer_method" hcl:"ssh_file_transfer_method"`
-	SSHProxyHost                  *string                       `mapstructure:"ssh_proxy_host" cty:"ssh_proxy_host" hcl:"ssh_proxy_host"`
-	SSHProxyPort                  *int                          `mapstructure:"ssh_proxy_port" cty:"ssh_proxy_port" hcl:"ssh_proxy_port"`
-	SSHProxyUsername              *string                       `mapstructure:"ssh_proxy_username" cty:"ssh_proxy_username" hcl:"ssh_proxy_username"`
-	SSHProxyPassword              *string                       `mapstructure:"ssh_proxy_password" cty:"ssh_proxy_password" hcl:"ssh_proxy_password"`
-	SSHKeepAliveInterval          *string                       `mapstructure:"ssh_keep_alive_interval" cty:"ssh_keep_alive_interval" hcl:"ssh_keep_alive_interval"`
-	SSHReadWriteTimeout           *string                       `mapstructure:"ssh_read_write_timeout" cty:"ssh_read_write_timeout" hcl:"ssh_read_write_timeout"`
-	SSHRemoteTunnels              []string                      `mapstructure:"ssh_remote_tunnels" cty:"ssh_remote_tunnels" hcl:"ssh_remote_tunnels"`
-	SSHLocalTunnels               []string                      `mapstructure:"ssh_local_tunnels" cty:"ssh_local_tunnels" hcl:"ssh_local_tunnels"`
-	SSHPublicKey                  []byte                        `mapstructure:"ssh_public_key" undocumented:"true" cty:"ssh_public_key" hcl:"ssh_public_key"`
-	SSHPrivateKey                 []byte                        `mapstructure:"ssh_private_key" undocumented:"true" cty:"ssh_private_key" hcl:"ssh_private_key"`
-	WinRMUser                     *string                       `mapstructure:"winrm_username" cty:"winrm_username" hcl:"winrm_username"`
-	WinRMPassword                 *string                       `mapstructure:"winrm_password" cty:"winrm_password" hcl:"winrm_password"`
-	WinRMHost                     *string                       `mapstructure:"winrm_host" cty:"winrm_host" hcl:"winrm_host"`
-	WinRMNoProxy                  *bool                         `mapstructure:"winrm_no_proxy" cty:"winrm_no_proxy" hcl:"winrm_no_proxy"`
-	WinRMPort                     *int                          `mapstructure:"winrm_port" cty:"winrm_port" hcl:"winrm_port"`
-	WinRMTimeout                  *string                       `mapstructure:"winrm_timeout" cty:"winrm_timeout" hcl:"winrm_timeout"`
-	WinRMUseSSL                   *bool                         `mapstructure:"winrm_use_ssl" cty:"winrm_use_ssl" hcl:"winrm_use_ssl"`
-	WinRMInsecure                 *bool                         `mapstructure:"winrm_insecure" cty:"winrm_insecure" hcl:"winrm_insecure"`
-	WinRMUseNTLM                  *bool                         `mapstructure:"winrm_use_ntlm" cty:"winrm_use_ntlm" hcl:"winrm_use_ntlm"`
+	PackerBuildName               *string                             `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
+	PackerBuilderType             *string                             `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
+	PackerCoreVersion             *string                             `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
+	PackerDebug                   *bool                               `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
+	PackerForce                   *bool                               `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
+	PackerOnError                 *string                             `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
+	PackerUserVars                map[string]string                   `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
+	PackerSensitiveVars           []string                            `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
+	AccessKey                     *string                             `mapstructure:"access_key" cty:"access_key" hcl:"access_key"`
+	SecretKey                     *string                             `mapstructure:"secret_key" cty:"secret_key" hcl:"secret_key"`
+	Token                         *string                             `mapstructure:"token" cty:"token" hcl:"token"`
+	Profile                       *string                             `mapstructure:"profile" cty:"profile" hcl:"profile"`
+	SharedCredentialsFile         *string                             `mapstructure:"shared_credentials_file" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
+	Region                        *string                             `mapstructure:"region" cty:"region" hcl:"region"`
+	AssumeRole                    *awsconfig.FlatAssumeRole           `mapstructure:"assume_role" cty:"assume_role" hcl:"assume_role"`
+	MFACode                       *string                             `mapstructure:"mfa_code" cty:"mfa_code" hcl:"mfa_code"`
+	VaultAWSEngine                *awsconfig.FlatVaultAWSEngine       `mapstructure:"vault_aws_engine" cty:"vault_aws_engine" hcl:"vault_aws_engine"`
+	DecodeAuthZMessages           *bool                               `mapstructure:"decode_authorization_messages" cty:"decode_authorization_messages" hcl:"decode_authorization_messages"`
+	MaxRetries                    *int                                `mapstructure:"max_retries" cty:"max_retries" hcl:"max_retries"`
+	CustomEndpointEc2             *string                             `mapstructure:"custom_endpoint_ec2" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
+	InsecureSkipTLSVerify         *bool                               `mapstructure:"insecure_skip_tls_verify" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
+	SkipCredsValidation           *bool                               `mapstructure:"skip_credential_validation" cty:"skip_credential_validation" hcl:"skip_credential_validation"`
+	SkipMetadataAPICheck          *bool                               `mapstructure:"skip_metadata_api_check" cty:"skip_metadata_api_check" hcl:"skip_metadata_api_check"`
+	ImageSource                   *string                             `mapstructure:"image_source" cty:"image_source" hcl:"image_source"`
+	Bundle                        *string                             `mapstructure:"bundle" cty:"bundle" hcl:"bundle"`
+	UserDataFile                  *string                             `mapstructure:"user_data_file" cty:"user_data_file" hcl:"user_data_file"`
+	UserData                      *string                             `mapstructure:"user_data" cty:"user_data" hcl:"user_data"`
+	FSInlineLimit                 *int64                              `mapstructure:"fs_inline_limit" cty:"fs_inline_limit" hcl:"fs_inline_limit"`
+	CompileEnv                    map[string]string                   `mapstructure:"compile_env" cty:"compile_env" hcl:"compile_env"`
+	Strict                        *bool                               `mapstructure:"strict" cty:"strict" hcl:"strict"`
+	SourceAmi                     *string                             `mapstructure:"source_ami" cty:"source_ami" hcl:"source_ami"`
+	SourceAmiFilter               *ami.FlatSourceFilter               `mapstructure:"source_ami_filter" cty:"source_ami_filter" hcl:"source_ami_filter"`
+	InstanceType                  *string                             `mapstructure:"instance_type" cty:"instance_type" hcl:"instance_type"`
+	KeyName                       *string                             `mapstructure:"key_name" cty:"key_name" hcl:"key_name"`
+	RunTags                       map[string]string                   `mapstructure:"run_tags" cty:"run_tags" hcl:"run_tags"`
+	RunTag                        []config.FlatKeyValue               `mapstructure:"run_tag" cty:"run_tag" hcl:"run_tag"`
+	RunVolumeTags                 map[string]string                   `mapstructure:"run_volume_tags" cty:"run_volume_tags" hcl:"run_volume_tags"`
+	RunVolumeTag                  []config.FlatNameValue              `mapstructure:"run_volume_tag" cty:"run_volume_tag" hcl:"run_volume_tag"`
+	LaunchBlockDevices            []blockdevice.FlatBlockDevice       `mapstructure:"launch_block_device_mappings" cty:"launch_block_device_mappings" hcl:"launch_block_device_mappings"`
+	Metadata                      *instance.FlatMetadataOptions       `mapstructure:"metadata_options" cty:"metadata_options" hcl:"metadata_options"`
+	EbsOptimized                  *bool                               `mapstructure:"ebs_optimized" cty:"ebs_optimized" hcl:"ebs_optimized"`
+	EnableUnlimitedCredits        *bool                               `mapstructure:"enable_unlimited_credits" cty:"enable_unlimited_credits" hcl:"enable_unlimited_credits"`
+	EnableT2Unlimited             *bool                               `mapstructure:"enable_t2_unlimited" cty:"enable_t2_unlimited" hcl:"enable_t2_unlimited"`
+	DisableStopInstance           *bool                               `mapstructure:"disable_stop_instance" cty:"disable_stop_instance" hcl:"disable_stop_instance"`
+	ShutdownBehavior              *string                             `mapstructure:"shutdown_behavior" cty:"shutdown_behavior" hcl:"shutdown_behavior"`
+	SubnetID                      *string                             `mapstructure:"subnet_id" cty:"subnet_id" hcl:"subnet_id"`
+	SubnetFilter                  *network.FlatSubnetFilter           `mapstructure:"subnet_filter" cty:"subnet_filter" hcl:"subnet_filter"`
+	VpcID                         *string                             `mapstructure:"vpc_id" cty:"vpc_id" hcl:"vpc_id"`
+	VpcFilter                     *network.FlatFilter                 `mapstructure:"vpc_filter" cty:"vpc_filter" hcl:"vpc_filter"`
+	AvailabilityZone              *string                             `mapstructure:"availability_zone" cty:"availability_zone" hcl:"availability_zone"`
+	SecurityGroupID               *string                             `mapstructure:"security_group_id" cty:"security_group_id" hcl:"security_group_id"`
+	SecurityGroupIDs              []string                            `mapstructure:"security_group_ids" cty:"security_group_ids" hcl:"security_group_ids"`
+	SecurityGroupFilter           *network.FlatFilter                 `mapstructure:"security_group_filter" cty:"security_group_filter" hcl:"security_group_filter"`
+	AssociatePublicIPAddress      *bool                               `mapstructure:"associate_public_ip_address" cty:"associate_public_ip_address" hcl:"associate_public_ip_address"`
+	IamInstanceProfile            *string                             `mapstructure:"iam_instance_profile" cty:"iam_instance_profile" hcl:"iam_instance_profile"`
+	SkipProfileValidation         *bool                               `mapstructure:"skip_profile_validation" cty:"skip_profile_validation" hcl:"skip_profile_validation"`
+	TemporaryProfilePolicy        *instanceprofile.FlatPolicyDocument `mapstructure:"temporary_iam_instance_profile_policy_document" cty:"temporary_iam_instance_profile_policy_document" hcl:"temporary_iam_instance_profile_policy_document"`
+	Placement                     *instance.FlatPlacement             `mapstructure:"placement" cty:"placement" hcl:"placement"`
+	Tenancy                       *string                             `mapstructure:"tenancy" cty:"tenancy" hcl:"tenancy"`
+	LicenseSpecifications         []instance.FlatLicenseSpecification `mapstructure:"license_specifications" cty:"license_specifications" hcl:"license_specifications"`
+	CapacityReservationPreference *string                             `mapstructure:"capacity_reservation_preference" cty:"capacity_reservation_preference" hcl:"capacity_reservation_preference"`
+	CapacityReservationID         *string                             `mapstructure:"capacity_reservation_id" cty:"capacity_reservation_id" hcl:"capacity_reservation_id"`
+	CapacityReservationGroupARN   *string                             `mapstructure:"capacity_reservation_group_arn" cty:"capacity_reservation_group_arn" hcl:"capacity_reservation_group_arn"`
+	EnableNitroEnclave            *bool                               `mapstructure:"enable_nitro_enclave" cty:"enable_nitro_enclave" hcl:"enable_nitro_enclave"`
+	SpotPrice                     *string                             `mapstructure:"spot_price" cty:"spot_price" hcl:"spot_price"`
+	SpotInstanceTypes             []string                            `mapstructure:"spot_instance_types" cty:"spot_instance_types" hcl:"spot_instance_types"`
+	SpotAllocationStrategy        *string                             `mapstructure:"spot_allocation_strategy" cty:"spot_allocation_strategy" hcl:"spot_allocation_strategy"`
+	SpotFallback                  *string                             `mapstructure:"spot_fallback" cty:"spot_fallback" hcl:"spot_fallback"`
+	SpotTags                      map[string]string                   `mapstructure:"spot_tags" cty:"spot_tags" hcl:"spot_tags"`
+	SpotTag                       []config.FlatKeyValue               `mapstructure:"spot_tag" cty:"spot_tag" hcl:"spot_tag"`
+	FleetTags                     map[string]string                   `mapstructure:"fleet_tags" cty:"fleet_tags" hcl:"fleet_tags"`
+	FleetTag                      []config.FlatKeyValue               `mapstructure:"fleet_tag" cty:"fleet_tag" hcl:"fleet_tag"`
+	RunAs                         *string                             `mapstructure:"run_as" cty:"run_as" hcl:"run_as"`
+	InstanceTimeout               *string                             `mapstructure:"instance_timeout" cty:"instance_timeout" hcl:"instance_timeout"`
+	InstancePollInterval          *string                             `mapstructure:"instance_poll_interval" cty:"instance_poll_interval" hcl:"instance_poll_interval"`
+	AWSPolling                    *instance.FlatPollingConfig         `mapstructure:"aws_polling" cty:"aws_polling" hcl:"aws_polling"`
+	Verdict                       *string                             `mapstructure:"verdict" cty:"verdict" hcl:"verdict"`
+	SkipCleanup                   []string                            `mapstructure:"skip_cleanup" cty:"skip_cleanup" hcl:"skip_cleanup"`
+	WipeFreeSpace                 *bool                               `mapstructure:"wipe_free_space" cty:"wipe_free_space" hcl:"wipe_free_space"`
+	LiveLog                       *string                             `mapstructure:"live_log" cty:"live_log" hcl:"live_log"`
+	LogFile                       *string                             `mapstructure:"log_file" cty:"log_file" hcl:"log_file"`
+	SensitiveValues               []string                            `mapstructure:"sensitive_values" cty:"sensitive_values" hcl:"sensitive_values"`
+	AMIName                       *string                             `mapstructure:"ami_name" required:"true" cty:"ami_name" hcl:"ami_name"`
+	AMIDescription                *string                             `mapstructure:"ami_description" cty:"ami_description" hcl:"ami_description"`
+	ImageVersion                  *string                             `mapstructure:"image_version" cty:"image_version" hcl:"image_version"`
+	Tags                          map[string]string                   `mapstructure:"tags" cty:"tags" hcl:"tags"`
+	Tag                           []config.FlatKeyValue               `mapstructure:"tag" cty:"tag" hcl:"tag"`
+	SnapshotTags                  map[string]string                   `mapstructure:"snapshot_tags" cty:"snapshot_tags" hcl:"snapshot_tags"`
+	SnapshotTag                   []config.FlatKeyValue               `mapstructure:"snapshot_tag" cty:"snapshot_tag" hcl:"snapshot_tag"`
+	SkipAMIRunTags                *bool                               `mapstructure:"skip_ami_run_tags" cty:"skip_ami_run_tags" hcl:"skip_ami_run_tags"`
+	AMIBlockDevices               []blockdevice.FlatBlockDevice       `mapstructure:"ami_block_device_mappings" cty:"ami_block_device_mappings" hcl:"ami_block_device_mappings"`
+	SkipCreateAMI                 *bool                               `mapstructure:"skip_create_ami" cty:"skip_create_ami" hcl:"skip_create_ami"`
+	ForceDeregister               *bool                               `mapstructure:"force_deregister" cty:"force_deregister" hcl:"force_deregister"`
+	ReuseUnchanged                *bool                               `mapstructure:"reuse_unchanged" cty:"reuse_unchanged" hcl:"reuse_unchanged"`
+	ForceDeleteSnapshot           *bool                               `mapstructure:"force_delete_snapshot" cty:"force_delete_snapshot" hcl:"force_delete_snapshot"`
+	ImageTimeout                  *string                             `mapstructure:"image_timeout" cty:"image_timeout" hcl:"image_timeout"`
+	ImagePollInterval             *string                             `mapstructure:"image_poll_interval" cty:"image_poll_interval" hcl:"image_poll_interval"`
+	OutputFile                    *string                             `mapstructure:"output_file" cty:"output_file" hcl:"output_file"`
+	AMIRegions                    []string                            `mapstructure:"ami_regions" cty:"ami_regions" hcl:"ami_regions"`
+	SkipRegionValidation          *bool                               `mapstructure:"skip_region_validation" cty:"skip_region_validation" hcl:"skip_region_validation"`
+	SnapshotCopyDurationMinutes   *int64                              `mapstructure:"snapshot_copy_duration_minutes" cty:"snapshot_copy_duration_minutes" hcl:"snapshot_copy_duration_minutes"`
+	EncryptBoot                   *bool                               `mapstructure:"encrypt_boot" cty:"encrypt_boot" hcl:"encrypt_boot"`
+	KMSKeyID                      *string                             `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
+	RegionKMSKeyIDs               map[string]string                   `mapstructure:"region_kms_key_ids" cty:"region_kms_key_ids" hcl:"region_kms_key_ids"`
+	SkipSaveBuildRegion           *bool                               `mapstructure:"skip_save_build_region" cty:"skip_save_build_region" hcl:"skip_save_build_region"`
+	AMIUsers                      []string                            `mapstructure:"ami_users" cty:"ami_users" hcl:"ami_users"`
+	AMIGroups                     []string                            `mapstructure:"ami_groups" cty:"ami_groups" hcl:"ami_groups"`
+	AMIOrgArns                    []string                            `mapstructure:"ami_org_arns" cty:"ami_org_arns" hcl:"ami_org_arns"`
+	AMIOuArns                     []string                            `mapstructure:"ami_ou_arns" cty:"ami_ou_arns" hcl:"ami_ou_arns"`
+	AMIProductCodes               []string                            `mapstructure:"ami_product_codes" cty:"ami_product_codes" hcl:"ami_product_codes"`
+	SnapshotUsers                 []string                            `mapstructure:"snapshot_users" cty:"snapshot_users" hcl:"snapshot_users"`
+	SnapshotGroups                []string                            `mapstructure:"snapshot_groups" cty:"snapshot_groups" hcl:"snapshot_groups"`
+	IMDSSupport                   *string                             `mapstructure:"imds_support" cty:"imds_support" hcl:"imds_support"`
+	BootMode                      *string                             `mapstructure:"boot_mode" cty:"boot_mode" hcl:"boot_mode"`
+	TPMSupport                    *string                             `mapstructure:"tpm_support" cty:"tpm_support" hcl:"tpm_support"`
+	ENASupport                    *bool                               `mapstructure:"ena_support" cty:"ena_support" hcl:"ena_support"`
+	SriovSupport                  *bool                               `mapstructure:"sriov_support" cty:"sriov_support" hcl:"sriov_support"`
+	AMIVirtType                   *string                             `mapstructure:"ami_virtualization_type" cty:"ami_virtualization_type" hcl:"ami_virtualization_type"`
+	DeprecateAt                   *string                             `mapstructure:"deprecate_at" cty:"deprecate_at" hcl:"deprecate_at"`
+	DeregistrationProtection      *ami.FlatDeregistrationProtection   `mapstructure:"deregistration_protection" cty:"deregistration_protection" hcl:"deregistration_protection"`
+	Sweep                         *bool                               `mapstructure:"sweep" cty:"sweep" hcl:"sweep"`
+	SweepOnly                     *bool                               `mapstructure:"sweep_only" cty:"sweep_only" hcl:"sweep_only"`
+	SSHInterface                  *string                             `mapstructure:"ssh_interface" cty:"ssh_interface" hcl:"ssh_interface"`
+	PauseBeforeSSM                *string                             `mapstructure:"pause_before_ssm" cty:"pause_before_ssm" hcl:"pause_before_ssm"`
+	SessionManagerPort            *int                                `mapstructure:"session_manager_port" cty:"session_manager_port" hcl:"session_manager_port"`
+	WindowsPasswordTimeout        *string                             `mapstructure:"windows_password_timeout" cty:"windows_password_timeout" hcl:"windows_password_timeout"`
+	NoEphemeral                   *bool                               `mapstructure:"no_ephemeral" cty:"no_ephemeral" hcl:"no_ephemeral"`
+	FastLaunch                    *FlatFastLaunch                     `mapstructure:"fast_launch" cty:"fast_launch" hcl:"fast_launch"`
+	TemporarySGSourceCidrs        []string                            `mapstructure:"temporary_security_group_source_cidrs" cty:"temporary_security_group_source_cidrs" hcl:"temporary_security_group_source_cidrs"`
+	TemporarySGSourcePublicIP     *bool                               `mapstructure:"temporary_security_group_source_public_ip" cty:"temporary_security_group_source_public_ip" hcl:"temporary_security_group_source_public_ip"`
+	BlockDurationMinutes          *int64                              `mapstructure:"block_duration_minutes" cty:"block_duration_minutes" hcl:"block_duration_minutes"`
+	SpotPriceAutoProduct          *string                             `mapstructure:"spot_price_auto_product" cty:"spot_price_auto_product" hcl:"spot_price_auto_product"`
+	Staging                       *FlatStagingConfig                  `mapstructure:"staging" cty:"staging" hcl:"staging"`
+	Type                          *string                             `mapstructure:"communicator" cty:"communicator" hcl:"communicator"`
+	PauseBeforeConnect            *string                             `mapstructure:"pause_before_connecting" cty:"pause_before_connecting" hcl:"pause_before_connecting"`
+	SSHHost                       *string                             `mapstructure:"ssh_host" cty:"ssh_host" hcl:"ssh_host"`
+	SSHPort                       *int                                `mapstructure:"ssh_port" cty:"ssh_port" hcl:"ssh_port"`
+	SSHUsername                   *string                             `mapstructure:"ssh_username" cty:"ssh_username" hcl:"ssh_username"`
+	SSHPassword                   *string                             `mapstructure:"ssh_password" cty:"ssh_password" hcl:"ssh_password"`
+	SSHKeyPairName                *string                             `mapstructure:"ssh_keypair_name" undocumented:"true" cty:"ssh_keypair_name" hcl:"ssh_keypair_name"`
+	SSHTemporaryKeyPairName       *string                             `mapstructure:"temporary_key_pair_name" undocumented:"true" cty:"temporary_key_pair_name" hcl:"temporary_key_pair_name"`
+	SSHTemporaryKeyPairType       *string                             `mapstructure:"temporary_key_pair_type" cty:"temporary_key_pair_type" hcl:"temporary_key_pair_type"`
+	SSHTemporaryKeyPairBits       *int                                `mapstructure:"temporary_key_pair_bits" cty:"temporary_key_pair_bits" hcl:"temporary_key_pair_bits"`
+	SSHCiphers                    []string                            `mapstructure:"ssh_ciphers" cty:"ssh_ciphers" hcl:"ssh_ciphers"`
+	SSHClearAuthorizedKeys        *bool                               `mapstructure:"ssh_clear_authorized_keys" cty:"ssh_clear_authorized_keys" hcl:"ssh_clear_authorized_keys"`
+	SSHKEXAlgos                   []string                            `mapstructure:"ssh_key_exchange_algorithms" cty:"ssh_key_exchange_algorithms" hcl:"ssh_key_exchange_algorithms"`
+	SSHPrivateKeyFile             *string                             `mapstructure:"ssh_private_key_file" undocumented:"true" cty:"ssh_private_key_file" hcl:"ssh_private_key_file"`
+	SSHCertificateFile            *string                             `mapstructure:"ssh_certificate_file" cty:"ssh_certificate_file" hcl:"ssh_certificate_file"`
+	SSHPty                        *bool                               `mapstructure:"ssh_pty" cty:"ssh_pty" hcl:"ssh_pty"`
+	SSHTimeout                    *string                             `mapstructure:"ssh_timeout" cty:"ssh_timeout" hcl:"ssh_timeout"`
+	SSHWaitTimeout                *string                             `mapstructure:"ssh_wait_timeout" undocumented:"true" cty:"ssh_wait_timeout" hcl:"ssh_wait_timeout"`
+	SSHAgentAuth                  *bool                               `mapstructure:"ssh_agent_auth" undocumented:"true" cty:"ssh_agent_auth" hcl:"ssh_agent_auth"`
+	SSHDisableAgentForwarding     *bool                               `mapstructure:"ssh_disable_agent_forwarding" cty:"ssh_disable_agent_forwarding" hcl:"ssh_disable_agent_forwarding"`
+	SSHHandshakeAttempts          *int                                `mapstructure:"ssh_handshake_attempts" cty:"ssh_handshake_attempts" hcl:"ssh_handshake_attempts"`
+	SSHBastionHost                *string                             `mapstructure:"ssh_bastion_host" cty:"ssh_bastion_host" hcl:"ssh_bastion_host"`
+	SSHBastionPort                *int                                `mapstructure:"ssh_bastion_port" cty:"ssh_bastion_port" hcl:"ssh_bastion_port"`
+	SSHBastionAgentAuth           *bool                               `mapstructure:"ssh_bastion_agent_auth" cty:"ssh_bastion_agent_auth" hcl:"ssh_bastion_agent_auth"`
+	SSHBastionUsername            *string                             `mapstructure:"ssh_bastion_username" cty:"ssh_bastion_username" hcl:"ssh_bastion_username"`
+	SSHBastionPassword            *string                             `mapstructure:"ssh_bastion_password" cty:"ssh_bastion_password" hcl:"ssh_bastion_password"`
+	SSHBastionInteractive         *bool                               `mapstructure:"ssh_bastion_interactive" cty:"ssh_bastion_interactive" hcl:"ssh_bastion_interactive"`
+	SSHBastionPrivateKeyFile      *string                             `mapstructure:"ssh_bastion_private_key_file" cty:"ssh_bastion_private_key_file" hcl:"ssh_bastion_private_key_file"`
+	SSHBastionCertificateFile     *string                             `mapstructure:"ssh_bastion_certificate_file" cty:"ssh_bastion_certificate_file" hcl:"ssh_bastion_certificate_file"`
+	SSHFileTransferMethod         *string                             `mapstructure:"ssh_file_transfer_method" cty:"ssh_file_transfer_method" hcl:"ssh_file_transfer_method"`
+	SSHProxyHost                  *string                             `mapstructure:"ssh_proxy_host" cty:"ssh_proxy_host" hcl:"ssh_proxy_host"`
+	SSHProxyPort                  *int                                `mapstructure:"ssh_proxy_port" cty:"ssh_proxy_port" hcl:"ssh_proxy_port"`
+	SSHProxyUsername              *string                             `mapstructure:"ssh_proxy_username" cty:"ssh_proxy_username" hcl:"ssh_proxy_username"`
+	SSHProxyPassword              *string                             `mapstructure:"ssh_proxy_password" cty:"ssh_proxy_password" hcl:"ssh_proxy_password"`
+	SSHKeepAliveInterval          *string                             `mapstructure:"ssh_keep_alive_interval" cty:"ssh_keep_alive_interval" hcl:"ssh_keep_alive_interval"`
+	SSHReadWriteTimeout           *string                             `mapstructure:"ssh_read_write_timeout" cty:"ssh_read_write_timeout" hcl:"ssh_read_write_timeout"`
+	SSHRemoteTunnels              []string                            `mapstructure:"ssh_remote_tunnels" cty:"ssh_remote_tunnels" hcl:"ssh_remote_tunnels"`
+	SSHLocalTunnels               []string                            `mapstructure:"ssh_local_tunnels" cty:"ssh_local_tunnels" hcl:"ssh_local_tunnels"`
+	SSHPublicKey                  []byte                              `mapstructure:"ssh_public_key" undocumented:"true" cty:"ssh_public_key" hcl:"ssh_public_key"`
+	SSHPrivateKey                 []byte                              `mapstructure:"ssh_private_key" undocumented:"true" cty:"ssh_private_key" hcl:"ssh_private_key"`
+	WinRMUser                     *string                             `mapstructure:"winrm_username" cty:"winrm_username" hcl:"winrm_username"`
+	WinRMPassword                 *string                             `mapstructure:"winrm_password" cty:"winrm_password" hcl:"winrm_password"`
+	WinRMHost                     *string                             `mapstructure:"winrm_host" cty:"winrm_host" hcl:"winrm_host"`
+	WinRMNoProxy                  *bool                               `mapstructure:"winrm_no_proxy" cty:"winrm_no_proxy" hcl:"winrm_no_proxy"`
+	WinRMPort                     *int                                `mapstructure:"winrm_port" cty:"winrm_port" hcl:"winrm_port"`
+	WinRMTimeout                  *string                             `mapstructure:"winrm_timeout" cty:"winrm_timeout" hcl:"winrm_timeout"`
+	WinRMUseSSL                   *bool                               `mapstructure:"winrm_use_ssl" cty:"winrm_use_ssl" hcl:"winrm_use_ssl"`
+	WinRMInsecure                 *bool                               `mapstructure:"winrm_insecure" cty:"winrm_insecure" hcl:"winrm_insecure"`
+	WinRMUseNTLM                  *bool                               `mapstructure:"winrm_use_ntlm" cty:"winrm_use_ntlm" hcl:"winrm_use_ntlm"`
 }
 
 // FlatMapstructure returns a new FlatConfig.
@@ -282,35 +244,35 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"compile_env":                   &hcldec.AttrSpec{Name: "compile_env", Type: cty.Map(cty.String), Required: false},
 		"strict":                        &hcldec.AttrSpec{Name: "strict", Type: cty.Bool, Required: false},
 		"source_ami":                    &hcldec.AttrSpec{Name: "source_ami", Type: cty.String, Required: false},
-		"source_ami_filter":             &hcldec.BlockSpec{TypeName: "source_ami_filter", Nested: hcldec.ObjectSpec((*FlatSourceFilter)(nil).HCL2Spec())},
+		"source_ami_filter":             &hcldec.BlockSpec{TypeName: "source_ami_filter", Nested: hcldec.ObjectSpec((*ami.FlatSourceFilter)(nil).HCL2Spec())},
 		"instance_type":                 &hcldec.AttrSpec{Name: "instance_type", Type: cty.String, Required: false},
 		"key_name":                      &hcldec.AttrSpec{Name: "key_name", Type: cty.String, Required: false},
 		"run_tags":                      &hcldec.AttrSpec{Name: "run_tags", Type: cty.Map(cty.String), Required: false},
 		"run_tag":                       &hcldec.BlockListSpec{TypeName: "run_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
 		"run_volume_tags":               &hcldec.AttrSpec{Name: "run_volume_tags", Type: cty.Map(cty.String), Required: false},
 		"run_volume_tag":                &hcldec.BlockListSpec{TypeName: "run_volume_tag", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
-		"launch_block_device_mappings":  &hcldec.BlockListSpec{TypeName: "launch_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
-		"metadata_options":              &hcldec.BlockSpec{TypeName: "metadata_options", Nested: hcldec.ObjectSpec((*FlatMetadataOptions)(nil).HCL2Spec())},
+		"launch_block_device_mappings":  &hcldec.BlockListSpec{TypeName: "launch_block_device_mappings", Nested: hcldec.ObjectSpec((*blockdevice.FlatBlockDevice)(nil).HCL2Spec())},
+		"metadata_options":              &hcldec.BlockSpec{TypeName: "metadata_options", Nested: hcldec.ObjectSpec((*instance.FlatMetadataOptions)(nil).HCL2Spec())},
 		"ebs_optimized":                 &hcldec.AttrSpec{Name: "ebs_optimized", Type: cty.Bool, Required: false},
 		"enable_unlimited_credits":      &hcldec.AttrSpec{Name: "enable_unlimited_credits", Type: cty.Bool, Required: false},
 		"enable_t2_unlimited":           &hcldec.AttrSpec{Name: "enable_t2_unlimited", Type: cty.Bool, Required: false},
 		"disable_stop_instance":         &hcldec.AttrSpec{Name: "disable_stop_instance", Type: cty.Bool, Required: false},
 		"shutdown_behavior":             &hcldec.AttrSpec{Name: "shutdown_behavior", Type: cty.String, Required: false},
 		"subnet_id":                     &hcldec.AttrSpec{Name: "subnet_id", Type: cty.String, Required: false},
-		"subnet_filter":                 &hcldec.BlockSpec{TypeName: "subnet_filter", Nested: hcldec.ObjectSpec((*FlatSubnetFilter)(nil).HCL2Spec())},
+		"subnet_filter":                 &hcldec.BlockSpec{TypeName: "subnet_filter", Nested: hcldec.ObjectSpec((*network.FlatSubnetFilter)(nil).HCL2Spec())},
 		"vpc_id":                        &hcldec.AttrSpec{Name: "vpc_id", Type: cty.String, Required: false},
-		"vpc_filter":                    &hcldec.BlockSpec{TypeName: "vpc_filter", Nested: hcldec.ObjectSpec((*FlatNetworkFilter)(nil).HCL2Spec())},
+		"vpc_filter":                    &hcldec.BlockSpec{TypeName: "vpc_filter", Nested: hcldec.ObjectSpec((*network.FlatFilter)(nil).HCL2Spec())},
 		"availability_zone":             &hcldec.AttrSpec{Name: "availability_zone", Type: cty.String, Required: false},
 		"security_group_id":             &hcldec.AttrSpec{Name: "security_group_id", Type: cty.String, Required: false},
 		"security_group_ids":            &hcldec.AttrSpec{Name: "security_group_ids", Type: cty.List(cty.String), Required: false},
-		"security_group_filter":         &hcldec.BlockSpec{TypeName: "security_group_filter", Nested: hcldec.ObjectSpec((*FlatNetworkFilter)(nil).HCL2Spec())},
+		"security_group_filter":         &hcldec.BlockSpec{TypeName: "security_group_filter", Nested: hcldec.ObjectSpec((*network.FlatFilter)(nil).HCL2Spec())},
 		"associate_public_ip_address":   &hcldec.AttrSpec{Name: "associate_public_ip_address", Type: cty.Bool, Required: false},
 		"iam_instance_profile":          &hcldec.AttrSpec{Name: "iam_instance_profile", Type: cty.String, Required: false},
 		"skip_profile_validation":       &hcldec.AttrSpec{Name: "skip_profile_validation", Type: cty.Bool, Required: false},
-		"temporary_iam_instance_profile_policy_document": &hcldec.BlockSpec{TypeName: "temporary_iam_instance_profile_policy_document", Nested: hcldec.ObjectSpec((*FlatPolicyDocument)(nil).HCL2Spec())},
-		"placement":                             &hcldec.BlockSpec{TypeName: "placement", Nested: hcldec.ObjectSpec((*FlatPlacement)(nil).HCL2Spec())},
+		"temporary_iam_instance_profile_policy_document": &hcldec.BlockSpec{TypeName: "temporary_iam_instance_profile_policy_document", Nested: hcldec.ObjectSpec((*instanceprofile.FlatPolicyDocument)(nil).HCL2Spec())},
+		"placement":                             &hcldec.BlockSpec{TypeName: "placement", Nested: hcldec.ObjectSpec((*instance.FlatPlacement)(nil).HCL2Spec())},
 		"tenancy":                               &hcldec.AttrSpec{Name: "tenancy", Type: cty.String, Required: false},
-		"license_specifications":                &hcldec.BlockListSpec{TypeName: "license_specifications", Nested: hcldec.ObjectSpec((*FlatLicenseSpecification)(nil).HCL2Spec())},
+		"license_specifications":                &hcldec.BlockListSpec{TypeName: "license_specifications", Nested: hcldec.ObjectSpec((*instance.FlatLicenseSpecification)(nil).HCL2Spec())},
 		"capacity_reservation_preference":       &hcldec.AttrSpec{Name: "capacity_reservation_preference", Type: cty.String, Required: false},
 		"capacity_reservation_id":               &hcldec.AttrSpec{Name: "capacity_reservation_id", Type: cty.String, Required: false},
 		"capacity_reservation_group_arn":        &hcldec.AttrSpec{Name: "capacity_reservation_group_arn", Type: cty.String, Required: false},
@@ -326,7 +288,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"run_as":                                &hcldec.AttrSpec{Name: "run_as", Type: cty.String, Required: false},
 		"instance_timeout":                      &hcldec.AttrSpec{Name: "instance_timeout", Type: cty.String, Required: false},
 		"instance_poll_interval":                &hcldec.AttrSpec{Name: "instance_poll_interval", Type: cty.String, Required: false},
-		"aws_polling":                           &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*FlatPollingConfig)(nil).HCL2Spec())},
+		"aws_polling":                           &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*instance.FlatPollingConfig)(nil).HCL2Spec())},
 		"verdict":                               &hcldec.AttrSpec{Name: "verdict", Type: cty.String, Required: false},
 		"skip_cleanup":                          &hcldec.AttrSpec{Name: "skip_cleanup", Type: cty.List(cty.String), Required: false},
 		"wipe_free_space":                       &hcldec.AttrSpec{Name: "wipe_free_space", Type: cty.Bool, Required: false},
@@ -341,7 +303,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"snapshot_tags":                         &hcldec.AttrSpec{Name: "snapshot_tags", Type: cty.Map(cty.String), Required: false},
 		"snapshot_tag":                          &hcldec.BlockListSpec{TypeName: "snapshot_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
 		"skip_ami_run_tags":                     &hcldec.AttrSpec{Name: "skip_ami_run_tags", Type: cty.Bool, Required: false},
-		"ami_block_device_mappings":             &hcldec.BlockListSpec{TypeName: "ami_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
+		"ami_block_device_mappings":             &hcldec.BlockListSpec{TypeName: "ami_block_device_mappings", Nested: hcldec.ObjectSpec((*blockdevice.FlatBlockDevice)(nil).HCL2Spec())},
 		"skip_create_ami":                       &hcldec.AttrSpec{Name: "skip_create_ami", Type: cty.Bool, Required: false},
 		"force_deregister":                      &hcldec.AttrSpec{Name: "force_deregister", Type: cty.Bool, Required: false},
 		"reuse_unchanged":                       &hcldec.AttrSpec{Name: "reuse_unchanged", Type: cty.Bool, Required: false},
@@ -370,7 +332,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"sriov_support":                         &hcldec.AttrSpec{Name: "sriov_support", Type: cty.Bool, Required: false},
 		"ami_virtualization_type":               &hcldec.AttrSpec{Name: "ami_virtualization_type", Type: cty.String, Required: false},
 		"deprecate_at":                          &hcldec.AttrSpec{Name: "deprecate_at", Type: cty.String, Required: false},
-		"deregistration_protection":             &hcldec.BlockSpec{TypeName: "deregistration_protection", Nested: hcldec.ObjectSpec((*FlatDeregistrationProtection)(nil).HCL2Spec())},
+		"deregistration_protection":             &hcldec.BlockSpec{TypeName: "deregistration_protection", Nested: hcldec.ObjectSpec((*ami.FlatDeregistrationProtection)(nil).HCL2Spec())},
 		"sweep":                                 &hcldec.AttrSpec{Name: "sweep", Type: cty.Bool, Required: false},
 		"sweep_only":                            &hcldec.AttrSpec{Name: "sweep_only", Type: cty.Bool, Required: false},
 		"ssh_interface":                         &hcldec.AttrSpec{Name: "ssh_interface", Type: cty.String, Required: false},
@@ -433,31 +395,6 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"winrm_use_ssl":                             &hcldec.AttrSpec{Name: "winrm_use_ssl", Type: cty.Bool, Required: false},
 		"winrm_insecure":                            &hcldec.AttrSpec{Name: "winrm_insecure", Type: cty.Bool, Required: false},
 		"winrm_use_ntlm":                            &hcldec.AttrSpec{Name: "winrm_use_ntlm", Type: cty.Bool, Required: false},
-	}
-	return s
-}
-
-// FlatDeregistrationProtection is an auto-generated flat version of DeregistrationProtection.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatDeregistrationProtection struct {
-	Enabled      *bool `mapstructure:"enabled" cty:"enabled" hcl:"enabled"`
-	WithCooldown *bool `mapstructure:"with_cooldown" cty:"with_cooldown" hcl:"with_cooldown"`
-}
-
-// FlatMapstructure returns a new FlatDeregistrationProtection.
-// FlatDeregistrationProtection is an auto-generated flat version of DeregistrationProtection.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*DeregistrationProtection) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatDeregistrationProtection)
-}
-
-// HCL2Spec returns the hcl spec of a DeregistrationProtection.
-// This spec is used by HCL to read the fields of DeregistrationProtection.
-// The decoded values from this spec will then be applied to a FlatDeregistrationProtection.
-func (*FlatDeregistrationProtection) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"enabled":       &hcldec.AttrSpec{Name: "enabled", Type: cty.Bool, Required: false},
-		"with_cooldown": &hcldec.AttrSpec{Name: "with_cooldown", Type: cty.Bool, Required: false},
 	}
 	return s
 }
@@ -528,212 +465,6 @@ func (*FlatFastLaunchTemplate) HCL2Spec() map[string]hcldec.Spec {
 	return s
 }
 
-// FlatLicenseConfigurationRequest is an auto-generated flat version of LicenseConfigurationRequest.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatLicenseConfigurationRequest struct {
-	LicenseConfigurationARN *string `mapstructure:"license_configuration_arn" cty:"license_configuration_arn" hcl:"license_configuration_arn"`
-}
-
-// FlatMapstructure returns a new FlatLicenseConfigurationRequest.
-// FlatLicenseConfigurationRequest is an auto-generated flat version of LicenseConfigurationRequest.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*LicenseConfigurationRequest) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatLicenseConfigurationRequest)
-}
-
-// HCL2Spec returns the hcl spec of a LicenseConfigurationRequest.
-// This spec is used by HCL to read the fields of LicenseConfigurationRequest.
-// The decoded values from this spec will then be applied to a FlatLicenseConfigurationRequest.
-func (*FlatLicenseConfigurationRequest) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"license_configuration_arn": &hcldec.AttrSpec{Name: "license_configuration_arn", Type: cty.String, Required: false},
-	}
-	return s
-}
-
-// FlatLicenseSpecification is an auto-generated flat version of LicenseSpecification.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatLicenseSpecification struct {
-	Request *FlatLicenseConfigurationRequest `mapstructure:"license_configuration_request" cty:"license_configuration_request" hcl:"license_configuration_request"`
-}
-
-// FlatMapstructure returns a new FlatLicenseSpecification.
-// FlatLicenseSpecification is an auto-generated flat version of LicenseSpecification.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*LicenseSpecification) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatLicenseSpecification)
-}
-
-// HCL2Spec returns the hcl spec of a LicenseSpecification.
-// This spec is used by HCL to read the fields of LicenseSpecification.
-// The decoded values from this spec will then be applied to a FlatLicenseSpecification.
-func (*FlatLicenseSpecification) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"license_configuration_request": &hcldec.BlockSpec{TypeName: "license_configuration_request", Nested: hcldec.ObjectSpec((*FlatLicenseConfigurationRequest)(nil).HCL2Spec())},
-	}
-	return s
-}
-
-// FlatMetadataOptions is an auto-generated flat version of MetadataOptions.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatMetadataOptions struct {
-	HTTPEndpoint            *string `mapstructure:"http_endpoint" cty:"http_endpoint" hcl:"http_endpoint"`
-	HTTPTokens              *string `mapstructure:"http_tokens" cty:"http_tokens" hcl:"http_tokens"`
-	HTTPPutResponseHopLimit *int32  `mapstructure:"http_put_response_hop_limit" cty:"http_put_response_hop_limit" hcl:"http_put_response_hop_limit"`
-	InstanceMetadataTags    *string `mapstructure:"instance_metadata_tags" cty:"instance_metadata_tags" hcl:"instance_metadata_tags"`
-}
-
-// FlatMapstructure returns a new FlatMetadataOptions.
-// FlatMetadataOptions is an auto-generated flat version of MetadataOptions.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*MetadataOptions) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatMetadataOptions)
-}
-
-// HCL2Spec returns the hcl spec of a MetadataOptions.
-// This spec is used by HCL to read the fields of MetadataOptions.
-// The decoded values from this spec will then be applied to a FlatMetadataOptions.
-func (*FlatMetadataOptions) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"http_endpoint":               &hcldec.AttrSpec{Name: "http_endpoint", Type: cty.String, Required: false},
-		"http_tokens":                 &hcldec.AttrSpec{Name: "http_tokens", Type: cty.String, Required: false},
-		"http_put_response_hop_limit": &hcldec.AttrSpec{Name: "http_put_response_hop_limit", Type: cty.Number, Required: false},
-		"instance_metadata_tags":      &hcldec.AttrSpec{Name: "instance_metadata_tags", Type: cty.String, Required: false},
-	}
-	return s
-}
-
-// FlatNetworkFilter is an auto-generated flat version of NetworkFilter.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatNetworkFilter struct {
-	Filters map[string]string      `mapstructure:"filters" cty:"filters" hcl:"filters"`
-	Filter  []config.FlatNameValue `mapstructure:"filter" cty:"filter" hcl:"filter"`
-}
-
-// FlatMapstructure returns a new FlatNetworkFilter.
-// FlatNetworkFilter is an auto-generated flat version of NetworkFilter.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*NetworkFilter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatNetworkFilter)
-}
-
-// HCL2Spec returns the hcl spec of a NetworkFilter.
-// This spec is used by HCL to read the fields of NetworkFilter.
-// The decoded values from this spec will then be applied to a FlatNetworkFilter.
-func (*FlatNetworkFilter) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"filters": &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
-		"filter":  &hcldec.BlockListSpec{TypeName: "filter", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
-	}
-	return s
-}
-
-// FlatPlacement is an auto-generated flat version of Placement.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatPlacement struct {
-	HostResourceGroupARN *string `mapstructure:"host_resource_group_arn" cty:"host_resource_group_arn" hcl:"host_resource_group_arn"`
-	HostID               *string `mapstructure:"host_id" cty:"host_id" hcl:"host_id"`
-	Tenancy              *string `mapstructure:"tenancy" cty:"tenancy" hcl:"tenancy"`
-}
-
-// FlatMapstructure returns a new FlatPlacement.
-// FlatPlacement is an auto-generated flat version of Placement.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*Placement) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatPlacement)
-}
-
-// HCL2Spec returns the hcl spec of a Placement.
-// This spec is used by HCL to read the fields of Placement.
-// The decoded values from this spec will then be applied to a FlatPlacement.
-func (*FlatPlacement) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"host_resource_group_arn": &hcldec.AttrSpec{Name: "host_resource_group_arn", Type: cty.String, Required: false},
-		"host_id":                 &hcldec.AttrSpec{Name: "host_id", Type: cty.String, Required: false},
-		"tenancy":                 &hcldec.AttrSpec{Name: "tenancy", Type: cty.String, Required: false},
-	}
-	return s
-}
-
-// FlatPolicyDocument is an auto-generated flat version of PolicyDocument.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatPolicyDocument struct {
-	Version   *string         `mapstructure:"Version" json:"Version,omitempty" cty:"Version" hcl:"Version"`
-	Statement []FlatStatement `mapstructure:"Statement" json:"Statement" cty:"Statement" hcl:"Statement"`
-}
-
-// FlatMapstructure returns a new FlatPolicyDocument.
-// FlatPolicyDocument is an auto-generated flat version of PolicyDocument.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*PolicyDocument) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatPolicyDocument)
-}
-
-// HCL2Spec returns the hcl spec of a PolicyDocument.
-// This spec is used by HCL to read the fields of PolicyDocument.
-// The decoded values from this spec will then be applied to a FlatPolicyDocument.
-func (*FlatPolicyDocument) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"Version":   &hcldec.AttrSpec{Name: "Version", Type: cty.String, Required: false},
-		"Statement": &hcldec.BlockListSpec{TypeName: "Statement", Nested: hcldec.ObjectSpec((*FlatStatement)(nil).HCL2Spec())},
-	}
-	return s
-}
-
-// FlatPollingConfig is an auto-generated flat version of PollingConfig.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatPollingConfig struct {
-	MaxAttempts  *int `mapstructure:"max_attempts" cty:"max_attempts" hcl:"max_attempts"`
-	DelaySeconds *int `mapstructure:"delay_seconds" cty:"delay_seconds" hcl:"delay_seconds"`
-}
-
-// FlatMapstructure returns a new FlatPollingConfig.
-// FlatPollingConfig is an auto-generated flat version of PollingConfig.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*PollingConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatPollingConfig)
-}
-
-// HCL2Spec returns the hcl spec of a PollingConfig.
-// This spec is used by HCL to read the fields of PollingConfig.
-// The decoded values from this spec will then be applied to a FlatPollingConfig.
-func (*FlatPollingConfig) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"max_attempts":  &hcldec.AttrSpec{Name: "max_attempts", Type: cty.Number, Required: false},
-		"delay_seconds": &hcldec.AttrSpec{Name: "delay_seconds", Type: cty.Number, Required: false},
-	}
-	return s
-}
-
-// FlatSourceFilter is an auto-generated flat version of SourceFilter.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatSourceFilter struct {
-	Filters           map[string]string `mapstructure:"filters" cty:"filters" hcl:"filters"`
-	Owners            []string          `mapstructure:"owners" required:"true" cty:"owners" hcl:"owners"`
-	MostRecent        *bool             `mapstructure:"most_recent" cty:"most_recent" hcl:"most_recent"`
-	IncludeDeprecated *bool             `mapstructure:"include_deprecated" cty:"include_deprecated" hcl:"include_deprecated"`
-}
-
-// FlatMapstructure returns a new FlatSourceFilter.
-// FlatSourceFilter is an auto-generated flat version of SourceFilter.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*SourceFilter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatSourceFilter)
-}
-
-// HCL2Spec returns the hcl spec of a SourceFilter.
-// This spec is used by HCL to read the fields of SourceFilter.
-// The decoded values from this spec will then be applied to a FlatSourceFilter.
-func (*FlatSourceFilter) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"filters":            &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
-		"owners":             &hcldec.AttrSpec{Name: "owners", Type: cty.List(cty.String), Required: false},
-		"most_recent":        &hcldec.AttrSpec{Name: "most_recent", Type: cty.Bool, Required: false},
-		"include_deprecated": &hcldec.AttrSpec{Name: "include_deprecated", Type: cty.Bool, Required: false},
-	}
-	return s
-}
-
 // FlatStagingConfig is an auto-generated flat version of StagingConfig.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatStagingConfig struct {
@@ -767,62 +498,6 @@ func (*FlatStagingConfig) HCL2Spec() map[string]hcldec.Spec {
 		"expected_bucket_owner":  &hcldec.AttrSpec{Name: "expected_bucket_owner", Type: cty.String, Required: false},
 		"server_side_encryption": &hcldec.AttrSpec{Name: "server_side_encryption", Type: cty.String, Required: false},
 		"kms_key_id":             &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},
-	}
-	return s
-}
-
-// FlatStatement is an auto-generated flat version of Statement.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatStatement struct {
-	Effect   *string  `mapstructure:"Effect" json:"Effect" cty:"Effect" hcl:"Effect"`
-	Action   []string `mapstructure:"Action" json:"Action" cty:"Action" hcl:"Action"`
-	Resource []string `mapstructure:"Resource" json:"Resource,omitempty" cty:"Resource" hcl:"Resource"`
-}
-
-// FlatMapstructure returns a new FlatStatement.
-// FlatStatement is an auto-generated flat version of Statement.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*Statement) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatStatement)
-}
-
-// HCL2Spec returns the hcl spec of a Statement.
-// This spec is used by HCL to read the fields of Statement.
-// The decoded values from this spec will then be applied to a FlatStatement.
-func (*FlatStatement) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"Effect":   &hcldec.AttrSpec{Name: "Effect", Type: cty.String, Required: false},
-		"Action":   &hcldec.AttrSpec{Name: "Action", Type: cty.List(cty.String), Required: false},
-		"Resource": &hcldec.AttrSpec{Name: "Resource", Type: cty.List(cty.String), Required: false},
-	}
-	return s
-}
-
-// FlatSubnetFilter is an auto-generated flat version of SubnetFilter.
-// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatSubnetFilter struct {
-	Filters  map[string]string      `mapstructure:"filters" cty:"filters" hcl:"filters"`
-	Filter   []config.FlatNameValue `mapstructure:"filter" cty:"filter" hcl:"filter"`
-	MostFree *bool                  `mapstructure:"most_free" cty:"most_free" hcl:"most_free"`
-	Random   *bool                  `mapstructure:"random" cty:"random" hcl:"random"`
-}
-
-// FlatMapstructure returns a new FlatSubnetFilter.
-// FlatSubnetFilter is an auto-generated flat version of SubnetFilter.
-// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*SubnetFilter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatSubnetFilter)
-}
-
-// HCL2Spec returns the hcl spec of a SubnetFilter.
-// This spec is used by HCL to read the fields of SubnetFilter.
-// The decoded values from this spec will then be applied to a FlatSubnetFilter.
-func (*FlatSubnetFilter) HCL2Spec() map[string]hcldec.Spec {
-	s := map[string]hcldec.Spec{
-		"filters":   &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
-		"filter":    &hcldec.BlockListSpec{TypeName: "filter", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
-		"most_free": &hcldec.AttrSpec{Name: "most_free", Type: cty.Bool, Required: false},
-		"random":    &hcldec.AttrSpec{Name: "random", Type: cty.Bool, Required: false},
 	}
 	return s
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
 // InputConfig says what the machine is told to do, beside the template's provisioners. One of `image_source`, `bundle`,
@@ -40,8 +41,8 @@ type InputConfig struct {
 	Strict bool `mapstructure:"strict"`
 }
 
-// prepare checks the settings. Opaque is whether user data is launched as it is.
-func (c *InputConfig) prepare(opaque bool) ([]string, []error) {
+// check returns warnings, and what is wrong with the settings. opaque says that user data is launched as it is.
+func (c *InputConfig) check(opaque bool) ([]string, []error) {
 	var errs []error
 	if err := c.checkOne(); err != nil {
 		errs = append(errs, err)
@@ -73,8 +74,8 @@ func (c *InputConfig) checkOne() error {
 	return nil
 }
 
-// given tells whether the machine is told what to do by anything but provisioners.
-func (c *InputConfig) given() bool {
+// isSet reports whether anything but provisioners says what the machine does.
+func (c *InputConfig) isSet() bool {
 	return c.ImageSource != "" || c.Bundle != "" || c.UserDataFile != "" || c.UserData != ""
 }
 
@@ -84,13 +85,13 @@ func (c *InputConfig) checkSettings(opaque bool) error {
 		return errors.New("compile_env and strict say how image_source is compiled; without it, remove them")
 	}
 	if opaque && c.UserData == "" && c.UserDataFile == "" {
-		return fmt.Errorf("verdict = %q is for user_data_file and user_data only: what is compiled reports by itself", verdictStop)
+		return fmt.Errorf("verdict = %q is for user_data_file and user_data only: what is compiled reports by itself", setting.VerdictStop)
 	}
 	return nil
 }
 
 func (c *InputConfig) checkBundle(bool) error {
-	if !known(c.Bundle) {
+	if !setting.Known(c.Bundle) {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(c.Bundle, bundle.UserDataName)); err != nil {
@@ -100,7 +101,7 @@ func (c *InputConfig) checkBundle(bool) error {
 }
 
 func (c *InputConfig) checkUserDataFile(opaque bool) error {
-	if !known(c.UserDataFile) {
+	if !setting.Known(c.UserDataFile) {
 		return nil
 	}
 	info, err := os.Stat(c.UserDataFile)
@@ -118,25 +119,25 @@ func (c *InputConfig) checkUserDataFile(opaque bool) error {
 }
 
 func (c *InputConfig) checkUserData(opaque bool) error {
-	if !known(c.UserData) {
+	if !setting.Known(c.UserData) {
 		return nil
 	}
 	return checkWrap("user_data", []byte(c.UserData), opaque)
 }
 
-// checkWrap finds out whether user data can be made to report.
+// checkWrap refuses user data that cannot be made to report.
 func checkWrap(name string, content []byte, opaque bool) error {
 	if opaque {
 		return nil
 	}
 	if _, err := guest.Wrap(content); err != nil {
-		return fmt.Errorf("%s: %w; verdict = %q launches it as it is", name, err, verdictStop)
+		return fmt.Errorf("%s: %w; verdict = %q launches it as it is", name, err, setting.VerdictStop)
 	}
 	return nil
 }
 
 func (c *InputConfig) checkImageSource() ([]string, []error) {
-	if !known(c.ImageSource) {
+	if !setting.Known(c.ImageSource) {
 		return nil, nil
 	}
 	var warnings []string

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
 // LoginConfig says who runs the template's provisioners on the machine.
@@ -30,14 +31,14 @@ func (c *Config) loginUser() string {
 	return superuser
 }
 
-func (c *Config) prepareLogin() ([]string, []error) {
-	setting := "run_as"
+func (c *Config) checkLogin() ([]string, []error) {
+	name := "run_as"
 	if c.RunAs == "" {
-		setting = "ssh_username"
+		name = "ssh_username"
 	}
-	if name := c.loginUser(); !unknown(name) && !guest.IsUserName(name) {
+	if user := c.loginUser(); !setting.Unknown(user) && !guest.IsUserName(user) {
 		return nil, []error{fmt.Errorf("%s: %q is no user name: give the name of a user of the machine, such as \"admin\"",
-			setting, name)}
+			name, user)}
 	}
 	return nil, nil
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"regexp"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
 
@@ -60,24 +62,24 @@ func (s *StagingConfig) owner(account string) string {
 // keyName is made of what ids, ARNs and aliases of KMS keys are made of; it becomes a header that the machine sends.
 var keyName = regexp.MustCompile(`^[A-Za-z0-9:/_-]+$`)
 
-func (s *StagingConfig) prepareProtection() []error {
+func (s *StagingConfig) checkProtection() []error {
 	var errs []error
-	if o := s.ExpectedBucketOwner; known(o) && o != anyOwner && !accountID.MatchString(o) {
-		errs = append(errs, errorf("staging: expected_bucket_owner is %q; it must be the 12 digits of an account, or %q", o, anyOwner))
+	if o := s.ExpectedBucketOwner; setting.Known(o) && o != anyOwner && !setting.AccountID.MatchString(o) {
+		errs = append(errs, fmt.Errorf("staging: expected_bucket_owner is %q; it must be the 12 digits of an account, or %q", o, anyOwner))
 	}
 	if s.KMSKeyID != "" && s.ServerSideEncryption == "" {
 		s.ServerSideEncryption = encryptionKMS
 	}
 	if s.ServerSideEncryption != "" {
-		if err := checkOneOf("staging: server_side_encryption", &s.ServerSideEncryption, encryptionAES, encryptionKMS, encryptionDSSE); err != nil {
+		if err := setting.CheckOneOf("staging: server_side_encryption", &s.ServerSideEncryption, encryptionAES, encryptionKMS, encryptionDSSE); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	if s.ServerSideEncryption == encryptionAES && s.KMSKeyID != "" {
 		errs = append(errs, errors.New("staging: kms_key_id has no place in server_side_encryption = \"AES256\": leave one of them out"))
 	}
-	if known(s.KMSKeyID) && !keyName.MatchString(s.KMSKeyID) {
-		errs = append(errs, errorf("staging: kms_key_id is %q, which is no id, ARN or alias of a key", s.KMSKeyID))
+	if setting.Known(s.KMSKeyID) && !keyName.MatchString(s.KMSKeyID) {
+		errs = append(errs, fmt.Errorf("staging: kms_key_id is %q, which is no id, ARN or alias of a key", s.KMSKeyID))
 	}
 	return errs
 }
@@ -93,7 +95,7 @@ const (
 	deliveryProfile   = "profile"
 )
 
-func (c *Config) prepareStaging() ([]string, []error) {
+func (c *Config) checkStaging() ([]string, []error) {
 	s := c.Staging
 	if s == nil {
 		return nil, nil
@@ -101,17 +103,17 @@ func (c *Config) prepareStaging() ([]string, []error) {
 	var errs []error
 	if s.URL == "" {
 		errs = append(errs, errors.New("staging: url is needed: s3://bucket/prefix"))
-	} else if !unknown(s.URL) {
+	} else if !setting.Unknown(s.URL) {
 		if _, err := staging.ParseURL(s.URL); err != nil {
 			errs = append(errs, fmt.Errorf("staging: url: %w", err))
 		}
 	}
-	if err := checkOneOf("staging: delivery", &s.Delivery, deliveryPresigned, deliveryProfile); err != nil {
+	if err := setting.CheckOneOf("staging: delivery", &s.Delivery, deliveryPresigned, deliveryProfile); err != nil {
 		errs = append(errs, err)
 	}
 	if s.Delivery == deliveryProfile && c.IamInstanceProfile == "" && c.TemporaryProfilePolicy == nil {
 		errs = append(errs, errors.New("staging: delivery = \"profile\" needs iam_instance_profile, or a "+
-			settingPolicy+": the machine fetches with its credentials"))
+			instanceprofile.SettingPolicy+": the machine fetches with its credentials"))
 	}
-	return nil, append(errs, s.prepareProtection()...)
+	return nil, append(errs, s.checkProtection()...)
 }

@@ -13,62 +13,53 @@ import (
 	"os"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/archive"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
+	"github.com/amibakery/packer-plugin-bakery/internal/reuse"
 )
-
-// recordingName is the archive of what provisioners did, here and staged.
-const recordingName = "provisioners.tgz"
 
 // recording is what provisioners did, as it goes to the machine.
 type recording struct {
-	guest *guest.Recording // nil when they did nothing
-	steps []stepDigest
-	file  bundle.File // the archive, when it is staged; zero when it is inline
-	key   string      // where it is staged
+	guest   *guest.Recording // nil when they did nothing
+	steps   []reuse.StepDigest
+	archive stagedFile // when it is staged; zero when it is inline
 }
 
-// takeRecording makes what provisioners did a part of the payload, by way of an archive at path.
-func (b *bake) takeRecording(ctx context.Context, log *recorder.Log, path string) error {
-	if err := b.joinSource(ctx, log.Joined); err != nil {
+// addRecording makes what provisioners did a part of the payload, by way of an archive at path.
+func addRecording(ctx context.Context, b *build, log *recorder.Log, path string) error {
+	if err := compileJoined(ctx, b, log.Joined); err != nil {
 		return err
 	}
 	if len(log.Provisioners) == 0 {
-		if !b.config.given() && len(log.Joined) == 0 {
-			b.warn("there is nothing to bake, so the image will be a copy of its source: there is no image_source, bundle, " +
+		if !b.config.isSet() && len(log.Joined) == 0 {
+			b.Warn("there is nothing to bake, so the image will be a copy of its source: there is no image_source, bundle, " +
 				"user_data_file or user_data, and no provisioner has recorded anything")
 		}
-		return b.checkSize()
+		return checkSize(b)
 	}
-	steps, err := takeSteps(log, b.config.loginUser())
+	user := b.config.loginUser()
+	steps, err := reuse.StepDigests(log, user)
 	if err != nil {
 		return err
 	}
-	file, err := b.archiveRecording(ctx, log.Dir, path)
+	file, err := archiveRecording(ctx, log.Dir, path)
 	if err != nil {
 		return err
 	}
-	b.say("Recorded %s for user %s: %s and %s of %d bytes, compressed to %d bytes", counted(log.Count, "provisioner"),
-		b.config.loginUser(), counted(log.Commands, "command"), counted(log.Files, "file"), log.Bytes, file.Size)
-	b.payload.recording.steps = steps
-	b.payload.recording.guest = order(log, b.config.loginUser())
-	if err := b.placeRecording(file); err != nil {
+	b.Say("Recorded %s for user %s: %s and %s of %d bytes, compressed to %d bytes", bake.Count(log.Count, "provisioner"),
+		user, bake.Count(log.Commands, "command"), bake.Count(log.Files, "file"), log.Bytes, file.Size)
+	b.payload.recording, err = newRecording(b.config, orderProvisioners(log, user), steps, file)
+	if err != nil {
 		return err
 	}
-	return b.checkSize()
+	return checkSize(b)
 }
 
-// counted is a number of things, in words: "1 file", "2 files".
-func counted(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
-
-// order puts what was recorded before and after a joined Image-Source there, and everything after install.sh without one.
-func order(log *recorder.Log, user string) *guest.Recording {
+// orderProvisioners puts what was recorded before and after a joined Image-Source there; without one, everything runs after
+// install.sh.
+func orderProvisioners(log *recorder.Log, user string) *guest.Recording {
 	all := make([]guest.Provisioner, len(log.Provisioners))
 	for i, p := range log.Provisioners {
 		all[i] = guest.Provisioner{Dir: p.Dir, Name: p.Name}
@@ -80,10 +71,10 @@ func order(log *recorder.Log, user string) *guest.Recording {
 	return &guest.Recording{First: all[:at], Last: all[at:], User: user}
 }
 
-// joinSource compiles the Image-Source that a provisioner bakery-image-source has asked for.
-func (b *bake) joinSource(ctx context.Context, joined []recorder.Join) error {
+// compileJoined compiles the Image-Source that a provisioner bakery-image-source has asked for.
+func compileJoined(ctx context.Context, b *build, joined []recorder.Join) (err error) {
 	for _, j := range joined { // the recorder takes one at most
-		if err := b.compile(ctx, j.Options); err != nil {
+		if b.payload, err = compile(ctx, b.Bake, j.Options); err != nil {
 			return err
 		}
 	}
@@ -91,49 +82,50 @@ func (b *bake) joinSource(ctx context.Context, joined []recorder.Join) error {
 }
 
 // archiveRecording writes the archive, and removes what it was made of.
-func (b *bake) archiveRecording(ctx context.Context, dir, path string) (bundle.File, error) {
+func archiveRecording(ctx context.Context, dir, path string) (bundle.File, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return bundle.File{}, fmt.Errorf("archive the recorded provisioners: %w", err)
 	}
 	buffered := bufio.NewWriterSize(f, 1<<20)
-	summary, err := archive.Write(cancellable{ctx, buffered}, dir, nil)
+	summary, err := archive.Write(cancellableWriter{ctx, buffered}, dir, nil)
 	if err = errors.Join(err, buffered.Flush(), f.Close(), os.RemoveAll(dir)); err != nil {
 		return bundle.File{}, fmt.Errorf("archive the recorded provisioners: %w", err)
 	}
 	return bundle.File{Path: path, SHA256: summary.SHA256, Size: summary.Size}, nil
 }
 
-// cancellable is a writer that fails as soon as its context has ended.
-type cancellable struct {
+// cancellableWriter is a writer that fails as soon as its context has ended.
+type cancellableWriter struct {
 	ctx context.Context
 	io.Writer
 }
 
-func (w cancellable) Write(p []byte) (int, error) {
+func (w cancellableWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
 	return w.Writer.Write(p)
 }
 
-// placeRecording decides how the archive travels. Without staging there is but one way, and checkSize says when that is
-// too narrow.
-func (b *bake) placeRecording(file bundle.File) error {
-	r := &b.payload.recording
-	if b.config.Staging != nil && file.Size > cmp.Or(b.config.FSInlineLimit, bundle.DefaultInlineLimit) {
-		r.file = file
+// newRecording decides whether the archive travels inside the user data or is staged. Without staging, it has to fit in.
+func newRecording(
+	c *Config, provisioners *guest.Recording, steps []reuse.StepDigest, file bundle.File,
+) (recording, error) {
+	r := recording{guest: provisioners, steps: steps}
+	if c.Staging != nil && file.Size > cmp.Or(c.FSInlineLimit, bundle.DefaultInlineLimit) {
+		r.archive = stagedFile{File: file}
 		r.guest.Files = guest.Files{SHA256: file.SHA256, Size: file.Size}
-		return nil
+		return r, nil
 	}
 	if file.Size > guest.MaxUserData {
-		return fmt.Errorf("what the provisioners upload and run is %d bytes compressed, and EC2 takes %d bytes of user data: set "+
+		return r, fmt.Errorf("what the provisioners upload and run is %d bytes compressed, and EC2 takes %d bytes of user data: set "+
 			"staging { url = \"s3://bucket/prefix\" }, so that the machine fetches it from S3", file.Size, guest.MaxUserData)
 	}
 	content, err := os.ReadFile(file.Path)
 	if err != nil {
-		return fmt.Errorf("read the recorded provisioners: %w", err)
+		return r, fmt.Errorf("read the recorded provisioners: %w", err)
 	}
 	r.guest.Files = guest.Files{Inline: content}
-	return nil
+	return r, nil
 }

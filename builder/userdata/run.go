@@ -4,34 +4,49 @@
 package userdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 	"github.com/hashicorp/packer-plugin-sdk/multistep/commonsteps"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/ami"
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/instance"
+	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
+	"github.com/amibakery/packer-plugin-bakery/internal/machinelog"
+	"github.com/amibakery/packer-plugin-bakery/internal/network"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
+	"github.com/amibakery/packer-plugin-bakery/internal/reuse"
 )
 
 // Run bakes the image. It returns no artifact with skip_create_ami.
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
 	ctx, hurry, stop := outlive(ctx)
 	defer stop()
-	bake := newBake(&b.config, ui)
-	bake.hurry = hurry
-	return bake.run(ctx, hook)
+	build := newBuild(&b.config, ui)
+	build.hurry = hurry
+	return build.run(ctx, hook)
 }
 
 // steps are the bake, in order. What costs money begins with stepMachine.
-func (b *bake) steps() []multistep.Step {
+func (b *build) steps(sweep *stepSweep) []multistep.Step {
 	if b.config.SweepOnly {
 		return []multistep.Step{&stepLedger{}, &stepAccess{}, &stepSweepOnly{}}
 	}
 	steps := []multistep.Step{
-		&stepLedger{},
+		&stepLedger{}, // undoes everything at the end
 		&stepAccess{},
-		&stepSweep{},
+		sweep,
 		&stepPayload{},
 		&stepCheck{},
 		newStepProvision(),
@@ -39,51 +54,246 @@ func (b *bake) steps() []multistep.Step {
 		&stepStage{},
 		&stepGroup{},
 		&stepProfile{},
-		&stepLog{},
+		&stepLog{}, // saves the log at the end
 		&stepMachine{},
 	}
 	if !b.config.SkipCreateAMI {
 		output := &stepOutput{}
-		steps = append(steps, &stepImage{}, &stepCopies{}, &stepAttributes{}, &stepReplace{}, output, &stepProtect{output: output})
+		steps = append(steps, &stepImage{}, &stepCopies{}, &stepAttributes{}, &stepReplace{},
+			output, &stepProtect{output: output})
 	}
 	return steps
 }
 
-func (b *bake) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifact, error) {
+func (b *build) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifact, error) {
 	state := new(multistep.BasicStateBag)
-	state.Put(keyUI, b.ui)
+	state.Put(keyUI, b.UI)
 	state.Put(keyHook, hook)
-	state.Put(keyBake, b)
+	state.Put(keyBuild, b)
 
-	commonsteps.NewRunner(b.steps(), b.config.PackerConfig, b.ui).Run(ctx, state)
-	b.awaitSweep()
+	sweep := new(stepSweep)
+	commonsteps.NewRunner(b.steps(sweep), b.config.PackerConfig, b.UI).Run(ctx, state)
+	sweep.wait()
 
-	b.tellWhatIsLeft()
-	b.say("Seconds spent: %s", b.phases.end())
+	b.reportLeftovers()
+	b.Say("Seconds spent: %s", b.Phases.End())
 	err := outcome(state)
 	switch {
-	case err != nil && b.done: // cancelled while it was cleaning up
-		b.say("Cancelled when the image was complete, so it stays")
+	case err != nil && b.images != nil && b.images.IsReleased(): // cancelled while it was cleaning up
+		b.Say("Cancelled when the image was complete, so it stays")
 	case err != nil:
-		return nil, withoutSecrets(b.withSurvivors(err))
+		return nil, redact.Error(b.withSurvivors(err))
 	}
 	switch {
 	case b.config.SweepOnly:
 		return nil, nil //nolint:nilnil // Packer's way to say that there is no artifact
 	case b.config.SkipCreateAMI:
-		b.say("The machine has baked; skip_create_ami makes no image of it")
+		b.Say("The machine has baked; skip_create_ami makes no image of it")
 		return nil, nil //nolint:nilnil // Packer's way to say that there is no artifact
 	}
-	return b.artifact(state), nil
+	return newArtifact(b, state), nil
 }
 
-// outcome is the error a bake ended with, or nil.
+// findAccount finds the account and the region. It comes first, because it takes a moment, and compiling may take long.
+func findAccount(ctx context.Context, b *build) error {
+	settings := &b.config.Settings
+	cfg, err := b.load(ctx, settings)
+	if err != nil {
+		return err
+	}
+	if cfg.Credentials == nil {
+		return errNoCredentials
+	}
+	cfg.Credentials = redact.Credentials(cfg.Credentials)
+	clients := awscall.New(cfg, func(cfg aws.Config) *ec2.Client { return awsconfig.EC2(cfg, settings) })
+	credentials, err := cfg.Credentials.Retrieve(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoCredentials, err)
+	}
+	id, err := findAccountID(ctx, b, &clients)
+	if err != nil {
+		return err
+	}
+	b.account.clients, b.CLI.Region = clients, clients.Region()
+	b.account.slots = instance.NewLaunchSlots(cfg, cmp.Or(id, credentials.AccessKeyID))
+	b.images = ami.NewMaker(b.Bake, clients, b.config.imageSettings(), func(name string) (ami.Spec, error) {
+		return imageSpec(b, name)
+	})
+	b.stage, err = openStage(b.Bake, cfg, b.config.Staging, id)
+	return err
+}
+
+var errNoCredentials = errors.New("find AWS credentials: set access_key and secret_key, profile, or the environment")
+
+// checkAccount looks for everything in the account that would make the bake fail later, when it has cost money. Like
+// validating, it reports all problems at once.
+func checkAccount(ctx context.Context, b *build) error {
+	return errors.Join(
+		b.images.CheckNames(ctx, b.config.ReuseUnchanged),
+		findSource(ctx, b),
+		findNetwork(ctx, b),
+		findProfile(ctx, b),
+		b.stage.check(ctx),
+		checkOutputFile(b.config.OutputFile),
+	)
+}
+
+// findSource finds the image to start from, and checks everything that depends on it.
+func findSource(ctx context.Context, b *build) error {
+	clients := &b.account.clients
+	source, err := ami.FindSource(ctx, &b.config.SourceConfig, clients.EC2, clients.SSM)
+	if err != nil {
+		return err
+	}
+	b.account.source = source
+	b.Say("Starting from %s (%s)", aws.ToString(source.ImageId), aws.ToString(source.Name))
+	if err := ami.CheckRootDevice(&source); err != nil {
+		return err
+	}
+	return errors.Join(
+		b.config.machineSettings().CheckArchitecture(ctx, clients.EC2, &b.Clock, clients.Region(), &source),
+		checkTexts(b),
+		b.images.CheckSource(&source, b.config.LaunchBlockDevices),
+	)
+}
+
+func findNetwork(ctx context.Context, b *build) (err error) {
+	b.account.network, err = network.Find(ctx, &b.config.AttachConfig, b.account.clients.EC2)
+	return err
+}
+
+func findProfile(ctx context.Context, b *build) error {
+	b.account.profile = b.config.IamInstanceProfile
+	return instanceprofile.CheckExists(ctx, &b.config.ProfileConfig, b.account.clients.IAM, b.Say)
+}
+
+// reuseUnchanged records what the image will be made of and, for reuse_unchanged, takes an image of the same inputs instead
+// of baking. It comes when all inputs are known, and before the first thing is made.
+func reuseUnchanged(ctx context.Context, b *build) (err error) {
+	if b.config.SkipCreateAMI {
+		return nil
+	}
+	if b.inputs, err = findInputs(b); err != nil || !b.config.ReuseUnchanged {
+		return err
+	}
+	if b.config.PackerForce {
+		b.Say("Baking whether something has changed or not, because of -force")
+		return b.images.CheckNames(ctx, false)
+	}
+	images, why, err := reuse.FindUnchanged(ctx, b.images.Regions(), b.inputs)
+	switch {
+	case err != nil:
+		return err
+	case len(images) > 0:
+		b.images.UseExisting(images)
+		b.Say("Nothing has changed since %s was made, so it is not baked again (reuse_unchanged)", ami.Describe(&images[0]))
+		return nil
+	case why != "":
+		b.Say("Baking, although nothing has changed: %s", why)
+	default:
+		text, err := reuse.WhatChanged(ctx, b.images.Regions()[0], b.inputs)
+		if err != nil {
+			return err
+		}
+		b.Say("%s", text)
+	}
+	return b.images.CheckNames(ctx, false)
+}
+
+// stageFiles uploads fs/ and the recorded provisioners for the machine to fetch.
+func stageFiles(ctx context.Context, b *build) error {
+	if b.stage == nil {
+		return nil
+	}
+	b.stage.setFolder(b.Expiry(), b.payload.fs.Size+b.payload.recording.archive.Size)
+	if err := b.stage.putFS(ctx, &b.payload.fs); err != nil {
+		return err
+	}
+	return b.stage.putRecording(ctx, &b.payload.recording.archive)
+}
+
+// makeGroup makes a security group that lets nothing in, when the template names none. The VPC's default group would let in
+// its own members.
+func makeGroup(ctx context.Context, b *build) error {
+	n := &b.account.network
+	if len(n.Groups) > 0 {
+		return nil
+	}
+	tags, err := b.config.RunTagsOf(b.Bake, b.render)
+	if err != nil {
+		return err
+	}
+	group, err := network.MakeGroup(ctx, b.Bake, b.account.clients.EC2, n.VPC, tags)
+	if err != nil {
+		return err
+	}
+	n.Groups, n.GroupMade = []string{group.ID}, group.Made
+	return nil
+}
+
+// makeProfile makes a role and an instance profile of the template's temporary policy.
+func makeProfile(ctx context.Context, b *build) error {
+	if b.config.TemporaryProfilePolicy == nil {
+		return nil
+	}
+	tags, err := b.config.RunTagsOf(b.Bake, b.render)
+	if err != nil {
+		return err
+	}
+	b.account.profile, err = instanceprofile.Make(ctx, b.Bake, &b.account.clients, b.config.TemporaryProfilePolicy, tags)
+	return err
+}
+
+// bakeOnMachine launches a machine, watches it, and finds out what became of it. It is one step because AWS may take a Spot
+// Instance back, and then all of it begins again.
+func bakeOnMachine(ctx context.Context, b *build) error {
+	launcher := &instance.Launcher{
+		Bake: b.Bake, EC2: b.account.clients.EC2, Settings: b.config.machineSettings(), Slots: b.account.slots,
+		MaxRetries: b.config.MaxRetries, Render: b.render,
+		Zone: b.config.AvailabilityZone, PublicIP: b.config.AssociatePublicIPAddress.ToBoolPointer(),
+	}
+	var err error
+	b.machine, err = launcher.Run(ctx, instance.Spec{
+		Image: b.account.source, Network: b.account.network, InstanceProfile: b.account.profile,
+		UserData: func(ctx context.Context, attempt int) ([]byte, *machinelog.Log, error) {
+			return launchUserData(ctx, b, attempt)
+		},
+	})
+	if err != nil { // now, because nothing is cleaned up with -on-error=abort
+		saveLog(ctx, b, b.config.FailurePath(b.config.AMIName, b.config.OutputFile))
+	}
+	return err
+}
+
+// makeImage makes an image of the stopped machine, and waits until it is available.
+func makeImage(ctx context.Context, b *build) error {
+	err := b.machine.SetEnhancedNetworking(ctx, b.config.ENASupport.ToBoolPointer(), b.config.SriovSupport)
+	if err != nil {
+		return err
+	}
+	b.first, err = b.images.Create(ctx, b.machine.ID, &b.account.source, b.config.LaunchBlockDevices)
+	return err
+}
+
+// completeImages protects the images, and takes the tags off that say when they expire.
+func completeImages(ctx context.Context, b *build) error {
+	if err := b.images.Protect(ctx); err != nil {
+		return err
+	}
+	if err := b.images.Complete(ctx); err != nil {
+		return err
+	}
+	b.images.Release()
+	return nil
+}
+
+// outcome returns the error that a build ended with, or nil.
 func outcome(state multistep.StateBag) error {
 	if err, ok := state.GetOk(keyError); ok {
 		return err.(error) //nolint:forcetypeassert // only errors are put there
 	}
 	if _, ok := state.GetOk(multistep.StateCancelled); ok {
-		return errCancelled
+		return bake.ErrCancelled
 	}
 	if _, ok := state.GetOk(multistep.StateHalted); ok {
 		return errors.New("the bake was halted")
@@ -92,9 +302,20 @@ func outcome(state multistep.StateBag) error {
 }
 
 // withSurvivors adds to an error which new images are there in spite of it.
-func (b *bake) withSurvivors(err error) error {
-	if left := b.survivors(); len(left) > 0 {
+func (b *build) withSurvivors(err error) error {
+	if b.images == nil {
+		return err
+	}
+	if left := slices.Clone(b.images.Survivors()); len(left) > 0 {
 		return fmt.Errorf("%w\nkept, because what it was to replace is gone: %s", err, strings.Join(left, "; "))
 	}
 	return err
+}
+
+// reportLeftovers names what still exists, with the commands that remove it, and says how to look at a machine that was
+// left.
+func (b *build) reportLeftovers() {
+	if b.ReportLeftovers() && b.machine != nil && b.machine.ID != "" {
+		b.machine.ReportHowToInspect()
+	}
 }

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
 // stepLedger is first in the list of steps, so its clean-up is last: it removes all that the bake has made, but the
@@ -19,24 +22,24 @@ type stepLedger struct{}
 // cleanupTimeout is how long cleaning up may take. It has its own time: a bake that was cancelled has none left.
 const cleanupTimeout = 15 * time.Minute
 
-// hurriedTime is how long each removal may still take when the user has interrupted once more: enough to ask AWS for it, not to
-// wait until it is done.
-const hurriedTime = 5 * time.Second
+// hurriedTimeout is how long each removal may still take when the user has interrupted once more: enough to ask AWS for it,
+// not to wait until it is done.
+const hurriedTimeout = 5 * time.Second
 
 var errHurried = errors.New("interrupted again, so it was not waited for")
 
-// patience is the context of one removal. It ends soon when the user has interrupted the clean-up.
-func (b *bake) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+// cleanupContext returns the context of one removal. It ends soon when hurry is closed: the user has interrupted the clean-up.
+func cleanupContext(ctx context.Context, hurry <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
 		case <-ctx.Done():
 			return
-		case <-b.hurry:
+		case <-hurry:
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(hurriedTime):
+		case <-time.After(hurriedTimeout):
 			cancel(errHurried)
 		}
 	}()
@@ -45,24 +48,26 @@ func (b *bake) patience(ctx context.Context) (context.Context, context.CancelFun
 
 // Run implements multistep.Step.
 func (*stepLedger) Run(_ context.Context, state multistep.StateBag) multistep.StepAction {
-	unpack(state).phases.enter(phasePrepare)
+	unpack(state).Phases.Enter(bake.PhasePrepare)
 	return multistep.ActionContinue
 }
 
-// Cleanup removes everything in the ledger.
+// Cleanup undoes everything in the ledger.
 func (*stepLedger) Cleanup(state multistep.StateBag) {
 	b := unpack(state)
-	b.phases.enter(phaseCleanup)
+	b.Phases.Enter(bake.PhaseCleanup)
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	if len(b.ledger.list()) > 0 {
-		b.say("Cleaning up...")
+	if len(b.Ledger.List()) > 0 {
+		b.Say("Cleaning up...")
 	}
-	err := b.ledger.undo(ctx, b.patience)
+	err := b.Ledger.UndoAll(ctx, func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return cleanupContext(ctx, b.hurry)
+	})
 	if err == nil {
 		return
 	}
-	b.ui.Error(blot("cleaning up: " + err.Error()))
+	b.UI.Error(redact.Text("cleaning up: " + err.Error()))
 	if failed, ok := state.GetOk(keyError); ok {
 		state.Put(keyError, errors.Join(failed.(error), err)) //nolint:forcetypeassert // only errors are put there
 	}

@@ -7,6 +7,8 @@ import (
 	"context"
 
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/machinelog"
 )
 
 // stepLog saves the log of the machine when the bake ends, before what is staged is removed. It stands in front of the step
@@ -23,8 +25,18 @@ func (*stepLog) Cleanup(state multistep.StateBag) {
 	b := unpack(state)
 	path := b.config.LogFile
 	if outcome(state) != nil {
-		path = b.config.failureLog()
+		path = b.config.FailurePath(b.config.AMIName, b.config.OutputFile)
 	}
-	b.saveLog(context.Background(), path)
-	b.told.close()
+	saveLog(context.Background(), b, path)
+	b.log.record.Close()
+}
+
+// saveLog writes what the newest machine has said to a file.
+func saveLog(ctx context.Context, b *build, path string) {
+	var log *machinelog.Log
+	var id string
+	if b.machine != nil {
+		log, id = b.machine.Log, b.machine.ID
+	}
+	b.log.record.Save(ctx, path, log, id)
 }

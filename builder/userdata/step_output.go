@@ -9,32 +9,34 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
 // stepOutput writes output_file.
 type stepOutput struct {
 	nothingToUndo
-	written *entry // in the ledger until the bake has succeeded
+	written *bake.Entry // in the ledger until the bake has succeeded
 }
 
 // Run implements multistep.Step.
 func (s *stepOutput) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return step(ctx, state, phaseImage, func(_ context.Context, b *bake) error {
+	return runStep(ctx, state, bake.PhaseImage, func(_ context.Context, b *build) error {
 		path := b.config.OutputFile
 		if path == "" {
 			return nil
 		}
-		s.written = b.ledger.add("output_file "+path, func(context.Context) error {
+		s.written = b.Ledger.Add("output_file "+path, func(context.Context) error {
 			if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			return nil
-		}).by(func() []string { return []string{"rm " + word(path)} })
-		return writeOutput(path, b.imageName(), b.home.imageID())
+		}, func() []string { return []string{"rm " + bake.Word(path)} })
+		return writeOutput(path, b.images.ImageName(), b.images.Home().ImageID())
 	})
 }
 
@@ -43,6 +45,20 @@ func writeOutput(path, name, id string) error {
 	content := shell.Assign("AMINAME", name) + "\n" + shell.Assign("AMIID", id) + "\n"
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		return fmt.Errorf("write output_file: %w", err)
+	}
+	return nil
+}
+
+// checkOutputFile makes sure that output_file can be written: an image that cannot be told of is removed.
+func checkOutputFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("output_file: make its directory first: %w", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("output_file: %s is not a directory", dir)
 	}
 	return nil
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/multistep/commonsteps"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
 // StepProvision runs the template's provisioners, before there is a machine, and records what they do. It has the name by
@@ -32,23 +34,22 @@ func newStepProvision() *StepProvision { return &StepProvision{} }
 // Run implements multistep.Step.
 func (s *StepProvision) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
 	b := unpack(state)
-	b.phases.enter(phasePrepare)
+	b.Phases.Enter(bake.PhasePrepare)
 	dir, err := os.MkdirTemp("", "bakery-provisioners-")
-	b.ledger.add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) }).
-		by(func() []string { return []string{"rm -r " + word(dir)} })
+	b.Ledger.AddDirectory(dir)
 	tape := recorder.New(dir)
 	s.Comm = tape // Packer crashes without one, in Cleanup too
 	if err != nil {
 		tape.Stop(err)
 		return halt(ctx, state, fmt.Errorf("make a directory to record the provisioners in: %w", err))
 	}
-	b.limit(tape)
-	s.listen(state, tape)
+	refuseImpossible(b, tape)
+	s.record(state, tape)
 	action := s.StepProvision.Run(ctx, state)
 	log, refused := tape.Close()
 	switch {
 	case ctx.Err() != nil:
-		return halt(ctx, state, errCancelled)
+		return halt(ctx, state, bake.ErrCancelled)
 	case refused != nil:
 		return halt(ctx, state, refused)
 	case action != multistep.ActionContinue:
@@ -57,26 +58,26 @@ func (s *StepProvision) Run(ctx context.Context, state multistep.StateBag) multi
 		}
 		return action
 	}
-	if err := b.takeRecording(ctx, log, filepath.Join(dir, recordingName)); err != nil {
+	if err := addRecording(ctx, b, log, filepath.Join(dir, recordingName)); err != nil {
 		return halt(ctx, state, err)
 	}
 	return multistep.ActionContinue
 }
 
-// limit refuses what this bake cannot take, whoever asks for it.
-func (b *bake) limit(tape *recorder.Recorder) {
+// refuseImpossible refuses what this build cannot bake, whoever asks for it.
+func refuseImpossible(b *build, tape *recorder.Recorder) {
 	if b.payload.verbatim != nil {
-		tape.Refuse(fmt.Errorf("verdict = %q launches the user data as it is, so provisioners cannot be added to it: remove verdict, or the provisioners",
-			verdictStop))
+		tape.Refuse(fmt.Errorf("verdict = %q launches the user data as it is, so provisioners cannot be added to it: "+
+			"remove verdict, or the provisioners", setting.VerdictStop))
 	}
-	if b.config.given() {
+	if b.config.isSet() {
 		tape.RefuseJoin(errors.New("image_source, bundle, user_data_file or user_data says already what to bake: keep either that " +
 			"or the provisioner bakery-image-source"))
 	}
 }
 
-// listen lets the recorder hear what provisioners say.
-func (s *StepProvision) listen(state multistep.StateBag, tape *recorder.Recorder) {
+// record connects the recorder to the hook that runs the provisioners, and to what they say.
+func (s *StepProvision) record(state multistep.StateBag, tape *recorder.Recorder) {
 	if s.hook == nil { // Packer runs a step again when -on-error=ask is answered so
 		s.hook = state.Get(keyHook).(packersdk.Hook) //nolint:forcetypeassert // put there by run
 	}
@@ -85,7 +86,7 @@ func (s *StepProvision) listen(state multistep.StateBag, tape *recorder.Recorder
 	state.Put(keyComm, &communicator.Config{Type: "none"})
 }
 
-// recordedHook is the hook that runs the provisioners, with the recorder's ears.
+// recordedHook is the hook that runs the provisioners, with the recorder as their communicator and their UI.
 type recordedHook struct {
 	hook packersdk.Hook
 	tape *recorder.Recorder
@@ -98,11 +99,11 @@ const refusalGrace = 500 * time.Millisecond
 
 // Run implements packersdk.Hook.
 func (h *recordedHook) Run(ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator, data any) error {
-	h.complete(data)
+	h.setVariables(data)
 	if name != packersdk.HookProvision {
 		return h.hook.Run(ctx, name, ui, comm, data)
 	}
-	defer context.AfterFunc(ctx, func() { h.tape.Stop(errCancelled) })()
+	defer context.AfterFunc(ctx, func() { h.tape.Stop(bake.ErrCancelled) })()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -115,19 +116,19 @@ func (h *recordedHook) Run(ctx context.Context, name string, ui packersdk.Ui, co
 	return h.hook.Run(ctx, name, h.tape.UI(ui), comm, data)
 }
 
-// ofMachine are the build variables of a machine that can be connected to, by the names of their placeholders.
-var ofMachine = map[string]string{
+// machineVariables are the build variables of a machine that can be connected to, by the names of their placeholders.
+var machineVariables = map[string]string{
 	"ID": "ID", "Host": "HOST", "Port": "PORT", "Password": "PASSWORD", "SSHPublicKey": "SSH_PUBLIC_KEY",
 	"SSHPrivateKey": "SSH_PRIVATE_KEY", "SSHPrivateKeyFile": "SSH_PRIVATE_KEY_FILE", "WinRMPassword": "WINRM_PASSWORD",
 }
 
-// complete corrects the build variables. The ones of the machine must not be empty: nobody would notice that in a script.
-func (h *recordedHook) complete(data any) {
+// setVariables sets the build variables of the machine. They must not be empty: nobody would notice that in a script.
+func (h *recordedHook) setVariables(data any) {
 	variables, ok := data.(map[string]any)
 	if !ok {
 		return
 	}
-	for name, placeholder := range ofMachine {
+	for name, placeholder := range machineVariables {
 		variables[name] = recorder.Placeholder(placeholder)
 	}
 	variables["User"] = h.user

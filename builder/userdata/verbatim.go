@@ -13,14 +13,16 @@ import (
 	"github.com/mitchellh/mapstructure"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
 // verbatimSettings are text of the user's that need not be a template of Packer's. Packer checks the braces of every setting
 // it decodes, even of those it is told not to render, so these are taken out before: user data in jinja has braces too.
 var verbatimSettings = []string{"user_data", "compile_env"}
 
-// takeVerbatim parts the settings into those Packer decodes and those it must not see.
-func takeVerbatim(raws []any) (settings []any, verbatim map[string]any, err error) {
+// splitVerbatim splits the settings into those Packer decodes and those it must not see.
+func splitVerbatim(raws []any) (settings []any, verbatim map[string]any, err error) {
 	verbatim = map[string]any{}
 	for _, raw := range raws {
 		m, err := settingsMap(raw)
@@ -59,7 +61,7 @@ const jinja = "## template: jinja"
 
 // renderUserData renders user_data, as amazon-ebs does.
 func (c *Config) renderUserData() error {
-	if strings.HasPrefix(strings.TrimLeft(c.UserData, "\r\n\t "), jinja) || unknown(c.UserData) {
+	if strings.HasPrefix(strings.TrimLeft(c.UserData, "\r\n\t "), jinja) || setting.Unknown(c.UserData) {
 		return nil
 	}
 	rendered, err := interpolate.Render(c.UserData, &c.ctx)

@@ -50,6 +50,7 @@ type Maker struct {
 	home     *RegionTarget   // the region of the build, wanted or not
 	targets  []*RegionTarget // the regions that are to have the image, that of the build first
 	existing bool            // the images were made by an earlier bake
+	released bool            // Release was called: the images stay
 }
 
 // NewMaker returns the Maker of a bake. spec returns what an image of a name gets; it is called when the source image
@@ -94,3 +95,9 @@ func (m *Maker) UseExisting(images []types.Image) {
 		t.Image = images[i]
 	}
 }
+
+// IsExisting reports whether the images were made by an earlier bake.
+func (m *Maker) IsExisting() bool { return m.existing }
+
+// IsReleased reports whether the images are complete and stay, whatever becomes of the bake.
+func (m *Maker) IsReleased() bool { return m.released }

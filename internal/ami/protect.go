@@ -72,6 +72,7 @@ func (m *Maker) complete(ctx context.Context, t *RegionTarget) error {
 // Release releases the images from the ledger, when all has succeeded. A region with temporary images stays in the
 // ledger: these are removed with everything else, and the image is not.
 func (m *Maker) Release() {
+	m.released = true
 	for _, t := range m.targets {
 		t.done = true
 		switch {

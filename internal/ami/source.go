@@ -104,3 +104,12 @@ func describeRequest(in *ec2.DescribeImagesInput) string {
 	}
 	return fmt.Sprintf("owned by %s with %s", strings.Join(in.Owners, ", "), strings.Join(parts, ", "))
 }
+
+// CheckRootDevice refuses a source image whose machines EC2 makes no image of.
+func CheckRootDevice(source *types.Image) error {
+	if source.RootDeviceType != "" && source.RootDeviceType != types.DeviceTypeEbs {
+		return fmt.Errorf("source image %s has its root device on %s; an image can be made only of one on ebs",
+			aws.ToString(source.ImageId), source.RootDeviceType)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/ami"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
+	"github.com/amibakery/packer-plugin-bakery/internal/reuse"
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
+	"github.com/amibakery/packer-plugin-bakery/internal/timeless"
+)
+
+// imageSpec returns the description and the tags of an image, whatever it is made of. Both the image and its snapshots expire,
+// until the bake is complete.
+func imageSpec(b *build, name string) (ami.Spec, error) {
+	image, err := imageTags(b)
+	if err != nil {
+		return ami.Spec{}, err
+	}
+	snapshots, err := bake.Render(b.render).Tags(image, "snapshot_tags", b.config.SnapshotTags)
+	if err != nil {
+		return ami.Spec{}, err
+	}
+	description, err := imageDescription(b)
+	return ami.Spec{Name: name, Description: description, ImageTags: image, SnapshotTags: snapshots}, err
+}
+
+// imageTags returns the bake's own tags, then run_tags as amazon-ebs does, then the template's tags, which have the last
+// word.
+func imageTags(b *build) (map[string]string, error) {
+	tags := map[string]string{
+		bake.TagName: imageTitle(b), bake.TagBake: b.ID, bake.TagExpires: b.Expiry().Format(time.RFC3339),
+		bake.TagSource: aws.ToString(b.account.source.ImageId),
+	}
+	for key, value := range map[string]string{
+		bake.TagVersion: imageVersion(b), bake.TagUserData: b.payload.userDataSHA256, bake.TagFS: b.payload.fs.SHA256,
+	} {
+		if value != "" {
+			tags[key] = value
+		}
+	}
+	if b.inputs != nil {
+		maps.Copy(tags, b.inputs.Tags())
+	}
+	render := bake.Render(b.render)
+	if !b.config.SkipAMIRunTags {
+		var err error
+		if tags, err = render.Tags(tags, "run_tags", b.config.RunTags); err != nil {
+			return nil, err
+		}
+	}
+	return render.Tags(tags, "tags", b.config.Tags)
+}
+
+// imageTitle returns the Name tag: NAME of ami.env, else the name of the image.
+func imageTitle(b *build) string { return cmp.Or(b.payload.name, b.config.AMIName) }
+
+func imageVersion(b *build) string { return cmp.Or(b.config.ImageVersion, b.payload.version) }
+
+// imageDescription returns the template's description, or one made of the name and the version.
+func imageDescription(b *build) (string, error) {
+	if b.config.AMIDescription != "" {
+		return b.render("ami_description", b.config.AMIDescription)
+	}
+	if v := imageVersion(b); v != "" {
+		return imageTitle(b) + " " + v, nil
+	}
+	return imageTitle(b), nil
+}
+
+// checkTexts renders what is made of the source image's data, and would only be found wrong when the machine has run.
+func checkTexts(b *build) error {
+	spec, err := imageSpec(b, b.config.AMIName)
+	if err != nil {
+		return err
+	}
+	// The limit of CreateImage.
+	if n := utf8.RuneCountInString(spec.Description); n > 255 {
+		return fmt.Errorf("ami_description has %d characters; it must have at most 255", n)
+	}
+	// The limit of EC2. The tags of the inputs, which depend on the provisioners, are not among these yet.
+	if n := max(len(spec.ImageTags), len(spec.SnapshotTags)) + len(new(reuse.Inputs).Tags()); n > 50 {
+		return fmt.Errorf("the image would have %d tags, with the bake's own; EC2 takes at most 50: "+
+			"set fewer tags, run_tags or snapshot_tags", n)
+	}
+	tags, err := b.config.machineSettings().Tags(b.Bake, b.render, 1)
+	errs := []error{
+		err, redact.CheckTexts("ami_name", b.config.AMIName), redact.CheckTexts("ami_description", spec.Description),
+	}
+	for _, group := range []struct {
+		setting string
+		tags    map[string]string
+	}{
+		{"tags or run_tags", spec.ImageTags},
+		{"snapshot_tags", spec.SnapshotTags},
+		{"run_volume_tags or run_tags", tags.Volumes},
+		{"spot_tags or fleet_tags", tags.SpotRequest},
+	} {
+		errs = append(errs, redact.CheckTags(group.setting, group.tags))
+		errs = append(errs, bake.CheckTagLimits(group.setting, group.tags)...)
+	}
+	return errors.Join(errs...)
+}
+
+// findInputs returns what the image will be made of. It is called when all of that is known, and before anything is made.
+func findInputs(b *build) (*reuse.Inputs, error) {
+	options, err := inputOptions(b)
+	if err != nil {
+		return nil, fmt.Errorf("find out what the image is made of: %w", err)
+	}
+	return &reuse.Inputs{
+		Name: timeless.Text(b.config.AMIName, b.ID), Source: aws.ToString(b.account.source.ImageId),
+		UserData: b.payload.inputDigest(), FS: b.payload.fs.SHA256, Steps: b.payload.recording.steps, Options: options,
+	}, nil
+}
+
+// inputOptions returns the digests of the settings on which the image depends.
+func inputOptions(b *build) (map[string]string, error) {
+	c := b.config
+	spec, err := imageSpec(b, c.AMIName)
+	if err != nil {
+		return nil, err
+	}
+	more := map[string]any{
+		"ami_description": timeless.Text(spec.Description, b.ID),
+		"tags":            reuse.TemplateTags(spec.ImageTags, b.ID),
+		"snapshot_tags":   reuse.TemplateTags(spec.SnapshotTags, b.ID),
+	}
+	if len(c.LaunchBlockDevices) > 0 {
+		more["launch_block_device_mappings"] = c.LaunchBlockDevices
+	}
+	if len(c.SkipCleanup) > 0 {
+		more["skip_cleanup"] = slices.Clone(c.SkipCleanup)
+	}
+	if c.WipeFreeSpace {
+		more["wipe_free_space"] = true
+	}
+	if c.Verdict == setting.VerdictStop {
+		more["verdict"] = c.Verdict
+	}
+	if c.DeprecateAt != "" {
+		more["deprecate_at"] = true
+	}
+	return reuse.OptionDigests([]any{c.ImageConfig, c.CopyConfig, c.SharingConfig, c.AttributesConfig}, more)
+}
