@@ -31,10 +31,14 @@ const (
 	SourceImageID = "ami-0123456789abcdef0"
 	// NewImageID is the first image that is created.
 	NewImageID = "ami-0fedcba9876543210"
+	// NewSnapshotID is its snapshot.
+	NewSnapshotID = snapshotPrefix + NewImageID
 	// ExistingImageID is an id for AddImage.
 	ExistingImageID = "ami-0dead000000000001"
 	// Bucket is the account's only bucket.
 	Bucket = "bakery-test"
+
+	snapshotPrefix = "snap-of-" // and the id of the image that the snapshot was created with
 )
 
 // OtherRegions are the regions of the account besides Region.

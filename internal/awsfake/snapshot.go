@@ -21,12 +21,12 @@ type Snapshot struct {
 	Attributes []string // what was set since it was created, such as "CreateVolumePermission.Add.1.Group=all"
 }
 
-// SnapshotOf returns the id of the snapshot that is made with an image.
-func SnapshotOf(imageID string) string { return "snap-of-" + imageID }
+// RootSnapshot returns the first snapshot of an image, or nil when that does not exist.
+func (a *Account) RootSnapshot(image *Image) *Snapshot { return a.Snapshots[image.Snapshots[0]] }
 
 // createSnapshot creates the snapshot of an image, and returns its id.
 func (a *Account) createSnapshot(imageID string, q query) string {
-	id := SnapshotOf(imageID)
+	id := snapshotPrefix + imageID
 	a.Snapshots[id] = &Snapshot{
 		Region: q.region, Tags: Tags(q.form, "snapshot"),
 		Encrypted: q.get("Encrypted") == "true", KMSKey: q.get("KmsKeyId"),
