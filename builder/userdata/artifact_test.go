@@ -4,14 +4,15 @@
 package userdata
 
 import (
-	"context"
-	"errors"
-	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	registryimage "github.com/hashicorp/packer-plugin-sdk/packer/registry/image"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
 func TestArtifactIsWhatOtherToolsExpectOfAmazonEBS(t *testing.T) {
@@ -28,7 +29,7 @@ func TestArtifactIsWhatOtherToolsExpectOfAmazonEBS(t *testing.T) {
 }
 
 func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
-	o, artifact, err := bakes(t, nil)
+	b, artifact, err := runBuild(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,10 +38,10 @@ func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
 		t.Fatalf("the state is %v", artifact.State(registryimage.ArtifactStateURI))
 	}
 	want := &registryimage.Image{
-		ImageID: newID, ProviderName: "aws", ProviderRegion: "us-east-1", SourceImageID: sourceID,
+		ImageID: awsfake.NewImageID, ProviderName: "aws", ProviderRegion: "us-east-1", SourceImageID: awsfake.SourceImageID,
 		Labels: map[string]string{
-			"bake_id": testBake, "name": "hello-1", "source_ami_name": "debian-12",
-			"inputs":           o.image("us-east-1", "hello-1").tags[tagInputs],
+			"bake_id": awsfake.BakeID, "name": "hello-1", "source_ami_name": "debian-12",
+			"inputs":           b.account.ImageNamed("us-east-1", "hello-1").Tags[bakepkg.TagInputs],
 			"user_data_sha256": "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 		},
 	}
@@ -56,80 +57,52 @@ func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
 }
 
 func TestArtifactDestroysTheImageAndItsSnapshots(t *testing.T) {
-	o, artifact, err := bakes(t, nil)
+	b, artifact, err := runBuild(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		o.cloud.broken["DeleteSnapshot"] = first(2, 400, codeSnapshotInUse)
+		b.account.FailBefore["DeleteSnapshot"] = awsfake.FirstCalls(2, 400, awscall.CodeSnapshotInUse)
 		if err := artifact.Destroy(); err != nil {
 			t.Error(err)
 		}
 	})
-	if left := o.cloud.left(); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
+	b.checkNothingLeft()
 }
 
 // TestSnapshotsOfTheTemplateAreNobodyElses: an image refers to those of ami_block_device_mappings and has not made them.
 func TestSnapshotsOfTheTemplateAreNobodyElses(t *testing.T) {
 	const given = "snap-given"
-	withDisk := func(more func(*oven)) func(*oven) {
-		return func(o *oven) {
-			o.config.AMIBlockDevices = []BlockDevice{{DeviceName: "/dev/xvda", SnapshotID: given}}
-			o.cloud.snapshots[given] = &fakeSnapshot{region: "us-east-1", tags: map[string]string{tagExpires: "mine"}}
+	withDisk := func(more func(*testBuild)) func(*testBuild) {
+		return func(b *testBuild) {
+			b.config.AMIBlockDevices = []blockDevice{{DeviceName: "/dev/xvda", SnapshotID: given}}
+			b.account.Snapshots[given] = &awsfake.Snapshot{Region: "us-east-1", Tags: map[string]string{bakepkg.TagExpires: "mine"}}
 			if more != nil {
-				more(o)
+				more(b)
 			}
 		}
 	}
-	for name, more := range map[string]func(*oven){
+	for name, more := range map[string]func(*testBuild){
 		"an image that is destroyed": nil,
-		"a bake that fails":          func(o *oven) { o.cloud.broken["DeleteTags"] = always(400, "TheTestSaysSo") },
-		"an image that is replaced": func(o *oven) {
-			o.config.ForceDeregister, o.config.ForceDeleteSnapshot = true, true
-			old := o.cloud.oldImage("us-east-1", oldID, "hello-1")
-			old.snapshots = append(old.snapshots, given)
+		"a bake that fails":          func(b *testBuild) { b.account.FailBefore["DeleteTags"] = awsfake.Always(400, "TheTestSaysSo") },
+		"an image that is replaced": func(b *testBuild) {
+			b.config.ForceDeregister, b.config.ForceDeleteSnapshot = true, true
+			old := b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
+			old.Snapshots = append(old.Snapshots, given)
 		},
 	} {
-		o, artifact, _ := bakes(t, withDisk(more))
+		b, artifact, _ := runBuild(t, withDisk(more))
 		if artifact != nil {
 			if err := artifact.Destroy(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if s := o.cloud.snapshots[given]; s == nil || s.tags[tagExpires] != "mine" {
+		if s := b.account.Snapshots[given]; s == nil || s.Tags[bakepkg.TagExpires] != "mine" {
 			t.Errorf("%s: the template's snapshot is %v", name, s)
 		}
-		delete(o.cloud.snapshots, given)
-		if left := o.cloud.left(); len(left) > 0 {
-			t.Errorf("%s: left %v\n%s", name, left, o.ui)
+		delete(b.account.Snapshots, given)
+		if left := b.account.Leftovers(); len(left) > 0 {
+			t.Errorf("%s: left %v\n%s", name, left, b.ui)
 		}
-	}
-}
-
-func TestLedgerUndoesTheNewestFirstAndKeepsWhatItCannotUndo(t *testing.T) {
-	var l ledger
-	var undone []string
-	note := func(name string, err error) *entry {
-		return l.add(name, func(context.Context) error {
-			undone = append(undone, name)
-			return err
-		})
-	}
-	note("group", nil)
-	note("machine", errors.New("no"))
-	kept := note("image", nil)
-	note("log", nil)
-	l.keep(kept)
-	err := l.undo(t.Context(), func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} })
-	if diff := cmp.Diff([]string{"log", "machine", "group"}, undone); diff != "" {
-		t.Errorf("undone (-want +got):\n%s", diff)
-	}
-	if err == nil || !strings.Contains(err.Error(), "remove machine: no") {
-		t.Errorf("the error is %v", err)
-	}
-	if diff := cmp.Diff([]string{"machine"}, l.list()); diff != "" {
-		t.Errorf("left (-want +got):\n%s", diff)
 	}
 }

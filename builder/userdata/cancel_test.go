@@ -9,76 +9,71 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
 )
 
 func TestBakeThatIsCancelledWhenItsImageIsCompleteTellsOfIt(t *testing.T) {
 	for _, action := range []string{"EnableImageDeregistrationProtection", "TerminateInstances"} {
-		o, artifact, err := bakes(t, func(o *oven) {
-			o.config.DeregistrationProtection.Enabled = true
-			o.cloud.broken[action] = func(int) *failure { o.cancel(); return nil }
-			o.cloud.broken["DeleteSecurityGroup"] = first(2, 400, codeGroupInUse)
+		b, artifact, err := runBuild(t, func(b *testBuild) {
+			b.config.DeregistrationProtection.Enabled = true
+			b.account.FailBefore[action] = awsfake.Then(b.cancel)
+			b.account.FailBefore["DeleteSecurityGroup"] = awsfake.FirstCalls(2, 400, awscall.CodeGroupInUse)
 		})
 		if err != nil || artifact == nil {
-			t.Errorf("cancelled in %s: artifact %v, error %v; left: %v", action, artifact, err, o.cloud.left())
+			t.Errorf("cancelled in %s: artifact %v, error %v; left: %v", action, artifact, err, b.account.Leftovers())
 		}
 	}
 }
 
 func TestBakeKeepsTheMachineWithOnErrorAbort(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.config.PackerOnError = "abort"
-		o.cloud.reports("begin 1", "verdict failed 1 60_app.cfg")
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.config.PackerOnError = "abort"
+		b.account.SetReports("begin 1", "verdict failed 1 60_app.cfg")
 	})
-	if err == nil || o.cloud.instanceState == "terminated" {
-		t.Fatalf("error %v, the instance is %q", err, o.cloud.instanceState)
+	if err == nil || b.account.Instance.Terminated {
+		t.Fatalf("error %v, the instance is terminated: %t", err, b.account.Instance.Terminated)
 	}
-	if !strings.Contains(o.ui.String(), "instance "+o.cloud.instance) || !strings.Contains(o.ui.String(), "get-console-output") {
-		t.Errorf("the user is told\n%s", o.ui)
+	if !strings.Contains(b.ui.String(), "instance "+b.account.Instance.ID) || !strings.Contains(b.ui.String(), "get-console-output") {
+		t.Errorf("the user is told\n%s", b.ui)
 	}
 }
 
 func TestAbortedBakeSaysHowToRemoveWhatItLeaves(t *testing.T) {
-	o, _, _ := bakes(t, func(o *oven) {
-		o.stage()
-		o.config.PackerOnError = "abort"
-		o.cloud.reports("begin 1", "verdict failed 1 60_app.cfg")
+	b, _, _ := runBuild(t, func(b *testBuild) {
+		b.setStaging()
+		b.config.PackerOnError = "abort"
+		b.account.SetReports("begin 1", "verdict failed 1 60_app.cfg")
 	})
 	const where = " --region us-east-1"
 	for _, want := range []string{
-		"    aws ec2 terminate-instances --instance-ids " + o.cloud.instance + where,
+		"    aws ec2 terminate-instances --instance-ids " + b.account.Instance.ID + where,
 		"    aws ec2 delete-security-group --group-id sg-new" + where,
-		"    aws s3 rm s3://" + bucket + "/some/prefix/" + testFolder + "/log.gz" + where,
-		"longer: aws ec2 delete-tags --tags Key=bakery:expires --resources " + o.cloud.instance + " vol-root" + where,
+		"    aws s3 rm s3://" + awsfake.Bucket + "/some/prefix/" + testFolder + "/log.gz" + where,
+		"longer: aws ec2 delete-tags --tags Key=bakery:expires --resources " + b.account.Instance.ID + " vol-root" + where,
 	} {
-		if !strings.Contains(o.ui.String(), want+"\n") {
-			t.Errorf("the user is not told %q:\n%s", want, o.ui)
+		if !strings.Contains(b.ui.String(), want+"\n") {
+			t.Errorf("the user is not told %q:\n%s", want, b.ui)
 		}
 	}
 }
 
-func TestCommandsAreQuoted(t *testing.T) {
-	b := &bake{config: &Config{}}
-	b.config.Profile = "it's mine"
-	if got, want := b.cli("a b", "s3 rm %s", word("s3://x/$(y)")), `aws s3 rm 's3://x/$(y)' --region 'a b' --profile 'it'\''s mine'`; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
 func TestSecondInterruptCutsTheCleanUpShort(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.stage()
-		o.hurry = make(chan struct{})
-		o.cancelAfter(10 * time.Second)
-		o.cloud.broken["DeleteSecurityGroup"] = always(400, codeGroupInUse)
-		time.AfterFunc(12*time.Second, func() { close(o.hurry) })
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.setStaging()
+		b.secondInterrupt = make(chan struct{})
+		b.cancelAfter(10 * time.Second)
+		b.account.FailBefore["DeleteSecurityGroup"] = awsfake.Always(400, awscall.CodeGroupInUse)
+		time.AfterFunc(12*time.Second, func() { close(b.secondInterrupt) })
 	})
-	if err == nil || !strings.Contains(o.ui.String(), "delete-security-group --group-id sg-new") || !strings.Contains(o.ui.String(), "interrupted again") {
-		t.Errorf("%v, the user is told\n%s", err, o.ui)
+	if err == nil || !strings.Contains(b.ui.String(), "delete-security-group --group-id sg-new") || !strings.Contains(b.ui.String(), "interrupted again") {
+		t.Errorf("%v, the user is told\n%s", err, b.ui)
 	}
-	if diff := cmp.Diff([]string{"bakery-" + testBake}, o.cloud.left()); diff != "" {
+	if diff := cmp.Diff([]string{"bakery-" + awsfake.BakeID}, b.account.Leftovers()); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
-	if _, total, _ := strings.Cut(o.ui.String(), ", total "); !strings.HasPrefix(total, "17.") && !strings.HasPrefix(total, "18.") {
+	if _, total, _ := strings.Cut(b.ui.String(), ", total "); !strings.HasPrefix(total, "17.") && !strings.HasPrefix(total, "18.") {
 		t.Errorf("it took %s", total)
 	}
 }

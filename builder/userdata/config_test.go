@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
 )
 
 // valid are the settings of the smallest template.
 func valid() map[string]any {
 	return map[string]any{
-		"ami_name": "hello-1", "source_ami": sourceID, "user_data": "#!/bin/sh\ntrue\n",
+		"ami_name": "hello-1", "source_ami": awsfake.SourceImageID, "user_data": "#!/bin/sh\ntrue\n",
 	}
 }
 
@@ -54,7 +56,7 @@ func TestPrepareFillsInDefaults(t *testing.T) {
 
 // staged is a staging block with more settings.
 func staged(more ...string) map[string]any {
-	block := map[string]any{"url": "s3://" + bucket}
+	block := map[string]any{"url": "s3://" + awsfake.Bucket}
 	for i := 0; i < len(more); i += 2 {
 		block[more[i]] = more[i+1]
 	}
@@ -298,7 +300,7 @@ func TestPrepareWarnsOnceOfSettingsForSSH(t *testing.T) {
 }
 
 func TestPrepareReportsEveryProblemOfAnImageSource(t *testing.T) {
-	dir := imageSource(t, 10)
+	dir := writeImageSource(t, 10)
 	for name, content := range map[string]string{
 		"cloudinit/60_a.cfg": "#cloud-config\nruncmd: [ 'true' ]\nruncmd: [ 'false' ]\n",
 		"script/install.sh":  "#!/bin/sh\nif true\n",

@@ -10,54 +10,41 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
-)
 
-// everyAttribute sets all that is said of an image once it is there.
-func everyAttribute(c *Config) {
-	c.AMIUsers, c.AMIProductCodes = []string{"111111111111", "222222222222"}, []string{"abc"}
-	c.AMIOrgArns = []string{"arn:aws:organizations::111111111111:organization/o-1"}
-	c.AMIOuArns = []string{"arn:aws:organizations::111111111111:ou/o-1/ou-1-2"}
-	c.SnapshotUsers, c.SnapshotGroups = []string{"333333333333"}, []string{"all"}
-	c.IMDSSupport, c.DeprecateAt = "v2.0", "2001-02-03T04:05:06Z"
-	c.DeregistrationProtection.WithCooldown = true
-	c.ENASupport, c.SriovSupport = config.TriTrue, true
-	c.RunTags, c.SkipAMIRunTags = map[string]string{"team": "ovens"}, true
-	c.AMIBlockDevices = []BlockDevice{{DeviceName: "/dev/sdb", VirtualName: "ephemeral0"}, {DeviceName: "/dev/sdc", VolumeSize: 9}}
-}
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+)
 
 // Whatever call fails after it took effect, nothing is left of it in any region.
 func TestFailureOfAnyImageCallLeavesNothing(t *testing.T) {
-	for name, set := range map[string]func(*oven){
+	for name, set := range map[string]func(*testBuild){
 		"ModifyInstanceAttribute": nil, "CreateImage": nil, "DeleteTags": nil, "CopyImage": nil, "ModifyImageAttribute": nil, "ModifySnapshotAttribute": nil,
 		"EnableImageDeprecation": nil, "EnableImageDeregistrationProtection": nil,
-		"RegisterImage": func(o *oven) { o.config.BootMode = "uefi" },
-		"CopyImage of an intermediary": func(o *oven) {
-			o.config.EncryptBoot, o.config.KMSKeyID = config.TriTrue, "alias/a"
-			o.config.SnapshotGroups, o.config.SnapshotUsers, o.config.AMIUsers, o.config.AMIOrgArns, o.config.AMIOuArns = nil, nil, nil, nil, nil
+		"RegisterImage": func(b *testBuild) { b.config.BootMode = "uefi" },
+		"CopyImage of an intermediary": func(b *testBuild) {
+			b.config.EncryptBoot, b.config.KMSKeyID = config.TriTrue, "alias/a"
+			b.config.SnapshotGroups, b.config.SnapshotUsers, b.config.AMIUsers, b.config.AMIOrgArns, b.config.AMIOuArns = nil, nil, nil, nil, nil
 		},
 		"DescribeRegions": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			action, _, _ := strings.Cut(name, " ")
-			o, artifact, err := bakes(t, func(o *oven) {
-				abroad(o)
-				everyAttribute(o.config)
-				o.config.DeregistrationProtection.WithCooldown, o.config.DeregistrationProtection.Enabled = false, true
-				o.config.OutputFile = filepath.Join(t.TempDir(), "out")
+			b, artifact, err := runBuild(t, func(b *testBuild) {
+				b.copyToOtherRegions()
+				b.setEveryImageAttribute()
+				b.config.DeregistrationProtection.WithCooldown, b.config.DeregistrationProtection.Enabled = false, true
+				b.config.OutputFile = filepath.Join(t.TempDir(), "out")
 				if set != nil {
-					set(o)
+					set(b)
 				}
-				o.cloud.lost[action] = always(400, "TheTestSaysSo")
+				b.account.FailAfter[action] = awsfake.Always(400, "TheTestSaysSo")
 			})
 			if err == nil || artifact != nil || !strings.Contains(err.Error(), "TheTestSaysSo") {
 				t.Fatalf("artifact %v, error %v", artifact, err)
 			}
-			if left := o.cloud.left(); len(left) > 0 {
-				t.Errorf("left behind: %v\n%s", left, o.ui)
-			}
-			if _, err := os.Stat(o.config.OutputFile); err == nil {
+			b.checkNothingLeft()
+			if _, err := os.Stat(b.config.OutputFile); err == nil {
 				t.Error("output_file names an image that is gone")
 			}
 		})
@@ -66,117 +53,109 @@ func TestFailureOfAnyImageCallLeavesNothing(t *testing.T) {
 
 func TestFailureInOneRegionOrACancelLeavesNothingInTheOthers(t *testing.T) {
 	for name, c := range map[string]struct {
-		set  func(*oven)
+		set  func(*testBuild)
 		want string
 	}{
-		"a copy fails":               {func(o *oven) { o.cloud.broken["CopyImage"] = second(403, "UnauthorizedOperation") }, "UnauthorizedOperation"},
-		"a copy is not to be shared": {func(o *oven) { o.cloud.broken["ModifyImageAttribute"] = second(403, "UnauthorizedOperation") }, "ami_users"},
-		"a copy ends as failed":      {func(o *oven) { o.failCopy() }, "is failed"},
-		"a copy is not there in time": {func(o *oven) {
-			o.config.ImageTimeout = 2 * time.Minute
-			o.cloud.pending = 119 * time.Second
-			o.slowCopy()
+		"a copy fails": {func(b *testBuild) {
+			b.account.FailBefore["CopyImage"] = awsfake.SecondCall(403, "UnauthorizedOperation")
+		}, "UnauthorizedOperation"},
+		"a copy is not to be shared": {func(b *testBuild) {
+			b.account.FailBefore["ModifyImageAttribute"] = awsfake.SecondCall(403, "UnauthorizedOperation")
+		}, "ami_users"},
+		"a copy ends as failed": {func(b *testBuild) { b.failCopies() }, "is failed"},
+		"a copy is not there in time": {func(b *testBuild) {
+			b.config.ImageTimeout = 2 * time.Minute
+			b.account.ImagePendingFor = 119 * time.Second
+			b.neverFinishCopies()
 		}, "image_timeout of 2m0s"},
-		"it is cancelled": {func(o *oven) { o.cancelAfter(65 * time.Second) }, "cancelled"},
+		"it is cancelled": {func(b *testBuild) { b.cancelAfter(65 * time.Second) }, "cancelled"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, _, err := bakes(t, func(o *oven) {
-				abroad(o)
-				o.config.AMIUsers = []string{"111111111111"}
-				c.set(o)
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.copyToOtherRegions()
+				b.config.AMIUsers = []string{"111111111111"}
+				c.set(b)
 			})
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), errElsewhere.Error()) {
 				t.Fatalf("want %q, got %v", c.want, err)
 			}
-			if left := o.cloud.left(); len(left) > 0 {
-				t.Errorf("left behind: %v\n%s", left, o.ui)
-			}
+			b.checkNothingLeft()
 		})
 	}
 }
 
 // EC2 lists the snapshots of an image that is being made late, and makes them late.
 func TestSnapshotsThatComeLateAreRemovedToo(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.broken["DeregisterImage"] = func(int) *failure {
-			i := o.cloud.images[newID]
-			late := o.cloud.snapshots[i.snapshots[0]]
-			delete(o.cloud.snapshots, i.snapshots[0])
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.account.FailBefore["DeregisterImage"] = func(int) *awsfake.Failure {
+			i := b.account.Images[awsfake.NewImageID]
+			late := b.account.RootSnapshot(i)
+			delete(b.account.Snapshots, i.Snapshots[0])
 			time.AfterFunc(7*time.Second, func() {
-				o.cloud.mu.Lock()
-				defer o.cloud.mu.Unlock()
-				o.cloud.snapshots["snap-late"] = late
+				b.account.Change(func() { b.account.Snapshots["snap-late"] = late })
 			})
 			return nil
 		}
-		o.cloud.broken["CreateImage"] = func(int) *failure {
+		b.account.FailBefore["CreateImage"] = func(int) *awsfake.Failure {
 			time.AfterFunc(time.Millisecond, func() {
-				o.cloud.mu.Lock()
-				defer o.cloud.mu.Unlock()
-				o.cloud.hideSnapshots = true
+				b.account.Change(func() { b.account.ImagesHideSnapshots = true })
 			})
 			return nil
 		}
-		o.cancelAfter(30 * time.Second)
+		b.cancelAfter(30 * time.Second)
 	})
 	if err == nil {
 		t.Fatal("the bake succeeded")
 	}
-	if left := o.cloud.left(); len(left) > 0 {
-		t.Errorf("left behind: %v\n%s", left, o.ui)
-	}
+	b.checkNothingLeft()
 }
 
 func TestProtectionThatEC2HasNotHeardOfYetIsTakenOffAllTheSame(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		abroad(o)
-		o.config.DeregistrationProtection.Enabled = true
-		o.cloud.broken["EnableImageDeregistrationProtection"] = func(n int) *failure {
-			o.cloud.shyOfProtection = true
-			return second(403, "UnauthorizedOperation")(n)
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.copyToOtherRegions()
+		b.config.DeregistrationProtection.Enabled = true
+		b.account.FailBefore["EnableImageDeregistrationProtection"] = func(n int) *awsfake.Failure {
+			b.account.ImagesHideProtection = true
+			return awsfake.SecondCall(403, "UnauthorizedOperation")(n)
 		}
 	})
 	if err == nil {
 		t.Fatal("the bake succeeded")
 	}
-	if left := o.cloud.left(); len(left) > 0 {
-		t.Errorf("left behind: %v\n%s", left, o.ui)
-	}
+	b.checkNothingLeft()
 }
 
-// failCopy ends all images as failed once the first is available.
-func (o *oven) failCopy() {
-	o.cloud.broken["CopyImage"] = func(int) *failure { o.cloud.imageEnd = "failed"; return nil }
+// failCopies makes every image fail, once the first is available.
+func (b *testBuild) failCopies() {
+	b.account.FailBefore["CopyImage"] = awsfake.Then(func() { b.account.ImageFinalState = "failed" })
 }
 
-// slowCopy makes copies take for ever.
-func (o *oven) slowCopy() {
-	o.cloud.broken["CopyImage"] = func(int) *failure { o.cloud.pending = time.Hour; return nil }
+// neverFinishCopies makes copies stay pending.
+func (b *testBuild) neverFinishCopies() {
+	b.account.FailBefore["CopyImage"] = awsfake.Then(func() { b.account.ImagePendingFor = time.Hour })
 }
 
 func TestCopyWhoseAnswerWasLostIsFoundAgain(t *testing.T) {
 	for _, action := range []string{"CopyImage", "CreateImage"} {
-		o, _, err := bakes(t, func(o *oven) {
-			abroad(o)
-			o.cloud.lost[action] = always(500, "InternalError")
+		b, _, err := runBuild(t, func(b *testBuild) {
+			b.copyToOtherRegions()
+			b.account.FailAfter[action] = awsfake.Always(500, "InternalError")
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1"}, o.cloud.named()); diff != "" {
-			t.Errorf("images (-want +got):\n%s", diff)
-		}
+		b.checkImages("ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1")
 	}
 }
 
 func TestProtectionThatLastsIsToldOf(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.config.AMIRegions = []string{"eu-west-1"}
-		o.config.DeregistrationProtection.WithCooldown = true
-		o.cloud.broken["EnableImageDeregistrationProtection"] = second(403, "UnauthorizedOperation")
-		o.cloud.broken["DeregisterImage"] = func(int) *failure {
-			if i := o.cloud.images[o.cloud.form["DeregisterImage"].Get("ImageId")]; i != nil && len(i.set) > 0 {
-				return &failure{400, codeNotPermitted}
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.config.AMIRegions = []string{"eu-west-1"}
+		b.config.DeregistrationProtection.WithCooldown = true
+		b.account.FailBefore["EnableImageDeregistrationProtection"] = awsfake.SecondCall(403, "UnauthorizedOperation")
+		b.account.FailBefore["DeregisterImage"] = func(int) *awsfake.Failure {
+			if i := b.account.Images[b.account.Requests["DeregisterImage"].Get("ImageId")]; i != nil && len(i.Attributes) > 0 {
+				return &awsfake.Failure{Status: 400, Code: awscall.CodeNotPermitted}
 			}
 			return nil
 		}
@@ -184,10 +163,10 @@ func TestProtectionThatLastsIsToldOf(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "24 hours") {
 		t.Errorf("the error is %v", err)
 	}
-	if n := len(o.cloud.images); n != 1 {
-		t.Errorf("%d images are left, want the one that cannot be removed: %q", n, o.cloud.named())
+	if n := len(b.account.Images); n != 1 {
+		t.Errorf("%d images are left, want the one that cannot be removed: %q", n, b.account.ImageNames())
 	}
-	if !strings.Contains(o.ui.String(), "Not removed:") {
-		t.Errorf("the user is told\n%s", o.ui)
+	if !strings.Contains(b.ui.String(), "Not removed:") {
+		t.Errorf("the user is told\n%s", b.ui)
 	}
 }

@@ -6,24 +6,26 @@ package userdata
 import (
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-func TestOldImagesGoOnlyWhenTheNewOnesAreAvailableEverywhere(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.oldImage("us-east-1", oldID, "hello-1")
-		o.cloud.oldImage("eu-west-1", "ami-0dead000000000002", "hello-1")
-		abroad(o)
-		o.config.ForceDeregister, o.config.ForceDeleteSnapshot = true, true
-		o.config.AMIUsers = []string{"111111111111"}
-		o.cloud.broken["DeregisterImage"] = func(n int) *failure {
-			for id, i := range o.cloud.images {
-				if n < 1 && (time.Since(i.made) < o.cloud.pending && !i.old || !i.old && len(i.set) == 0) {
-					t.Errorf("an old image goes, and %s is not complete: %+v", id, i)
+func TestOldImagesAreRemovedAfterNewOnesAreCompleteInEveryRegion(t *testing.T) {
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
+		b.account.AddImage("eu-west-1", "ami-0dead000000000002", "hello-1")
+		b.copyToOtherRegions()
+		b.config.ForceDeregister, b.config.ForceDeleteSnapshot = true, true
+		b.config.AMIUsers = []string{"111111111111"}
+		b.account.FailBefore["DeregisterImage"] = func(n int) *awsfake.Failure {
+			for id, i := range b.account.Images {
+				if n < 1 && (time.Since(i.CreatedAt) < b.account.ImagePendingFor && !i.Existing || !i.Existing && len(i.Attributes) == 0) {
+					t.Errorf("an old image is removed, and %s is not complete: %+v", id, i)
 				}
 			}
 			return nil
@@ -32,155 +34,157 @@ func TestOldImagesGoOnlyWhenTheNewOnesAreAvailableEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1"}, o.cloud.named()); diff != "" {
-		t.Errorf("images (-want +got):\n%s", diff)
-	}
-	for id, i := range o.cloud.images {
-		if i.old || len(i.set) == 0 || i.tags[tagBake] != testBake || i.tags[tagExpires] != "" {
+	b.checkImages("ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1")
+	for id, i := range b.account.Images {
+		if i.Existing || len(i.Attributes) == 0 || i.Tags[bakepkg.TagBake] != awsfake.BakeID || i.Tags[bakepkg.TagExpires] != "" {
 			t.Errorf("%s is not a complete new image: %+v", id, i)
 		}
 	}
-	if len(o.cloud.snapshots) != 3 {
-		t.Errorf("%d snapshots, want one for each region", len(o.cloud.snapshots))
+	if len(b.account.Snapshots) != 3 {
+		t.Errorf("%d snapshots, want one for each region", len(b.account.Snapshots))
 	}
 }
 
-func TestNothingIsCopiedWhereNothingHasTheName(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) { o.config.ForceDeregister = true })
+func TestForceDeregisterMakesNoCallsWithoutOldImage(t *testing.T) {
+	b, _, err := runBuild(t, func(b *testBuild) { b.config.ForceDeregister = true })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if calls := o.calls("CopyImage", "DeregisterImage", "DescribeSnapshots"); len(calls) > 0 {
+	if calls := b.account.CallsOf("CopyImage", "DeregisterImage", "DescribeSnapshots"); len(calls) > 0 {
 		t.Errorf("calls for nothing: %v", calls)
 	}
 }
 
-func TestReplacingKeepsTheKeyOfTheDisks(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.oldImage("us-east-1", oldID, "hello-1")
-		o.config.ForceDeregister = true
-		o.cloud.encryptDisks("key-of-the-machine")
+func TestReplacingKeepsKMSKeyOfDisks(t *testing.T) {
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
+		b.config.ForceDeregister = true
+		b.encryptDisks("key-of-the-machine")
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := o.cloud.snapshots[o.image("us-east-1", "hello-1").snapshots[0]]; !s.encrypted || s.key != "key-of-the-machine" {
+	if s := b.account.RootSnapshot(b.account.ImageNamed("us-east-1", "hello-1")); !s.Encrypted || s.KMSKey != "key-of-the-machine" {
 		t.Errorf("the snapshot is %+v", s)
 	}
 }
 
-// encryptDisks makes the machine's disks encrypted, and so what CreateImage makes of them.
-func (c *cloud) encryptDisks(key string) {
-	c.broken["DescribeImages"] = func(int) *failure {
-		if s := c.snapshots["snap-of-"+newID]; s != nil {
-			s.encrypted, s.key = true, key
+// encryptDisks encrypts the machine's disks, and so the snapshot that CreateImage makes.
+func (b *testBuild) encryptDisks(key string) {
+	b.account.FailBefore["DescribeImages"] = func(int) *awsfake.Failure {
+		if s := b.account.Snapshots[awsfake.NewSnapshotID]; s != nil {
+			s.Encrypted, s.KMSKey = true, key
 		}
 		return nil
 	}
 }
 
-func TestFailureOfReplacing(t *testing.T) {
-	const temporary = "hello-1 (new " + testBake + ")"
+func TestReplacingThatFails(t *testing.T) {
+	const temporary = "hello-1 (new " + awsfake.BakeID + ")"
 	for name, c := range map[string]struct {
-		set    func(*oven)
+		set    func(*testBuild)
 		images []string
 		want   []string
 	}{
 		"leaves the old image when it may not be deregistered": {
-			func(o *oven) { o.cloud.broken["DeregisterImage"] = first(1, 403, "UnauthorizedOperation") },
-			[]string{"us-east-1 hello-1 " + oldID}, []string{"deregister " + oldID, "UnauthorizedOperation"},
+			func(b *testBuild) {
+				b.account.FailBefore["DeregisterImage"] = awsfake.FirstCalls(1, 403, "UnauthorizedOperation")
+			},
+			[]string{"us-east-1 hello-1 " + awsfake.ExistingImageID}, []string{"deregister " + awsfake.ExistingImageID, "UnauthorizedOperation"},
 		},
 		"keeps the new image under its temporary name when the old one is gone": {
-			func(o *oven) { o.cloud.broken["CopyImage"] = always(403, "UnauthorizedOperation") },
-			[]string{"us-east-1 " + temporary + " " + newID},
-			[]string{"UnauthorizedOperation", newID, temporary, "us-east-1", "kept"},
+			func(b *testBuild) { b.account.FailBefore["CopyImage"] = awsfake.Always(403, "UnauthorizedOperation") },
+			[]string{"us-east-1 " + temporary + " " + awsfake.NewImageID},
+			[]string{"UnauthorizedOperation", awsfake.NewImageID, temporary, "us-east-1", "kept"},
 		},
 		"keeps the new image under the name when only its sharing fails": {
-			func(o *oven) { o.cloud.broken["ModifyImageAttribute"] = second(403, "UnauthorizedOperation") },
-			[]string{"us-east-1 hello-1 ami-00000000000000002"}, []string{"UnauthorizedOperation", "kept", `named "hello-1"`},
+			func(b *testBuild) {
+				b.account.FailBefore["ModifyImageAttribute"] = awsfake.SecondCall(403, "UnauthorizedOperation")
+			},
+			[]string{"us-east-1 hello-1 " + awsfake.CreatedImageID(2)}, []string{"UnauthorizedOperation", "kept", `named "hello-1"`},
 		},
 		"keeps the new image when it is not known whether the old one is gone": {
-			func(o *oven) {
-				o.cloud.lost["DeregisterImage"] = first(1, 400, "TheTestSaysSo")
-				o.cloud.broken["DescribeImages"] = func(int) *failure {
-					if o.cloud.count("DeregisterImage") > 0 && o.cloud.form["DescribeImages"].Get("ImageId.1") == oldID {
-						return &failure{403, "UnauthorizedOperation"}
+			func(b *testBuild) {
+				b.account.FailAfter["DeregisterImage"] = awsfake.FirstCalls(1, 400, "TheTestSaysSo")
+				b.account.FailBefore["DescribeImages"] = func(int) *awsfake.Failure {
+					if b.account.Count("DeregisterImage") > 0 && b.account.Requests["DescribeImages"].Get("ImageId.1") == awsfake.ExistingImageID {
+						return &awsfake.Failure{Status: 403, Code: "UnauthorizedOperation"}
 					}
 					return nil
 				}
 			},
-			[]string{"us-east-1 " + temporary + " " + newID}, []string{"TheTestSaysSo", temporary},
+			[]string{"us-east-1 " + temporary + " " + awsfake.NewImageID}, []string{"TheTestSaysSo", temporary},
 		},
 		"goes on when the old one is gone although the call has failed": {
-			func(o *oven) { o.cloud.lost["DeregisterImage"] = first(1, 400, "TheTestSaysSo") },
-			[]string{"us-east-1 hello-1 ami-00000000000000002"}, nil,
+			func(b *testBuild) {
+				b.account.FailAfter["DeregisterImage"] = awsfake.FirstCalls(1, 400, "TheTestSaysSo")
+			},
+			[]string{"us-east-1 hello-1 " + awsfake.CreatedImageID(2)}, nil,
 		},
 		"keeps the new image when it is cancelled then": {
-			func(o *oven) {
-				o.cloud.broken["CopyImage"] = func(int) *failure { o.cancel(); return nil }
+			func(b *testBuild) {
+				b.account.FailBefore["CopyImage"] = awsfake.Then(b.cancel)
 			},
-			[]string{"us-east-1 " + temporary + " " + newID}, []string{"cancelled", temporary},
+			[]string{"us-east-1 " + temporary + " " + awsfake.NewImageID}, []string{"cancelled", temporary},
 		},
 		"leaves everything when the disks have different keys": {
-			func(o *oven) {
-				o.cloud.broken["DescribeImages"] = func(int) *failure {
-					if i := o.cloud.images[newID]; i != nil && len(i.snapshots) == 1 {
-						i.snapshots = append(i.snapshots, "snap-2")
-						o.cloud.snapshots["snap-2"] = &fakeSnapshot{region: "us-east-1", encrypted: true, key: "b", tags: i.tags}
+			func(b *testBuild) {
+				b.account.FailBefore["DescribeImages"] = func(int) *awsfake.Failure {
+					if i := b.account.Images[awsfake.NewImageID]; i != nil && len(i.Snapshots) == 1 {
+						i.Snapshots = append(i.Snapshots, "snap-2")
+						b.account.Snapshots["snap-2"] = &awsfake.Snapshot{
+							Region: "us-east-1", Encrypted: true, KMSKey: "b", Tags: i.Tags,
+						}
 					}
 					return nil
 				}
 			},
-			[]string{"us-east-1 hello-1 " + oldID}, []string{"encrypted in different ways"},
+			[]string{"us-east-1 hello-1 " + awsfake.ExistingImageID}, []string{"encrypted in different ways"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, _, err := bakes(t, func(o *oven) {
-				o.cloud.oldImage("us-east-1", oldID, "hello-1")
-				o.config.ForceDeregister = true
-				o.config.AMIUsers = []string{"111111111111"}
-				c.set(o)
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
+				b.config.ForceDeregister = true
+				b.config.AMIUsers = []string{"111111111111"}
+				c.set(b)
 			})
 			if (err == nil) != (c.want == nil) {
 				t.Fatal(err)
 			}
-			for _, want := range c.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("the error does not say %q: %v", want, err)
-				}
-			}
+			checkErrorSays(t, err, c.want...)
 			var images []string
-			for _, id := range slices.Sorted(maps.Keys(o.cloud.images)) {
-				i := o.cloud.images[id]
-				images = append(images, i.region+" "+i.name+" "+id)
+			for _, id := range slices.Sorted(maps.Keys(b.account.Images)) {
+				i := b.account.Images[id]
+				images = append(images, i.Region+" "+i.Name+" "+id)
 			}
 			if diff := cmp.Diff(c.images, images); diff != "" {
-				t.Errorf("images (-want +got):\n%s\n%s", diff, o.ui)
+				t.Errorf("images (-want +got):\n%s\n%s", diff, b.ui)
 			}
 		})
 	}
 }
 
-func TestBakeReplacesTheImageOfItsNameOnlyAfterSuccess(t *testing.T) {
-	replace := func(o *oven) {
-		o.cloud.oldImage("us-east-1", oldID, "hello-1")
-		o.config.ForceDeregister = true
+func TestBakeRemovesOldImageOnlyAfterSuccess(t *testing.T) {
+	replace := func(b *testBuild) {
+		b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
+		b.config.ForceDeregister = true
 	}
-	o, _, err := bakes(t, replace)
+	b, _, err := runBuild(t, replace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, there := o.cloud.images[oldID]; there {
+	if _, there := b.account.Images[awsfake.ExistingImageID]; there {
 		t.Error("the old image is still there")
 	}
-	o, _, err = bakes(t, func(o *oven) {
-		replace(o)
-		o.cloud.reports("begin 1", "verdict failed 1 60_app.cfg")
+	b, _, err = runBuild(t, func(b *testBuild) {
+		replace(b)
+		b.account.SetReports("begin 1", "verdict failed 1 60_app.cfg")
 	})
 	if err == nil {
 		t.Fatal("the bake succeeded")
 	}
-	if _, there := o.cloud.images[oldID]; !there {
-		t.Error("a failed bake has taken the old image")
+	if _, there := b.account.Images[awsfake.ExistingImageID]; !there {
+		t.Error("a failed bake has removed the old image")
 	}
 }

@@ -11,35 +11,40 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-func TestImagesAreMadeInEveryRegionOnce(t *testing.T) {
-	o, artifact, err := bakes(t, func(o *oven) {
-		abroad(o)
-		o.config.Tags = map[string]string{"{{ .SourceAMIName }}": "key and {{ .BuildRegion }}"}
-		o.config.SnapshotTag = config.KeyValues{{Key: "kind", Value: "snapshot"}}
-		o.config.SnapshotCopyDurationMinutes = new(int64)
-		*o.config.SnapshotCopyDurationMinutes = 30
+func TestImageIsCreatedOnceInEachRegion(t *testing.T) {
+	b, artifact, err := runBuild(t, func(b *testBuild) {
+		b.copyToOtherRegions()
+		b.config.Tags = map[string]string{"{{ .SourceAMIName }}": "key and {{ .BuildRegion }}"}
+		b.config.SnapshotTag = config.KeyValues{{Key: "kind", Value: "snapshot"}}
+		b.config.SnapshotCopyDurationMinutes = new(int64)
+		*b.config.SnapshotCopyDurationMinutes = 30
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1"}, o.cloud.named()); diff != "" {
-		t.Errorf("images (-want +got):\n%s", diff)
-	}
+	b.checkImages("ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1")
 	for _, region := range []string{"us-east-1", "eu-west-1", "ap-south-1"} {
-		i := o.image(region, "hello-1")
-		for key, want := range map[string]string{tagBake: testBake, "debian-12": "key and us-east-1", tagExpires: ""} {
-			if i.tags[key] != want || o.cloud.snapshots[i.snapshots[0]].tags[key] != want {
-				t.Errorf("tag %s in %s is %q and of the snapshot %q, want %q", key, region, i.tags[key],
-					o.cloud.snapshots[i.snapshots[0]].tags[key], want)
+		i := b.account.ImageNamed(region, "hello-1")
+		snapshot := b.account.RootSnapshot(i)
+		for key, want := range map[string]string{
+			bakepkg.TagBake: awsfake.BakeID, "debian-12": "key and us-east-1", bakepkg.TagExpires: "",
+		} {
+			if i.Tags[key] != want || snapshot.Tags[key] != want {
+				t.Errorf("tag %s in %s is %q and of the snapshot %q, want %q", key, region, i.Tags[key], snapshot.Tags[key], want)
 			}
 		}
-		if got := o.cloud.snapshots[i.snapshots[0]].tags["kind"]; got != "snapshot" {
+		if got := snapshot.Tags["kind"]; got != "snapshot" {
 			t.Errorf("the snapshot's own tag in %s is %q", region, got)
 		}
 	}
-	if got := o.cloud.form["CopyImage"]; got.Get("SnapshotCopyCompletionDurationMinutes") != "30" || got.Get("SourceRegion") != "us-east-1" ||
+	got := b.account.Requests["CopyImage"]
+	if got.Get("SnapshotCopyCompletionDurationMinutes") != "30" || got.Get("SourceRegion") != "us-east-1" ||
 		got.Get("Description") != "hello-1" || got.Has("Encrypted") {
 		t.Errorf("the image was copied with %v", got)
 	}
@@ -51,244 +56,242 @@ func TestImagesAreMadeInEveryRegionOnce(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if left := o.cloud.left(); len(left) > 0 {
-		t.Errorf("left behind by Destroy: %v", left)
-	}
+	b.checkNothingLeft()
 }
 
-// The watching left out, these are all the calls of a plain bake: what is not set costs none.
-func TestPlainBakeMakesNoCallForWhatIsNotSet(t *testing.T) {
-	o, _, err := bakes(t, nil)
+// Besides those that watch the machine and the image, these are all the calls of a bake with few settings.
+func TestBakeMakesNoCallForSettingsThatAreNotSet(t *testing.T) {
+	b, _, err := runBuild(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := o.cloud.count("DescribeTags"); n != 1 {
+	if n := b.account.Count("DescribeTags"); n != 1 {
 		t.Errorf("the sweep made %d calls, and there is nothing to sweep", n)
 	}
-	calls := slices.DeleteFunc(o.cloud.calls, func(name string) bool {
-		return name == "GetConsoleOutput" || name == "DescribeInstances" || name == "DescribeImages" || name == "DescribeTags"
+	calls := slices.DeleteFunc(b.account.Calls, func(name string) bool {
+		return slices.Contains([]string{"GetConsoleOutput", "DescribeInstances", "DescribeImages", "DescribeTags"}, name)
 	})
 	if diff := cmp.Diff([]string{
-		"GetCallerIdentity", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances", "CreateImage", "DeleteTags",
-		"TerminateInstances", "DeleteSecurityGroup",
+		"GetCallerIdentity", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances", "CreateImage",
+		"DeleteTags", "TerminateInstances", "DeleteSecurityGroup",
 	}, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
 
-func TestImageIsEncryptedByACopyAndTheIntermediaryGoes(t *testing.T) {
-	o, artifact, err := bakes(t, func(o *oven) {
-		abroad(o)
-		o.config.EncryptBoot = config.TriTrue
-		o.config.KMSKeyID = "alias/never-used"
-		o.config.RegionKMSKeyIDs = map[string]string{"us-east-1": "alias/home", "eu-west-1": "alias/away", "ap-south-1": ""}
+func TestImageIsEncryptedByCopyAndIntermediaryIsRemoved(t *testing.T) {
+	b, artifact, err := runBuild(t, func(b *testBuild) {
+		b.copyToOtherRegions()
+		b.config.EncryptBoot = config.TriTrue
+		b.config.KMSKeyID = "alias/never-used"
+		b.config.RegionKMSKeyIDs = map[string]string{"us-east-1": "alias/home", "eu-west-1": "alias/away", "ap-south-1": ""}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1"}, o.cloud.named()); diff != "" {
-		t.Errorf("images (-want +got):\n%s", diff)
-	}
+	b.checkImages("ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1")
 	for region, key := range map[string]string{"us-east-1": "alias/home", "eu-west-1": "alias/away", "ap-south-1": ""} {
-		s := o.cloud.snapshots[o.image(region, "hello-1").snapshots[0]]
-		if !s.encrypted || s.key != key || s.tags[tagExpires] != "" {
+		s := b.account.RootSnapshot(b.account.ImageNamed(region, "hello-1"))
+		if !s.Encrypted || s.KMSKey != key || s.Tags[bakepkg.TagExpires] != "" {
 			t.Errorf("the snapshot in %s is %+v, want the key %q", region, s, key)
 		}
 	}
-	if len(o.cloud.snapshots) != 3 {
-		t.Errorf("%d snapshots, want one for each region", len(o.cloud.snapshots))
+	if len(b.account.Snapshots) != 3 {
+		t.Errorf("%d snapshots, want one for each region", len(b.account.Snapshots))
 	}
-	if strings.Contains(artifact.Id(), newID) {
+	if strings.Contains(artifact.Id(), awsfake.NewImageID) {
 		t.Errorf("the intermediary image is in the artifact: %s", artifact.Id())
 	}
 }
 
-func TestImageIsNotKeptInTheRegionOfTheBuild(t *testing.T) {
-	o, artifact, err := bakes(t, func(o *oven) {
-		o.cloud.oldImage("us-east-1", oldID, "hello-1") // does not matter
-		o.config.AMIRegions, o.config.SkipSaveBuildRegion = []string{"eu-west-1"}, true
+func TestSkipSaveBuildRegionKeepsNoImageThere(t *testing.T) {
+	b, artifact, err := runBuild(t, func(b *testBuild) {
+		b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1") // does not matter
+		b.config.AMIRegions, b.config.SkipSaveBuildRegion = []string{"eu-west-1"}, true
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"eu-west-1 hello-1", "us-east-1 hello-1"}, o.cloud.named()); diff != "" {
-		t.Errorf("images (-want +got):\n%s", diff)
-	}
+	b.checkImages("eu-west-1 hello-1", "us-east-1 hello-1")
 	if !strings.HasPrefix(artifact.Id(), "eu-west-1:") || strings.Contains(artifact.Id(), ",") {
 		t.Errorf("the artifact is %s", artifact.Id())
 	}
 }
 
-func TestImageIsRegisteredAnewForABootModeOfItsOwn(t *testing.T) {
-	for name, set := range map[string]func(*oven){
-		"at home":                 func(*oven) {},
-		"where another was":       func(o *oven) { o.cloud.oldImage("us-east-1", oldID, "hello-1") },
-		"and copied and encrypts": func(o *oven) { o.config.EncryptBoot = config.TriTrue; abroad(o) },
+func TestImageIsRegisteredAgainToChangeBootMode(t *testing.T) {
+	for name, set := range map[string]func(*testBuild){
+		"in the region of the build":    func(*testBuild) {},
+		"in the place of another image": func(b *testBuild) { b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1") },
+		"and copied and encrypted": func(b *testBuild) {
+			b.config.EncryptBoot = config.TriTrue
+			b.copyToOtherRegions()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, _, err := bakes(t, func(o *oven) {
-				o.cloud.sourceImage = "<bootMode>legacy-bios</bootMode><usageOperation>RunInstances</usageOperation>"
-				o.config.BootMode, o.config.TPMSupport, o.config.ForceDeregister = "uefi", "v2.0", true
-				set(o)
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.account.SourceImageXML = "<bootMode>legacy-bios</bootMode><usageOperation>RunInstances</usageOperation>"
+				b.config.BootMode, b.config.TPMSupport, b.config.ForceDeregister = "uefi", "v2.0", true
+				set(b)
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			form := o.cloud.form["RegisterImage"]
+			form := b.account.Requests["RegisterImage"]
 			for name, want := range map[string]string{
-				"BootMode": "uefi", "TpmSupport": "v2.0", "BlockDeviceMapping.1.Ebs.SnapshotId": "snap-of-" + newID,
-				"BlockDeviceMapping.1.Ebs.Encrypted": "", "TagSpecification.2.ResourceType": "",
+				"BootMode": "uefi", "TpmSupport": "v2.0",
+				"BlockDeviceMapping.1.Ebs.SnapshotId": awsfake.NewSnapshotID,
+				"BlockDeviceMapping.1.Ebs.Encrypted":  "", "TagSpecification.2.ResourceType": "",
 			} {
 				if form.Get(name) != want {
 					t.Errorf("%s is %q, want %q", name, form.Get(name), want)
 				}
 			}
-			i := o.image("us-east-1", "hello-1")
-			if s := o.cloud.snapshots[i.snapshots[0]]; s == nil || s.tags[tagExpires] != "" || i.old {
+			i := b.account.ImageNamed("us-east-1", "hello-1")
+			if s := b.account.RootSnapshot(i); s == nil || s.Tags[bakepkg.TagExpires] != "" || i.Existing {
 				t.Errorf("the image is %+v, its snapshot %+v", i, s)
 			}
-			if len(o.cloud.images) != len(o.config.wanted()) || len(o.cloud.snapshots) > len(o.cloud.images)+1 {
-				t.Errorf("images %q, %d snapshots", o.cloud.named(), len(o.cloud.snapshots))
+			if len(b.account.Images) != len(b.imageRegions()) || len(b.account.Snapshots) > len(b.account.Images)+1 {
+				t.Errorf("images %q, %d snapshots", b.account.ImageNames(), len(b.account.Snapshots))
 			}
 		})
 	}
 }
 
-// wanted are the regions of a build in us-east-1.
-func (c *Config) wanted() []string { return append(c.otherRegions("us-east-1"), "us-east-1") }
-
-func TestBakeTellsEC2WhatTheTemplateSaysOfTheImage(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		abroad(o)
-		everyAttribute(o.config)
+func TestBakeSetsAttributesOfImage(t *testing.T) {
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.copyToOtherRegions()
+		b.setEveryImageAttribute()
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, region := range []string{"us-east-1", "eu-west-1", "ap-south-1"} {
-		i := o.image(region, "hello-1")
+		i := b.account.ImageNamed(region, "hello-1")
 		if diff := cmp.Diff([]string{
 			"ImdsSupport.Value=v2.0", "ProductCode.1=abc",
 			"LaunchPermission.Add.1.UserId=111111111111", "LaunchPermission.Add.2.UserId=222222222222",
 			"LaunchPermission.Add.3.OrganizationArn=arn:aws:organizations::111111111111:organization/o-1",
 			"LaunchPermission.Add.4.OrganizationalUnitArn=arn:aws:organizations::111111111111:ou/o-1/ou-1-2",
 			"DeprecateAt=2001-02-03T04:05:06Z", "WithCooldown=true",
-		}, i.set); diff != "" {
-			t.Errorf("what was set in %s (-want +got):\n%s", region, diff)
+		}, i.Attributes); diff != "" {
+			t.Errorf("attributes in %s (-want +got):\n%s", region, diff)
 		}
 		if diff := cmp.Diff([]string{
 			"CreateVolumePermission.Add.1.UserId=333333333333", "CreateVolumePermission.Add.2.Group=all",
-		}, o.cloud.snapshots[i.snapshots[0]].set); diff != "" {
-			t.Errorf("what was set of the snapshot in %s (-want +got):\n%s", region, diff)
+		}, b.account.RootSnapshot(i).Attributes); diff != "" {
+			t.Errorf("attributes of the snapshot in %s (-want +got):\n%s", region, diff)
 		}
 	}
 	for name, want := range map[string]string{
 		"BlockDeviceMapping.1.VirtualName": "ephemeral0", "BlockDeviceMapping.2.Ebs.VolumeSize": "9",
 		"BlockDeviceMapping.2.Ebs.DeleteOnTermination": "false",
 	} {
-		if got := o.cloud.form["CreateImage"].Get(name); got != want {
-			t.Errorf("of the image's own disks, %s is %q, want %q", name, got, want)
+		if got := b.account.Requests["CreateImage"].Get(name); got != want {
+			t.Errorf("CreateImage: %s is %q, want %q", name, got, want)
 		}
 	}
-	if tags := o.image("us-east-1", "hello-1").tags; tags["team"] != "" {
+	if tags := b.account.ImageNamed("us-east-1", "hello-1").Tags; tags["team"] != "" {
 		t.Errorf("the machine's tags are on the image: %v", tags)
 	}
-	if o.cloud.count("ModifyInstanceAttribute") != 2 {
+	if b.account.Count("ModifyInstanceAttribute") != 2 {
 		t.Error("ENA and SR-IOV were not both set")
 	}
 }
 
-func TestAnImageThatIsAvailableAtOnceMayNotBeKnownEverywhere(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		abroad(o)
-		everyAttribute(o.config)
-		o.config.BootMode = "uefi"
+func TestBakeRetriesWhenNewImageIsNotVisibleYet(t *testing.T) {
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.copyToOtherRegions()
+		b.setEveryImageAttribute()
+		b.config.BootMode = "uefi"
 		for _, action := range []string{"RegisterImage", "CopyImage", "ModifyImageAttribute", "EnableImageDeprecation"} {
-			o.cloud.broken[action] = first(2, 400, codeImageNotFound)
+			b.account.FailBefore[action] = awsfake.FirstCalls(2, 400, awscall.CodeImageNotFound)
 		}
-		o.cloud.broken["ModifyInstanceAttribute"] = first(2, 400, codeInstanceState)
-		o.cloud.broken["CreateImage"] = func(int) *failure { o.cloud.pending = 0; return nil }
+		b.account.FailBefore["ModifyInstanceAttribute"] = awsfake.FirstCalls(2, 400, awscall.CodeInstanceState)
+		b.account.FailBefore["CreateImage"] = awsfake.Then(func() { b.account.ImagePendingFor = 0 })
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(o.cloud.named()); got != 3 {
-		t.Errorf("%d images: %v", got, o.cloud.named())
+	if got := len(b.account.ImageNames()); got != 3 {
+		t.Errorf("%d images: %v", got, b.account.ImageNames())
 	}
 }
 
-func TestImageNowhereIsRefused(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) { // only the environment names the region
-		o.config.SkipSaveBuildRegion, o.config.AMIRegions = true, []string{"us-east-1"}
+func TestBakeWithoutRegionForImageIsRefused(t *testing.T) {
+	b, _, err := runBuild(t, func(b *testBuild) { // only the environment names the region
+		b.config.SkipSaveBuildRegion, b.config.AMIRegions = true, []string{"us-east-1"}
 	})
-	if err == nil || !strings.Contains(err.Error(), "names no other region") || slices.Contains(o.cloud.calls, "RunInstances") {
+	if err == nil || !strings.Contains(err.Error(), "names no other region") || b.launched() {
 		t.Errorf("the error is %v", err)
 	}
 }
 
-func TestBakeChecksTheImageBeforeItSpendsMoney(t *testing.T) {
-	for want, set := range map[string]func(*oven){
-		"whose bake was killed before it was complete": func(o *oven) {
-			o.cloud.oldImage("us-east-1", oldID, "hello-1").tags = map[string]string{tagExpires: "2000-01-01T00:00:00Z"}
+func TestBakeChecksImageSettingsBeforeLaunch(t *testing.T) {
+	for want, set := range map[string]func(*testBuild){
+		"whose bake was killed before it was complete": func(b *testBuild) {
+			image := b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
+			image.Tags = map[string]string{bakepkg.TagExpires: "2000-01-01T00:00:00Z"}
 		},
-		"is taken by " + oldID + " in eu-west-1": func(o *oven) {
-			o.cloud.oldImage("eu-west-1", oldID, "hello-1")
-			abroad(o)
+		"is taken by " + awsfake.ExistingImageID + " in eu-west-1": func(b *testBuild) {
+			b.account.AddImage("eu-west-1", awsfake.ExistingImageID, "hello-1")
+			b.copyToOtherRegions()
 		},
-		`region "mars-1" does not exist`: func(o *oven) { o.config.AMIRegions = []string{"mars-1"} },
-		"is protected from deregistration": func(o *oven) {
-			o.cloud.oldImage("us-east-1", oldID, "hello-1").protection = "enabled-without-cooldown"
-			o.config.ForceDeregister = true
+		`region "mars-1" does not exist`: func(b *testBuild) { b.config.AMIRegions = []string{"mars-1"} },
+		"is protected from deregistration": func(b *testBuild) {
+			b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1").Protection = "enabled-without-cooldown"
+			b.config.ForceDeregister = true
 		},
-		"loses what it is paid by": func(o *oven) {
-			o.cloud.sourceImage = "<usageOperation>RunInstances:0010</usageOperation><platformDetails>Red Hat Enterprise Linux</platformDetails>"
-			o.config.BootMode = "uefi"
+		"loses what it is paid by": func(b *testBuild) {
+			b.account.SourceImageXML = "<usageOperation>RunInstances:0010</usageOperation>" +
+				"<platformDetails>Red Hat Enterprise Linux</platformDetails>"
+			b.config.BootMode = "uefi"
 		},
-		"tpm_support needs the boot mode uefi": func(o *oven) { o.config.TPMSupport = "v2.0" },
-		"virtualization type hvm": func(o *oven) {
-			o.cloud.sourceImage = "<virtualizationType>paravirtual</virtualizationType>"
-			o.config.SriovSupport = true
+		"tpm_support needs the boot mode uefi": func(b *testBuild) { b.config.TPMSupport = "v2.0" },
+		"virtualization type hvm": func(b *testBuild) {
+			b.account.SourceImageXML = "<virtualizationType>paravirtual</virtualizationType>"
+			b.config.SriovSupport = true
 		},
-		"no disk /dev/sdb": func(o *oven) {
-			o.cloud.sourceImage = "<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName></item></blockDeviceMapping>"
-			o.config.AMIBlockDevices = []BlockDevice{{DeviceName: "/dev/xvda"}, {DeviceName: "/dev/sdb", VolumeType: "gp3"}}
+		"no disk /dev/sdb": func(b *testBuild) {
+			b.account.SourceImageXML = "<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName></item>" +
+				"</blockDeviceMapping>"
+			b.config.AMIBlockDevices = []blockDevice{{DeviceName: "/dev/xvda"}, {DeviceName: "/dev/sdb", VolumeType: "gp3"}}
 		},
-		"has 261 characters": func(o *oven) {
-			o.config.Tags = map[string]string{"long": strings.Repeat("x", 252) + "{{ .SourceAMIName }}"}
+		"has 261 characters": func(b *testBuild) {
+			b.config.Tags = map[string]string{"long": strings.Repeat("x", 252) + "{{ .SourceAMIName }}"}
 		},
 	} {
-		o, _, err := bakes(t, set)
-		if err == nil || !strings.Contains(err.Error(), want) || slices.Contains(o.cloud.calls, "RunInstances") {
-			t.Errorf("want %q, got %v after %v", want, err, o.cloud.calls)
+		b, _, err := runBuild(t, set)
+		if err == nil || !strings.Contains(err.Error(), want) || b.launched() {
+			t.Errorf("want %q, got %v after %v", want, err, b.account.Calls)
 		}
 	}
 }
 
-// TestAsManyTagsAsEC2Takes: an image has its fifty with the bake's own, and one more is refused before a machine runs.
-func TestAsManyTagsAsEC2Takes(t *testing.T) {
-	bakeWith := func(n int) (*oven, int, error) {
-		o, _, err := bakes(t, func(o *oven) {
-			o.config.Tags = map[string]string{}
+// EC2 allows fifty tags, the bake's own included.
+func TestBakeRefusesMoreTagsThanEC2Allows(t *testing.T) {
+	runWithTags := func(n int) (*testBuild, int, error) {
+		b, _, err := runBuild(t, func(b *testBuild) {
+			b.config.Tags = map[string]string{}
 			for i := range n {
-				o.config.Tags[strings.Repeat("x", i+1)] = ""
+				b.config.Tags[strings.Repeat("x", i+1)] = ""
 			}
 		})
 		tags := 0
-		for key := range o.cloud.form["CreateImage"] {
+		for key := range b.account.Requests["CreateImage"] {
 			if strings.HasPrefix(key, "TagSpecification.1.Tag.") && strings.HasSuffix(key, ".Key") {
 				tags++
 			}
 		}
-		return o, tags, err
+		return b, tags, err
 	}
-	_, own, err := bakeWith(0)
+	_, own, err := runWithTags(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, tags, err := bakeWith(50 - own); err != nil || tags != 50 {
+	if _, tags, err := runWithTags(50 - own); err != nil || tags != 50 {
 		t.Errorf("%v with %d tags beside %d", err, tags, own)
 	}
-	if o, _, err := bakeWith(51 - own); err == nil || !strings.Contains(err.Error(), "would have 51 tags") || slices.Contains(o.cloud.calls, "RunInstances") {
-		t.Errorf("%v after %v", err, o.cloud.calls)
+	if b, _, err := runWithTags(51 - own); err == nil || !strings.Contains(err.Error(), "would have 51 tags") || b.launched() {
+		t.Errorf("%v after %v", err, b.account.Calls)
 	}
 }

@@ -17,43 +17,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
-
-var testKey = guest.Key{7}
 
 // lines are those of the steps, or cloud-init, from a number on.
 func lines(from guest.Source, first int, text ...string) guest.Lines {
 	return guest.Lines{Source: from, Since: first, First: first, Text: text}
 }
 
-// prints lets the machine print lines on its console.
-func (c *cloud) prints(at time.Duration, l guest.Lines) {
-	for _, piece := range guest.FormatLines(testBake, testKey, l) {
-		c.console = append(c.console, event{at, piece})
-	}
-}
-
-// puts lets the machine upload its log, as it is at a moment.
-func (o *oven) puts(at time.Duration, all ...guest.Lines) {
-	log := zipped(o.T, guest.FormatLog(testBake, all...))
-	time.AfterFunc(at, func() {
-		if _, err := o.cloud.s3mem.PutObject(o.ctx, bucket, o.logs()+logKey, nil, strings.NewReader(log), int64(len(log))); err != nil {
-			o.Error(err)
-		}
-	})
-}
-
-// logs is where below the bucket the log goes.
-func (o *oven) logs() string {
-	if o.config.Staging.KeepLog {
-		return "some/prefix/logs/" + testBake + "/"
-	}
-	return "some/prefix/" + testFolder + "/"
-}
-
 // printedIn is what the UI says the machine has printed, without the times.
-func printedIn(said string) []string {
+func shownLines(said string) []string {
 	var all []string
 	for _, m := range regexp.MustCompile(`(?m)^\[ *\d+ s\] ((?:\d+|cloud-init)\| .*)$`).FindAllStringSubmatch(said, -1) {
 		all = append(all, m[1])
@@ -61,25 +36,25 @@ func printedIn(said string) []string {
 	return all
 }
 
-func report(seq int, words string) string { return strings.TrimSpace(reportLine(testBake, seq, words)) }
+func report(seq int, words string) string { return strings.TrimSpace(awsfake.Report(seq, words)) }
 
 func TestLinesAreToldOnceInOrderAndSoon(t *testing.T) {
 	const total = 60
-	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.reports("begin 2", "start 1 a")
-		o.cloud.stops = 100 * time.Second
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.account.SetReports("begin 2", "start 1 a")
+		b.account.StopsAfter = 100 * time.Second
 		at := func(n int) time.Duration { return time.Duration(n)*time.Second + 5*time.Second }
-		o.cloud.prints(time.Second, lines(guest.FromCloudInit, 1, "ci-info: |eth0|", "Get:1 nginx"))
+		b.printLines(time.Second, lines(guest.FromCloudInit, 1, "ci-info: |eth0|", "Get:1 nginx"))
 		for n := 1; n <= total; n++ {
 			l := lines(guest.FromSteps, n, fmt.Sprintf("line %d", n))
 			if n%7 != 0 { // the kernel printed into the others
-				o.cloud.prints(at(n), l)
+				b.printLines(at(n), l)
 			}
-			o.cloud.prints(at(n+3), l) // once more
+			b.printLines(at(n+3), l) // once more
 		}
 		// Out of order is what the console is not, but the machine began anew after a reboot.
-		o.cloud.prints(at(total+1), lines(guest.FromSteps, total-2, "line 58", "line 59", "line 60"))
-		o.cloud.console = append(o.cloud.console, event{at(total + 8), reportLine(testBake, 9, "verdict ok 0 bake")})
+		b.printLines(at(total+1), lines(guest.FromSteps, total-2, "line 58", "line 59", "line 60"))
+		b.account.Print(at(total+8), awsfake.Report(9, "verdict ok 0 bake"))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -88,10 +63,10 @@ func TestLinesAreToldOnceInOrderAndSoon(t *testing.T) {
 	for n := 1; n <= total; n++ {
 		want = append(want, fmt.Sprintf("0| line %d", n))
 	}
-	if diff := cmp.Diff(want, printedIn(o.ui.String())); diff != "" {
+	if diff := cmp.Diff(want, shownLines(b.ui.String())); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	for _, m := range regexp.MustCompile(`\[ *(\d+) s\] 0\| line (\d+)`).FindAllStringSubmatch(o.ui.String(), -1) {
+	for _, m := range regexp.MustCompile(`\[ *(\d+) s\] 0\| line (\d+)`).FindAllStringSubmatch(b.ui.String(), -1) {
 		var told, n int
 		if _, err := fmt.Sscan(m[1], &told); err != nil {
 			t.Fatal(err)
@@ -106,21 +81,21 @@ func TestLinesAreToldOnceInOrderAndSoon(t *testing.T) {
 }
 
 func TestLinesThatAreLostAreCounted(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.cloud.reports("begin 1")
-		o.cloud.stops = 60 * time.Second
-		o.cloud.prints(5*time.Second, lines(guest.FromSteps, 1, "one"))
-		o.cloud.prints(6*time.Second, lines(guest.FromSteps, 12, "twelve")) // those before are damaged for good
-		o.cloud.prints(30*time.Second, guest.Lines{Source: guest.FromSteps, Since: 13, First: 113, Text: []string{"many"}})
-		o.cloud.prints(50*time.Second, lines(guest.FromSteps, 120, "the end"))
-		o.cloud.console = append(o.cloud.console, event{51 * time.Second, reportLine(testBake, 9, "verdict ok 0 bake")})
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.account.SetReports("begin 1")
+		b.account.StopsAfter = 60 * time.Second
+		b.printLines(5*time.Second, lines(guest.FromSteps, 1, "one"))
+		b.printLines(6*time.Second, lines(guest.FromSteps, 12, "twelve")) // those before are damaged for good
+		b.printLines(30*time.Second, guest.Lines{Source: guest.FromSteps, Since: 13, First: 113, Text: []string{"many"}})
+		b.printLines(50*time.Second, lines(guest.FromSteps, 120, "the end"))
+		b.account.Print(51*time.Second, awsfake.Report(9, "verdict ok 0 bake"))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const why = " lines not shown: the console takes no more, staging would]"
 	want := []string{"0| one", "0| [10" + why, "0| twelve", "0| [100" + why, "0| many", "0| [6" + why, "0| the end"}
-	if diff := cmp.Diff(want, printedIn(o.ui.String())); diff != "" {
+	if diff := cmp.Diff(want, shownLines(b.ui.String())); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -175,26 +150,26 @@ func TestStreamsLoseAndRepeatNothing(t *testing.T) {
 
 func TestLinesOfTheStagedLogComeBetweenTheirReports(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "machine.log")
-	o, _, err := bakes(t, func(o *oven) {
-		o.stage()
-		o.config.LogFile = file
-		o.config.SensitiveValues = []string{"first-of-a-secret\nlines-of-a-secret"}
-		hide(o.config.secrets()...)
-		o.cloud.console = nil // it is not a Nitro machine
-		o.cloud.stops = 45 * time.Second
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.setStaging()
+		b.config.LogFile = file
+		b.config.SensitiveValues = []string{"first-of-a-secret\nlines-of-a-secret"}
+		redact.Add(b.config.secrets()...)
+		b.account.Console = nil // it is not a Nitro machine
+		b.account.StopsAfter = 45 * time.Second
 		begin := []string{report(1, "begin 1"), report(2, "start 1 60_a.cfg"), "one"}
 		more := append(slices.Clone(begin), "\x1b[1mfirst-of\x1b[0m-a-secret lines-of-a-secret", report(3, "end 1 0 60_a.cfg"))
-		o.puts(5*time.Second, lines(guest.FromCloudInit, 1, "early"))
-		o.puts(8*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, begin...))
+		b.uploadLog(5*time.Second, lines(guest.FromCloudInit, 1, "early"))
+		b.uploadLog(8*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, begin...))
 		window := guest.Lines{Source: guest.FromSteps, Since: 1, First: 3, Text: more[2:]}
-		o.puts(20*time.Second, lines(guest.FromCloudInit, 1, "early"), window)
-		o.puts(40*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, append(more, "last", report(4, "verdict ok 0 bake"))...))
+		b.uploadLog(20*time.Second, lines(guest.FromCloudInit, 1, "early"), window)
+		b.uploadLog(40*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, append(more, "last", report(4, "verdict ok 0 bake"))...))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for text := range strings.Lines(o.ui.String()) {
+	for text := range strings.Lines(b.ui.String()) {
 		if _, rest, ok := strings.Cut(strings.TrimSpace(text), " s] "); ok {
 			got = append(got, rest)
 		}
@@ -203,7 +178,7 @@ func TestLinesOfTheStagedLogComeBetweenTheirReports(t *testing.T) {
 		"cloud-init| early", "the machine is up, with 1 steps to do", "1/1 60_a.cfg", "1| one", "1| <sensitive> <sensitive>", "1| last", "verdict: success",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s\n%s", diff, o.ui)
+		t.Errorf("-want +got:\n%s\n%s", diff, b.ui)
 	}
 	saved, err := os.ReadFile(file)
 	if err != nil {
@@ -214,7 +189,7 @@ func TestLinesOfTheStagedLogComeBetweenTheirReports(t *testing.T) {
 			t.Errorf("%q is not in log_file:\n%s", want, saved)
 		}
 	}
-	if left := o.cloud.objects(); len(left) > 0 {
+	if left := b.account.Objects(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -225,21 +200,21 @@ func TestLogIsSavedBesideTheOutputOfABakeThatFails(t *testing.T) {
 	if err := os.WriteFile(path, []byte("of an earlier bake"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	o, _, err := bakes(t, func(o *oven) {
-		o.config.LogFile, o.config.OutputFile = "", filepath.Join(dir, "out.env")
-		o.cloud.reports("begin 1", "start 1 60_a.cfg")
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.config.LogFile, b.config.OutputFile = "", filepath.Join(dir, "out.env")
+		b.account.SetReports("begin 1", "start 1 60_a.cfg")
 		for n := range 100 {
-			o.cloud.prints(10*time.Second, lines(guest.FromSteps, n+1, fmt.Sprintf("%s line %d", strings.Repeat("=", 10), n+1)))
+			b.printLines(10*time.Second, lines(guest.FromSteps, n+1, fmt.Sprintf("%s line %d", strings.Repeat("=", 10), n+1)))
 		}
-		o.cloud.prints(11*time.Second, lines(guest.FromEnd, 1, "the very", "\x1b[31mend"))
-		o.cloud.console = append(o.cloud.console, event{12 * time.Second, reportLine(testBake, 9, "verdict fail 3 60_a.cfg")})
+		b.printLines(11*time.Second, lines(guest.FromEnd, 1, "the very", "\x1b[31mend"))
+		b.account.Print(12*time.Second, awsfake.Report(9, "verdict fail 3 60_a.cfg"))
 	})
 	if err == nil || !strings.HasSuffix(err.Error(), "60_a.cfg failed with exit status 3; its last lines were:\n    the very\n    end") {
 		t.Errorf("the error is %v", err)
 	}
 	saved, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, o.ui)
+		t.Fatalf("%v\n%s", err, b.ui)
 	}
 	for _, want := range []string{"what it told while it baked; 0 lines are missing\n", "staging { }", "0| ========== line 1\n", "line 100\n", "verdict: 60_a.cfg"} {
 		if !strings.Contains(string(saved), want) || strings.Contains(string(saved), "earlier") {
@@ -249,20 +224,20 @@ func TestLogIsSavedBesideTheOutputOfABakeThatFails(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("its mode is %s, %v", info.Mode(), err)
 	}
-	if !strings.Contains(o.ui.String(), "The log of the machine is in "+path) {
-		t.Errorf("nobody says where it is:\n%s", o.ui)
+	if !strings.Contains(b.ui.String(), "The log of the machine is in "+path) {
+		t.Errorf("nobody says where it is:\n%s", b.ui)
 	}
 }
 
 func TestFailureShowsTheLastLinesThatCame(t *testing.T) {
-	_, _, err := bakes(t, func(o *oven) {
-		o.cloud.reports("begin 2")
+	_, _, err := runBuild(t, func(b *testBuild) {
+		b.account.SetReports("begin 2")
 		text := []string{report(2, "start 1 a"), "of the step before", report(3, "end 1 0 a"), report(4, "start 2 b")}
 		for n := range 50 {
 			text = append(text, fmt.Sprintf("line %d", n+1))
 		}
-		o.cloud.prints(5*time.Second, lines(guest.FromSteps, 1, text...))
-		o.cloud.console = append(o.cloud.console, event{9 * time.Second, reportLine(testBake, 9, "verdict fail 3 b")})
+		b.printLines(5*time.Second, lines(guest.FromSteps, 1, text...))
+		b.account.Print(9*time.Second, awsfake.Report(9, "verdict fail 3 b"))
 	})
 	if err == nil || !strings.Contains(err.Error(), "were:\n    line 11\n") || !strings.HasSuffix(err.Error(), "line 50") {
 		t.Errorf("the error is %v", err)
@@ -270,37 +245,37 @@ func TestFailureShowsTheLastLinesThatCame(t *testing.T) {
 }
 
 func TestLogIsKeptWhereTheTemplateAsks(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.stage()
-		o.config.Staging.KeepLog = true
-		o.cloud.console = nil
-		o.puts(15*time.Second, lines(guest.FromSteps, 1, report(1, "verdict ok 0 bake")))
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.setStaging()
+		b.config.Staging.KeepLog = true
+		b.account.Console = nil
+		b.uploadLog(15*time.Second, lines(guest.FromSteps, 1, report(1, "verdict ok 0 bake")))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"some/prefix/logs/" + testBake + "/log.gz"}, o.cloud.objects()); diff != "" {
+	if diff := cmp.Diff([]string{"some/prefix/logs/" + awsfake.BakeID + "/log.gz"}, b.account.Objects()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
 func TestUserDataWithoutRoomTellsNoLines(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.config.UserData = ""
-		o.config.ImageSource = imageSource(o.T, 6500)
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.config.UserData = ""
+		b.config.ImageSource = writeImageSource(b.T, 6500)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(o.ui.String(), "no room left") || bytes.Contains(mustDecompress(t, o.cloud.userData()), []byte("tell.py <<")) {
-		t.Errorf("the bake said:\n%s", o.ui)
+	if !strings.Contains(b.ui.String(), "no room left") || bytes.Contains(mustDecompress(t, b.account.UserData()), []byte("tell.py <<")) {
+		t.Errorf("the bake said:\n%s", b.ui)
 	}
 }
 
 func TestLogFileThatCannotBeWrittenFailsNoBake(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) { o.config.LogFile = filepath.Join(t.TempDir(), "no", "directory", "x") })
-	if err != nil || !strings.Contains(o.ui.String(), "could not be written to log_file") {
-		t.Errorf("the error is %v, and the bake said:\n%s", err, o.ui)
+	b, _, err := runBuild(t, func(b *testBuild) { b.config.LogFile = filepath.Join(t.TempDir(), "no", "directory", "x") })
+	if err != nil || !strings.Contains(b.ui.String(), "could not be written to log_file") {
+		t.Errorf("the error is %v, and the bake said:\n%s", err, b.ui)
 	}
 }
 

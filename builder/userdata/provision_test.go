@@ -6,18 +6,17 @@ package userdata
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
 // provisioner is a hook that does what a provisioner would.
@@ -86,69 +85,57 @@ func blocks(all ...provisioner) provisioner {
 	}
 }
 
-// noise is a file that no compression makes smaller.
-func noise(t *testing.T, size int) string {
-	t.Helper()
-	content := make([]byte, size)
-	_, _ = rand.Read(content)
-	path := filepath.Join(t.TempDir(), "noise")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 func TestWhatProvisionersDoGoesToTheMachine(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.hook = blocks(shellBlock, fileBlock(noise(t, 100), "/etc/noise"))
-		o.config.Comm.SSHUsername = "admin"
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.hook = blocks(shellBlock, fileBlock(writeRandomFile(t, 100), "/etc/noise"))
+		b.config.Comm.SSHUsername = "admin"
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	document := string(o.cloud.userData())
+	document := string(b.account.UserData())
 	for _, want := range []string{"replay 001 provisioner 1 (shell setup.sh)\nreplay 002 provisioner 2 (file)\n", "BAKERY_USER='admin'", "provisioners.tgz"} {
 		if !strings.Contains(document, want) {
 			t.Errorf("the machine is not told %q:\n%s", want, document)
 		}
 	}
 	for _, want := range []string{"Recording the provisioners", "Recorded 2 provisioners for user admin: 2 commands and 2 files of 104 bytes"} {
-		if !strings.Contains(o.ui.String(), want) {
-			t.Errorf("the user is not told %q:\n%s", want, o.ui)
+		if !strings.Contains(b.ui.String(), want) {
+			t.Errorf("the user is not told %q:\n%s", want, b.ui)
 		}
 	}
-	if o.cloud.count("PUT object") > 0 {
+	if b.account.Count("PUT object") > 0 {
 		t.Error("something was staged")
 	}
 }
 
 func TestWhatProvisionersDoIsStagedWhenItIsLarge(t *testing.T) {
-	for delivery, want := range map[string]string{deliveryPresigned: "X-Amz-Signature=", deliveryProfile: "/" + testFolder + "/provisioners.tgz'"} {
+	for delivery, want := range map[string]string{"presigned": "X-Amz-Signature=", "profile": "/" + testFolder + "/provisioners.tgz'"} {
 		t.Run(delivery, func(t *testing.T) {
-			o, _, err := bakes(t, func(o *oven) {
-				o.stage()
-				o.config.Staging.Delivery = delivery
-				o.config.Staging.Keep = true
-				o.config.IamInstanceProfile = "machine"
-				o.hook = fileBlock(noise(t, 9000), "/opt/noise")
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.setStaging()
+				b.config.Staging.Delivery = delivery
+				b.config.Staging.Keep = true
+				b.config.IamInstanceProfile = "machine"
+				b.hook = fileBlock(writeRandomFile(t, 9000), "/opt/noise")
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, line, _ := strings.Cut(string(o.cloud.userData()), "BAKERY_RECORDED_URL=")
+			_, line, _ := strings.Cut(string(b.account.UserData()), "BAKERY_RECORDED_URL=")
 			if line, _, _ = strings.Cut(line, "\n"); !strings.Contains(line, want) {
 				t.Errorf("the machine fetches from %s", line)
 			}
-			if strings.Contains(o.ui.String(), "X-Amz-Signature=") {
+			if strings.Contains(b.ui.String(), "X-Amz-Signature=") {
 				t.Error("a signed URL was printed")
 			}
-			for _, object := range o.cloud.objects() {
+			for _, object := range b.account.Objects() {
 				if strings.Contains(object, "provisioners") {
 					t.Errorf("%s is left; keep is for fs/", object)
 				}
 			}
-			if !strings.Contains(o.ui.String(), "bytes to s3://"+bucket+"/some/prefix/"+testFolder+"/provisioners.tgz") {
-				t.Errorf("the upload is not told of:\n%s", o.ui)
+			if !strings.Contains(b.ui.String(), "bytes to s3://"+awsfake.Bucket+"/some/prefix/"+testFolder+"/provisioners.tgz") {
+				t.Errorf("the upload is not told of:\n%s", b.ui)
 			}
 		})
 	}
@@ -163,16 +150,12 @@ func TestRecordedProvisionersThatDoNotFitAreAnErrorBeforeAnythingCosts(t *testin
 		"already by themself": {200_000, []string{"what the provisioners upload and run is 20", "16384", "staging {"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, _, err := bakes(t, func(o *oven) { o.hook = fileBlock(noise(t, c.size), "/opt/noise") })
+			b, _, err := runBuild(t, func(b *testBuild) { b.hook = fileBlock(writeRandomFile(t, c.size), "/opt/noise") })
 			if err == nil {
 				t.Fatal("the bake succeeded")
 			}
-			for _, want := range c.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("the error does not say %q: %v", want, err)
-				}
-			}
-			if o.cloud.count("RunInstances")+o.cloud.count("CreateSecurityGroup") > 0 {
+			checkErrorSays(t, err, c.want...)
+			if b.account.Count("RunInstances")+b.account.Count("CreateSecurityGroup") > 0 {
 				t.Error("something was made")
 			}
 		})
@@ -180,43 +163,43 @@ func TestRecordedProvisionersThatDoNotFitAreAnErrorBeforeAnythingCosts(t *testin
 }
 
 func TestAnImageSourceJoinsBetweenProvisioners(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.config.UserData = ""
-		o.hook = blocks(shellBlock, joining(bundle.Join{Source: imageSource(t, 10)}), fileBlock(noise(t, 10), "/x"))
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.config.UserData = ""
+		b.hook = blocks(shellBlock, joining(bundle.Join{Source: writeImageSource(t, 10)}), fileBlock(writeRandomFile(t, 10), "/x"))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	document := string(o.cloud.userData())
+	document := string(b.account.UserData())
 	for _, want := range []string{"replay 001 provisioner 1 (shell setup.sh)\n", "replay 002 provisioner 2 (file)\n", "60_a.cfg", "units.first", "units.last"} {
 		if !strings.Contains(document, want) {
 			t.Errorf("the machine is not told %q:\n%s", want, document)
 		}
 	}
-	if got := tagsOf(o.cloud.form["CreateImage"], "image")["Version"]; got != "1.2" {
+	if got := awsfake.Tags(b.account.Requests["CreateImage"], "image")["Version"]; got != "1.2" {
 		t.Errorf("the version of the Image-Source is %q in the tags", got)
 	}
 }
 
 func TestABakeMayConsistOfProvisionersAlone(t *testing.T) {
-	o, _, err := bakes(t, func(o *oven) {
-		o.config.UserData = ""
-		o.hook = provisioner(shellBlock)
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.config.UserData = ""
+		b.hook = provisioner(shellBlock)
 	})
-	if err != nil || strings.Contains(o.ui.String(), "copy of its source") {
-		t.Errorf("%v\n%s", err, o.ui)
+	if err != nil || strings.Contains(b.ui.String(), "copy of its source") {
+		t.Errorf("%v\n%s", err, b.ui)
 	}
-	o, _, err = bakes(t, func(o *oven) { o.config.UserData = "" })
-	if err != nil || !strings.Contains(o.ui.String(), "nothing to bake, so the image will be a copy of its source") {
-		t.Errorf("%v\n%s", err, o.ui)
+	b, _, err = runBuild(t, func(b *testBuild) { b.config.UserData = "" })
+	if err != nil || !strings.Contains(b.ui.String(), "nothing to bake, so the image will be a copy of its source") {
+		t.Errorf("%v\n%s", err, b.ui)
 	}
 }
 
 func TestProvisionersThatCannotBeRecordedEndTheBake(t *testing.T) {
-	join := bundle.Join{Source: imageSource(t, 10)}
+	join := bundle.Join{Source: writeImageSource(t, 10)}
 	for name, c := range map[string]struct {
 		hook provisioner
-		set  func(*oven)
+		set  func(*testBuild)
 		want []string
 	}{
 		"one that downloads": {func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
@@ -231,38 +214,34 @@ func TestProvisionersThatCannotBeRecordedEndTheBake(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}, nil, []string{"provisioner 1", "download /x"}},
-		"any, with opaque user data":    {shellBlock, func(o *oven) { o.config.Verdict = verdictStop }, []string{`verdict = "stop"`, "provisioners cannot be added"}},
+		"any, with opaque user data":    {shellBlock, func(b *testBuild) { b.config.Verdict = setting.VerdictStop }, []string{`verdict = "stop"`, "provisioners cannot be added"}},
 		"an Image-Source and user data": {joining(join), nil, []string{"image_source, bundle, user_data_file or user_data", "keep either"}},
-		"two Image-Sources":             {blocks(joining(join), joining(join)), func(o *oven) { o.config.UserData = "" }, []string{"a bake takes one"}},
-		"an Image-Source with mistakes": {joining(bundle.Join{Source: "/nonexistent"}), func(o *oven) { o.config.UserData = "" }, []string{"compile /nonexistent"}},
+		"two Image-Sources":             {blocks(joining(join), joining(join)), func(b *testBuild) { b.config.UserData = "" }, []string{"a bake takes one"}},
+		"an Image-Source with mistakes": {joining(bundle.Join{Source: "/nonexistent"}), func(b *testBuild) { b.config.UserData = "" }, []string{"compile /nonexistent"}},
 		"valid_exit_codes without 0": {func(context.Context, packersdk.Ui, packersdk.Communicator, map[string]any) error {
 			return errors.New("script exited with non-zero exit status: 0. Allowed exit codes are: [3]")
 		}, nil, []string{"non-zero exit status: 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var began, ended time.Time
-			o, _, err := bakes(t, func(o *oven) {
-				o.hook = provisioner(func(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.hook = provisioner(func(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
 					began = time.Now()
 					defer func() { ended = time.Now() }()
 					return c.hook(ctx, ui, comm, data)
 				})
 				if c.set != nil {
-					c.set(o)
+					c.set(b)
 				}
 			})
 			if err == nil {
 				t.Fatal("the bake succeeded")
 			}
-			for _, want := range c.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("the error does not say %q: %v", want, err)
-				}
-			}
+			checkErrorSays(t, err, c.want...)
 			if d := ended.Sub(began); d > time.Second {
 				t.Errorf("it took %s", d)
 			}
-			if o.cloud.instance != "" {
+			if b.account.Instance.ID != "" {
 				t.Error("a machine was run")
 			}
 		})
@@ -270,16 +249,16 @@ func TestProvisionersThatCannotBeRecordedEndTheBake(t *testing.T) {
 }
 
 func TestAnErrorCleanupProvisionerFindsNoMachine(t *testing.T) {
-	for name, fails := range map[string]func(*oven){
-		"while provisioning": func(o *oven) {},
-		"on the machine":     func(o *oven) { o.cloud.reports("begin 1", "start 1 x", "verdict fail 3 x") },
+	for name, fails := range map[string]func(*testBuild){
+		"while provisioning": func(b *testBuild) {},
+		"on the machine":     func(b *testBuild) { b.account.SetReports("begin 1", "start 1 x", "verdict fail 3 x") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			hook := &cleaning{}
-			o, _, err := bakes(t, func(o *oven) {
-				o.hook = hook
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.hook = hook
 				hook.fails = name == "while provisioning"
-				fails(o)
+				fails(b)
 			})
 			if err == nil || hook.cleaned != 1 {
 				t.Fatalf("cleaned %d times: %v", hook.cleaned, err)
@@ -287,8 +266,8 @@ func TestAnErrorCleanupProvisionerFindsNoMachine(t *testing.T) {
 			if hook.code != 1 || hook.data["User"] != "root" || hook.data["Host"] != "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER" {
 				t.Errorf("exit status %d, variables %v", hook.code, hook.data)
 			}
-			if !strings.Contains(o.ui.String(), "there is no machine to connect to") {
-				t.Errorf("nobody says why:\n%s", o.ui)
+			if !strings.Contains(b.ui.String(), "there is no machine to connect to") {
+				t.Errorf("nobody says why:\n%s", b.ui)
 			}
 		})
 	}
@@ -320,9 +299,9 @@ func (c *cleaning) Run(ctx context.Context, name string, ui packersdk.Ui, comm p
 
 func TestProvisionersThatRunHereSeeTheBuildData(t *testing.T) {
 	var seen map[string]any
-	_, _, err := bakes(t, func(o *oven) {
-		o.config.Comm.SSHUsername = "ec2-user"
-		o.hook = provisioner(func(_ context.Context, _ packersdk.Ui, _ packersdk.Communicator, data map[string]any) error {
+	_, _, err := runBuild(t, func(b *testBuild) {
+		b.config.Comm.SSHUsername = "ec2-user"
+		b.hook = provisioner(func(_ context.Context, _ packersdk.Ui, _ packersdk.Communicator, data map[string]any) error {
 			seen = data
 			return nil
 		})
@@ -331,7 +310,7 @@ func TestProvisionersThatRunHereSeeTheBuildData(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"SourceAMI": sourceID, "SourceAMIName": "debian-12", "BuildRegion": "us-east-1", "BakeID": testBake, "ConnType": "none",
+		"SourceAMI": awsfake.SourceImageID, "SourceAMIName": "debian-12", "BuildRegion": "us-east-1", "BakeID": awsfake.BakeID, "ConnType": "none",
 		"User": "ec2-user", "Host": "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER", "Port": "ERR_PORT_NOT_IMPLEMENTED_BY_BUILDER",
 		"ID": "ERR_ID_NOT_IMPLEMENTED_BY_BUILDER", "Password": "ERR_PASSWORD_NOT_IMPLEMENTED_BY_BUILDER",
 		"SSHPrivateKey": "ERR_SSH_PRIVATE_KEY_NOT_IMPLEMENTED_BY_BUILDER",
@@ -345,26 +324,4 @@ func TestProvisionersThatRunHereSeeTheBuildData(t *testing.T) {
 			t.Errorf("build.%s is promised and not there", name)
 		}
 	}
-}
-
-var errTooLong = errors.New("it took too long")
-
-func TestPollKeepsItsIntervalAndStopsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Second, errTooLong)
-		defer cancel()
-		var last time.Time
-		calls := 0
-		err := poll(ctx, every(10*time.Second), func(context.Context) (bool, error) {
-			if gap := time.Since(last); calls > 0 && (gap < 9*time.Second || gap > 11*time.Second) {
-				t.Errorf("call %d came after %s", calls, gap)
-			}
-			last = time.Now()
-			calls++
-			return false, nil
-		})
-		if !errors.Is(err, errTooLong) || calls < 9 || calls > 12 {
-			t.Errorf("error %v after %d calls", err, calls)
-		}
-	})
 }

@@ -6,7 +6,6 @@ package userdata
 import (
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/aws/smithy-go"
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
 // limited is EC2's limit of RunInstances.
@@ -42,14 +40,6 @@ func (b *limited) call(context.Context) error {
 	return nil
 }
 
-func queued(t *testing.T, at turns, retries int) *queue {
-	t.Helper()
-	ui := &packersdk.BasicUi{Writer: io.Discard, ErrorWriter: io.Discard, PB: &packersdk.NoopProgressTracker{}}
-	b := newBake(&Config{}, ui)
-	b.turns, b.config.MaxRetries = at, retries
-	return newQueue(b)
-}
-
 func TestLaunchesAtOnceTakeTurns(t *testing.T) {
 	const launches = 50
 	for name, c := range map[string]struct {
@@ -69,7 +59,7 @@ func TestLaunchesAtOnceTakeTurns(t *testing.T) {
 				began := time.Now()
 				var all sync.WaitGroup
 				for range launches {
-					q := queued(t, turns{}, 10)
+					q := newTestQueue(turns{}, 10)
 					if c.together {
 						q.b.turns = shared
 					}
@@ -113,7 +103,7 @@ func TestAQueueEnds(t *testing.T) {
 					time.AfterFunc(c.cancel, cancel)
 				}
 				n, began := 0, time.Now()
-				err := queued(t, at, 2).wait(ctx, func(context.Context) error { n++; return c.call(n - 1) })
+				err := newTestQueue(at, 2).wait(ctx, func(context.Context) error { n++; return c.call(n - 1) })
 				if !errors.Is(err, c.want) {
 					t.Errorf("it ended with %v, want %v", err, c.want)
 				}

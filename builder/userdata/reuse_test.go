@@ -14,6 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
 func TestChangesAreNamed(t *testing.T) {
@@ -72,7 +75,7 @@ func many(n int) map[string]string {
 }
 
 func TestTheTagsOfTheInputsHaveRoom(t *testing.T) {
-	in := inputs{source: sourceID, userData: sumOf("u"), fs: sumOf("f"), options: many(60)}
+	in := inputs{source: awsfake.SourceImageID, userData: sumOf("u"), fs: sumOf("f"), options: many(60)}
 	for i := range toldApart {
 		in.steps = append(in.steps, stepDigest{fmt.Sprint(i), sumOf(fmt.Sprint(i))})
 	}
@@ -101,14 +104,14 @@ func TestEverySettingOfAnImageIsComparedUnlessItIsNamed(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"encrypt_boot": config.TriTrue, "kms_key_id": "x"}, set); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	digest := func(d BlockDevice) string {
-		all, err := digestsOf(map[string]any{"disks": []BlockDevice{d}})
+	digest := func(d blockDevice) string {
+		all, err := digestsOf(map[string]any{"disks": []blockDevice{d}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return all["disks"]
 	}
-	if digest(BlockDevice{Encrypted: config.TriTrue}) == digest(BlockDevice{Encrypted: config.TriFalse}) {
+	if digest(blockDevice{Encrypted: config.TriTrue}) == digest(blockDevice{Encrypted: config.TriFalse}) {
 		t.Error("an encrypted disk is the same as one that is not")
 	}
 }
@@ -123,8 +126,8 @@ var ofTheMachine = []string{
 // TestEverySettingOfAMachineIsComparedUnlessItIsNamed: a setting that somebody adds is compared, or listed here with intent.
 func TestEverySettingOfAMachineIsComparedUnlessItIsNamed(t *testing.T) {
 	c := &Config{
-		RunConfig:   RunConfig{LaunchBlockDevices: []BlockDevice{{DeviceName: "/dev/xvda"}}},
-		WatchConfig: WatchConfig{Verdict: verdictStop, SkipCleanup: []string{"logs"}, WipeFreeSpace: true},
+		RunConfig:   RunConfig{LaunchBlockDevices: []blockDevice{{DeviceName: "/dev/xvda"}}},
+		WatchConfig: WatchConfig{Verdict: setting.VerdictStop, SkipCleanup: []string{"logs"}, WipeFreeSpace: true},
 	}
 	options, err := (&bake{config: c}).imageOptions()
 	if err != nil {

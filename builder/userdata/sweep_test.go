@@ -18,6 +18,10 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
 // labels are the tags of one resource as DescribeTags lists them.
@@ -30,7 +34,7 @@ func labels(id string, tags ...string) (all []types.TagDescription) {
 }
 
 func TestSweepTakesNothingWhoseTagsWereOnlyCopied(t *testing.T) {
-	bake, source := tagBake+"="+testBake, tagSource+"="+sourceID
+	bake, source := bakepkg.TagBake+"="+awsfake.BakeID, bakepkg.TagSource+"="+awsfake.SourceImageID
 	w := &swath{ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
 	w.take(
 		map[string]types.ResourceType{
@@ -38,7 +42,7 @@ func TestSweepTakesNothingWhoseTagsWereOnlyCopied(t *testing.T) {
 			"ami-ours": types.ResourceTypeImage, "ami-backup": types.ResourceTypeImage, "sg-other": types.ResourceTypeSecurityGroup,
 		},
 		slices.Concat(labels("vol-1", bake), labels("snap-ours", bake, source), labels("snap-backup", bake), labels("ami-ours", source, bake),
-			labels("ami-backup", bake), labels("sg-other", tagBake+"=not an id"), labels("sg-unasked", bake)),
+			labels("ami-backup", bake), labels("sg-other", bakepkg.TagBake+"=not an id"), labels("sg-unasked", bake)),
 	)
 	want := map[types.ResourceType][]string{
 		types.ResourceTypeVolume: {"vol-1"}, types.ResourceTypeSnapshot: {"snap-ours"}, types.ResourceTypeImage: {"ami-ours"},
@@ -50,15 +54,15 @@ func TestSweepTakesNothingWhoseTagsWereOnlyCopied(t *testing.T) {
 		machine types.Instance
 		want    bool
 	}{
-		"the bake's":                     {types.Instance{ClientToken: aws.String(testBake)}, true},
-		"the bake's second":              {types.Instance{ClientToken: aws.String(testBake + "-2-0")}, true},
+		"the bake's":                     {types.Instance{ClientToken: aws.String(awsfake.BakeID)}, true},
+		"the bake's second":              {types.Instance{ClientToken: aws.String(awsfake.BakeID + "-2-0")}, true},
 		"a Spot Instance":                {types.Instance{SpotInstanceRequestId: aws.String("sir-1")}, true},
 		"one launched like the bake's":   {types.Instance{ClientToken: aws.String("c0ffee00-0000-4000-8000-000000000000")}, false},
 		"one launched without a token":   {types.Instance{}, false},
-		"one of an Auto Scaling group's": {types.Instance{ClientToken: aws.String("fleet-" + testBake)}, false},
+		"one of an Auto Scaling group's": {types.Instance{ClientToken: aws.String("fleet-" + awsfake.BakeID)}, false},
 	} {
 		c.machine.InstanceId = aws.String("i-1")
-		w.bakes["i-1"] = testBake
+		w.bakes["i-1"] = awsfake.BakeID
 		if got := w.launched(&c.machine); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
@@ -77,7 +81,7 @@ func (g *busyGroup) DeleteSecurityGroup(
 ) (*ec2.DeleteSecurityGroupOutput, error) {
 	g.tries++
 	if g.tries <= g.busy {
-		return nil, &smithy.GenericAPIError{Code: codeGroupInUse}
+		return nil, &smithy.GenericAPIError{Code: awscall.CodeGroupInUse}
 	}
 	return new(ec2.DeleteSecurityGroupOutput), nil
 }
@@ -89,7 +93,7 @@ func TestSweepWaitsForNoGroupOfSomebodyElse(t *testing.T) {
 		ended string // whose machine the sweep has just terminated
 		tries int
 	}{
-		"its machine has just gone": {testBake, 3},
+		"its machine has just gone": {awsfake.BakeID, 3},
 		"its machine is long gone":  {"", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +102,7 @@ func TestSweepWaitsForNoGroupOfSomebodyElse(t *testing.T) {
 				w := &swath{
 					sweeping: &sweeping{bake: &bake{ui: &packersdk.BasicUi{Writer: io.Discard}}}, api: api,
 					ids:   map[types.ResourceType][]string{types.ResourceTypeSecurityGroup: {"sg-1"}},
-					bakes: map[string]string{"sg-1": testBake}, ended: map[string]bool{c.ended: true},
+					bakes: map[string]string{"sg-1": awsfake.BakeID}, ended: map[string]bool{c.ended: true},
 				}
 				if err := w.sweepGroups(t.Context()); api.tries != c.tries || (err != nil) != (c.tries == 1) {
 					t.Errorf("%d tries, and %v", api.tries, err)
@@ -115,7 +119,7 @@ func TestSweepAsksForNoMoreThanAFilterTakes(t *testing.T) {
 	for n := range mostValues + 1 {
 		id := fmt.Sprintf("i-%d", n)
 		kinds[id] = types.ResourceTypeInstance
-		tags = append(tags, labels(id, tagBake+"="+testBake)...)
+		tags = append(tags, labels(id, bakepkg.TagBake+"="+awsfake.BakeID)...)
 	}
 	w.take(kinds, tags)
 	if got := len(w.ids[types.ResourceTypeInstance]); got != mostValues {
@@ -135,7 +139,7 @@ func TestSweepNamesARightOnce(t *testing.T) {
 type silent struct{ sweepAPI }
 
 func (silent) DescribeTags(context.Context, *ec2.DescribeTagsInput, ...func(*ec2.Options)) (*ec2.DescribeTagsOutput, error) {
-	return &ec2.DescribeTagsOutput{Tags: labels("i-1", tagExpires+"=1999-01-01T00:00:00Z")}, nil
+	return &ec2.DescribeTagsOutput{Tags: labels("i-1", bakepkg.TagExpires+"=1999-01-01T00:00:00Z")}, nil
 }
 
 func TestSweepRemovesNothingByAClockThatNobodyHasCompared(t *testing.T) {

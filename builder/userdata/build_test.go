@@ -1,0 +1,247 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package userdata
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+)
+
+// What the tests of whole builds use of the builder's internals is in this file, and nowhere else.
+
+// The types of settings that tests write out.
+type (
+	blockDevice          = BlockDevice
+	licenseSpecification = LicenseSpecification
+	placement            = Placement
+	policyDocument       = PolicyDocument
+	policyStatement      = Statement
+	sourceFilter         = SourceFilter
+	stagingConfig        = StagingConfig
+)
+
+const (
+	// testFolder is the folder in the bucket of what only this build uses. A synctest bubble begins at 2000-01-01T00:00:00Z,
+	// and the folder expires an hour and a half later.
+	testFolder = "bakery-20000101T013000Z-" + awsfake.BakeID
+	// testPrefix is below which all builds use the bucket.
+	testPrefix = "some/prefix/"
+)
+
+// testKey encrypts the lines that the machine prints.
+var testKey = guest.Key{7}
+
+// testBuild is one run of the builder in a test: of a small script, unless the test says otherwise.
+type testBuild struct {
+	*testing.T
+	account         *awsfake.Account
+	config          *Config
+	hook            packersdk.Hook // what the provisioners are
+	ui              *bytes.Buffer  // what the user is told
+	ctx             context.Context
+	cancel          context.CancelFunc
+	secondInterrupt chan struct{} // closed for the user's second interrupt
+}
+
+// runBuild runs the builder in a synctest bubble, after set has changed its settings and the account, and returns what Packer
+// gets.
+func runBuild(t *testing.T, set func(*testBuild)) (*testBuild, packersdk.Artifact, error) {
+	t.Helper()
+	b := &testBuild{
+		T: t, account: awsfake.New(t), config: smallConfig(), hook: &packersdk.DispatchHook{}, ui: new(bytes.Buffer), ctx: t.Context(),
+	}
+	var artifact packersdk.Artifact
+	var err error
+	synctest.Test(t, func(t *testing.T) {
+		b.ctx, b.cancel = context.WithCancel(t.Context())
+		defer b.cancel()
+		if set != nil {
+			set(b)
+		}
+		if _, problems := b.config.check(); problems != nil {
+			t.Fatal(problems)
+		}
+		bake := newBake(b.config, userInterface(b.ui))
+		bake.id, bake.key = awsfake.BakeID, testKey
+		bake.load = loadFrom(b.account)
+		bake.hurry = b.secondInterrupt
+		artifact, err = bake.run(b.ctx, b.hook)
+	})
+	return b, artifact, err
+}
+
+func smallConfig() *Config {
+	c := &Config{}
+	c.SourceAmi, c.AMIName, c.UserData = awsfake.SourceImageID, "hello-1", "#!/bin/sh\ntrue\n"
+	c.LogFile = os.DevNull
+	return c
+}
+
+func userInterface(w io.Writer) packersdk.Ui {
+	return &packersdk.BasicUi{Writer: w, ErrorWriter: w, PB: &packersdk.NoopProgressTracker{}}
+}
+
+// loadFrom returns what loads the AWS configuration of a build, as the plugin does, but for the HTTP client.
+func loadFrom(account *awsfake.Account) func(context.Context, *awsconfig.Settings) (aws.Config, error) {
+	return func(ctx context.Context, s *awsconfig.Settings) (aws.Config, error) {
+		cfg, err := s.Load(ctx)
+		cfg.HTTPClient = account
+		return cfg, err
+	}
+}
+
+// cancelAfter cancels the build, as an interrupted Packer does.
+func (b *testBuild) cancelAfter(d time.Duration) {
+	time.AfterFunc(d, b.cancel)
+}
+
+// setStaging gives the build a bucket, and an fs/ that is too large for the user data.
+func (b *testBuild) setStaging() {
+	b.config.UserData = ""
+	b.config.ImageSource = writeImageSource(b.T, 20_000)
+	b.config.Staging = &stagingConfig{URL: "s3://" + awsfake.Bucket + "/" + strings.TrimSuffix(testPrefix, "/")}
+}
+
+// setSpot makes the machine a Spot Instance of one of two types.
+func (b *testBuild) setSpot() {
+	b.config.SpotPrice = "0.02"
+	b.config.SpotInstanceTypes = []string{"m5.large", "t3.small"}
+	b.account.SpotPrices = map[string]string{"m5.large": "0.04", "t3.small": "0.006"}
+}
+
+// setTemporaryProfile gives the machine a role of its own.
+func (b *testBuild) setTemporaryProfile() {
+	b.config.TemporaryProfilePolicy = &policyDocument{
+		Version:   "2012-10-17",
+		Statement: []policyStatement{{Effect: "Allow", Action: []string{"s3:GetObject"}, Resource: []string{"*"}}},
+	}
+	b.config.AMIName = "hello (1)"
+}
+
+// copyToOtherRegions makes the build copy its image to all regions of the account. Some regions are listed twice.
+func (b *testBuild) copyToOtherRegions() {
+	b.config.AMIRegions = []string{"us-east-1", "eu-west-1", "ap-south-1", "eu-west-1"}
+}
+
+// setEveryImageAttribute sets everything that is set of an image after it was created.
+func (b *testBuild) setEveryImageAttribute() {
+	c := b.config
+	c.AMIUsers, c.AMIProductCodes = []string{"111111111111", "222222222222"}, []string{"abc"}
+	c.AMIOrgArns = []string{"arn:aws:organizations::111111111111:organization/o-1"}
+	c.AMIOuArns = []string{"arn:aws:organizations::111111111111:ou/o-1/ou-1-2"}
+	c.SnapshotUsers, c.SnapshotGroups = []string{"333333333333"}, []string{"all"}
+	c.IMDSSupport, c.DeprecateAt = "v2.0", "2001-02-03T04:05:06Z"
+	c.DeregistrationProtection.WithCooldown = true
+	c.ENASupport, c.SriovSupport = config.TriTrue, true
+	c.RunTags, c.SkipAMIRunTags = map[string]string{"team": "builders"}, true
+	c.AMIBlockDevices = []blockDevice{
+		{DeviceName: "/dev/sdb", VirtualName: "ephemeral0"}, {DeviceName: "/dev/sdc", VolumeSize: 9},
+	}
+}
+
+// imageRegions returns the regions that are to have an image, of a build in us-east-1.
+func (b *testBuild) imageRegions() []string {
+	return append(b.config.otherRegions("us-east-1"), "us-east-1")
+}
+
+// printLines makes the machine print lines on its console.
+func (b *testBuild) printLines(at time.Duration, l guest.Lines) {
+	b.account.PrintLines(at, testKey, l)
+}
+
+// uploadLog makes the machine upload its log, with all lines that it has by then.
+func (b *testBuild) uploadLog(at time.Duration, all ...guest.Lines) {
+	b.putLogAfter(at, guest.FormatLog(awsfake.BakeID, all...))
+}
+
+// uploadLongLog makes the machine upload a log of megabytes that ends with a report.
+func (b *testBuild) uploadLongLog(report string) {
+	b.putLogAfter(10*time.Second, strings.Repeat("x\n", 3<<20)+awsfake.Report(9, report))
+}
+
+func (b *testBuild) putLogAfter(d time.Duration, text string) {
+	log := gzipped(b.T, text)
+	key := testPrefix + testFolder + "/" + logKey
+	if b.config.Staging.KeepLog {
+		key = testPrefix + "logs/" + awsfake.BakeID + "/" + logKey
+	}
+	time.AfterFunc(d, func() { b.account.PutObject(key, log) })
+}
+
+// warningOfExpiry returns what a build says about credentials, when its machine may take so long.
+func warningOfExpiry(t *testing.T, credentials aws.CredentialsProvider, instanceTimeout time.Duration) string {
+	t.Helper()
+	ui := new(bytes.Buffer)
+	c := &Config{}
+	c.InstanceTimeout = instanceTimeout
+	b := newBake(c, userInterface(ui))
+	cfg, err := loadFrom(awsfake.New(t))(t.Context(), &c.Settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Credentials = credentials
+	b.aws.config = cfg
+	b.warnOfExpiry(t.Context())
+	return ui.String()
+}
+
+// addSecret makes the builder replace a secret in all that it says.
+func addSecret(secret string) { hide(secret) }
+
+// newTestQueue returns the queue of a launch, among those that have a slot in the same directory.
+func newTestQueue(slots turns, maxRetries int) *queue {
+	b := newBake(&Config{}, userInterface(io.Discard))
+	b.turns, b.config.MaxRetries = slots, maxRetries
+	return newQueue(b)
+}
+
+// launched reports whether an instance was launched.
+func (b *testBuild) launched() bool { return b.account.Count("RunInstances") > 0 }
+
+func (b *testBuild) checkNothingLeft() {
+	b.Helper()
+	if left := b.account.Leftovers(); len(left) > 0 {
+		b.Errorf("left: %v\n%s", left, b.ui)
+	}
+}
+
+// checkOnlyImageLeft checks that nothing is left but the image and its snapshot.
+func (b *testBuild) checkOnlyImageLeft() {
+	b.Helper()
+	if diff := cmp.Diff([]string{awsfake.NewImageID, awsfake.NewSnapshotID}, b.account.Leftovers()); diff != "" {
+		b.Errorf("what is left (-want +got):\n%s\n%s", diff, b.ui)
+	}
+}
+
+// checkImages checks which images there are, as "region name", sorted.
+func (b *testBuild) checkImages(want ...string) {
+	b.Helper()
+	if diff := cmp.Diff(want, b.account.ImageNames()); diff != "" {
+		b.Errorf("images (-want +got):\n%s", diff)
+	}
+}
+
+func checkErrorSays(t *testing.T, err error, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q: %v", want, err)
+		}
+	}
+}
