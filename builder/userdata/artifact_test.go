@@ -12,7 +12,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
-	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
 func TestArtifactIsWhatOtherToolsExpectOfAmazonEBS(t *testing.T) {
@@ -41,7 +41,7 @@ func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
 		ImageID: awsfake.NewImageID, ProviderName: "aws", ProviderRegion: "us-east-1", SourceImageID: awsfake.SourceImageID,
 		Labels: map[string]string{
 			"bake_id": awsfake.BakeID, "name": "hello-1", "source_ami_name": "debian-12",
-			"inputs":           b.account.ImageNamed("us-east-1", "hello-1").Tags[bakepkg.TagInputs],
+			"inputs":           b.account.ImageNamed("us-east-1", "hello-1").Tags[bake.TagInputs],
 			"user_data_sha256": "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 		},
 	}
@@ -76,7 +76,7 @@ func TestSnapshotsOfTheTemplateAreNobodyElses(t *testing.T) {
 	withDisk := func(more func(*testBuild)) func(*testBuild) {
 		return func(b *testBuild) {
 			b.config.AMIBlockDevices = []blockDevice{{DeviceName: "/dev/xvda", SnapshotID: given}}
-			b.account.Snapshots[given] = &awsfake.Snapshot{Region: "us-east-1", Tags: map[string]string{bakepkg.TagExpires: "mine"}}
+			b.account.Snapshots[given] = &awsfake.Snapshot{Region: "us-east-1", Tags: map[string]string{bake.TagExpires: "mine"}}
 			if more != nil {
 				more(b)
 			}
@@ -97,7 +97,7 @@ func TestSnapshotsOfTheTemplateAreNobodyElses(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if s := b.account.Snapshots[given]; s == nil || s.Tags[bakepkg.TagExpires] != "mine" {
+		if s := b.account.Snapshots[given]; s == nil || s.Tags[bake.TagExpires] != "mine" {
 			t.Errorf("%s: the template's snapshot is %v", name, s)
 		}
 		delete(b.account.Snapshots, given)

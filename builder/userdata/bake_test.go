@@ -15,7 +15,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
-	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
@@ -81,19 +81,19 @@ func TestBakeTagsWhatItCreates(t *testing.T) {
 	}
 	expires := "2000-01-01T01:30:00Z" // the bubble's first second, both timeouts, and the margin
 	machine := map[string]string{
-		"Name": "bakery hello-1", bakepkg.TagBake: awsfake.BakeID, bakepkg.TagExpires: expires, "team": "builders",
+		"Name": "bakery hello-1", bake.TagBake: awsfake.BakeID, bake.TagExpires: expires, "team": "builders",
 		"from": "debian-12",
 	}
 	// The polls before CreateImage vary.
 	imageExpires := b.account.RequestedAt["CreateImage"].Add(90 * time.Minute).UTC().Format(time.RFC3339)
 	image := map[string]string{
-		"Name": "hello-1", "Version": "7", bakepkg.TagBake: awsfake.BakeID, bakepkg.TagExpires: imageExpires,
-		bakepkg.TagSource: awsfake.SourceImageID, "team": "images", "from": "debian-12",
-		bakepkg.TagUserData: "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
-		bakepkg.TagInputs:   b.account.ImageNamed("us-east-1", "hello-1").Tags[bakepkg.TagInputs],
-		bakepkg.TagInputsDetail: "source=" + awsfake.SourceImageID + " user-data=" + sumOf(string(document))[:inputDigits] +
+		"Name": "hello-1", "Version": "7", bake.TagBake: awsfake.BakeID, bake.TagExpires: imageExpires,
+		bake.TagSource: awsfake.SourceImageID, "team": "images", "from": "debian-12",
+		bake.TagUserData: "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
+		bake.TagInputs:   b.account.ImageNamed("us-east-1", "hello-1").Tags[bake.TagInputs],
+		bake.TagInputsDetail: "source=" + awsfake.SourceImageID + " user-data=" + sha256Hex(document)[:16] +
 			" fs=none provisioners=none",
-		bakepkg.TagInputsOptions: "ami_description=abf617 snapshot_tags=b1cd35 tags=d81151",
+		bake.TagInputsOptions: "ami_description=abf617 snapshot_tags=b1cd35 tags=d81151",
 	}
 	snapshot := map[string]string{"kind": "snapshot"}
 	maps.Copy(snapshot, image)

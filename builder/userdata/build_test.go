@@ -18,21 +18,26 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/ami"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	"github.com/amibakery/packer-plugin-bakery/internal/blockdevice"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/instance"
+	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
 // What the tests of whole builds use of the builder's internals is in this file, and nowhere else.
 
 // The types of settings that tests write out.
 type (
-	blockDevice          = BlockDevice
-	licenseSpecification = LicenseSpecification
-	placement            = Placement
-	policyDocument       = PolicyDocument
-	policyStatement      = Statement
-	sourceFilter         = SourceFilter
+	blockDevice          = blockdevice.BlockDevice
+	licenseSpecification = instance.LicenseSpecification
+	placement            = instance.Placement
+	policyDocument       = instanceprofile.PolicyDocument
+	policyStatement      = instanceprofile.Statement
+	sourceFilter         = ami.SourceFilter
 	stagingConfig        = StagingConfig
 )
 
@@ -77,11 +82,11 @@ func runBuild(t *testing.T, set func(*testBuild)) (*testBuild, packersdk.Artifac
 		if _, problems := b.config.check(); problems != nil {
 			t.Fatal(problems)
 		}
-		bake := newBake(b.config, userInterface(b.ui))
-		bake.id, bake.key = awsfake.BakeID, testKey
-		bake.load = loadFrom(b.account)
-		bake.hurry = b.secondInterrupt
-		artifact, err = bake.run(b.ctx, b.hook)
+		run := newBuild(b.config, userInterface(b.ui))
+		run.ID, run.log.key = awsfake.BakeID, testKey
+		run.load = loadFrom(b.account)
+		run.hurry = b.secondInterrupt
+		artifact, err = run.run(b.ctx, b.hook)
 	})
 	return b, artifact, err
 }
@@ -157,7 +162,7 @@ func (b *testBuild) setEveryImageAttribute() {
 
 // imageRegions returns the regions that are to have an image, of a build in us-east-1.
 func (b *testBuild) imageRegions() []string {
-	return append(b.config.otherRegions("us-east-1"), "us-east-1")
+	return append(b.config.OtherRegions("us-east-1"), "us-east-1")
 }
 
 // printLines makes the machine print lines on its console.
@@ -177,9 +182,9 @@ func (b *testBuild) uploadLongLog(report string) {
 
 func (b *testBuild) putLogAfter(d time.Duration, text string) {
 	log := gzipped(b.T, text)
-	key := testPrefix + testFolder + "/" + logKey
+	key := testPrefix + testFolder + "/" + logName
 	if b.config.Staging.KeepLog {
-		key = testPrefix + "logs/" + awsfake.BakeID + "/" + logKey
+		key = testPrefix + "logs/" + awsfake.BakeID + "/" + logName
 	}
 	time.AfterFunc(d, func() { b.account.PutObject(key, log) })
 }
@@ -190,26 +195,19 @@ func warningOfExpiry(t *testing.T, credentials aws.CredentialsProvider, instance
 	ui := new(bytes.Buffer)
 	c := &Config{}
 	c.InstanceTimeout = instanceTimeout
-	b := newBake(c, userInterface(ui))
+	b := newBuild(c, userInterface(ui))
 	cfg, err := loadFrom(awsfake.New(t))(t.Context(), &c.Settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Credentials = credentials
-	b.aws.config = cfg
-	b.warnOfExpiry(t.Context())
+	b.account.clients.Config = cfg
+	warnOfExpiry(t.Context(), b, signedFor(instanceTimeout))
 	return ui.String()
 }
 
 // addSecret makes the builder replace a secret in all that it says.
-func addSecret(secret string) { hide(secret) }
-
-// newTestQueue returns the queue of a launch, among those that have a slot in the same directory.
-func newTestQueue(slots turns, maxRetries int) *queue {
-	b := newBake(&Config{}, userInterface(io.Discard))
-	b.turns, b.config.MaxRetries = slots, maxRetries
-	return newQueue(b)
-}
+func addSecret(secret string) { redact.Add(secret) }
 
 // launched reports whether an instance was launched.
 func (b *testBuild) launched() bool { return b.account.Count("RunInstances") > 0 }

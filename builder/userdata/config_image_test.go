@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/ami"
 )
 
 func TestPrepareRefusesOfTheImage(t *testing.T) {
@@ -153,8 +155,8 @@ func TestPrepareJoinsTagsAndTagBlocks(t *testing.T) {
 	for _, diff := range []string{
 		cmp.Diff(map[string]string{"a": "1", "{{ .SourceAMI }}": "2", "b": "{{ .SourceAMIName }}"}, c.Tags),
 		cmp.Diff(map[string]string{"c": "3", "d": "4"}, c.SnapshotTags),
-		cmp.Diff(DeregistrationProtection{Enabled: true, WithCooldown: true}, c.DeregistrationProtection),
-		cmp.Diff(config.TriTrue, c.EncryptBoot), cmp.Diff(config.TriFalse, c.ENASupport), cmp.Diff(int64(45), *c.copyMinutes()),
+		cmp.Diff(ami.DeregistrationProtection{Enabled: true, WithCooldown: true}, c.DeregistrationProtection),
+		cmp.Diff(config.TriTrue, c.EncryptBoot), cmp.Diff(config.TriFalse, c.ENASupport), cmp.Diff(int64(45), *c.SnapshotCopyDurationMinutes),
 	} {
 		if diff != "" {
 			t.Error(diff)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
 )
 
 func TestPrepareRefusesWhatNoMachineCouldRunWith(t *testing.T) {
 	policy := func(statement map[string]any) map[string]any {
-		return map[string]any{settingPolicy: map[string]any{"Version": "2012-10-17", "Statement": []any{statement}}}
+		return map[string]any{instanceprofile.SettingPolicy: map[string]any{"Version": "2012-10-17", "Statement": []any{statement}}}
 	}
 	for name, c := range map[string]struct {
 		settings map[string]any
@@ -40,7 +42,7 @@ func TestPrepareRefusesWhatNoMachineCouldRunWith(t *testing.T) {
 		"a reservation that is open":    {map[string]any{"capacity_reservation_id": "cr-1", "capacity_reservation_preference": "open"}, "leave it out"},
 		"a preference that is none":     {map[string]any{"capacity_reservation_preference": "mine"}, "capacity_reservation_preference"},
 		"a licence without an ARN":      {map[string]any{"license_specifications": []any{map[string]any{}}}, "license_configuration_arn"},
-		"no statement":                  {map[string]any{settingPolicy: map[string]any{"Version": "2012-10-17"}}, "at least one Statement"},
+		"no statement":                  {map[string]any{instanceprofile.SettingPolicy: map[string]any{"Version": "2012-10-17"}}, "at least one Statement"},
 		"a statement of nothing":        {policy(map[string]any{"Effect": "Allow", "Resource": []string{"*"}}), "Action is needed"},
 		"a statement about nothing":     {policy(map[string]any{"Effect": "Allow", "Action": []string{"s3:*"}}), "Resource is needed"},
 		"a statement that may be":       {policy(map[string]any{"Effect": "Maybe", "Action": []string{"s3:*"}, "Resource": []string{"*"}}), "Effect is \"Maybe\""},
@@ -78,7 +80,7 @@ func TestPrepareTakesAmazonEBSSettingsAsTheyAre(t *testing.T) {
 			"subnet_filter":         map[string]any{"filter": []any{map[string]any{"name": "tag:Class", "value": "build"}}, "random": true},
 			"security_group_filter": map[string]any{"filters": map[string]any{"group-name": "a, b"}},
 		},
-		"a policy": {settingPolicy: map[string]any{
+		"a policy": {instanceprofile.SettingPolicy: map[string]any{
 			"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:*"}, "Resource": "*"}},
 		}, "staging": map[string]any{"url": "s3://bucket", "delivery": "profile"}},
 		"hardware of one's own": {
@@ -97,8 +99,8 @@ func TestPrepareTakesAmazonEBSSettingsAsTheyAre(t *testing.T) {
 			"spot_price": "<unknown>", "spot_instance_types": []string{"<unknown>"}, "spot_fallback": "<unknown>", "spot_allocation_strategy": "<unknown>",
 			"placement": map[string]any{"tenancy": "<unknown>", "host_id": "<unknown>"}, "capacity_reservation_preference": "<unknown>",
 			"subnet_filter": map[string]any{"filters": map[string]any{"tag:x": "<unknown>"}}, "shutdown_behavior": "<unknown>",
-			settingPolicy:      map[string]any{"Statement": []any{map[string]any{"Effect": "<unknown>", "Action": "<unknown>", "Resource": "<unknown>"}}},
-			"vault_aws_engine": map[string]any{"name": "<unknown>"}, "mfa_code": "<unknown>", "enable_unlimited_credits": true,
+			instanceprofile.SettingPolicy: map[string]any{"Statement": []any{map[string]any{"Effect": "<unknown>", "Action": "<unknown>", "Resource": "<unknown>"}}},
+			"vault_aws_engine":            map[string]any{"name": "<unknown>"}, "mfa_code": "<unknown>", "enable_unlimited_credits": true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +120,7 @@ func TestPrepareWarnsOfWhatIsNotAsWithAmazonEBS(t *testing.T) {
 		"a machine that terminates": {map[string]any{"shutdown_behavior": "terminate"}, "taken for \"stop\""},
 		"credits by their old name": {map[string]any{"instance_type": "t3.small", "enable_t2_unlimited": true}, "enable_unlimited_credits"},
 		"two profiles": {
-			map[string]any{"iam_instance_profile": "x", settingPolicy: map[string]any{}}, "iam_instance_profile is set",
+			map[string]any{"iam_instance_profile": "x", instanceprofile.SettingPolicy: map[string]any{}}, "iam_instance_profile is set",
 		},
 		"everything of Windows": {map[string]any{
 			"windows_password_timeout": "5m", "no_ephemeral": true, "winrm_username": "x", "pause_before_ssm": "5s",

@@ -317,14 +317,6 @@ func TestPrepareReportsEveryProblemOfAnImageSource(t *testing.T) {
 	}
 }
 
-func TestCleanResourceName(t *testing.T) {
-	for given, want := range map[string]string{"a:b": "a-b", "(a) [b] ./-'@_": "(a) [b] ./-'@_", "é": "--"} {
-		if got := cleanResourceName(given); got != want {
-			t.Errorf("cleanResourceName(%q) = %q, want %q", given, got, want)
-		}
-	}
-}
-
 func TestLoginUser(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings map[string]any

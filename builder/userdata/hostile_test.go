@@ -4,8 +4,6 @@
 package userdata
 
 import (
-	"errors"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -102,26 +100,5 @@ func TestReportsOfOtherBakesAreIgnored(t *testing.T) {
 	})
 	if err == nil || artifact != nil || !strings.Contains(err.Error(), "without a verdict") {
 		t.Errorf("the error is %v", err)
-	}
-}
-
-// A machine may put anything into the one object it may write.
-func TestLogThatUnpacksToTooMuchIsCut(t *testing.T) {
-	const limit = 1 << 20
-	bomb := gzipped(t, strings.Repeat(awsfake.Report(1, "warn x"), 20*limit/40))
-	unzipped, err := unzip(strings.NewReader(bomb), limit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := io.Copy(io.Discard, unzipped)
-	if n != limit || !errors.Is(err, errEndlessLog) {
-		t.Errorf("%d bytes of %d are read: %v", n, len(bomb), err)
-	}
-	unzipped, err = unzip(strings.NewReader(gzipped(t, "a log")), limit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, err := io.ReadAll(unzipped); err != nil || string(text) != "a log" {
-		t.Errorf("a log of a machine is %q, %v", text, err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
-	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
 func TestOldImagesAreRemovedAfterNewOnesAreCompleteInEveryRegion(t *testing.T) {
@@ -36,7 +36,7 @@ func TestOldImagesAreRemovedAfterNewOnesAreCompleteInEveryRegion(t *testing.T) {
 	}
 	b.checkImages("ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1")
 	for id, i := range b.account.Images {
-		if i.Existing || len(i.Attributes) == 0 || i.Tags[bakepkg.TagBake] != awsfake.BakeID || i.Tags[bakepkg.TagExpires] != "" {
+		if i.Existing || len(i.Attributes) == 0 || i.Tags[bake.TagBake] != awsfake.BakeID || i.Tags[bake.TagExpires] != "" {
 			t.Errorf("%s is not a complete new image: %+v", id, i)
 		}
 	}

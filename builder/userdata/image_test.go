@@ -14,7 +14,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
-	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
 func TestImageIsCreatedOnceInEachRegion(t *testing.T) {
@@ -33,7 +33,7 @@ func TestImageIsCreatedOnceInEachRegion(t *testing.T) {
 		i := b.account.ImageNamed(region, "hello-1")
 		snapshot := b.account.RootSnapshot(i)
 		for key, want := range map[string]string{
-			bakepkg.TagBake: awsfake.BakeID, "debian-12": "key and us-east-1", bakepkg.TagExpires: "",
+			bake.TagBake: awsfake.BakeID, "debian-12": "key and us-east-1", bake.TagExpires: "",
 		} {
 			if i.Tags[key] != want || snapshot.Tags[key] != want {
 				t.Errorf("tag %s in %s is %q and of the snapshot %q, want %q", key, region, i.Tags[key], snapshot.Tags[key], want)
@@ -92,7 +92,7 @@ func TestImageIsEncryptedByCopyAndIntermediaryIsRemoved(t *testing.T) {
 	b.checkImages("ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1")
 	for region, key := range map[string]string{"us-east-1": "alias/home", "eu-west-1": "alias/away", "ap-south-1": ""} {
 		s := b.account.RootSnapshot(b.account.ImageNamed(region, "hello-1"))
-		if !s.Encrypted || s.KMSKey != key || s.Tags[bakepkg.TagExpires] != "" {
+		if !s.Encrypted || s.KMSKey != key || s.Tags[bake.TagExpires] != "" {
 			t.Errorf("the snapshot in %s is %+v, want the key %q", region, s, key)
 		}
 	}
@@ -147,7 +147,7 @@ func TestImageIsRegisteredAgainToChangeBootMode(t *testing.T) {
 				}
 			}
 			i := b.account.ImageNamed("us-east-1", "hello-1")
-			if s := b.account.RootSnapshot(i); s == nil || s.Tags[bakepkg.TagExpires] != "" || i.Existing {
+			if s := b.account.RootSnapshot(i); s == nil || s.Tags[bake.TagExpires] != "" || i.Existing {
 				t.Errorf("the image is %+v, its snapshot %+v", i, s)
 			}
 			if len(b.account.Images) != len(b.imageRegions()) || len(b.account.Snapshots) > len(b.account.Images)+1 {
@@ -230,7 +230,7 @@ func TestBakeChecksImageSettingsBeforeLaunch(t *testing.T) {
 	for want, set := range map[string]func(*testBuild){
 		"whose bake was killed before it was complete": func(b *testBuild) {
 			image := b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
-			image.Tags = map[string]string{bakepkg.TagExpires: "2000-01-01T00:00:00Z"}
+			image.Tags = map[string]string{bake.TagExpires: "2000-01-01T00:00:00Z"}
 		},
 		"is taken by " + awsfake.ExistingImageID + " in eu-west-1": func(b *testBuild) {
 			b.account.AddImage("eu-west-1", awsfake.ExistingImageID, "hello-1")

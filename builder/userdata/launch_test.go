@@ -4,19 +4,15 @@
 package userdata
 
 import (
-	"context"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	"github.com/amibakery/packer-plugin-bakery/internal/instance"
 )
 
 func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
@@ -44,7 +40,7 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			c.InstanceType, c.EnableNitroEnclave, c.EbsOptimized = "m5.xlarge", true, true
 			c.AvailabilityZone = "us-east-1a"
 			c.Placement = placement{Tenancy: "host", HostID: "h-1"}
-			c.LicenseSpecifications = []licenseSpecification{{LicenseConfigurationRequest{"arn:licence"}}}
+			c.LicenseSpecifications = []licenseSpecification{{Request: instance.LicenseConfigurationRequest{LicenseConfigurationARN: "arn:licence"}}}
 			c.CapacityReservationID = "cr-1"
 		}, map[string]string{
 			"EbsOptimized": "true", "EnclaveOptions.Enabled": "true", "Placement.Tenancy": "host", "Placement.HostId": "h-1",
@@ -73,7 +69,7 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 		}},
 		"in a network by filters": {func(c *Config) {
 			c.VpcFilter.Filters = map[string]string{"tag:Class": "build"}
-			c.SubnetFilter.Filter = config.NameValues{{Name: "tag:Class", Value: "a, b"}}
+			c.SubnetFilter.Filter.Filter = config.NameValues{{Name: "tag:Class", Value: "a, b"}}
 			c.SubnetFilter.MostFree = true
 			c.SecurityGroupFilter.Filters = map[string]string{"tag:Class": "build"}
 			c.AvailabilityZone = "us-east-1a"
@@ -154,27 +150,6 @@ func TestSourceIsWhatFilterFinds(t *testing.T) {
 	}
 }
 
-// pagedImages is an EC2 that returns one image a page.
-type pagedImages []string
-
-func (p pagedImages) DescribeImages(
-	_ context.Context, in *ec2.DescribeImagesInput, _ ...func(*ec2.Options),
-) (*ec2.DescribeImagesOutput, error) {
-	n, _ := strconv.Atoi(aws.ToString(in.NextToken))
-	out := &ec2.DescribeImagesOutput{Images: []types.Image{{ImageId: aws.String(p[n]), CreationDate: aws.String(p[n])}}}
-	if n+1 < len(p) {
-		out.NextToken = aws.String(strconv.Itoa(n + 1))
-	}
-	return out, nil
-}
-
-func TestSourceIsNewestImageOnAnyPage(t *testing.T) {
-	source, err := findSource(t.Context(), &SourceConfig{SourceAmi: "debian-*"}, pagedImages{"2025", "2026", "2024"}, nil)
-	if err != nil || aws.ToString(source.ImageId) != "2026" {
-		t.Errorf("found %s, error %v", aws.ToString(source.ImageId), err)
-	}
-}
-
 func TestLaunchTriesNextSubnetWithoutCapacity(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.VpcID = "vpc-1"
@@ -244,26 +219,6 @@ func TestTemporaryProfileIsRemovedThoughIAMIsSlow(t *testing.T) {
 		t.Fatal("the bake succeeded")
 	}
 	b.checkNothingLeft()
-}
-
-func TestTagsOfRoleHaveOnlyCharactersThatIAMAllows(t *testing.T) {
-	got := map[string]string{}
-	for _, tag := range iamTags(map[string]string{"Name": "a (b)", "name": "again", "cost{center}": "7"}) {
-		got[*tag.Key] = *tag.Value
-	}
-	if diff := cmp.Diff(map[string]string{"Name": "a -b-", "cost-center-": "7"}, got); diff != "" {
-		t.Errorf("tags (-want +got):\n%s", diff)
-	}
-}
-
-func TestRoleTrustsEC2OfItsPartition(t *testing.T) {
-	for region, want := range map[string]string{
-		"us-east-1": `"ec2.amazonaws.com"`, "us-gov-west-1": `"ec2.amazonaws.com"`, "cn-north-1": `"ec2.amazonaws.com.cn"`,
-	} {
-		if got := trust(region); !strings.Contains(got, want) {
-			t.Errorf("the role of %s trusts %s", region, got)
-		}
-	}
 }
 
 func TestTemporaryProfileLeavesNothingWhenAnyCallFails(t *testing.T) {

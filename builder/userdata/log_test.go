@@ -6,7 +6,6 @@ package userdata
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -97,54 +96,6 @@ func TestLinesThatAreLostAreCounted(t *testing.T) {
 	want := []string{"0| one", "0| [10" + why, "0| twelve", "0| [100" + why, "0| many", "0| [6" + why, "0| the end"}
 	if diff := cmp.Diff(want, shownLines(b.ui.String())); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-// TestStreamsLoseAndRepeatNothing gives lines in pieces of any size, in any order within a few seconds, and more than once.
-func TestStreamsLoseAndRepeatNothing(t *testing.T) {
-	for seed := range uint64(300) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		var s stream
-		var got []string
-		now := time.Unix(0, 0)
-		const total = 200
-		type arrival struct {
-			at time.Time
-			l  guest.Lines
-		}
-		var all []arrival
-		for n := 1; n <= total; {
-			size := min(1+random.IntN(20), total-n+1)
-			l := guest.Lines{Since: n, First: n}
-			for i := range size {
-				l.Text = append(l.Text, fmt.Sprint(n+i))
-			}
-			if random.IntN(4) == 0 && n > 10 { // a window that begins earlier
-				l.Since, l.First = 1, n-5
-				l.Text = append([]string{fmt.Sprint(n - 5), fmt.Sprint(n - 4), fmt.Sprint(n - 3), fmt.Sprint(n - 2), fmt.Sprint(n - 1)}, l.Text...)
-				l.Since = l.First
-			}
-			for range 1 + random.IntN(2) {
-				all = append(all, arrival{now.Add(time.Duration(random.IntN(5000)) * time.Millisecond), l})
-			}
-			n += size
-			now = now.Add(time.Duration(random.IntN(1000)) * time.Millisecond)
-		}
-		slices.SortFunc(all, func(a, b arrival) int { return a.at.Compare(b.at) })
-		for _, a := range all {
-			s.add(a.l)
-			for _, line := range s.take(a.at, false) {
-				got = append(got, fmt.Sprint(line.text, line.missing))
-			}
-		}
-		if len(got) != total {
-			t.Fatalf("seed %d: %d lines came of %d: %v", seed, len(got), total, got)
-		}
-		for i, text := range got {
-			if want := fmt.Sprint(i+1, 0); text != fmt.Sprint(fmt.Sprint(i+1), 0) {
-				t.Fatalf("seed %d: line %d is %q, want %q", seed, i+1, text, want)
-			}
-		}
 	}
 }
 
@@ -276,21 +227,6 @@ func TestLogFileThatCannotBeWrittenFailsNoBake(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) { b.config.LogFile = filepath.Join(t.TempDir(), "no", "directory", "x") })
 	if err != nil || !strings.Contains(b.ui.String(), "could not be written to log_file") {
 		t.Errorf("the error is %v, and the bake said:\n%s", err, b.ui)
-	}
-}
-
-func TestNoiseOfEveryBootIsNotTold(t *testing.T) {
-	var n bootNoise
-	var left []string
-	for _, line := range []string{
-		"Cloud-init v. 22.4.2 running", "ci-info: +----+", "Generating public/private rsa key pair.", "|  o .  |", "+----[SHA256]-----+", "Get:1 nginx",
-	} {
-		if !n.is(line) {
-			left = append(left, line)
-		}
-	}
-	if diff := cmp.Diff([]string{"Cloud-init v. 22.4.2 running", "Get:1 nginx"}, left); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

@@ -4,117 +4,15 @@
 package userdata
 
 import (
-	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/google/go-cmp/cmp"
-	"github.com/hashicorp/packer-plugin-sdk/template/config"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	"github.com/amibakery/packer-plugin-bakery/internal/instance"
+	"github.com/amibakery/packer-plugin-bakery/internal/reuse"
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
-
-func TestChangesAreNamed(t *testing.T) {
-	sum := sumOf
-	old := inputs{
-		name: "app-*", source: "ami-1", userData: sum("u"), steps: []stepDigest{{"one", sum("1")}, {"two", sum("2")}},
-		options: map[string]string{"ami_users": sum("a"), "tags": sum("t")},
-	}
-	image := func(in inputs) *types.Image {
-		i := &types.Image{}
-		for key, value := range in.tags() {
-			i.Tags = append(i.Tags, types.Tag{Key: aws.String(key), Value: aws.String(value)})
-		}
-		return i
-	}
-	for name, c := range map[string]struct {
-		change func(*inputs)
-		want   []string
-	}{
-		"nothing":        {func(*inputs) {}, nil},
-		"the source":     {func(in *inputs) { in.source = "ami-2" }, []string{"source_ami (ami-1 -> ami-2)"}},
-		"data and files": {func(in *inputs) { in.userData, in.fs = sum("v"), sum("f") }, []string{"the user data", "fs/"}},
-		"a step":         {func(in *inputs) { in.steps = []stepDigest{old.steps[0], {"other", sum("3")}} }, []string{"other"}},
-		"a step more":    {func(in *inputs) { in.steps = append(in.steps, stepDigest{"three", sum("3")}) }, []string{"three", "the provisioners (2 steps -> 3)"}},
-		"a step less":    {func(in *inputs) { in.steps = in.steps[:1] }, []string{"the provisioners (2 steps -> 1)"}},
-		"no steps":       {func(in *inputs) { in.steps = nil }, []string{"the provisioners (2 steps -> 0)"}},
-		"an option less": {func(in *inputs) { in.options = map[string]string{"tags": sum("t")} }, []string{"ami_users"}},
-		"an option more": {func(in *inputs) {
-			in.options = map[string]string{"ami_users": sum("a"), "tags": sum("x"), "x": "0123456"}
-		}, []string{"tags", "x"}},
-		"too many options":  {func(in *inputs) { in.options = many(40) }, []string{"the options of the image"}},
-		"all of the above":  {func(in *inputs) { *in = inputs{source: "ami-3"} }, []string{"source_ami (ami-1 -> ami-3)", "the user data", "the provisioners (2 steps -> 0)", "ami_users", "tags"}},
-		"the name's form":   {func(in *inputs) { in.name = "x" }, nil}, // such an image is not looked for
-		"steps beyond hope": {func(in *inputs) { in.steps = append(in.steps, in.steps...) }, []string{"one", "the provisioners (2 steps -> 4)"}},
-	} {
-		is := old
-		c.change(&is)
-		if diff := cmp.Diff(c.want, is.changes(image(old))); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-		if same := is.digest() == old.digest(); same != (name == "nothing") {
-			t.Errorf("%s: the digest is the same: %v", name, same)
-		}
-	}
-	if got := old.changes(&types.Image{}); len(got) == 0 {
-		t.Error("nothing has changed since an image that says nothing")
-	}
-}
-
-func many(n int) map[string]string {
-	all := map[string]string{}
-	for i := range n {
-		all[fmt.Sprintf("setting%d", i)] = sumOf(fmt.Sprint(i))
-	}
-	return all
-}
-
-func TestTheTagsOfTheInputsHaveRoom(t *testing.T) {
-	in := inputs{source: awsfake.SourceImageID, userData: sumOf("u"), fs: sumOf("f"), options: many(60)}
-	for i := range toldApart {
-		in.steps = append(in.steps, stepDigest{fmt.Sprint(i), sumOf(fmt.Sprint(i))})
-	}
-	for key, value := range in.tags() {
-		if len(key) > 128 || len(value) > 256 {
-			t.Errorf("the tag %s has %d characters", key, len(value))
-		}
-	}
-}
-
-// TestEverySettingOfAnImageIsComparedUnlessItIsNamed: a setting that somebody adds is compared, and one that is not compared is
-// one that there is.
-func TestEverySettingOfAnImageIsComparedUnlessItIsNamed(t *testing.T) {
-	there := map[string]bool{}
-	for _, group := range []any{ImageConfig{}, CopyConfig{}, SharingConfig{}, TraitsConfig{}} {
-		for f := range reflect.TypeOf(group).Fields() {
-			there[f.Tag.Get("mapstructure")] = true
-		}
-	}
-	for _, name := range notCompared {
-		if !there[name] {
-			t.Errorf("%s is not compared, and is no setting of an image", name)
-		}
-	}
-	set := settingsSet(CopyConfig{EncryptBoot: config.TriTrue, KMSKeyID: "x"})
-	if diff := cmp.Diff(map[string]any{"encrypt_boot": config.TriTrue, "kms_key_id": "x"}, set); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	digest := func(d blockDevice) string {
-		all, err := digestsOf(map[string]any{"disks": []blockDevice{d}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return all["disks"]
-	}
-	if digest(blockDevice{Encrypted: config.TriTrue}) == digest(blockDevice{Encrypted: config.TriFalse}) {
-		t.Error("an encrypted disk is the same as one that is not")
-	}
-}
 
 // ofTheMachine are the settings of machines that make their images no others, though they stand with ones that do.
 var ofTheMachine = []string{
@@ -126,14 +24,14 @@ var ofTheMachine = []string{
 // TestEverySettingOfAMachineIsComparedUnlessItIsNamed: a setting that somebody adds is compared, or listed here with intent.
 func TestEverySettingOfAMachineIsComparedUnlessItIsNamed(t *testing.T) {
 	c := &Config{
-		RunConfig:   RunConfig{LaunchBlockDevices: []blockDevice{{DeviceName: "/dev/xvda"}}},
-		WatchConfig: WatchConfig{Verdict: setting.VerdictStop, SkipCleanup: []string{"logs"}, WipeFreeSpace: true},
+		RunConfig:   instance.RunConfig{LaunchBlockDevices: []blockDevice{{DeviceName: "/dev/xvda"}}},
+		WatchConfig: instance.WatchConfig{Verdict: setting.VerdictStop, SkipCleanup: []string{"logs"}, WipeFreeSpace: true},
 	}
-	options, err := (&bake{config: c}).imageOptions()
+	options, err := inputOptions(newBuild(c, userInterface(io.Discard)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, group := range []any{RunConfig{}, WatchConfig{}} {
+	for _, group := range []any{instance.RunConfig{}, instance.WatchConfig{}} {
 		for f := range reflect.TypeOf(group).Fields() {
 			name, ok := f.Tag.Lookup("mapstructure")
 			if ok && (options[name] != "") == slices.Contains(ofTheMachine, name) {
@@ -145,26 +43,12 @@ func TestEverySettingOfAMachineIsComparedUnlessItIsNamed(t *testing.T) {
 
 func TestUserDataByHandIsComparedWithTheProgramRoundIt(t *testing.T) {
 	of := func(document string) string {
-		return (&payload{document: []byte(document), userDataSHA256: sumOf("same")}).digest()
+		return (&payload{document: []byte(document), userDataSHA256: reuse.SHA256("same")}).inputDigest()
 	}
 	if of("program 1") == of("program 2") {
 		t.Error("another guest program of the same user data is no other image")
 	}
-	if got := (&payload{verbatim: []byte("x"), userDataSHA256: sumOf("x")}).digest(); got != sumOf("x") {
+	if got := (&payload{verbatim: []byte("x"), userDataSHA256: reuse.SHA256("x")}).inputDigest(); got != reuse.SHA256("x") {
 		t.Errorf("what is launched as it is has the digest %s", got)
-	}
-}
-
-func TestAnImageThatNobodyShouldUseIsNotReturned(t *testing.T) {
-	now := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
-	for want, image := range map[string]types.Image{
-		"":        {State: types.ImageStateAvailable, DeprecationTime: aws.String("2026-11-21T00:01:00.000Z")},
-		"pending": {State: types.ImageStatePending},
-		"failed":  {State: types.ImageStateFailed},
-		"deprecated since 2026-11-20T23:59:00.000Z": {State: types.ImageStateAvailable, DeprecationTime: aws.String("2026-11-20T23:59:00.000Z")},
-	} {
-		if got := unusable(&image, now); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
 	}
 }

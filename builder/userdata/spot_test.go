@@ -14,7 +14,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
-	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
 func TestSpotInstanceCanStopAndRequestIsCancelledFirst(t *testing.T) {
@@ -41,7 +41,7 @@ func TestSpotInstanceCanStopAndRequestIsCancelledFirst(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"Name": "bakery hello-1", bakepkg.TagBake: awsfake.BakeID, bakepkg.TagExpires: "2000-01-01T02:00:00Z", "of": "fleet", "team": "debian-12",
+		"Name": "bakery hello-1", bake.TagBake: awsfake.BakeID, bake.TagExpires: "2000-01-01T02:00:00Z", "of": "fleet", "team": "debian-12",
 	}
 	if diff := cmp.Diff(want, awsfake.Tags(form, "spot-instances-request")); diff != "" {
 		t.Errorf("tags of the request (-want +got):\n%s", diff)

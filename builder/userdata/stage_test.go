@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
-	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
@@ -29,7 +29,7 @@ func TestBakeStagesLargeFilesAndRemovesThem(t *testing.T) {
 	if document == "" {
 		t.Error("no user data")
 	}
-	if tags := awsfake.Tags(b.account.Requests["CreateImage"], "image"); len(tags[bakepkg.TagFS]) != 64 || tags["Name"] != "hello" || tags["Version"] != "1.2" {
+	if tags := awsfake.Tags(b.account.Requests["CreateImage"], "image"); len(tags[bake.TagFS]) != 64 || tags["Name"] != "hello" || tags["Version"] != "1.2" {
 		t.Errorf("the image's tags are %v", tags)
 	}
 }

@@ -1,11 +1,12 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-package userdata
+package instance
 
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -14,10 +15,13 @@ import (
 	"time"
 
 	"github.com/aws/smithy-go"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// limited is EC2's limit of RunInstances.
-type limited struct {
+// rateLimit is EC2's limit of RunInstances.
+type rateLimit struct {
 	mu     sync.Mutex
 	tokens float64
 	at     time.Time
@@ -26,7 +30,7 @@ type limited struct {
 
 var errThrottled = &smithy.GenericAPIError{Code: "RequestLimitExceeded"}
 
-func (b *limited) call(context.Context) error {
+func (b *rateLimit) call(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls++
@@ -40,7 +44,7 @@ func (b *limited) call(context.Context) error {
 	return nil
 }
 
-func TestLaunchesAtOnceTakeTurns(t *testing.T) {
+func TestSimultaneousLaunchesTakeTurns(t *testing.T) {
 	const launches = 50
 	for name, c := range map[string]struct {
 		together      bool // on one computer
@@ -53,15 +57,15 @@ func TestLaunchesAtOnceTakeTurns(t *testing.T) {
 		"of as many computers": {false, 10 * launches, 2 * time.Minute, 22 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			shared := turns{dir: t.TempDir()}
+			shared := LaunchSlots{dir: t.TempDir()}
 			synctest.Test(t, func(t *testing.T) {
-				ec2 := &limited{tokens: 5, at: time.Now()}
+				ec2 := &rateLimit{tokens: 5, at: time.Now()}
 				began := time.Now()
 				var all sync.WaitGroup
 				for range launches {
-					q := newTestQueue(turns{}, 10)
+					q := newTestQueue(LaunchSlots{}, 10)
 					if c.together {
-						q.b.turns = shared
+						q.slots = shared
 					}
 					all.Go(func() {
 						time.Sleep(rand.N(2 * time.Second)) // packer starts them one after the other
@@ -81,7 +85,7 @@ func TestLaunchesAtOnceTakeTurns(t *testing.T) {
 	}
 }
 
-func TestAQueueEnds(t *testing.T) {
+func TestLaunchQueueEnds(t *testing.T) {
 	refused := errors.New("refused")
 	for name, c := range map[string]struct {
 		call   func(int) error
@@ -95,7 +99,7 @@ func TestAQueueEnds(t *testing.T) {
 		"when the bake is cancelled":        {func(int) error { return errThrottled }, 3 * time.Second, context.Canceled, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := turns{dir: t.TempDir()}
+			at := LaunchSlots{dir: t.TempDir()}
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -115,23 +119,29 @@ func TestAQueueEnds(t *testing.T) {
 	}
 }
 
-func TestTurnsAreForgotten(t *testing.T) {
-	at := turns{dir: t.TempDir()}
+func TestOldSlotsAreRemoved(t *testing.T) {
+	at := LaunchSlots{dir: t.TempDir()}
 	now := time.Now()
 	for range 3 {
-		at.take(now.Add(-time.Hour))
+		at.reserve(now.Add(-time.Hour))
 	}
-	if at.taken(now) {
-		t.Error("somebody waits for a turn that is over")
+	if at.isReserved(now) {
+		t.Error("a slot that is over counts as reserved")
 	}
-	if got := at.take(now); got.Before(now) || got.After(now.Add(2*turnInterval)) {
-		t.Errorf("the first turn is %s from now", got.Sub(now))
+	if got := at.reserve(now); got.Before(now) || got.After(now.Add(2*slotInterval)) {
+		t.Errorf("the first slot is %s from now", got.Sub(now))
 	}
-	if !at.taken(now) {
-		t.Error("nobody waits for the turn that was taken")
+	if !at.isReserved(now) {
+		t.Error("the reserved slot does not count as reserved")
 	}
 	files, err := os.ReadDir(at.dir)
 	if err != nil || len(files) != 1 {
-		t.Errorf("there are %d turns: %v", len(files), err)
+		t.Errorf("there are %d slots: %v", len(files), err)
 	}
+}
+
+// newTestQueue returns the queue of a launch, among those that have slots in the same directory.
+func newTestQueue(slots LaunchSlots, maxRetries int) *launchQueue {
+	ui := &packersdk.BasicUi{Writer: io.Discard, ErrorWriter: io.Discard}
+	return newLaunchQueue(&Launcher{Bake: &bake.Bake{UI: ui}, Slots: slots, MaxRetries: maxRetries})
 }
