@@ -47,7 +47,7 @@ func (w *regionSweep) removeImages(ctx context.Context) error {
 			inUse = append(inUse, snapshots...)
 			continue
 		}
-		w.addSwept(string(image.State)+" image", id)
+		w.reportRemoved(string(image.State)+" image", id)
 		released = append(released, snapshots...)
 	}
 	return errors.Join(append(errs, w.deleteSnapshots(ctx, released, inUse))...)
@@ -88,7 +88,7 @@ func (w *regionSweep) deleteSnapshots(ctx context.Context, released, inUse []str
 		})
 		switch {
 		case err == nil:
-			w.addSwept("snapshot", id)
+			w.reportRemoved("snapshot", id)
 		case !awscall.HasCode(err, awscall.CodeSnapshotInUse, awscall.CodeSnapshotNotFound):
 			errs = append(errs, fmt.Errorf("delete the expired snapshot %s in %s: %w", id, w.region, err))
 		}

@@ -39,7 +39,7 @@ func (w *regionSweep) cancelSpotRequests(ctx context.Context) error {
 		})
 		switch {
 		case err == nil:
-			w.addSwept("spot request", id)
+			w.reportRemoved("spot request", id)
 		case !awscall.HasCode(err, awscall.CodeSpotRequestNotFound):
 			errs = append(errs, fmt.Errorf("cancel the expired spot request %s in %s: %w", id, w.region, err))
 		}
@@ -68,7 +68,7 @@ func (w *regionSweep) terminateInstances(ctx context.Context, keepSpot bool) (ba
 		_, err := w.api.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 		switch {
 		case err == nil:
-			w.addSwept("instance", id)
+			w.reportRemoved("instance", id)
 			terminated[id], bakes[w.bakes[id]] = true, true
 		case !awscall.HasCode(err, awscall.CodeInstanceNotFound):
 			errs = append(errs, fmt.Errorf("terminate the expired instance %s in %s: %w", id, w.region, err))

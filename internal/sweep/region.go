@@ -46,9 +46,9 @@ func (s *Sweeper) sweepRegion(ctx context.Context, region string, r *Result) err
 	)
 }
 
-// addSwept adds a thing that was removed to the result, and says so.
-func (w *regionSweep) addSwept(kind, id string) {
-	w.addRemoved(w.result, "%s %s of bake %s in %s", kind, id, w.bakes[id], w.region)
+// reportRemoved adds a thing that was removed to the result, and tells the user.
+func (w *regionSweep) reportRemoved(kind, id string) {
+	w.report(w.result, "%s %s of bake %s in %s", kind, id, w.bakes[id], w.region)
 }
 
 // deleteVolumes deletes the volumes that were not deleted with their machines.
@@ -58,7 +58,7 @@ func (w *regionSweep) deleteVolumes(ctx context.Context) error {
 		_, err := w.api.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
 		switch {
 		case err == nil:
-			w.addSwept("volume", id)
+			w.reportRemoved("volume", id)
 		case awscall.HasCode(err, awscall.CodeVolumeNotFound, awscall.CodeState):
 			// It is gone, or being deleted.
 		case awscall.HasCode(err, awscall.CodeVolumeInUse):
@@ -79,7 +79,7 @@ func (w *regionSweep) deleteGroups(ctx context.Context, terminated map[string]bo
 		err := network.DeleteGroup(ctx, w.api, network.Group{ID: id}, terminated[w.bakes[id]])
 		switch {
 		case err == nil:
-			w.addSwept("security group", id)
+			w.reportRemoved("security group", id)
 		case !network.IsGroupNotFound(err):
 			errs = append(errs, fmt.Errorf("delete the expired security group %s in %s: %w", id, w.region, err))
 		}

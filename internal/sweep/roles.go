@@ -57,6 +57,6 @@ func (s *Sweeper) removeRole(ctx context.Context, name string, r *Result) error 
 	if err := instanceprofile.Remove(ctx, s.Clients.IAM, name, time.Time{}); err != nil {
 		return fmt.Errorf("remove the expired role %s: %w", path.Join(instanceprofile.Path, name), err)
 	}
-	s.addRemoved(r, "the role and instance profile %s of bake %s", name, tags[bake.TagBake])
+	s.report(r, "the role and instance profile %s of bake %s", name, tags[bake.TagBake])
 	return nil
 }

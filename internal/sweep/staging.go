@@ -39,7 +39,7 @@ func (s *Sweeper) abortUploads(ctx context.Context, r *Result) error {
 			errs = append(errs, err)
 			continue
 		}
-		s.addRemoved(r, "the unfinished upload to %s", s.Store.URL(u.Key))
+		s.report(r, "the unfinished upload to %s", s.Store.URL(u.Key))
 	}
 	return errors.Join(errs...)
 }
@@ -54,7 +54,7 @@ func (s *Sweeper) deleteFolder(ctx context.Context, folder string, r *Result) er
 		if err := s.Store.Delete(ctx, key); err != nil {
 			return err
 		}
-		s.addRemoved(r, "%s", s.Store.URL(key))
+		s.report(r, "%s", s.Store.URL(key))
 	}
 	return nil
 }

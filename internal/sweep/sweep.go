@@ -69,8 +69,8 @@ func (s *Sweeper) mayRemove(expires time.Time) bool {
 	return clock.Known() && clock.Now().After(expires.Add(bake.SweepMargin))
 }
 
-// addRemoved adds something that was removed to a result, and says so.
-func (s *Sweeper) addRemoved(r *Result, format string, args ...any) {
+// report adds something that was removed to a result, and tells the user.
+func (s *Sweeper) report(r *Result, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	r.Removed = append(r.Removed, what)
 	s.Bake.Say("Swept %s, which a killed bake had left", what)
