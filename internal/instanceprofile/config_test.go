@@ -21,10 +21,12 @@ func TestCheckRefusesAPolicy(t *testing.T) {
 		policy *PolicyDocument
 		want   string
 	}{
-		"no statement":      {&PolicyDocument{}, SettingPolicy + ": at least one Statement is needed"},
-		"an unknown effect": {statement("Permit", some, some), `Statement[0]: the Effect is "Permit"; it must be Allow or Deny`},
-		"no action":         {statement("Allow", nil, some), "Statement[0]: an Action is needed"},
-		"no resource":       {statement("Deny", some, nil), "Statement[0]: a Resource is needed"},
+		"no statement": {&PolicyDocument{}, SettingPolicy + ": at least one Statement is needed"},
+		"an unknown effect": {
+			statement("Permit", some, some), `Statement[0]: the Effect is "Permit"; it must be Allow or Deny`,
+		},
+		"no action":   {statement("Allow", nil, some), "Statement[0]: an Action is needed"},
+		"no resource": {statement("Deny", some, nil), "Statement[0]: a Resource is needed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, errs := (&ProfileConfig{TemporaryProfilePolicy: c.policy}).Check()

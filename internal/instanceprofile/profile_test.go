@@ -64,7 +64,9 @@ func (a *account) api() *awscall.IAM {
 			a.asked = aws.ToString(in.InstanceProfileName)
 			return nil, a.do("GetInstanceProfile", "profile", !a.exists["profile"], "")
 		},
-		CreateRole: func(_ context.Context, in *iam.CreateRoleInput, _ ...func(*iam.Options)) (*iam.CreateRoleOutput, error) {
+		CreateRole: func(
+			_ context.Context, in *iam.CreateRoleInput, _ ...func(*iam.Options),
+		) (*iam.CreateRoleOutput, error) {
 			a.role = in
 			return nil, a.do("CreateRole", "role", true, awscall.CodeEntityExists)
 		},
@@ -131,9 +133,7 @@ func (a *account) makes(t *testing.T) (b *bake.Bake, said *bytes.Buffer, name st
 }
 
 func undo(ctx context.Context, b *bake.Bake) error {
-	return b.Ledger.UndoAll(ctx, func(ctx context.Context) (context.Context, context.CancelFunc) {
-		return context.WithCancel(ctx)
-	})
+	return b.Ledger.UndoAll(ctx, context.WithCancel)
 }
 
 func TestMake(t *testing.T) {
@@ -149,7 +149,8 @@ func TestMake(t *testing.T) {
 		if aws.ToString(a.role.RoleName) != name || aws.ToString(a.role.Path) != "/bakery/" {
 			t.Errorf("the role is %s%s", aws.ToString(a.role.Path), aws.ToString(a.role.RoleName))
 		}
-		const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}`
+		const policy = `{"Version":"2012-10-17",` +
+			`"Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}`
 		if a.policy != policy {
 			t.Errorf("the policy is %s", a.policy)
 		}
@@ -163,8 +164,8 @@ func TestMake(t *testing.T) {
 			t.Errorf("what was made (-want +got):\n%s", diff)
 		}
 		want := []string{
-			fmt.Sprintf("aws iam remove-role-from-instance-profile --instance-profile-name %s --role-name %s --region us-east-1",
-				name, name),
+			fmt.Sprintf("aws iam remove-role-from-instance-profile --instance-profile-name %s --role-name %s "+
+				"--region us-east-1", name, name),
 			fmt.Sprintf("aws iam delete-instance-profile --instance-profile-name %s --region us-east-1", name),
 			fmt.Sprintf("aws iam delete-role-policy --role-name %s --policy-name %s --region us-east-1", name, name),
 			fmt.Sprintf("aws iam delete-role --role-name %s --region us-east-1", name),
@@ -181,10 +182,11 @@ func TestMake(t *testing.T) {
 func TestMakeSucceedsWhenIAMIsSlow(t *testing.T) {
 	slow := []string{awscall.CodeNoSuchEntity, awscall.CodeConcurrentModification, awscall.CodeNoSuchEntity}
 	for name, a := range map[string]*account{
-		"to know the role, for the policy":  {refusals: map[string][]string{"PutRolePolicy": slow}},
-		"to know the role, for the profile": {refusals: map[string][]string{"AddRoleToInstanceProfile": slow}},
-		"to answer, and has made the role":  {exists: map[string]bool{"role": true}},
-		"to answer, and has made both":      {exists: map[string]bool{"role": true, "profile": true, "membership": true}},
+		"to know the role, for the policy":      {refusals: map[string][]string{"PutRolePolicy": slow}},
+		"to know the role, for the profile":     {refusals: map[string][]string{"AddRoleToInstanceProfile": slow}},
+		"to answer, and has made the role":      {exists: map[string]bool{"role": true}},
+		"to answer, and has made the profile":   {exists: map[string]bool{"profile": true}},
+		"to answer, and has put the role in it": {exists: map[string]bool{"membership": true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -246,8 +248,9 @@ func TestRemoveCallsAgainWhileIAMIsSlow(t *testing.T) {
 func TestRemoveDoesNotWaitForWhatDoesNotExist(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, began := new(account), time.Now()
-		if err := Remove(t.Context(), a.api(), "x", time.Time{}); err != nil || len(a.calls) != 4 || time.Since(began) > 0 {
-			t.Errorf("error %v, calls %q, %s", err, a.calls, time.Since(began))
+		err := Remove(t.Context(), a.api(), "x", time.Time{})
+		if waited := time.Since(began); err != nil || len(a.calls) != 4 || waited > 0 {
+			t.Errorf("error %v, calls %q, %s", err, a.calls, waited)
 		}
 	})
 }
@@ -274,10 +277,9 @@ func TestCheckExists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var said string
+			say := func(format string, args ...any) { said += fmt.Sprintf(format, args...) }
 			a := &account{refusals: map[string][]string{"GetInstanceProfile": {c.code}}}
-			err := CheckExists(t.Context(), &ProfileConfig{IamInstanceProfile: arn}, a.api(), func(format string, args ...any) {
-				said += fmt.Sprintf(format, args...)
-			})
+			err := CheckExists(t.Context(), &ProfileConfig{IamInstanceProfile: arn}, a.api(), say)
 			if (err != nil) != (c.wantErr != "") || err != nil && !strings.Contains(err.Error(), c.wantErr) {
 				t.Errorf("error %v, want %q", err, c.wantErr)
 			}
@@ -304,7 +306,9 @@ func TestCheckExistsCallsNothingWithoutNeed(t *testing.T) {
 
 func TestTheRoleTrustsTheEC2OfItsPartition(t *testing.T) {
 	for region, want := range map[string]string{
-		"us-east-1": `"ec2.amazonaws.com"`, "us-gov-west-1": `"ec2.amazonaws.com"`, "cn-north-1": `"ec2.amazonaws.com.cn"`,
+		"us-east-1":     `"ec2.amazonaws.com"`,
+		"us-gov-west-1": `"ec2.amazonaws.com"`,
+		"cn-north-1":    `"ec2.amazonaws.com.cn"`,
 	} {
 		if got := trustPolicy(region); !strings.Contains(got, want) {
 			t.Errorf("the role of %s trusts %s", region, got)

@@ -65,7 +65,8 @@ func (a *account) api() *awscall.EC2 {
 
 func subnet(id, vpc, zone string, free int32) types.Subnet {
 	return types.Subnet{
-		SubnetId: aws.String(id), VpcId: aws.String(vpc), AvailabilityZone: aws.String(zone), AvailableIpAddressCount: aws.Int32(free),
+		SubnetId: aws.String(id), VpcId: aws.String(vpc), AvailabilityZone: aws.String(zone),
+		AvailableIpAddressCount: aws.Int32(free),
 	}
 }
 
@@ -100,7 +101,8 @@ func TestFind(t *testing.T) {
 		"a VPC": {AttachConfig{VpcID: "vpc-1"}, Network{VPC: "vpc-1", Subnets: both}, 1},
 		"filters": {
 			AttachConfig{
-				VpcFilter: Filter{Filters: byTag}, SubnetFilter: SubnetFilter{Filter: Filter{Filters: byTag}, MostFree: true},
+				VpcFilter:           Filter{Filters: byTag},
+				SubnetFilter:        SubnetFilter{Filter: Filter{Filters: byTag}, MostFree: true},
 				SecurityGroupFilter: Filter{Filters: byTag},
 			},
 			Network{VPC: "vpc-1", Subnets: both, Groups: []string{"sg-1", "sg-2"}}, 3,
@@ -124,9 +126,10 @@ func TestFind(t *testing.T) {
 
 func TestFindAddsToTheFiltersWhatTheTemplateLeavesOut(t *testing.T) {
 	a := home()
+	subnets := Filter{Filters: map[string]string{"tag:Class": `build, "a, b"`}}
 	_, err := Find(t.Context(), &AttachConfig{
 		VpcFilter:           Filter{Filters: map[string]string{"isDefault": "false"}},
-		SubnetFilter:        SubnetFilter{Filter: Filter{Filters: map[string]string{"tag:Class": `build, "a, b"`}}, Random: true},
+		SubnetFilter:        SubnetFilter{Filter: subnets, Random: true},
 		SecurityGroupFilter: Filter{Filters: map[string]string{"group-name": "x"}},
 		AvailabilityZone:    "us-east-1a",
 	}, a.api())
@@ -136,7 +139,8 @@ func TestFindAddsToTheFiltersWhatTheTemplateLeavesOut(t *testing.T) {
 	want := map[string]map[string][]string{
 		"vpcs": {"isDefault": {"false"}, "state": {"available"}},
 		"subnets": {
-			"tag:Class": {"build", "a, b"}, "state": {"available"}, "vpc-id": {"vpc-1"}, "availability-zone": {"us-east-1a"},
+			"tag:Class": {"build", "a, b"}, "state": {"available"}, "vpc-id": {"vpc-1"},
+			"availability-zone": {"us-east-1a"},
 		},
 		"groups": {"group-name": {"x"}, "vpc-id": {"vpc-1"}},
 	}
@@ -165,19 +169,22 @@ func TestFindRefuses(t *testing.T) {
 		want   string
 	}{
 		"several VPCs": {
-			AttachConfig{VpcFilter: anything}, func(a *account) { a.vpcs = append(a.vpcs, a.vpcs[0]) }, "vpc_filter matches 2 VPCs",
+			AttachConfig{VpcFilter: anything}, func(a *account) { a.vpcs = append(a.vpcs, a.vpcs[0]) },
+			"vpc_filter matches 2 VPCs",
 		},
-		"no VPC":          {AttachConfig{VpcFilter: anything}, func(a *account) { a.vpcs = nil }, "vpc_filter matches 0 VPCs"},
+		"no VPC":          {AttachConfig{VpcFilter: anything}, func(a *account) { a.vpcs = nil }, "matches 0 VPCs"},
 		"no default VPC":  {AttachConfig{}, func(a *account) { a.vpcs = nil }, "no default VPC in this region"},
 		"no such subnet":  {AttachConfig{SubnetID: "subnet-9"}, nil, "subnet_id subnet-9 does not exist"},
 		"a wrong VPC":     {AttachConfig{SubnetID: "subnet-1", VpcID: "vpc-2"}, nil, "in vpc-1, not in the VPC vpc-2"},
-		"a wrong zone":    {AttachConfig{SubnetID: "subnet-1", AvailabilityZone: "x"}, nil, "not in availability_zone x"},
+		"a wrong zone":    {AttachConfig{SubnetID: "subnet-1", AvailabilityZone: "x"}, nil, "not in availability_zone"},
 		"several subnets": {AttachConfig{SubnetFilter: SubnetFilter{Filter: anything}}, nil, "matches 2 subnets"},
 		"no subnet": {
-			AttachConfig{SubnetFilter: SubnetFilter{Filter: anything}}, func(a *account) { a.subnets = nil }, "matches no subnet",
+			AttachConfig{SubnetFilter: SubnetFilter{Filter: anything}}, func(a *account) { a.subnets = nil },
+			"matches no subnet",
 		},
 		"a VPC without subnets": {
-			AttachConfig{VpcID: "vpc-1"}, func(a *account) { a.subnets = nil }, "vpc-1 has no subnet the machine could be in",
+			AttachConfig{VpcID: "vpc-1"}, func(a *account) { a.subnets = nil },
+			"vpc-1 has no subnet the machine could be in",
 		},
 		"no group": {
 			AttachConfig{SecurityGroupFilter: anything}, func(a *account) { a.groups = nil },

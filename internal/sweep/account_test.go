@@ -5,7 +5,6 @@ package sweep
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,8 +27,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// account is an AWS account with answers that are prepared: an aws.HTTPClient, which the real SDK clients talk to. Every
-// answer has a Date, so the clock of the bake is set.
+// account is an AWS account with answers that are prepared: an aws.HTTPClient, which the real SDK clients talk to.
+// Every answer has a Date, so the clock of the bake is set.
 type account struct {
 	t       *testing.T
 	s3      http.Handler
@@ -43,7 +42,8 @@ type account struct {
 func newAccount(t *testing.T) *account {
 	t.Helper()
 	return &account{
-		t: t, s3: gofakes3.New(s3mem.New()).Server(), answers: map[string]func(url.Values) string{}, denied: map[string]bool{},
+		t: t, s3: gofakes3.New(s3mem.New()).Server(),
+		answers: map[string]func(url.Values) string{}, denied: map[string]bool{},
 	}
 }
 
@@ -113,7 +113,7 @@ func (a *account) changes() []string {
 
 func (a *account) config() aws.Config {
 	return aws.Config{
-		Region: "us-east-1", HTTPClient: a, RetryMaxAttempts: 1, BaseEndpoint: nil,
+		Region: "us-east-1", HTTPClient: a, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 	}
 }
@@ -132,8 +132,8 @@ func tags(things ...string) func(url.Values) string {
 	return func(form url.Values) string {
 		items := ""
 		item := func(id, kind, key, value string) {
-			items += fmt.Sprintf("<item><resourceId>%s</resourceId><resourceType>%s</resourceType><key>%s</key><value>%s</value></item>",
-				id, kind, key, value)
+			items += fmt.Sprintf("<item><resourceId>%s</resourceId><resourceType>%s</resourceType>"+
+				"<key>%s</key><value>%s</value></item>", id, kind, key, value)
 		}
 		for _, thing := range things {
 			id, kind, _ := strings.Cut(thing, " ")
@@ -158,7 +158,7 @@ const (
 func (a *account) put(bucket, key string) {
 	a.t.Helper()
 	for _, path := range []string{bucket, bucket + "/" + key} {
-		r := httptest.NewRequestWithContext(context.Background(), http.MethodPut, "http://s3.example/"+path, http.NoBody)
+		r := httptest.NewRequestWithContext(a.t.Context(), http.MethodPut, "http://s3.example/"+path, http.NoBody)
 		r.Header.Set("Content-Length", "0") // which the fake reads from the header
 		out := httptest.NewRecorder()
 		a.s3.ServeHTTP(out, r)

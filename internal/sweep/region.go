@@ -26,8 +26,8 @@ type regionSweep struct {
 	result *Result
 }
 
-// sweepRegion removes what has expired in a region. Machines go first, because volumes and groups are in use as long as their
-// machines are there.
+// sweepRegion removes what has expired in a region. Machines go first, because volumes and groups are in use as long as
+// their machines are there.
 func (s *Sweeper) sweepRegion(ctx context.Context, region string, r *Result) error {
 	api := s.Clients.EC2In(region)
 	found, err := s.findExpired(ctx, api, region)
@@ -70,9 +70,9 @@ func (w *regionSweep) deleteVolumes(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// deleteGroups deletes security groups. A group is in use for a moment longer than its machine is there. terminated are the ids
-// of the bakes whose machines this sweep has terminated: the group of any other bake is in use by somebody else, and no bake
-// waits for that.
+// deleteGroups deletes security groups. A group is in use for a moment longer than its machine is there. terminated are
+// the ids of the bakes whose machines this sweep has terminated. When the group of another bake is in use, somebody
+// else uses it, and the sweep does not wait.
 func (w *regionSweep) deleteGroups(ctx context.Context, terminated map[string]bool) error {
 	var errs []error
 	for _, id := range w.ids[types.ResourceTypeSecurityGroup] {

@@ -27,7 +27,9 @@ import (
 func tagsOf(id string, tags ...string) (all []types.TagDescription) {
 	for _, t := range tags {
 		key, value, _ := strings.Cut(t, "=")
-		all = append(all, types.TagDescription{ResourceId: aws.String(id), Key: aws.String(key), Value: aws.String(value)})
+		all = append(all, types.TagDescription{
+			ResourceId: aws.String(id), Key: aws.String(key), Value: aws.String(value),
+		})
 	}
 	return all
 }
@@ -41,15 +43,18 @@ func TestSweepLeavesWhatHasCopiedTags(t *testing.T) {
 	found := nothingExpired()
 	found.add(
 		map[string]types.ResourceType{
-			"vol-1": types.ResourceTypeVolume, "snap-ours": types.ResourceTypeSnapshot, "snap-backup": types.ResourceTypeSnapshot,
-			"ami-ours": types.ResourceTypeImage, "ami-backup": types.ResourceTypeImage, "sg-other": types.ResourceTypeSecurityGroup,
+			"vol-1": types.ResourceTypeVolume, "sg-other": types.ResourceTypeSecurityGroup,
+			"snap-ours": types.ResourceTypeSnapshot, "snap-backup": types.ResourceTypeSnapshot,
+			"ami-ours": types.ResourceTypeImage, "ami-backup": types.ResourceTypeImage,
 		},
 		slices.Concat(tagsOf("vol-1", bakeTag), tagsOf("snap-ours", bakeTag, sourceTag), tagsOf("snap-backup", bakeTag),
-			tagsOf("ami-ours", sourceTag, bakeTag), tagsOf("ami-backup", bakeTag), tagsOf("sg-other", bake.TagBake+"=not an id"),
-			tagsOf("sg-unasked", bakeTag)),
+			tagsOf("ami-ours", sourceTag, bakeTag), tagsOf("ami-backup", bakeTag),
+			tagsOf("sg-other", bake.TagBake+"=not an id"), tagsOf("sg-unasked", bakeTag)),
 	)
 	want := map[types.ResourceType][]string{
-		types.ResourceTypeVolume: {"vol-1"}, types.ResourceTypeSnapshot: {"snap-ours"}, types.ResourceTypeImage: {"ami-ours"},
+		types.ResourceTypeVolume:   {"vol-1"},
+		types.ResourceTypeSnapshot: {"snap-ours"},
+		types.ResourceTypeImage:    {"ami-ours"},
 	}
 	if diff := cmp.Diff(want, found.ids); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -58,17 +63,20 @@ func TestSweepLeavesWhatHasCopiedTags(t *testing.T) {
 
 func TestLaunchedBy(t *testing.T) {
 	for name, c := range map[string]struct {
-		machine types.Instance
-		want    bool
+		token, spotRequest string
+		want               bool
 	}{
-		"the bake's":                     {types.Instance{ClientToken: aws.String(someBake)}, true},
-		"the bake's second":              {types.Instance{ClientToken: aws.String(someBake + "-2-0")}, true},
-		"a Spot Instance":                {types.Instance{SpotInstanceRequestId: aws.String("sir-1")}, true},
-		"one launched like the bake's":   {types.Instance{ClientToken: aws.String("c0ffee00-0000-4000-8000-000000000000")}, false},
-		"one launched without a token":   {types.Instance{}, false},
-		"one of an Auto Scaling group's": {types.Instance{ClientToken: aws.String("fleet-" + someBake)}, false},
+		"the bake's":                     {someBake, "", true},
+		"the bake's second":              {someBake + "-2-0", "", true},
+		"a Spot Instance":                {"", "sir-1", true},
+		"one launched like the bake's":   {"c0ffee00-0000-4000-8000-000000000000", "", false},
+		"one launched without a token":   {"", "", false},
+		"one of an Auto Scaling group's": {"fleet-" + someBake, "", false},
 	} {
-		if got := launchedBy(someBake, &c.machine); got != c.want {
+		i := &types.Instance{
+			ClientToken: awscall.NonZeroPtr(c.token), SpotInstanceRequestId: awscall.NonZeroPtr(c.spotRequest),
+		}
+		if got := launchedBy(someBake, i); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -88,7 +96,8 @@ func TestSweepWaitsForNoGroupOfSomebodyElse(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tries := 0
 				w := &regionSweep{
-					Sweeper: &Sweeper{Bake: &bake.Bake{UI: &packersdk.BasicUi{Writer: io.Discard}}}, result: new(Result),
+					Sweeper: &Sweeper{Bake: &bake.Bake{UI: &packersdk.BasicUi{Writer: io.Discard}}},
+					result:  new(Result),
 					api: &awscall.EC2{DeleteSecurityGroup: func(
 						context.Context, *ec2.DeleteSecurityGroupInput, ...func(*ec2.Options),
 					) (*ec2.DeleteSecurityGroupOutput, error) {
@@ -126,8 +135,8 @@ func TestSweepAsksForNoMoreThanAFilterAccepts(t *testing.T) {
 	}
 }
 
-func TestSweepRemovesNothingByAClockThatNobodyHasCompared(t *testing.T) {
-	api := &awscall.EC2{DescribeTags: func( // an answer without any time
+func TestSweepRemovesNothingBeforeAWSHasSaidTheTime(t *testing.T) {
+	api := &awscall.EC2{DescribeTags: func( // without the time of the answer
 		context.Context, *ec2.DescribeTagsInput, ...func(*ec2.Options),
 	) (*ec2.DescribeTagsOutput, error) {
 		return &ec2.DescribeTagsOutput{Tags: tagsOf("i-1", bake.TagExpires+"=1999-01-01T00:00:00Z")}, nil

@@ -15,13 +15,16 @@ import (
 )
 
 func refused(service, operation, code string) error {
-	return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code}}
+	return &smithy.OperationError{
+		ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code},
+	}
 }
 
 func TestComplaintNamesARightOnce(t *testing.T) {
 	denied := refused("EC2", "DescribeTags", "UnauthorizedOperation")
 	r := &Result{Errs: []error{denied, fmt.Errorf("elsewhere: %w", denied)}}
-	if got := r.Complaint(); strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "docs/iam/sweep.json") {
+	got := r.Complaint()
+	if strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "docs/iam/sweep.json") {
 		t.Error(got)
 	}
 }
@@ -41,7 +44,8 @@ func TestComplaint(t *testing.T) {
 		},
 		"both": {
 			[]error{refused("IAM", "ListRoles", "AccessDenied"), errors.New("broken")},
-			"iam:ListRoles, which docs/iam/sweep.json gives; sweep = false leaves it\nsweeping what killed bakes have left: broken",
+			"iam:ListRoles, which docs/iam/sweep.json gives; sweep = false leaves it\n" +
+				"sweeping what killed bakes have left: broken",
 		},
 	} {
 		got := (&Result{Errs: c.errs}).Complaint()

@@ -10,8 +10,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// sweepStaging deletes what is staged in folders whose names say that they have expired, and aborts unfinished uploads there.
-// Names of any other form are not the builder's, or are kept: see the setting keep of staging.
+// sweepStaging deletes what is staged in folders whose names say that they have expired, and aborts unfinished uploads
+// there. Names of any other form are not the builder's, or are kept: see the setting keep of staging.
 func (s *Sweeper) sweepStaging(ctx context.Context, r *Result) error {
 	uploadErr := s.abortUploads(ctx, r)
 	folders, err := s.Store.Folders(ctx, bake.ExpiringPrefix)

@@ -21,10 +21,12 @@ import (
 func TestSweepRemovesWhatHasExpiredMachinesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
-		a.answers["DescribeTags"] = tags("sir-1 spot-instances-request", "i-1 instance", "i-copied instance", "vol-1 volume",
-			"sg-1 security-group", "ami-1 image", "ami-2 image", "snap-1 snapshot", "snap-2 snapshot", "snap-3 snapshot")
+		a.answers["DescribeTags"] = tags("sir-1 spot-instances-request", "i-1 instance", "i-copied instance",
+			"vol-1 volume", "sg-1 security-group", "ami-1 image", "ami-2 image",
+			"snap-1 snapshot", "snap-2 snapshot", "snap-3 snapshot")
 		a.answers["DescribeSpotInstanceRequests"] = func(url.Values) string {
-			return "<spotInstanceRequestSet><item><spotInstanceRequestId>sir-1</spotInstanceRequestId></item></spotInstanceRequestSet>"
+			return "<spotInstanceRequestSet><item><spotInstanceRequestId>sir-1</spotInstanceRequestId></item>" +
+				"</spotInstanceRequestSet>"
 		}
 		a.answers["DescribeInstances"] = func(url.Values) string {
 			if slices.Contains(a.changes(), "us-east-1 TerminateInstances i-1") {
@@ -35,8 +37,8 @@ func TestSweepRemovesWhatHasExpiredMachinesFirst(t *testing.T) {
 				fmt.Sprintf(instance, "i-copied", "another") + "</instancesSet></item></reservationSet>"
 		}
 		a.answers["DescribeImages"] = func(url.Values) string {
-			const image = "<item><imageId>%s</imageId><name>hello</name><imageState>%s</imageState><blockDeviceMapping><item><ebs>" +
-				"<snapshotId>%s</snapshotId></ebs></item></blockDeviceMapping></item>"
+			const image = "<item><imageId>%s</imageId><name>hello</name><imageState>%s</imageState>" +
+				"<blockDeviceMapping><item><ebs><snapshotId>%s</snapshotId></ebs></item></blockDeviceMapping></item>"
 			return "<imagesSet>" + fmt.Sprintf(image, "ami-1", "pending", "snap-1") +
 				fmt.Sprintf(image, "ami-2", "available", "snap-2") + "</imagesSet>"
 		}
@@ -54,8 +56,8 @@ func TestSweepRemovesWhatHasExpiredMachinesFirst(t *testing.T) {
 			t.Errorf("result (-want +got):\n%s", diff)
 		}
 		wantCalls := []string{
-			"us-east-1 CancelSpotInstanceRequests sir-1", "us-east-1 TerminateInstances i-1", "us-east-1 DeleteVolume vol-1",
-			"us-east-1 DeleteSecurityGroup sg-1", "us-east-1 DeregisterImage ami-1",
+			"us-east-1 CancelSpotInstanceRequests sir-1", "us-east-1 TerminateInstances i-1",
+			"us-east-1 DeleteVolume vol-1", "us-east-1 DeleteSecurityGroup sg-1", "us-east-1 DeregisterImage ami-1",
 			"us-east-1 DeleteSnapshot snap-1", "us-east-1 DeleteSnapshot snap-3",
 		}
 		if diff := cmp.Diff(wantCalls, a.changes()); diff != "" {
@@ -124,7 +126,8 @@ func TestSweepRemovesRolesThatNameAndTagsSayHaveExpired(t *testing.T) {
 	}
 	a.answers["ListRoleTags"] = func(form url.Values) string {
 		const tag = "<member><Key>%s</Key><Value>%s</Value></member>"
-		return "<IsTruncated>false</IsTruncated><Tags>" + fmt.Sprintf(tag, "bakery:expires", expires[form.Get("RoleName")]) +
+		return "<IsTruncated>false</IsTruncated><Tags>" +
+			fmt.Sprintf(tag, "bakery:expires", expires[form.Get("RoleName")]) +
 			fmt.Sprintf(tag, "bakery:bake-id", someBake) + "</Tags>"
 	}
 	s, _ := a.sweeper("us-east-1")
