@@ -4,8 +4,8 @@
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type PolicyDocument,Statement
 
-// Package instanceprofile is the IAM instance profile of a machine: the settings, the check that a profile exists, and a
-// temporary role with its profile, which it makes and removes.
+// Package instanceprofile is the IAM instance profile of a machine: the settings, the check that a profile exists, and
+// a temporary role with its profile, which it makes and removes.
 //
 // It may not know the machine, nor what the policy is for.
 package instanceprofile

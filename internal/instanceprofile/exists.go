@@ -14,8 +14,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 )
 
-// CheckExists returns an error when the instance profile of the settings does not exist. When it cannot find out, it only says
-// so: launching the machine needs no other right than iam:PassRole, and also fails when there is no such profile.
+// CheckExists returns an error when the instance profile of the settings does not exist. When it cannot find out, it
+// only says so: launching the machine needs no other right than iam:PassRole, and also fails when there is no such
+// profile.
 func CheckExists(ctx context.Context, c *ProfileConfig, api *awscall.IAM, say func(format string, args ...any)) error {
 	profile := c.IamInstanceProfile
 	if profile == "" || c.SkipProfileValidation {

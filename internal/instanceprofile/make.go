@@ -20,8 +20,8 @@ import (
 // Path is the path of temporary roles and profiles. With it, IAM lists them without all others.
 const Path = "/bakery/"
 
-// Make makes a role with a policy, and an instance profile with that role, and returns the name of both. The name says when
-// they expire, so that a sweep finds them. The bake's ledger undoes it.
+// Make makes a role with a policy, and an instance profile with that role, and returns the name of both. The name says
+// when they expire, so that a sweep finds them. The bake's ledger undoes it.
 func Make(
 	ctx context.Context, b *bake.Bake, clients *awscall.Clients, policy *PolicyDocument, tags map[string]string,
 ) (string, error) {
@@ -51,8 +51,8 @@ func Make(
 	return name, nil
 }
 
-// trustPolicy returns the policy that lets the instances of EC2, and nobody else, use the role. EC2 has another name in China:
-// https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html.
+// trustPolicy returns the policy that lets the instances of EC2, and nobody else, use the role. EC2 has another name in
+// China: https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html.
 func trustPolicy(region string) string {
 	service := "ec2.amazonaws.com"
 	if strings.HasPrefix(region, "cn-") {
@@ -62,9 +62,9 @@ func trustPolicy(region string) string {
 		`"},"Action":"sts:AssumeRole"}]}`
 }
 
-// create makes a role with a policy, and an instance profile of the role's name with the role. When something exists already,
-// an earlier attempt made it whose answer was lost: only this bake uses the name. IAM may not know for a moment what it has
-// just made.
+// create makes a role with a policy, and an instance profile of the role's name with the role. When something exists
+// already, an earlier attempt has made it and its answer was lost, because only this bake uses the name. IAM may not
+// know for a moment what it has just made.
 func create(ctx context.Context, api *awscall.IAM, role *iam.CreateRoleInput, policy string) error {
 	name := role.RoleName
 	notVisible := awscall.NotVisibleYet(time.Now(), awscall.CodeNoSuchEntity)

@@ -15,11 +15,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// conflictTimeout is how long IAM may still refuse to delete a role because of the profile that it was just taken out of.
+// conflictTimeout is how long IAM may still refuse to delete a role after it was removed from its profile.
 const conflictTimeout = 30 * time.Second
 
-// Remove removes the role and the profile that Make made, or the part of them that it made when it failed. made is when Make
-// succeeded, or zero. IAM may not know for a moment what was just made or taken apart.
+// Remove removes the role and the profile that Make made, or the part of them that it made when it failed. made is when
+// Make succeeded, or zero. IAM may not know for a moment what was just made or removed.
 func Remove(ctx context.Context, api *awscall.IAM, name string, made time.Time) error {
 	notVisible := awscall.NotVisibleYet(made, awscall.CodeNoSuchEntity)
 	again := func(err error) bool {

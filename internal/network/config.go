@@ -4,8 +4,8 @@
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Filter,SubnetFilter
 
-// Package network is where in the account's network a machine runs: the settings, the search for the VPC, the subnets and the
-// security groups, and a temporary security group, which it makes and deletes.
+// Package network is where in the account's network a machine runs: the settings, the search for the VPC, the subnets
+// and the security groups, and a temporary security group, which it makes and deletes.
 //
 // It may not know what runs there: instances and their settings.
 package network
@@ -77,8 +77,8 @@ func (c *AttachConfig) Check() ([]string, []error) {
 		errs = append(errs, errors.New("security_group_id and security_group_ids exclude each other: keep one of them"))
 	}
 	if f := &c.SubnetFilter; f.isEmpty() && (f.MostFree || f.Random) {
-		errs = append(errs, errors.New("subnet_filter: most_free and random choose among the subnets that filters finds: "+
-			"set filters"))
+		errs = append(errs, errors.New("subnet_filter: most_free and random choose among the subnets "+
+			"that filters finds: set filters"))
 	}
 	return nil, errs
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// GroupReleaseTimeout is how long a group may still be in use after its machine is gone: the network interface goes last.
+// GroupReleaseTimeout is how long a group may still be in use after its machine is gone. The network interface is
+// deleted last.
 const GroupReleaseTimeout = 2 * time.Minute
 
 // Group is a security group that a bake has made.
@@ -26,8 +27,8 @@ type Group struct {
 	Made time.Time
 }
 
-// MakeGroup makes a security group that lets nothing in, in a VPC or, without one, in EC2's default. The VPC's default group
-// would let in its own members. The bake's ledger undoes it.
+// MakeGroup makes a security group that lets nothing in, in a VPC or, without one, in EC2's default. The VPC's default
+// group would let in its own members. The bake's ledger undoes it.
 func MakeGroup(
 	ctx context.Context, b *bake.Bake, api *awscall.EC2, vpc string, tags map[string]string,
 ) (Group, error) {
@@ -48,8 +49,8 @@ func MakeGroup(
 	return group, nil
 }
 
-// createGroup returns the id of the new group. It looks for the group when the call fails: an attempt whose answer was lost
-// may have made it.
+// createGroup returns the id of the new group. It looks for the group when the call fails: an attempt whose answer was
+// lost may have made it.
 func createGroup(
 	ctx context.Context, api *awscall.EC2, name, vpc string, tags map[string]string,
 ) (string, error) {
@@ -97,8 +98,9 @@ func removeGroup(ctx context.Context, api *awscall.EC2, name string, group Group
 	return nil
 }
 
-// DeleteGroup deletes a security group. A group made a moment ago may not be known to EC2 yet, so the call is made again.
-// With awaitRelease, it is also made again while the group is in use, until GroupReleaseTimeout has passed.
+// DeleteGroup deletes a security group. For GroupReleaseTimeout at most, it calls again while EC2 does not know a group
+// that was made a moment ago and, with awaitRelease, while the group is in use. It returns EC2's error when the group
+// does not exist.
 func DeleteGroup(ctx context.Context, api *awscall.EC2, group Group, awaitRelease bool) error {
 	var attempt awscall.DeleteAttempt
 	notVisible := attempt.UnlessApplied(
@@ -107,7 +109,8 @@ func DeleteGroup(ctx context.Context, api *awscall.EC2, group Group, awaitReleas
 		return awaitRelease && awscall.HasCode(err, awscall.CodeGroupInUse) || notVisible(err)
 	}
 	return awscall.RetryWhile(ctx, GroupReleaseTimeout, again, func(ctx context.Context) error {
-		_, err := api.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(group.ID)}, attempt.Track)
+		in := &ec2.DeleteSecurityGroupInput{GroupId: aws.String(group.ID)}
+		_, err := api.DeleteSecurityGroup(ctx, in, attempt.Track)
 		return err
 	})
 }
@@ -125,7 +128,8 @@ func removeCommand(cli bake.CLI, name string, group Group) string {
 	return cli.Command("ec2 delete-security-group --group-id %s", group.ID)
 }
 
-// findGroups returns the ids of the security groups of the settings. They have to exist, and to be in the machine's VPC.
+// findGroups returns the ids of the security groups of the settings. They have to exist, and to be in the machine's
+// VPC.
 func findGroups(ctx context.Context, c *AttachConfig, api *awscall.EC2, vpc string) ([]string, error) {
 	ids := c.GroupIDs()
 	in := &ec2.DescribeSecurityGroupsInput{GroupIds: ids}
@@ -142,12 +146,14 @@ func findGroups(ctx context.Context, c *AttachConfig, api *awscall.EC2, vpc stri
 		}
 	}
 	if len(ids) == 0 {
-		return nil, errors.New("security_group_filter matches no security group: change the filter, or set security_group_ids")
+		return nil, errors.New("security_group_filter matches no security group: " +
+			"change the filter, or set security_group_ids")
 	}
 	for i := range out.SecurityGroups {
 		g := &out.SecurityGroups[i]
 		if in := aws.ToString(g.VpcId); vpc != "" && in != "" && in != vpc {
-			return nil, fmt.Errorf("security group %s is in %s, and the machine will be in %s", aws.ToString(g.GroupId), in, vpc)
+			return nil, fmt.Errorf("security group %s is in %s, and the machine will be in %s",
+				aws.ToString(g.GroupId), in, vpc)
 		}
 	}
 	return ids, nil

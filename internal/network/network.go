@@ -32,8 +32,8 @@ type Network struct {
 // Subnet is a subnet, and the availability zone it is in.
 type Subnet struct{ ID, Zone string }
 
-// Find returns the network that the settings describe. It fails when a part of it does not exist, or when the parts do not
-// belong together. Without settings of security groups, the network has none, and VPC is where to make one.
+// Find returns the network that the settings describe. It fails when a part of it does not exist, or when the parts do
+// not belong together. Without settings of security groups, the network has none, and VPC is where to make one.
 func Find(ctx context.Context, c *AttachConfig, api *awscall.EC2) (Network, error) {
 	vpc, err := findVPC(ctx, c, api)
 	if err != nil {
@@ -76,7 +76,8 @@ func findVPC(ctx context.Context, c *AttachConfig, api *awscall.EC2) (string, er
 		return "", fmt.Errorf("look for the VPC of vpc_filter: %w", err)
 	}
 	if len(out.Vpcs) != 1 {
-		return "", fmt.Errorf("vpc_filter matches %d VPCs; it must match one: change the filter, or set vpc_id", len(out.Vpcs))
+		return "", fmt.Errorf("vpc_filter matches %d VPCs; it must match one: change the filter, or set vpc_id",
+			len(out.Vpcs))
 	}
 	return aws.ToString(out.Vpcs[0].VpcId), nil
 }

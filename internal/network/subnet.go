@@ -18,7 +18,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 )
 
-// namedSubnet returns the subnet of subnet_id and its VPC. It refuses a subnet outside of the VPC and the zone of the settings.
+// namedSubnet returns the subnet of subnet_id and its VPC. It refuses a subnet outside of the VPC and the zone of the
+// settings.
 func namedSubnet(
 	ctx context.Context, c *AttachConfig, api *awscall.EC2, wantVPC string,
 ) (vpc string, subnets []types.Subnet, err error) {
@@ -41,8 +42,8 @@ func namedSubnet(
 	return vpc, out.Subnets, nil
 }
 
-// filteredSubnets returns the subnets that subnet_filter finds, the best first, and their VPC. Those of other VPCs than the
-// first subnet's are left out: a security group belongs to one VPC.
+// filteredSubnets returns the subnets that subnet_filter finds, the best first, and their VPC. Those of other VPCs than
+// the first subnet's are left out: a security group belongs to one VPC.
 func filteredSubnets(
 	ctx context.Context, c *AttachConfig, api *awscall.EC2, wantVPC string,
 ) (vpc string, subnets []types.Subnet, err error) {
@@ -61,11 +62,14 @@ func filteredSubnets(
 	case len(found) == 0:
 		return "", nil, errors.New("subnet_filter matches no subnet: change the filter, or set subnet_id")
 	case len(found) > 1 && !f.MostFree && !f.Random:
-		return "", nil, fmt.Errorf("subnet_filter matches %d subnets: set most_free or random, or narrow the filter", len(found))
+		return "", nil, fmt.Errorf("subnet_filter matches %d subnets: set most_free or random, or narrow the filter",
+			len(found))
 	case f.MostFree:
 		sortMostFreeFirst(found)
 	default:
-		rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
+		rand.Shuffle(len(found), func(i, j int) { //nolint:gosec // any order is as good
+			found[i], found[j] = found[j], found[i]
+		})
 	}
 	vpc = aws.ToString(found[0].VpcId)
 	return vpc, slices.DeleteFunc(found, func(s types.Subnet) bool { return aws.ToString(s.VpcId) != vpc }), nil

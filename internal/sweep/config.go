@@ -20,9 +20,9 @@ type SweepConfig struct {
 	// requests, images that never became available, and snapshots that belong to no image, in the region of the build
 	// and those of `ami_regions`; what is staged below the `url` of `staging`; temporary roles where the template has
 	// one itself. Only what carries the tags `bakery:bake-id` and `bakery:expires` is removed, only when it has
-	// expired, which takes longer than any bake that is alive, and never an image that is available. It needs the rights of
-	// [sweep.json](https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/iam/sweep.json); without them there
-	// is a warning, and the bake goes on. Default: `true`.
+	// expired, which takes longer than any bake that is alive, and never an image that is available. It needs the
+	// rights of [sweep.json](https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/iam/sweep.json); without
+	// them there is a warning, and the bake goes on. Default: `true`.
 	Sweep config.Trilean `mapstructure:"sweep"`
 	// Do nothing but sweep: bake nothing, make no image, say what was removed, and fail when something could not be. No
 	// other settings are needed than those of access, `ami_regions` for further regions, and `staging` with its `url`.
@@ -30,8 +30,8 @@ type SweepConfig struct {
 	SweepOnly bool `mapstructure:"sweep_only"`
 }
 
-// Check returns what is wrong with the settings of a source that only sweeps. bakes are the settings that say what to bake,
-// with their values by their names; none of them may be set.
+// Check returns what is wrong with the settings of a source that only sweeps. bakes are the settings that say what to
+// bake, with their values by their names; none of them may be set.
 func (c *SweepConfig) Check(bakes map[string]string) ([]string, []error) {
 	var errs []error
 	if c.Sweep.False() {
@@ -45,8 +45,8 @@ func (c *SweepConfig) Check(bakes map[string]string) ([]string, []error) {
 	}
 	if len(set) > 0 {
 		slices.Sort(set)
-		errs = append(errs, fmt.Errorf("sweep_only = true bakes nothing, so %s would have no effect: remove one or the other",
-			strings.Join(set, ", ")))
+		errs = append(errs, fmt.Errorf("sweep_only = true bakes nothing, so %s would have no effect: "+
+			"remove one or the other", strings.Join(set, ", ")))
 	}
 	return nil, errs
 }

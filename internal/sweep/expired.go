@@ -26,8 +26,8 @@ type expired struct {
 // mostFilterValues is how many values EC2 accepts in a filter. The next sweep removes the rest.
 const mostFilterValues = 200
 
-// findExpired returns what has both tags of bakes, and has expired by the tag that says when. What has a tag that cannot be
-// read is left out, so it stays.
+// findExpired returns what has both tags of bakes, and has expired by the tag that says when. What has a tag that
+// cannot be read is left out, so it stays.
 func (s *Sweeper) findExpired(ctx context.Context, api *awscall.EC2, region string) (expired, error) {
 	found := expired{ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
 	tags, err := s.describeTags(ctx, api, region, awscall.Filter("key", bake.TagExpires))
@@ -38,7 +38,8 @@ func (s *Sweeper) findExpired(ctx context.Context, api *awscall.EC2, region stri
 	kinds := map[string]types.ResourceType{}
 	for _, t := range tags {
 		expires, err := time.Parse(time.RFC3339, aws.ToString(t.Value))
-		if id := aws.ToString(t.ResourceId); err == nil && aws.ToString(t.Key) == bake.TagExpires && s.mayRemove(expires) {
+		if err == nil && aws.ToString(t.Key) == bake.TagExpires && s.mayRemove(expires) {
+			id := aws.ToString(t.ResourceId)
 			ids = append(ids, id)
 			kinds[id] = t.ResourceType
 		}
@@ -56,8 +57,8 @@ func (s *Sweeper) findExpired(ctx context.Context, api *awscall.EC2, region stri
 
 // add adds the things that tags say a bake has made. kinds are the types of the things that have expired, by their ids.
 //
-// Others copy tags too, from disks to backups of them. So an image or a snapshot is only added when a tag says which image it
-// comes from: bakes set that tag on what they make of a disk, and not on the disk.
+// Others copy tags too, from disks to backups of them. So an image or a snapshot is only added when a tag says which
+// image it comes from: bakes set that tag on what they make of a disk, and not on the disk.
 func (e *expired) add(kinds map[string]types.ResourceType, tags []types.TagDescription) {
 	hasSource := map[string]bool{}
 	for _, t := range tags {
@@ -71,7 +72,8 @@ func (e *expired) add(kinds map[string]types.ResourceType, tags []types.TagDescr
 		if !ok || aws.ToString(t.Key) != bake.TagBake || !bake.IsID(bakeID) || len(e.ids[kind]) == mostFilterValues {
 			continue
 		}
-		if madeOfDisk := kind == types.ResourceTypeImage || kind == types.ResourceTypeSnapshot; madeOfDisk && !hasSource[id] {
+		madeOfDisk := kind == types.ResourceTypeImage || kind == types.ResourceTypeSnapshot
+		if madeOfDisk && !hasSource[id] {
 			continue
 		}
 		e.ids[kind] = append(e.ids[kind], id)

@@ -24,8 +24,9 @@ var neverAvailable = []types.ImageState{
 	types.ImageStateTransient,
 }
 
-// removeImages deregisters images that did not become available, and deletes expired snapshots that belong to no other image.
-// An image that is available stays, whatever its tags say: its machine has reported success, and somebody may use it.
+// removeImages deregisters images that did not become available, and deletes expired snapshots that belong to no other
+// image. An image that is available stays, whatever its tags say: its machine has reported success, and somebody may
+// use it.
 func (w *regionSweep) removeImages(ctx context.Context) error {
 	images, err := w.images(ctx)
 	if err != nil {
@@ -47,7 +48,7 @@ func (w *regionSweep) removeImages(ctx context.Context) error {
 			inUse = append(inUse, snapshots...)
 			continue
 		}
-		w.addSwept(string(image.State)+" image", id)
+		w.reportRemoved(string(image.State)+" image", id)
 		released = append(released, snapshots...)
 	}
 	return errors.Join(append(errs, w.deleteSnapshots(ctx, released, inUse))...)
@@ -69,8 +70,8 @@ func (w *regionSweep) images(ctx context.Context) ([]types.Image, error) {
 	return out.Images, nil
 }
 
-// deleteSnapshots deletes the expired snapshots but those in use. EC2 may refuse for a moment to delete those that were
-// released by deregistering their image. When it says that any other is in use, an image needs it, and it stays.
+// deleteSnapshots deletes the expired snapshots, except those in use. EC2 may refuse for a moment to delete those that
+// were released by deregistering their image. Any other that EC2 says is in use belongs to another image, and stays.
 func (w *regionSweep) deleteSnapshots(ctx context.Context, released, inUse []string) error {
 	again := func(err error) bool { return awscall.HasCode(err, awscall.CodeSnapshotInUse) }
 	var errs []error
@@ -88,7 +89,7 @@ func (w *regionSweep) deleteSnapshots(ctx context.Context, released, inUse []str
 		})
 		switch {
 		case err == nil:
-			w.addSwept("snapshot", id)
+			w.reportRemoved("snapshot", id)
 		case !awscall.HasCode(err, awscall.CodeSnapshotInUse, awscall.CodeSnapshotNotFound):
 			errs = append(errs, fmt.Errorf("delete the expired snapshot %s in %s: %w", id, w.region, err))
 		}

@@ -39,7 +39,7 @@ func (w *regionSweep) cancelSpotRequests(ctx context.Context) error {
 		})
 		switch {
 		case err == nil:
-			w.addSwept("spot request", id)
+			w.reportRemoved("spot request", id)
 		case !awscall.HasCode(err, awscall.CodeSpotRequestNotFound):
 			errs = append(errs, fmt.Errorf("cancel the expired spot request %s in %s: %w", id, w.region, err))
 		}
@@ -47,8 +47,8 @@ func (w *regionSweep) cancelSpotRequests(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// terminateInstances terminates machines and waits until they are gone. It returns the ids of the bakes that launched them.
-// Those of spot requests stay with keepSpot, which is set when their requests could not be cancelled.
+// terminateInstances terminates machines and waits until they are gone. It returns the ids of the bakes that launched
+// them. With keepSpot, Spot Instances stay: EC2 would launch others while their requests are not cancelled.
 func (w *regionSweep) terminateInstances(ctx context.Context, keepSpot bool) (bakes map[string]bool, err error) {
 	if len(w.ids[types.ResourceTypeInstance]) == 0 {
 		return nil, nil
@@ -68,7 +68,7 @@ func (w *regionSweep) terminateInstances(ctx context.Context, keepSpot bool) (ba
 		_, err := w.api.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 		switch {
 		case err == nil:
-			w.addSwept("instance", id)
+			w.reportRemoved("instance", id)
 			terminated[id], bakes[w.bakes[id]] = true, true
 		case !awscall.HasCode(err, awscall.CodeInstanceNotFound):
 			errs = append(errs, fmt.Errorf("terminate the expired instance %s in %s: %w", id, w.region, err))
@@ -104,9 +104,9 @@ func (w *regionSweep) instances(ctx context.Context) ([]types.Instance, error) {
 	}), nil
 }
 
-// launchedBy reports whether a bake has launched a machine that has its tags. Somebody may have copied the tags to another
-// machine, with "Launch more like this" or with a launch template. Bakes launch with a client token that begins with their id;
-// EC2 may not say the token of a Spot Instance.
+// launchedBy reports whether a bake has launched a machine that has its tags. Somebody may have copied the tags to
+// another machine, with "Launch more like this" or with a launch template. Bakes launch with a client token that begins
+// with their id; EC2 may not say the token of a Spot Instance.
 func launchedBy(bakeID string, i *types.Instance) bool {
 	return isSpot(i) || strings.HasPrefix(aws.ToString(i.ClientToken), bakeID)
 }

@@ -26,8 +26,8 @@ type regionSweep struct {
 	result *Result
 }
 
-// sweepRegion removes what has expired in a region. Machines go first, because volumes and groups are in use as long as their
-// machines are there.
+// sweepRegion removes what has expired in a region. Machines go first, because volumes and groups are in use as long as
+// their machines are there.
 func (s *Sweeper) sweepRegion(ctx context.Context, region string, r *Result) error {
 	api := s.Clients.EC2In(region)
 	found, err := s.findExpired(ctx, api, region)
@@ -46,9 +46,9 @@ func (s *Sweeper) sweepRegion(ctx context.Context, region string, r *Result) err
 	)
 }
 
-// addSwept adds a thing that was removed to the result, and says so.
-func (w *regionSweep) addSwept(kind, id string) {
-	w.addRemoved(w.result, "%s %s of bake %s in %s", kind, id, w.bakes[id], w.region)
+// reportRemoved adds a thing that was removed to the result, and tells the user.
+func (w *regionSweep) reportRemoved(kind, id string) {
+	w.report(w.result, "%s %s of bake %s in %s", kind, id, w.bakes[id], w.region)
 }
 
 // deleteVolumes deletes the volumes that were not deleted with their machines.
@@ -58,7 +58,7 @@ func (w *regionSweep) deleteVolumes(ctx context.Context) error {
 		_, err := w.api.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
 		switch {
 		case err == nil:
-			w.addSwept("volume", id)
+			w.reportRemoved("volume", id)
 		case awscall.HasCode(err, awscall.CodeVolumeNotFound, awscall.CodeState):
 			// It is gone, or being deleted.
 		case awscall.HasCode(err, awscall.CodeVolumeInUse):
@@ -70,16 +70,16 @@ func (w *regionSweep) deleteVolumes(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// deleteGroups deletes security groups. A group is in use for a moment longer than its machine is there. terminated are the ids
-// of the bakes whose machines this sweep has terminated: the group of any other bake is in use by somebody else, and no bake
-// waits for that.
+// deleteGroups deletes security groups. A group is in use for a moment longer than its machine is there. terminated are
+// the ids of the bakes whose machines this sweep has terminated. When the group of another bake is in use, somebody
+// else uses it, and the sweep does not wait.
 func (w *regionSweep) deleteGroups(ctx context.Context, terminated map[string]bool) error {
 	var errs []error
 	for _, id := range w.ids[types.ResourceTypeSecurityGroup] {
 		err := network.DeleteGroup(ctx, w.api, network.Group{ID: id}, terminated[w.bakes[id]])
 		switch {
 		case err == nil:
-			w.addSwept("security group", id)
+			w.reportRemoved("security group", id)
 		case !network.IsGroupNotFound(err):
 			errs = append(errs, fmt.Errorf("delete the expired security group %s in %s: %w", id, w.region, err))
 		}

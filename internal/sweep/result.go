@@ -18,7 +18,7 @@ import (
 type Result struct {
 	// Removed is what was removed, in words.
 	Removed []string
-	// Kept are the images that have expired but are available, in words. Only a person can decide about them.
+	// Kept are the images that have expired but are available, in words. A person has to decide about them.
 	Kept []string
 	// Errs are why things could not be removed, at most one for each region, one for staging and one for roles.
 	Errs []error

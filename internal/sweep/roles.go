@@ -18,8 +18,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
 )
 
-// sweepRoles removes temporary roles with their instance profiles. Of the two, a bake makes the role first and removes it last.
-// So no profile is left without its role.
+// sweepRoles removes temporary roles with their instance profiles. A bake makes the role first and removes it last, so
+// no profile is left without its role.
 func (s *Sweeper) sweepRoles(ctx context.Context, r *Result) error {
 	var errs []error
 	in := &iam.ListRolesInput{PathPrefix: aws.String(instanceprofile.Path)}
@@ -39,7 +39,8 @@ func (s *Sweeper) sweepRoles(ctx context.Context, r *Result) error {
 	}
 }
 
-// removeRole removes a role and its profile, but only when its tags also say that a bake made it and that it has expired.
+// removeRole removes a role and its profile, but only when its tags also say that a bake made it and that it has
+// expired.
 func (s *Sweeper) removeRole(ctx context.Context, name string, r *Result) error {
 	out, err := s.Clients.IAM.ListRoleTags(ctx, &iam.ListRoleTagsInput{RoleName: aws.String(name)})
 	if err != nil {
@@ -57,6 +58,6 @@ func (s *Sweeper) removeRole(ctx context.Context, name string, r *Result) error 
 	if err := instanceprofile.Remove(ctx, s.Clients.IAM, name, time.Time{}); err != nil {
 		return fmt.Errorf("remove the expired role %s: %w", path.Join(instanceprofile.Path, name), err)
 	}
-	s.addRemoved(r, "the role and instance profile %s of bake %s", name, tags[bake.TagBake])
+	s.report(r, "the role and instance profile %s of bake %s", name, tags[bake.TagBake])
 	return nil
 }

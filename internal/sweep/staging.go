@@ -10,8 +10,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// sweepStaging deletes what is staged in folders whose names say that they have expired, and aborts unfinished uploads there.
-// Names of any other form are not the builder's, or are kept: see the setting keep of staging.
+// sweepStaging deletes what is staged in folders whose names say that they have expired, and aborts unfinished uploads
+// there. Names of any other form are not the builder's, or are kept: see the setting keep of staging.
 func (s *Sweeper) sweepStaging(ctx context.Context, r *Result) error {
 	uploadErr := s.abortUploads(ctx, r)
 	folders, err := s.Store.Folders(ctx, bake.ExpiringPrefix)
@@ -39,7 +39,7 @@ func (s *Sweeper) abortUploads(ctx context.Context, r *Result) error {
 			errs = append(errs, err)
 			continue
 		}
-		s.addRemoved(r, "the unfinished upload to %s", s.Store.URL(u.Key))
+		s.report(r, "the unfinished upload to %s", s.Store.URL(u.Key))
 	}
 	return errors.Join(errs...)
 }
@@ -54,7 +54,7 @@ func (s *Sweeper) deleteFolder(ctx context.Context, folder string, r *Result) er
 		if err := s.Store.Delete(ctx, key); err != nil {
 			return err
 		}
-		s.addRemoved(r, "%s", s.Store.URL(key))
+		s.report(r, "%s", s.Store.URL(key))
 	}
 	return nil
 }

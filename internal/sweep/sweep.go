@@ -1,11 +1,11 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package sweep removes what killed bakes have left in an account, once it has expired: what has the tags of a bake in EC2,
-// what is staged under a name that says when it expires, and temporary roles.
+// Package sweep removes what killed bakes have left in an account, once it has expired: what has the tags of a bake in
+// EC2, what is staged under a name that says when it expires, and temporary roles.
 //
-// It knows things by their tags and names only. It may not know the settings of the bake that made them, nor of the bake it
-// runs beside.
+// It knows things by their tags and names only. It may not know the settings of the bake that made them, nor of the
+// bake it runs beside.
 package sweep
 
 import (
@@ -21,7 +21,7 @@ import (
 
 // Sweeper removes what has expired.
 type Sweeper struct {
-	// Bake says what was removed. What has expired is decided by its clock.
+	// Bake says what was removed. Its clock decides what has expired.
 	Bake    *bake.Bake
 	Clients *awscall.Clients
 	// Regions are the regions to sweep.
@@ -32,8 +32,8 @@ type Sweeper struct {
 	Roles bool
 }
 
-// Sweep removes everything that has expired, in all places at the same time. Where nothing has expired, it makes one call for
-// each region, two for staging and one for roles.
+// Sweep removes everything that has expired, in all places at the same time. Where nothing has expired, it makes one
+// call for each region, two for staging and one for roles.
 func (s *Sweeper) Sweep(ctx context.Context) *Result {
 	var running sync.WaitGroup
 	var parts []*Result
@@ -62,15 +62,15 @@ func (s *Sweeper) Sweep(ctx context.Context) *Result {
 	return join(parts)
 }
 
-// mayRemove reports whether what expires at a time may be removed now. It goes by AWS's clock only: this computer's may be
-// hours ahead.
+// mayRemove reports whether what expires at a time may be removed now. It goes by AWS's clock only: this computer's may
+// be hours ahead.
 func (s *Sweeper) mayRemove(expires time.Time) bool {
 	clock := &s.Bake.Clock
 	return clock.Known() && clock.Now().After(expires.Add(bake.SweepMargin))
 }
 
-// addRemoved adds something that was removed to a result, and says so.
-func (s *Sweeper) addRemoved(r *Result, format string, args ...any) {
+// report adds something that was removed to a result, and tells the user.
+func (s *Sweeper) report(r *Result, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	r.Removed = append(r.Removed, what)
 	s.Bake.Say("Swept %s, which a killed bake had left", what)
