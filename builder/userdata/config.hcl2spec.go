@@ -65,11 +65,11 @@ type FlatConfig struct {
 	SubnetID                      *string                             `mapstructure:"subnet_id" cty:"subnet_id" hcl:"subnet_id"`
 	SubnetFilter                  *network.FlatSubnetFilter           `mapstructure:"subnet_filter" cty:"subnet_filter" hcl:"subnet_filter"`
 	VpcID                         *string                             `mapstructure:"vpc_id" cty:"vpc_id" hcl:"vpc_id"`
-	VpcFilter                     *network.FlatFilter                 `mapstructure:"vpc_filter" cty:"vpc_filter" hcl:"vpc_filter"`
+	VpcFilter                     *network.FlatFilterConfig           `mapstructure:"vpc_filter" cty:"vpc_filter" hcl:"vpc_filter"`
 	AvailabilityZone              *string                             `mapstructure:"availability_zone" cty:"availability_zone" hcl:"availability_zone"`
 	SecurityGroupID               *string                             `mapstructure:"security_group_id" cty:"security_group_id" hcl:"security_group_id"`
 	SecurityGroupIDs              []string                            `mapstructure:"security_group_ids" cty:"security_group_ids" hcl:"security_group_ids"`
-	SecurityGroupFilter           *network.FlatFilter                 `mapstructure:"security_group_filter" cty:"security_group_filter" hcl:"security_group_filter"`
+	SecurityGroupFilter           *network.FlatFilterConfig           `mapstructure:"security_group_filter" cty:"security_group_filter" hcl:"security_group_filter"`
 	AssociatePublicIPAddress      *bool                               `mapstructure:"associate_public_ip_address" cty:"associate_public_ip_address" hcl:"associate_public_ip_address"`
 	IamInstanceProfile            *string                             `mapstructure:"iam_instance_profile" cty:"iam_instance_profile" hcl:"iam_instance_profile"`
 	SkipProfileValidation         *bool                               `mapstructure:"skip_profile_validation" cty:"skip_profile_validation" hcl:"skip_profile_validation"`
@@ -261,11 +261,11 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"subnet_id":                     &hcldec.AttrSpec{Name: "subnet_id", Type: cty.String, Required: false},
 		"subnet_filter":                 &hcldec.BlockSpec{TypeName: "subnet_filter", Nested: hcldec.ObjectSpec((*network.FlatSubnetFilter)(nil).HCL2Spec())},
 		"vpc_id":                        &hcldec.AttrSpec{Name: "vpc_id", Type: cty.String, Required: false},
-		"vpc_filter":                    &hcldec.BlockSpec{TypeName: "vpc_filter", Nested: hcldec.ObjectSpec((*network.FlatFilter)(nil).HCL2Spec())},
+		"vpc_filter":                    &hcldec.BlockSpec{TypeName: "vpc_filter", Nested: hcldec.ObjectSpec((*network.FlatFilterConfig)(nil).HCL2Spec())},
 		"availability_zone":             &hcldec.AttrSpec{Name: "availability_zone", Type: cty.String, Required: false},
 		"security_group_id":             &hcldec.AttrSpec{Name: "security_group_id", Type: cty.String, Required: false},
 		"security_group_ids":            &hcldec.AttrSpec{Name: "security_group_ids", Type: cty.List(cty.String), Required: false},
-		"security_group_filter":         &hcldec.BlockSpec{TypeName: "security_group_filter", Nested: hcldec.ObjectSpec((*network.FlatFilter)(nil).HCL2Spec())},
+		"security_group_filter":         &hcldec.BlockSpec{TypeName: "security_group_filter", Nested: hcldec.ObjectSpec((*network.FlatFilterConfig)(nil).HCL2Spec())},
 		"associate_public_ip_address":   &hcldec.AttrSpec{Name: "associate_public_ip_address", Type: cty.Bool, Required: false},
 		"iam_instance_profile":          &hcldec.AttrSpec{Name: "iam_instance_profile", Type: cty.String, Required: false},
 		"skip_profile_validation":       &hcldec.AttrSpec{Name: "skip_profile_validation", Type: cty.Bool, Required: false},

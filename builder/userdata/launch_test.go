@@ -69,7 +69,7 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 		}},
 		"in a network by filters": {func(c *Config) {
 			c.VpcFilter.Filters = map[string]string{"tag:Class": "build"}
-			c.SubnetFilter.Filter.Filter = config.NameValues{{Name: "tag:Class", Value: "a, b"}}
+			c.SubnetFilter.Filter = config.NameValues{{Name: "tag:Class", Value: "a, b"}}
 			c.SubnetFilter.MostFree = true
 			c.SecurityGroupFilter.Filters = map[string]string{"tag:Class": "build"}
 			c.AvailabilityZone = "us-east-1a"

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
-//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Filter,SubnetFilter
+//go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type FilterConfig,SubnetFilter
 
 // Package network is where in the account's network a machine runs: the settings, the search for the VPC, the subnets
 // and the security groups, and a temporary security group, which it makes and deletes.
@@ -31,7 +31,7 @@ type AttachConfig struct {
 	VpcID string `mapstructure:"vpc_id"`
 	// How to find the VPC: exactly one must match. See [NetworkFilter](#network-filter-configuration). Ignored when
 	// `vpc_id` is set.
-	VpcFilter Filter `mapstructure:"vpc_filter"`
+	VpcFilter FilterConfig `mapstructure:"vpc_filter"`
 	// The availability zone to run the machine in. Default: the subnet's, or what AWS chooses.
 	AvailabilityZone string `mapstructure:"availability_zone"`
 	// The security group of the machine. Default: a temporary one that lets nothing in. Conflicts with
@@ -42,14 +42,14 @@ type AttachConfig struct {
 	SecurityGroupIDs []string `mapstructure:"security_group_ids"`
 	// How to find the security groups; the machine is in all that match. See
 	// [NetworkFilter](#network-filter-configuration). Ignored when groups are named.
-	SecurityGroupFilter Filter `mapstructure:"security_group_filter"`
+	SecurityGroupFilter FilterConfig `mapstructure:"security_group_filter"`
 	// Give the machine a public address, or do not. Default: what the subnet says. A machine in a subnet with an
 	// internet gateway and no NAT needs one to reach package mirrors; nothing connects to it.
 	AssociatePublicIPAddress config.Trilean `mapstructure:"associate_public_ip_address"`
 }
 
-// Filter finds a part of the network by what EC2 knows about it.
-type Filter struct {
+// FilterConfig finds a part of the network by what EC2 knows about it.
+type FilterConfig struct {
 	// What to look for, as in `{ "tag:Class" = "build" }`: the filters of DescribeVpcs, DescribeSubnets or
 	// DescribeSecurityGroups. Several values of one filter are separated by commas, and any of them will do.
 	Filters map[string]string `mapstructure:"filters"`
@@ -59,7 +59,7 @@ type Filter struct {
 
 // SubnetFilter finds the subnet. When several match, `most_free` or `random` has to say which one to take.
 type SubnetFilter struct {
-	Filter `mapstructure:",squash"`
+	FilterConfig `mapstructure:",squash"`
 	// Take the subnet with most free addresses. Default: `false`.
 	MostFree bool `mapstructure:"most_free"`
 	// Take any subnet. Default: `false`. `most_free` has precedence.
@@ -69,7 +69,7 @@ type SubnetFilter struct {
 // Check returns what is wrong with the settings. It adds the filter blocks to the filters.
 func (c *AttachConfig) Check() ([]string, []error) {
 	var errs []error
-	errs = append(errs, c.SubnetFilter.Filter.check("subnet_filter")...)
+	errs = append(errs, c.SubnetFilter.FilterConfig.check("subnet_filter")...)
 	errs = append(errs, c.VpcFilter.check("vpc_filter")...)
 	errs = append(errs, c.SecurityGroupFilter.check("security_group_filter")...)
 	groupsKnown := len(c.SecurityGroupIDs) > 0 && !slices.ContainsFunc(c.SecurityGroupIDs, setting.Unknown)
@@ -92,9 +92,9 @@ func (c *AttachConfig) GroupIDs() []string {
 }
 
 // check adds the filter blocks to the filters, and returns what is wrong with them.
-func (f *Filter) check(name string) []error {
+func (f *FilterConfig) check(name string) []error {
 	errs := f.Filter.CopyOn(&f.Filters)
 	return append(errs, setting.Within(name, setting.CheckFilters(f.Filters))...)
 }
 
-func (f *Filter) isEmpty() bool { return len(f.Filters) == 0 }
+func (f *FilterConfig) isEmpty() bool { return len(f.Filters) == 0 }

@@ -8,24 +8,24 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// FlatFilter is an auto-generated flat version of Filter.
+// FlatFilterConfig is an auto-generated flat version of FilterConfig.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatFilter struct {
+type FlatFilterConfig struct {
 	Filters map[string]string      `mapstructure:"filters" cty:"filters" hcl:"filters"`
 	Filter  []config.FlatNameValue `mapstructure:"filter" cty:"filter" hcl:"filter"`
 }
 
-// FlatMapstructure returns a new FlatFilter.
-// FlatFilter is an auto-generated flat version of Filter.
+// FlatMapstructure returns a new FlatFilterConfig.
+// FlatFilterConfig is an auto-generated flat version of FilterConfig.
 // Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*Filter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatFilter)
+func (*FilterConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatFilterConfig)
 }
 
-// HCL2Spec returns the hcl spec of a Filter.
-// This spec is used by HCL to read the fields of Filter.
-// The decoded values from this spec will then be applied to a FlatFilter.
-func (*FlatFilter) HCL2Spec() map[string]hcldec.Spec {
+// HCL2Spec returns the hcl spec of a FilterConfig.
+// This spec is used by HCL to read the fields of FilterConfig.
+// The decoded values from this spec will then be applied to a FlatFilterConfig.
+func (*FlatFilterConfig) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"filters": &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
 		"filter":  &hcldec.BlockListSpec{TypeName: "filter", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},

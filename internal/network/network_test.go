@@ -101,9 +101,9 @@ func TestFind(t *testing.T) {
 		"a VPC": {AttachConfig{VpcID: "vpc-1"}, Network{VPC: "vpc-1", Subnets: both}, 1},
 		"filters": {
 			AttachConfig{
-				VpcFilter:           Filter{Filters: byTag},
-				SubnetFilter:        SubnetFilter{Filter: Filter{Filters: byTag}, MostFree: true},
-				SecurityGroupFilter: Filter{Filters: byTag},
+				VpcFilter:           FilterConfig{Filters: byTag},
+				SubnetFilter:        SubnetFilter{FilterConfig: FilterConfig{Filters: byTag}, MostFree: true},
+				SecurityGroupFilter: FilterConfig{Filters: byTag},
 			},
 			Network{VPC: "vpc-1", Subnets: both, Groups: []string{"sg-1", "sg-2"}}, 3,
 		},
@@ -126,11 +126,11 @@ func TestFind(t *testing.T) {
 
 func TestFindAddsToTheFiltersWhatTheTemplateLeavesOut(t *testing.T) {
 	a := home()
-	subnets := Filter{Filters: map[string]string{"tag:Class": `build, "a, b"`}}
+	subnets := FilterConfig{Filters: map[string]string{"tag:Class": `build, "a, b"`}}
 	_, err := Find(t.Context(), &AttachConfig{
-		VpcFilter:           Filter{Filters: map[string]string{"isDefault": "false"}},
-		SubnetFilter:        SubnetFilter{Filter: subnets, Random: true},
-		SecurityGroupFilter: Filter{Filters: map[string]string{"group-name": "x"}},
+		VpcFilter:           FilterConfig{Filters: map[string]string{"isDefault": "false"}},
+		SubnetFilter:        SubnetFilter{FilterConfig: subnets, Random: true},
+		SecurityGroupFilter: FilterConfig{Filters: map[string]string{"group-name": "x"}},
 		AvailabilityZone:    "us-east-1a",
 	}, a.api())
 	if err != nil {
@@ -153,7 +153,7 @@ func TestFindLeavesOutSubnetsOfOtherVPCs(t *testing.T) {
 	a := home()
 	a.subnets = append(a.subnets, subnet("subnet-3", "vpc-2", "us-east-1a", 5))
 	got, err := Find(t.Context(), &AttachConfig{
-		SubnetFilter: SubnetFilter{Filter: Filter{Filters: map[string]string{"tag:a": "b"}}, MostFree: true},
+		SubnetFilter: SubnetFilter{FilterConfig: FilterConfig{Filters: map[string]string{"tag:a": "b"}}, MostFree: true},
 	}, a.api())
 	want := Network{VPC: "vpc-1", Subnets: []Subnet{{"subnet-2", "us-east-1b"}, {"subnet-1", "us-east-1a"}}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -162,7 +162,7 @@ func TestFindLeavesOutSubnetsOfOtherVPCs(t *testing.T) {
 }
 
 func TestFindRefuses(t *testing.T) {
-	anything := Filter{Filters: map[string]string{"tag:a": "b"}}
+	anything := FilterConfig{Filters: map[string]string{"tag:a": "b"}}
 	for name, c := range map[string]struct {
 		config AttachConfig
 		change func(*account)
@@ -177,9 +177,9 @@ func TestFindRefuses(t *testing.T) {
 		"no such subnet":  {AttachConfig{SubnetID: "subnet-9"}, nil, "subnet_id subnet-9 does not exist"},
 		"a wrong VPC":     {AttachConfig{SubnetID: "subnet-1", VpcID: "vpc-2"}, nil, "in vpc-1, not in the VPC vpc-2"},
 		"a wrong zone":    {AttachConfig{SubnetID: "subnet-1", AvailabilityZone: "x"}, nil, "not in availability_zone"},
-		"several subnets": {AttachConfig{SubnetFilter: SubnetFilter{Filter: anything}}, nil, "matches 2 subnets"},
+		"several subnets": {AttachConfig{SubnetFilter: SubnetFilter{FilterConfig: anything}}, nil, "matches 2 subnets"},
 		"no subnet": {
-			AttachConfig{SubnetFilter: SubnetFilter{Filter: anything}}, func(a *account) { a.subnets = nil },
+			AttachConfig{SubnetFilter: SubnetFilter{FilterConfig: anything}}, func(a *account) { a.subnets = nil },
 			"matches no subnet",
 		},
 		"a VPC without subnets": {
