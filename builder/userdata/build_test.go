@@ -25,7 +25,6 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/instance"
 	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
-	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
 // What the tests of whole builds use of the builder's internals is in this file, and nowhere else.
@@ -205,9 +204,6 @@ func warningOfExpiry(t *testing.T, credentials aws.CredentialsProvider, instance
 	warnOfExpiry(t.Context(), b, signedFor(instanceTimeout))
 	return ui.String()
 }
-
-// addSecret makes the builder replace a secret in all that it says.
-func addSecret(secret string) { redact.Add(secret) }
 
 // launched reports whether an instance was launched.
 func (b *testBuild) launched() bool { return b.account.Count("RunInstances") > 0 }

@@ -55,7 +55,10 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			"Placement.HostResourceGroupArn": "arn:hosts",
 			"CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationResourceGroupArn": "arn:reservations",
 		}},
-		"with the old name of tenancy": {func(c *Config) { c.Tenancy = "dedicated" }, map[string]string{"Placement.Tenancy": "dedicated"}},
+		"with the old name of tenancy": {
+			func(c *Config) { c.Tenancy = "dedicated" }, //nolint:staticcheck // deprecated, and has to work
+			map[string]string{"Placement.Tenancy": "dedicated"},
+		},
 		"with disks": {func(c *Config) {
 			c.LaunchBlockDevices = []blockDevice{
 				{DeviceName: "/dev/xvda", KmsKeyID: "alias/x", IOPS: 3000, VolumeType: "gp3", Throughput: 200},

@@ -17,7 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
-// The error codes that the plugin acts on. EC2's:
+// The error codes of EC2 that the plugin acts on:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html.
 const (
 	CodeInstanceNotFound    = "InvalidInstanceID.NotFound"
@@ -39,8 +39,11 @@ const (
 	CodeUnsupported         = "UnsupportedOperation"
 	CodeParameterValue      = "InvalidParameterValue"
 	CodeSpotRequestNotFound = "InvalidSpotInstanceRequestID.NotFound"
+)
 
-	// IAM's: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html and the pages of its actions.
+// The error codes of IAM that the plugin acts on:
+// https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html and the pages of its actions.
+const (
 	CodeNoSuchEntity           = "NoSuchEntity"
 	CodeEntityExists           = "EntityAlreadyExists"
 	CodeLimitExceeded          = "LimitExceeded"

@@ -33,13 +33,13 @@ func (s *Staged) readNewer(ctx context.Context, bakeID, seen string) ([]guest.Li
 	defer object.Close()
 	unzipped, err := unzip(object, logLimit)
 	if err != nil {
-		return nil, nil, seen, nil //nolint:nilerr // the machine is writing it
+		return nil, nil, seen, nil // the machine is writing it
 	}
 	lines, reports, err := guest.ReadLog(unzipped, bakeID)
 	if err != nil {
 		version = seen
 	}
-	return lines, reports, version, nil //nolint:nilerr // it is read again
+	return lines, reports, version, nil // it is read again
 }
 
 // open returns all of the log, unzipped, or nil when there is none.
