@@ -241,6 +241,102 @@ func TestAnImageThatDoesNotBecomeAvailable(t *testing.T) {
 	}
 }
 
+func TestAnImageThatCannotBeRemovedStaysInTheLedgerWithItsSnapshots(t *testing.T) {
+	bubble(t, nil, func(f *fixture) {
+		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+			f.Fatal(err)
+		}
+		f.accounts[home].refuse["DeregisterImage"] = always("UnauthorizedOperation")
+		err := f.undo()
+		if err == nil || !strings.Contains(err.Error(), "its snapshots stay as well: snap-us-east-1-0") {
+			f.Errorf("the error is %v", err)
+		}
+		want := []string{"image ami-us-east-1-0 in us-east-1"}
+		if diff := cmp.Diff(want, f.bake.Ledger.List()); diff != "" || f.count("DeleteSnapshot") > 0 {
+			f.Errorf("ledger (-want +got):\n%s\ncalls: %q", diff, f.accounts[home].calls)
+		}
+	})
+}
+
+func TestSnapshotsThatComeLateAreRemoved(t *testing.T) {
+	bubble(t, nil, func(f *fixture) {
+		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+			f.Fatal(err)
+		}
+		a := f.accounts[home]
+		a.end = types.ImageStatePending
+		image, late := a.images["ami-us-east-1-0"], a.snapshots["snap-us-east-1-0"]
+		image.BlockDeviceMappings = nil
+		delete(a.snapshots, "snap-us-east-1-0")
+		time.AfterFunc(7*time.Second, func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.snapshots["snap-us-east-1-0"] = late
+		})
+		if err := f.undo(); err != nil {
+			f.Error(err)
+		}
+		if left := a.left(); len(left) > 0 {
+			f.Errorf("left: %q", left)
+		}
+	})
+}
+
+func TestASnapshotOfTheTemplateStaysWhenTheImageIsRemoved(t *testing.T) {
+	bubble(t, func(f *fixture) {
+		f.settings.Image.AMIBlockDevices = []blockdevice.BlockDevice{{DeviceName: "/dev/sdb", SnapshotID: "snap-template"}}
+	}, func(f *fixture) {
+		a := f.accounts[home]
+		a.snapshots["snap-template"] = new(types.Snapshot)
+		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+			f.Fatal(err)
+		}
+		image := a.images["ami-us-east-1-0"]
+		image.BlockDeviceMappings = append(image.BlockDeviceMappings, types.BlockDeviceMapping{
+			Ebs: &types.EbsBlockDevice{SnapshotId: aws.String("snap-template")},
+		})
+		if err := f.undo(); err != nil {
+			f.Error(err)
+		}
+		if diff := cmp.Diff([]string{"snap-template"}, a.left()); diff != "" {
+			f.Errorf("left (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestSharingNamesEverybody(t *testing.T) {
+	s := &SharingConfig{
+		AMIUsers: []string{"1"}, AMIOrgArns: []string{"org"}, AMIOuArns: []string{"ou"}, AMIGroups: []string{"all"},
+		AMIProductCodes: []string{"abc"}, SnapshotUsers: []string{"2"}, SnapshotGroups: []string{"all"},
+	}
+	got := s.launchPermissions()
+	if len(got) != 4 || *got[0].UserId != "1" || *got[1].OrganizationArn != "org" ||
+		*got[2].OrganizationalUnitArn != "ou" || got[3].Group != "all" {
+		t.Errorf("launch permissions: %+v", got)
+	}
+	if got := s.createVolumePermissions(); len(got) != 2 || *got[0].UserId != "2" || got[1].Group != "all" {
+		t.Errorf("permissions to create volumes: %+v", got)
+	}
+	all := Settings{Sharing: s, Attributes: &AttributesConfig{IMDSSupport: "v2.0"}}
+	var names []string
+	for _, in := range all.imageChanges() {
+		names = append(names, settingsOfChange(in))
+	}
+	want := []string{"imds_support", "ami_product_codes", "ami_users, ami_groups, ami_org_arns and ami_ou_arns"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
+
+func TestNewMakerUsesTheClientsOfTheRegion(t *testing.T) {
+	api := new(awscall.EC2)
+	clients := awscall.Clients{Config: aws.Config{Region: home}, EC2: api}
+	m := NewMaker(new(bake.Bake), clients, Settings{Copy: &CopyConfig{AMIRegions: []string{home}}}, nil)
+	if len(m.Regions()) != 1 || m.Regions()[0] != m.Home() || m.Home().EC2 != api || m.Home().Region != home {
+		t.Errorf("the regions are %+v", m.Regions())
+	}
+}
+
 func TestTheCommandsOfTheLedgerNameTheImages(t *testing.T) {
 	bubble(t, abroad, func(f *fixture) {
 		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
