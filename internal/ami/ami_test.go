@@ -64,7 +64,8 @@ func TestListReadsEveryPage(t *testing.T) {
 }
 
 func TestTheNewestSourceImageMayBeOnAnyPage(t *testing.T) {
-	source, err := ami.FindSource(t.Context(), &ami.SourceConfig{SourceAmi: "debian-*"}, pages("2025", "2026", "2024"), nil)
+	c := &ami.SourceConfig{SourceAmi: "debian-*"}
+	source, err := ami.FindSource(t.Context(), c, pages("2025", "2026", "2024"), nil)
 	if err != nil || aws.ToString(source.ImageId) != "2026" {
 		t.Errorf("found %s, error %v", aws.ToString(source.ImageId), err)
 	}
@@ -91,17 +92,19 @@ func TestFindSource(t *testing.T) {
 	}}
 	pending := types.Image{ImageId: aws.String(id), State: types.ImageStatePending}
 	mine := ami.SourceFilter{Owners: []string{"self"}, Filters: map[string]string{"name": "a, b"}}
+	byID := ec2.DescribeImagesInput{ImageIds: []string{id}}
 	for name, c := range map[string]struct {
 		config  ami.SourceConfig
 		images  []types.Image
 		want    string // in the error
 		request ec2.DescribeImagesInput
 	}{
-		"an id":           {ami.SourceConfig{SourceAmi: id}, []types.Image{image(id)}, "", ec2.DescribeImagesInput{ImageIds: []string{id}}},
-		"an unknown id":   {ami.SourceConfig{SourceAmi: id}, nil, "no image is " + id, ec2.DescribeImagesInput{ImageIds: []string{id}}},
-		"a pending image": {ami.SourceConfig{SourceAmi: id}, []types.Image{pending}, "is pending; it must be available", ec2.DescribeImagesInput{ImageIds: []string{id}}},
+		"an id":           {ami.SourceConfig{SourceAmi: id}, []types.Image{image(id)}, "", byID},
+		"an unknown id":   {ami.SourceConfig{SourceAmi: id}, nil, "no image is " + id, byID},
+		"a pending image": {ami.SourceConfig{SourceAmi: id}, []types.Image{pending}, "is pending; it must be available", byID},
 		"a parameter": {
-			ami.SourceConfig{SourceAmi: "resolve:ssm:/id"}, []types.Image{image(id)}, "", ec2.DescribeImagesInput{ImageIds: []string{id}},
+			ami.SourceConfig{SourceAmi: "resolve:ssm:/id"}, []types.Image{image(id)}, "",
+			byID,
 		},
 		"a parameter that is no id":   {ami.SourceConfig{SourceAmi: "resolve:ssm:/text"}, nil, `holds "hello", which is no image id`, ec2.DescribeImagesInput{}},
 		"a parameter that is missing": {ami.SourceConfig{SourceAmi: "resolve:ssm:/x"}, nil, "read SSM parameter /x of source_ami", ec2.DescribeImagesInput{}},
@@ -274,10 +277,12 @@ func TestAnImageThatIsGoneNeedsNoRemoval(t *testing.T) {
 func TestANewImageMayNotBeVisibleYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := removal{deregister: times(3, awscall.CodeImageNotFound), delete: times(3, awscall.CodeSnapshotNotFound)}
-		if err := ami.Deregister(t.Context(), r.ec2(), "ami-1", false, time.Now()); err != nil || r.count("deregister") != 4 {
+		if err := ami.Deregister(t.Context(), r.ec2(), "ami-1", false, time.Now()); err != nil ||
+			r.count("deregister") != 4 {
 			t.Errorf("error %v after %q", err, r.calls)
 		}
-		if err := ami.DeleteSnapshots(t.Context(), r.ec2(), []string{"snap-1"}, time.Now()); err != nil || r.count("delete") != 4 {
+		if err := ami.DeleteSnapshots(t.Context(), r.ec2(), []string{"snap-1"}, time.Now()); err != nil ||
+			r.count("delete") != 4 {
 			t.Errorf("error %v after %q", err, r.calls)
 		}
 	})

@@ -48,12 +48,18 @@ func TestCheckNamesRefuses(t *testing.T) {
 			}
 		},
 		"is protected from deregistration": func(f *fixture) {
-			f.accounts[home].addOld("ami-old", "hello-1").DeregistrationProtection = aws.String("enabled-without-cooldown")
+			old := f.accounts[home].addOld("ami-old", "hello-1")
+			old.DeregistrationProtection = aws.String("enabled-without-cooldown")
 			f.settings.Image.ForceDeregister = true
 		},
-		`region "mars-1" does not exist`:  func(f *fixture) { f.settings.Copy.AMIRegions = []string{"mars-1"} },
-		`region "venus-1" does not exist`: func(f *fixture) { f.settings.Copy.RegionKMSKeyIDs = map[string]string{"venus-1": ""} },
-		"skip_region_validation leaves":   func(f *fixture) { abroad(f); f.accounts[home].refuse["DescribeRegions"] = always("x") },
+		`region "mars-1" does not exist`: func(f *fixture) { f.settings.Copy.AMIRegions = []string{"mars-1"} },
+		`region "venus-1" does not exist`: func(f *fixture) {
+			f.settings.Copy.RegionKMSKeyIDs = map[string]string{"venus-1": ""}
+		},
+		"skip_region_validation leaves": func(f *fixture) {
+			abroad(f)
+			f.accounts[home].refuse["DescribeRegions"] = always("x")
+		},
 		"ami_regions names no other region": func(f *fixture) {
 			f.settings.Copy.AMIRegions, f.settings.Copy.SkipSaveBuildRegion = []string{home}, true
 		},
@@ -98,7 +104,8 @@ func TestCheckNamesAcceptsWhatIsReplacedReusedOrNotMade(t *testing.T) {
 
 func TestCheckSource(t *testing.T) {
 	paid := &types.Image{
-		BootMode: "legacy-bios", UsageOperation: aws.String("RunInstances:0010"), PlatformDetails: aws.String("Red Hat Enterprise Linux"),
+		BootMode: "legacy-bios", UsageOperation: aws.String("RunInstances:0010"),
+		PlatformDetails: aws.String("Red Hat Enterprise Linux"),
 	}
 	withDisk := &types.Image{BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: aws.String("/dev/xvda")}}}
 	sdb := []blockdevice.BlockDevice{{DeviceName: "/dev/xvda"}, {DeviceName: "/dev/sdb", VolumeType: "gp3"}}
@@ -109,28 +116,34 @@ func TestCheckSource(t *testing.T) {
 		want    string
 	}{
 		"another boot mode of a paid image": {
-			func(f *fixture) { f.settings.Attributes.BootMode = "uefi" }, paid, nil, "(Red Hat Enterprise Linux): an image that is registered anew",
+			func(f *fixture) { f.settings.Attributes.BootMode = "uefi" }, paid, nil,
+			"(Red Hat Enterprise Linux): an image that is registered anew",
 		},
 		"the same boot mode of a paid image": {
 			func(f *fixture) { f.settings.Attributes.BootMode = "legacy-bios" }, paid, nil, "",
 		},
 		"no image": {
-			func(f *fixture) { f.settings.Attributes.BootMode, f.settings.Image.SkipCreateAMI = "uefi", true }, paid, nil, "",
+			func(f *fixture) { f.settings.Attributes.BootMode, f.settings.Image.SkipCreateAMI = "uefi", true }, paid,
+			nil, "",
 		},
 		"a TPM without UEFI": {
-			func(f *fixture) { f.settings.Attributes.TPMSupport = "v2.0" }, new(types.Image), nil, "tpm_support needs the boot mode uefi",
+			func(f *fixture) { f.settings.Attributes.TPMSupport = "v2.0" }, new(types.Image), nil,
+			"tpm_support needs the boot mode uefi",
 		},
 		"a TPM and UEFI": {
 			func(f *fixture) { f.settings.Attributes.TPMSupport = "v2.0" }, &types.Image{BootMode: "uefi"}, nil, "",
 		},
 		"SR-IOV without hvm": {
-			func(f *fixture) { f.settings.Attributes.SriovSupport = true }, &types.Image{VirtualizationType: "paravirtual"}, nil, "virtualization type hvm",
+			func(f *fixture) { f.settings.Attributes.SriovSupport = true },
+			&types.Image{VirtualizationType: "paravirtual"}, nil, "virtualization type hvm",
 		},
 		"no ENA without hvm": {
-			func(f *fixture) { f.settings.Attributes.ENASupport = config.TriFalse }, &types.Image{VirtualizationType: "paravirtual"}, nil, "",
+			func(f *fixture) { f.settings.Attributes.ENASupport = config.TriFalse },
+			&types.Image{VirtualizationType: "paravirtual"}, nil, "",
 		},
 		"a new disk without a size": {
-			func(f *fixture) { f.settings.Image.AMIBlockDevices = sdb }, withDisk, nil, "ami_block_device_mappings[1]: the machine has no disk /dev/sdb",
+			func(f *fixture) { f.settings.Image.AMIBlockDevices = sdb }, withDisk, nil,
+			"ami_block_device_mappings[1]: the machine has no disk /dev/sdb",
 		},
 		"a disk of the machine": {
 			func(f *fixture) { f.settings.Image.AMIBlockDevices = sdb }, withDisk, sdb, "",

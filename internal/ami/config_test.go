@@ -102,27 +102,33 @@ func TestCheckRefuses(t *testing.T) {
 
 		"a disk without a name": {disk(s{"volume_size": 8}), "ami_block_device_mappings[0]: device_name"},
 		"a key for a disk": {
-			disk(s{"device_name": "/dev/sdb", "encrypted": true, "kms_key_id": testKey}), "kms_key_id is for launch_block_device_mappings",
+			disk(s{"device_name": "/dev/sdb", "encrypted": true, "kms_key_id": testKey}),
+			"kms_key_id is for launch_block_device_mappings",
 		},
 		"encryption of a snapshot": {
-			disk(s{"device_name": "/dev/sdb", "encrypted": true, "snapshot_id": "snap-1"}), "encrypted does not go with snapshot_id",
+			disk(s{"device_name": "/dev/sdb", "encrypted": true, "snapshot_id": "snap-1"}),
+			"encrypted does not go with snapshot_id",
 		},
 
 		"an invalid key": {s{"encrypt_boot": true, "kms_key_id": "my key"}, "is not a KMS key"},
 		"an invalid key of a region": {
-			settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": "alias", "us-west-2": ""}}), `region_kms_key_ids: eu-west-1: "alias"`,
+			settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": "alias", "us-west-2": ""}}),
+			`region_kms_key_ids: eu-west-1: "alias"`,
 		},
 		"a key without encryption":             {s{"kms_key_id": testKey}, "encrypt_boot = true"},
 		"a key of a region without encryption": {s{"ami_regions": []string{"a"}, "region_kms_key_ids": s{"a": testKey}}, "region_kms_key_ids encrypts nothing"},
 		"a key for a region without an image": {
-			settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": "", "us-west-2": "", "a": ""}}), "for a, which is not in ami_regions",
+			settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": "", "us-west-2": "", "a": ""}}),
+			"for a, which is not in ami_regions",
 		},
 		"a region without a key": {settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": ""}}), "ami_regions has us-west-2"},
 		"sharing with the account's key": {
 			settings(encrypted, s{"ami_users": []string{testAccount}}), "ami_users shares what",
 		},
 		"sharing one region with the account's key": {
-			settings(encrypted, s{"snapshot_users": []string{testAccount}, "region_kms_key_ids": s{"eu-west-1": testKey, "us-west-2": ""}}),
+			settings(encrypted, s{
+				"snapshot_users": []string{testAccount}, "region_kms_key_ids": s{"eu-west-1": testKey, "us-west-2": ""},
+			}),
 			"snapshot_users shares what",
 		},
 		"sharing where a copy has no key": {
@@ -162,7 +168,8 @@ func TestCheckRefuses(t *testing.T) {
 		"a time in the past":           {s{"deprecate_at": "2020-01-01T00:00:00Z"}, "in the past"},
 		"a time too far ahead":         {s{"deprecate_at": "2120-01-01T00:00:00Z"}, "more than 10 years"},
 		"a time too far ahead for a public image": {
-			s{"deprecate_at": time.Now().AddDate(3, 0, 0).Format(time.RFC3339), "ami_groups": []string{"all"}}, "more than 2 years",
+			s{"deprecate_at": time.Now().AddDate(3, 0, 0).Format(time.RFC3339), "ami_groups": []string{"all"}},
+			"more than 2 years",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +191,8 @@ func TestCheckAccepts(t *testing.T) {
 		"a filter":                  {"source_ami": "", "source_ami_filter": s{"owners": []string{"amazon"}, "most_recent": true}},
 		"an id and a filter":        {"source_ami_filter": s{"owners": []string{"amazon"}}},
 		"every form of a key": {
-			"encrypt_boot": true, "kms_key_id": "mrk-1234abcd12ab34cd56ef1234567890ab", "ami_regions": []string{"a", "b", "c", "d", "e"},
+			"encrypt_boot": true, "kms_key_id": "mrk-1234abcd12ab34cd56ef1234567890ab",
+			"ami_regions": []string{"a", "b", "c", "d", "e"},
 			"region_kms_key_ids": s{
 				"a": "alias/my-key_1", "b": "arn:aws:kms:eu-west-1:111111111111:key/" + testKey,
 				"c": "arn:aws-us-gov:kms:us-gov-west-1:111111111111:alias/x", "d": "",
@@ -219,8 +227,9 @@ func TestCheckAccepts(t *testing.T) {
 			"kms_key_id": unknown, "region_kms_key_ids": s{"a": unknown}, "ami_users": []string{unknown},
 			"ami_groups": []string{unknown}, "ami_org_arns": []string{unknown}, "ami_ou_arns": []string{unknown},
 			"imds_support": unknown, "boot_mode": unknown, "tpm_support": unknown, "ami_virtualization_type": unknown,
-			"sriov_support": true, "snapshot_copy_duration_minutes": 0, "image_timeout": unknown, "deprecate_at": unknown,
-			"tag": []any{s{"key": unknown, "value": unknown}}, "snapshot_users": []string{unknown},
+			"sriov_support": true, "snapshot_copy_duration_minutes": 0, "image_timeout": unknown,
+			"deprecate_at": unknown,
+			"tag":          []any{s{"key": unknown, "value": unknown}}, "snapshot_users": []string{unknown},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

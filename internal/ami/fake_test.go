@@ -104,11 +104,7 @@ func (a *account) ec2() *awscall.EC2 {
 	return &awscall.EC2{
 		DescribeImages:    call(a, "DescribeImages", a.describeImages),
 		DescribeSnapshots: call(a, "DescribeSnapshots", a.describeSnapshots),
-		DescribeRegions: call(a, "DescribeRegions", func(*ec2.DescribeRegionsInput) (*ec2.DescribeRegionsOutput, error) {
-			return &ec2.DescribeRegionsOutput{Regions: []types.Region{
-				{RegionName: aws.String(home)}, {RegionName: aws.String(away)},
-			}}, nil
-		}),
+		DescribeRegions:   call(a, "DescribeRegions", describeRegions),
 		CreateImage: call(a, "CreateImage", func(in *ec2.CreateImageInput) (*ec2.CreateImageOutput, error) {
 			id, err := a.newImage(in.Name, in.TagSpecifications, a.newSnapshot(in.TagSpecifications, nil, nil))
 			return &ec2.CreateImageOutput{ImageId: id}, err
@@ -137,10 +133,17 @@ func (a *account) ec2() *awscall.EC2 {
 	}
 }
 
+func describeRegions(*ec2.DescribeRegionsInput) (*ec2.DescribeRegionsOutput, error) {
+	return &ec2.DescribeRegionsOutput{Regions: []types.Region{
+		{RegionName: aws.String(home)}, {RegionName: aws.String(away)},
+	}}, nil
+}
+
 func (a *account) newSnapshot(specs []types.TagSpecification, encrypted *bool, key *string) *string {
 	id := fmt.Sprintf("snap-%s-%d", a.region, len(a.made))
 	a.snapshots[id] = &types.Snapshot{
-		SnapshotId: aws.String(id), Encrypted: encrypted, KmsKeyId: key, Tags: tagsOf(specs, types.ResourceTypeSnapshot),
+		SnapshotId: aws.String(id), Encrypted: encrypted, KmsKeyId: key,
+		Tags: tagsOf(specs, types.ResourceTypeSnapshot),
 	}
 	return aws.String(id)
 }
@@ -170,7 +173,9 @@ func (a *account) newImage(name *string, specs []types.TagSpecification, snapsho
 		ImageId: id, Name: name, Tags: tagsOf(specs, types.ResourceTypeImage), CreationDate: aws.String("2026"),
 		BlockDeviceMappings: []types.BlockDeviceMapping{{
 			DeviceName: aws.String("/dev/xvda"),
-			Ebs:        &types.EbsBlockDevice{SnapshotId: snapshot, Encrypted: aws.Bool(encrypted), Iops: aws.Int32(100)},
+			Ebs: &types.EbsBlockDevice{
+				SnapshotId: snapshot, Encrypted: aws.Bool(encrypted), Iops: aws.Int32(100),
+			},
 		}},
 	}
 	return id, nil

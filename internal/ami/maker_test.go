@@ -72,8 +72,9 @@ func TestAnEncryptedImageIsACopyOfAnIntermediaryThatIsRemoved(t *testing.T) {
 		if err := f.make(); err != nil {
 			f.Fatal(err)
 		}
-		if in := input[ec2.CreateImageInput](f, home, "CreateImage"); *in.Name != "hello-1 (intermediary "+testBake+")" {
-			f.Errorf("the intermediary image is named %q", *in.Name)
+		created := input[ec2.CreateImageInput](f, home, "CreateImage")
+		if *created.Name != "hello-1 (intermediary "+testBake+")" {
+			f.Errorf("the intermediary image is named %q", *created.Name)
 		}
 		if in := input[ec2.CopyImageInput](f, home, "CopyImage"); !*in.Encrypted || *in.KmsKeyId != "alias/a" {
 			f.Errorf("the copy is encrypted: %v, with %s", *in.Encrypted, *in.KmsKeyId)
@@ -112,7 +113,8 @@ func TestAnotherBootModeRegistersTheImageAnew(t *testing.T) {
 		}
 		in := input[ec2.RegisterImageInput](f, home, "RegisterImage")
 		ebs := in.BlockDeviceMappings[0].Ebs
-		if *in.Name != "hello-1" || in.BootMode != "uefi" || ebs.Encrypted != nil || ebs.Iops != nil || len(in.TagSpecifications) != 1 {
+		if *in.Name != "hello-1" || in.BootMode != "uefi" || ebs.Encrypted != nil || ebs.Iops != nil ||
+			len(in.TagSpecifications) != 1 {
 			f.Errorf("registered with %+v and the disk %+v", in, ebs)
 		}
 		if left := f.accounts[home].left(); len(left) != 2 || left[0] != "hello-1" {
@@ -284,7 +286,9 @@ func TestSnapshotsThatComeLateAreRemoved(t *testing.T) {
 
 func TestASnapshotOfTheTemplateStaysWhenTheImageIsRemoved(t *testing.T) {
 	bubble(t, func(f *fixture) {
-		f.settings.Image.AMIBlockDevices = []blockdevice.BlockDevice{{DeviceName: "/dev/sdb", SnapshotID: "snap-template"}}
+		f.settings.Image.AMIBlockDevices = []blockdevice.BlockDevice{
+			{DeviceName: "/dev/sdb", SnapshotID: "snap-template"},
+		}
 	}, func(f *fixture) {
 		a := f.accounts[home]
 		a.snapshots["snap-template"] = new(types.Snapshot)
@@ -349,7 +353,8 @@ func TestTheCommandsOfTheLedgerNameTheImages(t *testing.T) {
 				" | xargs -rn 1 aws ec2 delete-snapshot --region " + region + " --snapshot-id"
 		}
 		if diff := cmp.Diff([]string{
-			"aws ec2 describe-images --owners self --filters Name=tag:bakery:bake-id,Values=" + testBake + " --region " + away,
+			"aws ec2 describe-images --owners self --filters Name=tag:bakery:bake-id,Values=" + testBake +
+				" --region " + away,
 			list(away),
 			"aws ec2 deregister-image --image-id ami-us-east-1-0 --region " + home,
 			list(home),
@@ -373,7 +378,8 @@ func TestAnImageOfAnEarlierBakeGetsAttributesAndIsNeverRemoved(t *testing.T) {
 		if err := f.undo(); err != nil {
 			f.Error(err)
 		}
-		if f.count("DeleteTags") != 0 || f.count("ModifyImageAttribute") != 2 || !IsProtected(f.accounts[home].images["ami-old"]) {
+		if f.count("DeleteTags") != 0 || f.count("ModifyImageAttribute") != 2 ||
+			!IsProtected(f.accounts[home].images["ami-old"]) {
 			f.Errorf("calls: %q", f.accounts[home].calls)
 		}
 		if m.ImageName() != "hello-0" || m.Home().ImageID() != "ami-old" {

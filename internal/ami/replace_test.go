@@ -41,7 +41,9 @@ func TestTheOldImageGoesWhenTheNewOnesAreComplete(t *testing.T) {
 		abroad(f)
 		replacing(f)
 		f.settings.Image.ForceDeleteSnapshot = true
-		f.settings.Image.AMIBlockDevices = []blockdevice.BlockDevice{{DeviceName: "/dev/sdb", SnapshotID: "snap-template"}}
+		f.settings.Image.AMIBlockDevices = []blockdevice.BlockDevice{
+			{DeviceName: "/dev/sdb", SnapshotID: "snap-template"},
+		}
 		a := f.accounts[home]
 		old := a.images["ami-old"]
 		old.BlockDeviceMappings = append(old.BlockDeviceMappings, types.BlockDeviceMapping{
@@ -52,7 +54,8 @@ func TestTheOldImageGoesWhenTheNewOnesAreComplete(t *testing.T) {
 			if *a.inputs["DeregisterImage"].(*ec2.DeregisterImageInput).ImageId != "ami-old" {
 				return nil
 			}
-			if !slices.Contains(a.calls, "ModifyImageAttribute") || !slices.Contains(f.accounts[away].calls, "ModifyImageAttribute") {
+			if !slices.Contains(a.calls, "ModifyImageAttribute") ||
+				!slices.Contains(f.accounts[away].calls, "ModifyImageAttribute") {
 				f.Errorf("the old image goes after %q", a.calls)
 			}
 			return nil
@@ -97,7 +100,8 @@ func TestFailureToReplace(t *testing.T) {
 		},
 		"keeps the new image under its temporary name when the old one is gone": {
 			func(f *fixture) { f.accounts[home].refuse["CopyImage"] = always("UnauthorizedOperation") },
-			[]string{temporary + " ami-us-east-1-0"}, []string{"UnauthorizedOperation", "ami-us-east-1-0 in us-east-1", temporary},
+			[]string{temporary + " ami-us-east-1-0"},
+			[]string{"UnauthorizedOperation", "ami-us-east-1-0 in us-east-1", temporary},
 		},
 		"keeps the new image under the name when only its sharing fails": {
 			func(f *fixture) {
@@ -175,7 +179,8 @@ func TestReplacingKeepsTheKeyOfTheDisks(t *testing.T) {
 		target.Image.BlockDeviceMappings = append(target.Image.BlockDeviceMappings, types.BlockDeviceMapping{
 			Ebs: &types.EbsBlockDevice{SnapshotId: aws.String("snap-of-ami-old")},
 		})
-		if _, err := f.Maker.renamingCopy(f.Context(), target); err == nil || !strings.Contains(err.Error(), "different ways") {
+		if _, err := f.Maker.renamingCopy(f.Context(), target); err == nil ||
+			!strings.Contains(err.Error(), "different ways") {
 			f.Errorf("the error is %v", err)
 		}
 	})
