@@ -292,7 +292,7 @@ func TestUserDataWithoutRoomTellsNoLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(o.ui.String(), "no room left") || bytes.Contains(mustDecompress(t, o.cloud.userData()), []byte("tell.py <<")) {
+	if !strings.Contains(o.ui.String(), "no room left") || bytes.Contains(mustDecompress(t, o.cloud.userData()), []byte("log_stream.py <<")) {
 		t.Errorf("the bake said:\n%s", o.ui)
 	}
 }

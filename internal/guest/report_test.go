@@ -58,7 +58,7 @@ func TestReadReports(t *testing.T) {
 		"cut in the middle":                  {line(testID, 2, "start 1 60_app.cfg runcmd[3]")[:40], nil},
 		"a byte changed":                     {strings.Replace(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), "app", "apq", 1), nil},
 		"a kind that does not exist":         {line(testID, 2, "stop 1"), nil},
-		"numbers that are none":              {line(testID, 2, "begin x") + line(testID, 3, "start x y") + line(testID, 4, "end 1 x y") + line(testID, 5, "verdict ok"), nil},
+		"invalid numbers":                    {line(testID, 2, "begin x") + line(testID, 3, "start x y") + line(testID, 4, "end 1 x y") + line(testID, 5, "verdict ok"), nil},
 		"nothing":                            {"", nil},
 		"cut in front, whole further behind": {line(testID, 2, "start 1 60_app.cfg runcmd[3]")[30:] + line(testID, 9, "verdict fail 100 cloud-init packages"), []Report{verdict}},
 	} {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestWrapTakesEveryFormCloudInitReads(t *testing.T) {
+func TestWrapAcceptsEveryFormCloudInitReads(t *testing.T) {
 	script := []byte("#!/bin/sh\necho hi\n")
 	multi := []byte("Content-Type: multipart/mixed; boundary=\"x\"\nMIME-Version: 1.0\n\n--x\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n\n--x--\n")
 	for name, c := range map[string]struct {
@@ -45,7 +45,7 @@ func TestWrapTakesEveryFormCloudInitReads(t *testing.T) {
 	}
 }
 
-func TestWrapTellsTheErrorsOfUserDataFromThoseOfTheBaseImage(t *testing.T) {
+func TestWrapSeparatesErrorsOfUserDataFromThoseOfTheBaseImage(t *testing.T) {
 	for name, c := range map[string]struct{ userData, want string }{
 		"a script":                            {"#!/bin/sh\n", "_ scripts_user"},
 		"cloud-config":                        {"#cloud-config\n---\n# one\nruncmd:\n- a\n\nwrite_files:\r\n  - path: /x\n", "_ runcmd scripts_user write_files write_files_deferred"},
@@ -106,7 +106,7 @@ func FuzzWrap(f *testing.F) {
 			return
 		}
 		if _, err := Deliver(document, Delivery{BakeID: testID, Timeout: 1e9}); err != nil {
-			t.Errorf("a wrapped document takes no delivery: %v", err)
+			t.Errorf("a delivery cannot be added to a wrapped document: %v", err)
 		}
 	})
 }
