@@ -45,7 +45,11 @@ func boothook(p Program) ([]byte, error) {
 		files["s3get.py"] = strip(s3getSource)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#!/bin/sh\nset -e\numask 077\nif [ ! -e %[1]s/installed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
+	fmt.Fprintf(
+		&b,
+		"#!/bin/sh\nset -e\numask 077\nif [ ! -e %[1]s/installed ]; then\nmkdir -p %[1]s\ncd %[1]s\n",
+		directory,
+	)
 	writeFiles(&b, files)
 	fmt.Fprintf(&b, "fi\nexec /bin/sh %s/bakery.sh setup\n", directory)
 	return b.Bytes(), nil
@@ -124,7 +128,11 @@ func (p Program) environment() (string, error) {
 	if !p.Files.Staged() {
 		return lines[0] + "\n", nil
 	}
-	lines = append(lines, shell.Assign("BAKERY_FS_SHA256", p.Files.SHA256), shell.Assign("BAKERY_REGION", p.Files.Region))
+	lines = append(
+		lines,
+		shell.Assign("BAKERY_FS_SHA256", p.Files.SHA256),
+		shell.Assign("BAKERY_REGION", p.Files.Region),
+	)
 	if p.Files.S3URL != "" {
 		plain, err := PlainURL(p.Files.S3URL, p.Files.Region)
 		if err != nil {

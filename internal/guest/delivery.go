@@ -52,7 +52,11 @@ func (d Delivery) assignments() string {
 		lines = append(lines, shell.Assign("BAKERY_LOG_HEADERS", strings.Join(d.LogHeaders, "\n")))
 	}
 	if d.Key != nil {
-		lines = append(lines, shell.Assign("BAKERY_KEY", hex.EncodeToString(d.Key[:])), shell.Assign("BAKERY_LIVE", string(d.Live)))
+		lines = append(
+			lines,
+			shell.Assign("BAKERY_KEY", hex.EncodeToString(d.Key[:])),
+			shell.Assign("BAKERY_LIVE", string(d.Live)),
+		)
 	}
 	if d.FSURL != "" {
 		lines = append(lines, shell.Assign("BAKERY_FS_URL", d.FSURL))
@@ -136,7 +140,10 @@ func (r *Recording) check(url string) error {
 		problems = append(problems, fmt.Errorf("user name %q is not valid", r.user()))
 	}
 	if r.Files.Staged() == (url == "") {
-		problems = append(problems, errors.New("the archive of the recorded provisioners is neither inline nor at a URL"))
+		problems = append(
+			problems,
+			errors.New("the archive of the recorded provisioners is neither inline nor at a URL"),
+		)
 	}
 	for _, p := range slices.Concat(r.First, r.Provisioners, r.Last) {
 		if !recordedDir.MatchString(p.Dir) {

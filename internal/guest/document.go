@@ -32,7 +32,9 @@ var errOldDocument = errors.New("the bundle was compiled by a version of this pl
 const directory = "/var/lib/bakery"
 
 // errNotDocument is returned for user data that Document did not make.
-var errNotDocument = errors.New("the user data was not compiled by this plugin: wrap it, or compile the Image-Source again")
+var errNotDocument = errors.New(
+	"the user data was not compiled by this plugin: wrap it, or compile the Image-Source again",
+)
 
 // mimePart is one part of a multipart document: its headers from Content-Type on, and its body.
 type mimePart struct {
@@ -175,7 +177,14 @@ func (d Delivery) check() error {
 	}
 	for _, s := range d.SkipCleanup {
 		if !slices.Contains(Sections, s) {
-			problems = append(problems, fmt.Errorf("section %q of the clean-up does not exist: it is one of %s", s, strings.Join(Sections, ", ")))
+			problems = append(
+				problems,
+				fmt.Errorf(
+					"section %q of the clean-up does not exist: it is one of %s",
+					s,
+					strings.Join(Sections, ", "),
+				),
+			)
 		}
 	}
 	if d.Live != "" && d.Key == nil || d.Live == ByStore && d.LogURL == "" {

@@ -47,9 +47,14 @@ var fullProgram = Program{
 	Keys:        []string{"packages", "write-files"},
 	Boothooks:   []Part{{"05_early.sh", []byte("#cloud-boothook\n#!/bin/sh\necho \xc3\xa9\n")}},
 	Before:      []Step{{Name: "10_user.cfg", Commands: []Command{{0, "cd /opt"}, {2, "echo \xc3\xa9"}}}},
-	Files:       Files{SHA256: strings.Repeat("ab", 32), Size: 9000, S3URL: "s3://bucket/a b/fs.tgz", Region: "eu-west-1"},
-	Install:     []byte("#!/bin/sh\necho BAKERY_END\nBAKERY_END\n"),
-	After:       []Step{{Name: "70 sp\nace.cfg", Script: []byte("#!/bin/bash\necho no new line")}},
+	Files: Files{
+		SHA256: strings.Repeat("ab", 32),
+		Size:   9000,
+		S3URL:  "s3://bucket/a b/fs.tgz",
+		Region: "eu-west-1",
+	},
+	Install: []byte("#!/bin/sh\necho BAKERY_END\nBAKERY_END\n"),
+	After:   []Step{{Name: "70 sp\nace.cfg", Script: []byte("#!/bin/bash\necho no new line")}},
 }
 
 // read parses a document with the standard library, and returns each part's type, name and body.
@@ -102,7 +107,11 @@ func TestDocumentIsTheSameBytesEveryTimeAndReadsBack(t *testing.T) {
 	for _, p := range parts {
 		names = append(names, p[0]+" "+p[1])
 	}
-	want := []string{"text/cloud-config cloud-config.cfg", "text/cloud-boothook 05_early.sh", "text/cloud-boothook bakery.sh"}
+	want := []string{
+		"text/cloud-config cloud-config.cfg",
+		"text/cloud-boothook 05_early.sh",
+		"text/cloud-boothook bakery.sh",
+	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -140,7 +149,11 @@ func TestProgramFitsBesideTheLargestInlineFiles(t *testing.T) {
 	}
 	// The rest is for the parts, install.sh and the delivery with two presigned URLs of 1 KB.
 	if size := len(Compress(document)); size > MaxUserData-2048 {
-		t.Errorf("the guest program and an fs/ of 8192 bytes make %d bytes of user data, the limit is %d", size, MaxUserData)
+		t.Errorf(
+			"the guest program and an fs/ of 8192 bytes make %d bytes of user data, the limit is %d",
+			size,
+			MaxUserData,
+		)
 	}
 }
 
@@ -149,7 +162,13 @@ func TestDeliver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Delivery{BakeID: testID, Timeout: 90 * time.Second, FSURL: "https://b.s3/k?X-Amz-Signature=1&x='", LogURL: "https://b.s3/log", SkipCleanup: []string{"ssh_files"}}
+	d := Delivery{
+		BakeID:      testID,
+		Timeout:     90 * time.Second,
+		FSURL:       "https://b.s3/k?X-Amz-Signature=1&x='",
+		LogURL:      "https://b.s3/log",
+		SkipCleanup: []string{"ssh_files"},
+	}
 	delivered, err := Deliver(document, d)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +185,14 @@ func TestDeliverARecording(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Delivery{BakeID: testID, Timeout: 90 * time.Second, FSURL: "https://b.s3/fs", RecordingURL: "https://b.s3/p", Profile: true, Region: "eu-west-1"}
+	d := Delivery{
+		BakeID:       testID,
+		Timeout:      90 * time.Second,
+		FSURL:        "https://b.s3/fs",
+		RecordingURL: "https://b.s3/p",
+		Profile:      true,
+		Region:       "eu-west-1",
+	}
 	d.Recording = &Recording{
 		User: "admin", Files: Files{SHA256: strings.Repeat("cd", 32), Size: 9000},
 		First:        []Provisioner{{"001", "provisioner 1 (file)"}},
@@ -189,7 +215,9 @@ func TestDeliverARecording(t *testing.T) {
 }
 
 func TestAMachineThatSignsRequestsHasTheProgramForIt(t *testing.T) {
-	staged := Program{Files: Files{SHA256: strings.Repeat("ab", 32), Size: 9000, S3URL: "s3://bucket/fs.tgz", Region: "eu-west-1"}}
+	staged := Program{
+		Files: Files{SHA256: strings.Repeat("ab", 32), Size: 9000, S3URL: "s3://bucket/fs.tgz", Region: "eu-west-1"},
+	}
 	for name, c := range map[string]struct {
 		program Program
 		fsURL   string
@@ -206,8 +234,16 @@ func TestAMachineThatSignsRequestsHasTheProgramForIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			delivered, err := Deliver(document, Delivery{
-				BakeID: testID, Timeout: time.Hour, FSURL: c.fsURL, RecordingURL: "https://b.s3/p", Profile: c.profile, Region: "eu-west-1",
-				Recording: &Recording{Files: Files{SHA256: strings.Repeat("cd", 32), Size: 9000}, Provisioners: []Provisioner{{"001", "provisioner 1"}}},
+				BakeID:       testID,
+				Timeout:      time.Hour,
+				FSURL:        c.fsURL,
+				RecordingURL: "https://b.s3/p",
+				Profile:      c.profile,
+				Region:       "eu-west-1",
+				Recording: &Recording{
+					Files:        Files{SHA256: strings.Repeat("cd", 32), Size: 9000},
+					Provisioners: []Provisioner{{"001", "provisioner 1"}},
+				},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -230,19 +266,23 @@ func TestDeliverRefuses(t *testing.T) {
 		change   func(*Delivery)
 		want     string
 	}{
-		"user data of another tool":   {[]byte("#cloud-config\n"), func(*Delivery) {}, "not compiled by this plugin"},
-		"a document that is cut":      {document[:50], func(*Delivery) {}, "not compiled by this plugin"},
-		"a document without parts":    {[]byte("Content-Type: multipart/mixed; boundary=\"bakery-1\"\n\n"), func(*Delivery) {}, "not compiled by this plugin"},
+		"user data of another tool": {[]byte("#cloud-config\n"), func(*Delivery) {}, "not compiled by this plugin"},
+		"a document that is cut":    {document[:50], func(*Delivery) {}, "not compiled by this plugin"},
+		"a document without parts": {[]byte("Content-Type: multipart/mixed; boundary=\"bakery-1\"\n\n"),
+			func(*Delivery) {}, "not compiled by this plugin"},
 		"a bake id with a line break": {document, func(d *Delivery) { d.BakeID = "a\nb" }, "bake id"},
 		"no time":                     {document, func(d *Delivery) { d.Timeout = 0 }, "timeout"},
 		"a section of no clean-up":    {document, func(d *Delivery) { d.SkipCleanup = []string{"x"} }, "section"},
 		"a URL with a quote":          {document, func(d *Delivery) { d.FSURL = `http://x/"` }, "not escaped"},
-		"a profile without a region":  {document, func(d *Delivery) { d.FSURL, d.Profile = "http://x/", true }, "region"},
-		"a recording without archive": {document, func(d *Delivery) { d.Recording = &Recording{Files: Files{SHA256: "ab"}} }, "neither inline nor"},
-		"a URL but no recording":      {document, func(d *Delivery) { d.RecordingURL = "http://x/" }, "there are none"},
+		"a profile without a region": {document, func(d *Delivery) { d.FSURL, d.Profile = "http://x/", true },
+			"region"},
+		"a recording without archive": {document,
+			func(d *Delivery) { d.Recording = &Recording{Files: Files{SHA256: "ab"}} }, "neither inline nor"},
+		"a URL but no recording": {document, func(d *Delivery) { d.RecordingURL = "http://x/" }, "there are none"},
 		"a recording for an old document": {
 			bytes.Replace(document, []byte("\nrecorded - provisioners\n"), []byte("\n"), 1),
-			func(d *Delivery) { d.Recording = &Recording{Files: Files{Inline: []byte("x")}} }, "compile the Image-Source again",
+			func(d *Delivery) { d.Recording = &Recording{Files: Files{Inline: []byte("x")}} },
+			"compile the Image-Source again",
 		},
 		"a user with a command": {document, func(d *Delivery) { d.Recording = &Recording{User: "a;b"} }, "user name"},
 		"a directory elsewhere": {document, func(d *Delivery) {
@@ -290,7 +330,16 @@ func TestPlainURL(t *testing.T) {
 
 func TestModules(t *testing.T) {
 	got := Program{Keys: []string{"packages", "package_update", "ca-certs", "users"}}.modules()
-	if diff := cmp.Diff([]string{"ca_certs", "package_update_upgrade_install", "ssh_authkey_fingerprints", "ssh_import_id", "users_groups"}, got); diff != "" {
+	if diff := cmp.Diff(
+		[]string{
+			"ca_certs",
+			"package_update_upgrade_install",
+			"ssh_authkey_fingerprints",
+			"ssh_import_id",
+			"users_groups",
+		},
+		got,
+	); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -34,13 +34,23 @@ func FuzzDecompress(f *testing.F) {
 
 // FuzzDocument: for any program, the document is MIME with exactly its parts, and a delivery can be added.
 func FuzzDocument(f *testing.F) {
-	f.Add([]byte("#cloud-config\na: b\n"), "05_early.sh", []byte("#!/bin/sh\n"), "60_app.cfg", []byte("#!/bin/sh\ntrue\n"))
+	f.Add(
+		[]byte("#cloud-config\na: b\n"),
+		"05_early.sh",
+		[]byte("#!/bin/sh\n"),
+		"60_app.cfg",
+		[]byte("#!/bin/sh\ntrue\n"),
+	)
 	f.Add([]byte("--bakery-\n"), "a\"b\r\nX: y", []byte("#!\n--\n\xff"), "a\nb 'c'", []byte("BAKERY_END\n"))
 	f.Fuzz(func(t *testing.T, config []byte, hookName string, hook []byte, stepName string, script []byte) {
 		if !isText(config) || len(config) == 0 {
 			return // Merge writes ASCII
 		}
-		p := Program{CloudConfig: config, Boothooks: []Part{{hookName, hook}}, After: []Step{{Name: stepName, Script: script}}}
+		p := Program{
+			CloudConfig: config,
+			Boothooks:   []Part{{hookName, hook}},
+			After:       []Step{{Name: stepName, Script: script}},
+		}
 		document, err := Document(p)
 		if err != nil {
 			return
@@ -68,7 +78,10 @@ func FuzzDeliver(f *testing.F) {
 	f.Add(document, "https://bucket.s3.amazonaws.com/fs.tgz?X-Amz-Signature=a", "https://x/log")
 	f.Add([]byte("Content-Type: multipart/mixed; boundary=\"bakery-\"\n\n--bakery-\n"), "", "x y")
 	f.Fuzz(func(t *testing.T, document []byte, fsURL, logURL string) {
-		delivered, err := Deliver(document, Delivery{BakeID: testID, Timeout: time.Minute, FSURL: fsURL, LogURL: logURL})
+		delivered, err := Deliver(
+			document,
+			Delivery{BakeID: testID, Timeout: time.Minute, FSURL: fsURL, LogURL: logURL},
+		)
 		if err != nil {
 			return
 		}

@@ -29,7 +29,10 @@ func include(t *testing.T, in Included) [][3]string {
 }
 
 func TestIncludeVerifiesTheDownloadFirst(t *testing.T) {
-	parts := include(t, Included{URL: "https://b.s3/k?X-Amz-Signature=1", SHA256: strings.Repeat("ab", 32), BakeID: testID})
+	parts := include(
+		t,
+		Included{URL: "https://b.s3/k?X-Amz-Signature=1", SHA256: strings.Repeat("ab", 32), BakeID: testID},
+	)
 	if len(parts) != 2 || parts[0][0] != typeBoothook || parts[1][0] != "text/x-include-once-url" {
 		t.Fatalf("the parts are %v", parts)
 	}
@@ -76,7 +79,8 @@ func runVerifyInclude(t *testing.T, in Included, fetched map[string]string) (con
 	for name, content := range fetched {
 		file("urlcache/"+name, content, 0o600)
 	}
-	script := strings.NewReplacer("/var/lib/cloud/instance/data/urlcache", dir+"/urlcache", ">/dev/console", ">>"+dir+"/console").
+	script := strings.NewReplacer("/var/lib/cloud/instance/data/urlcache", dir+"/urlcache", ">/dev/console",
+		">>"+dir+"/console").
 		Replace(include(t, in)[0][2])
 	file("verify_include.sh", script, 0o755)
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", filepath.Join(dir, "verify_include.sh"))

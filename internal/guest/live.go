@@ -77,9 +77,11 @@ dir=%[1]s
 refuse() { echo "$1" >&2 && rm -f "$0" && exit 125; }
 [ "$(id -u)" = 0 ] || refuse 'this is not root'
 [ ! -e $dir/installed ] || refuse 'this machine is being baked by bakery-userdata'
-! grep -qs bakery.sh "/proc/$(cat $dir/run/pid 2>/dev/null)/cmdline" || refuse 'another Image-Source is being applied to this machine'
+! grep -qs bakery.sh "/proc/$(cat $dir/run/pid 2>/dev/null)/cmdline" ||
+	refuse 'another Image-Source is being applied to this machine'
 rm -rf $dir
-mkdir -p $dir && tail -c +%010[2]d "$0" | tar -xf - -C $dir || { rm -rf $dir && refuse 'the payload cannot be unpacked: is the disk full?'; }
+mkdir -p $dir && tail -c +%010[2]d "$0" | tar -xf - -C $dir ||
+	{ rm -rf $dir && refuse 'the payload cannot be unpacked: is the disk full?'; }
 exec /bin/sh $dir/bakery.sh live "$0"
 `, directory, offset+1)
 	padding := tarBlock - len(script)%tarBlock
@@ -121,7 +123,9 @@ func liveProgram() ([]byte, error) {
 		return nil, errors.New("the guest program does not contain the line that its live mode is inserted before")
 	}
 	_, live, _ := bytes.Cut(liveSource, []byte("\n"))
-	return strip(bytes.Replace(programSource, []byte(liveMark), append(slices.Concat([]byte("\n"), live), liveMark...), 1)), nil
+	return strip(
+		bytes.Replace(programSource, []byte(liveMark), append(slices.Concat([]byte("\n"), live), liveMark...), 1),
+	), nil
 }
 
 // boothookScript returns the script that cloud-init makes of a boothook: the text after its first line, with Unix line
@@ -149,7 +153,9 @@ func liveArchive(files map[string][]byte, fsSize int64) ([]byte, error) {
 		if strings.HasSuffix(name, "/") {
 			kind = tar.TypeDir
 		}
-		err := w.WriteHeader(&tar.Header{Typeflag: kind, Name: name, Mode: mode, Size: int64(len(content)), Format: tar.FormatGNU})
+		err := w.WriteHeader(
+			&tar.Header{Typeflag: kind, Name: name, Mode: mode, Size: int64(len(content)), Format: tar.FormatGNU},
+		)
 		if err != nil {
 			return err
 		}
@@ -169,7 +175,9 @@ func liveArchive(files map[string][]byte, fsSize int64) ([]byte, error) {
 	if err := w.Flush(); err != nil || fsSize == 0 { // it pads the last file
 		return b.Bytes(), err
 	}
-	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "fs.tgz", Mode: 0o600, Size: fsSize, Format: tar.FormatGNU})
+	err := w.WriteHeader(
+		&tar.Header{Typeflag: tar.TypeReg, Name: "fs.tgz", Mode: 0o600, Size: fsSize, Format: tar.FormatGNU},
+	)
 	return b.Bytes(), err
 }
 

@@ -18,7 +18,11 @@ import (
 
 // unpackLive makes a payload with an fs.tgz of a size, and returns its script, and the headers and contents of its
 // archive.
-func unpackLive(t *testing.T, p Program, fsSize int) (script string, files map[string]*tar.Header, contents map[string]string) {
+func unpackLive(
+	t *testing.T,
+	p Program,
+	fsSize int,
+) (script string, files map[string]*tar.Header, contents map[string]string) {
 	t.Helper()
 	live, err := MakeLive(p, testID, int64(fsSize))
 	if err != nil {
@@ -53,7 +57,8 @@ func unpackLive(t *testing.T, p Program, fsSize int) (script string, files map[s
 func TestALivePayloadContainsTheProgram(t *testing.T) {
 	script, files, contents := unpackLive(t, fullProgram, 700)
 	golden(t, "live.sh", []byte(strings.TrimRight(script, "#\n")+"\n"))
-	wantUnits := "boothook 001 05_early.sh\nmodules - cloud-init\ncommand 001/0 10_user.cfg runcmd[0]\ncommand 001/2 10_user.cfg runcmd[2]\n" +
+	wantUnits := "boothook 001 05_early.sh\nmodules - cloud-init\ncommand 001/0 10_user.cfg runcmd[0]\ncommand " +
+		"001/2 10_user.cfg runcmd[2]\n" +
 		"extract fs fs extract\ninstall - script/install.sh\nscript 002 70 sp?ace.cfg\n"
 	wantModules := "packages package_update_upgrade_install\nwrite-files write_files\n"
 	for name, want := range map[string]string{
@@ -66,7 +71,8 @@ func TestALivePayloadContainsTheProgram(t *testing.T) {
 		}
 	}
 	for name, mode := range map[string]int64{
-		"boothooks/001": 0o700, "steps/002": 0o700, "install.sh": 0o700, "steps/001/": 0o700, "cloud-config.cfg": 0o600, "fs.tgz": 0o600,
+		"boothooks/001": 0o700, "steps/002": 0o700, "install.sh": 0o700, "steps/001/": 0o700, "cloud-config.cfg": 0o600,
+		"fs.tgz": 0o600,
 	} {
 		if h := files[name]; h == nil || h.Mode != mode || h.Uid != 0 {
 			t.Errorf("%s has the header %+v, want mode %04o", name, h, mode)
@@ -80,7 +86,11 @@ func TestAllOfALivePayloadButFsIsOverwritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Up to where fs.tgz begins, in blocks of 512 bytes.
-	if want := fmt.Sprintf("BAKERY_BLOCKS=%010d\n", len(live.Head)/tarBlock); !bytes.Contains(live.Head, []byte(want)) || len(live.Head)%tarBlock != 0 {
+	if want := fmt.Sprintf(
+		"BAKERY_BLOCKS=%010d\n",
+		len(live.Head)/tarBlock,
+	); !bytes.Contains(live.Head, []byte(want)) ||
+		len(live.Head)%tarBlock != 0 {
 		t.Errorf("a head of %d bytes does not say %q", len(live.Head), want)
 	}
 }
@@ -119,7 +129,11 @@ func TestMakeLiveRefuses(t *testing.T) {
 	if _, err := MakeLive(Program{}, "A B", 0); err == nil {
 		t.Error("an invalid id: no error")
 	}
-	if _, err := MakeLive(Program{Before: []Step{{Name: "x", Script: []byte("#!"), Commands: []Command{{0, "a"}}}}}, testID, 0); err == nil {
+	if _, err := MakeLive(
+		Program{Before: []Step{{Name: "x", Script: []byte("#!"), Commands: []Command{{0, "a"}}}}},
+		testID,
+		0,
+	); err == nil {
 		t.Error("a step with commands and a script: no error")
 	}
 }
@@ -131,8 +145,9 @@ func TestReadFacts(t *testing.T) {
 		ok      bool
 	}{
 		"root, and everything": {"bakery-uid=0\n", Facts{Root: true, CloudInit: true}, true},
-		"after a greeting":     {"0 updates\nbakery-uid=1000\nbakery-lacks=tar\nbakery-lacks=cloud-init\n", Facts{Lacks: []string{"tar"}}, true},
-		"no shell":             {"sh: command not found", Facts{CloudInit: true}, false},
+		"after a greeting": {"0 updates\nbakery-uid=1000\nbakery-lacks=tar\nbakery-lacks=cloud-init\n",
+			Facts{Lacks: []string{"tar"}}, true},
+		"no shell": {"sh: command not found", Facts{CloudInit: true}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := ReadFacts(c.printed)
@@ -157,7 +172,8 @@ func TestReadReportFindsAReportAfterOtherOutput(t *testing.T) {
 	body := testID + " 1 start 2 60_app.cfg runcmd[0]"
 	line := fmt.Sprintf("no new line@bakery %d %s", cksum([]byte(body)), body)
 	before, r, ok := ReadReport(line, testID)
-	if want := (Report{Seq: 1, Kind: Start, Step: 2, Name: "60_app.cfg runcmd[0]"}); !ok || before != "no new line" || r != want {
+	if want := (Report{Seq: 1, Kind: Start, Step: 2, Name: "60_app.cfg runcmd[0]"}); !ok || before != "no new line" ||
+		r != want {
 		t.Errorf("got %q, %+v, %v", before, r, ok)
 	}
 	if before, _, ok := ReadReport("@bakery 1 "+body, testID); ok || before != "@bakery 1 "+body {

@@ -44,8 +44,16 @@ func (g *logStream) start(url string, args ...string) {
 	}
 	g.cmd = exec.Command("python3", append([]string{program}, args...)...)
 	g.cmd.Env = []string{
-		"BAKERY_ID=" + testID, "BAKERY_KEY=" + hex.EncodeToString(testKey[:]), "BAKERY_LOG_URL=" + url, "PYTHONDONTWRITEBYTECODE=1",
-		"BAKERY_CONSOLE=" + g.path("console"), "BAKERY_DIR=" + g.dir, "BAKERY_RUN=" + g.dir, "BAKERY_OUTPUT=" + g.path("output"),
+		"BAKERY_ID=" + testID,
+		"BAKERY_KEY=" + hex.EncodeToString(testKey[:]),
+		"BAKERY_LOG_URL=" + url,
+		"PYTHONDONTWRITEBYTECODE=1",
+		"BAKERY_CONSOLE=" + g.path(
+			"console",
+		),
+		"BAKERY_DIR=" + g.dir,
+		"BAKERY_RUN=" + g.dir,
+		"BAKERY_OUTPUT=" + g.path("output"),
 	}
 	g.cmd.Stderr = os.Stderr
 	if err := g.cmd.Start(); err != nil {
@@ -128,11 +136,19 @@ func text(all []Lines, from Source) []string {
 func TestLogStreamPrintsOnTheConsole(t *testing.T) {
 	g := startLogStream(t, "", "console")
 	g.write("output", "early\n")
-	waitFor(t, "the output of cloud-init is not sent", func() bool { return slices.Equal(text(g.read(), FromCloudInit), []string{"early"}) })
+	waitFor(
+		t,
+		"the output of cloud-init is not sent",
+		func() bool { return slices.Equal(text(g.read(), FromCloudInit), []string{"early"}) },
+	)
 	g.write("log", "one\nhalf a ")
 	g.write("output", "late\n")
 	g.write("pid", "1\n")
-	waitFor(t, "the first line of the steps is not sent", func() bool { return slices.Equal(text(g.read(), FromSteps), []string{"one"}) })
+	waitFor(
+		t,
+		"the first line of the steps is not sent",
+		func() bool { return slices.Equal(text(g.read(), FromSteps), []string{"one"}) },
+	)
 	g.write("log", "line\n"+strings.Repeat("x", 3000)+"\nlast\n")
 	if d := g.stop(); d > slow {
 		t.Errorf("it took %s to end", d)
@@ -153,7 +169,11 @@ func TestLogStreamPrintsOnTheConsole(t *testing.T) {
 	// As after a reboot: it starts again, with the same line numbers.
 	g.start("", "console")
 	g.write("log", "after\n")
-	waitFor(t, "nothing is sent after a new start", func() bool { return slices.Equal(text(g.read(), FromSteps), append(want, "after")) })
+	waitFor(
+		t,
+		"nothing is sent after a new start",
+		func() bool { return slices.Equal(text(g.read(), FromSteps), append(want, "after")) },
+	)
 	g.stop()
 }
 
@@ -178,7 +198,8 @@ func TestLogStreamLimitsItsRateOnTheConsole(t *testing.T) {
 		t.Errorf("%d bytes on the console, want at most %d", len(console), most)
 	}
 	for _, l := range g.read() {
-		if l.Source == FromSteps && l.Since < l.First && l.First <= lines && !strings.HasPrefix(l.Text[0], fmt.Sprintf("%d ", l.First)) {
+		if l.Source == FromSteps && l.Since < l.First && l.First <= lines &&
+			!strings.HasPrefix(l.Text[0], fmt.Sprintf("%d ", l.First)) {
 			t.Errorf("line %d is %q", l.First, l.Text[0])
 		}
 	}
@@ -209,7 +230,8 @@ func TestLogStreamSendsNoPartOfALine(t *testing.T) {
 	if err := g.cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if got := g.read(); len(got) != 1 || !slices.Equal(got[0].Text, []string{fmt.Sprintf("\x1e%d", read-12), "the end"}) {
+	if got := g.read(); len(got) != 1 ||
+		!slices.Equal(got[0].Text, []string{fmt.Sprintf("\x1e%d", read-12), "the end"}) {
 		t.Errorf("the tail is %+v", got)
 	}
 }
@@ -255,10 +277,18 @@ func TestLogStreamUploadsToS3(t *testing.T) {
 	defer server.Close()
 	g := startLogStream(t, server.URL, "s3")
 	g.write("output", "early\n")
-	waitFor(t, "cloud-init's line is not there", func() bool { return slices.Equal(text(b.read(t), FromCloudInit), []string{"early"}) })
+	waitFor(
+		t,
+		"cloud-init's line is not there",
+		func() bool { return slices.Equal(text(b.read(t), FromCloudInit), []string{"early"}) },
+	)
 	g.write("pid", "1\n")
 	g.write("log", "one\n")
-	waitFor(t, "the first line is not there", func() bool { return slices.Equal(text(b.read(t), FromSteps), []string{"one"}) })
+	waitFor(
+		t,
+		"the first line is not there",
+		func() bool { return slices.Equal(text(b.read(t), FromSteps), []string{"one"}) },
+	)
 	g.write("log", strings.Repeat("0123456789\n", 50_000)+"last\n")
 	waitFor(t, "the last line is not there", func() bool {
 		lines := text(b.read(t), FromSteps)
@@ -286,7 +316,11 @@ func TestLogStreamFallsBackToTheConsole(t *testing.T) {
 	g.write("pid", "1\n")
 	g.write("output", "early\n")
 	g.write("log", "one\n")
-	waitFor(t, "nothing is on the console", func() bool { return slices.Equal(text(g.read(), FromSteps), []string{"one"}) })
+	waitFor(
+		t,
+		"nothing is on the console",
+		func() bool { return slices.Equal(text(g.read(), FromSteps), []string{"one"}) },
+	)
 	g.stop()
 	if got := text(g.read(), FromCloudInit); !slices.Equal(got, []string{"early"}) {
 		t.Errorf("cloud-init printed %q", got)

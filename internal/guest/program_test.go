@@ -26,7 +26,8 @@ func runGuestFunctions(t *testing.T, text string) (dir, printed string) {
 			t.Fatal(err)
 		}
 	}
-	const places = "\nbakery_dir=$dir/bake bakery_run=$dir/run bakery_console=$dir/console bakery_output=$dir/output\n" +
+	const places = "\nbakery_dir=$dir/bake bakery_run=$dir/run bakery_console=$dir/console " +
+		"bakery_output=$dir/output\n" +
 		"BAKERY_ID=" + testID + "; echo $BAKERY_ID >$dir/run/id; touch $dir/bake/log $dir/console $dir/output\n"
 	cmd := exec.CommandContext(t.Context(), "dash")
 	cmd.Stdin = strings.NewReader(string(functions) + places + text)
@@ -42,13 +43,17 @@ func runGuestFunctions(t *testing.T, text string) (dir, printed string) {
 // the words of the verdicts in the uploaded logs, and of the files of the bake that existed at the time.
 func uploadedVerdicts(t *testing.T, text string) []string {
 	t.Helper()
-	_, printed := runGuestFunctions(t, `BAKERY_LOG_URL=x; bakery_stop_streaming() { :; }; bakery_clean() { :; }; bakery_is_clean() { :; }; systemctl() { :; }
+	_, printed := runGuestFunctions(
+		t,
+		`BAKERY_LOG_URL=x
+bakery_stop_streaming() { :; }; bakery_clean() { :; }; bakery_is_clean() { :; }; systemctl() { :; }
 bakery_put() { gzip -dc <"$2" | grep -o 'verdict .*'; echo "$(ls "$dir/bake")"; }
 bakery_power_off() { exit 0; }
 BAKERY_ZERO=''
 rm() { case $* in *systemd*) ;; *) command rm "$@" ;; esac; }
 echo 'what a step printed' >>$dir/bake/log
-`+text)
+`+text,
+	)
 	return strings.Fields(printed)
 }
 
@@ -80,14 +85,24 @@ bakery_fail 3 a.cfg why $dir/bake/log 0
 	if got := text(lines, FromCloudInit); len(got) != 1 || got[0] != "early" {
 		t.Errorf("cloud-init printed %q", got)
 	}
-	if got := text(lines, FromSteps); len(got) == 0 || got[0] != "late" || strings.Count(printed, " verdict fail 3") != 1 {
+	if got := text(
+		lines,
+		FromSteps,
+	); len(got) == 0 || got[0] != "late" ||
+		strings.Count(printed, " verdict fail 3") != 1 {
 		t.Errorf("the steps printed %q", got)
 	}
 }
 
 func TestAnOutOfMemoryKillDoesNotStopTheServices(t *testing.T) {
 	for _, service := range []string{"run", "watchdog"} {
-		if _, unit := runGuestFunctions(t, "bakery_service_file "+service+" ''"); !strings.Contains(unit, "\nOOMPolicy=continue\n") {
+		if _, unit := runGuestFunctions(
+			t,
+			"bakery_service_file "+service+" ''",
+		); !strings.Contains(
+			unit,
+			"\nOOMPolicy=continue\n",
+		) {
 			t.Errorf("systemd stops the service %s when the kernel kills one of its processes:\n%s", service, unit)
 		}
 	}

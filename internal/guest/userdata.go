@@ -140,8 +140,11 @@ func opaquePart(content []byte) (mimePart, error) {
 	}
 	m, err := mail.ReadMessage(bytes.NewReader(trimmed))
 	if err != nil || !strings.HasPrefix(m.Header.Get("Content-Type"), "multipart/") {
-		return mimePart{}, errors.New("user data is nothing cloud-init reads: it begins with none of #!, #cloud-config, " +
-			"#cloud-config-archive, #cloud-boothook, #include, #part-handler, ## template: jinja, and is not MIME multipart")
+		return mimePart{}, errors.New(
+			"user data is nothing cloud-init reads: it begins with none of #!, #cloud-config, " +
+				"#cloud-config-archive, #cloud-boothook, #include, #part-handler, ## template: jinja, and is not " +
+				"MIME multipart",
+		)
 	}
 	body, err := io.ReadAll(m.Body)
 	if err != nil {
