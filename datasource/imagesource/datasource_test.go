@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
 func must(t *testing.T, err error) {
@@ -46,7 +48,7 @@ func imageSource(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// withoutEnvironment keeps the defaults from depending on who runs the tests.
+// withoutEnvironment makes the defaults independent of the environment of the tests.
 func withoutEnvironment(t *testing.T) {
 	t.Helper()
 	t.Setenv("AWSREGION", "")
@@ -64,7 +66,7 @@ func execute(t *testing.T, settings map[string]any) map[string]cty.Value {
 	return value.AsValueMap()
 }
 
-func TestTheOutputsAreThoseOfTheBundle(t *testing.T) {
+func TestTheOutputsDescribeTheBundle(t *testing.T) {
 	withoutEnvironment(t)
 	source := imageSource(t, nil)
 	out := execute(t, map[string]any{"source": source, "env": map[string]string{"GIVEN": "a b"}})
@@ -158,17 +160,17 @@ func TestASourceIsNeeded(t *testing.T) {
 		}
 	}
 	if err := new(Datasource).Configure(map[string]any{"sources": "x"}); err == nil {
-		t.Error("a setting that does not exist is taken")
+		t.Error("an unknown setting is accepted")
 	}
 }
 
-func TestWhatIsNotKnownYetIsNoError(t *testing.T) {
+func TestUnknownValuesAreNoError(t *testing.T) {
 	withoutEnvironment(t)
 	source := imageSource(t, nil)
 	for name, settings := range map[string]map[string]any{
-		"the source":   {"source": unknown},
-		"the target":   {"source": source, "target": unknown},
-		"all the rest": {"source": source, "region": unknown, "s3_url": "s3://" + unknown, "env": map[string]string{unknown: unknown, "A": unknown}},
+		"the source":   {"source": placeholder.Unknown},
+		"the target":   {"source": source, "target": placeholder.Unknown},
+		"all the rest": {"source": source, "region": placeholder.Unknown, "s3_url": "s3://" + placeholder.Unknown, "env": map[string]string{placeholder.Unknown: placeholder.Unknown, "A": placeholder.Unknown}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := new(Datasource).Configure(settings); err != nil {
@@ -178,10 +180,10 @@ func TestWhatIsNotKnownYetIsNoError(t *testing.T) {
 	}
 }
 
-func TestWhatIsKnownIsCheckedBesideWhatIsNot(t *testing.T) {
+func TestKnownValuesAreCheckedBesideUnknownOnes(t *testing.T) {
 	withoutEnvironment(t)
 	source := imageSource(t, map[string]string{"ami.env": "NAME=$(id)\n"})
-	err := new(Datasource).Configure(map[string]any{"source": source, "target": unknown})
+	err := new(Datasource).Configure(map[string]any{"source": source, "target": placeholder.Unknown})
 	if err == nil || !strings.Contains(err.Error(), "ami.env:1:6: ") {
 		t.Errorf("got %v", err)
 	}

@@ -20,7 +20,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// TestMain lets the test program compile a bundle as a process of its own, with an umask and environment of its own.
+// TestMain makes the test program compile a bundle when it is started as a separate process, with another umask and
+// environment.
 func TestMain(m *testing.M) {
 	if source := os.Getenv("BUNDLE_TEST_SOURCE"); source != "" {
 		if _, err := Compile(context.Background(), Options{Source: source, Target: os.Getenv("BUNDLE_TEST_TARGET")}); err != nil {
@@ -55,7 +56,7 @@ func imageSource(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// hello has everything an Image-Source can have but compile.sh.
+// hello returns the files of an Image-Source with everything except compile.sh.
 func hello() map[string]string {
 	return map[string]string{
 		"ami.env":                     "NAME=hello\nVERSION=1.2.3\nTEAM='the bakers'\n",
@@ -78,7 +79,7 @@ func with(files map[string]string, more ...string) map[string]string {
 	return files
 }
 
-// random is what does not compress.
+// random returns a text that does not compress.
 func random(n int) string {
 	data := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
@@ -95,7 +96,7 @@ func compile(t *testing.T, o Options) *Bundle {
 	return b
 }
 
-// names lists a directory.
+// names returns the names in a directory.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -116,7 +117,7 @@ func document(t *testing.T, b *Bundle) string {
 	return string(content)
 }
 
-func TestASmallFsTravelsInsideTheUserData(t *testing.T) {
+func TestASmallFsIsInTheUserData(t *testing.T) {
 	b := compile(t, Options{Source: imageSource(t, hello())})
 	if diff := cmp.Diff([]string{"userdata.gz", "vars.env"}, names(t, b.Dir)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
@@ -129,7 +130,7 @@ func TestASmallFsTravelsInsideTheUserData(t *testing.T) {
 	}
 }
 
-func TestALargeFsStaysBesideTheUserData(t *testing.T) {
+func TestALargeFsIsAFileOfItsOwn(t *testing.T) {
 	source := imageSource(t, with(hello(), "fs/opt/app", random(9000)))
 	b := compile(t, Options{Source: source, S3URL: "s3://bucket/path/fs.tgz", Region: "eu-west-1"})
 	if diff := cmp.Diff([]string{"fs.tgz", "userdata.gz", "vars.env"}, names(t, b.Dir)); diff != "" {
@@ -184,7 +185,7 @@ func hexed(s string) string {
 	return b.String()
 }
 
-func TestCompilingAgainRemovesWhatIsNotNeededAnyMore(t *testing.T) {
+func TestCompilingAgainRemovesAnOldFsArchive(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "out")
 	source := imageSource(t, with(hello(), "fs/opt/app", random(9000)))
 	compile(t, Options{Source: source, Target: target})
@@ -195,7 +196,7 @@ func TestCompilingAgainRemovesWhatIsNotNeededAnyMore(t *testing.T) {
 	}
 }
 
-func TestVarsAreForAnyShell(t *testing.T) {
+func TestEveryShellCanSourceVarsEnv(t *testing.T) {
 	source := imageSource(t, with(hello(), "ami.env", "NAME=\"it's\"\nVERSION=1\nODD='$(id) `x` \" \\ \ntwo lines'\n"))
 	b := compile(t, Options{Source: source})
 	script := `set -eu; . "$1/vars.env"; printf '%s|%s|%s|%s|%s' "$NAME" "$ODD" "$AWSREGION" "$BAKERY_USERDATA_SHA256" "$BAKERY_FS_INLINE"`
@@ -209,7 +210,7 @@ func TestVarsAreForAnyShell(t *testing.T) {
 	}
 }
 
-func TestWhatWasUsedWinsOverAmiEnv(t *testing.T) {
+func TestOptionsReplaceValuesOfAmiEnv(t *testing.T) {
 	source := imageSource(t, with(hello(), "ami.env", "NAME=a\nVERSION=1\nAWSREGION=mars\nFSS3URL=s3://old/x\n"))
 	b := compile(t, Options{Source: source, S3URL: "s3://bucket/fs.tgz", InlineLimit: -1})
 	if b.Env["AWSREGION"] != "ap-northeast-1" || b.Env["FSS3URL"] != "s3://bucket/fs.tgz" {
@@ -217,7 +218,7 @@ func TestWhatWasUsedWinsOverAmiEnv(t *testing.T) {
 	}
 }
 
-func TestStepsKeepTheOrderOfTheirPriority(t *testing.T) {
+func TestStepsAreInTheOrderOfTheirPriority(t *testing.T) {
 	src, problems := readSource(imageSource(t, hello()))
 	must(t, problems.Err())
 	program, problems := assemble(src, src.Install)
@@ -257,14 +258,14 @@ func TestTheSameSourceGivesTheSameBytes(t *testing.T) {
 	for name, c := range map[string]struct{ script, dir, zone string }{
 		"in the source, under a strict umask": {`umask 077; exec "$0"`, elsewhere, "Asia/Tokyo"},
 		"in /, under no umask":                {`umask 000; exec "$0"`, "/", "America/New_York"},
-		// Who is not root becomes it, in a namespace.
+		// A user who is not root becomes root in a namespace.
 		"as another user": {`chmod 0777 "$TMPDIR"
 			[ "$(id -u)" = 0 ] || exec unshare --map-root-user "$0"
 			exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0"`, "/", "UTC"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Everybody must get at the source, the program and a place of their own.
-			scratch, err := os.MkdirTemp("", "bundle-test-") //nolint:usetesting // no other user gets into t.TempDir
+			// Every user must be able to read the source and the program, and to write to a directory.
+			scratch, err := os.MkdirTemp("", "bundle-test-") //nolint:usetesting // other users cannot read t.TempDir
 			must(t, err)
 			t.Cleanup(func() { os.RemoveAll(scratch) })
 			must(t, os.Chmod(scratch, 0o755))
@@ -302,7 +303,7 @@ func TestTheSameSourceGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-func TestAFailureLeavesTheTargetAsItWas(t *testing.T) {
+func TestAFailureDoesNotChangeTheTarget(t *testing.T) {
 	source := imageSource(t, hello())
 	target := filepath.Join(t.TempDir(), "out")
 	before := compile(t, Options{Source: source, Target: target})
@@ -331,7 +332,7 @@ func TestAFailureLeavesTheTargetAsItWas(t *testing.T) {
 	}
 }
 
-func TestATargetThatCannotBeMadeIsNamed(t *testing.T) {
+func TestATargetThatCannotBeMadeIsNamedInTheError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	_, err := Compile(t.Context(), Options{Source: imageSource(t, hello()), Target: filepath.Join(file, "out")})
@@ -340,7 +341,7 @@ func TestATargetThatCannotBeMadeIsNamed(t *testing.T) {
 	}
 }
 
-func TestWarningsAreShownAndKept(t *testing.T) {
+func TestWarningsAreShownAndReturned(t *testing.T) {
 	source := imageSource(t, with(hello(), "scripts/x", "y"))
 	var shown []string
 	b := compile(t, Options{Source: source, Output: func(line string) { shown = append(shown, line) }})

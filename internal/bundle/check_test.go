@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAGoodSourceHasNoProblems(t *testing.T) {
+func TestAValidSourceHasNoProblems(t *testing.T) {
 	if problems := Check(Options{Source: imageSource(t, hello()), Target: "out"}); len(problems) > 0 {
 		t.Errorf("got %v", problems)
 	}
@@ -80,7 +80,7 @@ func TestAllProblemsAreReportedAtOnceWithTheirPlace(t *testing.T) {
 	}
 }
 
-func TestNamesOfTheBundleAreNotForAmiEnv(t *testing.T) {
+func TestAmiEnvMayNotSetReservedNames(t *testing.T) {
 	source := imageSource(t, with(hello(), "ami.env", "BAKERY_FS_SIZE=1\n"))
 	err := Check(Options{Source: source, Target: "out"}).Err()
 	want := filepath.Join(source, "ami.env") + ": BAKERY_FS_SIZE: names that begin with BAKERY_ are for the bundle's own lines in vars.env; name it otherwise"
@@ -89,7 +89,7 @@ func TestNamesOfTheBundleAreNotForAmiEnv(t *testing.T) {
 	}
 }
 
-func TestGeneratedPartsOfAWorkFolderAreLeftOut(t *testing.T) {
+func TestGeneratedPartsAreIgnored(t *testing.T) {
 	files := hello()
 	for _, g := range generatedParts {
 		files[g.path()] = string(g.content())
@@ -109,6 +109,6 @@ func TestATargetReachedThroughALinkIsInsideTheSource(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	must(t, os.Symlink(source, link))
 	if err := Check(Options{Source: source, Target: filepath.Join(link, "out")}).Err(); err == nil {
-		t.Error("the target is taken")
+		t.Error("the target is accepted")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestJoinReadsBackAsItWasUploaded(t *testing.T) {
+func TestParseJoinReadsWhatRenderWrites(t *testing.T) {
 	want := Join{Source: "/src/image", CompileEnv: map[string]string{"A": "1 'x'"}, Strict: true, FSInlineLimit: -1}
 	got, err := ParseJoin(want.Render())
 	if err != nil {
@@ -26,7 +26,7 @@ func TestJoinReadsBackAsItWasUploaded(t *testing.T) {
 
 func TestParseJoinRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ content, want string }{
-		"what is no JSON":                      {"#!/bin/sh\n", "only the provisioner bakery-image-source"},
+		"no JSON":                              {"#!/bin/sh\n", "only the provisioner bakery-image-source"},
 		"a setting it does not know":           {`{"source":"/a","later":1}`, "later"},
 		"a source that depends on a directory": {`{"source":"image"}`, "absolute"},
 	} {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestCompileLiveKeepsEvenASmallFsBesideTheProgram(t *testing.T) {
+func TestCompileLiveWritesEvenASmallFsToAFile(t *testing.T) {
 	source := imageSource(t, map[string]string{
 		"fs/etc/app.conf":        "x\n",
 		"cloudinit/10_users.cfg": "#cloud-config\nusers: [default]\npackages: [nginx]\nruncmd: [\"true\"]\n",

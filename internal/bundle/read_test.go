@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestABundleReadsBackWhereItWasCarried(t *testing.T) {
+func TestReadReadsACopyOfABundle(t *testing.T) {
 	for name, limit := range map[string]int64{"inside": 0, "beside": -1} {
 		t.Run(name, func(t *testing.T) {
 			compiled := compile(t, Options{Source: imageSource(t, hello()), S3URL: "s3://bucket/fs.tgz", InlineLimit: limit})
@@ -33,7 +33,7 @@ func TestABundleReadsBackWhereItWasCarried(t *testing.T) {
 	}
 }
 
-func TestABundleThatIsNotWholeIsRefused(t *testing.T) {
+func TestReadRefusesABundleThatIsNotComplete(t *testing.T) {
 	write := func(name, content string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// Each folder of testdata/merge is an Image-Source's cloudinit/; merged.golden says what becomes of it.
+// Each folder of testdata/merge is an Image-Source's cloudinit/; merged.golden is the expected result.
 func TestMerge(t *testing.T) {
 	folders, err := filepath.Glob("testdata/merge/*")
 	if err != nil || len(folders) == 0 {
@@ -43,7 +43,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// mergeFolder parses and merges the parts of a folder and shows everything that comes of it.
+// mergeFolder parses and merges the parts of a folder, and returns the result as text.
 func mergeFolder(t *testing.T, folder string) string {
 	t.Helper()
 	parts, err := filepath.Glob(filepath.Join(folder, "[0-9]*"))

@@ -12,7 +12,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// lines gives problems as they are shown, without the path all have in common.
+// lines returns problems as they are shown, without the path.
 func lines(l problem.List) []string {
 	var shown []string
 	for _, p := range l {
@@ -158,7 +158,7 @@ func TestParseRuncmdReports(t *testing.T) {
 	}
 }
 
-// A few lines can ask for any amount of memory, or of the machine's Python stack.
+// A few lines can need any amount of memory, or of the machine's Python stack.
 func TestParseLimits(t *testing.T) {
 	laughs := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c <= 'i'; c++ {

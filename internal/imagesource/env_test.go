@@ -13,7 +13,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// What is read must be what bash reads: each of these is sourced by the bash of this computer too.
+// goodEnvs are valid files. Bash sources each of them too, and must assign the same values.
 var goodEnvs = []string{
 	"",
 	"# only a comment\n",
@@ -39,7 +39,7 @@ var goodEnvs = []string{
 	"NAME=' '\n",
 }
 
-func TestParseEnvReadsWhatBashReads(t *testing.T) {
+func TestParseEnvReadsTheSameValuesAsBash(t *testing.T) {
 	for _, content := range goodEnvs {
 		env, problems := ParseEnv("ami.env", []byte(content))
 		// An empty NAME would be a problem, an empty A is not.
@@ -55,7 +55,7 @@ func TestParseEnvReadsWhatBashReads(t *testing.T) {
 	}
 }
 
-// bash sources content in an empty environment and gives the value of a variable.
+// bash sources content in an empty environment and returns the value of a variable.
 func bash(t *testing.T, content, name string) string {
 	t.Helper()
 	cmd := exec.Command("bash", "--norc", "-c", content+"\nprintf '%s.' \"${"+name+"}\"")
@@ -67,7 +67,7 @@ func bash(t *testing.T, content, name string) string {
 	return strings.TrimSuffix(string(out), ".")
 }
 
-func TestParseEnvKeepsTheOrderOfTheFile(t *testing.T) {
+func TestParseEnvReturnsNamesInTheOrderOfTheFile(t *testing.T) {
 	env, _ := ParseEnv("ami.env", []byte("B=1\nA=2\nexport C=3\nB=4\n"))
 	want := Env{Vars: map[string]string{"A": "2", "B": "4", "C": "3"}, Names: []string{"B", "A", "C"}}
 	if diff := cmp.Diff(want, env); diff != "" {
@@ -148,7 +148,7 @@ func FuzzParseEnv(f *testing.F) {
 		var written strings.Builder
 		for _, name := range env.Names {
 			if strings.Contains(env.Vars[name], "\r") {
-				return // cannot be: readable refuses it
+				return // cannot be written again: readable refuses it
 			}
 			written.WriteString(shell.Assign(name, env.Vars[name]) + "\n")
 		}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// FuzzRead: whatever is in an Image-Source, it is read or has problems that say what, and what is read is in it.
+// FuzzRead: Read returns a source for every Image-Source, and its problems have messages.
 func FuzzRead(f *testing.F) {
 	f.Add("60_app.cfg", []byte("#cloud-config\nruncmd: [a]\n"), "etc/motd", []byte("NAME=a\n"), []byte("#!/bin/sh\n"), []byte("# Hello\n\nThere\n"))
 	f.Add("60_app.yml", []byte("#!/bin/sh\n"), "var/run/fs.tgz", []byte("NAME=$(id)\n"), []byte("\x7fELF"), []byte("\xff"))

@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// write makes a source of files given by path; a path that ends in a slash is a folder.
+// write writes a source of files given by path. A path that ends with a slash is a folder.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,7 +40,7 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// lines gives problems as they are shown, with dir written as DIR.
+// lines returns problems as they are shown, with dir written as DIR.
 func lines(dir string, l problem.List) []string {
 	var shown []string
 	for _, p := range l {
@@ -49,7 +49,7 @@ func lines(dir string, l problem.List) []string {
 	return shown
 }
 
-func TestReadGivesWhatIsThere(t *testing.T) {
+func TestReadReturnsEverything(t *testing.T) {
 	dir := write(t, map[string]string{
 		"cloudinit/60_app.yml":  "#cloud-config\npackages: [curl]\n",
 		"cloudinit/10_first.sh": "#!/bin/sh\necho\n",
@@ -96,7 +96,7 @@ func TestReadReports(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
-		"nothing about the least there can be": {map[string]string{"fs/": ""}, nil},
+		"nothing about the smallest source":    {map[string]string{"fs/": ""}, nil},
 		"an empty folder":                      {nil, []string{"not an Image-Source: DIR has none of the folders cloudinit/, fs/ and script/"}},
 		"a folder of something else": {map[string]string{"main.go": "", "cloud-init/": ""}, []string{
 			"not an Image-Source: DIR has none of the folders cloudinit/, fs/ and script/",
@@ -106,7 +106,7 @@ func TestReadReports(t *testing.T) {
 		"files for folders": {map[string]string{"fs/": "", "cloudinit": "", "ami.env/": "", "readme.md/": ""}, []string{
 			"ami.env: is not a file", "cloudinit: is not a folder", "readme.md: is a folder, not a file",
 		}},
-		"names that do not say when": {map[string]string{
+		"names without a priority": {map[string]string{
 			"cloudinit/app.cfg": config, "cloudinit/5-app.yaml": config, "cloudinit/60-app.cfg": config, "cloudinit/60_app": config,
 			"cloudinit/60_.cfg": config, "cloudinit/70.CFG": config, "cloudinit/a.conf": config, "cloudinit/60_a.cfg~": config, "cloudinit/60_a\nb.cfg": config,
 		}, []string{
@@ -120,7 +120,7 @@ func TestReadReports(t *testing.T) {
 			"cloudinit/a.conf: is not named NN_name.cfg or NN_name.yml, where NN is when it runs: rename it to 60_a.cfg",
 			"cloudinit/app.cfg: is not named NN_name.cfg or NN_name.yml, where NN is when it runs: rename it to 60_app.cfg",
 		}},
-		"twins": {map[string]string{"cloudinit/60_app.cfg": config, "cloudinit/60_app.yml": config}, []string{
+		"two endings": {map[string]string{"cloudinit/60_app.cfg": config, "cloudinit/60_app.yml": config}, []string{
 			"cloudinit/60_app.yml: has the same name as cloudinit/60_app.cfg but for the ending, and both become one part: rename one of them",
 		}},
 		"a folder among the parts": {map[string]string{"cloudinit/60_app.cfg/": ""}, []string{"cloudinit/60_app.cfg: is a folder, not a file"}},
@@ -193,7 +193,7 @@ func TestReadReportsScripts(t *testing.T) {
 	}
 }
 
-func TestReadReportsWhatCannotBeRead(t *testing.T) {
+func TestReadReportsUnreadableFiles(t *testing.T) {
 	dir := write(t, map[string]string{"fs/": "", "elsewhere/": ""})
 	for name, target := range map[string]string{"cloudinit": "elsewhere", "ami.env": "elsewhere"} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {

@@ -26,7 +26,7 @@ func link(t *testing.T, dir, name, target string) {
 	}
 }
 
-func TestCheckFSTakesWhatAnImageCanHold(t *testing.T) {
+func TestCheckFSAcceptsWhatAnImageCanContain(t *testing.T) {
 	dir := write(t, map[string]string{
 		"fs/lib/x": "", "fs/bin/x": "", "fs/usr/local/bin/tool": "", "fs/empty/": "", "fs/with space/é/a\nb": "", "fs/not-utf8-\xff/x": "",
 		"fs/var/lib/bakery-of-ours/x": "", "fs/run/": "", "fs/var/run/": "",
@@ -65,11 +65,11 @@ func TestCheckFSReports(t *testing.T) {
 	}
 	// A socket's path may be at most 107 bytes long, so it is made from a short one.
 	t.Chdir(filepath.Join(dir, "fs/opt"))
-	listener, err := net.Listen("unix", "socket")
+	socket, err := net.Listen("unix", "socket")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer socket.Close()
 
 	problems := CheckFS(filepath.Join(dir, "fs"))
 	problems.Sort()
@@ -97,12 +97,12 @@ func TestCheckFSReports(t *testing.T) {
 	}
 }
 
-func TestCheckFSReportsWhatCannotBeRead(t *testing.T) {
+func TestCheckFSReportsUnreadableFiles(t *testing.T) {
 	dir := write(t, map[string]string{"fs/etc/secret": "", "fs/etc/open": ""})
 	if err := os.Chmod(filepath.Join(dir, "fs/etc/secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Tests may run as root, to whom nothing is unreadable.
+	// Tests may run as root, who can read every file.
 	refuse := func(path string) (io.ReadCloser, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
 	}
@@ -116,7 +116,7 @@ func TestCheckFSReportsWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestALinkToTheSourceThroughALink(t *testing.T) {
+func TestCheckFSReportsLinksIntoTheSourceByEitherName(t *testing.T) {
 	dir := write(t, map[string]string{"real/fs/opt/": ""})
 	link(t, dir, "alias", "real")
 	link(t, dir, "real/fs/opt/a", filepath.Join(dir, "alias", "x"))
@@ -131,7 +131,7 @@ func TestKindOf(t *testing.T) {
 		fs.ModeDir: "a folder", fs.ModeSymlink: "a link", fs.ModeSocket: "a socket", fs.ModeNamedPipe: "a named pipe",
 		fs.ModeDevice: "a device", fs.ModeDevice | fs.ModeCharDevice: "a device", fs.ModeIrregular: "not a regular file",
 	} {
-		if got := kindOf(mode); got != want {
+		if got := fileKind(mode); got != want {
 			t.Errorf("%v is %q, want %q", mode, got, want)
 		}
 	}

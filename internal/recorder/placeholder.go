@@ -7,16 +7,17 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
-// The placeholders that Packer renders for values it does not know yet.
+// Packer renders a build variable that the builder does not set as ERR_NAME_NOT_IMPLEMENTED_BY_BUILDER.
 const (
-	unknown           = "<unknown>"
 	placeholderPrefix = "ERR_"
 	placeholderSuffix = "_NOT_IMPLEMENTED_BY_BUILDER"
 )
 
-var placeholder = regexp.MustCompile(unknown + `|` + placeholderPrefix + `[A-Z0-9_]{1,40}` + placeholderSuffix)
+var placeholderPattern = regexp.MustCompile(placeholder.Unknown + `|` + placeholderPrefix + `[A-Z0-9_]{1,40}` + placeholderSuffix)
 
 // Placeholder returns the value of a build variable that is not known when provisioners are recorded, such as HOST for
 // build.Host. Text that contains it is refused.
@@ -24,7 +25,7 @@ func Placeholder(name string) string { return placeholderPrefix + name + placeho
 
 // errPlaceholder returns the error for a placeholder in a text that Packer has rendered.
 func errPlaceholder(where, found string) error {
-	if found == unknown {
+	if found == placeholder.Unknown {
 		return fmt.Errorf(
 			"%s holds %q, which stands for a value Packer does not know. Find the variable in the block and "+
 				"remove it",
@@ -59,7 +60,7 @@ func (s *placeholderScanner) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	s.tail = append(s.tail, p...)
-	s.found = string(placeholder.Find(s.tail))
+	s.found = string(placeholderPattern.Find(s.tail))
 	if over := len(s.tail) - longestPlaceholder; over > 0 {
 		s.tail = append(s.tail[:0], s.tail[over:]...)
 	}

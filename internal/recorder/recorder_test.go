@@ -118,8 +118,10 @@ func TestProvisionersAreRecorded(t *testing.T) {
   bakery_updir '/tmp/a/1/roles/role' '' {d 0755 ./tasks/|f 0640 {t|} ./tasks/main.yml/|}
   bakery_command 'cd /tmp/a/1 && ansible-galaxy install -r /tmp/a/1/galaxy.yml -p /tmp/a/1/roles'
   bakery_command 'cd /tmp/a/1 && ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ` +
-				`ansible-playbook /tmp/a/1/site.yml --extra-vars "packer_build_name=x packer_builder_type=bakery-userdata ` +
-				`packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER -o IdentitiesOnly=yes"  -c local -i /tmp/a/1/packer-provisioner-ansible-local1234567890'
+				`ansible-playbook /tmp/a/1/site.yml --extra-vars "packer_build_name=x ` +
+				`packer_builder_type=bakery-userdata ` +
+				`packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER -o IdentitiesOnly=yes"  -c local ` +
+				`-i /tmp/a/1/packer-provisioner-ansible-local1234567890'
 `,
 		},
 		"provisioners that run here are not counted": {

@@ -88,7 +88,7 @@ func refuseCommand(cmd *packersdk.RemoteCmd) error {
 	}
 	// ansible-local always passes this variable, even without an HTTP server; amazon-ebs does not replace it either.
 	command := strings.ReplaceAll(cmd.Command, "packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER", "")
-	if found := placeholder.FindString(command); found != "" {
+	if found := placeholderPattern.FindString(command); found != "" {
 		return errPlaceholder("the command", found)
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
-func TestPrepareTellsAllThatIsWrongInASecondAndRunsNothing(t *testing.T) {
+func TestPrepareReportsEverythingWithinASecondAndRunsNothing(t *testing.T) {
 	log.SetOutput(io.Discard)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	trace := filepath.Join(t.TempDir(), "ran")
@@ -70,7 +70,7 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 }
 
-func TestPrepareTakesWhatIsNotKnownYet(t *testing.T) {
+func TestPrepareAcceptsUnknownValues(t *testing.T) {
 	for _, settings := range []map[string]any{
 		{"source": "<unknown>"},
 		{"source": "a/<unknown>/b", "execute_command": "<unknown>", "remote_folder": "<unknown>"},
@@ -83,7 +83,7 @@ func TestPrepareTakesWhatIsNotKnownYet(t *testing.T) {
 	}
 }
 
-func TestValuesOfCompileEnvAreKeptOutOfTheLog(t *testing.T) {
+func TestValuesOfCompileEnvAreNotInTheLog(t *testing.T) {
 	var p Provisioner
 	must(t, p.Prepare(map[string]any{"source": imageSource(t, nil), "compile_env": map[string]string{"TOKEN": "s3cr3t-of-this-test", "DEBUG": "1"}}))
 	if got := packersdk.LogSecretFilter.FilterString("1 s3cr3t-of-this-test"); got != "1 <sensitive>" {

@@ -33,7 +33,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// imageSource writes an Image-Source: a file, a command, and what is added.
+// imageSource writes an Image-Source with a file, a command, and the files in more.
 func imageSource(t *testing.T, more map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "image")
@@ -47,14 +47,14 @@ func imageSource(t *testing.T, more map[string]string) string {
 	return dir
 }
 
-// answer is what a command prints and how it ends.
+// answer is the output and the exit status of a command.
 type answer struct {
 	stdout, stderr string
 	status         int
 	err            error
 }
 
-// fake is a machine that answers commands as special says, and all others with success and nothing.
+// fake is a machine. Commands that special does not handle succeed and print nothing.
 type fake struct {
 	special  func(command string) (answer, bool)
 	commands []string
@@ -65,7 +65,7 @@ type fake struct {
 
 const debian = "bakery-uid=1000\n"
 
-// machineOf is a machine whose probe prints facts, whose sudo works, and that runs a payload as report says.
+// machineOf returns a machine whose probe prints facts, whose sudo works, and whose payload prints report.
 func machineOf(facts string, report func(id string) answer) *fake {
 	return &fake{uploads: map[string]string{}, special: func(command string) (answer, bool) {
 		switch id := payloadID.FindStringSubmatch(command); {
@@ -88,7 +88,7 @@ func (f *fake) Start(_ context.Context, cmd *packersdk.RemoteCmd) error {
 	if a.err != nil {
 		return a.err
 	}
-	stdout, stderr := cmd.Stdout, cmd.Stderr // an interrupt takes them away
+	stdout, stderr := cmd.Stdout, cmd.Stderr // an interrupt sets them to nil
 	go func() {
 		_, _ = io.WriteString(stdout, a.stdout)
 		_, _ = io.WriteString(stderr, a.stderr)
@@ -119,7 +119,7 @@ func (*fake) UploadDir(string, string, []string) error   { return errors.New("no
 func (*fake) Download(string, io.Writer) error           { return errors.New("not expected") }
 func (*fake) DownloadDir(string, string, []string) error { return errors.New("not expected") }
 
-// report is a line of the guest program.
+// report returns a line of the guest program.
 func report(id, words string) string {
 	body := id + " " + words
 	sum := exec.Command("cksum")
@@ -136,7 +136,7 @@ func succeeds(id string) answer {
 		report(id, "3 end 1 0 60_app.cfg runcmd[0]") + report(id, "4 warn odd") + report(id, "5 verdict ok 0 bake")}
 }
 
-// provision prepares a provisioner and runs it, and returns what the user saw.
+// provision prepares and runs a provisioner, and returns the text on the Ui.
 func provision(t *testing.T, comm packersdk.Communicator, settings map[string]any) (string, error) {
 	t.Helper()
 	var seen bytes.Buffer
@@ -181,7 +181,7 @@ func TestRootNeedsNoSudo(t *testing.T) {
 	}
 }
 
-func TestExecuteCommandIsHowRootRunsIt(t *testing.T) {
+func TestExecuteCommandRunsThePayloadAsRoot(t *testing.T) {
 	f := machineOf(debian, succeeds)
 	_, err := provision(t, f, map[string]any{"source": imageSource(t, nil), "execute_command": "doas -u root {{ .Command }} # {{ .User }}"})
 	must(t, err)
@@ -293,7 +293,7 @@ func TestProvisionFails(t *testing.T) {
 	}
 }
 
-func TestAUserWithoutSudoIsToldWhatToDo(t *testing.T) {
+func TestTheErrorForAUserWithoutSudoHasTheRemedy(t *testing.T) {
 	f := machineOf(debian, nil)
 	ask := f.special
 	f.special = func(command string) (answer, bool) {
@@ -310,7 +310,7 @@ func TestAUserWithoutSudoIsToldWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatFailsNamesTheFolder(t *testing.T) {
+func TestTheErrorOfAnUploadNamesRemoteFolder(t *testing.T) {
 	f := machineOf(debian, nil)
 	f.upload = errors.New("no space left on device")
 	_, err := provision(t, f, map[string]any{"source": imageSource(t, nil)})

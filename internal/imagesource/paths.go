@@ -10,32 +10,32 @@ import (
 	"strings"
 )
 
-// reserved gives the place of bakery's own that a path is at or in, "" when it is free. /var/run is a link to /run on every
+// reserved returns the path of the bake itself that a path is equal to or below, or "". /var/run is a link to /run on every
 // machine with systemd.
 func reserved(rel string) string {
 	for _, own := range []string{"var/run/fs.tgz", "var/run/install.sh", "run/fs.tgz", "run/install.sh", "var/lib/bakery"} {
-		if within(rel, own) {
+		if isInside(rel, own) {
 			return "/" + own
 		}
 	}
 	return ""
 }
 
-// volatile gives the file system that a path is on when that is not the machine's disk, "" when it is.
-func volatile(rel string) string {
-	for _, place := range []string{"run", "var/run", "dev", "proc", "sys"} {
-		if rel != place && within(rel, place) {
-			return place
+// nonDiskDir returns the directory above a path that is not on the machine's disk, or "".
+func nonDiskDir(rel string) string {
+	for _, dir := range []string{"run", "var/run", "dev", "proc", "sys"} {
+		if rel != dir && isInside(rel, dir) {
+			return dir
 		}
 	}
 	return ""
 }
 
-// within tells whether a path is the place or below it.
-func within(rel, place string) bool { return rel == place || strings.HasPrefix(rel, place+"/") }
+// isInside reports whether a path is dir or below it.
+func isInside(rel, dir string) bool { return rel == dir || strings.HasPrefix(rel, dir+"/") }
 
-// systemDirs are folders, or links to folders, on every machine. A tar that holds something else by that name replaces
-// them, and a machine without /lib does not boot again.
+// systemDirs are folders, or links to folders, on every machine. tar would replace them by a file or link of that name, and
+// a machine without /lib does not boot again.
 var systemDirs = []string{
 	"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "root", "run", "sbin", "sys", "usr", "usr/bin",
 	"usr/lib", "usr/lib64", "usr/sbin", "var", "var/lib", "var/run",
@@ -43,8 +43,8 @@ var systemDirs = []string{
 
 func systemDir(rel string) bool { return slices.Contains(systemDirs, rel) }
 
-// usual tells whether a link at a system folder is the one machines have anyway: /lib to /usr/lib, /var/run to /run.
-func usual(rel, target string) bool {
+// isUsualLink reports whether a link is the one that machines have in its place: /lib to /usr/lib, /var/run to /run.
+func isUsualLink(rel, target string) bool {
 	resolved := path.Clean(target)
 	if !path.IsAbs(target) {
 		resolved = path.Join("/", path.Dir(rel), target)
@@ -52,8 +52,8 @@ func usual(rel, target string) bool {
 	return resolved == "/usr/"+rel || rel == "var/run" && resolved == "/run"
 }
 
-// kindOf names what a file is, other than a regular one.
-func kindOf(mode fs.FileMode) string {
+// fileKind describes the kind of a file that is not a regular one.
+func fileKind(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():
 		return "a folder"
