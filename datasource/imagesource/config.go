@@ -91,7 +91,8 @@ func (c *Config) checkSource() error {
 
 func (c *Config) checkInlineLimit() error {
 	if c.FSInlineLimit < 0 || c.FSInlineLimit > guest.MaxUserData {
-		return fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes", c.FSInlineLimit, guest.MaxUserData)
+		return fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes", c.FSInlineLimit,
+			guest.MaxUserData)
 	}
 	return nil
 }

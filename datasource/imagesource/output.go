@@ -38,8 +38,8 @@ type DatasourceOutput struct {
 	Version string `mapstructure:"version"`
 	// Everything in `vars.env`: all of `ami.env`, what `script/compile.sh` printed, and the lines of the bundle itself.
 	Env map[string]string `mapstructure:"env"`
-	// Whether this bundle needs an upload to S3, because there is an `fs.tgz` or because the user data is larger than EC2
-	// accepts. Then `bakery-userdata` needs `staging`.
+	// Whether this bundle needs an upload to S3, because there is an `fs.tgz` or because the user data is larger than
+	// EC2 accepts. Then `bakery-userdata` needs `staging`.
 	NeedsStaging bool `mapstructure:"needs_staging"`
 }
 

@@ -24,8 +24,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tree makes directories ("name/"), links ("name -> target") and files in a temporary directory. The content of a file is
-// its name.
+// tree makes directories ("name/"), links ("name -> target") and files in a temporary directory. The content of a file
+// is its name.
 func tree(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -81,7 +81,8 @@ func entries(t *testing.T, compressed []byte) []entry {
 			return found
 		}
 		must(t, err)
-		if header.Uid != 0 || header.Gid != 0 || header.Uname != "" || header.Gname != "" || header.ModTime.Unix() != 0 {
+		if header.Uid != 0 || header.Gid != 0 || header.Uname != "" || header.Gname != "" ||
+			header.ModTime.Unix() != 0 {
 			t.Errorf("%s belongs to %d:%d %q:%q and is from %v",
 				header.Name, header.Uid, header.Gid, header.Uname, header.Gname, header.ModTime)
 		}
@@ -92,7 +93,8 @@ func entries(t *testing.T, compressed []byte) []entry {
 }
 
 func TestTheManifestComesFirstThenFilesAndLinksInOrder(t *testing.T) {
-	dir := tree(t, "usr/local/bin/app", "etc/app/app.conf", "etc/app.conf", "lib/empty/", "etc/current -> app/app.conf", "etc/abs -> /opt/app")
+	dir := tree(t, "usr/local/bin/app", "etc/app/app.conf", "etc/app.conf", "lib/empty/", "etc/current -> app/app.conf",
+		"etc/abs -> /opt/app")
 	must(t, os.Chmod(filepath.Join(dir, "lib/empty"), 0o777|fs.ModeSticky))
 	must(t, os.Chmod(filepath.Join(dir, "usr/local/bin/app"), 0o755|fs.ModeSetuid|fs.ModeSetgid))
 
@@ -135,7 +137,8 @@ func TestAnEmptyTreeHasAnEmptyManifest(t *testing.T) {
 // unusualNames returns unusual but valid file names. Several are longer than the name field of a tar header.
 func unusualNames() []string {
 	return []string{
-		"a name with spaces", "a\nnewline", "a\ttab", `back\slash`, `it's "quoted"`, "-rf", "täglich/日本語", "latin1 \xe4\xf6",
+		"a name with spaces", "a\nnewline", "a\ttab", `back\slash`, `it's "quoted"`, "-rf", "täglich/日本語",
+		"latin1 \xe4\xf6",
 		"$(touch x)", "*", " ",
 		strings.Repeat("l", 101), strings.Repeat("d", 90) + "/" + strings.Repeat("f", 90),
 		strings.Repeat(strings.Repeat("deep", 50)+"/", 6) + "file", strings.Repeat("ü", 127),
@@ -298,7 +301,8 @@ func TestFilesThatCannotBeInAnImageAreRefused(t *testing.T) {
 				path := filepath.Join(dir, ManifestName)
 				return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600))
 			},
-			"archive var/lib/bakery/fs.dirs.sh: the archive keeps its list of directories there; name the file otherwise",
+			"archive var/lib/bakery/fs.dirs.sh: the archive keeps its list of directories there; name the file " +
+				"otherwise",
 		},
 	}
 	for name, c := range cases {
@@ -325,7 +329,8 @@ func (i typed) Mode() fs.FileMode { return i.mode }
 func TestDevicesAndUnknownKindsAreRefused(t *testing.T) {
 	for mode, want := range map[fs.FileMode]string{
 		fs.ModeDevice | fs.ModeCharDevice: "it is a device; only files, directories and links can be archived",
-		fs.ModeIrregular:                  "it is of a kind that is not known here (?---------); only files, directories and links can be archived",
+		fs.ModeIrregular: "it is of a kind that is not known here (?---------); only files, " +
+			"directories and links can be archived",
 	} {
 		if err := checkNode(node{path: "x", info: typed{mode: mode}}); err == nil || err.Error() != want {
 			t.Errorf("got %v\nwant %s", err, want)
@@ -347,8 +352,10 @@ func TestFilesThatChangeWhileTheyAreReadAreNamedInTheError(t *testing.T) {
 		change func(path string) error
 		want   string
 	}{
-		"one that grows":   {func(path string) error { return os.Truncate(path, 9<<20) }, "it had 8388608 bytes and has 9437184 now"},
-		"one that shrinks": {func(path string) error { return os.Truncate(path, 1<<20) }, "it had 8388608 bytes and has 1048576 now"},
+		"one that grows": {func(path string) error { return os.Truncate(path, 9<<20) },
+			"it had 8388608 bytes and has 9437184 now"},
+		"one that shrinks": {func(path string) error { return os.Truncate(path, 1<<20) },
+			"it had 8388608 bytes and has 1048576 now"},
 		"one that is written to": {
 			func(path string) error { return os.Chtimes(path, time.Time{}, time.Unix(1, 0)) },
 			"it changed while it was archived",
@@ -366,7 +373,8 @@ func TestFilesThatChangeWhileTheyAreReadAreNamedInTheError(t *testing.T) {
 					must(t, c.change(path))
 				}
 			})
-			if err == nil || !strings.HasPrefix(err.Error(), "archive etc/log: ") || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !strings.HasPrefix(err.Error(), "archive etc/log: ") ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})

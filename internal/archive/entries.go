@@ -98,7 +98,8 @@ func (a *archiver) writeFile(n node) error {
 		return errors.New("another file took its place while it was archived")
 	}
 	header := &tar.Header{
-		Typeflag: tar.TypeReg, Name: n.path, Mode: permissions(before.Mode()), Size: before.Size(), Format: tar.FormatGNU,
+		Typeflag: tar.TypeReg, Name: n.path, Mode: permissions(before.Mode()), Size: before.Size(),
+		Format: tar.FormatGNU,
 	}
 	if err := a.tar.WriteHeader(header); err != nil {
 		return err
@@ -117,7 +118,8 @@ func (a *archiver) writeContent(f *os.File, before fs.FileInfo) error {
 		return err
 	}
 	if copied != before.Size() || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
-		return fmt.Errorf("it changed while it was archived: it had %d bytes and has %d now", before.Size(), after.Size())
+		return fmt.Errorf("it changed while it was archived: it had %d bytes and has %d now", before.Size(),
+			after.Size())
 	}
 	return nil
 }
@@ -136,8 +138,8 @@ func permissions(mode fs.FileMode) int64 {
 	return bits
 }
 
-// leavesTree reports whether a link at name leads out of the tree. An absolute target does not: on the machine, the tree
-// is /.
+// leavesTree reports whether a link at name leads out of the tree. An absolute target does not: on the machine, the
+// tree is /.
 func leavesTree(name, target string) bool {
 	if path.IsAbs(target) {
 		return false

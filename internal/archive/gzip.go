@@ -21,8 +21,8 @@ const (
 	maxBlocks = 8
 )
 
-// newGzip returns a writer that compresses on all processors. The result does not depend on their number. The gzip header
-// contains no file name, time or system.
+// newGzip returns a writer that compresses on all processors. The result does not depend on their number. The gzip
+// header contains no file name, time or system.
 func newGzip(w io.Writer) (*pgzip.Writer, error) {
 	z, err := pgzip.NewWriterLevel(w, level)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 //	bakery_dir 0755 '/etc/app'
 //
 // once for each directory of the tree, parents first. The shell that sources it defines bakery_dir, which must make the
-// directory with that mode, but must not change one that exists. The manifest can be extracted without reading the whole
-// archive:
+// directory with that mode, but must not change one that exists. The manifest can be extracted without reading the
+// whole archive:
 //
 //	gzip -dc fs.tgz | tar -xf - --occurrence=1 -C DIR var/lib/bakery/fs.dirs.sh
 const ManifestName = "var/lib/bakery/fs.dirs.sh"

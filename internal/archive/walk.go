@@ -20,9 +20,9 @@ type node struct {
 	info fs.FileInfo
 }
 
-// walk calls yield for every node below root: those of a directory sorted by the bytes of their names, a directory before
-// its contents. It does not follow links. It opens each directory from the one above, so that a directory that is moved
-// meanwhile cannot lead it out of the tree.
+// walk calls yield for every node below root: those of a directory sorted by the bytes of their names, a directory
+// before its contents. It does not follow links. It opens each directory from the one above, so that a directory that
+// is moved meanwhile cannot lead it out of the tree.
 func walk(root *os.Root, yield func(node) error) error {
 	return walkBelow(root, "", yield)
 }

@@ -39,8 +39,8 @@ type Options struct {
 	Env         map[string]string // added to the environment of script/compile.sh
 	Strict      bool              // warnings are errors
 
-	// Output is called at once with each line that compile.sh prints and each warning, without the line end. Calls do not
-	// overlap. It may be nil.
+	// Output is called at once with each line that compile.sh prints and each warning, without the line end. Calls do
+	// not overlap. It may be nil.
 	Output func(line string)
 }
 

@@ -24,7 +24,8 @@ import (
 // environment.
 func TestMain(m *testing.M) {
 	if source := os.Getenv("BUNDLE_TEST_SOURCE"); source != "" {
-		if _, err := Compile(context.Background(), Options{Source: source, Target: os.Getenv("BUNDLE_TEST_TARGET")}); err != nil {
+		if _, err := Compile(context.Background(),
+			Options{Source: source, Target: os.Getenv("BUNDLE_TEST_TARGET")}); err != nil {
 			panic(err)
 		}
 		return
@@ -59,14 +60,15 @@ func imageSource(t *testing.T, files map[string]string) string {
 // hello returns the files of an Image-Source with everything except compile.sh.
 func hello() map[string]string {
 	return map[string]string{
-		"ami.env":                     "NAME=hello\nVERSION=1.2.3\nTEAM='the bakers'\n",
-		"readme.md":                   "# Hello\n\nAn image that says hello.\n",
-		"fs/etc/hello.conf":           "greeting=hello\n",
-		"script/install.sh":           "#!/bin/sh\nset -e\ninstall -d /srv/hello\n",
-		"cloudinit/10_early.cfg":      "#cloud-config\nruncmd:\n  - echo early\n",
-		"cloudinit/20_hook.cfg":       "#cloud-boothook\n#!/bin/sh\necho hook\n",
-		"cloudinit/40_early.sh":       "#!/bin/sh\necho script\n",
-		"cloudinit/60_late.yml":       "#cloud-config\npackages:\n  - nginx\nruncmd:\n  - [echo, two words]\n  - echo last\n",
+		"ami.env":                "NAME=hello\nVERSION=1.2.3\nTEAM='the bakers'\n",
+		"readme.md":              "# Hello\n\nAn image that says hello.\n",
+		"fs/etc/hello.conf":      "greeting=hello\n",
+		"script/install.sh":      "#!/bin/sh\nset -e\ninstall -d /srv/hello\n",
+		"cloudinit/10_early.cfg": "#cloud-config\nruncmd:\n  - echo early\n",
+		"cloudinit/20_hook.cfg":  "#cloud-boothook\n#!/bin/sh\necho hook\n",
+		"cloudinit/40_early.sh":  "#!/bin/sh\necho script\n",
+		"cloudinit/60_late.yml": "#cloud-config\npackages:\n  - nginx\nruncmd:\n  - [echo, two words]\n  - " +
+			"echo last\n",
 		"cloudinit/70_late_script.sh": "#!/bin/sh\necho late\n",
 		"cloudinit/80_silent.cfg":     "#cloud-config\npackages:\n  - curl\n",
 	}
@@ -158,7 +160,8 @@ func TestTheInlineLimitIsInclusive(t *testing.T) {
 }
 
 func TestWithoutFsNothingIsUnpacked(t *testing.T) {
-	b := compile(t, Options{Source: imageSource(t, map[string]string{"cloudinit/60_a.cfg": "#cloud-config\nruncmd: [echo]\n"})})
+	b := compile(t, Options{Source: imageSource(t,
+		map[string]string{"cloudinit/60_a.cfg": "#cloud-config\nruncmd: [echo]\n"})})
 	if b.FSInline || b.NeedsStaging || b.Env["BAKERY_FS_SIZE"] != "0" || b.Env["BAKERY_FS_INLINE"] != "false" {
 		t.Errorf("got %+v", b)
 	}
@@ -199,7 +202,8 @@ func TestCompilingAgainRemovesAnOldFsArchive(t *testing.T) {
 func TestEveryShellCanSourceVarsEnv(t *testing.T) {
 	source := imageSource(t, with(hello(), "ami.env", "NAME=\"it's\"\nVERSION=1\nODD='$(id) `x` \" \\ \ntwo lines'\n"))
 	b := compile(t, Options{Source: source})
-	script := `set -eu; . "$1/vars.env"; printf '%s|%s|%s|%s|%s' "$NAME" "$ODD" "$AWSREGION" "$BAKERY_USERDATA_SHA256" "$BAKERY_FS_INLINE"`
+	script := `set -eu; . "$1/vars.env"; printf '%s|%s|%s|%s|%s' "$NAME" "$ODD" "$AWSREGION" ` +
+		`"$BAKERY_USERDATA_SHA256" "$BAKERY_FS_INLINE"`
 	for _, shell := range []string{"dash", "bash"} {
 		got, err := exec.Command(shell, "-c", script, "sh", b.Dir).Output()
 		must(t, err)
@@ -278,7 +282,8 @@ func TestTheSameSourceGivesTheSameBytes(t *testing.T) {
 
 			cmd := exec.Command("sh", "-c", c.script, copied)
 			cmd.Dir = c.dir
-			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=" + c.zone, "TMPDIR=" + tmp, "BUNDLE_TEST_SOURCE=" + source, "BUNDLE_TEST_TARGET=" + target}
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=" + c.zone, "TMPDIR=" + tmp,
+				"BUNDLE_TEST_SOURCE=" + source, "BUNDLE_TEST_TARGET=" + target}
 			if said, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, said)
 			}
@@ -311,7 +316,8 @@ func TestAFailureDoesNotChangeTheTarget(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(source, "fs/opt"), []byte(random(9000)), 0o600))
 	stop, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("had enough"))
-	if _, err := Compile(stop, Options{Source: source, Target: target}); err == nil || !strings.Contains(err.Error(), "had enough") {
+	if _, err := Compile(stop, Options{Source: source, Target: target}); err == nil ||
+		!strings.Contains(err.Error(), "had enough") {
 		t.Errorf("got %v", err)
 	}
 	after, err := Read(target)

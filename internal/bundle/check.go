@@ -54,7 +54,8 @@ func readSource(dir string) (*imagesource.Source, problem.List) {
 	problems = withoutGenerated(src, problems)
 	for _, name := range src.Env.Names {
 		if reserved(name) {
-			problems.Errorf("ami.env", 0, 0, "%s: names that begin with %s are for the bundle's own lines in %s; name it otherwise",
+			problems.Errorf("ami.env", 0, 0, "%s: names that begin with %s are for the bundle's own lines in %s; "+
+				"name it otherwise",
 				name, reservedPrefix, VarsName)
 		}
 	}
@@ -90,7 +91,8 @@ func (o Options) check() problem.List {
 	var problems problem.List
 	errorf := func(format string, args ...any) { problems.Errorf("", 0, 0, format, args...) }
 	if o.Target != "" && o.Source != "" && inside(o.Target, o.Source) {
-		errorf("the target %s is inside the Image-Source %s, and would become part of it; choose one beside it", o.Target, o.Source)
+		errorf("the target %s is inside the Image-Source %s, and would become part of it; choose one beside it",
+			o.Target, o.Source)
 	}
 	if !regionPattern.MatchString(o.Region) {
 		errorf("the region %q is not the name of an AWS region, such as %s", o.Region, DefaultRegion)

@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// Compile compiles the Image-Source o.Source to a bundle in o.Target. When it fails or ctx ends, the target is unchanged
-// and no temporary files are left.
+// Compile compiles the Image-Source o.Source to a bundle in o.Target. When it fails or ctx ends, the target is
+// unchanged and no temporary files are left.
 func Compile(ctx context.Context, o Options) (_ *Bundle, errs error) {
 	o = o.withDefaults()
 	in, err := o.gather(ctx)
@@ -87,7 +87,8 @@ func prepare(ctx context.Context, o Options, src *imagesource.Source, work strin
 	}
 	for _, name := range printed.Names {
 		if reserved(name) {
-			return input{}, nil, fmt.Errorf("run %s: it printed %s=, but names that begin with %s are for the bundle's own lines in %s",
+			return input{}, nil, fmt.Errorf("run %s: it printed %s=, but names that begin with %s are for the "+
+				"bundle's own lines in %s",
 				compilePath, name, reservedPrefix, VarsName)
 		}
 	}
@@ -102,7 +103,8 @@ func prepare(ctx context.Context, o Options, src *imagesource.Source, work strin
 	install := src.Install
 	if changed.Install != nil {
 		if install != nil {
-			return input{}, nil, fmt.Errorf("run %s: it wrote %s, which the Image-Source has too; remove one of them", compilePath, installPath)
+			return input{}, nil, fmt.Errorf("run %s: it wrote %s, which the Image-Source has too; remove one of them",
+				compilePath, installPath)
 		}
 		install = changed.Install
 	}

@@ -60,7 +60,8 @@ func checkGeneratedNames(src *imagesource.Source) problem.List {
 	for _, p := range src.Parts {
 		for _, g := range generatedParts {
 			if strings.TrimSuffix(p.Name, path.Ext(p.Name)) == strings.TrimSuffix(g.name, ".cfg") {
-				problems.Errorf(p.Path, 0, 0, "the name is taken by a part that is generated; name it otherwise, such as %s_my%s",
+				problems.Errorf(p.Path, 0, 0, "the name is taken by a part that is generated; name it otherwise, "+
+					"such as %s_my%s",
 					p.Name[:2], p.Name[2:])
 			}
 		}

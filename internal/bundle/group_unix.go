@@ -16,8 +16,8 @@ func prepareGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 }
 
-// endGroup kills the background processes of the program, so that nothing writes to the work folder any more. It ignores
-// the error that there are none.
+// endGroup kills the background processes of the program, so that nothing writes to the work folder any more. It
+// ignores the error that there are none.
 func endGroup(cmd *exec.Cmd) {
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 )
 
-// JoinPath is where the provisioner bakery-image-source uploads a [Join] when the builder is bakery-userdata. No machine
-// ever has this file: the builder's recorder handles the upload itself.
+// JoinPath is where the provisioner bakery-image-source uploads a [Join] when the builder is bakery-userdata. No
+// machine ever has this file: the builder's recorder handles the upload itself.
 const JoinPath = "/var/lib/bakery/image-source"
 
 // Join asks the builder to compile an Image-Source into the bake it is part of.
@@ -43,7 +43,8 @@ func ParseJoin(content []byte) (Join, error) {
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields() // another version of the plugin may have sent settings that this one would ignore
 	if err := decoder.Decode(&j); err != nil {
-		return Join{}, fmt.Errorf("read what was uploaded to %s: %w; only the provisioner bakery-image-source of this plugin may upload there", JoinPath, err)
+		return Join{}, fmt.Errorf("read what was uploaded to %s: %w; only the provisioner bakery-image-source of "+
+			"this plugin may upload there", JoinPath, err)
 	}
 	if !filepath.IsAbs(j.Source) {
 		return Join{}, errors.New("join an Image-Source: its source is not an absolute path")

@@ -19,7 +19,8 @@ func TestParseJoinReadsWhatRenderWrites(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if o := got.Options("/target"); o.Source != want.Source || o.Target != "/target" || o.InlineLimit != -1 || !o.Strict || o.Env["A"] != "1 'x'" {
+	if o := got.Options("/target"); o.Source != want.Source || o.Target != "/target" || o.InlineLimit != -1 ||
+		!o.Strict || o.Env["A"] != "1 'x'" {
 		t.Errorf("the options are %+v", o)
 	}
 }

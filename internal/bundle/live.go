@@ -24,8 +24,8 @@ type Live struct {
 }
 
 // CompileLive compiles the Image-Source o.Source, and writes the tar.gz of fs/, of any size, to the directory o.Target.
-// It does not use Region, S3URL and InlineLimit, which are for launching a bundle. When it fails or ctx ends, the target is
-// unchanged.
+// It does not use Region, S3URL and InlineLimit, which are for launching a bundle. When it fails or ctx ends, the
+// target is unchanged.
 func CompileLive(ctx context.Context, o Options) (_ *Live, err error) {
 	in, err := o.gather(ctx)
 	if err != nil {

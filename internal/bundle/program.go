@@ -14,8 +14,8 @@ import (
 // extracted and install.sh has run.
 const downloadPriority = 50
 
-// assemble returns the program for the machine, without fs/. The problems are those of the parts together; each part has
-// been checked already.
+// assemble returns the program for the machine, without fs/. The problems are those of the parts together; each part
+// has been checked already.
 func assemble(src *imagesource.Source, install *imagesource.ScriptFile) (guest.Program, problem.List) {
 	var program guest.Program
 	merged, problems := merge(src.Parts)

@@ -62,7 +62,8 @@ func (b *Bundle) expectedFiles() (File, error) {
 	fsFile, errFS := b.file(FSName, varFSSHA256, varFSSize)
 	inline, errInline := strconv.ParseBool(b.Env[varFSInline])
 	if errInline != nil {
-		errInline = fmt.Errorf("%s: %s must be true or false, and is %q; %s", VarsName, varFSInline, b.Env[varFSInline], advice)
+		errInline = fmt.Errorf("%s: %s must be true or false, and is %q; %s", VarsName, varFSInline, b.Env[varFSInline],
+			advice)
 	}
 	if errUserData == nil && userData.SHA256 == "" {
 		errUserData = fmt.Errorf("%s: %s is missing; %s", VarsName, varUserDataSHA256, advice)
@@ -76,7 +77,8 @@ const advice = "compile the Image-Source again, or launch with user_data_file wh
 func (b *Bundle) file(name, sumVar, sizeVar string) (File, error) {
 	size, err := strconv.ParseInt(b.Env[sizeVar], 10, 64)
 	if err != nil {
-		return File{}, fmt.Errorf("%s: %s must be a number of bytes, and is %q; %s", VarsName, sizeVar, b.Env[sizeVar], advice)
+		return File{}, fmt.Errorf("%s: %s must be a number of bytes, and is %q; %s", VarsName, sizeVar, b.Env[sizeVar],
+			advice)
 	}
 	return File{Path: filepath.Join(b.Dir, name), SHA256: b.Env[sumVar], Size: size}, nil
 }

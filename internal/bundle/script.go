@@ -66,8 +66,8 @@ func scriptArguments(content []byte) []string {
 	return slices.Concat([]string{"-c", `umask 022; exec "$@"`, "compile"}, interpreter, []string{"./" + compilePath})
 }
 
-// scriptEnvironment returns the environment of this process, without the variables that the original compile script used,
-// and with those to add.
+// scriptEnvironment returns the environment of this process, without the variables that the original compile script
+// used, and with those to add.
 func scriptEnvironment(environ []string, add map[string]string) []string {
 	env := slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")

@@ -83,7 +83,8 @@ echo "to the error output" >&2
 printf LAST=line
 `, Options{})
 	must(t, err)
-	if b.Version != "2.0.0" || b.Env["COMMIT"] != "abc 2.0.0" || b.Env["LAST"] != "line" || b.Env["TEAM"] != "the bakers" {
+	if b.Version != "2.0.0" || b.Env["COMMIT"] != "abc 2.0.0" || b.Env["LAST"] != "line" ||
+		b.Env["TEAM"] != "the bakers" {
 		t.Errorf("got %v", b.Env)
 	}
 	for _, line := range []string{"compiling", "URL=$(id)", "A-B=1", "to the error output"} {
@@ -146,7 +147,8 @@ func TestCompileGetsTheEnvironmentWithoutVariablesOfTheOriginalScript(t *testing
 	t.Setenv("TARGET", "1")
 	t.Setenv("WORK", "1")
 	t.Setenv("INHERITED", "yes")
-	_, shown, err := compiledBy(t, "#!/bin/bash -e\necho \"${SRC-unset} ${TARGET-unset} ${WORK-unset} $INHERITED $GIVEN $BASH_VERSINFO $-\"\n",
+	_, shown, err := compiledBy(t, "#!/bin/bash -e\necho \"${SRC-unset} ${TARGET-unset} ${WORK-unset} $INHERITED "+
+		"$GIVEN $BASH_VERSINFO $-\"\n",
 		Options{Env: map[string]string{"GIVEN": "a b", "WORK": "again"}})
 	must(t, err)
 	if len(shown) != 1 || !strings.HasPrefix(shown[0], "unset unset again yes a b 5 e") {
@@ -155,11 +157,13 @@ func TestCompileGetsTheEnvironmentWithoutVariablesOfTheOriginalScript(t *testing
 }
 
 func TestAFailingCompileIsShownWithTheEndOfItsOutput(t *testing.T) {
-	b, _, err := compiledBy(t, "#!/bin/sh\nfor i in $(seq 50); do echo line $i; done\necho the end >&2\nexit 7\n", Options{})
+	b, _, err := compiledBy(t, "#!/bin/sh\nfor i in $(seq 50); do echo line $i; done\necho the end >&2\nexit 7\n",
+		Options{})
 	if err == nil || b != nil {
 		t.Fatal("it compiles")
 	}
-	if !strings.HasPrefix(err.Error(), "run script/compile.sh: it failed with exit code 7; its output ended with\n  line 12\n") {
+	if !strings.HasPrefix(err.Error(), "run script/compile.sh: it failed with exit code 7; its output ended with\n "+
+		" line 12\n") {
 		t.Errorf("got %v", err)
 	}
 	if !strings.HasSuffix(err.Error(), "line 50\n  the end") || strings.Count(err.Error(), "\n") != tailLines {
@@ -169,14 +173,21 @@ func TestAFailingCompileIsShownWithTheEndOfItsOutput(t *testing.T) {
 
 func TestErrorsOfCompileSayWhatWentWrong(t *testing.T) {
 	cases := map[string]struct{ script, want string }{
-		"it prints nothing":           {"#!/bin/sh\nexit 3\n", "run script/compile.sh: it failed with exit code 3; it printed nothing"},
-		"it is killed":                {"#!/bin/sh\nkill -9 $$\n", "run script/compile.sh: signal: killed; it printed nothing"},
-		"its interpreter is missing":  {"#!/no/such/sh\n", "it failed with exit code 127"},
-		"it breaks a part":            {"#!/bin/sh\nprintf '#cloud-config\\npower_state: {}\\n' >cloudinit/61_x.cfg\n", "cloudinit/61_x.cfg:2:"},
-		"it uses a reserved path":     {"#!/bin/sh\nmkdir -p fs/var/lib/bakery && : >fs/var/lib/bakery/x\n", "fs/var/lib/bakery"},
-		"it changes a generated part": {"#!/bin/sh\necho 'runcmd: [poweroff]' >>cloudinit/99_shutdown.cfg\n", "cloudinit/99_shutdown.cfg"},
-		"it writes install.sh too":    {"#!/bin/sh\necho '#!/bin/sh' >script/install.sh\n", "it wrote script/install.sh, which the Image-Source has too"},
-		"it prints a reserved name":   {"#!/bin/sh\necho BAKERY_FS_SIZE=1\n", "it printed BAKERY_FS_SIZE=, but names that begin with BAKERY_"},
+		"it prints nothing": {"#!/bin/sh\nexit 3\n",
+			"run script/compile.sh: it failed with exit code 3; it printed nothing"},
+		"it is killed": {"#!/bin/sh\nkill -9 $$\n",
+			"run script/compile.sh: signal: killed; it printed nothing"},
+		"its interpreter is missing": {"#!/no/such/sh\n", "it failed with exit code 127"},
+		"it breaks a part": {"#!/bin/sh\nprintf '#cloud-config\\npower_state: {}\\n' >cloudinit/61_x.cfg\n",
+			"cloudinit/61_x.cfg:2:"},
+		"it uses a reserved path": {"#!/bin/sh\nmkdir -p fs/var/lib/bakery && : >fs/var/lib/bakery/x\n",
+			"fs/var/lib/bakery"},
+		"it changes a generated part": {"#!/bin/sh\necho 'runcmd: [poweroff]' >>cloudinit/99_shutdown.cfg\n",
+			"cloudinit/99_shutdown.cfg"},
+		"it writes install.sh too": {"#!/bin/sh\necho '#!/bin/sh' >script/install.sh\n",
+			"it wrote script/install.sh, which the Image-Source has too"},
+		"it prints a reserved name": {"#!/bin/sh\necho BAKERY_FS_SIZE=1\n",
+			"it printed BAKERY_FS_SIZE=, but names that begin with BAKERY_"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -190,7 +201,8 @@ func TestErrorsOfCompileSayWhatWentWrong(t *testing.T) {
 
 func TestCompileMayWriteInstallWhenThereIsNone(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	source := imageSource(t, map[string]string{"script/compile.sh": "#!/bin/sh\nprintf '#!/bin/sh\\necho from compile\\n' >script/install.sh\n"})
+	source := imageSource(t, map[string]string{"script/compile.sh": "#!/bin/sh\nprintf '#!/bin/sh\\necho from " +
+		"compile\\n' >script/install.sh\n"})
 	if doc := document(t, compile(t, Options{Source: source})); !strings.Contains(doc, "echo from compile") {
 		t.Error("install.sh is lost")
 	}

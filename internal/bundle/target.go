@@ -17,8 +17,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/archive"
 )
 
-// targetWriter writes the files of a bundle to a temporary directory inside the target. When they are complete, it renames
-// them, within the same file system.
+// targetWriter writes the files of a bundle to a temporary directory inside the target. When they are complete, it
+// renames them, within the same file system.
 type targetWriter struct {
 	target string
 	dir    string   // the temporary directory
@@ -66,7 +66,8 @@ func (w *targetWriter) create(name string, write func(io.Writer) error) error {
 	}
 	w.names = append(w.names, name)
 	buffered := bufio.NewWriterSize(f, 1<<20)
-	return errors.Join(write(buffered), buffered.Flush(), f.Close(), os.Chmod(w.path(name), 0o644)) // whatever the umask
+	return errors.Join(write(buffered), buffered.Flush(), f.Close(),
+		os.Chmod(w.path(name), 0o644)) // whatever the umask
 }
 
 // drop removes the file that was written last, which is not needed.

@@ -60,15 +60,16 @@ func (v *vars) setFiles(b *Bundle, fs File) {
 // render returns a file that any POSIX shell can source.
 func (v *vars) render() []byte {
 	var b bytes.Buffer
-	b.WriteString("# Written by packer-plugin-bakery. The " + reservedPrefix + " lines verify that the bundle is complete.\n")
+	b.WriteString("# Written by packer-plugin-bakery. The " + reservedPrefix +
+		" lines verify that the bundle is complete.\n")
 	for _, name := range v.names {
 		b.WriteString(name + "=" + quote(v.values[name]) + "\n")
 	}
 	return b.Bytes()
 }
 
-// quote is like shell.Quote but without a backslash outside of quotes: the parser of ami.env, which also reads vars.env,
-// refuses it.
+// quote is like shell.Quote but without a backslash outside of quotes: the parser of ami.env, which also reads
+// vars.env, refuses it.
 func quote(value string) string {
 	return "'" + strings.ReplaceAll(value, "'", `'"'"'`) + "'"
 }

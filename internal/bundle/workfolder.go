@@ -67,8 +67,8 @@ func addGenerated(work string) error {
 	return nil
 }
 
-// copyTree copies the contents of source to target, with modes and links. It sets the modes of directories last, because
-// a directory may not be writable.
+// copyTree copies the contents of source to target, with modes and links. It sets the modes of directories last,
+// because a directory may not be writable.
 func copyTree(source, target string) error {
 	var modes []func() error
 	err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {

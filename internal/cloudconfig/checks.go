@@ -14,12 +14,14 @@ import (
 // checkReservedKeys reports and removes keys that a part may not set.
 func (p *part) checkReservedKeys(root *yaml.Node) {
 	if key, _ := entry(root, "power_state"); key != nil {
-		p.errorAt(key, "power_state belongs to bakery, which powers the machine off itself once it has cleaned up and reported: remove it")
+		p.errorAt(key, "power_state belongs to bakery, which powers the machine off itself once it has cleaned up "+
+			"and reported: remove it")
 		removeEntry(root, "power_state")
 	}
 	for _, name := range []string{"merge_how", "merge_type"} {
 		if key, _ := entry(root, name); key != nil {
-			p.warnAt(key, "%s is ignored: parts are merged while compiling, lists append, maps merge and a later scalar wins", name)
+			p.warnAt(key, "%s is ignored: parts are merged while compiling, lists append, maps merge and a later "+
+				"scalar wins", name)
 			removeEntry(root, name)
 		}
 	}
@@ -41,9 +43,11 @@ func (p *part) checkPermissions(root *yaml.Node) {
 		}
 		switch kind := typeOf(mode); {
 		case kind == tagInt || kind == tagFloat:
-			p.errorAt(mode, "permissions %s: %s, quote it: '%s'", mode.Value, wrongMode(mode.Value), rightMode(mode.Value))
+			p.errorAt(mode, "permissions %s: %s, quote it: '%s'", mode.Value, wrongMode(mode.Value),
+				rightMode(mode.Value))
 		case kind == tagString && !octal.MatchString(mode.Value):
-			p.warnAt(mode, "permissions %q is not an octal number, so cloud-init would take 0644: write it as '0644'", shorten(mode.Value))
+			p.warnAt(mode, "permissions %q is not an octal number, so cloud-init would take 0644: write it as '0644'",
+				shorten(mode.Value))
 		}
 	}
 }

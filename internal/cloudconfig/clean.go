@@ -11,16 +11,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits on a part after its aliases are expanded. Real parts are far below them. Without limits, a few lines of aliases
-// of aliases could need more memory than there is.
+// Limits on a part after its aliases are expanded. Real parts are far below them. Without limits, a few lines of
+// aliases of aliases could need more memory than there is.
 const (
 	maxNodes = 100_000
 	maxBytes = 16 << 20
 	maxDepth = 100 // PyYAML on the machine recurses three Python frames for each level, and has 1000
 )
 
-// cleaner copies the tree of the parser to a tree of plain data: aliases and merge keys are expanded, comments and anchors
-// removed, and no mapping has duplicate keys or tags that cloud-init does not know.
+// cleaner copies the tree of the parser to a tree of plain data: aliases and merge keys are expanded, comments and
+// anchors removed, and no mapping has duplicate keys or tags that cloud-init does not know.
 type cleaner struct {
 	*part
 	nodes, bytes int
@@ -63,7 +63,8 @@ func (c *cleaner) node(n *yaml.Node, depth int) *yaml.Node {
 	return copied
 }
 
-// limitExceeded reports whether a limit is exceeded, and adds a problem for the first one. Nothing is copied after that.
+// limitExceeded reports whether a limit is exceeded, and adds a problem for the first one. Nothing is copied after
+// that.
 func (c *cleaner) limitExceeded(n *yaml.Node, depth int) bool {
 	if c.stopped {
 		return true
@@ -100,7 +101,8 @@ func (c *cleaner) tag(n, copied *yaml.Node) {
 	case n.Kind == yaml.MappingNode && tag == tagMapping, n.Kind == yaml.SequenceNode && tag == tagSequence:
 	case n.Kind == yaml.ScalarNode && (tag == tagString || tag == "!"):
 		copied.Style = yaml.DoubleQuotedStyle
-	case n.Kind == yaml.ScalarNode && slices.Contains([]string{tagNull, tagBool, tagInt, tagFloat, tagTimestamp, tagBinary}, tag):
+	case n.Kind == yaml.ScalarNode && slices.Contains([]string{tagNull, tagBool, tagInt, tagFloat, tagTimestamp,
+		tagBinary}, tag):
 		copied.Tag = tag
 		copied.Style |= yaml.TaggedStyle
 		if tag == tagBinary && !isBase64(n.Value) || !matchesTag(tag, n.Value) {
@@ -129,7 +131,8 @@ func (c *cleaner) entries(n *yaml.Node, depth int) []*yaml.Node {
 		}
 		copied := c.node(key, depth+1)
 		if copied.Kind != yaml.ScalarNode {
-			c.errorAt(key, "a key is %s, but cloud-init knows only plain keys: quote it if it is meant as text", describe(copied))
+			c.errorAt(key, "a key is %s, but cloud-init knows only plain keys: quote it if it is meant as text",
+				describe(copied))
 			continue
 		}
 		if isNull(copied) {
@@ -137,7 +140,8 @@ func (c *cleaner) entries(n *yaml.Node, depth int) []*yaml.Node {
 			continue
 		}
 		if first := seen[copied.Value]; first != nil {
-			c.errorAt(key, "key %q is here a second time, first in line %d: YAML would silently drop the first, join them", shorten(key.Value), first.Line)
+			c.errorAt(key, "key %q is here a second time, first in line %d: YAML would silently drop the first, "+
+				"join them", shorten(key.Value), first.Line)
 			continue
 		}
 		seen[copied.Value] = copied
@@ -163,7 +167,8 @@ func (c *cleaner) merged(value *yaml.Node, depth int) []*yaml.Node {
 		var content []*yaml.Node
 		for _, item := range copied.Content {
 			if item.Kind != yaml.MappingNode {
-				c.errorAt(value, "merge key << needs a mapping or a list of mappings, but an item is %s", describe(item))
+				c.errorAt(value, "merge key << needs a mapping or a list of mappings, but an item is %s",
+					describe(item))
 				return nil
 			}
 			content = append(content, item.Content...)

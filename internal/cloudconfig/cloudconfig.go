@@ -4,16 +4,17 @@
 // Package cloudconfig parses, checks and merges the cloud-config parts of an Image-Source.
 //
 // Parts are merged when they are compiled, because cloud-init does not merge them: it replaces each top-level key of an
-// earlier part by that of a later part (measured on 19.3 to 25.1). [Merge] appends lists in priority order, merges maps,
-// and uses the later of two scalars, with a warning.
+// earlier part by that of a later part (measured on 19.3 to 25.1). [Merge] appends lists in priority order, merges
+// maps, and uses the later of two scalars, with a warning.
 //
 // YAML is read as cloud-init reads it, which is YAML 1.1 by PyYAML: `yes` is a boolean and `0644` an octal number. The
 // source text of a scalar does not change, so the machine reads what the part says.
 //
-// A part that begins with "## template: jinja" is refused. It can only be rendered on the machine, from data that does not
-// exist when it is compiled, so it cannot be merged. A "#!" part that reads `cloud-init query` can do the same.
+// A part that begins with "## template: jinja" is refused. It can only be rendered on the machine, from data that does
+// not exist when it is compiled, so it cannot be merged. A "#!" part that reads `cloud-init query` can do the same.
 //
-// The package is pure: bytes in, bytes and problems out. It reads no files, runs nothing, and may not know AWS or Packer.
+// The package is pure: bytes in, bytes and problems out. It reads no files, runs nothing, and may not know AWS or
+// Packer.
 package cloudconfig
 
 import (
@@ -58,8 +59,8 @@ type Commands struct {
 	Commands []Command
 }
 
-// Parse parses and checks one part; path is its name in messages. The document is never nil. It is empty when the content
-// cannot be parsed, so that the caller can continue with the other parts.
+// Parse parses and checks one part; path is its name in messages. The document is never nil. It is empty when the
+// content cannot be parsed, so that the caller can continue with the other parts.
 func Parse(path string, content []byte) (*Document, problem.List) {
 	p := &part{path: path, lines: strings.Split(string(content), "\n")}
 	doc := &Document{Path: path, root: &yaml.Node{Kind: yaml.MappingNode}}

@@ -20,9 +20,9 @@ type Merged struct {
 	Keys   []string   // top-level keys of Config, sorted
 }
 
-// Merge merges parts, which are in priority order. Lists append, maps merge, a later scalar replaces an earlier one with
-// a warning that names both places, and an empty value changes nothing. Top-level keys are sorted, because cloud-init runs
-// its modules in its own order. Deeper keys stay in their order, which matters to some modules.
+// Merge merges parts, which are in priority order. Lists append, maps merge, a later scalar replaces an earlier one
+// with a warning that names both places, and an empty value changes nothing. Top-level keys are sorted, because
+// cloud-init runs its modules in its own order. Deeper keys stay in their order, which matters to some modules.
 func Merge(docs []*Document) (*Merged, problem.List) {
 	m := &merger{origin: map[*yaml.Node]string{}}
 	root := &yaml.Node{Kind: yaml.MappingNode}
@@ -74,9 +74,11 @@ func (m *merger) value(earlier, later *yaml.Node, keyPath string) *yaml.Node {
 		earlier.Content = append(earlier.Content, later.Content...)
 		return earlier
 	case isNull(later):
-		m.warn(later, "%s is empty here, so what %s:%d:%d says stays", keyPath, m.origin[earlier], earlier.Line, earlier.Column)
+		m.warn(later, "%s is empty here, so what %s:%d:%d says stays", keyPath, m.origin[earlier], earlier.Line,
+			earlier.Column)
 		return earlier
-	case earlier.Kind == yaml.ScalarNode && later.Kind == yaml.ScalarNode && earlier.Value == later.Value && typeOf(earlier) == typeOf(later):
+	case earlier.Kind == yaml.ScalarNode && later.Kind == yaml.ScalarNode && earlier.Value == later.Value &&
+		typeOf(earlier) == typeOf(later):
 		return earlier
 	}
 	what := "is set again and wins over"

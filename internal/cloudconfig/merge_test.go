@@ -92,8 +92,10 @@ func FuzzParse(f *testing.F) {
 		f.Add(content)
 	}
 	for _, seed := range []string{
-		"a: &a [*a]", "a:\n\t- b", "? [a]\n: b", "runcmd: [[a, 'b'], 'c\n d']", "!!binary a: b", "- a", "a: .inf\nb: .nan\nc: 1e999\nd: 0x",
-		"users: [{name: x, uid: -0b1}]", "\"\\ud800\": 1", "a: !!int 0o9", "<<: {a: b}\na: c", "%YAML 1.1\n---\na: b\n...\n", "a: |4+\n      x\n\n",
+		"a: &a [*a]", "a:\n\t- b", "? [a]\n: b", "runcmd: [[a, 'b'], 'c\n d']", "!!binary a: b", "- a",
+		"a: .inf\nb: .nan\nc: 1e999\nd: 0x",
+		"users: [{name: x, uid: -0b1}]", "\"\\ud800\": 1", "a: !!int 0o9", "<<: {a: b}\na: c",
+		"%YAML 1.1\n---\na: b\n...\n", "a: |4+\n      x\n\n",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -108,7 +110,10 @@ func FuzzParse(f *testing.F) {
 		if len(problems) > 0 {
 			t.Errorf("merging one part has problems: %v", problems)
 		}
-		if slices.ContainsFunc(merged.Config, func(b byte) bool { return b > 0x7e || b < ' ' && b != '\n' && b != '\t' }) {
+		if slices.ContainsFunc(merged.Config, func(b byte) bool {
+			return b > 0x7e ||
+				b < ' ' && b != '\n' && b != '\t'
+		}) {
 			t.Errorf("not ASCII: %q", merged.Config)
 		}
 		if problems.Err() != nil {

@@ -52,11 +52,12 @@ func withStyle(n *yaml.Node) *yaml.Node {
 var plainScalar = regexp.MustCompile(`^(~|[-+.]?[0-9A-Za-z_/][0-9A-Za-z_.:+/@=, -]*)?$`)
 
 func isPlain(value string) bool {
-	return plainScalar.MatchString(value) && !strings.Contains(value, ": ") && !strings.HasSuffix(value, ":") && !strings.HasSuffix(value, " ")
+	return plainScalar.MatchString(value) && !strings.Contains(value, ": ") && !strings.HasSuffix(value, ":") &&
+		!strings.HasSuffix(value, " ")
 }
 
-// isText reports whether a value should be written as a block of lines. The encoder itself uses quotes when trailing blanks
-// do not allow a block. A first line that is indented needs an indicator that YAML parsers handle differently.
+// isText reports whether a value should be written as a block of lines. The encoder itself uses quotes when trailing
+// blanks do not allow a block. A first line that is indented needs an indicator that YAML parsers handle differently.
 func isText(value string) bool {
 	return strings.Contains(value, "\n") && !strings.ContainsAny(value[:1], " \t\n") && isASCII(value)
 }

@@ -37,7 +37,8 @@ func (p *part) command(index int, item *yaml.Node) (string, bool) {
 	case item.Kind == yaml.SequenceNode:
 		return p.words(index, item)
 	case item.Kind == yaml.MappingNode:
-		p.errorAt(item, "runcmd[%d] is a mapping, because of a colon followed by a blank: quote the whole command", index)
+		p.errorAt(item, "runcmd[%d] is a mapping, because of a colon followed by a blank: quote the whole command",
+			index)
 		return "", false
 	}
 	switch typeOf(item) {
@@ -63,7 +64,8 @@ func (p *part) words(index int, item *yaml.Node) (string, bool) {
 			p.errorAt(word, "a word of runcmd[%d] holds a NUL character, which no command can be given", index)
 			return "", false
 		case kind != tagString && !sameInPython(kind, word.Value):
-			p.warnAt(word, "a word of runcmd[%d] is %s and is taken as written, %s: quote it", index, describe(word), word.Value)
+			p.warnAt(word, "a word of runcmd[%d] is %s and is taken as written, %s: quote it", index, describe(word),
+				word.Value)
 		}
 		words = append(words, shell.Quote(word.Value))
 	}
@@ -73,8 +75,8 @@ func (p *part) words(index int, item *yaml.Node) (string, bool) {
 	return strings.Join(words, " "), len(words) > 0
 }
 
-// sameInPython reports whether cloud-init's str() of the value returns its source text: it does for 80, but not for 0644
-// (420) or yes (True).
+// sameInPython reports whether cloud-init's str() of the value returns its source text: it does for 80, but not for
+// 0644 (420) or yes (True).
 func sameInPython(kind, text string) bool {
 	if kind != tagInt {
 		return false
@@ -96,16 +98,18 @@ func (p *part) checkScript(index int, item *yaml.Node) {
 	line, column := p.sourcePosition(item, fault.Line, fault.Column)
 	switch {
 	case fault.BashOnly:
-		p.problems.Warnf(p.path, line, column, "runcmd[%d]: %s, and runcmd runs under /bin/sh, which is not bash everywhere", index, fault.Message)
+		p.problems.Warnf(p.path, line, column, "runcmd[%d]: %s, and runcmd runs under /bin/sh, which is not bash "+
+			"everywhere", index, fault.Message)
 	case fault.Incomplete:
-		p.errorf(line, column, "runcmd[%d]: %s; each item is a command of its own: write what belongs together as one item with \"- |\"", index, fault.Message)
+		p.errorf(line, column, "runcmd[%d]: %s; each item is a command of its own: write what belongs together as "+
+			"one item with \"- |\"", index, fault.Message)
 	default:
 		p.errorf(line, column, "runcmd[%d]: %s", index, fault.Message)
 	}
 }
 
-// sourcePosition converts a position in a scalar's text to one in the file. When the text is not in the source unchanged,
-// it returns the beginning of the scalar.
+// sourcePosition converts a position in a scalar's text to one in the file. When the text is not in the source
+// unchanged, it returns the beginning of the scalar.
 func (p *part) sourcePosition(n *yaml.Node, line, column int) (int, int) {
 	text := strings.Split(n.Value, "\n")
 	if line > len(text) {

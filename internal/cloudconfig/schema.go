@@ -24,8 +24,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// The schema of cloud-init 25.1.4; NOTICE names its source. Its findings are only warnings, as in cloud-init itself, and
-// because base images have other versions.
+// The schema of cloud-init 25.1.4; NOTICE names its source. Its findings are only warnings, as in cloud-init itself,
+// and because base images have other versions.
 //
 //go:embed schema-cloud-config-v1.json
 var schemaJSON []byte
@@ -100,8 +100,8 @@ func didYouMean(name string, keys []string) string {
 	return ""
 }
 
-// findings returns the errors to show. When a value may have one of several forms, these are the errors of the form that
-// the author most likely meant: the one whose errors are deepest.
+// findings returns the errors to show. When a value may have one of several forms, these are the errors of the form
+// that the author most likely meant: the one whose errors are deepest.
 func findings(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	if len(err.Causes) == 0 {
 		return []*jsonschema.ValidationError{err}
@@ -117,10 +117,13 @@ func findings(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	return slices.Concat(branches...)
 }
 
-// deepestBranch returns the branch whose errors are deepest. If no branch had the right type, it returns one error with all
-// types.
+// deepestBranch returns the branch whose errors are deepest. If no branch had the right type, it returns one error with
+// all types.
 func deepestBranch(branches [][]*jsonschema.ValidationError) []*jsonschema.ValidationError {
-	best := slices.MaxFunc(branches, func(a, b [](*jsonschema.ValidationError)) int { return progress(a) - progress(b) })
+	best := slices.MaxFunc(branches, func(a, b [](*jsonschema.ValidationError)) int {
+		return progress(a) -
+			progress(b)
+	})
 	mismatch, ok := best[0].ErrorKind.(*kind.Type)
 	if !ok || len(best) > 1 {
 		return best
@@ -211,8 +214,8 @@ func plain(n *yaml.Node) any {
 	}
 }
 
-// number returns an integer of YAML 1.1: decimal, 0octal, 0x, 0b. For other forms (1:30 is 90), the schema needs only the
-// type.
+// number returns an integer of YAML 1.1: decimal, 0octal, 0x, 0b. For other forms (1:30 is 90), the schema needs only
+// the type.
 func number(text string) any {
 	n, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 0, 64)
 	if err != nil {

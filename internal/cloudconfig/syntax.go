@@ -18,11 +18,13 @@ import (
 // readable reports content that is not text in YAML, with the position, which the parser would not report.
 func (p *part) readable(content []byte) bool {
 	if bytes.HasPrefix(content, []byte("\ufeff")) {
-		p.errorf(1, 1, "begins with a byte order mark, which hides the first line from cloud-init: save it as UTF-8 without BOM")
+		p.errorf(1, 1, "begins with a byte order mark, which hides the first line from cloud-init: save it as "+
+			"UTF-8 without BOM")
 		return false
 	}
 	if jinja(content) {
-		p.errorf(1, 1, "jinja templates cannot be merged, they are rendered on the machine only: write the values out, or use a \"#!\" part that asks `cloud-init query`")
+		p.errorf(1, 1, "jinja templates cannot be merged, they are rendered on the machine only: write the values "+
+			"out, or use a \"#!\" part that asks `cloud-init query`")
 		return false
 	}
 	for i, line := range p.lines {
@@ -34,7 +36,8 @@ func (p *part) readable(content []byte) bool {
 				return false
 			}
 			if !printable(r) && !(r == '\r' && offset == len(line)-1) {
-				p.errorf(i+1, column, "control character U+%04X is not allowed in YAML: write it as an escape in double quotes", r)
+				p.errorf(i+1, column, "control character U+%04X is not allowed in YAML: write it as an escape in "+
+					"double quotes", r)
 				return false
 			}
 		}
@@ -60,7 +63,8 @@ func (p *part) decode(content []byte) *yaml.Node {
 		return nil
 	}
 	if err := decoder.Decode(&more); err == nil {
-		p.errorAt(&more, "a second YAML document begins here, and cloud-init reads none of a part with two: make it a part of its own")
+		p.errorAt(&more, "a second YAML document begins here, and cloud-init reads none of a part with two: make "+
+			"it a part of its own")
 		return nil
 	} else if !errors.Is(err, io.EOF) {
 		p.syntaxError(content, err)
@@ -71,7 +75,8 @@ func (p *part) decode(content []byte) *yaml.Node {
 		return nil
 	}
 	if root.Kind != yaml.MappingNode {
-		p.errorAt(root, "top level is %s, but cloud-config is a mapping of keys such as \"packages:\" and \"runcmd:\"", describe(root))
+		p.errorAt(root, "top level is %s, but cloud-config is a mapping of keys such as \"packages:\" and \"runcmd:\"",
+			describe(root))
 		return nil
 	}
 	return root
@@ -109,8 +114,8 @@ func (p *part) syntaxError(content []byte, err error) {
 	p.errorf(line, column, "read YAML: %s", message)
 }
 
-// firstUnreadable returns the first line that makes the content invalid, whatever follows. go-yaml returns the line where
-// the surrounding mapping begins, which may be far from the mistake.
+// firstUnreadable returns the first line that makes the content invalid, whatever follows. go-yaml returns the line
+// where the surrounding mapping begins, which may be far from the mistake.
 func firstUnreadable(content []byte) int {
 	budget := 4 << 20 // bytes to parse at most: 0.1 s, and enough for any part whose mistake is near its end
 	ends := lineEnds(content)

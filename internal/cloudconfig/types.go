@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The types of scalars, as PyYAML's SafeLoader resolves them (lib/yaml/resolver.py, YAML 1.1). go-yaml has other rules: for
-// it, `yes` is text and 0o644 a number.
+// The types of scalars, as PyYAML's SafeLoader resolves them (lib/yaml/resolver.py, YAML 1.1). go-yaml has other rules:
+// for it, `yes` is text and 0o644 a number.
 const (
 	tagNull      = "!!null"
 	tagBool      = "!!bool"
@@ -30,9 +30,27 @@ var resolvers = []struct {
 }{
 	{tagNull, regexp.MustCompile(`^(?:~|null|Null|NULL|)$`)},
 	{tagBool, regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)},
-	{tagInt, regexp.MustCompile(`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)},
-	{tagFloat, regexp.MustCompile(`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`)},
-	{tagTimestamp, regexp.MustCompile(`^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?)$`)},
+	{
+		tagInt,
+		regexp.MustCompile(
+			`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|` +
+				`[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`,
+		),
+	},
+	{
+		tagFloat,
+		regexp.MustCompile(
+			`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|` +
+				`[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`,
+		),
+	},
+	{
+		tagTimestamp,
+		regexp.MustCompile(
+			`^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|` +
+				`[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?)$`,
+		),
+	},
 }
 
 // typeOf returns the type of a scalar for cloud-init, as a short tag.

@@ -25,11 +25,12 @@ type Env struct {
 // characters.
 const maxValue = 8192
 
-// ParseEnv reads ami.env as bash would source it in an empty environment, but runs nothing: it accepts assignments, with
-// export or without, quotes, and parameters that the file has assigned before ("$NAME", "${VERSION%.*}", "${X:-y}").
-// Everything else that bash would do is an error with its position.
+// ParseEnv reads ami.env as bash would source it in an empty environment, but runs nothing: it accepts assignments,
+// with export or without, quotes, and parameters that the file has assigned before ("$NAME", "${VERSION%.*}",
+// "${X:-y}"). Everything else that bash would do is an error with its position.
 func ParseEnv(path string, content []byte) (Env, problem.List) {
-	e := &envReader{path: path, content: content, env: Env{Vars: map[string]string{}}, positions: map[string]syntax.Pos{}}
+	e := &envReader{path: path, content: content, env: Env{Vars: map[string]string{}},
+		positions: map[string]syntax.Pos{}}
 	if e.readable() {
 		file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(bytes.NewReader(content), "")
 		if err != nil {
@@ -64,9 +65,11 @@ func (e *envReader) readable() bool {
 		var what string
 		switch {
 		case i == 0 && bytes.HasPrefix(line, []byte("\ufeff")):
-			what = "begins with a byte order mark, which bash would take for part of the first name: save it as UTF-8 without BOM"
+			what = "begins with a byte order mark, which bash would take for part of the first name: save it as " +
+				"UTF-8 without BOM"
 		case bytes.IndexByte(line, '\r') >= 0:
-			what = "has the line ends of Windows, which bash would take for part of the value: save it with LF line ends"
+			what = "has the line ends of Windows, which bash would take for part of the value: save it with LF " +
+				"line ends"
 		case bytes.IndexByte(line, 0) >= 0:
 			what = "holds a NUL byte, which no variable can"
 		case !utf8.Valid(line):
@@ -117,7 +120,8 @@ func (e *envReader) command(cmd *syntax.CallExpr) {
 	pos := cmd.Args[0].Pos()
 	switch {
 	case len(cmd.Assigns) > 0:
-		e.errorf(pos, "a blank ends the value of %s, and what follows would be run: quote the value", cmd.Assigns[0].Name.Value)
+		e.errorf(pos, "a blank ends the value of %s, and what follows would be run: quote the value",
+			cmd.Assigns[0].Name.Value)
 	case len(cmd.Args) > 1 && strings.HasPrefix(cmd.Args[1].Lit(), "="):
 		e.errorf(pos, "%s is followed by a blank: write %[1]s=value without blanks around the =", cmd.Args[0].Lit())
 	default:
@@ -136,7 +140,8 @@ func (e *envReader) declare(cmd *syntax.DeclClause) {
 			e.assign(assign)
 		default:
 			if _, ok := e.env.Vars[assign.Name.Value]; !ok {
-				e.errorf(assign.Pos(), "%s is exported before it is assigned: write export %[1]s='value'", assign.Name.Value)
+				e.errorf(assign.Pos(), "%s is exported before it is assigned: write export %[1]s='value'",
+					assign.Name.Value)
 			}
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// isPlain reports whether a value consists of plain text and plain parameters, and adds a problem for the first part that
-// does not. It replaces escaped text by quoted text. inQuotes means that the parts are in double quotes.
+// isPlain reports whether a value consists of plain text and plain parameters, and adds a problem for the first part
+// that does not. It replaces escaped text by quoted text. inQuotes means that the parts are in double quotes.
 func (e *envReader) isPlain(parts []syntax.WordPart, inQuotes bool) bool {
 	for i, part := range parts {
 		if why := e.whyNotPlain(part, i == 0, inQuotes); why != "" {
@@ -37,8 +37,8 @@ func (e *envReader) isPlain(parts []syntax.WordPart, inQuotes bool) bool {
 	return true
 }
 
-// unescape removes the backslashes from text outside of quotes. A backslash at the end of the file has no next character
-// and stays.
+// unescape removes the backslashes from text outside of quotes. A backslash at the end of the file has no next
+// character and stays.
 func unescape(text string) string {
 	var b strings.Builder
 	for rest := text; rest != ""; {
@@ -93,7 +93,8 @@ func whyNotPlainParameter(p *syntax.ParamExp) string {
 	if p.Excl || p.Width || p.IsSet || p.Index != nil || p.Slice != nil || p.Repl != nil || p.Names != 0 ||
 		p.NestedParam != nil || len(p.Modifiers) > 0 || p.Flags != nil ||
 		p.Exp != nil && !slices.Contains(plainOperators, p.Exp.Op) {
-		return "of the parameter expansions only ${A}, ${#A}, ${A-x}, ${A:-x}, ${A+x}, ${A:+x}, ${A#x}, ${A##x}, ${A%x} and ${A%%x} are read"
+		return "of the parameter expansions only ${A}, ${#A}, ${A-x}, ${A:-x}, ${A+x}, ${A:+x}, ${A#x}, ${A##x}, " +
+			"${A%x} and ${A%%x} are read"
 	}
 	return ""
 }

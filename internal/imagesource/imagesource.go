@@ -10,8 +10,8 @@
 //	ami.env                   NAME, VERSION and more, as shell assignments
 //	readme.md                 description
 //
-// It only reads and runs nothing, and may not know AWS or Packer. It reports all problems, not only the first, with paths
-// relative to the directory.
+// It only reads and runs nothing, and may not know AWS or Packer. It reports all problems, not only the first, with
+// paths relative to the directory.
 package imagesource
 
 import (
@@ -47,8 +47,8 @@ const (
 
 var layout = []string{partsDir, filesDir, scriptDir, envFile, readme}
 
-// Read reads the Image-Source in dir and checks all of it. The source is never nil: with problems, it contains what could
-// be read.
+// Read reads the Image-Source in dir and checks all of it. The source is never nil: with problems, it contains what
+// could be read.
 func Read(dir string) (*Source, problem.List) {
 	r := &reader{dir: dir, source: &Source{Dir: dir}}
 	if r.top() {
@@ -131,8 +131,8 @@ func linkRemedy(mode fs.FileMode) string {
 	return ""
 }
 
-// unknown warns of a name that is not part of the layout. It ignores hidden files, which belong to tools such as git, and
-// templates, which may be in the same directory.
+// unknown warns of a name that is not part of the layout. It ignores hidden files, which belong to tools such as git,
+// and templates, which may be in the same directory.
 func (r *reader) unknown(name string) {
 	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".pkr.hcl") || strings.HasSuffix(name, ".pkrvars.hcl") {
 		return
@@ -144,8 +144,8 @@ func (r *reader) unknown(name string) {
 	r.warnf(name, "is not part of an Image-Source and is ignored")
 }
 
-// file reads a regular file of the source; path is relative to it. It returns false when the file does not exist, or cannot
-// be read, which it reports.
+// file reads a regular file of the source; path is relative to it. It returns false when the file does not exist, or
+// cannot be read, which it reports.
 func (r *reader) file(path string) ([]byte, fs.FileMode, bool) {
 	full := filepath.Join(r.dir, filepath.FromSlash(path))
 	info, err := os.Stat(full)

@@ -63,7 +63,8 @@ func (r *reader) parts() {
 		}
 		stem := strings.TrimSuffix(name, path.Ext(name))
 		if same := stems[stem]; same != "" {
-			r.errorf(partsDir+"/"+name, "has the same name as %s/%s but for the ending, and both become one part: rename one of them", partsDir, same)
+			r.errorf(partsDir+"/"+name, "has the same name as %s/%s but for the ending, and both become one part: "+
+				"rename one of them", partsDir, same)
 		}
 		stems[stem] = name
 		r.part(name)
@@ -74,7 +75,8 @@ func (r *reader) parts() {
 func (r *reader) partName(name string) bool {
 	rel := partsDir + "/" + name
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		r.errorf(fmt.Sprintf("%s/%q", partsDir, name), "has a name that cannot be shown: rename it to letters and digits, such as 60_name.cfg")
+		r.errorf(fmt.Sprintf("%s/%q", partsDir, name),
+			"has a name that cannot be shown: rename it to letters and digits, such as 60_name.cfg")
 		return false
 	}
 	if partName.MatchString(name) {
@@ -149,15 +151,22 @@ type firstLine struct {
 var firstLines = []firstLine{
 	{"#!", Script, ""},
 	{"#cloud-boothook", Boothook, ""},
-	{"#cloud-config-archive", 0, "a cloud-config-archive is not taken apart: make each of its parts a file of cloudinit/"},
-	{"#cloud-config-jsonp", 0, "a JSON patch cannot be merged while compiling: write the result as a #cloud-config part"},
+	{
+		"#cloud-config-archive", 0, "a cloud-config-archive is not taken apart: make each of its parts a file of " +
+			"cloudinit/",
+	},
+	{
+		"#cloud-config-jsonp", 0, "a JSON patch cannot be merged while compiling: write the result as a " +
+			"#cloud-config part",
+	},
 	{"#cloud-config", CloudConfig, ""},
 	{"## template: jinja", CloudConfig, ""}, // cloudconfig.Parse says why it is refused
 	{"#include", 0, "an include is fetched on the machine and cannot be checked: put its content here"},
 	{"#part-handler", 0, "a part handler runs inside of cloud-init and cannot be reported on: use a \"#!\" part"},
 }
 
-// kind returns the kind of a part. As cloud-init does, it looks at the first line, and ignores leading blank lines and case.
+// kind returns the kind of a part. As cloud-init does, it looks at the first line, and ignores leading blank lines and
+// case.
 func (r *reader) kind(rel string, content []byte) (Kind, bool) {
 	text := bytes.TrimPrefix(content, []byte("\ufeff"))
 	first, _, _ := strings.Cut(string(bytes.TrimSpace(text)), "\n")
@@ -168,7 +177,8 @@ func (r *reader) kind(rel string, content []byte) (Kind, bool) {
 		r.problems.Errorf(rel, 1, 1, "is empty: remove it, or begin it with #cloud-config or a \"#!\" line")
 		return 0, false
 	case at < 0:
-		r.problems.Errorf(rel, 1, 1, "begins with %q, which cloud-init would ignore: make the first line #cloud-config, or \"#!\" and an interpreter", shorten(first))
+		r.problems.Errorf(rel, 1, 1, "begins with %q, which cloud-init would ignore: make the first line "+
+			"#cloud-config, or \"#!\" and an interpreter", shorten(first))
 		return 0, false
 	case firstLines[at].refused != "":
 		r.problems.Errorf(rel, 1, 1, "%s", firstLines[at].refused)

@@ -10,10 +10,11 @@ import (
 	"strings"
 )
 
-// reserved returns the path of the bake itself that a path is equal to or below, or "". /var/run is a link to /run on every
-// machine with systemd.
+// reserved returns the path of the bake itself that a path is equal to or below, or "". /var/run is a link to /run on
+// every machine with systemd.
 func reserved(rel string) string {
-	for _, own := range []string{"var/run/fs.tgz", "var/run/install.sh", "run/fs.tgz", "run/install.sh", "var/lib/bakery"} {
+	for _, own := range []string{"var/run/fs.tgz", "var/run/install.sh", "run/fs.tgz", "run/install.sh",
+		"var/lib/bakery"} {
 		if isInside(rel, own) {
 			return "/" + own
 		}
@@ -34,10 +35,11 @@ func nonDiskDir(rel string) string {
 // isInside reports whether a path is dir or below it.
 func isInside(rel, dir string) bool { return rel == dir || strings.HasPrefix(rel, dir+"/") }
 
-// systemDirs are folders, or links to folders, on every machine. tar would replace them by a file or link of that name, and
-// a machine without /lib does not boot again.
+// systemDirs are folders, or links to folders, on every machine. tar would replace them by a file or link of that name,
+// and a machine without /lib does not boot again.
 var systemDirs = []string{
-	"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "root", "run", "sbin", "sys", "usr", "usr/bin",
+	"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "root", "run", "sbin", "sys", "usr",
+	"usr/bin",
 	"usr/lib", "usr/lib64", "usr/sbin", "var", "var/lib", "var/run",
 }
 

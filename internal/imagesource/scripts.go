@@ -37,12 +37,14 @@ func (r *reader) script(rel string) *ScriptFile {
 // checkScript reports a script that the kernel cannot run, or whose shell cannot parse it.
 func (r *reader) checkScript(rel string, content []byte) {
 	if bytes.HasPrefix(content, []byte("\ufeff")) {
-		r.problems.Errorf(rel, 1, 1, "begins with a byte order mark, which hides the \"#!\" from the kernel: save it as UTF-8 without BOM")
+		r.problems.Errorf(rel, 1, 1, "begins with a byte order mark, which hides the \"#!\" from the kernel: save "+
+			"it as UTF-8 without BOM")
 		return
 	}
 	interpreter := shell.Interpreter(content)
 	if interpreter == "" {
-		r.problems.Errorf(rel, 1, 1, "does not begin with a \"#!\" line, so the machine could not run it: make the first line \"#!/bin/sh\"")
+		r.problems.Errorf(rel, 1, 1, "does not begin with a \"#!\" line, so the machine could not run it: make the "+
+			"first line \"#!/bin/sh\"")
 		return
 	}
 	r.checkShell(rel, content, interpreter)
@@ -60,7 +62,8 @@ func (r *reader) checkBoothook(rel string, content []byte) {
 	interpreter := shell.Interpreter(script)
 	if interpreter == "" {
 		line := bytes.Count(content[:len(content)-len(script)], []byte("\n")) + 1
-		r.problems.Errorf(rel, line, 1, "what follows #cloud-boothook does not begin with \"#!\", so the machine could not run it: make it \"#!/bin/sh\"")
+		r.problems.Errorf(rel, line, 1, "what follows #cloud-boothook does not begin with \"#!\", so the machine "+
+			"could not run it: make it \"#!/bin/sh\"")
 		return
 	}
 	// "#cloud-boothook" is a comment for every shell, so the whole file is checked and the line numbers are right.
@@ -72,14 +75,16 @@ func (r *reader) checkBoothook(rel string, content []byte) {
 func (r *reader) checkShell(rel string, content []byte, interpreter string) {
 	if before, _, found := bytes.Cut(content, []byte("\r\n")); found {
 		line := bytes.Count(before, []byte("\n")) + 1
-		r.problems.Errorf(rel, line, 0, "has the line ends of Windows, which the machine would take for part of each command: save it with LF line ends")
+		r.problems.Errorf(rel, line, 0, "has the line ends of Windows, which the machine would take for part of "+
+			"each command: save it with LF line ends")
 		return
 	}
 	fault := shell.Check(content, interpreter)
 	switch {
 	case fault == nil:
 	case fault.BashOnly:
-		r.problems.Warnf(rel, fault.Line, fault.Column, "%s, but the \"#!\" line asks for %s: make it \"#!/bin/bash\"", fault.Message, interpreter)
+		r.problems.Warnf(rel, fault.Line, fault.Column, "%s, but the \"#!\" line asks for %s: make it \"#!/bin/bash\"",
+			fault.Message, interpreter)
 	default:
 		r.problems.Errorf(rel, fault.Line, fault.Column, "%s", fault.Message)
 	}

@@ -33,13 +33,14 @@ type tree struct {
 
 // checkTree checks the tree under dir. Links may not lead into source, the path of the Image-Source on this computer.
 func checkTree(dir, name, source string) problem.List {
-	t := &tree{dir: dir, name: name, sources: absolutePaths(source), open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
+	t := &tree{dir: dir, name: name, sources: absolutePaths(source),
+		open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
 	t.walk()
 	return t.problems
 }
 
-// places gives the absolute forms of a folder's path: as it is written, and with its links resolved. The root of the file
-// system is left out, since everything is in it.
+// places gives the absolute forms of a folder's path: as it is written, and with its links resolved. The root of the
+// file system is left out, since everything is in it.
 func absolutePaths(dir string) []string {
 	var found []string
 	if absolute, err := filepath.Abs(dir); err == nil {
@@ -86,11 +87,13 @@ func (t *tree) entry(rel, full string, e fs.DirEntry) error {
 	case mode.IsRegular():
 		t.regular(rel, full, e)
 	default:
-		t.errorf(rel, "is %s, which cannot be put into an image: remove it, and make it in install.sh if the image needs one", fileKind(mode))
+		t.errorf(rel, "is %s, which cannot be put into an image: remove it, and make it in install.sh if the image "+
+			"needs one", fileKind(mode))
 		return nil
 	}
 	if dir := nonDiskDir(rel); dir != "" {
-		t.warnf(rel, "/%s is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles make it at boot", dir)
+		t.warnf(rel, "/%s is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles "+
+			"make it at boot", dir)
 	}
 	return nil
 }
@@ -120,7 +123,8 @@ func (t *tree) link(rel, full string) {
 	case !path.IsAbs(target) && leavesRoot(path.Join(path.Dir(rel), target)):
 		t.errorf(rel, "is a link that leads out of the tree, to %s: make it a path inside of the image", show(target))
 	case t.inSource(target):
-		t.errorf(rel, "is a link to %s on this computer, which no machine has: write the path as it is in the image", show(target))
+		t.errorf(rel, "is a link to %s on this computer, which no machine has: write the path as it is in the image",
+			show(target))
 	case systemDir(rel) && !isUsualLink(rel, target):
 		t.errorf(rel, "is a link where every machine has a folder or a link of its own: /%s would be lost", rel)
 	}

@@ -33,8 +33,8 @@ type Problem struct {
 	Message  string
 }
 
-// String returns the form that editors and CI systems recognise: "cloudinit/60_app.cfg:3:18: message". Unknown parts are
-// left out. A warning has "warning: " after its position.
+// String returns the form that editors and CI systems recognise: "cloudinit/60_app.cfg:3:18: message". Unknown parts
+// are left out. A warning has "warning: " after its position.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {

@@ -17,7 +17,8 @@ const (
 	placeholderSuffix = "_NOT_IMPLEMENTED_BY_BUILDER"
 )
 
-var placeholderPattern = regexp.MustCompile(placeholder.Unknown + `|` + placeholderPrefix + `[A-Z0-9_]{1,40}` + placeholderSuffix)
+var placeholderPattern = regexp.MustCompile(placeholder.Unknown + `|` + placeholderPrefix + `[A-Z0-9_]{1,40}` +
+	placeholderSuffix)
 
 // Placeholder returns the value of a build variable that is not known when provisioners are recorded, such as HOST for
 // build.Host. Text that contains it is refused.

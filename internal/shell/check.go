@@ -20,9 +20,9 @@ type Fault struct {
 	BashOnly     bool // bash accepts it, a POSIX sh such as dash does not
 }
 
-// Check parses a script as the interpreter does ([Interpreter] returns its name) and returns its first fault, or nil. It
-// checks only scripts for sh, dash, ash and bash, and only those in UTF-8, which the parser needs: a script may have an
-// archive after its last line.
+// Check parses a script as the interpreter does ([Interpreter] returns its name) and returns its first fault, or nil.
+// It checks only scripts for sh, dash, ash and bash, and only those in UTF-8, which the parser needs: a script may have
+// an archive after its last line.
 func Check(script []byte, interpreter string) *Fault {
 	if !utf8.Valid(script) {
 		return nil

@@ -3,8 +3,8 @@
 
 // Package shell quotes text for a shell, and checks the syntax of scripts.
 //
-// It writes POSIX sh (IEEE Std 1003.1, 2.2.2 Single-Quotes): every byte between single quotes stands for itself, so only
-// the single quote must be escaped. The package runs nothing, and may not know what the text is for.
+// It writes POSIX sh (IEEE Std 1003.1, 2.2.2 Single-Quotes): every byte between single quotes stands for itself, so
+// only the single quote must be escaped. The package runs nothing, and may not know what the text is for.
 package shell
 
 import (

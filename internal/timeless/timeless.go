@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Anytime replaces a time, a UUID or a bake's id. In a filter of EC2 it matches any of them. The name of an image cannot
-// contain it.
+// Anytime replaces a time, a UUID or a bake's id. In a filter of EC2 it matches any of them. The name of an image
+// cannot contain it.
 const Anytime = "*"
 
 // Text returns a text with all times, UUIDs and, unless it is empty, the id of the bake replaced by Anytime.
@@ -61,6 +61,7 @@ var (
 
 const (
 	calendar = `20[0-9]{2}[-._/ ]?(0[1-9]|1[0-2])[-._/ ]?(0[1-9]|[12][0-9]|3[01])`
-	clock    = `[T_ ./@-]{0,3}([01][0-9]|2[0-3])([-:._h]?[0-5][0-9]([-:._m]?[0-5][0-9]([.,][0-9]{1,9})?)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})\b)?`
-	epoch    = `1[0-9]{9}([0-9]{3}|[0-9]{9})?`
+	clock    = `[T_ ./@-]{0,3}([01][0-9]|2[0-3])([-:._h]?[0-5][0-9]([-:._m]?[0-5][0-9]([.,][0-9]{1,9})?)?)?` +
+		`( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})\b)?`
+	epoch = `1[0-9]{9}([0-9]{3}|[0-9]{9})?`
 )

@@ -49,7 +49,8 @@ func TestTextReplacesTimesAndIDs(t *testing.T) {
 }
 
 func FuzzTimeless(f *testing.F) {
-	for _, name := range []string{"app-20261121084839", "65f2c7a1-0000-1111-2222-0123456789ab", "1795250919-2026.11.21", "x"} {
+	for _, name := range []string{"app-20261121084839", "65f2c7a1-0000-1111-2222-0123456789ab", "1795250919-2026.11.21",
+		"x"} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {

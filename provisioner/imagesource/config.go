@@ -94,7 +94,8 @@ func (c *Config) checkSource() error {
 
 func (c *Config) checkInlineLimit() error {
 	if c.FSInlineLimit < 0 || c.FSInlineLimit > guest.MaxUserData {
-		return fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes", c.FSInlineLimit, guest.MaxUserData)
+		return fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes", c.FSInlineLimit,
+			guest.MaxUserData)
 	}
 	return nil
 }
@@ -109,7 +110,8 @@ func (c *Config) checkExecuteCommand() error {
 		return err
 	}
 	if !strings.Contains(rendered, command) {
-		return fmt.Errorf("execute_command %q does not run anything: put {{ .Command }} where the command belongs", c.ExecuteCommand)
+		return fmt.Errorf("execute_command %q does not run anything: put {{ .Command }} where the command belongs",
+			c.ExecuteCommand)
 	}
 	return nil
 }
@@ -119,7 +121,8 @@ var folderPattern = regexp.MustCompile(`^/[A-Za-z0-9_./+@%=:,-]*$`)
 
 func (c *Config) checkRemoteFolder() error {
 	if !folderPattern.MatchString(c.RemoteFolder) && !placeholder.In(c.RemoteFolder) {
-		return fmt.Errorf("remote_folder %q is not an absolute path without blanks and quotes, such as /tmp", c.RemoteFolder)
+		return fmt.Errorf("remote_folder %q is not an absolute path without blanks and quotes, such as /tmp",
+			c.RemoteFolder)
 	}
 	return nil
 }
@@ -158,8 +161,8 @@ func (c *Config) join() (bundle.Join, error) {
 	return bundle.Join{Source: source, CompileEnv: c.CompileEnv, Strict: c.Strict, FSInlineLimit: c.FSInlineLimit}, nil
 }
 
-// secrets returns the values to remove from the log. Values of fewer than four characters are not secrets, and are parts
-// of other words.
+// secrets returns the values to remove from the log. Values of fewer than four characters are not secrets, and are
+// parts of other words.
 func (c *Config) secrets() []string {
 	const least = 4
 	var secrets []string

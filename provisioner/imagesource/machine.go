@@ -39,11 +39,13 @@ func (m *machine) probe(ctx context.Context) error {
 	}
 	facts, ok := guest.ReadFacts(printed)
 	if !ok {
-		return fmt.Errorf("look at the machine: it has no POSIX shell, or no connection: exit status %d%s", status, quoted(printed))
+		return fmt.Errorf("look at the machine: it has no POSIX shell, or no connection: exit status %d%s", status,
+			quoted(printed))
 	}
 	m.facts = facts
 	if len(facts.Lacks) > 0 {
-		return fmt.Errorf("look at the machine: it lacks %s, which are needed to apply an Image-Source: install them first",
+		return fmt.Errorf("look at the machine: it lacks %s, which are needed to apply an Image-Source: install "+
+			"them first",
 			strings.Join(facts.Lacks, ", "))
 	}
 	return m.checkRoot(ctx)
@@ -69,7 +71,8 @@ func (m *machine) checkRoot(ctx context.Context) error {
 	if m.config.ExecuteCommand == "" {
 		how = "sudo -n"
 	}
-	return fmt.Errorf("become root on the machine: %s failed with exit status %d%s; let the login user use sudo without a password, "+
+	return fmt.Errorf("become root on the machine: %s failed with exit status %d%s; let the login user use sudo "+
+		"without a password, "+
 		"log in as root, or say with execute_command how to run {{ .Command }} as root", how, status, quoted(printed))
 }
 
@@ -99,8 +102,10 @@ func (m *machine) checkCloudInit(live *bundle.Live) error {
 	if len(live.CloudInit) == 0 || m.facts.CloudInit {
 		return nil
 	}
-	return fmt.Errorf("there is no cloud-init on the machine, and these parts need it:\n  %s\nMove them to runcmd, fs/ or "+
-		"script/install.sh, which need none, or install cloud-init first; nothing has been changed", strings.Join(live.CloudInit, "\n  "))
+	return fmt.Errorf("there is no cloud-init on the machine, and these parts need it:\n  %s\nMove them to runcmd, "+
+		"fs/ or "+
+		"script/install.sh, which need none, or install cloud-init first; nothing has been changed",
+		strings.Join(live.CloudInit, "\n  "))
 }
 
 // upload sends the payload.
@@ -112,7 +117,8 @@ func (m *machine) upload(ctx context.Context, id string, file *payload) error {
 	err := m.comm.Upload(m.path, tracked, &info)
 	if err = errors.Join(err, tracked.Close()); err != nil {
 		m.remove()
-		return fmt.Errorf("upload the payload to %s: %w; it takes %d bytes there: is there room, and may the login user write? "+
+		return fmt.Errorf("upload the payload to %s: %w; it takes %d bytes there: is there room, and may the login "+
+			"user write? "+
 			"remote_folder names another directory", m.path, err, file.size)
 	}
 	if err := ctx.Err(); err != nil {
@@ -122,8 +128,8 @@ func (m *machine) upload(ctx context.Context, id string, file *payload) error {
 	return nil
 }
 
-// run runs the payload and returns an error unless it succeeded. The exit status alone is not enough: Packer returns 0 for
-// some lost connections, and execute_command may have an exit status of its own.
+// run runs the payload and returns an error unless it succeeded. The exit status alone is not enough: Packer returns 0
+// for some lost connections, and execute_command may have an exit status of its own.
 func (m *machine) run(ctx context.Context, id string, needs []string) error {
 	command, err := m.asRoot("sh " + m.path)
 	if err != nil {
@@ -148,7 +154,8 @@ func (m *machine) run(ctx context.Context, id string, needs []string) error {
 		return nil
 	}
 	if outcome.OK {
-		return fmt.Errorf("apply the Image-Source: every step succeeded, but execute_command ended with exit status %d", cmd.ExitStatus())
+		return fmt.Errorf("apply the Image-Source: every step succeeded, but execute_command ended with exit status %d",
+			cmd.ExitStatus())
 	}
 	text := fmt.Sprintf("apply the Image-Source: %s failed with exit status %d", outcome.Step, outcome.Code)
 	if outcome.Reason != "" {
@@ -164,10 +171,13 @@ func (m *machine) run(ctx context.Context, id string, needs []string) error {
 func (m *machine) errNoVerdict(show *reportUI, status int) error {
 	if len(show.reports) == 0 {
 		m.remove()
-		return fmt.Errorf("apply the Image-Source: the machine did not begin, exit status %d%s", status, quoted(show.last))
+		return fmt.Errorf("apply the Image-Source: the machine did not begin, exit status %d%s", status,
+			quoted(show.last))
 	}
-	return fmt.Errorf("apply the Image-Source: the connection was lost while %s. Where a step reboots the machine, only the "+
-		"builder bakery-userdata continues after it; over a connection, split the Image-Source in two and reboot between "+
+	return fmt.Errorf("apply the Image-Source: the connection was lost while %s. Where a step reboots the machine, "+
+		"only the "+
+		"builder bakery-userdata continues after it; over a connection, split the Image-Source in two and reboot "+
+		"between "+
 		"them with a shell provisioner that has expect_disconnect", cmp.Or(show.step, "the machine began"))
 }
 

@@ -49,8 +49,8 @@ func (p *payload) Close() error {
 	return file.Close()
 }
 
-// fileInfo is the file information of the payload for communicators: its size, so that they need no copy to find it out,
-// and a mode with which other users on the machine cannot read it.
+// fileInfo is the file information of the payload for communicators: its size, so that they need no copy to find it
+// out, and a mode with which other users on the machine cannot read it.
 type fileInfo struct {
 	name string
 	size int64

@@ -5,7 +5,8 @@
 // communicator, with the guest program that also bakes from user data. With the builder bakery-userdata, which has no
 // connection, it passes the Image-Source to the builder, which bakes it together with the other steps.
 //
-// It adapts internal/bundle and internal/guest to Packer. It may not know AWS, nor what kind of machine it is connected to.
+// It adapts internal/bundle and internal/guest to Packer. It may not know AWS, nor what kind of machine it is connected
+// to.
 package imagesource
 
 import (
@@ -44,11 +45,21 @@ func (p *Provisioner) Prepare(raws ...any) error {
 }
 
 // Provision applies the Image-Source to the machine behind comm.
-func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+func (p *Provisioner) Provision(
+	ctx context.Context,
+	ui packersdk.Ui,
+	comm packersdk.Communicator,
+	data map[string]any,
+) error {
 	return terminal.PlainError(p.provision(ctx, plainUI{ui}, comm, data))
 }
 
-func (p *Provisioner) provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+func (p *Provisioner) provision(
+	ctx context.Context,
+	ui packersdk.Ui,
+	comm packersdk.Communicator,
+	data map[string]any,
+) error {
 	if p.config.PackerBuilderType == builderType {
 		return p.join(ui, comm)
 	}

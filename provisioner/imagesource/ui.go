@@ -22,8 +22,8 @@ func (silent) Say(string)     {}
 func (silent) Message(string) {}
 func (silent) Error(string)   {}
 
-// reportUI shows the output of the machine, and its reports as messages. The guest program prints both to one stream, so
-// they are in order.
+// reportUI shows the output of the machine, and its reports as messages. The guest program prints both to one stream,
+// so they are in order.
 type reportUI struct {
 	packersdk.Ui
 
@@ -72,8 +72,8 @@ func (u *reportUI) show(r guest.Report) {
 	}
 }
 
-// plainUI shows the output of compile.sh and of the machine without terminal sequences. It does not override Message, the
-// deprecated form of Say, which is not used here.
+// plainUI shows the output of compile.sh and of the machine without terminal sequences. It does not override Message,
+// the deprecated form of Say, which is not used here.
 type plainUI struct{ packersdk.Ui }
 
 // Say shows a line.
