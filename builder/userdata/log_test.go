@@ -218,7 +218,7 @@ func TestUserDataWithoutRoomTellsNoLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(b.ui.String(), "no room left") || bytes.Contains(mustDecompress(t, b.account.UserData()), []byte("tell.py <<")) {
+	if !strings.Contains(b.ui.String(), "no room left") || bytes.Contains(mustDecompress(t, b.account.UserData()), []byte("log_stream.py <<")) {
 		t.Errorf("the bake said:\n%s", b.ui)
 	}
 }

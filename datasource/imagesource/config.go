@@ -12,16 +12,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/hashicorp/packer-plugin-sdk/common"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
-// Config says which Image-Source to compile, and with what.
+// Config are the settings of the data source.
 type Config struct {
 	common.PackerConfig `mapstructure:",squash"`
 
@@ -39,8 +39,8 @@ type Config struct {
 	// by other means than `bakery-userdata`: the machine fetches it from there through its instance profile. Default:
 	// the `S3URL` environment variable, then none. The builder uploads to its own `staging` instead and needs none.
 	S3URL string `mapstructure:"s3_url"`
-	// Up to this many bytes of compressed `fs/` travel inside the user data; what is larger becomes `fs.tgz`. At most
-	// `16384`, which is all EC2 takes. Default: `8192`.
+	// Up to this many bytes of compressed `fs/` are put into the user data; a larger one becomes `fs.tgz`. At most
+	// `16384`, the largest user data of EC2. Default: `8192`.
 	FSInlineLimit int64 `mapstructure:"fs_inline_limit"`
 	// Variables for the environment of `script/compile.sh`, besides those Packer itself runs with. Default: none.
 	Env map[string]string `mapstructure:"env"`
@@ -48,10 +48,7 @@ type Config struct {
 	Strict bool `mapstructure:"strict"`
 }
 
-// unknown is what Packer passes in place of a text that is not known while a template is only validated.
-const unknown = "<unknown>"
-
-// prepare decodes the settings, fills in what is not set, and checks what can be checked.
+// prepare decodes the settings, sets the defaults, and checks what is known.
 func (c *Config) prepare(raws ...any) error {
 	if err := config.Decode(c, nil, raws...); err != nil {
 		return err
@@ -68,7 +65,7 @@ func (c *Config) prepare(raws ...any) error {
 	return errors.Join(c.checkSource(), c.checkInlineLimit())
 }
 
-// beside is the default target. A source such as "." has no name of its own to make one from.
+// beside returns the default target. For a source such as ".", it uses the name of the directory.
 func beside(source string) (string, error) {
 	if base := filepath.Base(source); base == "." || base == ".." {
 		absolute, err := filepath.Abs(source)
@@ -84,7 +81,7 @@ func (c *Config) checkSource() error {
 	switch {
 	case c.Source == "":
 		return errors.New("source is missing: set it to the directory of an Image-Source")
-	case isUnknown(c.Source):
+	case placeholder.In(c.Source):
 		return nil // checked before it is compiled
 	}
 	problems := bundle.Check(c.known())
@@ -94,7 +91,8 @@ func (c *Config) checkSource() error {
 
 func (c *Config) checkInlineLimit() error {
 	if c.FSInlineLimit < 0 || c.FSInlineLimit > guest.MaxUserData {
-		return fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes", c.FSInlineLimit, guest.MaxUserData)
+		return fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes", c.FSInlineLimit,
+			guest.MaxUserData)
 	}
 	return nil
 }
@@ -106,22 +104,19 @@ func (c *Config) options() bundle.Options {
 	}
 }
 
-// known are the options without those that are not known yet.
+// known returns the options without the values that are not known yet.
 func (c *Config) known() bundle.Options {
 	o := c.options()
 	for _, value := range []*string{&o.Target, &o.Region, &o.S3URL} {
-		if isUnknown(*value) {
+		if placeholder.In(*value) {
 			*value = ""
 		}
 	}
 	o.Env = map[string]string{}
 	for name, value := range c.Env {
-		if !isUnknown(name) && !isUnknown(value) {
+		if !placeholder.In(name) && !placeholder.In(value) {
 			o.Env[name] = value
 		}
 	}
 	return o
 }
-
-// isUnknown finds the placeholder in a text that was made with one, too.
-func isUnknown(value string) bool { return strings.Contains(value, unknown) }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package imagesource is the data source bakery-image-source: it checks an Image-Source while a template is validated,
-// and compiles it to a bundle when it is built. It says in Packer's words what internal/bundle does, and knows no AWS.
+// and compiles it to a bundle when it is built. It adapts internal/bundle to Packer, and may not know AWS.
 package imagesource
 
 import (
@@ -30,10 +30,10 @@ type Datasource struct {
 
 var _ packer.Datasource = (*Datasource)(nil)
 
-// ConfigSpec is the shape of the settings.
+// ConfigSpec returns the shape of the settings.
 func (d *Datasource) ConfigSpec() hcldec.ObjectSpec { return d.config.FlatMapstructure().HCL2Spec() }
 
-// OutputSpec is the shape of what Execute returns.
+// OutputSpec returns the shape of what Execute returns.
 func (d *Datasource) OutputSpec() hcldec.ObjectSpec {
 	return (&DatasourceOutput{}).FlatMapstructure().HCL2Spec()
 }
@@ -44,13 +44,13 @@ func (d *Datasource) Configure(raws ...any) error {
 	return d.config.prepare(raws...)
 }
 
-// nothing goes with an error. It has a type, because the SDK sends it to Packer all the same, and panics over one without.
+// nothing is returned together with an error. It needs a type: the SDK sends it to Packer even then, and panics without
+// one.
 var nothing = cty.NullVal(cty.EmptyObject)
 
 // Execute compiles the Image-Source.
 func (d *Datasource) Execute() (cty.Value, error) {
-	// Packer cancels no data source. An interrupt reaches the plugin as well, though, and compile.sh must not go on
-	// without it.
+	// Packer does not cancel data sources. But the plugin gets an interrupt too, and compile.sh must end with it.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	options := d.config.options()
@@ -66,7 +66,7 @@ func (d *Datasource) Execute() (cty.Value, error) {
 	return hcl2helper.HCL2ValueFromConfig(out, d.OutputSpec()), nil
 }
 
-// warn logs warnings, as a data source has no other place to say them.
+// warn logs warnings, because a data source has no Ui.
 func warn(problems problem.List) {
 	for _, p := range problems {
 		log.Printf("[WARN] %s", terminal.Plain(fmt.Sprint(p)))

@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
 func must(t *testing.T, err error) {
@@ -46,7 +48,7 @@ func imageSource(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// withoutEnvironment keeps the defaults from depending on who runs the tests.
+// withoutEnvironment makes the defaults independent of the environment of the tests.
 func withoutEnvironment(t *testing.T) {
 	t.Helper()
 	t.Setenv("AWSREGION", "")
@@ -64,7 +66,7 @@ func execute(t *testing.T, settings map[string]any) map[string]cty.Value {
 	return value.AsValueMap()
 }
 
-func TestTheOutputsAreThoseOfTheBundle(t *testing.T) {
+func TestTheOutputsDescribeTheBundle(t *testing.T) {
 	withoutEnvironment(t)
 	source := imageSource(t, nil)
 	out := execute(t, map[string]any{"source": source, "env": map[string]string{"GIVEN": "a b"}})
@@ -106,7 +108,8 @@ func TestALargeFsIsAFileOfItsOwn(t *testing.T) {
 	out := execute(t, map[string]any{"source": imageSource(t, nil), "target": target, "fs_inline_limit": 1})
 	info, err := os.Stat(filepath.Join(target, "fs.tgz"))
 	must(t, err)
-	if out["fs_file"].AsString() != filepath.Join(target, "fs.tgz") || !out["fs_size"].RawEquals(cty.NumberIntVal(info.Size())) {
+	if out["fs_file"].AsString() != filepath.Join(target, "fs.tgz") ||
+		!out["fs_size"].RawEquals(cty.NumberIntVal(info.Size())) {
 		t.Errorf("got %#v, %#v", out["fs_file"], out["fs_size"])
 	}
 	if out["needs_staging"].False() {
@@ -129,16 +132,19 @@ func TestTheOutputSpecNamesEveryOutput(t *testing.T) {
 
 func TestSettingsAreRefusedTogether(t *testing.T) {
 	withoutEnvironment(t)
-	source := imageSource(t, map[string]string{"cloudinit/61_bad.cfg": "#cloud-config\npower_state: {}\n", "ami.env": "NAME=$(id)\n"})
+	source := imageSource(t, map[string]string{"cloudinit/61_bad.cfg": "#cloud-config\npower_state: {}\n",
+		"ami.env": "NAME=$(id)\n"})
 	err := new(Datasource).Configure(map[string]any{
-		"source": source, "target": filepath.Join(source, "out"), "region": "?", "s3_url": "http://x", "fs_inline_limit": 16385,
-		"env": map[string]string{"A-B": "1"},
+		"source": source, "target": filepath.Join(source, "out"), "region": "?", "s3_url": "http://x",
+		"fs_inline_limit": 16385,
+		"env":             map[string]string{"A-B": "1"},
 	})
 	if err == nil {
 		t.Fatal("nothing is refused")
 	}
 	for _, want := range []string{
-		filepath.Join(source, "ami.env") + ":1:6: ", filepath.Join(source, "cloudinit/61_bad.cfg") + ":2:", "is inside the Image-Source",
+		filepath.Join(source, "ami.env") + ":1:6: ", filepath.Join(source, "cloudinit/61_bad.cfg") + ":2:",
+		"is inside the Image-Source",
 		`region "?"`, `S3 URL "http://x"`, "fs_inline_limit is 16385; it must be between 0 and 16384", `"A-B"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -153,22 +159,24 @@ func TestSettingsAreRefusedTogether(t *testing.T) {
 func TestASourceIsNeeded(t *testing.T) {
 	withoutEnvironment(t)
 	for _, settings := range []map[string]any{{}, {"target": "out"}} {
-		if err := new(Datasource).Configure(settings); err == nil || err.Error() != "source is missing: set it to the directory of an Image-Source" {
+		if err := new(Datasource).Configure(settings); err == nil ||
+			err.Error() != "source is missing: set it to the directory of an Image-Source" {
 			t.Errorf("got %v", err)
 		}
 	}
 	if err := new(Datasource).Configure(map[string]any{"sources": "x"}); err == nil {
-		t.Error("a setting that does not exist is taken")
+		t.Error("an unknown setting is accepted")
 	}
 }
 
-func TestWhatIsNotKnownYetIsNoError(t *testing.T) {
+func TestUnknownValuesAreNoError(t *testing.T) {
 	withoutEnvironment(t)
 	source := imageSource(t, nil)
 	for name, settings := range map[string]map[string]any{
-		"the source":   {"source": unknown},
-		"the target":   {"source": source, "target": unknown},
-		"all the rest": {"source": source, "region": unknown, "s3_url": "s3://" + unknown, "env": map[string]string{unknown: unknown, "A": unknown}},
+		"the source": {"source": placeholder.Unknown},
+		"the target": {"source": source, "target": placeholder.Unknown},
+		"all the rest": {"source": source, "region": placeholder.Unknown, "s3_url": "s3://" + placeholder.Unknown,
+			"env": map[string]string{placeholder.Unknown: placeholder.Unknown, "A": placeholder.Unknown}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := new(Datasource).Configure(settings); err != nil {
@@ -178,10 +186,10 @@ func TestWhatIsNotKnownYetIsNoError(t *testing.T) {
 	}
 }
 
-func TestWhatIsKnownIsCheckedBesideWhatIsNot(t *testing.T) {
+func TestKnownValuesAreCheckedBesideUnknownOnes(t *testing.T) {
 	withoutEnvironment(t)
 	source := imageSource(t, map[string]string{"ami.env": "NAME=$(id)\n"})
-	err := new(Datasource).Configure(map[string]any{"source": source, "target": unknown})
+	err := new(Datasource).Configure(map[string]any{"source": source, "target": placeholder.Unknown})
 	if err == nil || !strings.Contains(err.Error(), "ami.env:1:6: ") {
 		t.Errorf("got %v", err)
 	}
@@ -211,8 +219,10 @@ func TestAFailingCompileIsAnError(t *testing.T) {
 	log.SetOutput(io.Discard)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	var d Datasource
-	must(t, d.Configure(map[string]any{"source": imageSource(t, map[string]string{"script/compile.sh": "#!/bin/sh\necho why\nexit 4\n"})}))
-	if _, err := d.Execute(); err == nil || !strings.Contains(err.Error(), "exit code "+strconv.Itoa(4)) || !strings.Contains(err.Error(), "why") {
+	must(t, d.Configure(map[string]any{"source": imageSource(t,
+		map[string]string{"script/compile.sh": "#!/bin/sh\necho why\nexit 4\n"})}))
+	if _, err := d.Execute(); err == nil || !strings.Contains(err.Error(), "exit code "+strconv.Itoa(4)) ||
+		!strings.Contains(err.Error(), "why") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 )
 
-// DatasourceOutput is what a template can refer to, such as `data.bakery-image-source.app.bundle`.
+// DatasourceOutput are the values that a template can refer to, such as `data.bakery-image-source.app.bundle`.
 type DatasourceOutput struct {
 	// The directory of the bundle, which is `bundle` of `bakery-userdata`.
 	Bundle string `mapstructure:"bundle"`
@@ -24,9 +24,9 @@ type DatasourceOutput struct {
 	UserDataBase64 string `mapstructure:"user_data_base64"`
 	// The SHA-256 of `userdata.gz`, in hexadecimal digits.
 	UserDataSHA256 string `mapstructure:"user_data_sha256"`
-	// The size of `userdata.gz` in bytes. EC2 takes up to 16,384; what is larger needs staging.
+	// The size of `userdata.gz` in bytes. EC2 accepts up to 16,384; larger user data needs staging.
 	UserDataSize int64 `mapstructure:"user_data_size"`
-	// The path of `fs.tgz`; empty when `fs/` travels inside the user data, or there is none.
+	// The path of `fs.tgz`; empty when `fs/` is in the user data, or there is none.
 	FSFile string `mapstructure:"fs_file"`
 	// The SHA-256 of `fs.tgz`, in hexadecimal digits; empty when there is no `fs.tgz`.
 	FSSHA256 string `mapstructure:"fs_sha256"`
@@ -38,8 +38,8 @@ type DatasourceOutput struct {
 	Version string `mapstructure:"version"`
 	// Everything in `vars.env`: all of `ami.env`, what `script/compile.sh` printed, and the lines of the bundle itself.
 	Env map[string]string `mapstructure:"env"`
-	// Whether an upload to S3 is needed to bake this bundle, because there is an `fs.tgz` or because the user data is
-	// larger than EC2 takes. Then `bakery-userdata` needs `staging`.
+	// Whether this bundle needs an upload to S3, because there is an `fs.tgz` or because the user data is larger than
+	// EC2 accepts. Then `bakery-userdata` needs `staging`.
 	NeedsStaging bool `mapstructure:"needs_staging"`
 }
 

@@ -4,17 +4,16 @@
 // Package archive turns the fs/ tree of an Image-Source into a tar.gz whose bytes depend on nothing but the tree:
 // the same names, contents and permission bits give the same bytes, whoever archives them, wherever and whenever.
 //
-// The archive is made to be unpacked over the root file system of a machine that is already there, with any tar
-// from GNU tar 1.26 on:
+// The archive is to be unpacked over the root file system of a running machine, with GNU tar 1.26 or later:
 //
-//   - It has no directory entries. tar would replace /lib -> usr/lib of the machine by a real directory, and set the
-//     mode of / from "./". The directories of the tree are listed in a manifest instead, which is the first entry of
-//     the archive (see [ManifestName]), and which the guest program runs before it unpacks the rest.
+//   - It has no directory entries. tar would replace the machine's link /lib -> usr/lib by a real directory, and set
+//     the mode of / from "./". A manifest lists the directories instead. It is the first entry of the archive (see
+//     [ManifestName]), and the guest program runs it before it unpacks the rest.
 //   - Every entry is owned by 0:0, without user and group names, and has mtime 0.
 //   - Permission bits are kept exactly, setuid, setgid and sticky included; symbolic links are kept as they are; a
 //     file with several hard links becomes several files.
-//   - Names are stored as the bytes they are, in GNU's format. A PAX header would be the other way to store a long
-//     name, but tar converts what it reads there to the character set of its locale.
+//   - Names are stored unchanged, in GNU's format. PAX headers can store long names too, but tar would convert them to
+//     the character set of its locale.
 //
 // The package may not know Packer, AWS, or what an Image-Source is. It reads each file once, in pieces, so memory
 // does not grow with the tree.
@@ -39,11 +38,11 @@ type Summary struct {
 	UncompressedSize int64  // of the tar, headers and padding included
 }
 
-// Write archives the directory dir to w. Progress, when not nil, is called with the number of bytes of the tar done
-// so far, from the goroutine of the caller. When Write returns an error, what reached w is of no use.
+// Write archives the directory dir to w. Progress, when not nil, is called with the number of bytes of the tar that are
+// written, from the goroutine of the caller. When Write returns an error, the archive is not usable.
 //
-// It refuses what does not belong into an image (devices, sockets, pipes), links that lead out of dir, and files
-// that change while they are read, with an error that names the path below dir.
+// It refuses devices, sockets and pipes, links that lead out of dir, and files that change while they are read, with an
+// error that names the path below dir.
 func Write(w io.Writer, dir string, progress func(written int64)) (Summary, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -51,13 +50,13 @@ func Write(w io.Writer, dir string, progress func(written int64)) (Summary, erro
 	}
 	defer root.Close()
 
-	out := &digest{w: w, sum: sha256.New()}
+	out := &hashingWriter{w: w, sum: sha256.New()}
 	zip, err := newGzip(out)
 	if err != nil {
 		return Summary{}, err
 	}
-	a := &archiver{tally: &tally{w: zip, progress: progress}, buffer: make([]byte, copySize)}
-	a.tar = tar.NewWriter(a.tally)
+	a := &archiver{counter: &countingWriter{w: zip, progress: progress}, buffer: make([]byte, copySize)}
+	a.tar = tar.NewWriter(a.counter)
 
 	err = errors.Join(a.write(root), zip.Close())
 	if err != nil {
@@ -67,32 +66,32 @@ func Write(w io.Writer, dir string, progress func(written int64)) (Summary, erro
 		SHA256:           hex.EncodeToString(out.sum.Sum(nil)),
 		Size:             out.n,
 		Entries:          a.entries,
-		UncompressedSize: a.tally.n,
+		UncompressedSize: a.counter.n,
 	}, nil
 }
 
-// digest passes bytes on and keeps their sum and number.
-type digest struct {
+// hashingWriter passes bytes on, and computes their hash and number.
+type hashingWriter struct {
 	w   io.Writer
 	sum hash.Hash
 	n   int64
 }
 
-func (d *digest) Write(p []byte) (int, error) {
+func (d *hashingWriter) Write(p []byte) (int, error) {
 	n, err := d.w.Write(p)
 	d.sum.Write(p[:n])
 	d.n += int64(n)
 	return n, err
 }
 
-// tally counts bytes on their way and tells how many there were.
-type tally struct {
+// countingWriter passes bytes on, counts them, and reports the progress.
+type countingWriter struct {
 	w        io.Writer
 	n        int64
 	progress func(int64)
 }
 
-func (t *tally) Write(p []byte) (int, error) {
+func (t *countingWriter) Write(p []byte) (int, error) {
 	n, err := t.w.Write(p)
 	t.n += int64(n)
 	if t.progress != nil {

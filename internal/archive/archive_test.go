@@ -24,8 +24,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tree makes directories ("name/"), links ("name -> target") and files of a temporary directory. The content of a
-// file is its name.
+// tree makes directories ("name/"), links ("name -> target") and files in a temporary directory. The content of a file
+// is its name.
 func tree(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -54,7 +54,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func archived(t *testing.T, dir string) ([]byte, Summary) {
+func archiveDir(t *testing.T, dir string) ([]byte, Summary) {
 	t.Helper()
 	var out bytes.Buffer
 	summary, err := Write(&out, dir, nil)
@@ -62,7 +62,7 @@ func archived(t *testing.T, dir string) ([]byte, Summary) {
 	return out.Bytes(), summary
 }
 
-// entry is what matters of a tar header.
+// entry is the compared part of a tar header, with the content.
 type entry struct {
 	Name, Link string
 	Type       byte
@@ -81,7 +81,8 @@ func entries(t *testing.T, compressed []byte) []entry {
 			return found
 		}
 		must(t, err)
-		if header.Uid != 0 || header.Gid != 0 || header.Uname != "" || header.Gname != "" || header.ModTime.Unix() != 0 {
+		if header.Uid != 0 || header.Gid != 0 || header.Uname != "" || header.Gname != "" ||
+			header.ModTime.Unix() != 0 {
 			t.Errorf("%s belongs to %d:%d %q:%q and is from %v",
 				header.Name, header.Uid, header.Gid, header.Uname, header.Gname, header.ModTime)
 		}
@@ -92,11 +93,12 @@ func entries(t *testing.T, compressed []byte) []entry {
 }
 
 func TestTheManifestComesFirstThenFilesAndLinksInOrder(t *testing.T) {
-	dir := tree(t, "usr/local/bin/app", "etc/app/app.conf", "etc/app.conf", "lib/empty/", "etc/current -> app/app.conf", "etc/abs -> /opt/app")
+	dir := tree(t, "usr/local/bin/app", "etc/app/app.conf", "etc/app.conf", "lib/empty/", "etc/current -> app/app.conf",
+		"etc/abs -> /opt/app")
 	must(t, os.Chmod(filepath.Join(dir, "lib/empty"), 0o777|fs.ModeSticky))
 	must(t, os.Chmod(filepath.Join(dir, "usr/local/bin/app"), 0o755|fs.ModeSetuid|fs.ModeSetgid))
 
-	compressed, summary := archived(t, dir)
+	compressed, summary := archiveDir(t, dir)
 	want := []entry{
 		{ManifestName, "", tar.TypeReg, 0o600, `bakery_dir 0755 '/etc'
 bakery_dir 0755 '/etc/app'
@@ -125,17 +127,18 @@ bakery_dir 0755 '/usr/local/bin'
 }
 
 func TestAnEmptyTreeHasAnEmptyManifest(t *testing.T) {
-	compressed, _ := archived(t, t.TempDir())
+	compressed, _ := archiveDir(t, t.TempDir())
 	want := []entry{{ManifestName, "", tar.TypeReg, 0o600, ""}}
 	if diff := cmp.Diff(want, entries(t, compressed)); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 }
 
-// unusualNames are what a file may be called; several are longer than a tar header's name field.
+// unusualNames returns unusual but valid file names. Several are longer than the name field of a tar header.
 func unusualNames() []string {
 	return []string{
-		"a name with spaces", "a\nnewline", "a\ttab", `back\slash`, `it's "quoted"`, "-rf", "täglich/日本語", "latin1 \xe4\xf6",
+		"a name with spaces", "a\nnewline", "a\ttab", `back\slash`, `it's "quoted"`, "-rf", "täglich/日本語",
+		"latin1 \xe4\xf6",
 		"$(touch x)", "*", " ",
 		strings.Repeat("l", 101), strings.Repeat("d", 90) + "/" + strings.Repeat("f", 90),
 		strings.Repeat(strings.Repeat("deep", 50)+"/", 6) + "file", strings.Repeat("ü", 127),
@@ -143,9 +146,9 @@ func unusualNames() []string {
 	}
 }
 
-func TestTarUnpacksUnusualNamesWhateverItsLocale(t *testing.T) {
+func TestTarUnpacksUnusualNamesInEveryLocale(t *testing.T) {
 	dir := tree(t, unusualNames()...)
-	compressed, _ := archived(t, dir)
+	compressed, _ := archiveDir(t, dir)
 	for _, locale := range []string{"C", "C.UTF-8"} {
 		t.Run(locale, func(t *testing.T) {
 			out := t.TempDir()
@@ -186,13 +189,13 @@ func contents(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// A directory must be unpacked by the manifest alone, so this runs one with the bakery_dir it asks for.
-func TestTheManifestIsReadFromTheFrontAndMakesDirectories(t *testing.T) {
+// The manifest must make the directories, so this runs one with its own bakery_dir.
+func TestTheManifestIsTheFirstEntryAndMakesDirectories(t *testing.T) {
 	dir := tree(t, "srv/it's a\nname/", "srv/täglich/-x/", "opt/kept/")
 	must(t, os.Chmod(filepath.Join(dir, "srv/täglich"), 0o700))
 	must(t, os.Chmod(filepath.Join(dir, "opt/kept"), 0o777))
 	must(t, os.WriteFile(filepath.Join(dir, "large"), make([]byte, 1<<20), 0o600))
-	compressed, _ := archived(t, dir)
+	compressed, _ := archiveDir(t, dir)
 	archivePath := filepath.Join(t.TempDir(), "fs.tgz")
 	must(t, os.WriteFile(archivePath, compressed, 0o600))
 
@@ -220,8 +223,8 @@ root=$2
 	}
 }
 
-func TestTarKeepsTheLinksOfTheMachine(t *testing.T) {
-	compressed, _ := archived(t, tree(t, "lib/module", "var/run/app.pid", "usr/bin/app"))
+func TestTarDoesNotReplaceTheLinksOfTheMachine(t *testing.T) {
+	compressed, _ := archiveDir(t, tree(t, "lib/module", "var/run/app.pid", "usr/bin/app"))
 	root := tree(t, "usr/lib/", "run/", "lib -> usr/lib", "var/run -> ../run")
 	cmd := exec.Command("tar", "-xzf", "-", "-C", root)
 	cmd.Stdin = bytes.NewReader(compressed)
@@ -243,7 +246,7 @@ func TestTheSameTreeGivesTheSameBytes(t *testing.T) {
 	names := append(unusualNames(), "b", "a/b", "a.b", "a-b")
 	first := tree(t, names...)
 	must(t, os.WriteFile(filepath.Join(first, "large"), bytes.Repeat([]byte("0123456789"), 400_000), 0o640))
-	want, _ := archived(t, first)
+	want, _ := archiveDir(t, first)
 
 	copied := filepath.Join(t.TempDir(), "elsewhere")
 	if said, err := exec.Command("cp", "-r", "--preserve=mode", first, copied).CombinedOutput(); err != nil {
@@ -253,7 +256,7 @@ func TestTheSameTreeGivesTheSameBytes(t *testing.T) {
 	must(t, os.Chtimes(filepath.Join(copied, "b"), time.Now(), time.Now().AddDate(-3, 0, 0)))
 	for _, processors := range []int{1, 2, 7} {
 		before := runtime.GOMAXPROCS(processors)
-		got, _ := archived(t, copied)
+		got, _ := archiveDir(t, copied)
 		runtime.GOMAXPROCS(before)
 		if !bytes.Equal(got, want) {
 			t.Errorf("a copy gives other bytes with %d processors", processors)
@@ -264,7 +267,7 @@ func TestTheSameTreeGivesTheSameBytes(t *testing.T) {
 func TestHardLinksBecomeFiles(t *testing.T) {
 	dir := tree(t, "one")
 	must(t, os.Link(filepath.Join(dir, "one"), filepath.Join(dir, "two")))
-	compressed, _ := archived(t, dir)
+	compressed, _ := archiveDir(t, dir)
 	got := entries(t, compressed)[1:]
 	want := []entry{{"one", "", tar.TypeReg, 0o644, "one"}, {"two", "", tar.TypeReg, 0o644, "one"}}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -272,12 +275,12 @@ func TestHardLinksBecomeFiles(t *testing.T) {
 	}
 }
 
-func TestWhatDoesNotBelongIntoAnImageIsRefused(t *testing.T) {
+func TestFilesThatCannotBeInAnImageAreRefused(t *testing.T) {
 	cases := map[string]struct {
 		make func(dir string) error
 		want string
 	}{
-		"a link that climbs out": {
+		"a link that leads out of the tree": {
 			func(dir string) error { return os.Symlink("../../secret", filepath.Join(dir, "etc/link")) },
 			`archive etc/link: the link leads out of the tree, to "../../secret"`,
 		},
@@ -293,12 +296,13 @@ func TestWhatDoesNotBelongIntoAnImageIsRefused(t *testing.T) {
 			func(dir string) error { return syscall.Mknod(filepath.Join(dir, "socket"), syscall.S_IFSOCK|0o600, 0) },
 			"archive socket: it is a socket; only files, directories and links can be archived",
 		},
-		"a file where the manifest goes": {
+		"a file with the path of the manifest": {
 			func(dir string) error {
 				path := filepath.Join(dir, ManifestName)
 				return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600))
 			},
-			"archive var/lib/bakery/fs.dirs.sh: the archive keeps its list of directories there; name the file otherwise",
+			"archive var/lib/bakery/fs.dirs.sh: the archive keeps its list of directories there; name the file " +
+				"otherwise",
 		},
 	}
 	for name, c := range cases {
@@ -314,7 +318,7 @@ func TestWhatDoesNotBelongIntoAnImageIsRefused(t *testing.T) {
 	}
 }
 
-// typed is a file of a kind that not everybody can make, and that another system may have.
+// typed is a file of a kind that only root can make, or that does not exist on this system.
 type typed struct {
 	fs.FileInfo
 	mode fs.FileMode
@@ -325,15 +329,16 @@ func (i typed) Mode() fs.FileMode { return i.mode }
 func TestDevicesAndUnknownKindsAreRefused(t *testing.T) {
 	for mode, want := range map[fs.FileMode]string{
 		fs.ModeDevice | fs.ModeCharDevice: "it is a device; only files, directories and links can be archived",
-		fs.ModeIrregular:                  "it is of a kind that is not known here (?---------); only files, directories and links can be archived",
+		fs.ModeIrregular: "it is of a kind that is not known here (?---------); only files, " +
+			"directories and links can be archived",
 	} {
-		if err := admissible(node{path: "x", info: typed{mode: mode}}); err == nil || err.Error() != want {
+		if err := checkNode(node{path: "x", info: typed{mode: mode}}); err == nil || err.Error() != want {
 			t.Errorf("got %v\nwant %s", err, want)
 		}
 	}
 }
 
-func TestATreeThatIsNotThereIsNamed(t *testing.T) {
+func TestAMissingTreeIsNamedInTheError(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	_, err := Write(io.Discard, missing, nil)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
@@ -341,14 +346,16 @@ func TestATreeThatIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
-// A file that changes does so between two calls of progress, from which this test changes it.
-func TestFilesThatChangeMeanwhileAreNamed(t *testing.T) {
+// The test changes the file from a call of progress.
+func TestFilesThatChangeWhileTheyAreReadAreNamedInTheError(t *testing.T) {
 	cases := map[string]struct {
 		change func(path string) error
 		want   string
 	}{
-		"one that grows":   {func(path string) error { return os.Truncate(path, 9<<20) }, "it had 8388608 bytes and has 9437184 now"},
-		"one that shrinks": {func(path string) error { return os.Truncate(path, 1<<20) }, "it had 8388608 bytes and has 1048576 now"},
+		"one that grows": {func(path string) error { return os.Truncate(path, 9<<20) },
+			"it had 8388608 bytes and has 9437184 now"},
+		"one that shrinks": {func(path string) error { return os.Truncate(path, 1<<20) },
+			"it had 8388608 bytes and has 1048576 now"},
 		"one that is written to": {
 			func(path string) error { return os.Chtimes(path, time.Time{}, time.Unix(1, 0)) },
 			"it changed while it was archived",
@@ -366,14 +373,15 @@ func TestFilesThatChangeMeanwhileAreNamed(t *testing.T) {
 					must(t, c.change(path))
 				}
 			})
-			if err == nil || !strings.HasPrefix(err.Error(), "archive etc/log: ") || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !strings.HasPrefix(err.Error(), "archive etc/log: ") ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
 }
 
-func TestAFileThatIsReplacedMeanwhileIsNamed(t *testing.T) {
+func TestAFileThatIsReplacedWhileTheTreeIsReadIsNamedInTheError(t *testing.T) {
 	dir := tree(t, "a", "b")
 	must(t, os.Truncate(filepath.Join(dir, "a"), 2<<20))
 	replaced := false
@@ -404,7 +412,7 @@ func TestProgressEndsWithTheSizeOfTheTar(t *testing.T) {
 	}
 }
 
-// full takes so many bytes, then no more.
+// full is a writer that accepts a number of bytes and then fails, as on a full disk.
 type full int
 
 func (f *full) Write(p []byte) (int, error) {
@@ -414,7 +422,7 @@ func (f *full) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAFullDiskEndsTheWork(t *testing.T) {
+func TestAFullDiskIsAnError(t *testing.T) {
 	dir := tree(t, "large")
 	must(t, os.Truncate(filepath.Join(dir, "large"), 20<<20))
 	for _, room := range []full{0, 100, 5000} {
@@ -424,7 +432,7 @@ func TestAFullDiskEndsTheWork(t *testing.T) {
 	}
 }
 
-// Only the headers are read; the 9 GiB of the sparse file are not.
+// The test reads only the headers, not the 9 GiB of the sparse file.
 func TestASizeOver8GiBFitsTheHeader(t *testing.T) {
 	dir := tree(t, "huge")
 	must(t, os.Truncate(filepath.Join(dir, "huge"), 9<<30))
@@ -453,7 +461,7 @@ func TestASizeOver8GiBFitsTheHeader(t *testing.T) {
 	r.CloseWithError(stop)
 }
 
-func FuzzAnyNameAndContentComeBack(f *testing.F) {
+func FuzzArchive(f *testing.F) {
 	f.Add("etc/app.conf", []byte("a=b\n"), uint32(0o644))
 	f.Add("\xff\n '", []byte{}, uint32(0o4755))
 	f.Fuzz(func(t *testing.T, name string, content []byte, mode uint32) {
@@ -467,7 +475,7 @@ func FuzzAnyNameAndContentComeBack(f *testing.F) {
 			return // a name that ends in a slash or a dot
 		}
 		must(t, syscall.Chmod(path, mode&0o7777|0o400))
-		compressed, _ := archived(t, dir)
+		compressed, _ := archiveDir(t, dir)
 		got := entries(t, compressed)
 		relative, _ := filepath.Rel(dir, path)
 		want := entry{relative, "", tar.TypeReg, int64(mode&0o7777 | 0o400), string(content)}

@@ -14,14 +14,13 @@ import (
 	"strings"
 )
 
-// copySize is how much of a file is read at once: large enough that system calls do not count, small enough that
-// memory does not either.
+// copySize is how much of a file is read at once: enough that system calls take little time, and little memory.
 const copySize = 256 << 10
 
 // archiver writes the entries of one archive.
 type archiver struct {
 	tar     *tar.Writer
-	tally   *tally
+	counter *countingWriter
 	entries int
 	buffer  []byte
 }
@@ -83,7 +82,8 @@ func (a *archiver) writeLink(n node) error {
 	})
 }
 
-// writeFile takes the size from the opened file, as the name may have been given to another one since the walk saw it.
+// writeFile writes the entry of a file. It uses the size of the opened file, because another file may have replaced the
+// one that walk has seen.
 func (a *archiver) writeFile(n node) error {
 	f, err := n.root.Open(n.info.Name())
 	if err != nil {
@@ -98,7 +98,8 @@ func (a *archiver) writeFile(n node) error {
 		return errors.New("another file took its place while it was archived")
 	}
 	header := &tar.Header{
-		Typeflag: tar.TypeReg, Name: n.path, Mode: permissions(before.Mode()), Size: before.Size(), Format: tar.FormatGNU,
+		Typeflag: tar.TypeReg, Name: n.path, Mode: permissions(before.Mode()), Size: before.Size(),
+		Format: tar.FormatGNU,
 	}
 	if err := a.tar.WriteHeader(header); err != nil {
 		return err
@@ -106,7 +107,7 @@ func (a *archiver) writeFile(n node) error {
 	return a.writeContent(f, before)
 }
 
-// writeContent copies exactly the size that was announced, and makes sure that nobody wrote to the file meanwhile.
+// writeContent copies exactly the size in the header, and returns an error when the file has changed meanwhile.
 func (a *archiver) writeContent(f *os.File, before fs.FileInfo) error {
 	copied, err := io.CopyBuffer(onlyWriter{a.tar}, io.LimitReader(f, before.Size()), a.buffer)
 	if err != nil {
@@ -117,15 +118,16 @@ func (a *archiver) writeContent(f *os.File, before fs.FileInfo) error {
 		return err
 	}
 	if copied != before.Size() || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
-		return fmt.Errorf("it changed while it was archived: it had %d bytes and has %d now", before.Size(), after.Size())
+		return fmt.Errorf("it changed while it was archived: it had %d bytes and has %d now", before.Size(),
+			after.Size())
 	}
 	return nil
 }
 
-// onlyWriter hides tar.Writer's ReadFrom, which would bring a buffer of its own for each file.
+// onlyWriter hides tar.Writer's ReadFrom, which would allocate a buffer for each file.
 type onlyWriter struct{ io.Writer }
 
-// permissions are the bits of chmod(2), which Go keeps elsewhere.
+// permissions returns the bits of chmod(2), which differ from those of fs.FileMode.
 func permissions(mode fs.FileMode) int64 {
 	bits := int64(mode.Perm())
 	for flag, bit := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
@@ -136,7 +138,7 @@ func permissions(mode fs.FileMode) int64 {
 	return bits
 }
 
-// leavesTree tells whether a link at name leads above the tree. An absolute target does not: on the machine, the
+// leavesTree reports whether a link at name leads out of the tree. An absolute target does not: on the machine, the
 // tree is /.
 func leavesTree(name, target string) bool {
 	if path.IsAbs(target) {

@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// level is the highest that is faster than pigz -6 with the same number of processors; what comes out is within half
-	// a percent of its size (go run ./internal/bench compile).
+	// level is the highest that is faster than pigz -6 with the same number of processors. The size of the result is
+	// within half a percent of pigz's (go run ./internal/bench compile).
 	level = 8
-	// blockSize is what one processor compresses at a time. It decides about the bytes that come out, so it may not
-	// depend on the machine. Smaller blocks cost size, larger ones memory.
+	// blockSize is how much one processor compresses at a time. The result depends on it, so it must not depend on the
+	// machine. Smaller blocks make a larger file, larger ones need more memory.
 	blockSize = 1 << 20
-	// maxBlocks bounds memory, at about 4 MiB each, on machines with many processors.
+	// maxBlocks bounds memory, about 4 MiB for each block, on machines with many processors.
 	maxBlocks = 8
 )
 
-// newGzip compresses on every processor; what comes out does not depend on how many there are. Its header names no file,
-// no time and no system.
+// newGzip returns a writer that compresses on all processors. The result does not depend on their number. The gzip
+// header contains no file name, time or system.
 func newGzip(w io.Writer) (*pgzip.Writer, error) {
 	z, err := pgzip.NewWriterLevel(w, level)
 	if err != nil {

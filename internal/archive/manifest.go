@@ -16,19 +16,19 @@ import (
 //
 //	bakery_dir 0755 '/etc/app'
 //
-// once for each directory of the tree, parents first. Whoever sources it defines bakery_dir: it must create the
-// directory with that mode when nothing is there, and must leave alone what is. It takes one read of the first
-// bytes to get it out:
+// once for each directory of the tree, parents first. The shell that sources it defines bakery_dir, which must make the
+// directory with that mode, but must not change one that exists. The manifest can be extracted without reading the
+// whole archive:
 //
 //	gzip -dc fs.tgz | tar -xf - --occurrence=1 -C DIR var/lib/bakery/fs.dirs.sh
 const ManifestName = "var/lib/bakery/fs.dirs.sh"
 
-// manifest lists the directories below root, and refuses the tree when it holds what cannot be archived: better
-// here, before hours of reading, than in the middle.
+// manifest lists the directories below root. It refuses a tree that contains what cannot be archived, so that this is
+// found before the files are read, which may take long.
 func manifest(root *os.Root) ([]byte, error) {
 	var lines bytes.Buffer
 	err := walk(root, func(n node) error {
-		if err := admissible(n); err != nil {
+		if err := checkNode(n); err != nil {
 			return fmt.Errorf("archive %s: %w", n.path, err)
 		}
 		if n.info.IsDir() {
@@ -39,8 +39,8 @@ func manifest(root *os.Root) ([]byte, error) {
 	return lines.Bytes(), err
 }
 
-// admissible says why a node cannot be part of an archive.
-func admissible(n node) error {
+// checkNode returns why a node cannot be part of an archive, or nil.
+func checkNode(n node) error {
 	if n.path == ManifestName {
 		return fmt.Errorf("the archive keeps its list of directories there; name the file otherwise")
 	}

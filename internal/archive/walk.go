@@ -20,9 +20,9 @@ type node struct {
 	info fs.FileInfo
 }
 
-// walk yields every node below root: those of a directory in the order of the bytes of their names, a directory
-// before what it holds. Links are not followed. It opens one directory per level at a time, each from the one
-// above, so that nobody who moves directories about meanwhile can lead it out of the tree.
+// walk calls yield for every node below root: those of a directory sorted by the bytes of their names, a directory
+// before its contents. It does not follow links. It opens each directory from the one above, so that a directory that
+// is moved meanwhile cannot lead it out of the tree.
 func walk(root *os.Root, yield func(node) error) error {
 	return walkBelow(root, "", yield)
 }
@@ -30,7 +30,7 @@ func walk(root *os.Root, yield func(node) error) error {
 func walkBelow(root *os.Root, prefix string, yield func(node) error) error {
 	infos, err := list(root)
 	if err != nil {
-		return fmt.Errorf("list %s: %w", orDot(prefix), err)
+		return fmt.Errorf("list %s: %w", pathOrDot(prefix), err)
 	}
 	for _, info := range infos {
 		n := node{root: root, path: prefix + info.Name(), info: info}
@@ -52,14 +52,14 @@ func walkBelow(root *os.Root, prefix string, yield func(node) error) error {
 	return nil
 }
 
-// list returns what the directory root holds, sorted by the bytes of the names.
+// list returns the contents of the directory root, sorted by the bytes of the names.
 func list(root *os.Root) ([]fs.FileInfo, error) {
 	d, err := root.Open(".")
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	// Names come without their types and sizes: those are asked for through root, which follows no link.
+	// Readdirnames returns no types and sizes. root.Lstat does, and follows no link.
 	names, err := d.Readdirnames(-1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -76,4 +76,4 @@ func list(root *os.Root) ([]fs.FileInfo, error) {
 	return infos, nil
 }
 
-func orDot(prefix string) string { return cmp.Or(prefix, ".") }
+func pathOrDot(prefix string) string { return cmp.Or(prefix, ".") }

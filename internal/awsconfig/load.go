@@ -180,7 +180,7 @@ func (r *AssumeRole) provider(cfg aws.Config, with func(*stscreds.AssumeRoleOpti
 	})
 }
 
-// EC2 is a client of EC2 that honours custom_endpoint_ec2. It is not a method of the settings, because then the linker
+// EC2 returns a client of EC2 that honours custom_endpoint_ec2. It is not a method of the settings, because then the linker
 // would keep every call of EC2 in the plugin: methods of settings can be called by name.
 func EC2(cfg aws.Config, s *Settings) *ec2.Client {
 	return ec2.NewFromConfig(cfg, func(o *ec2.Options) {

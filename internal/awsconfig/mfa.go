@@ -26,7 +26,7 @@ func (s *Settings) profileCode(o *stscreds.AssumeRoleOptions) {
 
 func (s *Settings) code() (string, error) { return s.MFACode, nil }
 
-// device is the serial number of the MFA device the profile names, or "".
+// device returns the serial number of the MFA device the profile names, or "".
 func device(cfg aws.Config) string {
 	for _, source := range cfg.ConfigSources {
 		if shared, ok := source.(config.SharedConfig); ok {

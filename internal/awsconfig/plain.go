@@ -32,7 +32,7 @@ func onlyEncrypted(stack *middleware.Stack) error {
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html.
 var metadataIPv6 = netip.MustParsePrefix("fd00:ec2::/32")
 
-// isHere tells whether a host is this computer, or a link-local service of the machine it is.
+// isHere reports whether a host is this computer, or a link-local service of the machine it is.
 func isHere(hostPort string) bool {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {

@@ -14,10 +14,12 @@ package awsconfig
 import (
 	"errors"
 	"fmt"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
 // Unknown is what Packer passes in place of a string that is not known while a template is only validated.
-const Unknown = "<unknown>"
+const Unknown = placeholder.Unknown
 
 // Settings say which AWS account and region to work in. All of them are optional when the environment of Packer
 // already says so, through variables, a shared configuration file, or the role of the machine it runs on.
@@ -131,7 +133,7 @@ func (r *AssumeRole) prepare() []error {
 	return errs
 }
 
-// Secrets are the values that must not appear in any log.
+// Secrets returns the values that must not appear in any log.
 func (s *Settings) Secrets() []string {
 	var secrets []string
 	for _, v := range []string{s.SecretKey, s.Token, s.MFACode} {

@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// vaultOf is a Vault that answers one path, and what it was asked with.
+// vaultOf returns a Vault that answers one path, and what it was asked with.
 func vaultOf(t *testing.T, path, answer string) map[string]any {
 	t.Helper()
 	asked := map[string]any{}
@@ -99,7 +99,7 @@ func TestVaultThatHasNoCredentials(t *testing.T) {
 	}
 }
 
-// refusing is an AWS that refuses EC2's calls in code, and decodes it when it may.
+// refusing returns an AWS that refuses EC2's calls in code, and decodes it when it may.
 func refusing(t *testing.T, decodes bool) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

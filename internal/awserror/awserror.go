@@ -30,7 +30,7 @@ type wordedError struct {
 func (e *wordedError) Error() string { return e.text }
 func (e *wordedError) Unwrap() error { return e.cause }
 
-// InWords is an error of a call in words, or the error as it is when it is none of a call: nil, or one of this package's.
+// InWords returns an error of a call in words, or the error as it is when it is none of a call: nil, or one of this package's.
 func InWords(err error) error {
 	var operation *smithy.OperationError
 	if !errors.As(err, &operation) || errors.Is(err, context.Canceled) {
@@ -66,7 +66,7 @@ func describe(operation *smithy.OperationError, err error) string {
 	return text + circumstances(err)
 }
 
-// refusal is AWS' own sentence and its code. What only AWS itself can read is left out.
+// refusal returns AWS' own sentence and its code. What only AWS itself can read is left out.
 func refusal(api smithy.APIError) string {
 	message := strings.TrimSpace(encoded.ReplaceAllString(api.ErrorMessage(), ""))
 	if message == "" {
@@ -77,7 +77,7 @@ func refusal(api smithy.APIError) string {
 
 var encoded = regexp.MustCompile(`\s*Encoded authorization failure message: [\w-]+`)
 
-// circumstances are how often it was tried, and what AWS' support asks for of a fault that is AWS'.
+// circumstances returns how often it was tried, and what AWS' support asks for of a fault that is AWS'.
 func circumstances(err error) string {
 	var parts []string
 	var attempts *retry.MaxAttemptsError
@@ -94,13 +94,13 @@ func circumstances(err error) string {
 	return ", " + strings.Join(parts, ", ")
 }
 
-// unanswered tells whether no answer came, or not in time.
+// unanswered reports whether no answer came, or not in time.
 func unanswered(err error) bool {
 	var unsent *smithyhttp.RequestSendError
 	return errors.As(err, &unsent) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// innermost is the error without what is around it: the URL of an answer that did not come is the endpoint's.
+// innermost returns the error without what is around it: the URL of an answer that did not come is the endpoint's.
 func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)

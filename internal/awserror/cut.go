@@ -25,7 +25,7 @@ func RetryCutAnswers(o *retry.StandardOptions) {
 	}))
 }
 
-// cut tells whether AWS has answered that a call succeeded, and what it answered cannot be read.
+// cut reports whether AWS has answered that a call succeeded, and what it answered cannot be read.
 func cut(err error) bool {
 	var unreadable *smithy.DeserializationError
 	s := status(err)

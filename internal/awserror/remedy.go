@@ -32,7 +32,7 @@ var (
 	noVolume = []string{"InsufficientVolumeCapacity"}
 )
 
-// remedy is what to do about a refusal, or "" where AWS' own sentence has to do.
+// remedy returns what to do about a refusal, or "" where AWS' own sentence has to do.
 func remedy(operation *smithy.OperationError, err error) string {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -86,7 +86,7 @@ func remedyOfSilence(err error) string {
 	return ""
 }
 
-// decoding is the setting that lets AWS say more, where it has more to say.
+// decoding returns the setting that lets AWS say more, where it has more to say.
 func decoding(api smithy.APIError) string {
 	if encoded.MatchString(api.ErrorMessage()) {
 		return "; decode_authorization_messages shows what AWS says of it"

@@ -44,7 +44,7 @@ func benchBake(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// least is the shorter of two times; zero is none.
+// least returns the shorter of two times; zero is none.
 func least(a, b time.Duration) time.Duration {
 	if a == 0 || b < a {
 		return b

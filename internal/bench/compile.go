@@ -28,7 +28,7 @@ type result struct {
 	peak int64 // memory, bytes
 }
 
-// faster is the better of two measurements of the same thing; the zero result is none.
+// faster returns the better of two measurements of the same thing; the zero result is none.
 func faster(a, b result) result {
 	if a.took == 0 || b.took < a.took {
 		return b
@@ -159,7 +159,7 @@ func child(ctx context.Context, source, target string) error {
 
 var highWater = regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`)
 
-// peakMemory is the most memory this process has had, runtime and program included.
+// peakMemory returns the most memory this process has had, runtime and program included.
 func peakMemory() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

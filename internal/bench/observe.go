@@ -65,7 +65,7 @@ type call struct {
 	Who     string    `json:"who"`
 }
 
-// callsOf are the calls of one user of the lab, in order.
+// callsOf returns the calls of one user of the lab, in order.
 func callsOf(ctx context.Context, who string) ([]call, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, os.Getenv("AWS_ENDPOINT_URL")+"/_lab/calls", http.NoBody) //nolint:gosec // the lab this runs on
 	if err != nil {

@@ -37,7 +37,7 @@ var figures = []figure{
 	{"from available to the end", func(o *outcome) time.Duration { return o.end.Sub(o.seen[string(types.ImageStateAvailable)]) }},
 }
 
-// delays are what AWS and the machine take whoever bakes: from the launch until the machine has stopped, from
+// delays returns what AWS and the machine take whoever bakes: from the launch until the machine has stopped, from
 // CreateImage until the image is available, and from TerminateInstances until the machine is gone.
 func (o *outcome) delays() time.Duration {
 	return o.seen[string(types.InstanceStateNameStopped)].Sub(o.called("RunInstances")) +
@@ -55,7 +55,7 @@ func (o *outcome) called(action string) time.Time {
 	return time.Time{}
 }
 
-// complete is an error when something that is compared was not seen to happen.
+// complete returns an error when something that is compared was not seen to happen.
 func (o *outcome) complete() error {
 	var missing []string
 	for _, action := range []string{"RunInstances", "CreateImage", "TerminateInstances"} {
@@ -115,7 +115,7 @@ func printOutcomes(out io.Writer, outcomes []outcome) error {
 	return nil
 }
 
-// actions are all that were called, by name.
+// actions returns all that were called, by name.
 func actions(outcomes []outcome) []string {
 	names := map[string]bool{}
 	for i := range outcomes {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// exemplary is a bake that began at 0 s, launched at 1 s, and lost one second at each turn.
+// exemplary returns a bake that began at 0 s, launched at 1 s, and lost one second at each turn.
 func exemplary(name string) outcome {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	return outcome{

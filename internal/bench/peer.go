@@ -150,7 +150,7 @@ func (c *contender) packer(ctx context.Context, b *bench, env []string, template
 	return nil
 }
 
-// credentials are an environment with which a program is somebody of its own for the lab, and whom the lab calls it.
+// credentials returns an environment with which a program is somebody of its own for the lab, and whom the lab calls it.
 func credentials(ctx context.Context, cfg aws.Config, name string) (env []string, who string, err error) {
 	out, err := sts.NewFromConfig(cfg).AssumeRole(ctx, &sts.AssumeRoleInput{
 		RoleArn: aws.String("arn:aws:iam::123456789012:role/bench"), RoleSessionName: aws.String(name),

@@ -79,7 +79,7 @@ func benchPlugin(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// median is how long a program takes, with the environment packer needs.
+// median returns how long a program takes, with the environment packer needs.
 func (b *bench) median(ctx context.Context, argv ...string) (time.Duration, error) {
 	var times []time.Duration
 	for range starts {

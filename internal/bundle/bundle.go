@@ -1,19 +1,19 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package bundle compiles an Image-Source to a bundle and reads bundles back.
+// Package bundle compiles an Image-Source to a bundle and reads bundles.
 //
-// A bundle is a directory that can be carried to another machine, by another job, with other rights:
+// A bundle is a directory that can be copied to another machine and used by another job, with other rights:
 //
-//	userdata.gz   the user data to launch an instance with: gzip'd MIME multipart, the guest program inside
-//	fs.tgz        fs/ of the Image-Source, when it is too large to travel inside the user data
-//	vars.env      NAME='value' lines a POSIX shell can source: what was used and what came out
+//	userdata.gz   the user data to launch an instance with: gzip'd MIME multipart with the guest program
+//	fs.tgz        fs/ of the Image-Source, when it is too large for the user data
+//	vars.env      NAME='value' lines that a POSIX shell can source: the inputs and the results
 //
-// The package may not know AWS or Packer. What it writes depends on nothing but the Image-Source and the [Options]:
-// compiled twice, the bytes are the same.
+// The package may not know AWS or Packer. What it writes depends only on the Image-Source and the [Options]: compiling
+// twice gives the same bytes.
 package bundle
 
-// What an Image-Source is compiled with when nothing else is said, as in the compile script this came from.
+// The defaults of the [Options], which are those of the original compile script.
 const (
 	DefaultRegion      = "ap-northeast-1"
 	DefaultInlineLimit = 8192 // bytes of tar.gz; user data may have 16,384 in all
@@ -29,16 +29,18 @@ const (
 // Options say what to compile, and with what.
 type Options struct {
 	Source string // the Image-Source directory
-	Target string // the directory the bundle goes to; made when it is not there
+	Target string // the directory for the bundle; it is made when it does not exist
 
-	Region      string            // AWS region of S3URL, for bundles launched by hand; default DefaultRegion
-	S3URL       string            // s3://bucket/path/to/fs.tgz, where a bundle launched by hand fetches a staged fs.tgz
-	InlineLimit int64             // up to this many bytes of compressed fs/ travel inside the user data; 0 is DefaultInlineLimit, negative is never
+	Region string // AWS region of S3URL, for bundles launched by hand; default DefaultRegion
+	S3URL  string // s3://bucket/path/to/fs.tgz, where a bundle launched by hand downloads a staged fs.tgz
+	// InlineLimit is how many bytes of compressed fs/ may be in the user data. 0 is DefaultInlineLimit; with a negative
+	// limit, fs/ is never in the user data.
+	InlineLimit int64
 	Env         map[string]string // added to the environment of script/compile.sh
 	Strict      bool              // warnings are errors
 
-	// Output is called with each line compile.sh prints and each warning, without the line ending, as they happen.
-	// Calls do not overlap. May be nil.
+	// Output is called at once with each line that compile.sh prints and each warning, without the line end. Calls do
+	// not overlap. It may be nil.
 	Output func(line string)
 }
 
@@ -49,12 +51,12 @@ type File struct {
 	Size   int64  // bytes
 }
 
-// Bundle is what compiling left behind, or what Read found.
+// Bundle is the result of Compile or Read.
 type Bundle struct {
 	Dir          string
 	UserData     File              // userdata.gz
-	FS           File              // fs.tgz; zero when fs/ travels inside the user data, or there is none
-	FSInline     bool              // fs/ travels inside the user data
+	FS           File              // fs.tgz; zero when fs/ is in the user data, or there is none
+	FSInline     bool              // fs/ is in the user data
 	NeedsStaging bool              // fs.tgz exists, or the user data is larger than guest.MaxUserData
 	Name         string            // NAME of ami.env
 	Version      string            // VERSION of ami.env

@@ -20,10 +20,12 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// TestMain lets the test program compile a bundle as a process of its own, with an umask and environment of its own.
+// TestMain makes the test program compile a bundle when it is started as a separate process, with another umask and
+// environment.
 func TestMain(m *testing.M) {
 	if source := os.Getenv("BUNDLE_TEST_SOURCE"); source != "" {
-		if _, err := Compile(context.Background(), Options{Source: source, Target: os.Getenv("BUNDLE_TEST_TARGET")}); err != nil {
+		if _, err := Compile(context.Background(),
+			Options{Source: source, Target: os.Getenv("BUNDLE_TEST_TARGET")}); err != nil {
 			panic(err)
 		}
 		return
@@ -55,17 +57,18 @@ func imageSource(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// hello has everything an Image-Source can have but compile.sh.
+// hello returns the files of an Image-Source with everything except compile.sh.
 func hello() map[string]string {
 	return map[string]string{
-		"ami.env":                     "NAME=hello\nVERSION=1.2.3\nTEAM='the bakers'\n",
-		"readme.md":                   "# Hello\n\nAn image that says hello.\n",
-		"fs/etc/hello.conf":           "greeting=hello\n",
-		"script/install.sh":           "#!/bin/sh\nset -e\ninstall -d /srv/hello\n",
-		"cloudinit/10_early.cfg":      "#cloud-config\nruncmd:\n  - echo early\n",
-		"cloudinit/20_hook.cfg":       "#cloud-boothook\n#!/bin/sh\necho hook\n",
-		"cloudinit/40_early.sh":       "#!/bin/sh\necho script\n",
-		"cloudinit/60_late.yml":       "#cloud-config\npackages:\n  - nginx\nruncmd:\n  - [echo, two words]\n  - echo last\n",
+		"ami.env":                "NAME=hello\nVERSION=1.2.3\nTEAM='the bakers'\n",
+		"readme.md":              "# Hello\n\nAn image that says hello.\n",
+		"fs/etc/hello.conf":      "greeting=hello\n",
+		"script/install.sh":      "#!/bin/sh\nset -e\ninstall -d /srv/hello\n",
+		"cloudinit/10_early.cfg": "#cloud-config\nruncmd:\n  - echo early\n",
+		"cloudinit/20_hook.cfg":  "#cloud-boothook\n#!/bin/sh\necho hook\n",
+		"cloudinit/40_early.sh":  "#!/bin/sh\necho script\n",
+		"cloudinit/60_late.yml": "#cloud-config\npackages:\n  - nginx\nruncmd:\n  - [echo, two words]\n  - " +
+			"echo last\n",
 		"cloudinit/70_late_script.sh": "#!/bin/sh\necho late\n",
 		"cloudinit/80_silent.cfg":     "#cloud-config\npackages:\n  - curl\n",
 	}
@@ -78,7 +81,7 @@ func with(files map[string]string, more ...string) map[string]string {
 	return files
 }
 
-// random is what does not compress.
+// random returns a text that does not compress.
 func random(n int) string {
 	data := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
@@ -95,7 +98,7 @@ func compile(t *testing.T, o Options) *Bundle {
 	return b
 }
 
-// names lists a directory.
+// names returns the names in a directory.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -116,7 +119,7 @@ func document(t *testing.T, b *Bundle) string {
 	return string(content)
 }
 
-func TestASmallFsTravelsInsideTheUserData(t *testing.T) {
+func TestASmallFsIsInTheUserData(t *testing.T) {
 	b := compile(t, Options{Source: imageSource(t, hello())})
 	if diff := cmp.Diff([]string{"userdata.gz", "vars.env"}, names(t, b.Dir)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
@@ -129,7 +132,7 @@ func TestASmallFsTravelsInsideTheUserData(t *testing.T) {
 	}
 }
 
-func TestALargeFsStaysBesideTheUserData(t *testing.T) {
+func TestALargeFsIsAFileOfItsOwn(t *testing.T) {
 	source := imageSource(t, with(hello(), "fs/opt/app", random(9000)))
 	b := compile(t, Options{Source: source, S3URL: "s3://bucket/path/fs.tgz", Region: "eu-west-1"})
 	if diff := cmp.Diff([]string{"fs.tgz", "userdata.gz", "vars.env"}, names(t, b.Dir)); diff != "" {
@@ -157,7 +160,8 @@ func TestTheInlineLimitIsInclusive(t *testing.T) {
 }
 
 func TestWithoutFsNothingIsUnpacked(t *testing.T) {
-	b := compile(t, Options{Source: imageSource(t, map[string]string{"cloudinit/60_a.cfg": "#cloud-config\nruncmd: [echo]\n"})})
+	b := compile(t, Options{Source: imageSource(t,
+		map[string]string{"cloudinit/60_a.cfg": "#cloud-config\nruncmd: [echo]\n"})})
 	if b.FSInline || b.NeedsStaging || b.Env["BAKERY_FS_SIZE"] != "0" || b.Env["BAKERY_FS_INLINE"] != "false" {
 		t.Errorf("got %+v", b)
 	}
@@ -184,7 +188,7 @@ func hexed(s string) string {
 	return b.String()
 }
 
-func TestCompilingAgainRemovesWhatIsNotNeededAnyMore(t *testing.T) {
+func TestCompilingAgainRemovesAnOldFsArchive(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "out")
 	source := imageSource(t, with(hello(), "fs/opt/app", random(9000)))
 	compile(t, Options{Source: source, Target: target})
@@ -195,10 +199,11 @@ func TestCompilingAgainRemovesWhatIsNotNeededAnyMore(t *testing.T) {
 	}
 }
 
-func TestVarsAreForAnyShell(t *testing.T) {
+func TestEveryShellCanSourceVarsEnv(t *testing.T) {
 	source := imageSource(t, with(hello(), "ami.env", "NAME=\"it's\"\nVERSION=1\nODD='$(id) `x` \" \\ \ntwo lines'\n"))
 	b := compile(t, Options{Source: source})
-	script := `set -eu; . "$1/vars.env"; printf '%s|%s|%s|%s|%s' "$NAME" "$ODD" "$AWSREGION" "$BAKERY_USERDATA_SHA256" "$BAKERY_FS_INLINE"`
+	script := `set -eu; . "$1/vars.env"; printf '%s|%s|%s|%s|%s' "$NAME" "$ODD" "$AWSREGION" ` +
+		`"$BAKERY_USERDATA_SHA256" "$BAKERY_FS_INLINE"`
 	for _, shell := range []string{"dash", "bash"} {
 		got, err := exec.Command(shell, "-c", script, "sh", b.Dir).Output()
 		must(t, err)
@@ -209,7 +214,7 @@ func TestVarsAreForAnyShell(t *testing.T) {
 	}
 }
 
-func TestWhatWasUsedWinsOverAmiEnv(t *testing.T) {
+func TestOptionsReplaceValuesOfAmiEnv(t *testing.T) {
 	source := imageSource(t, with(hello(), "ami.env", "NAME=a\nVERSION=1\nAWSREGION=mars\nFSS3URL=s3://old/x\n"))
 	b := compile(t, Options{Source: source, S3URL: "s3://bucket/fs.tgz", InlineLimit: -1})
 	if b.Env["AWSREGION"] != "ap-northeast-1" || b.Env["FSS3URL"] != "s3://bucket/fs.tgz" {
@@ -217,7 +222,7 @@ func TestWhatWasUsedWinsOverAmiEnv(t *testing.T) {
 	}
 }
 
-func TestStepsKeepTheOrderOfTheirPriority(t *testing.T) {
+func TestStepsAreInTheOrderOfTheirPriority(t *testing.T) {
 	src, problems := readSource(imageSource(t, hello()))
 	must(t, problems.Err())
 	program, problems := assemble(src, src.Install)
@@ -257,14 +262,14 @@ func TestTheSameSourceGivesTheSameBytes(t *testing.T) {
 	for name, c := range map[string]struct{ script, dir, zone string }{
 		"in the source, under a strict umask": {`umask 077; exec "$0"`, elsewhere, "Asia/Tokyo"},
 		"in /, under no umask":                {`umask 000; exec "$0"`, "/", "America/New_York"},
-		// Who is not root becomes it, in a namespace.
+		// A user who is not root becomes root in a namespace.
 		"as another user": {`chmod 0777 "$TMPDIR"
 			[ "$(id -u)" = 0 ] || exec unshare --map-root-user "$0"
 			exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0"`, "/", "UTC"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Everybody must get at the source, the program and a place of their own.
-			scratch, err := os.MkdirTemp("", "bundle-test-") //nolint:usetesting // no other user gets into t.TempDir
+			// Every user must be able to read the source and the program, and to write to a directory.
+			scratch, err := os.MkdirTemp("", "bundle-test-") //nolint:usetesting // other users cannot read t.TempDir
 			must(t, err)
 			t.Cleanup(func() { os.RemoveAll(scratch) })
 			must(t, os.Chmod(scratch, 0o755))
@@ -277,7 +282,8 @@ func TestTheSameSourceGivesTheSameBytes(t *testing.T) {
 
 			cmd := exec.Command("sh", "-c", c.script, copied)
 			cmd.Dir = c.dir
-			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=" + c.zone, "TMPDIR=" + tmp, "BUNDLE_TEST_SOURCE=" + source, "BUNDLE_TEST_TARGET=" + target}
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=" + c.zone, "TMPDIR=" + tmp,
+				"BUNDLE_TEST_SOURCE=" + source, "BUNDLE_TEST_TARGET=" + target}
 			if said, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, said)
 			}
@@ -302,7 +308,7 @@ func TestTheSameSourceGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-func TestAFailureLeavesTheTargetAsItWas(t *testing.T) {
+func TestAFailureDoesNotChangeTheTarget(t *testing.T) {
 	source := imageSource(t, hello())
 	target := filepath.Join(t.TempDir(), "out")
 	before := compile(t, Options{Source: source, Target: target})
@@ -310,7 +316,8 @@ func TestAFailureLeavesTheTargetAsItWas(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(source, "fs/opt"), []byte(random(9000)), 0o600))
 	stop, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("had enough"))
-	if _, err := Compile(stop, Options{Source: source, Target: target}); err == nil || !strings.Contains(err.Error(), "had enough") {
+	if _, err := Compile(stop, Options{Source: source, Target: target}); err == nil ||
+		!strings.Contains(err.Error(), "had enough") {
 		t.Errorf("got %v", err)
 	}
 	after, err := Read(target)
@@ -331,7 +338,7 @@ func TestAFailureLeavesTheTargetAsItWas(t *testing.T) {
 	}
 }
 
-func TestATargetThatCannotBeMadeIsNamed(t *testing.T) {
+func TestATargetThatCannotBeMadeIsNamedInTheError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	_, err := Compile(t.Context(), Options{Source: imageSource(t, hello()), Target: filepath.Join(file, "out")})
@@ -340,7 +347,7 @@ func TestATargetThatCannotBeMadeIsNamed(t *testing.T) {
 	}
 }
 
-func TestWarningsAreShownAndKept(t *testing.T) {
+func TestWarningsAreShownAndReturned(t *testing.T) {
 	source := imageSource(t, with(hello(), "scripts/x", "y"))
 	var shown []string
 	b := compile(t, Options{Source: source, Output: func(line string) { shown = append(shown, line) }})

@@ -14,10 +14,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
+	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// Check reports everything that is wrong with the options and the Image-Source, as far as that can be known without
-// running or writing anything. It is what validating a template does; the target may not be known then.
+// Check reports everything that is wrong with the options and the Image-Source, as far as it can find that out without
+// running or writing anything. It is for the validation of a template, when the target may not be known yet.
 func Check(o Options) problem.List {
 	_, problems := read(o.withDefaults())
 	return problems
@@ -29,7 +30,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// read checks the options and reads the Image-Source; with problems that are errors, the source may be nil.
+// read checks the options and reads the Image-Source. When a problem is an error, the source may be nil.
 func read(o Options) (*imagesource.Source, problem.List) {
 	problems := o.check()
 	if o.Source == "" {
@@ -37,8 +38,8 @@ func read(o Options) (*imagesource.Source, problem.List) {
 		return nil, problems
 	}
 	src, found := readSource(o.Source)
-	// Taken names are looked for here and not in the work folder, where the generated parts do exist.
-	found = append(found, takenNames(src)...)
+	// This is checked here and not in the work folder, where the generated parts do exist.
+	found = append(found, checkGeneratedNames(src)...)
 	problems = append(problems, locate(o.Source, found)...)
 	if o.Strict {
 		problems = problems.Promoted()
@@ -47,18 +48,19 @@ func read(o Options) (*imagesource.Source, problem.List) {
 	return src, problems
 }
 
-// readSource reads an Image-Source or a work folder, without the generated parts, as far as a machine would take it.
+// readSource reads an Image-Source or a work folder, without the generated parts, and checks that it can be rendered.
 func readSource(dir string) (*imagesource.Source, problem.List) {
 	src, problems := imagesource.Read(dir)
 	problems = withoutGenerated(src, problems)
 	for _, name := range src.Env.Names {
 		if reserved(name) {
-			problems.Errorf("ami.env", 0, 0, "%s: names that begin with %s are for the bundle's own lines in %s; name it otherwise",
+			problems.Errorf("ami.env", 0, 0, "%s: names that begin with %s are for the bundle's own lines in %s; "+
+				"name it otherwise",
 				name, reservedPrefix, VarsName)
 		}
 	}
 	if problems.Err() != nil {
-		return src, problems // the rest would only repeat them
+		return src, problems // the following checks would only repeat them
 	}
 	program, more := assemble(src, src.Install)
 	problems = append(problems, more...)
@@ -70,7 +72,7 @@ func readSource(dir string) (*imagesource.Source, problem.List) {
 	return src, problems
 }
 
-// locate puts the directory of the Image-Source before the paths, as an editor needs them.
+// locate adds the directory of the Image-Source to the paths, as editors need them.
 func locate(dir string, problems problem.List) problem.List {
 	located := slices.Clone(problems)
 	for i := range located {
@@ -80,42 +82,42 @@ func locate(dir string, problems problem.List) problem.List {
 }
 
 var (
-	regionPattern   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
-	s3URLPattern    = regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x20]*[^\x00-\x20/]$`)
-	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	regionPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
+	s3URLPattern  = regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x20]*[^\x00-\x20/]$`)
 )
 
-// check looks at everything but the Image-Source.
+// check checks the options, but not the Image-Source.
 func (o Options) check() problem.List {
 	var problems problem.List
-	complain := func(format string, args ...any) { problems.Errorf("", 0, 0, format, args...) }
+	errorf := func(format string, args ...any) { problems.Errorf("", 0, 0, format, args...) }
 	if o.Target != "" && o.Source != "" && inside(o.Target, o.Source) {
-		complain("the target %s is inside the Image-Source %s, and would become part of it; choose one beside it", o.Target, o.Source)
+		errorf("the target %s is inside the Image-Source %s, and would become part of it; choose one beside it",
+			o.Target, o.Source)
 	}
 	if !regionPattern.MatchString(o.Region) {
-		complain("the region %q is not the name of an AWS region, such as %s", o.Region, DefaultRegion)
+		errorf("the region %q is not the name of an AWS region, such as %s", o.Region, DefaultRegion)
 	}
 	if o.S3URL != "" && !s3URLPattern.MatchString(o.S3URL) {
-		complain("the S3 URL %q is not of the form s3://bucket/path/to/fs.tgz", o.S3URL)
+		errorf("the S3 URL %q is not of the form s3://bucket/path/to/fs.tgz", o.S3URL)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Env)) {
-		if !variablePattern.MatchString(name) {
-			complain("the environment variable %q for compile.sh is not a name a shell takes", name)
+		if !shell.IsVariableName(name) {
+			errorf("the environment variable %q for compile.sh is not a name a shell takes", name)
 		}
 		if strings.ContainsRune(o.Env[name], 0) {
-			complain("the environment variable %s for compile.sh has a NUL byte in its value", name)
+			errorf("the environment variable %s for compile.sh has a NUL byte in its value", name)
 		}
 	}
 	return problems
 }
 
-// inside tells whether path is dir or below it, symbolic links followed as far as they exist.
+// inside reports whether path is dir or below it. It follows symbolic links, for the part of the path that exists.
 func inside(path, dir string) bool {
 	relative, err := filepath.Rel(realPath(dir), realPath(path))
 	return err == nil && relative != ".." && !strings.HasPrefix(relative, ".."+string(filepath.Separator))
 }
 
-// realPath follows the links of the part of path that exists.
+// realPath resolves the links of the part of path that exists.
 func realPath(path string) string {
 	absolute, err := filepath.Abs(path)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAGoodSourceHasNoProblems(t *testing.T) {
+func TestAValidSourceHasNoProblems(t *testing.T) {
 	if problems := Check(Options{Source: imageSource(t, hello()), Target: "out"}); len(problems) > 0 {
 		t.Errorf("got %v", problems)
 	}
@@ -24,17 +24,25 @@ func TestEveryWrongOptionIsReported(t *testing.T) {
 		options Options
 		want    string
 	}{
-		"no source":                      {Options{Target: "out"}, "name the Image-Source directory"},
-		"a target inside the source":     {Options{Source: source, Target: filepath.Join(source, "not/there")}, "is inside the Image-Source"},
-		"the source as target":           {Options{Source: source, Target: source}, "is inside the Image-Source"},
-		"a region with a blank":          {Options{Source: source, Target: "out", Region: "eu west"}, `the region "eu west" is not the name of an AWS region`},
-		"an S3 URL of the web":           {Options{Source: source, Target: "out", S3URL: "https://bucket/fs.tgz"}, "is not of the form s3://bucket/path/to/fs.tgz"},
-		"an S3 URL without an object":    {Options{Source: source, Target: "out", S3URL: "s3://bucket/"}, "is not of the form"},
-		"a variable with a dash":         {Options{Source: source, Target: "out", Env: map[string]string{"A-B": ""}}, `the environment variable "A-B"`},
-		"a variable with a NUL byte":     {Options{Source: source, Target: "out", Env: map[string]string{"AB": "\x00"}}, "the environment variable AB for compile.sh has a NUL byte"},
-		"a source that is not there":     {Options{Source: source + "s", Target: "out"}, "no such file or directory"},
-		"a source that is no directory":  {Options{Source: filepath.Join(source, "ami.env"), Target: "out"}, "not a directory"},
-		"a source without any directory": {Options{Source: filepath.Join(source, "fs"), Target: "out"}, "not an Image-Source"},
+		"no source": {Options{Target: "out"}, "name the Image-Source directory"},
+		"a target inside the source": {Options{Source: source, Target: filepath.Join(source, "not/there")},
+			"is inside the Image-Source"},
+		"the source as target": {Options{Source: source, Target: source}, "is inside the Image-Source"},
+		"a region with a blank": {Options{Source: source, Target: "out", Region: "eu west"},
+			`the region "eu west" is not the name of an AWS region`},
+		"an S3 URL of the web": {Options{Source: source, Target: "out", S3URL: "https://bucket/fs.tgz"},
+			"is not of the form s3://bucket/path/to/fs.tgz"},
+		"an S3 URL without an object": {Options{Source: source, Target: "out", S3URL: "s3://bucket/"},
+			"is not of the form"},
+		"a variable with a dash": {Options{Source: source, Target: "out", Env: map[string]string{"A-B": ""}},
+			`the environment variable "A-B"`},
+		"a variable with a NUL byte": {Options{Source: source, Target: "out", Env: map[string]string{"AB": "\x00"}},
+			"the environment variable AB for compile.sh has a NUL byte"},
+		"a source that is not there": {Options{Source: source + "s", Target: "out"}, "no such file or directory"},
+		"a source that is no directory": {Options{Source: filepath.Join(source, "ami.env"), Target: "out"},
+			"not a directory"},
+		"a source without any directory": {Options{Source: filepath.Join(source, "fs"), Target: "out"},
+			"not an Image-Source"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -54,7 +62,8 @@ func TestATargetIsNeededOnlyToCompile(t *testing.T) {
 	if problems := Check(o); len(problems) > 0 {
 		t.Errorf("got %v", problems)
 	}
-	if _, err := Compile(t.Context(), o); err == nil || !strings.Contains(err.Error(), "name the target directory for the bundle") {
+	if _, err := Compile(t.Context(), o); err == nil ||
+		!strings.Contains(err.Error(), "name the target directory for the bundle") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -71,7 +80,8 @@ func TestAllProblemsAreReportedAtOnceWithTheirPlace(t *testing.T) {
 		t.Fatal("nothing is reported")
 	}
 	for _, want := range []string{
-		`the region "?"`, "ami.env:2:", "cloudinit/99_shutdown.yml: the name is taken by a part that is generated; name it otherwise, such as 99_my_shutdown.yml",
+		`the region "?"`, "ami.env:2:", "cloudinit/99_shutdown.yml: the name is taken by a part that is generated; " +
+			"name it otherwise, such as 99_my_shutdown.yml",
 		"cloudinit/60_late.yml:2:", "fs/var/run/fs.tgz",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -80,16 +90,17 @@ func TestAllProblemsAreReportedAtOnceWithTheirPlace(t *testing.T) {
 	}
 }
 
-func TestNamesOfTheBundleAreNotForAmiEnv(t *testing.T) {
+func TestAmiEnvMayNotSetReservedNames(t *testing.T) {
 	source := imageSource(t, with(hello(), "ami.env", "BAKERY_FS_SIZE=1\n"))
 	err := Check(Options{Source: source, Target: "out"}).Err()
-	want := filepath.Join(source, "ami.env") + ": BAKERY_FS_SIZE: names that begin with BAKERY_ are for the bundle's own lines in vars.env; name it otherwise"
+	want := filepath.Join(source, "ami.env") + ": BAKERY_FS_SIZE: names that begin with BAKERY_ are for the " +
+		"bundle's own lines in vars.env; name it otherwise"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
 
-func TestGeneratedPartsOfAWorkFolderAreLeftOut(t *testing.T) {
+func TestGeneratedPartsAreIgnored(t *testing.T) {
 	files := hello()
 	for _, g := range generatedParts {
 		files[g.path()] = string(g.content())
@@ -109,6 +120,6 @@ func TestATargetReachedThroughALinkIsInsideTheSource(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	must(t, os.Symlink(source, link))
 	if err := Check(Options{Source: source, Target: filepath.Join(link, "out")}).Err(); err == nil {
-		t.Error("the target is taken")
+		t.Error("the target is accepted")
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// Compile compiles the Image-Source o.Source to a bundle in o.Target. When it fails or ctx ends, the target is as it
-// was, and nothing else is left behind.
+// Compile compiles the Image-Source o.Source to a bundle in o.Target. When it fails or ctx ends, the target is
+// unchanged and no temporary files are left.
 func Compile(ctx context.Context, o Options) (_ *Bundle, errs error) {
 	o = o.withDefaults()
 	in, err := o.gather(ctx)
@@ -30,7 +30,7 @@ func Compile(ctx context.Context, o Options) (_ *Bundle, errs error) {
 	return b, nil
 }
 
-// gather checks everything, runs compile.sh and says what is to be baked. The caller discards the input.
+// gather checks everything, runs compile.sh and returns the input of the bundle. The caller calls discard on it.
 func (o Options) gather(ctx context.Context) (in input, err error) {
 	src, problems := read(o.withDefaults())
 	if o.Target == "" {
@@ -59,7 +59,7 @@ func (o Options) gather(ctx context.Context) (in input, err error) {
 	return in, nil
 }
 
-// input is what a bundle is made of.
+// input is what a bundle is made from.
 type input struct {
 	src     *imagesource.Source // the Image-Source, or the work folder that compile.sh has changed
 	env     imagesource.Env     // ami.env
@@ -78,7 +78,8 @@ func (in input) discard() error {
 	return removeWorkFolder(in.work)
 }
 
-// prepare runs compile.sh in the work folder, and reads that again. The problems are those it has afterwards.
+// prepare runs compile.sh in the work folder, and reads the work folder again. It returns the problems that the folder
+// then has.
 func prepare(ctx context.Context, o Options, src *imagesource.Source, work string) (input, problem.List, error) {
 	printed, err := runScript(ctx, o, src.Compile, work)
 	if err != nil {
@@ -86,7 +87,8 @@ func prepare(ctx context.Context, o Options, src *imagesource.Source, work strin
 	}
 	for _, name := range printed.Names {
 		if reserved(name) {
-			return input{}, nil, fmt.Errorf("run %s: it printed %s=, but names that begin with %s are for the bundle's own lines in %s",
+			return input{}, nil, fmt.Errorf("run %s: it printed %s=, but names that begin with %s are for the "+
+				"bundle's own lines in %s",
 				compilePath, name, reservedPrefix, VarsName)
 		}
 	}
@@ -101,20 +103,21 @@ func prepare(ctx context.Context, o Options, src *imagesource.Source, work strin
 	install := src.Install
 	if changed.Install != nil {
 		if install != nil {
-			return input{}, nil, fmt.Errorf("run %s: it wrote %s, which the Image-Source has too; remove one of them", compilePath, installPath)
+			return input{}, nil, fmt.Errorf("run %s: it wrote %s, which the Image-Source has too; remove one of them",
+				compilePath, installPath)
 		}
 		install = changed.Install
 	}
 	return input{src: changed, env: changed.Env, printed: printed, install: install}, problems, nil
 }
 
-// write makes all files of the bundle beside the ones they replace, and puts them in their place when all are there.
+// write makes all files of the bundle in a temporary directory, and moves them to the target when they are complete.
 func (b *Bundle) write(ctx context.Context, o Options, in input) (err error) {
-	staging, err := newStaging(o.Target)
+	target, err := newTargetWriter(o.Target)
 	if err != nil {
 		return fmt.Errorf("write the bundle: %w", err)
 	}
-	defer func() { err = errors.Join(err, staging.discard()) }()
+	defer func() { err = errors.Join(err, target.discard()) }()
 
 	program, problems := assemble(in.src, in.install)
 	if err := problems.Err(); err != nil {
@@ -122,10 +125,10 @@ func (b *Bundle) write(ctx context.Context, o Options, in input) (err error) {
 	}
 	var fsFile File
 	if in.src.FS != "" {
-		if fsFile, err = staging.archive(ctx, in.src.FS); err != nil {
+		if fsFile, err = target.archive(ctx, in.src.FS); err != nil {
 			return fmt.Errorf("archive fs: %w", err)
 		}
-		if program.Files, err = b.place(staging, o, fsFile); err != nil {
+		if program.Files, err = b.addFS(target, o, fsFile); err != nil {
 			return err
 		}
 	}
@@ -133,49 +136,50 @@ func (b *Bundle) write(ctx context.Context, o Options, in input) (err error) {
 	if err != nil {
 		return fmt.Errorf("make the user data: %w", err)
 	}
-	if b.UserData, err = staging.add(UserDataName, guest.Compress(document)); err != nil {
+	if b.UserData, err = target.add(UserDataName, guest.Compress(document)); err != nil {
 		return fmt.Errorf("write the user data: %w", err)
 	}
 	b.NeedsStaging = b.needsStaging()
 	v := b.vars(o, in, fsFile)
-	if _, err := staging.add(VarsName, v.render()); err != nil {
+	if _, err := target.add(VarsName, v.render()); err != nil {
 		return fmt.Errorf("write the variables: %w", err)
 	}
 	b.Env, b.Name, b.Version = v.values, v.values["NAME"], v.values["VERSION"]
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	return staging.commit()
+	return target.commit()
 }
 
-// place decides how fs/ travels.
-func (b *Bundle) place(staging *staging, o Options, fsFile File) (guest.Files, error) {
+// addFS decides whether fs/ is in the user data or in fs.tgz.
+func (b *Bundle) addFS(target *targetWriter, o Options, fsFile File) (guest.Files, error) {
 	if fsFile.Size > o.InlineLimit {
 		b.FS = fsFile
 		return guest.Files{SHA256: fsFile.SHA256, Size: fsFile.Size, S3URL: o.S3URL, Region: o.Region}, nil
 	}
-	content, err := os.ReadFile(staging.path(FSName))
+	content, err := os.ReadFile(target.path(FSName))
 	if err != nil {
 		return guest.Files{}, fmt.Errorf("read the archive of fs: %w", err)
 	}
 	b.FSInline = true
-	staging.drop(FSName)
+	target.drop(FSName)
 	return guest.Files{Inline: content}, nil
 }
 
-// vars are the lines of vars.env. What compile.sh printed wins over ami.env, and what was used over both.
+// vars returns the lines of vars.env. A value that compile.sh printed replaces that of ami.env, and the values of the
+// options replace both.
 func (b *Bundle) vars(o Options, in input, fsFile File) *vars {
 	v := &vars{}
-	used := func() {
+	setOptions := func() {
 		v.set(varRegion, o.Region)
 		if b.FS.Path != "" && o.S3URL != "" {
 			v.set(varS3URL, o.S3URL)
 		}
 	}
-	used() // for their place at the top
+	setOptions() // so that they are the first lines
 	v.setAll(in.env)
 	v.setAll(in.printed)
-	used()
+	setOptions()
 	v.setFiles(b, fsFile)
 	return v
 }

@@ -16,10 +16,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// FuzzParseJoin: what is uploaded as a join is refused, or is one that can be written and read again.
+// FuzzParseJoin: every content is refused, or is a join that can be written and read again.
 func FuzzParseJoin(f *testing.F) {
 	f.Add(Join{Source: "/src", CompileEnv: map[string]string{"A": "b"}, Strict: true, FSInlineLimit: 1}.Render())
-	for _, seed := range []string{"", "{}", "null", "[]", `{"source":"/a"}{"source":"/b"}`, `{"source":"a"}`, `{"Source":"/a","source":"/b"}`, `{"source":"/a","x":1}`} {
+	for _, seed := range []string{"", "{}", "null", "[]", `{"source":"/a"}{"source":"/b"}`, `{"source":"a"}`,
+		`{"Source":"/a","source":"/b"}`, `{"source":"/a","x":1}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
@@ -43,10 +44,11 @@ func FuzzParseJoin(f *testing.F) {
 	})
 }
 
-// FuzzRead: a bundle that somebody else has written is refused, or is what its vars.env says, and all of it is in its directory.
+// FuzzRead: every bundle is refused, or matches its vars.env, and all of its files are in its directory.
 func FuzzRead(f *testing.F) {
 	const sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // of nothing
-	whole := "BAKERY_USERDATA_SHA256='" + sum + "'\nBAKERY_USERDATA_SIZE='0'\nBAKERY_FS_SHA256=''\nBAKERY_FS_SIZE='0'\nBAKERY_FS_INLINE='false'\nNAME='x'\n"
+	whole := "BAKERY_USERDATA_SHA256='" + sum + "'\nBAKERY_USERDATA_SIZE='0'\nBAKERY_FS_SHA256=''\n" +
+		"BAKERY_FS_SIZE='0'\nBAKERY_FS_INLINE='false'\nNAME='x'\n"
 	f.Add([]byte(whole), []byte{}, []byte{})
 	f.Add([]byte(strings.Replace(whole, "FS_SHA256=''", "FS_SHA256='"+sum+"'", 1)), []byte{}, []byte{})
 	f.Add([]byte(strings.Replace(whole, "SIZE='0'", "SIZE='-1'", 1)), []byte("x"), []byte("y"))
@@ -73,7 +75,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzVarsThroughSh: what is written to vars.env, sh reads as it was, and so does Read.
+// FuzzVarsThroughSh: sh and ParseEnv read every value of vars.env unchanged.
 func FuzzVarsThroughSh(f *testing.F) {
 	for _, value := range []string{"", "a b", "'", "$(id)", "`id`", "a\nb", "\\", "$HOME", "é\x1b[0m", "\xff"} {
 		f.Add(value)

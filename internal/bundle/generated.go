@@ -13,19 +13,19 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// generatedPart shows compile.sh, and who debugs it, where in the order of the parts the machine does something of
-// its own. The parts do nothing: the guest program does, in that order.
+// generatedPart is a part that shows compile.sh, and people who debug it, when the guest program does its own work
+// between the parts. The parts themselves do nothing.
 type generatedPart struct{ name, does string }
 
 var generatedParts = []generatedPart{
-	{"50_fs-download.cfg", "the machine fetches fs.tgz, when it does not travel inside the user data,\n" +
+	{"50_fs-download.cfg", "the machine downloads fs.tgz, when it is not in the user data,\n" +
 		"# and checks its sha256. Parts below 50 have run before."},
 	{"51_fs-extract.cfg", "the machine unpacks fs.tgz over /, owned by root."},
 	{"51_install.cfg", "the machine runs script/install.sh, if there is one.\n" +
 		"# Parts from 50 up run after it, in the order of their names."},
 	{"98_log-copy.cfg", "the machine uploads its log, when it was given a URL for it,\n" +
 		"# and removes what must not be in an image. All other parts have run before."},
-	{"99_shutdown.cfg", "the machine says how it went and powers off."},
+	{"99_shutdown.cfg", "the machine prints its verdict and powers off."},
 }
 
 func (g generatedPart) path() string { return path.Join("cloudinit", g.name) }
@@ -37,14 +37,14 @@ func (g generatedPart) content() []byte {
 		"{}\n")
 }
 
-// isGenerated recognises a generated part by its exact content, so that one somebody wrote to is not lost.
+// isGenerated recognises a generated part by its exact content, so that a part with changes is not dropped.
 func isGenerated(p imagesource.Part) bool {
 	return slices.ContainsFunc(generatedParts, func(g generatedPart) bool {
 		return g.name == p.Name && bytes.Equal(g.content(), p.Content)
 	})
 }
 
-// withoutGenerated takes the generated parts out of src, and what was found about them out of problems.
+// withoutGenerated removes the generated parts from src, and returns the problems without those about these parts.
 func withoutGenerated(src *imagesource.Source, problems problem.List) problem.List {
 	generated := map[string]bool{}
 	src.Parts = slices.DeleteFunc(slices.Clone(src.Parts), func(p imagesource.Part) bool {
@@ -54,13 +54,14 @@ func withoutGenerated(src *imagesource.Source, problems problem.List) problem.Li
 	return slices.DeleteFunc(slices.Clone(problems), func(p problem.Problem) bool { return generated[p.File] })
 }
 
-// takenNames finds parts of a user's own where generated ones go, with either ending.
-func takenNames(src *imagesource.Source) problem.List {
+// checkGeneratedNames reports parts of the user that have the name of a generated part, with either ending.
+func checkGeneratedNames(src *imagesource.Source) problem.List {
 	var problems problem.List
 	for _, p := range src.Parts {
 		for _, g := range generatedParts {
 			if strings.TrimSuffix(p.Name, path.Ext(p.Name)) == strings.TrimSuffix(g.name, ".cfg") {
-				problems.Errorf(p.Path, 0, 0, "the name is taken by a part that is generated; name it otherwise, such as %s_my%s",
+				problems.Errorf(p.Path, 0, 0, "the name is taken by a part that is generated; name it otherwise, "+
+					"such as %s_my%s",
 					p.Name[:2], p.Name[2:])
 			}
 		}

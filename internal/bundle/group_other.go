@@ -7,7 +7,7 @@ package bundle
 
 import "os/exec"
 
-// Where there are no process groups, the program is ended alone.
+// Without process groups, only the program itself is ended.
 func prepareGroup(*exec.Cmd) {}
 
 func endGroup(*exec.Cmd) {}

@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// prepareGroup gives the program a process group of its own, which is told to end as a whole.
+// prepareGroup gives the program a process group of its own. Cancelling ends the whole group.
 func prepareGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 }
 
-// endGroup ends what the program has left behind, so that nobody writes to the work folder any more. That nobody is
-// left is no error.
+// endGroup kills the background processes of the program, so that nothing writes to the work folder any more. It
+// ignores the error that there are none.
 func endGroup(cmd *exec.Cmd) {
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestJoinReadsBackAsItWasUploaded(t *testing.T) {
+func TestParseJoinReadsWhatRenderWrites(t *testing.T) {
 	want := Join{Source: "/src/image", CompileEnv: map[string]string{"A": "1 'x'"}, Strict: true, FSInlineLimit: -1}
 	got, err := ParseJoin(want.Render())
 	if err != nil {
@@ -19,14 +19,15 @@ func TestJoinReadsBackAsItWasUploaded(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if o := got.Options("/target"); o.Source != want.Source || o.Target != "/target" || o.InlineLimit != -1 || !o.Strict || o.Env["A"] != "1 'x'" {
+	if o := got.Options("/target"); o.Source != want.Source || o.Target != "/target" || o.InlineLimit != -1 ||
+		!o.Strict || o.Env["A"] != "1 'x'" {
 		t.Errorf("the options are %+v", o)
 	}
 }
 
 func TestParseJoinRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ content, want string }{
-		"what is no JSON":                      {"#!/bin/sh\n", "only the provisioner bakery-image-source"},
+		"no JSON":                              {"#!/bin/sh\n", "only the provisioner bakery-image-source"},
 		"a setting it does not know":           {`{"source":"/a","later":1}`, "later"},
 		"a source that depends on a directory": {`{"source":"image"}`, "absolute"},
 	} {

@@ -14,18 +14,18 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
 )
 
-// Live is an Image-Source compiled for a machine that is running already and is connected to.
+// Live is an Image-Source compiled for a machine that is already running and has a connection.
 type Live struct {
 	Program guest.Program // without Files
 	FS      File          // the tar.gz of fs/, in the target; zero when there is none
-	// CloudInit says which parts need a cloud-init on the machine, and for which keys, such as
+	// CloudInit lists the parts that need cloud-init on the machine, with the keys they need it for, such as
 	// "cloudinit/10_users.cfg: users, packages".
 	CloudInit []string
 }
 
-// CompileLive compiles the Image-Source o.Source, and leaves the tar.gz of fs/ in the directory o.Target, however small.
-// What only says how a bundle is launched, Region, S3URL and InlineLimit, is not used. When it fails or ctx ends, the
-// target is as it was.
+// CompileLive compiles the Image-Source o.Source, and writes the tar.gz of fs/, of any size, to the directory o.Target.
+// It does not use Region, S3URL and InlineLimit, which are for launching a bundle. When it fails or ctx ends, the
+// target is unchanged.
 func CompileLive(ctx context.Context, o Options) (_ *Live, err error) {
 	in, err := o.gather(ctx)
 	if err != nil {
@@ -40,18 +40,18 @@ func CompileLive(ctx context.Context, o Options) (_ *Live, err error) {
 	if in.src.FS == "" {
 		return live, nil
 	}
-	staging, err := newStaging(o.Target)
+	target, err := newTargetWriter(o.Target)
 	if err != nil {
 		return nil, fmt.Errorf("write the archive of fs: %w", err)
 	}
-	defer func() { err = errors.Join(err, staging.discard()) }()
-	if live.FS, err = staging.archive(ctx, in.src.FS); err != nil {
+	defer func() { err = errors.Join(err, target.discard()) }()
+	if live.FS, err = target.archive(ctx, in.src.FS); err != nil {
 		return nil, fmt.Errorf("archive fs: %w", err)
 	}
-	return live, os.Rename(staging.path(FSName), live.FS.Path)
+	return live, os.Rename(target.path(FSName), live.FS.Path)
 }
 
-// needCloudInit lists the parts that are more than commands.
+// needCloudInit lists the parts that have keys besides runcmd.
 func needCloudInit(src *imagesource.Source) []string {
 	var needs []string
 	for _, p := range src.Parts {

@@ -12,17 +12,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestCompileLiveKeepsEvenASmallFsBesideTheProgram(t *testing.T) {
+func TestCompileLiveWritesEvenASmallFsToAFile(t *testing.T) {
 	source := imageSource(t, map[string]string{
 		"fs/etc/app.conf":        "x\n",
 		"cloudinit/10_users.cfg": "#cloud-config\nusers: [default]\npackages: [nginx]\nruncmd: [\"true\"]\n",
 		"cloudinit/20_run.cfg":   "#cloud-config\nruncmd: [\"true\"]\n",
 		"cloudinit/60_a.sh":      "#!/bin/sh\n",
-		"script/compile.sh":      "#!/bin/sh\nprintf '#cloud-config\\ntimezone: UTC\\n' >cloudinit/30_made.cfg\necho \"$GIVEN\"\n",
+		"script/compile.sh": "#!/bin/sh\nprintf '#cloud-config\\ntimezone: UTC\\n' >cloudinit/30_made.cfg\n" +
+			"echo \"$GIVEN\"\n",
 	})
 	target := t.TempDir()
 	var lines []string
-	o := Options{Source: source, Target: target, Env: map[string]string{"GIVEN": "shown"}, Output: func(line string) { lines = append(lines, line) }}
+	o := Options{Source: source, Target: target, Env: map[string]string{"GIVEN": "shown"},
+		Output: func(line string) { lines = append(lines, line) }}
 	got, err := CompileLive(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +36,8 @@ func TestCompileLiveKeepsEvenASmallFsBesideTheProgram(t *testing.T) {
 	if err := got.FS.verify(); err != nil || got.FS.Path != filepath.Join(target, FSName) {
 		t.Errorf("fs.tgz is at %s: %v", got.FS.Path, err)
 	}
-	if len(got.Program.Before) != 2 || len(got.Program.After) != 1 || got.Program.Files.Staged() || len(got.Program.CloudConfig) == 0 {
+	if len(got.Program.Before) != 2 || len(got.Program.After) != 1 || got.Program.Files.Staged() ||
+		len(got.Program.CloudConfig) == 0 {
 		t.Errorf("the program is %+v", got.Program)
 	}
 	if diff := cmp.Diff([]string{"shown"}, lines); diff != "" {
@@ -46,7 +49,10 @@ func TestCompileLiveKeepsEvenASmallFsBesideTheProgram(t *testing.T) {
 }
 
 func TestCompileLiveNeedsNothingForCommandsAlone(t *testing.T) {
-	got, err := CompileLive(t.Context(), Options{Source: imageSource(t, map[string]string{"cloudinit/60_a.cfg": "#cloud-config\nruncmd: [\"true\"]\n"}), Target: t.TempDir()})
+	got, err := CompileLive(t.Context(), Options{
+		Source: imageSource(t, map[string]string{"cloudinit/60_a.cfg": "#cloud-config\nruncmd: [\"true\"]\n"}),
+		Target: t.TempDir(),
+	})
 	if err != nil || len(got.CloudInit) > 0 || got.FS.Path != "" || len(got.Program.CloudConfig) > 0 {
 		t.Errorf("got %+v: %v", got, err)
 	}
@@ -57,7 +63,8 @@ func TestCompileLiveFailsAsCompileDoes(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		"a part with a mistake":  {map[string]string{"cloudinit/10_a.cfg": "#cloud-config\npower_state: {}\n"}, "10_a.cfg:2:1"},
+		"a part with a mistake": {map[string]string{"cloudinit/10_a.cfg": "#cloud-config\npower_state: {}\n"},
+			"10_a.cfg:2:1"},
 		"a compile.sh that ends": {map[string]string{"script/compile.sh": "#!/bin/sh\nexit 3\n"}, "exit code 3"},
 	} {
 		t.Run(name, func(t *testing.T) {

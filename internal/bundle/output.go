@@ -10,9 +10,10 @@ import (
 	"sync"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
+	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// scriptOutput sorts what compile.sh prints: assignments on its standard output are kept for vars.env, all else is
+// scriptOutput handles the output of compile.sh: assignments on its standard output go to vars.env, everything else is
 // shown. Its methods may be called from several goroutines.
 type scriptOutput struct {
 	show func(line string)
@@ -42,10 +43,10 @@ func (o *scriptOutput) stderr(line string) {
 	}
 }
 
-// assign keeps the line when it is an assignment as ami.env has them.
+// assign stores the line when it is an assignment in the format of ami.env, and reports whether it is.
 func (o *scriptOutput) assign(line string) bool {
 	name, _, ok := strings.Cut(line, "=")
-	if !ok || !variablePattern.MatchString(name) {
+	if !ok || !shell.IsVariableName(name) {
 		return false
 	}
 	env, problems := imagesource.ParseEnv(compilePath, []byte(o.text.String()+line+"\n"))
@@ -57,9 +58,9 @@ func (o *scriptOutput) assign(line string) bool {
 	return true
 }
 
-// ending is the end of the output for an error message: that of the standard output, then that of the error output,
-// where the reason is as a rule. Nobody can tell how the two were mixed, so each has its half, and what the other
-// leaves of its own.
+// ending returns the end of the output for an error message: first that of the standard output, then that of the error
+// output, which usually contains the reason. It is not known how the two were mixed, so each gets half of the lines, or
+// more when the other has fewer.
 func (o *scriptOutput) ending() string {
 	errLines := min(len(o.err), max(tailLines/2, tailLines-len(o.out)))
 	outLines := min(len(o.out), tailLines-errLines)
@@ -84,7 +85,7 @@ type lineWriter struct {
 	rest []byte
 }
 
-// maxLine bounds what a program without line breaks can make us hold.
+// maxLine bounds the memory for the output of a program that prints no line breaks.
 const maxLine = 64 << 10
 
 func (w *lineWriter) Write(p []byte) (int, error) {

@@ -10,10 +10,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// downloadPriority is where fs/ is fetched: parts below run before, all others after fs/ and install.sh are in place.
+// downloadPriority is the priority at which fs/ is downloaded. Parts below it run before, all others after fs/ is
+// extracted and install.sh has run.
 const downloadPriority = 50
 
-// assemble says what the machine shall do, all but fs/. Its problems are those of the parts as a whole; each part
+// assemble returns the program for the machine, without fs/. The problems are those of the parts together; each part
 // has been checked already.
 func assemble(src *imagesource.Source, install *imagesource.ScriptFile) (guest.Program, problem.List) {
 	var program guest.Program

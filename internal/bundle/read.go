@@ -18,14 +18,14 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
 )
 
-// Read reads the bundle in dir and verifies that its files are the ones that were compiled.
+// Read reads the bundle in dir and verifies that its files are those that were compiled.
 func Read(dir string) (*Bundle, error) {
 	env, err := readVars(dir)
 	if err != nil {
 		return nil, fmt.Errorf("bundle %s: %w", dir, err)
 	}
 	b := &Bundle{Dir: dir, Env: env, Name: env["NAME"], Version: env["VERSION"]}
-	fsFile, err := b.expect()
+	fsFile, err := b.expectedFiles()
 	if err != nil {
 		return nil, fmt.Errorf("bundle %s: %w", dir, err)
 	}
@@ -55,13 +55,15 @@ func readVars(dir string) (map[string]string, error) {
 	return env.Vars, problems.Err()
 }
 
-// expect reads from vars.env what the files must be; the second result is fs/, wherever it travels.
-func (b *Bundle) expect() (File, error) {
+// expectedFiles reads from vars.env which files there must be. The result is the archive of fs/, also when it is in the
+// user data.
+func (b *Bundle) expectedFiles() (File, error) {
 	userData, errUserData := b.file(UserDataName, varUserDataSHA256, varUserDataSize)
 	fsFile, errFS := b.file(FSName, varFSSHA256, varFSSize)
 	inline, errInline := strconv.ParseBool(b.Env[varFSInline])
 	if errInline != nil {
-		errInline = fmt.Errorf("%s: %s must be true or false, and is %q; %s", VarsName, varFSInline, b.Env[varFSInline], advice)
+		errInline = fmt.Errorf("%s: %s must be true or false, and is %q; %s", VarsName, varFSInline, b.Env[varFSInline],
+			advice)
 	}
 	if errUserData == nil && userData.SHA256 == "" {
 		errUserData = fmt.Errorf("%s: %s is missing; %s", VarsName, varUserDataSHA256, advice)
@@ -75,12 +77,13 @@ const advice = "compile the Image-Source again, or launch with user_data_file wh
 func (b *Bundle) file(name, sumVar, sizeVar string) (File, error) {
 	size, err := strconv.ParseInt(b.Env[sizeVar], 10, 64)
 	if err != nil {
-		return File{}, fmt.Errorf("%s: %s must be a number of bytes, and is %q; %s", VarsName, sizeVar, b.Env[sizeVar], advice)
+		return File{}, fmt.Errorf("%s: %s must be a number of bytes, and is %q; %s", VarsName, sizeVar, b.Env[sizeVar],
+			advice)
 	}
 	return File{Path: filepath.Join(b.Dir, name), SHA256: b.Env[sumVar], Size: size}, nil
 }
 
-// verify compares the file with what it must be, the size first, as that is quick.
+// verify compares the file with its expected size, which is quick, and then with its checksum.
 func (f File) verify() error {
 	name := filepath.Base(f.Path)
 	opened, err := os.Open(f.Path)

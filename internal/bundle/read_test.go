@@ -13,10 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestABundleReadsBackWhereItWasCarried(t *testing.T) {
+func TestReadReadsACopyOfABundle(t *testing.T) {
 	for name, limit := range map[string]int64{"inside": 0, "beside": -1} {
 		t.Run(name, func(t *testing.T) {
-			compiled := compile(t, Options{Source: imageSource(t, hello()), S3URL: "s3://bucket/fs.tgz", InlineLimit: limit})
+			compiled := compile(t, Options{Source: imageSource(t, hello()), S3URL: "s3://bucket/fs.tgz",
+				InlineLimit: limit})
 			carried := filepath.Join(t.TempDir(), "carried")
 			must(t, exec.Command("cp", "-r", compiled.Dir, carried).Run())
 			got, err := Read(carried)
@@ -33,7 +34,7 @@ func TestABundleReadsBackWhereItWasCarried(t *testing.T) {
 	}
 }
 
-func TestABundleThatIsNotWholeIsRefused(t *testing.T) {
+func TestReadRefusesABundleThatIsNotComplete(t *testing.T) {
 	write := func(name, content string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
@@ -54,16 +55,20 @@ func TestABundleThatIsNotWholeIsRefused(t *testing.T) {
 		damage func(*testing.T, string)
 		want   []string
 	}{
-		"no vars.env":               {remove(VarsName), []string{"vars.env is missing; compile the Image-Source into this directory first"}},
-		"no userdata.gz":            {remove(UserDataName), []string{"userdata.gz is missing; vars.env says it has "}},
-		"no fs.tgz":                 {remove(FSName), []string{"fs.tgz is missing; vars.env says it has "}},
-		"a short fs.tgz":            {write(FSName, "x"), []string{"fs.tgz has 1 bytes, vars.env says "}},
-		"another userdata.gz":       {change(varUserDataSHA256+"='", varUserDataSHA256+"='0"), []string{"userdata.gz has the sha256 ", "vars.env says 0"}},
+		"no vars.env": {remove(VarsName),
+			[]string{"vars.env is missing; compile the Image-Source into this directory first"}},
+		"no userdata.gz": {remove(UserDataName), []string{"userdata.gz is missing; vars.env says it has "}},
+		"no fs.tgz":      {remove(FSName), []string{"fs.tgz is missing; vars.env says it has "}},
+		"a short fs.tgz": {write(FSName, "x"), []string{"fs.tgz has 1 bytes, vars.env says "}},
+		"another userdata.gz": {change(varUserDataSHA256+"='", varUserDataSHA256+"='0"),
+			[]string{"userdata.gz has the sha256 ", "vars.env says 0"}},
 		"vars.env that runs things": {write(VarsName, "NAME=$(id)\n"), []string{"vars.env:1:6: "}},
 		"vars.env of another tool": {write(VarsName, "NAME=x\n"), []string{
-			`BAKERY_USERDATA_SIZE must be a number of bytes, and is ""`, `BAKERY_FS_SIZE must be`, `BAKERY_FS_INLINE must be true or false`, "user_data_file",
+			`BAKERY_USERDATA_SIZE must be a number of bytes, and is ""`, `BAKERY_FS_SIZE must be`,
+			`BAKERY_FS_INLINE must be true or false`, "user_data_file",
 		}},
-		"vars.env without a checksum": {change(varUserDataSHA256, "OTHER"), []string{"vars.env: BAKERY_USERDATA_SHA256 is missing"}},
+		"vars.env without a checksum": {change(varUserDataSHA256, "OTHER"),
+			[]string{"vars.env: BAKERY_USERDATA_SHA256 is missing"}},
 		"vars.env is a directory": {func(t *testing.T, dir string) {
 			remove(VarsName)(t, dir)
 			must(t, os.Mkdir(filepath.Join(dir, VarsName), 0o700))

@@ -20,9 +20,9 @@ import (
 
 const (
 	compilePath = "script/compile.sh"
-	// tailLines is how much of its output a failing compile.sh is shown with.
+	// tailLines is how many lines of output are shown when compile.sh fails.
 	tailLines = 40
-	// gracePeriod is how long compile.sh may take to clean up once it is told to end.
+	// gracePeriod is how long compile.sh may take to clean up after SIGTERM.
 	gracePeriod = 5 * time.Second
 )
 
@@ -44,15 +44,15 @@ func runScript(ctx context.Context, o Options, script *imagesource.ScriptFile, w
 	if ctx.Err() != nil {
 		return imagesource.Env{}, fmt.Errorf("run %s: %w", compilePath, context.Cause(ctx))
 	}
-	// Somebody it left behind kept its output open: it has ended well itself, and they have ended with it.
+	// ErrWaitDelay: compile.sh itself succeeded, but a background process kept its output open. It has been killed.
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return imagesource.Env{}, fmt.Errorf("run %s: %s%s", compilePath, describeExit(err), out.ending())
 	}
 	return out.env, nil
 }
 
-// scriptArguments let sh start the script by its own #! line. Executing the file itself would need a temporary
-// directory that allows it. The umask is set so that what compile.sh makes does not depend on who compiles.
+// scriptArguments returns arguments with which sh starts the script by its own #! line. To execute the file itself, the
+// temporary directory would have to allow it. The umask is set so that the results do not depend on the user.
 func scriptArguments(content []byte) []string {
 	interpreter := []string{"sh"}
 	if first, _, _ := bytes.Cut(content, []byte("\n")); bytes.HasPrefix(first, []byte("#!")) {
@@ -66,7 +66,8 @@ func scriptArguments(content []byte) []string {
 	return slices.Concat([]string{"-c", `umask 022; exec "$@"`, "compile"}, interpreter, []string{"./" + compilePath})
 }
 
-// scriptEnvironment is that of this process without the variables of the compile script this came from.
+// scriptEnvironment returns the environment of this process, without the variables that the original compile script
+// used, and with those to add.
 func scriptEnvironment(environ []string, add map[string]string) []string {
 	env := slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")

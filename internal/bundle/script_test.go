@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// compiledBy compiles hello with this compile.sh, and returns what was shown.
+// compiledBy compiles hello with this compile.sh, and returns the bundle and the lines that were shown.
 func compiledBy(t *testing.T, script string, o Options) (*Bundle, []string, error) {
 	t.Helper()
 	tmp := t.TempDir()
@@ -83,7 +83,8 @@ echo "to the error output" >&2
 printf LAST=line
 `, Options{})
 	must(t, err)
-	if b.Version != "2.0.0" || b.Env["COMMIT"] != "abc 2.0.0" || b.Env["LAST"] != "line" || b.Env["TEAM"] != "the bakers" {
+	if b.Version != "2.0.0" || b.Env["COMMIT"] != "abc 2.0.0" || b.Env["LAST"] != "line" ||
+		b.Env["TEAM"] != "the bakers" {
 		t.Errorf("got %v", b.Env)
 	}
 	for _, line := range []string{"compiling", "URL=$(id)", "A-B=1", "to the error output"} {
@@ -134,19 +135,20 @@ grep -h priority cloudinit/99_shutdown.cfg
 		"./cloudinit/98_log-copy.cfg", "./cloudinit/99_shutdown.cfg",
 		"./fs/etc/hello.conf", "./readme.md", "./script/compile.sh",
 		"755 script/compile.sh", "644 fs/etc/hello.conf", "0022",
-		"# At this priority the machine says how it went and powers off.",
+		"# At this priority the machine prints its verdict and powers off.",
 	}
 	if diff := cmp.Diff(want, shown); diff != "" {
 		t.Errorf("it saw (-want +got):\n%s", diff)
 	}
 }
 
-func TestCompileGetsTheEnvironmentWithoutThatOfItsPredecessor(t *testing.T) {
+func TestCompileGetsTheEnvironmentWithoutVariablesOfTheOriginalScript(t *testing.T) {
 	t.Setenv("SRC", "1")
 	t.Setenv("TARGET", "1")
 	t.Setenv("WORK", "1")
 	t.Setenv("INHERITED", "yes")
-	_, shown, err := compiledBy(t, "#!/bin/bash -e\necho \"${SRC-unset} ${TARGET-unset} ${WORK-unset} $INHERITED $GIVEN $BASH_VERSINFO $-\"\n",
+	_, shown, err := compiledBy(t, "#!/bin/bash -e\necho \"${SRC-unset} ${TARGET-unset} ${WORK-unset} $INHERITED "+
+		"$GIVEN $BASH_VERSINFO $-\"\n",
 		Options{Env: map[string]string{"GIVEN": "a b", "WORK": "again"}})
 	must(t, err)
 	if len(shown) != 1 || !strings.HasPrefix(shown[0], "unset unset again yes a b 5 e") {
@@ -155,11 +157,13 @@ func TestCompileGetsTheEnvironmentWithoutThatOfItsPredecessor(t *testing.T) {
 }
 
 func TestAFailingCompileIsShownWithTheEndOfItsOutput(t *testing.T) {
-	b, _, err := compiledBy(t, "#!/bin/sh\nfor i in $(seq 50); do echo line $i; done\necho the end >&2\nexit 7\n", Options{})
+	b, _, err := compiledBy(t, "#!/bin/sh\nfor i in $(seq 50); do echo line $i; done\necho the end >&2\nexit 7\n",
+		Options{})
 	if err == nil || b != nil {
 		t.Fatal("it compiles")
 	}
-	if !strings.HasPrefix(err.Error(), "run script/compile.sh: it failed with exit code 7; its output ended with\n  line 12\n") {
+	if !strings.HasPrefix(err.Error(), "run script/compile.sh: it failed with exit code 7; its output ended with\n "+
+		" line 12\n") {
 		t.Errorf("got %v", err)
 	}
 	if !strings.HasSuffix(err.Error(), "line 50\n  the end") || strings.Count(err.Error(), "\n") != tailLines {
@@ -167,16 +171,23 @@ func TestAFailingCompileIsShownWithTheEndOfItsOutput(t *testing.T) {
 	}
 }
 
-func TestEveryWayCompileCanGoWrongIsNamed(t *testing.T) {
+func TestErrorsOfCompileSayWhatWentWrong(t *testing.T) {
 	cases := map[string]struct{ script, want string }{
-		"it says nothing":             {"#!/bin/sh\nexit 3\n", "run script/compile.sh: it failed with exit code 3; it printed nothing"},
-		"it is killed":                {"#!/bin/sh\nkill -9 $$\n", "run script/compile.sh: signal: killed; it printed nothing"},
-		"its interpreter is missing":  {"#!/no/such/sh\n", "it failed with exit code 127"},
-		"it breaks a part":            {"#!/bin/sh\nprintf '#cloud-config\\npower_state: {}\\n' >cloudinit/61_x.cfg\n", "cloudinit/61_x.cfg:2:"},
-		"it uses a reserved path":     {"#!/bin/sh\nmkdir -p fs/var/lib/bakery && : >fs/var/lib/bakery/x\n", "fs/var/lib/bakery"},
-		"it changes a generated part": {"#!/bin/sh\necho 'runcmd: [poweroff]' >>cloudinit/99_shutdown.cfg\n", "cloudinit/99_shutdown.cfg"},
-		"it writes install.sh too":    {"#!/bin/sh\necho '#!/bin/sh' >script/install.sh\n", "it wrote script/install.sh, which the Image-Source has too"},
-		"it prints a reserved name":   {"#!/bin/sh\necho BAKERY_FS_SIZE=1\n", "it printed BAKERY_FS_SIZE=, but names that begin with BAKERY_"},
+		"it prints nothing": {"#!/bin/sh\nexit 3\n",
+			"run script/compile.sh: it failed with exit code 3; it printed nothing"},
+		"it is killed": {"#!/bin/sh\nkill -9 $$\n",
+			"run script/compile.sh: signal: killed; it printed nothing"},
+		"its interpreter is missing": {"#!/no/such/sh\n", "it failed with exit code 127"},
+		"it breaks a part": {"#!/bin/sh\nprintf '#cloud-config\\npower_state: {}\\n' >cloudinit/61_x.cfg\n",
+			"cloudinit/61_x.cfg:2:"},
+		"it uses a reserved path": {"#!/bin/sh\nmkdir -p fs/var/lib/bakery && : >fs/var/lib/bakery/x\n",
+			"fs/var/lib/bakery"},
+		"it changes a generated part": {"#!/bin/sh\necho 'runcmd: [poweroff]' >>cloudinit/99_shutdown.cfg\n",
+			"cloudinit/99_shutdown.cfg"},
+		"it writes install.sh too": {"#!/bin/sh\necho '#!/bin/sh' >script/install.sh\n",
+			"it wrote script/install.sh, which the Image-Source has too"},
+		"it prints a reserved name": {"#!/bin/sh\necho BAKERY_FS_SIZE=1\n",
+			"it printed BAKERY_FS_SIZE=, but names that begin with BAKERY_"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -190,13 +201,14 @@ func TestEveryWayCompileCanGoWrongIsNamed(t *testing.T) {
 
 func TestCompileMayWriteInstallWhenThereIsNone(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	source := imageSource(t, map[string]string{"script/compile.sh": "#!/bin/sh\nprintf '#!/bin/sh\\necho from compile\\n' >script/install.sh\n"})
+	source := imageSource(t, map[string]string{"script/compile.sh": "#!/bin/sh\nprintf '#!/bin/sh\\necho from " +
+		"compile\\n' >script/install.sh\n"})
 	if doc := document(t, compile(t, Options{Source: source})); !strings.Contains(doc, "echo from compile") {
 		t.Error("install.sh is lost")
 	}
 }
 
-// The script says its process ids through a pipe, so that nothing here waits for a time.
+// The script prints its process id, so the test needs no fixed waiting time.
 func TestCancelEndsCompileAndEverythingItStarted(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
@@ -213,7 +225,7 @@ func TestCancelEndsCompileAndEverythingItStarted(t *testing.T) {
 	if err == nil || err.Error() != "run script/compile.sh: the user pressed Ctrl-C" {
 		t.Errorf("got %v", err)
 	}
-	awaitEnd(t, pid)
+	waitForEnd(t, pid)
 	if left := names(t, tmp); left != nil {
 		t.Errorf("the work folder stays: %v", left)
 	}
@@ -222,16 +234,16 @@ func TestCancelEndsCompileAndEverythingItStarted(t *testing.T) {
 	}
 }
 
-func TestWhatCompileLeavesBehindEndsWithIt(t *testing.T) {
+func TestBackgroundProcessesOfCompileAreKilled(t *testing.T) {
 	_, shown, err := compiledBy(t, "#!/bin/sh\nsleep 1000 >/dev/null 2>&1 &\necho $!\n", Options{})
 	must(t, err)
 	pid, err := strconv.Atoi(strings.Join(shown, ""))
 	must(t, err)
-	awaitEnd(t, pid)
+	waitForEnd(t, pid)
 }
 
-// awaitEnd waits until the kernel has taken a killed process away, or nobody but its reaper is left to do so.
-func awaitEnd(t *testing.T, pid int) {
+// waitForEnd waits until a killed process is gone, or is a zombie that its parent has not reaped yet.
+func waitForEnd(t *testing.T, pid int) {
 	t.Helper()
 	if pid == 0 {
 		t.Fatal("there is no process")
@@ -243,10 +255,10 @@ func awaitEnd(t *testing.T, pid int) {
 		}
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
-	t.Errorf("process %d goes on", pid)
+	t.Errorf("process %d is still running", pid)
 }
 
-func TestTheWorkFolderIsAFaithfulCopy(t *testing.T) {
+func TestTheWorkFolderIsACompleteCopy(t *testing.T) {
 	source := imageSource(t, with(hello(), "assets/tool", "x", "fs/opt/locked/file", "y"))
 	must(t, os.Symlink("../../hello.conf", filepath.Join(source, "fs/opt/link")))
 	must(t, os.Symlink("../../outside", filepath.Join(source, "assets/link")))
@@ -273,7 +285,7 @@ func TestTheWorkFolderIsAFaithfulCopy(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeCopiedIsNamed(t *testing.T) {
+func TestAFileThatCannotBeCopiedIsNamedInTheError(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	source := imageSource(t, with(hello(), "script/compile.sh", "#!/bin/sh\n"))
@@ -287,7 +299,7 @@ func TestWhatCannotBeCopiedIsNamed(t *testing.T) {
 	}
 }
 
-func TestAWorkFolderThatCannotBeMadeIsNamed(t *testing.T) {
+func TestNewWorkFolderSaysWhatItCouldNotMake(t *testing.T) {
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
 	_, err := newWorkFolder(imageSource(t, hello()))
 	if err == nil || !strings.HasPrefix(err.Error(), "make the work folder for compile.sh: ") {
@@ -295,7 +307,7 @@ func TestAWorkFolderThatCannotBeMadeIsNamed(t *testing.T) {
 	}
 }
 
-func TestLinesComeWholeWhateverTheWrites(t *testing.T) {
+func TestLineWriterPassesOnWholeLines(t *testing.T) {
 	var lines []string
 	w := &lineWriter{line: func(line string) { lines = append(lines, line) }}
 	for _, text := range []string{"a", "b\nc\r\n", "\n", strings.Repeat("x", maxLine+1), "\nlast"} {
@@ -310,8 +322,8 @@ func TestLinesComeWholeWhateverTheWrites(t *testing.T) {
 	}
 }
 
-// Root may remove what is protected; everybody else needs this first.
-func TestProtectedDirectoriesAreUnlockedToRemoveThem(t *testing.T) {
+// Root can remove read-only directories; other users must make them writable first.
+func TestUnlockMakesDirectoriesWritable(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "a/b"), 0o700))
 	for _, path := range []string{"a/b", "a", "."} {

@@ -11,7 +11,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
 )
 
-// The names in vars.env that have a meaning here. The first two are those of the compile script this came from.
+// The names in vars.env that this package uses. The first two are those of the original compile script.
 const (
 	varRegion = "AWSREGION"
 	varS3URL  = "FSS3URL"
@@ -26,7 +26,7 @@ const (
 
 func reserved(name string) bool { return strings.HasPrefix(name, reservedPrefix) }
 
-// vars collects the lines of vars.env: each name once, where it came first, with the value it got last.
+// vars collects the lines of vars.env. A name that is set again stays in its first place and gets the new value.
 type vars struct {
 	names  []string
 	values map[string]string
@@ -48,7 +48,7 @@ func (v *vars) setAll(env imagesource.Env) {
 	}
 }
 
-// setFiles notes what Read verifies.
+// setFiles sets the sizes and checksums that Read verifies.
 func (v *vars) setFiles(b *Bundle, fs File) {
 	v.set(varUserDataSHA256, b.UserData.SHA256)
 	v.set(varUserDataSize, strconv.FormatInt(b.UserData.Size, 10))
@@ -57,18 +57,19 @@ func (v *vars) setFiles(b *Bundle, fs File) {
 	v.set(varFSInline, strconv.FormatBool(b.FSInline))
 }
 
-// render makes a file for any POSIX shell to source.
+// render returns a file that any POSIX shell can source.
 func (v *vars) render() []byte {
 	var b bytes.Buffer
-	b.WriteString("# Written by packer-plugin-bakery. The " + reservedPrefix + " lines tell whether the bundle is whole.\n")
+	b.WriteString("# Written by packer-plugin-bakery. The " + reservedPrefix +
+		" lines verify that the bundle is complete.\n")
 	for _, name := range v.names {
 		b.WriteString(name + "=" + quote(v.values[name]) + "\n")
 	}
 	return b.Bytes()
 }
 
-// quote is shell.Quote without a backslash, which ami.env does not take outside of quotes: what reads that reads
-// vars.env too.
+// quote is like shell.Quote but without a backslash outside of quotes: the parser of ami.env, which also reads
+// vars.env, refuses it.
 func quote(value string) string {
 	return "'" + strings.ReplaceAll(value, "'", `'"'"'`) + "'"
 }

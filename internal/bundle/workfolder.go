@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// installPath is what compile.sh does not get to see: it may change what is installed, not how.
+// installPath is not copied to the work folder: compile.sh may change fs/, but not the existing install.sh.
 const installPath = "script/install.sh"
 
 // newWorkFolder copies the Image-Source to a directory that compile.sh may change, and adds the generated parts.
@@ -28,7 +28,7 @@ func newWorkFolder(source string) (string, error) {
 	return work, nil
 }
 
-// removeWorkFolder removes directories too that their modes protect from their owner.
+// removeWorkFolder removes the work folder, including directories that their owner may not write to.
 func removeWorkFolder(work string) error {
 	if os.RemoveAll(work) == nil {
 		return nil
@@ -67,8 +67,8 @@ func addGenerated(work string) error {
 	return nil
 }
 
-// copyTree copies what is in source to target, with modes and links. Modes of directories come last: one that is
-// not writable must still be filled.
+// copyTree copies the contents of source to target, with modes and links. It sets the modes of directories last,
+// because a directory may not be writable.
 func copyTree(source, target string) error {
 	var modes []func() error
 	err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
@@ -85,7 +85,7 @@ func copyTree(source, target string) error {
 			return err
 		}
 		switch {
-		case relative == ".": // is there; its mode is of no concern to an image
+		case relative == ".": // it exists, and its mode does not matter
 			return nil
 		case d.IsDir():
 			modes = append(modes, func() error { return os.Chmod(to, info.Mode()) })
@@ -113,11 +113,12 @@ func copyFile(from, to string, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in) // clones where the file system can
+	_, err = io.Copy(out, in) // a file system that can clones the blocks
 	return errors.Join(err, out.Close(), os.Chmod(to, mode))
 }
 
-// copyLink keeps a link as it is, unless it would lead elsewhere from the copy: a relative one that leaves the source.
+// copyLink copies a link. A relative link that leads out of the source becomes absolute, because from the copy it would
+// lead somewhere else.
 func copyLink(source, relative, to string) error {
 	target, err := os.Readlink(filepath.Join(source, relative))
 	if err != nil {

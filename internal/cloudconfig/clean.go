@@ -11,24 +11,25 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits on a part after its aliases are expanded. Nobody writes a part near them; a few lines of aliases of aliases
-// could otherwise ask for more memory than there is.
+// Limits on a part after its aliases are expanded. Real parts are far below them. Without limits, a few lines of
+// aliases of aliases could need more memory than there is.
 const (
 	maxNodes = 100_000
 	maxBytes = 16 << 20
 	maxDepth = 100 // PyYAML on the machine recurses three Python frames for each level, and has 1000
 )
 
-// cleaner copies a tree as the parser gave it to one that is plain data: aliases and merge keys expanded, comments and
-// anchors gone, every mapping free of duplicate keys, every tag one that cloud-init knows.
+// cleaner copies the tree of the parser to a tree of plain data: aliases and merge keys are expanded, comments and
+// anchors removed, and no mapping has duplicate keys or tags that cloud-init does not know.
 type cleaner struct {
 	*part
 	nodes, bytes int
-	open         []*yaml.Node // anchored nodes being expanded, to notice one that holds itself
-	stopped      bool         // something was reported that leaves no sense in going on
+	open         []*yaml.Node // anchored nodes being expanded, to detect one that contains itself
+	stopped      bool         // a problem was reported after which continuing makes no sense
 }
 
-// clean gives an empty mapping when it had to stop, since half a document would only bring more problems.
+// clean returns the cleaned tree, or an empty mapping when the cleaner stopped: half a document would only cause more
+// problems.
 func (p *part) clean(root *yaml.Node) *yaml.Node {
 	c := &cleaner{part: p}
 	copied := c.node(root, 0)
@@ -43,7 +44,7 @@ func (c *cleaner) node(n *yaml.Node, depth int) *yaml.Node {
 		return c.alias(n, depth)
 	}
 	copied := &yaml.Node{Kind: n.Kind, Value: n.Value, Style: n.Style &^ yaml.FlowStyle, Line: n.Line, Column: n.Column}
-	if c.nodes++; c.full(n, depth) {
+	if c.nodes++; c.limitExceeded(n, depth) {
 		return copied
 	}
 	if n.Style&yaml.TaggedStyle != 0 {
@@ -62,8 +63,9 @@ func (c *cleaner) node(n *yaml.Node, depth int) *yaml.Node {
 	return copied
 }
 
-// full reports the first limit that is hit; from then on nothing is copied any more.
-func (c *cleaner) full(n *yaml.Node, depth int) bool {
+// limitExceeded reports whether a limit is exceeded, and adds a problem for the first one. Nothing is copied after
+// that.
+func (c *cleaner) limitExceeded(n *yaml.Node, depth int) bool {
 	if c.stopped {
 		return true
 	}
@@ -92,17 +94,18 @@ func (c *cleaner) alias(n *yaml.Node, depth int) *yaml.Node {
 	return c.node(n.Alias, depth)
 }
 
-// tag keeps an explicit tag that cloud-init knows and reports any other. `!!str 0644` becomes a quoted text.
+// tag copies an explicit tag that cloud-init knows, and reports any other. `!!str 0644` becomes a quoted text.
 func (c *cleaner) tag(n, copied *yaml.Node) {
 	copied.Style &^= yaml.TaggedStyle
 	switch tag := n.ShortTag(); {
 	case n.Kind == yaml.MappingNode && tag == tagMapping, n.Kind == yaml.SequenceNode && tag == tagSequence:
 	case n.Kind == yaml.ScalarNode && (tag == tagString || tag == "!"):
 		copied.Style = yaml.DoubleQuotedStyle
-	case n.Kind == yaml.ScalarNode && slices.Contains([]string{tagNull, tagBool, tagInt, tagFloat, tagTimestamp, tagBinary}, tag):
+	case n.Kind == yaml.ScalarNode && slices.Contains([]string{tagNull, tagBool, tagInt, tagFloat, tagTimestamp,
+		tagBinary}, tag):
 		copied.Tag = tag
 		copied.Style |= yaml.TaggedStyle
-		if tag == tagBinary && !isBase64(n.Value) || !fits(tag, n.Value) {
+		if tag == tagBinary && !isBase64(n.Value) || !matchesTag(tag, n.Value) {
 			c.errorAt(n, "%q is not a value of type %s", shorten(n.Value), tag)
 		}
 	default:
@@ -115,7 +118,7 @@ func isBase64(text string) bool {
 	return err == nil
 }
 
-// entries copies a mapping's entries, checks its keys, and puts what merge keys bring behind what is written out.
+// entries copies a mapping's entries and checks its keys. The entries of merge keys come after the mapping's own.
 func (c *cleaner) entries(n *yaml.Node, depth int) []*yaml.Node {
 	var content []*yaml.Node
 	var merged []*yaml.Node
@@ -128,7 +131,8 @@ func (c *cleaner) entries(n *yaml.Node, depth int) []*yaml.Node {
 		}
 		copied := c.node(key, depth+1)
 		if copied.Kind != yaml.ScalarNode {
-			c.errorAt(key, "a key is %s, but cloud-init knows only plain keys: quote it if it is meant as text", describe(copied))
+			c.errorAt(key, "a key is %s, but cloud-init knows only plain keys: quote it if it is meant as text",
+				describe(copied))
 			continue
 		}
 		if isNull(copied) {
@@ -136,7 +140,8 @@ func (c *cleaner) entries(n *yaml.Node, depth int) []*yaml.Node {
 			continue
 		}
 		if first := seen[copied.Value]; first != nil {
-			c.errorAt(key, "key %q is here a second time, first in line %d: YAML would silently drop the first, join them", shorten(key.Value), first.Line)
+			c.errorAt(key, "key %q is here a second time, first in line %d: YAML would silently drop the first, "+
+				"join them", shorten(key.Value), first.Line)
 			continue
 		}
 		seen[copied.Value] = copied
@@ -151,8 +156,8 @@ func (c *cleaner) entries(n *yaml.Node, depth int) []*yaml.Node {
 	return content
 }
 
-// merged gives the entries a merge key ("<<") brings in: those of a mapping, or of a list of mappings of which the
-// earlier win.
+// merged returns the entries that a merge key ("<<") adds: those of a mapping, or of a list of mappings, of which an
+// earlier one has precedence.
 func (c *cleaner) merged(value *yaml.Node, depth int) []*yaml.Node {
 	copied := c.node(value, depth+1)
 	switch copied.Kind {
@@ -162,7 +167,8 @@ func (c *cleaner) merged(value *yaml.Node, depth int) []*yaml.Node {
 		var content []*yaml.Node
 		for _, item := range copied.Content {
 			if item.Kind != yaml.MappingNode {
-				c.errorAt(value, "merge key << needs a mapping or a list of mappings, but an item is %s", describe(item))
+				c.errorAt(value, "merge key << needs a mapping or a list of mappings, but an item is %s",
+					describe(item))
 				return nil
 			}
 			content = append(content, item.Content...)
@@ -173,7 +179,7 @@ func (c *cleaner) merged(value *yaml.Node, depth int) []*yaml.Node {
 	return nil
 }
 
-// shorten keeps a value that is quoted in a message to one short line's worth.
+// shorten shortens a value for a message.
 func shorten(text string) string {
 	const limit = 60
 	if runes := []rune(text); len(runes) > limit {

@@ -3,17 +3,18 @@
 
 // Package cloudconfig parses, checks and merges the cloud-config parts of an Image-Source.
 //
-// Parts are merged here, while compiling, because no cloud-init can do it: left to itself it replaces each top-level key
-// of an earlier part by the one of a later part (measured on 19.3 to 25.1). [Merge] appends lists in priority order,
-// merges maps, and lets a later scalar win with a warning.
+// Parts are merged when they are compiled, because cloud-init does not merge them: it replaces each top-level key of an
+// earlier part by that of a later part (measured on 19.3 to 25.1). [Merge] appends lists in priority order, merges
+// maps, and uses the later of two scalars, with a warning.
 //
-// Text is read the way cloud-init reads it, which is YAML 1.1 by PyYAML: `yes` is a boolean and `0644` an octal number.
-// A scalar keeps its source text, so what the machine reads is what the part said.
+// YAML is read as cloud-init reads it, which is YAML 1.1 by PyYAML: `yes` is a boolean and `0644` an octal number. The
+// source text of a scalar does not change, so the machine reads what the part says.
 //
-// A part that begins with "## template: jinja" is refused. It can only be rendered on the machine, from data that does not
-// exist while compiling, so it cannot be merged; a "#!" part that reads `cloud-init query` does the same job.
+// A part that begins with "## template: jinja" is refused. It can only be rendered on the machine, from data that does
+// not exist when it is compiled, so it cannot be merged. A "#!" part that reads `cloud-init query` can do the same.
 //
-// The package is pure: bytes in, bytes and problems out. It reads no files, runs nothing, and knows no AWS and no Packer.
+// The package is pure: bytes in, bytes and problems out. It reads no files, runs nothing, and may not know AWS or
+// Packer.
 package cloudconfig
 
 import (
@@ -33,11 +34,11 @@ const Header = "#cloud-config"
 type Document struct {
 	Path string // as shown in messages, such as "cloudinit/60_app.cfg"
 
-	root     *yaml.Node // a mapping without aliases, comments, runcmd and what bakery owns
+	root     *yaml.Node // a mapping without aliases, comments, runcmd and reserved keys
 	commands []Command  // its runcmd
 }
 
-// Keys are the top-level keys of the part, in the order they are written, without runcmd.
+// Keys returns the top-level keys of the part, in the order they are written, without runcmd.
 func (d *Document) Keys() []string {
 	var keys []string
 	for i := 0; i+1 < len(d.root.Content); i += 2 {
@@ -58,8 +59,8 @@ type Commands struct {
 	Commands []Command
 }
 
-// Parse reads and checks one part; path is what messages call it. The document is never nil: where the content cannot be
-// read at all it is empty, so that the caller can go on and find what is wrong with the other parts.
+// Parse parses and checks one part; path is its name in messages. The document is never nil. It is empty when the
+// content cannot be parsed, so that the caller can continue with the other parts.
 func Parse(path string, content []byte) (*Document, problem.List) {
 	p := &part{path: path, lines: strings.Split(string(content), "\n")}
 	doc := &Document{Path: path, root: &yaml.Node{Kind: yaml.MappingNode}}
@@ -71,15 +72,15 @@ func Parse(path string, content []byte) (*Document, problem.List) {
 		return doc, p.problems
 	}
 	doc.root = p.clean(tree)
-	doc.commands = p.runcmd(take(doc.root, "runcmd"))
-	p.owned(doc.root)
-	p.permissions(doc.root)
+	doc.commands = p.runcmd(removeEntry(doc.root, "runcmd"))
+	p.checkReservedKeys(doc.root)
+	p.checkPermissions(doc.root)
 	p.schema(doc.root)
 	p.problems.Sort()
-	return doc, slices.Compact(p.problems) // what an alias repeats is wrong in one place only
+	return doc, slices.Compact(p.problems) // an alias repeats a problem of the same place
 }
 
-// part is the work of one Parse.
+// part is the state of one Parse.
 type part struct {
 	path     string
 	lines    []string // of the source, without line ends
@@ -98,7 +99,7 @@ func (p *part) warnAt(n *yaml.Node, format string, args ...any) {
 	p.problems.Warnf(p.path, n.Line, n.Column, format, args...)
 }
 
-// reported tells whether an own check has found something at the node already.
+// reported reports whether a problem at the node was already found.
 func (p *part) reported(n *yaml.Node) bool {
 	for _, found := range p.problems {
 		if found.Line == n.Line && found.Column == n.Column {
@@ -108,7 +109,7 @@ func (p *part) reported(n *yaml.Node) bool {
 	return false
 }
 
-// index gives where in a mapping's Content a key is, -1 when the mapping has none of that name.
+// index returns the index of a key in a mapping's Content, or -1.
 func index(mapping *yaml.Node, name string) int {
 	if mapping.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(mapping.Content); i += 2 {
@@ -120,7 +121,7 @@ func index(mapping *yaml.Node, name string) int {
 	return -1
 }
 
-// entry gives key and value of a mapping's entry, nil when there is none.
+// entry returns the key and value of a mapping's entry, or nil.
 func entry(mapping *yaml.Node, name string) (key, value *yaml.Node) {
 	if i := index(mapping, name); i >= 0 {
 		return mapping.Content[i], mapping.Content[i+1]
@@ -128,8 +129,8 @@ func entry(mapping *yaml.Node, name string) (key, value *yaml.Node) {
 	return nil, nil
 }
 
-// take removes an entry from a mapping and gives its value, nil when there is none.
-func take(mapping *yaml.Node, name string) *yaml.Node {
+// removeEntry removes an entry from a mapping and returns its value, or nil when there is none.
+func removeEntry(mapping *yaml.Node, name string) *yaml.Node {
 	i := index(mapping, name)
 	if i < 0 {
 		return nil
@@ -139,7 +140,7 @@ func take(mapping *yaml.Node, name string) *yaml.Node {
 	return value
 }
 
-// jinja tells whether content asks to be rendered as a template. cloud-init compares without regard to case.
+// jinja reports whether content is a template. cloud-init ignores case.
 func jinja(content []byte) bool {
 	first, _, _ := bytes.Cut(bytes.TrimSpace(content), []byte("\n"))
 	return strings.HasPrefix(strings.ToLower(string(first)), "## template: jinja")

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// Each folder of testdata/merge is an Image-Source's cloudinit/; merged.golden says what becomes of it.
+// Each folder of testdata/merge is an Image-Source's cloudinit/; merged.golden is the expected result.
 func TestMerge(t *testing.T) {
 	folders, err := filepath.Glob("testdata/merge/*")
 	if err != nil || len(folders) == 0 {
@@ -43,7 +43,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// mergeFolder parses and merges the parts of a folder and shows everything that comes of it.
+// mergeFolder parses and merges the parts of a folder, and returns the result as text.
 func mergeFolder(t *testing.T, folder string) string {
 	t.Helper()
 	parts, err := filepath.Glob(filepath.Join(folder, "[0-9]*"))
@@ -92,8 +92,10 @@ func FuzzParse(f *testing.F) {
 		f.Add(content)
 	}
 	for _, seed := range []string{
-		"a: &a [*a]", "a:\n\t- b", "? [a]\n: b", "runcmd: [[a, 'b'], 'c\n d']", "!!binary a: b", "- a", "a: .inf\nb: .nan\nc: 1e999\nd: 0x",
-		"users: [{name: x, uid: -0b1}]", "\"\\ud800\": 1", "a: !!int 0o9", "<<: {a: b}\na: c", "%YAML 1.1\n---\na: b\n...\n", "a: |4+\n      x\n\n",
+		"a: &a [*a]", "a:\n\t- b", "? [a]\n: b", "runcmd: [[a, 'b'], 'c\n d']", "!!binary a: b", "- a",
+		"a: .inf\nb: .nan\nc: 1e999\nd: 0x",
+		"users: [{name: x, uid: -0b1}]", "\"\\ud800\": 1", "a: !!int 0o9", "<<: {a: b}\na: c",
+		"%YAML 1.1\n---\na: b\n...\n", "a: |4+\n      x\n\n",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -108,7 +110,10 @@ func FuzzParse(f *testing.F) {
 		if len(problems) > 0 {
 			t.Errorf("merging one part has problems: %v", problems)
 		}
-		if slices.ContainsFunc(merged.Config, func(b byte) bool { return b > 0x7e || b < ' ' && b != '\n' && b != '\t' }) {
+		if slices.ContainsFunc(merged.Config, func(b byte) bool {
+			return b > 0x7e ||
+				b < ' ' && b != '\n' && b != '\t'
+		}) {
 			t.Errorf("not ASCII: %q", merged.Config)
 		}
 		if problems.Err() != nil {

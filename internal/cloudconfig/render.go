@@ -12,24 +12,24 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// render writes a merged mapping as a cloud-config of ASCII: user data passes through MIME, shells and consoles, and an
-// escape survives all of them.
+// render writes a merged mapping as a cloud-config in ASCII: user data passes through MIME, shells and consoles, and
+// escapes are safe in all of them.
 func render(root *yaml.Node) []byte {
 	var b bytes.Buffer
 	b.WriteString(Header + "\n")
 	encoder := yaml.NewEncoder(&b)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(dress(root)); err != nil {
+	if err := encoder.Encode(withStyle(root)); err != nil {
 		panic(fmt.Sprintf("write a checked YAML tree: %v", err)) // every tag and every byte was checked by Parse
 	}
 	return escape(b.Bytes())
 }
 
-// dress gives every scalar the style it is safely written in.
-func dress(n *yaml.Node) *yaml.Node {
+// withStyle returns a copy in which every scalar has a style that is safe for its value.
+func withStyle(n *yaml.Node) *yaml.Node {
 	dressed := &yaml.Node{Kind: n.Kind, Tag: n.Tag, Value: n.Value}
 	for _, child := range n.Content {
-		dressed.Content = append(dressed.Content, dress(child))
+		dressed.Content = append(dressed.Content, withStyle(child))
 	}
 	if n.Kind != yaml.ScalarNode {
 		return dressed
@@ -47,16 +47,17 @@ func dress(n *yaml.Node) *yaml.Node {
 	return dressed
 }
 
-// plainScalar matches what can be written without quotes anywhere. It is narrower than YAML, but holds every value that is not
-// text to PyYAML: what it leaves out means the same in quotes.
+// plainScalar matches values that need no quotes anywhere. It matches less than YAML allows, but everything that is not
+// text for PyYAML; all other values mean the same in quotes.
 var plainScalar = regexp.MustCompile(`^(~|[-+.]?[0-9A-Za-z_/][0-9A-Za-z_.:+/@=, -]*)?$`)
 
 func isPlain(value string) bool {
-	return plainScalar.MatchString(value) && !strings.Contains(value, ": ") && !strings.HasSuffix(value, ":") && !strings.HasSuffix(value, " ")
+	return plainScalar.MatchString(value) && !strings.Contains(value, ": ") && !strings.HasSuffix(value, ":") &&
+		!strings.HasSuffix(value, " ")
 }
 
-// isText tells whether a value is best read as a block of lines. The encoder itself falls back to quotes where trailing
-// blanks do not allow a block; a first line that is indented needs an indicator not every YAML reader agrees on.
+// isText reports whether a value should be written as a block of lines. The encoder itself uses quotes when trailing
+// blanks do not allow a block. A first line that is indented needs an indicator that YAML parsers handle differently.
 func isText(value string) bool {
 	return strings.Contains(value, "\n") && !strings.ContainsAny(value[:1], " \t\n") && isASCII(value)
 }
@@ -65,7 +66,7 @@ func isASCII(value string) bool {
 	return strings.IndexFunc(value, func(r rune) bool { return (r < ' ' && r != '\n' && r != '\t') || r > '~' }) < 0
 }
 
-// escape writes characters beyond ASCII as YAML escapes. They are only in double quotes, dress saw to that.
+// escape writes characters beyond ASCII as YAML escapes. withStyle has put all of them in double quotes.
 func escape(text []byte) []byte {
 	var b bytes.Buffer
 	for _, r := range string(text) {

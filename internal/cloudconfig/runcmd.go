@@ -11,8 +11,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// runcmd gives the commands of a part's runcmd as cloud-init would run them (cloudinit/util.py, shellify): a text is shell,
-// the words of a list are quoted, an empty item is nothing. A wrong type would cost the whole list on the machine.
+// runcmd returns the commands of a part's runcmd as cloud-init would run them (cloudinit/util.py, shellify): a text is
+// shell, the words of a list are quoted, an empty item is ignored. On the machine, one wrong type would make cloud-init
+// drop the whole list.
 func (p *part) runcmd(list *yaml.Node) []Command {
 	if list == nil || isNull(list) {
 		return nil
@@ -30,13 +31,14 @@ func (p *part) runcmd(list *yaml.Node) []Command {
 	return commands
 }
 
-// command gives the shell text of one item, false when there is none to run.
+// command returns the shell text of one item, false when there is none to run.
 func (p *part) command(index int, item *yaml.Node) (string, bool) {
 	switch {
 	case item.Kind == yaml.SequenceNode:
 		return p.words(index, item)
 	case item.Kind == yaml.MappingNode:
-		p.errorAt(item, "runcmd[%d] is a mapping, because of a colon followed by a blank: quote the whole command", index)
+		p.errorAt(item, "runcmd[%d] is a mapping, because of a colon followed by a blank: quote the whole command",
+			index)
 		return "", false
 	}
 	switch typeOf(item) {
@@ -50,7 +52,7 @@ func (p *part) command(index int, item *yaml.Node) (string, bool) {
 	return "", false
 }
 
-// words gives a list item as one command.
+// words returns a list item as one command.
 func (p *part) words(index int, item *yaml.Node) (string, bool) {
 	var words []string
 	for _, word := range item.Content {
@@ -62,7 +64,8 @@ func (p *part) words(index int, item *yaml.Node) (string, bool) {
 			p.errorAt(word, "a word of runcmd[%d] holds a NUL character, which no command can be given", index)
 			return "", false
 		case kind != tagString && !sameInPython(kind, word.Value):
-			p.warnAt(word, "a word of runcmd[%d] is %s and is taken as written, %s: quote it", index, describe(word), word.Value)
+			p.warnAt(word, "a word of runcmd[%d] is %s and is taken as written, %s: quote it", index, describe(word),
+				word.Value)
 		}
 		words = append(words, shell.Quote(word.Value))
 	}
@@ -72,8 +75,8 @@ func (p *part) words(index int, item *yaml.Node) (string, bool) {
 	return strings.Join(words, " "), len(words) > 0
 }
 
-// sameInPython tells whether cloud-init's str() of the value gives back its source text: it does for 80, not for 0644
-// (420) nor for yes (True).
+// sameInPython reports whether cloud-init's str() of the value returns its source text: it does for 80, but not for
+// 0644 (420) or yes (True).
 func sameInPython(kind, text string) bool {
 	if kind != tagInt {
 		return false
@@ -82,7 +85,7 @@ func sameInPython(kind, text string) bool {
 	return strings.Trim(digits, "0123456789") == "" && (digits[0] != '0' || text == "0")
 }
 
-// checkScript reports what sh cannot read of a text item.
+// checkScript reports the syntax errors of a text item.
 func (p *part) checkScript(index int, item *yaml.Node) {
 	if !shell.CanQuote(item.Value) {
 		p.errorAt(item, "runcmd[%d] holds a NUL character, which no shell can read", index)
@@ -92,20 +95,22 @@ func (p *part) checkScript(index int, item *yaml.Node) {
 	if fault == nil {
 		return
 	}
-	line, column := p.within(item, fault.Line, fault.Column)
+	line, column := p.sourcePosition(item, fault.Line, fault.Column)
 	switch {
 	case fault.BashOnly:
-		p.problems.Warnf(p.path, line, column, "runcmd[%d]: %s, and runcmd runs under /bin/sh, which is not bash everywhere", index, fault.Message)
+		p.problems.Warnf(p.path, line, column, "runcmd[%d]: %s, and runcmd runs under /bin/sh, which is not bash "+
+			"everywhere", index, fault.Message)
 	case fault.Incomplete:
-		p.errorf(line, column, "runcmd[%d]: %s; each item is a command of its own: write what belongs together as one item with \"- |\"", index, fault.Message)
+		p.errorf(line, column, "runcmd[%d]: %s; each item is a command of its own: write what belongs together as "+
+			"one item with \"- |\"", index, fault.Message)
 	default:
 		p.errorf(line, column, "runcmd[%d]: %s", index, fault.Message)
 	}
 }
 
-// within turns a place in a scalar's text to one in the file: exactly where the text stands in the source as it is, else
-// to where the scalar begins.
-func (p *part) within(n *yaml.Node, line, column int) (int, int) {
+// sourcePosition converts a position in a scalar's text to one in the file. When the text is not in the source
+// unchanged, it returns the beginning of the scalar.
+func (p *part) sourcePosition(n *yaml.Node, line, column int) (int, int) {
 	text := strings.Split(n.Value, "\n")
 	if line > len(text) {
 		line, column = len(text), 1

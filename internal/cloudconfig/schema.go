@@ -24,13 +24,13 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// Of cloud-init 25.1.4; NOTICE says where it is from. Base images carry other versions, and cloud-init itself only warns
-// where its schema does not hold, so what it finds are warnings here too.
+// The schema of cloud-init 25.1.4; NOTICE names its source. Its findings are only warnings, as in cloud-init itself,
+// and because base images have other versions.
 //
 //go:embed schema-cloud-config-v1.json
 var schemaJSON []byte
 
-// compiledSchema is cloud-init's, compiled once, and the top-level keys it knows.
+// compiledSchema returns the compiled schema of cloud-init, and its top-level keys.
 var compiledSchema = sync.OnceValues(func() (*jsonschema.Schema, []string) {
 	source, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
 	if err != nil {
@@ -49,7 +49,7 @@ func (p *part) schema(root *yaml.Node) {
 	compiled, keys := compiledSchema()
 	invalid, ok := errors.AsType[*jsonschema.ValidationError](compiled.Validate(plain(root)))
 	if !ok {
-		return // the schema holds: it has no other errors
+		return // no error: Validate returns no other type
 	}
 	for _, leaf := range findings(invalid) {
 		p.finding(root, leaf, keys)
@@ -67,18 +67,18 @@ func (p *part) finding(root *yaml.Node, leaf *jsonschema.ValidationError, keys [
 			case where != "":
 				p.warnAt(key, "%s has no key %q that cloud-init knows", where, shorten(name))
 			default:
-				p.warnAt(key, "unknown key %q, which cloud-init would ignore%s", shorten(name), meant(name, keys))
+				p.warnAt(key, "unknown key %q, which cloud-init would ignore%s", shorten(name), didYouMean(name, keys))
 			}
 		}
 		return
 	}
 	if !p.reported(node) {
-		p.warnAt(node, "%s: %s", location(leaf.InstanceLocation), say(leaf.ErrorKind))
+		p.warnAt(node, "%s: %s", location(leaf.InstanceLocation), describeError(leaf.ErrorKind))
 	}
 }
 
-// say words an error of the schema.
-func say(what jsonschema.ErrorKind) string {
+// describeError returns the message for an error of the schema.
+func describeError(what jsonschema.ErrorKind) string {
 	text := what.LocalizedString(english)
 	switch what := what.(type) {
 	case *kind.OneOf:
@@ -93,15 +93,15 @@ func say(what jsonschema.ErrorKind) string {
 
 var english = message.NewPrinter(language.English)
 
-func meant(name string, keys []string) string {
+func didYouMean(name string, keys []string) string {
 	if nearest := problem.Nearest(name, keys); nearest != "" {
 		return fmt.Sprintf(": did you mean %q?", nearest)
 	}
 	return ""
 }
 
-// findings gives the errors worth showing. Where a value may be one of several things, it is what the author was most
-// likely writing: the branch in which the mistake lies deepest.
+// findings returns the errors to show. When a value may have one of several forms, these are the errors of the form
+// that the author most likely meant: the one whose errors are deepest.
 func findings(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	if len(err.Causes) == 0 {
 		return []*jsonschema.ValidationError{err}
@@ -112,14 +112,18 @@ func findings(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	}
 	switch err.ErrorKind.(type) {
 	case *kind.OneOf, *kind.AnyOf:
-		return furthest(branches)
+		return deepestBranch(branches)
 	}
 	return slices.Concat(branches...)
 }
 
-// furthest picks the branch whose errors lie deepest. If no branch even had the right type, the types are joined.
-func furthest(branches [][]*jsonschema.ValidationError) []*jsonschema.ValidationError {
-	best := slices.MaxFunc(branches, func(a, b [](*jsonschema.ValidationError)) int { return progress(a) - progress(b) })
+// deepestBranch returns the branch whose errors are deepest. If no branch had the right type, it returns one error with
+// all types.
+func deepestBranch(branches [][]*jsonschema.ValidationError) []*jsonschema.ValidationError {
+	best := slices.MaxFunc(branches, func(a, b [](*jsonschema.ValidationError)) int {
+		return progress(a) -
+			progress(b)
+	})
 	mismatch, ok := best[0].ErrorKind.(*kind.Type)
 	if !ok || len(best) > 1 {
 		return best
@@ -135,20 +139,20 @@ func furthest(branches [][]*jsonschema.ValidationError) []*jsonschema.Validation
 	return []*jsonschema.ValidationError{{InstanceLocation: best[0].InstanceLocation, ErrorKind: joined}}
 }
 
-// progress is how far into the value a branch of the schema came. A mismatch of the type is no progress at its level.
+// progress returns how deep into the value a branch of the schema matched. A wrong type does not count for its level.
 func progress(branch []*jsonschema.ValidationError) int {
-	furthest := 0
+	deepest := 0
 	for _, err := range branch {
 		depth := 2 * len(err.InstanceLocation)
 		if _, mismatch := err.ErrorKind.(*kind.Type); !mismatch {
 			depth++
 		}
-		furthest = max(furthest, depth)
+		deepest = max(deepest, depth)
 	}
-	return furthest
+	return deepest
 }
 
-// location writes a place as its author would: "write_files[0].permissions".
+// location formats the path of a value as authors write it: "write_files[0].permissions".
 func location(path []string) string {
 	var b strings.Builder
 	for _, step := range path {
@@ -164,7 +168,7 @@ func location(path []string) string {
 	return b.String()
 }
 
-// find gives the node at a place, or the nearest one above it.
+// find returns the node at a path, or the nearest one above it.
 func find(n *yaml.Node, path []string) *yaml.Node {
 	for _, step := range path {
 		next := n
@@ -180,7 +184,7 @@ func find(n *yaml.Node, path []string) *yaml.Node {
 	return n
 }
 
-// plain gives a node as the data the schema is about.
+// plain converts a node to the Go values that the schema validates.
 func plain(n *yaml.Node) any {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -204,13 +208,14 @@ func plain(n *yaml.Node) any {
 	case tagInt:
 		return number(n.Value)
 	case tagFloat:
-		return json.Number("0.5") // the schema asks a float for nothing but its type
+		return json.Number("0.5") // the schema checks only the type of a float
 	default:
 		return n.Value
 	}
 }
 
-// number gives an integer of YAML 1.1: decimal, 0octal, 0x, 0b. Of the rest (1:30 is 90) the schema needs only the type.
+// number returns an integer of YAML 1.1: decimal, 0octal, 0x, 0b. For other forms (1:30 is 90), the schema needs only
+// the type.
 func number(text string) any {
 	n, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 0, 64)
 	if err != nil {

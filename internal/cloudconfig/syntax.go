@@ -15,14 +15,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readable reports what makes the content no YAML text at all, before a parser that would not say where.
+// readable reports content that is not text in YAML, with the position, which the parser would not report.
 func (p *part) readable(content []byte) bool {
 	if bytes.HasPrefix(content, []byte("\ufeff")) {
-		p.errorf(1, 1, "begins with a byte order mark, which hides the first line from cloud-init: save it as UTF-8 without BOM")
+		p.errorf(1, 1, "begins with a byte order mark, which hides the first line from cloud-init: save it as "+
+			"UTF-8 without BOM")
 		return false
 	}
 	if jinja(content) {
-		p.errorf(1, 1, "jinja templates cannot be merged, they are rendered on the machine only: write the values out, or use a \"#!\" part that asks `cloud-init query`")
+		p.errorf(1, 1, "jinja templates cannot be merged, they are rendered on the machine only: write the values "+
+			"out, or use a \"#!\" part that asks `cloud-init query`")
 		return false
 	}
 	for i, line := range p.lines {
@@ -34,7 +36,8 @@ func (p *part) readable(content []byte) bool {
 				return false
 			}
 			if !printable(r) && !(r == '\r' && offset == len(line)-1) {
-				p.errorf(i+1, column, "control character U+%04X is not allowed in YAML: write it as an escape in double quotes", r)
+				p.errorf(i+1, column, "control character U+%04X is not allowed in YAML: write it as an escape in "+
+					"double quotes", r)
 				return false
 			}
 		}
@@ -42,14 +45,14 @@ func (p *part) readable(content []byte) bool {
 	return true
 }
 
-// printable is YAML 1.1's c-printable without line breaks, which both go-yaml and PyYAML insist on.
+// printable reports whether r is in YAML 1.1's c-printable, without line breaks. go-yaml and PyYAML require that.
 func printable(r rune) bool {
 	return r == '\t' || r >= 0x20 && r <= 0x7e || r == 0x85 || r >= 0xa0 && r <= 0xd7ff ||
 		r >= 0xe000 && r <= 0xfffd && r != 0xfeff || r >= 0x10000
 }
 
-// decode parses the one YAML document of a part and gives its top-level mapping; nil when it is not one, which has been
-// reported, or when it is empty.
+// decode parses the only YAML document of a part and returns its top-level mapping. It returns nil when the document is
+// empty, or is not a mapping, which it reports.
 func (p *part) decode(content []byte) *yaml.Node {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var doc, more yaml.Node
@@ -60,7 +63,8 @@ func (p *part) decode(content []byte) *yaml.Node {
 		return nil
 	}
 	if err := decoder.Decode(&more); err == nil {
-		p.errorAt(&more, "a second YAML document begins here, and cloud-init reads none of a part with two: make it a part of its own")
+		p.errorAt(&more, "a second YAML document begins here, and cloud-init reads none of a part with two: make "+
+			"it a part of its own")
 		return nil
 	} else if !errors.Is(err, io.EOF) {
 		p.syntaxError(content, err)
@@ -71,7 +75,8 @@ func (p *part) decode(content []byte) *yaml.Node {
 		return nil
 	}
 	if root.Kind != yaml.MappingNode {
-		p.errorAt(root, "top level is %s, but cloud-config is a mapping of keys such as \"packages:\" and \"runcmd:\"", describe(root))
+		p.errorAt(root, "top level is %s, but cloud-config is a mapping of keys such as \"packages:\" and \"runcmd:\"",
+			describe(root))
 		return nil
 	}
 	return root
@@ -82,7 +87,7 @@ var (
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
-// syntaxError reports an error of the YAML parser at the place where an author would look for it.
+// syntaxError reports an error of the YAML parser, at the line of the mistake.
 func (p *part) syntaxError(content []byte, err error) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 1
@@ -92,7 +97,7 @@ func (p *part) syntaxError(content []byte, err error) {
 	}
 	first := firstUnreadable(content)
 	if line = max(line, first); line >= len(p.lines) || strings.Contains(message, "end of stream") {
-		line = first // the end is where it was noticed, not where it is
+		line = first // the parser found the mistake at the end, but it is earlier
 	}
 	line = min(line, len(p.lines))
 	text := p.lines[line-1]
@@ -109,13 +114,13 @@ func (p *part) syntaxError(content []byte, err error) {
 	p.errorf(line, column, "read YAML: %s", message)
 }
 
-// firstUnreadable gives the line from which on the content cannot be read, whatever follows. go-yaml names the line where
-// the surrounding mapping begins, which may be a screen away from the mistake.
+// firstUnreadable returns the first line that makes the content invalid, whatever follows. go-yaml returns the line
+// where the surrounding mapping begins, which may be far from the mistake.
 func firstUnreadable(content []byte) int {
-	budget := 4 << 20 // bytes to parse at most: 0.1 s, and more than any part whose mistake is near its end needs
+	budget := 4 << 20 // bytes to parse at most: 0.1 s, and enough for any part whose mistake is near its end
 	ends := lineEnds(content)
 	for i := len(ends) - 1; i >= 0 && budget > 0; i-- {
-		if parses(content[:ends[i]]) {
+		if isYAML(content[:ends[i]]) {
 			return i + 2
 		}
 		budget -= ends[i]
@@ -123,8 +128,8 @@ func firstUnreadable(content []byte) int {
 	return 1
 }
 
-// parses tells whether all documents of the content are YAML.
-func parses(content []byte) bool {
+// isYAML reports whether all documents of the content are YAML.
+func isYAML(content []byte) bool {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	for {
 		var node yaml.Node
@@ -134,7 +139,7 @@ func parses(content []byte) bool {
 	}
 }
 
-// lineEnds gives the offset behind each line but the last.
+// lineEnds returns the offset after each line except the last.
 func lineEnds(content []byte) []int {
 	var ends []int
 	for i, c := range content {
@@ -149,10 +154,10 @@ func indentation(line string) string {
 	return line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 }
 
-// blockScalar matches a line that opens a literal or folded text, in whose lines tabs are text.
+// blockScalar matches a line that begins a literal or folded text, in which tabs are allowed.
 var blockScalar = regexp.MustCompile(`(^|[\s:-])[|>][-+0-9]*\s*(#.*)?$`)
 
-// tabs reports every line, from the given one on, that is indented with a tab outside of a text block.
+// tabs reports every line from the given one on that is indented with a tab and is not in a text block.
 func (p *part) tabs(from int) {
 	text := -1 // indentation of the line that opened the text block, -1 outside
 	for i, line := range p.lines {

@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The types of scalars, as PyYAML's SafeLoader tells them apart (lib/yaml/resolver.py, YAML 1.1). go-yaml has other rules:
-// to it, `yes` is text and 0o644 a number.
+// The types of scalars, as PyYAML's SafeLoader resolves them (lib/yaml/resolver.py, YAML 1.1). go-yaml has other rules:
+// for it, `yes` is text and 0o644 a number.
 const (
 	tagNull      = "!!null"
 	tagBool      = "!!bool"
@@ -30,12 +30,30 @@ var resolvers = []struct {
 }{
 	{tagNull, regexp.MustCompile(`^(?:~|null|Null|NULL|)$`)},
 	{tagBool, regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)},
-	{tagInt, regexp.MustCompile(`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)},
-	{tagFloat, regexp.MustCompile(`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`)},
-	{tagTimestamp, regexp.MustCompile(`^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?)$`)},
+	{
+		tagInt,
+		regexp.MustCompile(
+			`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|` +
+				`[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`,
+		),
+	},
+	{
+		tagFloat,
+		regexp.MustCompile(
+			`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|` +
+				`[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`,
+		),
+	},
+	{
+		tagTimestamp,
+		regexp.MustCompile(
+			`^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|` +
+				`[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?)$`,
+		),
+	},
 }
 
-// typeOf gives the type cloud-init sees in a scalar, as a short tag.
+// typeOf returns the type of a scalar for cloud-init, as a short tag.
 func typeOf(n *yaml.Node) string {
 	switch {
 	case n.Style&yaml.TaggedStyle != 0:
@@ -53,8 +71,8 @@ func typeOf(n *yaml.Node) string {
 
 const quoted = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
 
-// fits tells whether a scalar's text can be what its explicit tag says it is. PyYAML gives up on the whole part otherwise.
-func fits(tag, text string) bool {
+// matchesTag reports whether a scalar's text is valid for its explicit tag. Otherwise PyYAML rejects the whole part.
+func matchesTag(tag, text string) bool {
 	for _, r := range resolvers {
 		if r.tag == tag {
 			return r.pattern.MatchString(text)
@@ -65,7 +83,7 @@ func fits(tag, text string) bool {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && typeOf(n) == tagNull }
 
-// isTrue tells which boolean a scalar of type !!bool is.
+// isTrue returns the value of a scalar of type !!bool.
 func isTrue(n *yaml.Node) bool {
 	switch strings.ToLower(n.Value) {
 	case "yes", "true", "on":
@@ -74,7 +92,7 @@ func isTrue(n *yaml.Node) bool {
 	return false
 }
 
-// describe names a node's type in the words of a message.
+// describe returns the type of a node for a message.
 func describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:

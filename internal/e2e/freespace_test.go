@@ -70,7 +70,7 @@ func TestFreeSpace(t *testing.T) {
 		work := write(t, map[string]string{
 			"mounts":        "proc /proc proc rw 0 0\n" + device + " " + dir + " ext4 rw,relatime 0 0\n" + device + " " + dir + "/again ext4 rw 0 0\n",
 			"bin/fstrim.sh": "#!/bin/sh\n", // this disk takes it, others do not
-			"zero.sh":       functions(t) + "\nbakery_mounts=$1\nbakery_zero\n",
+			"zero.sh":       functions(t) + "\nbakery_mounts=$1\nbakery_wipe_free_space\n",
 		})
 		if err := os.Rename(filepath.Join(work, "bin/fstrim.sh"), filepath.Join(work, "bin/fstrim")); err != nil {
 			t.Fatal(err)

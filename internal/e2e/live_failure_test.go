@@ -108,7 +108,7 @@ func TestLiveFailures(t *testing.T) {
 		{
 			name:  "a reboot",
 			files: runcmd("- reboot\n- touch /third\n"),
-			want:  []string{"only the builder bakery-userdata carries on after"},
+			want:  []string{"only the builder bakery-userdata continues after"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

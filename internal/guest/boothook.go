@@ -20,8 +20,8 @@ import (
 //go:embed program/bakery.sh
 var programSource []byte
 
-//go:embed program/tell.py
-var tellSource []byte
+//go:embed program/log_stream.py
+var logStreamSource []byte
 
 //go:embed program/s3get.py
 var s3getSource []byte
@@ -29,8 +29,8 @@ var s3getSource []byte
 // hereDocument ends the here-documents that carry files in the boothook.
 const hereDocument = "BAKERY_END"
 
-// boothook renders the script that cloud-init runs first of all: it writes the guest program and its steps to the disk
-// and starts it. Where cloud-init itself reboots the machine, it runs again and only starts it.
+// boothook renders the script that cloud-init runs first: it writes the guest program and its steps to the disk, and
+// starts the program. When cloud-init itself reboots the machine, the script runs again and only starts the program.
 func boothook(p Program) ([]byte, error) {
 	files, units, err := p.layout()
 	if err != nil {
@@ -45,16 +45,20 @@ func boothook(p Program) ([]byte, error) {
 		files["s3get.py"] = strip(s3getSource)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#!/bin/sh\nset -e\numask 077\nif [ ! -e %[1]s/placed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
+	fmt.Fprintf(
+		&b,
+		"#!/bin/sh\nset -e\numask 077\nif [ ! -e %[1]s/installed ]; then\nmkdir -p %[1]s\ncd %[1]s\n",
+		directory,
+	)
 	writeFiles(&b, files)
-	fmt.Fprintf(&b, "fi\nexec /bin/sh %s/bakery.sh place\n", directory)
+	fmt.Fprintf(&b, "fi\nexec /bin/sh %s/bakery.sh setup\n", directory)
 	return b.Bytes(), nil
 }
 
-// recordedUnit is the line that the provisioners of a delivery come in the place of.
+// recordedUnit is the line of the step list that the recorded provisioners of a delivery replace.
 const recordedUnit = "recorded - provisioners"
 
-// layout lists what the machine shall do, a line each, and the files it needs for it, by their path below directory.
+// layout returns the list of steps, one a line, and the files they need, by their path below directory.
 func (p Program) layout() (files map[string][]byte, units string, err error) {
 	l := &layout{files: map[string][]byte{}}
 	for _, s := range p.Before {
@@ -108,7 +112,7 @@ func (l *layout) step(s Step) {
 	}
 }
 
-// printable keeps a name on one line of a report.
+// printable replaces the characters of a name that a report, which is one line of ASCII, cannot contain.
 func printable(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f {
@@ -118,13 +122,17 @@ func printable(name string) string {
 	}, name)
 }
 
-// environment is what the guest program knows without a delivery.
+// environment returns the variables of the guest program that do not depend on the delivery.
 func (p Program) environment() (string, error) {
 	lines := []string{shell.Assign("BAKERY_MODULES", strings.Join(p.modules(), " "))}
 	if !p.Files.Staged() {
 		return lines[0] + "\n", nil
 	}
-	lines = append(lines, shell.Assign("BAKERY_FS_SHA256", p.Files.SHA256), shell.Assign("BAKERY_REGION", p.Files.Region))
+	lines = append(
+		lines,
+		shell.Assign("BAKERY_FS_SHA256", p.Files.SHA256),
+		shell.Assign("BAKERY_REGION", p.Files.Region),
+	)
 	if p.Files.S3URL != "" {
 		plain, err := PlainURL(p.Files.S3URL, p.Files.Region)
 		if err != nil {
@@ -135,7 +143,7 @@ func (p Program) environment() (string, error) {
 	return strings.Join(lines, "\n") + "\n", nil
 }
 
-// PlainURL is the https URL, unsigned, of an object given as s3://bucket/key.
+// PlainURL returns the unsigned https URL of an object given as s3://bucket/key.
 func PlainURL(s3URL, region string) (string, error) {
 	u, err := url.Parse(s3URL)
 	if err != nil || u.Scheme != "s3" || u.Host == "" || len(u.Path) < 2 {
@@ -145,13 +153,13 @@ func PlainURL(s3URL, region string) (string, error) {
 	if strings.HasPrefix(region, "cn-") { // a partition of its own
 		domain += ".cn"
 	}
-	if strings.Contains(u.Host, ".") { // the certificate has no such name
+	if strings.Contains(u.Host, ".") { // the certificate does not cover a bucket name with a dot
 		return fmt.Sprintf("https://s3.%s.%s/%s%s", region, domain, u.Host, u.EscapedPath()), nil
 	}
 	return fmt.Sprintf("https://%s.s3.%s.%s%s", u.Host, region, domain, u.EscapedPath()), nil
 }
 
-// writeFiles renders commands that write files below the current directory, in the order of their names.
+// writeFiles renders commands that write files below the current directory, sorted by name.
 func writeFiles(b *bytes.Buffer, files map[string][]byte) {
 	dirs := map[string]bool{}
 	for name := range files {
@@ -170,12 +178,12 @@ func writeFiles(b *bytes.Buffer, files map[string][]byte) {
 	}
 }
 
-// executable tells the scripts among the files: those with a #! line of their own.
+// executable reports whether a file is a script with a #! line of its own.
 func executable(name string) bool {
 	return name == "install.sh" || path.Dir(name) == "steps"
 }
 
-// writeFile carries text as it is, because it compresses better, and everything else as base64.
+// writeFile renders the command that writes one file: text as it is, because it compresses better, all else as base64.
 func writeFile(b *bytes.Buffer, name string, content []byte) {
 	text := string(content)
 	if isText(content) && strings.HasSuffix(text, "\n") && !strings.Contains("\n"+text, "\n"+hereDocument+"\n") {
@@ -185,7 +193,7 @@ func writeFile(b *bytes.Buffer, name string, content []byte) {
 	fmt.Fprintf(b, "base64 -d >%s <<'%s'\n%s%s\n", name, hereDocument, encode(content), hereDocument)
 }
 
-// strip leaves out what a machine does not read, comments and the indentation of sh: user data is short of room.
+// strip removes comments, and the indentation of sh, because the size of user data is limited.
 func strip(source []byte) []byte {
 	sh := bytes.HasPrefix(source, []byte("#!/bin/sh"))
 	var b bytes.Buffer

@@ -15,29 +15,29 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// errNoRegion tells that a machine is to sign, and does not know for where.
+// errNoRegion is returned when the machine has to sign a request and no region is given.
 var errNoRegion = errors.New("the region of the bucket is missing, which the machine signs with")
 
-// boothook renders the script that leaves the delivery on the machine, before the one of the document runs.
+// boothook renders the script that writes the delivery to the machine. It runs before the boothook of the document.
 func (d Delivery) boothook() []byte {
 	files := map[string][]byte{"delivery": []byte(d.assignments())}
 	if d.Recording != nil {
 		d.Recording.layout(files)
 	}
 	if d.Key != nil {
-		files["tell.py"] = strip(tellSource)
+		files["log_stream.py"] = strip(logStreamSource)
 	}
-	if d.Profile && d.RecordingURL != "" && d.FSURL == "" { // with a staged fs/, the document brings it
+	if d.Profile && d.RecordingURL != "" && d.FSURL == "" { // with a staged fs/, the document contains it
 		files["s3get.py"] = strip(s3getSource)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#!/bin/sh\numask 077\nif [ ! -e %[1]s/placed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
+	fmt.Fprintf(&b, "#!/bin/sh\numask 077\nif [ ! -e %[1]s/installed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
 	writeFiles(&b, files)
 	b.WriteString("fi\n")
 	return b.Bytes()
 }
 
-// assignments is what the guest program knows from the delivery.
+// assignments returns the variables of the guest program that the delivery sets.
 func (d Delivery) assignments() string {
 	lines := []string{
 		shell.Assign("BAKERY_ID", d.BakeID),
@@ -52,7 +52,11 @@ func (d Delivery) assignments() string {
 		lines = append(lines, shell.Assign("BAKERY_LOG_HEADERS", strings.Join(d.LogHeaders, "\n")))
 	}
 	if d.Key != nil {
-		lines = append(lines, shell.Assign("BAKERY_KEY", hex.EncodeToString(d.Key[:])), shell.Assign("BAKERY_LIVE", string(d.Live)))
+		lines = append(
+			lines,
+			shell.Assign("BAKERY_KEY", hex.EncodeToString(d.Key[:])),
+			shell.Assign("BAKERY_LIVE", string(d.Live)),
+		)
 	}
 	if d.FSURL != "" {
 		lines = append(lines, shell.Assign("BAKERY_FS_URL", d.FSURL))
@@ -75,11 +79,11 @@ func (d Delivery) assignments() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// recordedName is what the archive of a recording is called on the machine, without its ending.
+// recordedName is the name of a recording's archive on the machine, without its ending.
 const recordedName = "provisioners"
 
 // layout adds the files a recording needs on the machine: its steps, in up to three lists, and its archive when that is
-// inline. The archive is fetched and unpacked by the first of the steps.
+// inline. The first steps download and unpack the archive.
 func (r *Recording) layout(files map[string][]byte) {
 	fetched := false
 	for _, list := range []struct {
@@ -107,14 +111,14 @@ func (r *Recording) layout(files map[string][]byte) {
 	}
 }
 
-// userName is what useradd takes on any of the distributions, with the capitals and dots that directories such as Active
-// Directory add, and root: https://systemd.io/USER_NAMES/.
+// userName matches the names that useradd accepts on any of the distributions, and names with capitals and dots as in
+// Active Directory: https://systemd.io/USER_NAMES/.
 var userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$`)
 
-// IsUserName tells whether a machine can have a user of that name.
+// IsUserName reports whether a machine can have a user of that name.
 func IsUserName(name string) bool { return userName.MatchString(name) }
 
-// recordedDir is a directory of operations; the guest program sorts them by name.
+// recordedDir matches the directory of a provisioner's operations. The guest program sorts them by name.
 var recordedDir = regexp.MustCompile(`^[0-9]{3,}$`)
 
 func (r *Recording) user() string {
@@ -133,10 +137,13 @@ func (r *Recording) check(url string) error {
 	}
 	var problems []error
 	if !IsUserName(r.user()) {
-		problems = append(problems, fmt.Errorf("user name %q is none", r.user()))
+		problems = append(problems, fmt.Errorf("user name %q is not valid", r.user()))
 	}
 	if r.Files.Staged() == (url == "") {
-		problems = append(problems, errors.New("the archive of the recorded provisioners is neither inline nor at a URL"))
+		problems = append(
+			problems,
+			errors.New("the archive of the recorded provisioners is neither inline nor at a URL"),
+		)
 	}
 	for _, p := range slices.Concat(r.First, r.Provisioners, r.Last) {
 		if !recordedDir.MatchString(p.Dir) {

@@ -23,15 +23,18 @@ const (
 	typeBoothook    = "text/cloud-boothook"
 )
 
-// errOldDocument tells one that was made before provisioners could be recorded: they would be lost without a word.
-var errOldDocument = errors.New("the bundle was compiled by a version of this plugin that knew no recorded provisioners: compile the " +
-	"Image-Source again")
+// errOldDocument is returned for a document from a version that could not run recorded provisioners. The machine would
+// silently leave them out.
+var errOldDocument = errors.New("the bundle was compiled by a version of this plugin that knew no recorded " +
+	"provisioners: compile the Image-Source again")
 
-// directory is where everything of a bake lives on the machine; /run is noexec on real machines and gone after a reboot.
+// directory contains all files of a bake on the machine. /run would not do: it is noexec, and empty after a reboot.
 const directory = "/var/lib/bakery"
 
-// errNotDocument tells a user data that Document did not make.
-var errNotDocument = errors.New("the user data was not compiled by this plugin: wrap it, or compile the Image-Source again")
+// errNotDocument is returned for user data that Document did not make.
+var errNotDocument = errors.New(
+	"the user data was not compiled by this plugin: wrap it, or compile the Image-Source again",
+)
 
 // mimePart is one part of a multipart document: its headers from Content-Type on, and its body.
 type mimePart struct {
@@ -39,8 +42,8 @@ type mimePart struct {
 	content           []byte
 }
 
-// Document renders a program as user data: one MIME multipart document, not compressed, the same bytes for the same
-// program.
+// Document renders a program as user data: one MIME multipart document, not compressed. The same program always gives
+// the same bytes.
 func Document(p Program) ([]byte, error) {
 	var parts []mimePart
 	if len(p.CloudConfig) > 0 {
@@ -52,7 +55,7 @@ func Document(p Program) ([]byte, error) {
 	return document(parts, p)
 }
 
-// document adds the boothook that installs the guest program and renders the whole.
+// document adds the boothook that installs the guest program, and renders all parts.
 func document(parts []mimePart, p Program) ([]byte, error) {
 	hook, err := boothook(p)
 	if err != nil {
@@ -62,7 +65,8 @@ func document(parts []mimePart, p Program) ([]byte, error) {
 	return joinParts(parts), nil
 }
 
-// joinParts joins parts. Its boundary comes from the content, so that it cannot occur in it and is the same every time.
+// joinParts renders parts as one document. The boundary is a hash of the content: it does not occur in the content, and
+// is the same every time.
 func joinParts(parts []mimePart) []byte {
 	sum := sha256.New()
 	for _, p := range parts {
@@ -78,7 +82,8 @@ func joinParts(parts []mimePart) []byte {
 	return b.Bytes()
 }
 
-// render writes one part. Anything but ASCII goes as base64: cloud-init reads the document as text and mangles 8bit.
+// render writes one part. Content that is not ASCII is encoded as base64, because cloud-init reads the document as text
+// and damages 8-bit characters.
 func (p mimePart) render(b *bytes.Buffer, boundary string) {
 	fmt.Fprintf(b, "--%s\nContent-Type: %s\nMIME-Version: 1.0\n", boundary, p.contentType)
 	if p.name != "" {
@@ -94,7 +99,8 @@ func (p mimePart) render(b *bytes.Buffer, boundary string) {
 	b.WriteString(encode(p.content))
 }
 
-// fileName keeps what a MIME header and a file name both take; cloud-init drops the rest too (util.clean_filename).
+// fileName replaces the characters that are not valid in both a MIME header and a file name. cloud-init drops them too
+// (util.clean_filename).
 func fileName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f && !strings.ContainsRune(`"\/;`, r) {
@@ -104,13 +110,13 @@ func fileName(name string) string {
 	}, name)
 }
 
-// isText reports whether content may stand as it is in a MIME part or a here-document: ASCII, no carriage returns,
-// which cloud-init converts.
+// isText reports whether content needs no encoding in a MIME part or a here-document: it is ASCII, without carriage
+// returns, which cloud-init converts.
 func isText(content []byte) bool {
 	return !slices.ContainsFunc(content, func(c byte) bool { return c >= 0x7f || c < ' ' && c != '\n' && c != '\t' })
 }
 
-// encode is base64 in lines of 76, as MIME and base64(1) have it.
+// encode returns base64 in lines of 76 characters, as MIME and base64(1) do.
 func encode(content []byte) string {
 	text := base64.StdEncoding.EncodeToString(content)
 	var b strings.Builder
@@ -121,8 +127,8 @@ func encode(content []byte) string {
 	return b.String()
 }
 
-// Deliver adds the delivery to a document, in front of everything else, so that the machine has it before the guest
-// program starts.
+// Deliver adds the delivery to a document as its first part, so that the machine has it before the guest program
+// starts.
 func Deliver(document []byte, d Delivery) ([]byte, error) {
 	if err := d.check(); err != nil {
 		return nil, err
@@ -142,7 +148,7 @@ func Deliver(document []byte, d Delivery) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// firstBoundary finds the boundary of a document and where its first part begins.
+// firstBoundary returns the boundary of a document and the offset of its first part.
 func firstBoundary(document []byte) (boundary string, start int, err error) {
 	const prefix = "Content-Type: multipart/mixed; boundary=\""
 	rest, ok := bytes.CutPrefix(document, []byte(prefix+"bakery-"))
@@ -164,18 +170,25 @@ func firstBoundary(document []byte) (boundary string, start int, err error) {
 func (d Delivery) check() error {
 	var problems []error
 	if !isBakeID(d.BakeID) {
-		problems = append(problems, fmt.Errorf("bake id %q is not made of 1 to 32 digits and small letters", d.BakeID))
+		problems = append(problems, errBakeID("bake id", d.BakeID))
 	}
 	if d.Timeout <= 0 {
 		problems = append(problems, fmt.Errorf("timeout %s of the machine is not positive", d.Timeout))
 	}
 	for _, s := range d.SkipCleanup {
 		if !slices.Contains(Sections, s) {
-			problems = append(problems, fmt.Errorf("section %q of the clean-up does not exist: it is one of %s", s, strings.Join(Sections, ", ")))
+			problems = append(
+				problems,
+				fmt.Errorf(
+					"section %q of the clean-up does not exist: it is one of %s",
+					s,
+					strings.Join(Sections, ", "),
+				),
+			)
 		}
 	}
 	if d.Live != "" && d.Key == nil || d.Live == ByStore && d.LogURL == "" {
-		problems = append(problems, fmt.Errorf("telling lines by %q lacks a key or a URL", d.Live))
+		problems = append(problems, fmt.Errorf("the live log by %q has no key or no URL", d.Live))
 	}
 	if d.Profile && d.FSURL != "" && d.Region == "" {
 		problems = append(problems, errNoRegion)
@@ -187,22 +200,34 @@ func (d Delivery) check() error {
 		problems = append(problems, errNoRegion)
 	}
 	for _, u := range []string{d.FSURL, d.LogURL, d.RecordingURL} {
-		// The machine gives the URL to curl in a configuration file, where quotes and backslashes mean something.
-		if _, err := url.Parse(u); err != nil || !isText([]byte(u)) || strings.ContainsAny(u, "\"\\ \n\t") {
+		if !isEscapedURL(u) {
 			problems = append(problems, errors.New("a URL for the machine is not escaped"))
 		}
 	}
 	for _, h := range d.LogHeaders {
-		if !logHeader.MatchString(h) { // it goes the same way
-			problems = append(problems, fmt.Errorf("header %q of the log is none", h))
+		if !logHeader.MatchString(h) {
+			problems = append(problems, fmt.Errorf("header %q of the log is not valid", h))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// logHeader is a header that can be given to curl in a configuration file, and to Python.
+// isEscapedURL reports whether a URL can be written to a configuration file of curl, where quotes and backslashes have
+// a meaning.
+func isEscapedURL(u string) bool {
+	_, err := url.Parse(u)
+	return err == nil && isText([]byte(u)) && !strings.ContainsAny(u, "\"\\ \n\t")
+}
+
+// logHeader matches a header that can be written to a configuration file of curl, and that Python accepts.
 var logHeader = regexp.MustCompile(`^[a-z0-9-]+: [A-Za-z0-9:/_+=.@-]+$`)
 
+// isBakeID reports whether id is 1 to 32 digits and lower case letters, as reports and files on the machine can hold
+// it.
 func isBakeID(id string) bool {
 	return id != "" && len(id) <= 32 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+func errBakeID(what, id string) error {
+	return fmt.Errorf("%s %q does not consist of 1 to 32 digits and lower case letters", what, id)
 }

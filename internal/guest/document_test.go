@@ -24,7 +24,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// golden compares with testdata/name byte for byte.
+// golden compares got with testdata/name, byte for byte.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -42,17 +42,22 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-var everything = Program{
+var fullProgram = Program{
 	CloudConfig: []byte("#cloud-config\npackages:\n- nginx\nwrite-files: []\n"),
 	Keys:        []string{"packages", "write-files"},
 	Boothooks:   []Part{{"05_early.sh", []byte("#cloud-boothook\n#!/bin/sh\necho \xc3\xa9\n")}},
 	Before:      []Step{{Name: "10_user.cfg", Commands: []Command{{0, "cd /opt"}, {2, "echo \xc3\xa9"}}}},
-	Files:       Files{SHA256: strings.Repeat("ab", 32), Size: 9000, S3URL: "s3://bucket/a b/fs.tgz", Region: "eu-west-1"},
-	Install:     []byte("#!/bin/sh\necho BAKERY_END\nBAKERY_END\n"),
-	After:       []Step{{Name: "70 sp\nace.cfg", Script: []byte("#!/bin/bash\necho no new line")}},
+	Files: Files{
+		SHA256: strings.Repeat("ab", 32),
+		Size:   9000,
+		S3URL:  "s3://bucket/a b/fs.tgz",
+		Region: "eu-west-1",
+	},
+	Install: []byte("#!/bin/sh\necho BAKERY_END\nBAKERY_END\n"),
+	After:   []Step{{Name: "70 sp\nace.cfg", Script: []byte("#!/bin/bash\necho no new line")}},
 }
 
-// read takes a document apart with the standard library, and returns each part's type, name and body.
+// read parses a document with the standard library, and returns each part's type, name and body.
 func read(t *testing.T, document []byte) [][3]string {
 	t.Helper()
 	m, err := mail.ReadMessage(bytes.NewReader(document))
@@ -86,11 +91,11 @@ func read(t *testing.T, document []byte) [][3]string {
 }
 
 func TestDocumentIsTheSameBytesEveryTimeAndReadsBack(t *testing.T) {
-	first, err := Document(everything)
+	first, err := Document(fullProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Document(everything)
+	second, err := Document(fullProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,21 +107,25 @@ func TestDocumentIsTheSameBytesEveryTimeAndReadsBack(t *testing.T) {
 	for _, p := range parts {
 		names = append(names, p[0]+" "+p[1])
 	}
-	want := []string{"text/cloud-config cloud-config.cfg", "text/cloud-boothook 05_early.sh", "text/cloud-boothook bakery.sh"}
+	want := []string{
+		"text/cloud-config cloud-config.cfg",
+		"text/cloud-boothook 05_early.sh",
+		"text/cloud-boothook bakery.sh",
+	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if parts[1][2] != string(everything.Boothooks[0].Content) {
+	if parts[1][2] != string(fullProgram.Boothooks[0].Content) {
 		t.Errorf("the boothook came back as %q", parts[1][2])
 	}
-	// The guest program changes often and is its own record: the golden file is what surrounds it.
+	// The guest program changes often, so it is not part of the golden file.
 	hook := strings.Replace(parts[2][2], string(strip(programSource)), "(program/bakery.sh)\n", 1)
 	hook = strings.Replace(hook, string(strip(s3getSource)), "(program/s3get.py)\n", 1)
 	golden(t, "boothook.sh", []byte(hook))
 }
 
 func TestBoothookIsValidForEveryShell(t *testing.T) {
-	hook, err := boothook(everything)
+	hook, err := boothook(fullProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,18 +147,28 @@ func TestProgramFitsBesideTheLargestInlineFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What is left is for the parts, install.sh and the delivery with two presigned URLs of 1 KB.
+	// The rest is for the parts, install.sh and the delivery with two presigned URLs of 1 KB.
 	if size := len(Compress(document)); size > MaxUserData-2048 {
-		t.Errorf("the guest program and an fs/ of 8192 bytes make %d bytes of user data, the limit is %d", size, MaxUserData)
+		t.Errorf(
+			"the guest program and an fs/ of 8192 bytes make %d bytes of user data, the limit is %d",
+			size,
+			MaxUserData,
+		)
 	}
 }
 
 func TestDeliver(t *testing.T) {
-	document, err := Document(everything)
+	document, err := Document(fullProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Delivery{BakeID: testID, Timeout: 90 * time.Second, FSURL: "https://b.s3/k?X-Amz-Signature=1&x='", LogURL: "https://b.s3/log", SkipCleanup: []string{"ssh_files"}}
+	d := Delivery{
+		BakeID:      testID,
+		Timeout:     90 * time.Second,
+		FSURL:       "https://b.s3/k?X-Amz-Signature=1&x='",
+		LogURL:      "https://b.s3/log",
+		SkipCleanup: []string{"ssh_files"},
+	}
 	delivered, err := Deliver(document, d)
 	if err != nil {
 		t.Fatal(err)
@@ -162,11 +181,18 @@ func TestDeliver(t *testing.T) {
 }
 
 func TestDeliverARecording(t *testing.T) {
-	document, err := Document(everything)
+	document, err := Document(fullProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Delivery{BakeID: testID, Timeout: 90 * time.Second, FSURL: "https://b.s3/fs", RecordingURL: "https://b.s3/p", Profile: true, Region: "eu-west-1"}
+	d := Delivery{
+		BakeID:       testID,
+		Timeout:      90 * time.Second,
+		FSURL:        "https://b.s3/fs",
+		RecordingURL: "https://b.s3/p",
+		Profile:      true,
+		Region:       "eu-west-1",
+	}
 	d.Recording = &Recording{
 		User: "admin", Files: Files{SHA256: strings.Repeat("cd", 32), Size: 9000},
 		First:        []Provisioner{{"001", "provisioner 1 (file)"}},
@@ -188,8 +214,10 @@ func TestDeliverARecording(t *testing.T) {
 	}
 }
 
-func TestAMachineThatSignsHasTheMeans(t *testing.T) {
-	staged := Program{Files: Files{SHA256: strings.Repeat("ab", 32), Size: 9000, S3URL: "s3://bucket/fs.tgz", Region: "eu-west-1"}}
+func TestAMachineThatSignsRequestsHasTheProgramForIt(t *testing.T) {
+	staged := Program{
+		Files: Files{SHA256: strings.Repeat("ab", 32), Size: 9000, S3URL: "s3://bucket/fs.tgz", Region: "eu-west-1"},
+	}
 	for name, c := range map[string]struct {
 		program Program
 		fsURL   string
@@ -206,14 +234,22 @@ func TestAMachineThatSignsHasTheMeans(t *testing.T) {
 				t.Fatal(err)
 			}
 			delivered, err := Deliver(document, Delivery{
-				BakeID: testID, Timeout: time.Hour, FSURL: c.fsURL, RecordingURL: "https://b.s3/p", Profile: c.profile, Region: "eu-west-1",
-				Recording: &Recording{Files: Files{SHA256: strings.Repeat("cd", 32), Size: 9000}, Provisioners: []Provisioner{{"001", "provisioner 1"}}},
+				BakeID:       testID,
+				Timeout:      time.Hour,
+				FSURL:        c.fsURL,
+				RecordingURL: "https://b.s3/p",
+				Profile:      c.profile,
+				Region:       "eu-west-1",
+				Recording: &Recording{
+					Files:        Files{SHA256: strings.Repeat("cd", 32), Size: 9000},
+					Provisioners: []Provisioner{{"001", "provisioner 1"}},
+				},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := bytes.Count(delivered, []byte("cat >s3get.py")); got != c.want {
-				t.Errorf("the means to sign are there %d times, want %d", got, c.want)
+				t.Errorf("s3get.py is there %d times, want %d", got, c.want)
 			}
 		})
 	}
@@ -230,21 +266,25 @@ func TestDeliverRefuses(t *testing.T) {
 		change   func(*Delivery)
 		want     string
 	}{
-		"user data of somebody else":  {[]byte("#cloud-config\n"), func(*Delivery) {}, "not compiled by this plugin"},
-		"a document that is cut":      {document[:50], func(*Delivery) {}, "not compiled by this plugin"},
-		"a document without parts":    {[]byte("Content-Type: multipart/mixed; boundary=\"bakery-1\"\n\n"), func(*Delivery) {}, "not compiled by this plugin"},
+		"user data of another tool": {[]byte("#cloud-config\n"), func(*Delivery) {}, "not compiled by this plugin"},
+		"a document that is cut":    {document[:50], func(*Delivery) {}, "not compiled by this plugin"},
+		"a document without parts": {[]byte("Content-Type: multipart/mixed; boundary=\"bakery-1\"\n\n"),
+			func(*Delivery) {}, "not compiled by this plugin"},
 		"a bake id with a line break": {document, func(d *Delivery) { d.BakeID = "a\nb" }, "bake id"},
 		"no time":                     {document, func(d *Delivery) { d.Timeout = 0 }, "timeout"},
-		"a section that is not there": {document, func(d *Delivery) { d.SkipCleanup = []string{"x"} }, "section"},
+		"a section of no clean-up":    {document, func(d *Delivery) { d.SkipCleanup = []string{"x"} }, "section"},
 		"a URL with a quote":          {document, func(d *Delivery) { d.FSURL = `http://x/"` }, "not escaped"},
-		"a profile without a region":  {document, func(d *Delivery) { d.FSURL, d.Profile = "http://x/", true }, "region"},
-		"a recording without archive": {document, func(d *Delivery) { d.Recording = &Recording{Files: Files{SHA256: "ab"}} }, "neither inline nor"},
-		"an archive that is nowhere":  {document, func(d *Delivery) { d.RecordingURL = "http://x/" }, "there are none"},
+		"a profile without a region": {document, func(d *Delivery) { d.FSURL, d.Profile = "http://x/", true },
+			"region"},
+		"a recording without archive": {document,
+			func(d *Delivery) { d.Recording = &Recording{Files: Files{SHA256: "ab"}} }, "neither inline nor"},
+		"a URL but no recording": {document, func(d *Delivery) { d.RecordingURL = "http://x/" }, "there are none"},
 		"a recording for an old document": {
 			bytes.Replace(document, []byte("\nrecorded - provisioners\n"), []byte("\n"), 1),
-			func(d *Delivery) { d.Recording = &Recording{Files: Files{Inline: []byte("x")}} }, "compile the Image-Source again",
+			func(d *Delivery) { d.Recording = &Recording{Files: Files{Inline: []byte("x")}} },
+			"compile the Image-Source again",
 		},
-		"a user that is a command": {document, func(d *Delivery) { d.Recording = &Recording{User: "a;b"} }, "user name"},
+		"a user with a command": {document, func(d *Delivery) { d.Recording = &Recording{User: "a;b"} }, "user name"},
 		"a directory elsewhere": {document, func(d *Delivery) {
 			d.Recording = &Recording{Provisioners: []Provisioner{{"../x", "x"}}}
 		}, "not a number"},
@@ -264,11 +304,11 @@ func TestDeliverRefuses(t *testing.T) {
 	}
 }
 
-func TestDocumentRefusesWhatCannotBe(t *testing.T) {
+func TestDocumentRefusesInvalidPrograms(t *testing.T) {
 	for name, p := range map[string]Program{
-		"a step that is two":       {After: []Step{{Name: "x", Script: []byte("#!"), Commands: []Command{{0, "a"}}}}},
-		"an S3 URL that is no URL": {Files: Files{SHA256: "ab", S3URL: "https://x/y"}},
-		"an S3 URL without a key":  {Files: Files{SHA256: "ab", S3URL: "s3://bucket/"}},
+		"commands and a script":   {After: []Step{{Name: "x", Script: []byte("#!"), Commands: []Command{{0, "a"}}}}},
+		"an S3 URL of https":      {Files: Files{SHA256: "ab", S3URL: "https://x/y"}},
+		"an S3 URL without a key": {Files: Files{SHA256: "ab", S3URL: "s3://bucket/"}},
 	} {
 		if _, err := Document(p); err == nil {
 			t.Errorf("%s: no error", name)
@@ -290,16 +330,25 @@ func TestPlainURL(t *testing.T) {
 
 func TestModules(t *testing.T) {
 	got := Program{Keys: []string{"packages", "package_update", "ca-certs", "users"}}.modules()
-	if diff := cmp.Diff([]string{"ca_certs", "package_update_upgrade_install", "ssh_authkey_fingerprints", "ssh_import_id", "users_groups"}, got); diff != "" {
+	if diff := cmp.Diff(
+		[]string{
+			"ca_certs",
+			"package_update_upgrade_install",
+			"ssh_authkey_fingerprints",
+			"ssh_import_id",
+			"users_groups",
+		},
+		got,
+	); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
-func TestPrograms(t *testing.T) {
+func TestNewBakeID(t *testing.T) {
 	if one, other := NewBakeID(), NewBakeID(); len(one) != 16 || one == other {
 		t.Error("bake ids are not 16 digits, or not different")
 	}
 	if !isBakeID(NewBakeID()) {
-		t.Error("a new bake id is not one")
+		t.Error("a new bake id is not valid")
 	}
 }

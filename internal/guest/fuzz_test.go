@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzDecompress: whatever is unpacked, it is no more than the limit, and what was packed comes back.
+// FuzzDecompress: the result is never larger than the limit, and what was compressed comes back.
 func FuzzDecompress(f *testing.F) {
 	f.Add([]byte("#!/bin/sh\ntrue\n"))
 	f.Add(Compress([]byte("#cloud-config\n")))
@@ -27,20 +27,30 @@ func FuzzDecompress(f *testing.F) {
 		}
 		again, err := Decompress(Compress(userData))
 		if err != nil || !bytes.Equal(again, userData) {
-			t.Errorf("packed and unpacked: %v", err)
+			t.Errorf("compressed and decompressed: %v", err)
 		}
 	})
 }
 
-// FuzzDocument: whatever a program holds, the document is MIME whose parts are that and no others, and takes a delivery.
+// FuzzDocument: for any program, the document is MIME with exactly its parts, and a delivery can be added.
 func FuzzDocument(f *testing.F) {
-	f.Add([]byte("#cloud-config\na: b\n"), "05_early.sh", []byte("#!/bin/sh\n"), "60_app.cfg", []byte("#!/bin/sh\ntrue\n"))
+	f.Add(
+		[]byte("#cloud-config\na: b\n"),
+		"05_early.sh",
+		[]byte("#!/bin/sh\n"),
+		"60_app.cfg",
+		[]byte("#!/bin/sh\ntrue\n"),
+	)
 	f.Add([]byte("--bakery-\n"), "a\"b\r\nX: y", []byte("#!\n--\n\xff"), "a\nb 'c'", []byte("BAKERY_END\n"))
 	f.Fuzz(func(t *testing.T, config []byte, hookName string, hook []byte, stepName string, script []byte) {
 		if !isText(config) || len(config) == 0 {
 			return // Merge writes ASCII
 		}
-		p := Program{CloudConfig: config, Boothooks: []Part{{hookName, hook}}, After: []Step{{Name: stepName, Script: script}}}
+		p := Program{
+			CloudConfig: config,
+			Boothooks:   []Part{{hookName, hook}},
+			After:       []Step{{Name: stepName, Script: script}},
+		}
 		document, err := Document(p)
 		if err != nil {
 			return
@@ -59,16 +69,19 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
-// FuzzDeliver: any user data takes a delivery or is refused; what the document holds stays as it is.
+// FuzzDeliver: a delivery can be added to any user data, or is refused; the document's own parts do not change.
 func FuzzDeliver(f *testing.F) {
-	document, err := Document(everything)
+	document, err := Document(fullProgram)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(document, "https://bucket.s3.amazonaws.com/fs.tgz?X-Amz-Signature=a", "https://x/log")
 	f.Add([]byte("Content-Type: multipart/mixed; boundary=\"bakery-\"\n\n--bakery-\n"), "", "x y")
 	f.Fuzz(func(t *testing.T, document []byte, fsURL, logURL string) {
-		delivered, err := Deliver(document, Delivery{BakeID: testID, Timeout: time.Minute, FSURL: fsURL, LogURL: logURL})
+		delivered, err := Deliver(
+			document,
+			Delivery{BakeID: testID, Timeout: time.Minute, FSURL: fsURL, LogURL: logURL},
+		)
 		if err != nil {
 			return
 		}
@@ -89,7 +102,7 @@ func FuzzDeliver(f *testing.F) {
 	})
 }
 
-// FuzzDeliveryThroughSh: what the machine is told at the launch, its sh reads as it was said.
+// FuzzDeliveryThroughSh: the shell of the machine reads the values of a delivery unchanged.
 func FuzzDeliveryThroughSh(f *testing.F) {
 	f.Add("https://b.s3.amazonaws.com/k?X-Amz-Signature=a&b='c'", "eu-west-1")
 	f.Add("https://b/$(id)`id`%27;x", "';id;'")
@@ -119,10 +132,10 @@ func FuzzReadFacts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, printed string) {
 		facts, known := ReadFacts(printed)
 		if !known && facts.Root {
-			t.Errorf("nobody has said who runs this: %q", printed)
+			t.Errorf("root, without an answer of the probe: %q", printed)
 		}
 		if n := strings.Count(printed, "bakery-lacks="); len(facts.Lacks) > n {
-			t.Errorf("%d things lack, and %d are said to", len(facts.Lacks), n)
+			t.Errorf("%d programs are missing, the probe printed %d", len(facts.Lacks), n)
 		}
 	})
 }

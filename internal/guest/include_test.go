@@ -28,18 +28,21 @@ func include(t *testing.T, in Included) [][3]string {
 	return read(t, document)
 }
 
-func TestIncludeLooksAtWhatIsFetchedFirst(t *testing.T) {
-	parts := include(t, Included{URL: "https://b.s3/k?X-Amz-Signature=1", SHA256: strings.Repeat("ab", 32), BakeID: testID})
+func TestIncludeVerifiesTheDownloadFirst(t *testing.T) {
+	parts := include(
+		t,
+		Included{URL: "https://b.s3/k?X-Amz-Signature=1", SHA256: strings.Repeat("ab", 32), BakeID: testID},
+	)
 	if len(parts) != 2 || parts[0][0] != typeBoothook || parts[1][0] != "text/x-include-once-url" {
 		t.Fatalf("the parts are %v", parts)
 	}
-	golden(t, "pin.sh", []byte(parts[0][2]))
+	golden(t, "verify_include.sh", []byte(parts[0][2]))
 	if want := "#include-once\nhttps://b.s3/k?X-Amz-Signature=1\n"; parts[1][2] != want {
 		t.Errorf("what is included is %q", parts[1][2])
 	}
 }
 
-func TestIncludeRefusesWhatWouldLeaveItsPlace(t *testing.T) {
+func TestIncludeRefusesValuesThatCouldInjectCode(t *testing.T) {
 	good := Included{URL: "https://b.s3/k", SHA256: strings.Repeat("ab", 32), BakeID: testID}
 	for name, change := range map[string]func(*Included){
 		"a URL of two lines":    func(in *Included) { in.URL += "\n#include\nhttp://evil" },
@@ -50,14 +53,14 @@ func TestIncludeRefusesWhatWouldLeaveItsPlace(t *testing.T) {
 		in := good
 		change(&in)
 		if _, err := Include(in); err == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s is accepted", name)
 		}
 	}
 }
 
-// pinned runs the first part of included user data with what cloud-init has fetched. It returns the console, and whether the
-// machine goes on, powers off, or waits for ever.
-func pinned(t *testing.T, in Included, fetched map[string]string) (console, end string) {
+// runVerifyInclude runs the first part of included user data with the files that cloud-init has fetched. It returns the
+// console, and whether the machine goes on, powers off, or waits for ever.
+func runVerifyInclude(t *testing.T, in Included, fetched map[string]string) (console, end string) {
 	t.Helper()
 	dir := t.TempDir()
 	file := func(name, content string, mode os.FileMode) {
@@ -76,10 +79,11 @@ func pinned(t *testing.T, in Included, fetched map[string]string) (console, end 
 	for name, content := range fetched {
 		file("urlcache/"+name, content, 0o600)
 	}
-	script := strings.NewReplacer("/var/lib/cloud/instance/data/urlcache", dir+"/urlcache", ">/dev/console", ">>"+dir+"/console").
+	script := strings.NewReplacer("/var/lib/cloud/instance/data/urlcache", dir+"/urlcache", ">/dev/console",
+		">>"+dir+"/console").
 		Replace(include(t, in)[0][2])
-	file("pin.sh", script, 0o755)
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", filepath.Join(dir, "pin.sh"))
+	file("verify_include.sh", script, 0o755)
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", filepath.Join(dir, "verify_include.sh"))
 	cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":/usr/bin:/bin"}
 	goesOn := cmd.Run() == nil
 	text, err := os.ReadFile(filepath.Join(dir, "console"))
@@ -104,15 +108,15 @@ func TestAMachineRunsNothingThatPackerHasNotStaged(t *testing.T) {
 		stayOn  bool
 		end     string
 	}{
-		"what was staged":                 {map[string]string{"1": "good\n"}, false, "goes on"},
-		"beside something older":          {map[string]string{"1": "old", "2": "good\n"}, false, "goes on"},
-		"something else":                  {map[string]string{"1": "evil\n"}, false, "powers off"},
-		"nothing":                         {nil, false, "powers off"},
-		"something else, the stop counts": {map[string]string{"1": "evil\n"}, true, "waits"},
+		"what was staged":             {map[string]string{"1": "good\n"}, false, "goes on"},
+		"beside something older":      {map[string]string{"1": "old", "2": "good\n"}, false, "goes on"},
+		"something else":              {map[string]string{"1": "evil\n"}, false, "powers off"},
+		"nothing":                     {nil, false, "powers off"},
+		"something else, with StayOn": {map[string]string{"1": "evil\n"}, true, "waits"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := Included{URL: "https://b.s3/k", SHA256: hex.EncodeToString(sum[:]), BakeID: testID, StayOn: c.stayOn}
-			console, end := pinned(t, in, c.fetched)
+			console, end := runVerifyInclude(t, in, c.fetched)
 			if diff := cmp.Diff(c.end, end); diff != "" {
 				t.Errorf("the machine (-want +got):\n%s", diff)
 			}

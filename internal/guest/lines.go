@@ -13,31 +13,32 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
-// Source is what a machine's lines are from. Each has its own numbers of lines, from 1.
+// Source is the origin of a machine's lines. The lines of each source are numbered from 1.
 type Source int
 
-// The sources, as program/tell.py numbers them.
+// The sources, as program/log_stream.py numbers them.
 const (
 	FromCloudInit Source = iota // what cloud-init's own modules printed
 	FromSteps                   // what the steps printed, with the reports in between
-	FromEnd                     // the last lines of the step that failed, once more
+	FromEnd                     // the last lines of the step that failed, sent again
 )
 
 const sources = FromEnd + 1
 
-// Lines are some of the lines a machine has printed, one after another.
+// Lines are consecutive lines that a machine has printed.
 type Lines struct {
 	Source Source
-	// Since and First say which: Text[0] is line First, and there is more to come for none of the lines from Since up to it.
+	// First is the number of the line Text[0]. The lines from Since up to First were left out, and will not be sent.
 	Since, First int
 	Text         []string // without line ends, as the machine printed them
 }
 
-// linesHeader stands before the lines of one source. It is printed in no other way than this.
+// linesHeader matches the header before the lines of one source.
 var linesHeader = regexp.MustCompile(`@bakery-lines ([0-9a-z]{1,32}) (\d) (\d{1,15}) (\d{1,15})$`)
 
-// isHeader takes a header of one bake, and what a source without a new line at its end has left before it.
-func isHeader(line []byte, bakeID string) (before []byte, l Lines, ok bool) {
+// cutHeader parses a line as the header of one bake's lines. A source whose last line has no line end leaves that line
+// before the header; cutHeader returns it as before.
+func cutHeader(line []byte, bakeID string) (before []byte, l Lines, ok bool) {
 	if !bytes.Contains(line, []byte("@bakery-lines ")) {
 		return line, l, false
 	}
@@ -60,10 +61,10 @@ func (l Lines) header(bakeID string) string {
 	return fmt.Sprintf("@bakery-lines %s %d %d %d\n", bakeID, l.Source, l.Since, l.First)
 }
 
-// parseLines reads the text of a chunk: a header and lines.
+// parseLines parses the text of a chunk: a header and lines.
 func parseLines(text []byte, bakeID string) (Lines, bool) {
 	header, rest, _ := bytes.Cut(text, []byte("\n"))
-	_, l, ok := isHeader(header, bakeID)
+	_, l, ok := cutHeader(header, bakeID)
 	if !ok {
 		return l, false
 	}
@@ -73,26 +74,26 @@ func parseLines(text []byte, bakeID string) (Lines, bool) {
 	return l, true
 }
 
-// tooLong is what tell.py leaves of a line that it does not print.
+// tooLong matches what log_stream.py sends in place of a line that is too long: its length.
 var tooLong = regexp.MustCompile(`^\x1e(\d{1,15})$`)
 
-// longest is the longest line that is shown, in bytes; LONGEST of tell.py.
-const longest = 2000
+// maxShown is the length of the longest line that is shown, in bytes: MAX_LINE of log_stream.py.
+const maxShown = 2000
 
-// Show is a line as it may go to a terminal: without what moves the cursor, changes colours or the direction of writing, and
-// as it looked at its end where it was written over. A line that is very long is not shown in pieces, in which nobody would
-// know a secret again, but named.
+// Show returns a line as it may be printed on a terminal: without sequences that move the cursor, change colours or the
+// direction of text. Of a line that was overwritten, such as a progress bar, it returns the last state. In place of a
+// very long line it returns its length: if the line were cut, secrets in it could not be found and redacted.
 func Show(line string) string {
 	line = strings.TrimRight(line, "\r")
 	line = line[strings.LastIndexByte(line, '\r')+1:]
 	if m := tooLong.FindStringSubmatch(line); m != nil {
 		return "[a line of " + m[1] + " bytes is not shown]"
 	}
-	if len(line) > longest {
+	if len(line) > maxShown {
 		return fmt.Sprintf("[a line of %d bytes is not shown]", len(line))
 	}
 	return Plain(line)
 }
 
-// Plain is a text without terminal sequences, and with everything else that is not to be seen written out.
+// Plain returns a text without terminal sequences, and with other invisible characters escaped.
 func Plain(text string) string { return terminal.Plain(escapes.ReplaceAllString(text, "")) }

@@ -16,7 +16,7 @@ import (
 
 var testKey = Key{1, 2, 3}
 
-// console is all that a machine prints of some chunks of lines.
+// printed returns what a machine prints on its console for some chunks of lines.
 func printed(chunks ...Lines) []string {
 	var all []string
 	for _, l := range chunks {
@@ -31,23 +31,38 @@ func steps(first int, text ...string) Lines {
 
 func TestLinesOnTheConsoleAreReadBack(t *testing.T) {
 	one := steps(1, "first", "", "\x1b[1mthird\x1b[0m \xff")
-	two := Lines{Source: FromCloudInit, Since: 2, First: 90, Text: slices.Repeat([]string{strings.Repeat("long ", 100)}, 50)}
+	two := Lines{
+		Source: FromCloudInit,
+		Since:  2,
+		First:  90,
+		Text:   slices.Repeat([]string{strings.Repeat("long ", 100)}, 50),
+	}
 	for name, c := range map[string]struct {
 		console string
 		want    []Lines
 	}{
-		"whole":                     {strings.Join(printed(one, two), ""), []Lines{one, two}},
-		"doubled":                   {strings.Repeat(strings.Join(printed(one), ""), 3), []Lines{one}},
-		"kernel text right behind":  {strings.ReplaceAll(strings.Join(printed(one), ""), ".\r\n", ".[ 1.0] eth0: up\r\n"), []Lines{one}},
-		"colours and a time stamp":  {"[    1.5] \x1b[0;32m" + strings.TrimSpace(strings.Join(printed(one), "")) + "\x1b[0m", []Lines{one}},
-		"kernel text inside":        {strings.Replace(strings.Join(printed(one), ""), " 0 1 ", " 0 [ 1.0] eth0: up\r\n1 ", 1), nil},
-		"a byte changed":            {strings.Replace(strings.Join(printed(one), ""), testID+" ", "0023456789abcdef ", 1), nil},
-		"another bake's":            {strings.Join(FormatLines("fedcba9876543210", testKey, one), ""), nil},
-		"with another key":          {strings.Join(FormatLines(testID, Key{9}, one), ""), nil},
-		"a source there is none of": {strings.Join(printed(Lines{Source: 7, Since: 1, First: 1}), ""), nil},
-		"numbers that are none":     {strings.Join(printed(Lines{Source: FromSteps, Since: 0, First: 1}, Lines{Source: FromSteps, Since: 5, First: 1}), ""), nil},
-		"no lines":                  {strings.Join(printed(steps(3)), ""), []Lines{steps(3)}},
-		"nothing":                   {"", nil},
+		"whole":   {strings.Join(printed(one, two), ""), []Lines{one, two}},
+		"doubled": {strings.Repeat(strings.Join(printed(one), ""), 3), []Lines{one}},
+		"kernel text right behind": {
+			strings.ReplaceAll(strings.Join(printed(one), ""), ".\r\n", ".[ 1.0] eth0: up\r\n"), []Lines{one},
+		},
+		"colours and a time stamp": {
+			"[    1.5] \x1b[0;32m" + strings.TrimSpace(strings.Join(printed(one), "")) + "\x1b[0m", []Lines{one},
+		},
+		"kernel text inside": {
+			strings.Replace(strings.Join(printed(one), ""), " 0 1 ", " 0 [ 1.0] eth0: up\r\n1 ", 1), nil,
+		},
+		"a byte changed": {strings.Replace(strings.Join(printed(one), ""), testID+" ", "0023456789abcdef ", 1),
+			nil},
+		"another bake's":    {strings.Join(FormatLines("fedcba9876543210", testKey, one), ""), nil},
+		"with another key":  {strings.Join(FormatLines(testID, Key{9}, one), ""), nil},
+		"an unknown source": {strings.Join(printed(Lines{Source: 7, Since: 1, First: 1}), ""), nil},
+		"invalid line numbers": {
+			strings.Join(printed(Lines{Source: FromSteps, Since: 0, First: 1},
+				Lines{Source: FromSteps, Since: 5, First: 1}), ""), nil,
+		},
+		"no lines": {strings.Join(printed(steps(3)), ""), []Lines{steps(3)}},
+		"nothing":  {"", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, NewUnsealer(testID, testKey).Read([]byte(c.console))); diff != "" {
@@ -57,9 +72,9 @@ func TestLinesOnTheConsoleAreReadBack(t *testing.T) {
 	}
 }
 
-// TestLinesSurviveWhatConsolesDo prints chunks onto a console that keeps its end only, is read at any moment, and is printed
-// into by others: a chunk that was printed twice, and once undamaged, is read.
-func TestLinesSurviveWhatConsolesDo(t *testing.T) {
+// TestLinesAreReadFromAnUnreliableConsole prints chunks on a console that keeps only its end, is read at any time, and
+// has other output in between. A chunk that was printed twice, and once undamaged, is read.
+func TestLinesAreReadFromAnUnreliableConsole(t *testing.T) {
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		u := NewUnsealer(testID, testKey)
@@ -93,7 +108,8 @@ func TestLinesSurviveWhatConsolesDo(t *testing.T) {
 	}
 }
 
-// mixed is what a console makes of pieces that are printed while reports and the kernel are, and one that it damages.
+// mixed returns console text of pieces mixed with reports and kernel messages, with one piece damaged when damaged is
+// set.
 func mixed(random *rand.Rand, pieces []string, damaged bool) []byte {
 	var b bytes.Buffer
 	bad := -1
@@ -118,13 +134,13 @@ func mixed(random *rand.Rand, pieces []string, damaged bool) []byte {
 	return b.Bytes()
 }
 
-func TestUnsealerKeepsLittleOfWhatAMachineSends(t *testing.T) {
+func TestUnsealerBoundsItsMemory(t *testing.T) {
 	u := NewUnsealer(testID, testKey)
 	for i := range 300 {
 		pieces := printed(steps(1, fmt.Sprint(rand.Perm(1000))))
 		u.Read([]byte(pieces[i%(len(pieces)-1)]))
 	}
-	if len(u.part) > chunksAtOne+1 {
+	if len(u.part) > maxIncomplete+1 {
 		t.Errorf("%d chunks are kept", len(u.part))
 	}
 	bomb := printed(steps(1, strings.Repeat("0", 8<<20)))
@@ -156,7 +172,7 @@ func TestShowNeutralisesALine(t *testing.T) {
 	}
 }
 
-func TestReadLogKeepsTheEndOfEachSourceAndEveryReport(t *testing.T) {
+func TestReadLogReturnsTheEndOfEachSourceAndEveryReport(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("@bakery-lines " + testID + " 0 1 1\nno new line at its end@bakery-lines " + testID + " 1 1 1\n")
 	text.WriteString(strings.TrimSpace(line(testID, 1, "begin 1")) + "\n")
@@ -169,14 +185,20 @@ func TestReadLogKeepsTheEndOfEachSourceAndEveryReport(t *testing.T) {
 	if err != nil || len(all) != 2 || len(reports) != 2 {
 		t.Fatalf("%d sources, reports %v, %v", len(all), reports, err)
 	}
-	if diff := cmp.Diff(Lines{Source: FromCloudInit, Since: 1, First: 1, Text: []string{"no new line at its end"}}, all[0]); diff != "" {
+	if diff := cmp.Diff(
+		Lines{Source: FromCloudInit, Since: 1, First: 1, Text: []string{"no new line at its end"}},
+		all[0],
+	); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	l := all[1]
 	if want := fmt.Sprintf("line %d", l.First); l.Source != FromSteps || l.Since != 1 || l.Text[0] != want {
 		t.Errorf("line %d is %q, want %q", l.First, l.Text[0], want)
 	}
-	if last := l.First + len(l.Text) - 1; last != 200_004 || l.Text[len(l.Text)-1] != "the end" || l.Text[len(l.Text)-2] != "\x1e100001" {
+	if last := l.First + len(
+		l.Text,
+	) - 1; last != 200_004 || l.Text[len(l.Text)-1] != "the end" ||
+		l.Text[len(l.Text)-2] != "\x1e100001" {
 		t.Errorf("the last line is %d", last)
 	}
 }

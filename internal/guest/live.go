@@ -23,27 +23,28 @@ var liveSource []byte
 //go:embed program/modules.py
 var modulesSource []byte
 
-// liveMark is where the live mode goes into the guest program: before its last lines, which say what it was called for.
-const liveMark = "\ncase ${1:-} in\nplace)"
+// liveMark is where the live mode is inserted into the guest program: before its last lines, which select the
+// subcommand.
+const liveMark = "\ncase ${1:-} in\nsetup)"
 
-// Live is a program for a machine that is running already, as one file: Head, fs.tgz where there is one, Tail. As root,
-// `sh FILE` does every step, with reports and all output on standard output, ends with the exit status of the step that
-// failed, and removes the file and everything else of its own.
+// Live is a program for a machine that is already running, as one file: Head, fs.tgz when there is one, Tail. As root,
+// `sh FILE` runs every step, with reports and all output on standard output. It exits with the status of the step that
+// failed, and removes the file and everything else it has made.
 type Live struct {
 	Head, Tail []byte
 }
 
-// MakeLive renders a program for a machine that is running already. The id is that of its reports; fsSize is the size of
-// the tar.gz of fs/, 0 when there is none. What the program says of Files is not used.
+// MakeLive renders a program for a machine that is already running. The id is that of its reports; fsSize is the size
+// of the tar.gz of fs/, 0 when there is none. The program's Files are not used.
 func MakeLive(p Program, id string, fsSize int64) (Live, error) {
 	if !isBakeID(id) {
-		return Live{}, fmt.Errorf("id %q is not made of 1 to 32 digits and small letters", id)
+		return Live{}, errBakeID("id", id)
 	}
 	files, err := p.liveFiles(id, fsSize)
 	if err != nil {
 		return Live{}, err
 	}
-	// How long the archive is stands in it, in a number of fixed width.
+	// The archive contains its own length, as a number of fixed width.
 	archive, err := liveArchive(files, fsSize)
 	if err != nil {
 		return Live{}, err
@@ -66,7 +67,8 @@ const (
 	blocksKnown   = "BAKERY_BLOCKS=%010d"
 )
 
-// liveScript unpacks the archive that begins at the byte offset of the same file, and is as long as whole blocks.
+// liveScript returns a script that unpacks the archive at the byte offset of the same file. It is padded to whole
+// blocks.
 func liveScript(offset int) []byte {
 	script := fmt.Sprintf(`#!/bin/sh
 # Made by packer-plugin-bakery: an Image-Source to be applied to this machine by root.
@@ -74,17 +76,19 @@ umask 077
 dir=%[1]s
 refuse() { echo "$1" >&2 && rm -f "$0" && exit 125; }
 [ "$(id -u)" = 0 ] || refuse 'this is not root'
-[ ! -e $dir/placed ] || refuse 'this machine is being baked by bakery-userdata'
-! grep -qs bakery.sh "/proc/$(cat $dir/run/pid 2>/dev/null)/cmdline" || refuse 'another Image-Source is being applied to this machine'
+[ ! -e $dir/installed ] || refuse 'this machine is being baked by bakery-userdata'
+! grep -qs bakery.sh "/proc/$(cat $dir/run/pid 2>/dev/null)/cmdline" ||
+	refuse 'another Image-Source is being applied to this machine'
 rm -rf $dir
-mkdir -p $dir && tail -c +%010[2]d "$0" | tar -xf - -C $dir || { rm -rf $dir && refuse 'the payload cannot be unpacked: is the disk full?'; }
+mkdir -p $dir && tail -c +%010[2]d "$0" | tar -xf - -C $dir ||
+	{ rm -rf $dir && refuse 'the payload cannot be unpacked: is the disk full?'; }
 exec /bin/sh $dir/bakery.sh live "$0"
 `, directory, offset+1)
 	padding := tarBlock - len(script)%tarBlock
 	return []byte(script + strings.Repeat("#", padding-1) + "\n")
 }
 
-// liveFiles are the files of a program, by their path below directory, all but fs.tgz.
+// liveFiles returns the files of a program, except fs.tgz, by their path below directory.
 func (p Program) liveFiles(id string, fsSize int64) (map[string][]byte, error) {
 	p.Files = Files{}
 	if fsSize > 0 {
@@ -106,7 +110,7 @@ func (p Program) liveFiles(id string, fsSize int64) (map[string][]byte, error) {
 		files["cloud-config.cfg"], files["modules"] = p.CloudConfig, p.moduleLines()
 		files["modules.py"] = modulesSource
 	}
-	// The place of recorded provisioners is empty: they have a connection.
+	// Nothing is recorded: the other provisioners use the connection.
 	units = strings.Replace(units, "recorded - provisioners\n", "", 1)
 	files["units"] = []byte(first.String() + units)
 	files["env"] = []byte(shell.Assign("BAKERY_ID", id) + "\n" + blocksUnknown + "\n")
@@ -116,14 +120,16 @@ func (p Program) liveFiles(id string, fsSize int64) (map[string][]byte, error) {
 
 func liveProgram() ([]byte, error) {
 	if bytes.Count(programSource, []byte(liveMark)) != 1 {
-		return nil, errors.New("the guest program has no place for its live mode")
+		return nil, errors.New("the guest program does not contain the line that its live mode is inserted before")
 	}
 	_, live, _ := bytes.Cut(liveSource, []byte("\n"))
-	return strip(bytes.Replace(programSource, []byte(liveMark), append(slices.Concat([]byte("\n"), live), liveMark...), 1)), nil
+	return strip(
+		bytes.Replace(programSource, []byte(liveMark), append(slices.Concat([]byte("\n"), live), liveMark...), 1),
+	), nil
 }
 
-// boothookScript is what cloud-init makes of a boothook: what follows its first line, with the line ends of Unix.
-// Source: cloudinit/handlers/boot_hook.py.
+// boothookScript returns the script that cloud-init makes of a boothook: the text after its first line, with Unix line
+// ends. Source: cloudinit/handlers/boot_hook.py.
 func boothookScript(content []byte) []byte {
 	_, script, _ := bytes.Cut(content, []byte("#cloud-boothook"))
 	return bytes.ReplaceAll(bytes.TrimLeft(script, " \t\r\n"), []byte("\r\n"), []byte("\n"))
@@ -138,7 +144,7 @@ func (p Program) moduleLines() []byte {
 	return b.Bytes()
 }
 
-// liveArchive is the archive up to the content of fs.tgz: that comes last, so that nothing has to be moved for it.
+// liveArchive returns the archive up to the content of fs.tgz, which is the last entry, so that it can be appended.
 func liveArchive(files map[string][]byte, fsSize int64) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -147,7 +153,9 @@ func liveArchive(files map[string][]byte, fsSize int64) ([]byte, error) {
 		if strings.HasSuffix(name, "/") {
 			kind = tar.TypeDir
 		}
-		err := w.WriteHeader(&tar.Header{Typeflag: kind, Name: name, Mode: mode, Size: int64(len(content)), Format: tar.FormatGNU})
+		err := w.WriteHeader(
+			&tar.Header{Typeflag: kind, Name: name, Mode: mode, Size: int64(len(content)), Format: tar.FormatGNU},
+		)
 		if err != nil {
 			return err
 		}
@@ -167,11 +175,13 @@ func liveArchive(files map[string][]byte, fsSize int64) ([]byte, error) {
 	if err := w.Flush(); err != nil || fsSize == 0 { // it pads the last file
 		return b.Bytes(), err
 	}
-	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "fs.tgz", Mode: 0o600, Size: fsSize, Format: tar.FormatGNU})
+	err := w.WriteHeader(
+		&tar.Header{Typeflag: tar.TypeReg, Name: "fs.tgz", Mode: 0o600, Size: fsSize, Format: tar.FormatGNU},
+	)
 	return b.Bytes(), err
 }
 
-// directories are those that hold the files, parents first.
+// directories returns the directories of the files, parents first.
 func directories(files map[string][]byte) []string {
 	dirs := map[string]bool{}
 	for name := range files {
@@ -189,18 +199,20 @@ func liveMode(name string) int64 {
 	return 0o600
 }
 
-// Probe is a command for the login user of any machine, in any shell, that prints what ReadFacts reads. Of what the
-// program needs, the smallest systems lack these.
-const Probe = `sh -c 'PATH=$PATH:/usr/local/bin:/usr/bin:/bin; echo bakery-uid=$(id -u); for c in tar gzip mkfifo cksum cloud-init; do command -v $c >/dev/null || echo bakery-lacks=$c; done; exit 0'`
+// Probe is a command that prints what ReadFacts reads. It works for the login user of any machine, in any shell. It
+// tests for the programs that the guest program needs and that the smallest systems do not have.
+const Probe = `sh -c 'PATH=$PATH:/usr/local/bin:/usr/bin:/bin; echo bakery-uid=$(id -u); ` +
+	`for c in tar gzip mkfifo cksum cloud-init; do command -v $c >/dev/null || echo bakery-lacks=$c; done; exit 0'`
 
-// Facts are what a machine is asked before anything is sent to it.
+// Facts describe a machine before anything is sent to it.
 type Facts struct {
 	Root      bool     // the login user is root
 	CloudInit bool     // it has cloud-init
-	Lacks     []string // programs that the guest program cannot do without
+	Lacks     []string // programs that the guest program needs and the machine does not have
 }
 
-// ReadFacts reads what Probe printed, among what a login prints, and false when it did not run.
+// ReadFacts reads the output of Probe, which may be mixed with what a login prints. It returns false when Probe did not
+// run.
 func ReadFacts(printed string) (Facts, bool) {
 	facts, known := Facts{CloudInit: true}, false
 	for word := range strings.FieldsSeq(printed) {
@@ -218,5 +230,5 @@ func ReadFacts(printed string) (Facts, bool) {
 	return facts, known
 }
 
-// StopPath is the guest program while it is live: `sh StopPath stop`, as root, ends it.
+// StopPath is the path of the guest program in live mode: `sh StopPath stop`, as root, stops it.
 const StopPath = directory + "/bakery.sh"

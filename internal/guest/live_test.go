@@ -16,8 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// unpacked is a payload with an fs.tgz of a size, taken apart: the script, and the files behind it.
-func unpacked(t *testing.T, p Program, fsSize int) (script string, files map[string]*tar.Header, contents map[string]string) {
+// unpackLive makes a payload with an fs.tgz of a size, and returns its script, and the headers and contents of its
+// archive.
+func unpackLive(
+	t *testing.T,
+	p Program,
+	fsSize int,
+) (script string, files map[string]*tar.Header, contents map[string]string) {
 	t.Helper()
 	live, err := MakeLive(p, testID, int64(fsSize))
 	if err != nil {
@@ -49,15 +54,16 @@ func unpacked(t *testing.T, p Program, fsSize int) (script string, files map[str
 	}
 }
 
-func TestALivePayloadHoldsTheProgram(t *testing.T) {
-	script, files, contents := unpacked(t, everything, 700)
+func TestALivePayloadContainsTheProgram(t *testing.T) {
+	script, files, contents := unpackLive(t, fullProgram, 700)
 	golden(t, "live.sh", []byte(strings.TrimRight(script, "#\n")+"\n"))
-	wantUnits := "boothook 001 05_early.sh\nmodules - cloud-init\ncommand 001/0 10_user.cfg runcmd[0]\ncommand 001/2 10_user.cfg runcmd[2]\n" +
+	wantUnits := "boothook 001 05_early.sh\nmodules - cloud-init\ncommand 001/0 10_user.cfg runcmd[0]\ncommand " +
+		"001/2 10_user.cfg runcmd[2]\n" +
 		"extract fs fs extract\ninstall - script/install.sh\nscript 002 70 sp?ace.cfg\n"
 	wantModules := "packages package_update_upgrade_install\nwrite-files write_files\n"
 	for name, want := range map[string]string{
 		"units": wantUnits, "modules": wantModules, "boothooks/001": "#!/bin/sh\necho \xc3\xa9\n",
-		"cloud-config.cfg": string(everything.CloudConfig), "install.sh": string(everything.Install),
+		"cloud-config.cfg": string(fullProgram.CloudConfig), "install.sh": string(fullProgram.Install),
 		"steps/001/2": "echo \xc3\xa9\n", "fs.tgz": strings.Repeat("f", 700),
 	} {
 		if diff := cmp.Diff(want, contents[name]); diff != "" {
@@ -65,7 +71,8 @@ func TestALivePayloadHoldsTheProgram(t *testing.T) {
 		}
 	}
 	for name, mode := range map[string]int64{
-		"boothooks/001": 0o700, "steps/002": 0o700, "install.sh": 0o700, "steps/001/": 0o700, "cloud-config.cfg": 0o600, "fs.tgz": 0o600,
+		"boothooks/001": 0o700, "steps/002": 0o700, "install.sh": 0o700, "steps/001/": 0o700, "cloud-config.cfg": 0o600,
+		"fs.tgz": 0o600,
 	} {
 		if h := files[name]; h == nil || h.Mode != mode || h.Uid != 0 {
 			t.Errorf("%s has the header %+v, want mode %04o", name, h, mode)
@@ -74,18 +81,22 @@ func TestALivePayloadHoldsTheProgram(t *testing.T) {
 }
 
 func TestAllOfALivePayloadButFsIsOverwritten(t *testing.T) {
-	live, err := MakeLive(everything, testID, 700)
+	live, err := MakeLive(fullProgram, testID, 700)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Up to where fs.tgz begins, in blocks of 512 bytes.
-	if want := fmt.Sprintf("BAKERY_BLOCKS=%010d\n", len(live.Head)/tarBlock); !bytes.Contains(live.Head, []byte(want)) || len(live.Head)%tarBlock != 0 {
+	if want := fmt.Sprintf(
+		"BAKERY_BLOCKS=%010d\n",
+		len(live.Head)/tarBlock,
+	); !bytes.Contains(live.Head, []byte(want)) ||
+		len(live.Head)%tarBlock != 0 {
 		t.Errorf("a head of %d bytes does not say %q", len(live.Head), want)
 	}
 }
 
 func TestAProgramWithoutFilesAndCloudConfigNeedsNeither(t *testing.T) {
-	_, files, contents := unpacked(t, Program{After: []Step{{Name: "60_a.sh", Script: []byte("#!/bin/sh\n")}}}, 0)
+	_, files, contents := unpackLive(t, Program{After: []Step{{Name: "60_a.sh", Script: []byte("#!/bin/sh\n")}}}, 0)
 	if got, want := contents["units"], "script 001 60_a.sh\n"; got != want {
 		t.Errorf("the steps are %q, want %q", got, want)
 	}
@@ -97,7 +108,7 @@ func TestAProgramWithoutFilesAndCloudConfigNeedsNeither(t *testing.T) {
 }
 
 func TestTheLiveProgramIsValidForEveryShellAndNoPartOfUserData(t *testing.T) {
-	_, _, contents := unpacked(t, Program{}, 0)
+	_, _, contents := unpackLive(t, Program{}, 0)
 	for _, sh := range [][]string{{"dash", "-n"}, {"bash", "--posix", "-n"}} {
 		cmd := exec.CommandContext(t.Context(), sh[0], sh[1:]...)
 		cmd.Stdin = strings.NewReader(contents["bakery.sh"])
@@ -105,21 +116,25 @@ func TestTheLiveProgramIsValidForEveryShellAndNoPartOfUserData(t *testing.T) {
 			t.Errorf("%s: %v\n%s", sh[0], err, out)
 		}
 	}
-	document, err := Document(everything)
+	document, err := Document(fullProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if bytes.Contains(document, []byte("bakery_live")) || !strings.Contains(contents["bakery.sh"], "bakery_live") {
-		t.Error("the live mode is not where it belongs")
+		t.Error("the live mode is in user data, or missing in the live program")
 	}
 }
 
 func TestMakeLiveRefuses(t *testing.T) {
 	if _, err := MakeLive(Program{}, "A B", 0); err == nil {
-		t.Error("an id that is none: no error")
+		t.Error("an invalid id: no error")
 	}
-	if _, err := MakeLive(Program{Before: []Step{{Name: "x", Script: []byte("#!"), Commands: []Command{{0, "a"}}}}}, testID, 0); err == nil {
-		t.Error("a step that is two: no error")
+	if _, err := MakeLive(
+		Program{Before: []Step{{Name: "x", Script: []byte("#!"), Commands: []Command{{0, "a"}}}}},
+		testID,
+		0,
+	); err == nil {
+		t.Error("a step with commands and a script: no error")
 	}
 }
 
@@ -130,8 +145,9 @@ func TestReadFacts(t *testing.T) {
 		ok      bool
 	}{
 		"root, and everything": {"bakery-uid=0\n", Facts{Root: true, CloudInit: true}, true},
-		"after a greeting":     {"0 updates\nbakery-uid=1000\nbakery-lacks=tar\nbakery-lacks=cloud-init\n", Facts{Lacks: []string{"tar"}}, true},
-		"no shell":             {"sh: command not found", Facts{CloudInit: true}, false},
+		"after a greeting": {"0 updates\nbakery-uid=1000\nbakery-lacks=tar\nbakery-lacks=cloud-init\n",
+			Facts{Lacks: []string{"tar"}}, true},
+		"no shell": {"sh: command not found", Facts{CloudInit: true}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := ReadFacts(c.printed)
@@ -142,7 +158,7 @@ func TestReadFacts(t *testing.T) {
 	}
 }
 
-func TestProbeAsksThisComputer(t *testing.T) {
+func TestProbeWorksOnThisComputer(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "sh", "-c", Probe).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -152,11 +168,12 @@ func TestProbeAsksThisComputer(t *testing.T) {
 	}
 }
 
-func TestReadReportFindsOneBehindWhatACommandPrinted(t *testing.T) {
+func TestReadReportFindsAReportAfterOtherOutput(t *testing.T) {
 	body := testID + " 1 start 2 60_app.cfg runcmd[0]"
 	line := fmt.Sprintf("no new line@bakery %d %s", cksum([]byte(body)), body)
 	before, r, ok := ReadReport(line, testID)
-	if want := (Report{Seq: 1, Kind: Start, Step: 2, Name: "60_app.cfg runcmd[0]"}); !ok || before != "no new line" || r != want {
+	if want := (Report{Seq: 1, Kind: Start, Step: 2, Name: "60_app.cfg runcmd[0]"}); !ok || before != "no new line" ||
+		r != want {
 		t.Errorf("got %q, %+v, %v", before, r, ok)
 	}
 	if before, _, ok := ReadReport("@bakery 1 "+body, testID); ok || before != "@bakery 1 "+body {

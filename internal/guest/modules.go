@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// modulesOf names the modules of cloud-init that a top-level key configures, where they are not called like the key; none
-// for what is read by all of cloud-init. Source: the schema's keys and the meta of cloudinit/config/cc_*.py. Names with
-// underscores; older versions write dashes.
+// modulesOf maps a top-level key to the modules of cloud-init that it configures, when their names differ from the key.
+// A key that all of cloud-init reads has none. Source: the schema's keys and the meta of cloudinit/config/cc_*.py. The
+// names have underscores; older versions write dashes.
 var modulesOf = map[string][]string{
 	"allow_public_ssh_keys":      {"ssh"},
 	"apk_repos":                  {"apk_configure"},
@@ -80,7 +80,7 @@ var modulesOf = map[string][]string{
 	unnamed:                      {unnamed},
 }
 
-// modulesFor are the modules a key configures.
+// modulesFor returns the modules that a key configures.
 func modulesFor(key string) []string {
 	if modules, ok := modulesOf[key]; ok {
 		return modules
@@ -88,7 +88,7 @@ func modulesFor(key string) []string {
 	return []string{strings.ReplaceAll(key, "-", "_")}
 }
 
-// modules are those whose errors fail the bake; "*" stands for all.
+// modules returns the modules whose errors fail the bake; "*" stands for all.
 func (p Program) modules() []string {
 	if p.Opaque {
 		return []string{"*"}

@@ -13,16 +13,16 @@ import (
 	"strings"
 )
 
-// Kind is what a report says.
+// Kind is the kind of a report.
 type Kind string
 
 // The kinds of report, in the order a bake sends them.
 const (
 	Begin   Kind = "begin"   // the program is on the machine; Total is set
-	Boot    Kind = "boot"    // it carries on after a reboot; Step is the number of the boot
+	Boot    Kind = "boot"    // the program continues after a reboot; Step is the number of the boot
 	Start   Kind = "start"   // step Step, called Name, runs
 	End     Kind = "end"     // it ended with exit status Code
-	Warn    Kind = "warn"    // Text is worth telling and changes nothing
+	Warn    Kind = "warn"    // Text is a warning
 	Tail    Kind = "tail"    // Text is one of the last lines a failed step printed
 	Reason  Kind = "reason"  // Text says why the bake failed
 	Verdict Kind = "verdict" // the last report: Code 0, or step Name failed with Code
@@ -30,7 +30,7 @@ const (
 
 // Report is one line the guest program wrote to the console.
 type Report struct {
-	Seq   int // orders the reports of a bake, over reboots too
+	Seq   int // orders the reports of a bake, also across reboots
 	Kind  Kind
 	Step  int    // from 1; 0 is cloud-init itself
 	Total int    // how many steps there are, in Begin
@@ -40,14 +40,14 @@ type Report struct {
 	Text  string
 }
 
-// reportLine is a report wherever on a console line it stands: the kernel and systemd write there too.
+// reportLine matches a report anywhere on a console line: the kernel and systemd write there too.
 var reportLine = regexp.MustCompile(`@bakery (\d{1,10}) (([0-9a-z]{1,32}) (\d{1,9}) ([a-z]{1,16})(?: ([ -~]*))?)`)
 
-// escapes are the terminal sequences a console mixes in: CSI, OSC and two-byte ones (ECMA-48).
+// escapes matches the terminal sequences in console text: CSI, OSC and two-byte ones (ECMA-48).
 var escapes = regexp.MustCompile(`\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-_])`)
 
-// ReadReports returns the reports of one bake in a console's text, in order and each once. A line that is cut, mixed
-// with another or of another bake is passed over: its checksum or its id is wrong.
+// ReadReports returns the reports of one bake in a console's text, in order, each once. It skips a line that is cut,
+// mixed with another, or of another bake: its checksum or its id is wrong.
 func ReadReports(console []byte, bakeID string) []Report {
 	seen := map[int]bool{}
 	var reports []Report
@@ -63,8 +63,8 @@ func ReadReports(console []byte, bakeID string) []Report {
 	return reports
 }
 
-// ReadReport finds the report in a line that was printed, and what stands before it: a command may have ended without a
-// new line.
+// ReadReport finds the report in a printed line. It also returns the text before the report: the output of a command
+// may end without a line end.
 func ReadReport(line, bakeID string) (before string, r Report, ok bool) {
 	r, ok = parseReport([]byte(line), bakeID)
 	if !ok {
@@ -74,17 +74,17 @@ func ReadReport(line, bakeID string) (before string, r Report, ok bool) {
 	return before, r, true
 }
 
-// longestReport is where bakery_compose cuts a report, in bytes behind its checksum.
+// longestReport is the length at which bakery_compose cuts a report, in bytes after its checksum.
 const longestReport = 240
 
-// MayBeCut tells whether a report is so long that the end of its text may be missing.
+// MayBeCut reports whether a report is so long that the end of its text may be missing.
 func MayBeCut(r Report) bool {
 	const before = 60 // the id, the number and the kind at their longest
 	return len(r.Text) >= longestReport-before
 }
 
-// FormatReport is a report as the guest program prints it, from the start of a line to its end, for whoever plays a machine:
-// words are its kind and what follows, such as "end 3 0 60_app.cfg runcmd[1]".
+// FormatReport returns a report as the guest program prints it, for programs that simulate a machine. The words are its
+// kind and what follows, such as "end 3 0 60_app.cfg runcmd[1]".
 func FormatReport(bakeID string, seq int, words string) string {
 	body := printable(fmt.Sprintf("%s %d %s", bakeID, seq, words))
 	body = body[:min(len(body), longestReport)]
@@ -96,8 +96,8 @@ func parseReport(line []byte, bakeID string) (Report, bool) {
 	if m == nil || string(m[3]) != bakeID {
 		return Report{}, false
 	}
-	// Something printed right behind the report, without a new line, makes the match too long: look for the length
-	// that the checksum is right for, from the whole down to the kind.
+	// Other output right after the report, without a line end, makes the match too long. Try all lengths, from the
+	// whole match down to the kind alone, until the checksum is right.
 	sum := string(m[1])
 	body := m[2]
 	least := len(body) - len(m[6])
@@ -156,7 +156,7 @@ func (r *Report) readVerdict(rest string) (err error) {
 	return err
 }
 
-// cksum is the checksum of POSIX cksum(1), which every machine has: CRC-32 with polynomial 0x04C11DB7, the length
+// cksum returns the checksum of POSIX cksum(1), which every machine has: CRC-32 with polynomial 0x04C11DB7, the length
 // appended, not reflected.
 func cksum(b []byte) uint32 {
 	var crc uint32

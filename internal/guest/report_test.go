@@ -42,25 +42,48 @@ func TestReadReports(t *testing.T) {
 	}{
 		"every kind": {
 			line(testID, 1, "begin 12") + line(testID, 2, "start 1 60_app.cfg runcmd[3]") +
-				line(testID, 3, "end 1 0 60_app.cfg runcmd[3]") + line(testID, 4, "boot 2") + line(testID, 5, "warn w w") +
-				line(testID, 6, "tail ") + line(testID, 7, "reason it was full") + line(testID, 9, "verdict fail 100 cloud-init packages"),
+				line(testID, 3, "end 1 0 60_app.cfg runcmd[3]") + line(testID, 4, "boot 2") +
+				line(testID, 5, "warn w w") +
+				line(testID, 6, "tail ") + line(testID, 7, "reason it was full") +
+				line(testID, 9, "verdict fail 100 cloud-init packages"),
 			[]Report{
 				{Seq: 1, Kind: Begin, Total: 12}, start, {Seq: 3, Kind: End, Step: 1, Name: "60_app.cfg runcmd[3]"},
-				{Seq: 4, Kind: Boot, Step: 2}, {Seq: 5, Kind: Warn, Text: "w w"}, {Seq: 6, Kind: Tail}, {Seq: 7, Kind: Reason, Text: "it was full"}, verdict,
+				{Seq: 4, Kind: Boot, Step: 2}, {Seq: 5, Kind: Warn, Text: "w w"}, {Seq: 6, Kind: Tail},
+				{Seq: 7, Kind: Reason, Text: "it was full"}, verdict,
 			},
 		},
-		"a good verdict":                     {line(testID, 3, "verdict ok 0 bake"), []Report{{Seq: 3, Kind: Verdict, OK: true, Name: "bake"}}},
-		"out of order and twice":             {line(testID, 9, "verdict fail 100 cloud-init packages") + strings.Repeat(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), 3), []Report{start, verdict}},
-		"another bake's":                     {line("fedcba9876543210", 1, "begin 1"), nil},
-		"behind a kernel time stamp":         {"[   12.5] foo" + strings.TrimLeft(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), "\r\n"), []Report{start}},
-		"kernel text right behind":           {strings.TrimRight(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), "\r\n") + "[   13.0] eth0: up\r\n", []Report{start}},
-		"colours between":                    {"\x1b[0;32m" + line(testID, 2, "start 1 60_app.cfg runcmd[3]") + "\x1b[0m", []Report{start}},
-		"cut in the middle":                  {line(testID, 2, "start 1 60_app.cfg runcmd[3]")[:40], nil},
-		"a byte changed":                     {strings.Replace(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), "app", "apq", 1), nil},
-		"a kind that does not exist":         {line(testID, 2, "stop 1"), nil},
-		"numbers that are none":              {line(testID, 2, "begin x") + line(testID, 3, "start x y") + line(testID, 4, "end 1 x y") + line(testID, 5, "verdict ok"), nil},
-		"nothing":                            {"", nil},
-		"cut in front, whole further behind": {line(testID, 2, "start 1 60_app.cfg runcmd[3]")[30:] + line(testID, 9, "verdict fail 100 cloud-init packages"), []Report{verdict}},
+		"a good verdict": {line(testID, 3, "verdict ok 0 bake"),
+			[]Report{{Seq: 3, Kind: Verdict, OK: true, Name: "bake"}}},
+		"out of order and twice": {
+			line(testID, 9, "verdict fail 100 cloud-init packages") +
+				strings.Repeat(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), 3), []Report{start, verdict},
+		},
+		"another bake's": {line("fedcba9876543210", 1, "begin 1"), nil},
+		"behind a kernel time stamp": {
+			"[   12.5] foo" + strings.TrimLeft(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), "\r\n"),
+			[]Report{start},
+		},
+		"kernel text right behind": {
+			strings.TrimRight(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), "\r\n") + "[   13.0] eth0: up\r\n",
+			[]Report{start},
+		},
+		"colours between": {
+			"\x1b[0;32m" + line(testID, 2, "start 1 60_app.cfg runcmd[3]") + "\x1b[0m", []Report{start},
+		},
+		"cut in the middle": {line(testID, 2, "start 1 60_app.cfg runcmd[3]")[:40], nil},
+		"a byte changed": {
+			strings.Replace(line(testID, 2, "start 1 60_app.cfg runcmd[3]"), "app", "apq", 1), nil,
+		},
+		"a kind that does not exist": {line(testID, 2, "stop 1"), nil},
+		"invalid numbers": {
+			line(testID, 2, "begin x") + line(testID, 3, "start x y") + line(testID, 4, "end 1 x y") +
+				line(testID, 5, "verdict ok"), nil,
+		},
+		"nothing": {"", nil},
+		"cut in front, whole further behind": {
+			line(testID, 2, "start 1 60_app.cfg runcmd[3]")[30:] +
+				line(testID, 9, "verdict fail 100 cloud-init packages"), []Report{verdict},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, ReadReports([]byte(c.console), testID)); diff != "" {
@@ -74,11 +97,18 @@ func TestJudge(t *testing.T) {
 	if _, judged := Judge([]Report{{Kind: Start, Step: 1, Name: "x"}}); judged {
 		t.Error("a bake without a verdict was judged")
 	}
-	o, judged := Judge([]Report{{Kind: Tail, Text: "E: no such package"}, {Kind: Reason, Text: "why"}, {Kind: Verdict, Code: 100, Name: "cloud-init packages"}})
+	o, judged := Judge(
+		[]Report{
+			{Kind: Tail, Text: "E: no such package"},
+			{Kind: Reason, Text: "why"},
+			{Kind: Verdict, Code: 100, Name: "cloud-init packages"},
+		},
+	)
 	if !judged || o.OK {
 		t.Fatalf("got %+v, %v", o, judged)
 	}
-	want := "baking on the machine: cloud-init packages failed with exit status 100: why; its last lines were:\n    E: no such package"
+	want := "baking on the machine: cloud-init packages failed with exit status 100: why; its last lines were:\n   " +
+		" E: no such package"
 	if got := o.Err(); got == nil || got.Error() != want {
 		t.Errorf("got  %v\nwant %s", got, want)
 	}
@@ -89,8 +119,10 @@ func TestJudge(t *testing.T) {
 
 func TestLastStep(t *testing.T) {
 	for want, reports := range map[string][]Report{
-		"it was running step 2, b":                                                 {{Kind: Start, Step: 1, Name: "a"}, {Kind: End, Step: 1}, {Kind: Start, Step: 2, Name: "b"}, {Kind: Warn}},
-		"it had ended step 1, a, with exit status 0":                               {{Kind: Start, Step: 1, Name: "a"}, {Kind: End, Step: 1, Name: "a"}, {Kind: Boot}},
+		"it was running step 2, b": {{Kind: Start, Step: 1, Name: "a"},
+			{Kind: End, Step: 1}, {Kind: Start, Step: 2, Name: "b"}, {Kind: Warn}},
+		"it had ended step 1, a, with exit status 0": {{Kind: Start, Step: 1, Name: "a"},
+			{Kind: End, Step: 1, Name: "a"}, {Kind: Boot}},
 		"it was running cloud-init's own modules":                                  {{Kind: Begin}},
 		"it never reported: cloud-init did not run, or did not read the user data": nil,
 	} {

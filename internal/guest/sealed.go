@@ -22,20 +22,20 @@ import (
 	"strings"
 )
 
-// Key is what the lines on a console are encrypted with. It is in the user data.
+// Key encrypts the lines on a console. It is in the user data.
 type Key [16]byte
 
-// NewKey returns a key that no other bake has.
+// NewKey returns a random key.
 func NewKey() Key {
 	var k Key
 	_, _ = rand.Read(k[:]) // never fails: crypto/rand aborts the program instead
 	return k
 }
 
-// nonce makes the encryption of every chunk another one, and tells the pieces of one chunk from those of others.
+// nonce makes the encryption of every chunk different, and identifies the pieces of one chunk.
 type nonce [8]byte
 
-// mask encrypts and decrypts: with HMAC-SHA256 in counter mode, because it is in the library of every Python.
+// mask encrypts or decrypts data with HMAC-SHA256 in counter mode, which the standard library of every Python has.
 func (k Key) mask(n nonce, data []byte) {
 	for i := 0; i < len(data); i += sha256.Size {
 		mac := hmac.New(sha256.New, k[:])
@@ -47,17 +47,18 @@ func (k Key) mask(n nonce, data []byte) {
 	}
 }
 
-// sealedLine is one piece of a chunk, wherever on a console line it stands.
-var sealedLine = regexp.MustCompile(`@bakery-log (\d{1,10}) (([0-9a-z]{1,32}) ([0-9a-f]{16}) (\d{1,3}) (\d{1,3}) ([A-Za-z0-9+/=]{1,240}))\.`)
+// pieceLine matches one piece of a chunk anywhere on a console line.
+var pieceLine = regexp.MustCompile(`@bakery-log (\d{1,10}) ` +
+	`(([0-9a-z]{1,32}) ([0-9a-f]{16}) (\d{1,3}) (\d{1,3}) ([A-Za-z0-9+/=]{1,240}))\.`)
 
-// Limits of what a console may make this process keep.
+// Limits of the memory that text on a console can make this process use.
 const (
-	chunkLimit  = 1 << 18 // bytes of text in a chunk; tell.py sends less than 24 KB
-	chunksAtOne = 64      // that are incomplete
+	chunkLimit    = 1 << 18 // bytes of text in a chunk; log_stream.py sends less than 24 KB
+	maxIncomplete = 64      // chunks
 )
 
-// Unsealer puts together the lines that a machine has printed on its console. It keeps what was incomplete: the console
-// shows only its newest text, and a piece that the kernel has printed into comes again.
+// Unsealer decrypts the lines that a machine has printed on its console. It remembers incomplete chunks: the console
+// shows only its newest text, and the machine sends each piece again, because the kernel may have printed into it.
 type Unsealer struct {
 	id   string
 	key  Key
@@ -71,32 +72,32 @@ type chunk struct {
 	age    int
 }
 
-// NewUnsealer reads the lines of one bake.
+// NewUnsealer returns an Unsealer for the lines of one bake.
 func NewUnsealer(bakeID string, key Key) *Unsealer {
 	return &Unsealer{id: bakeID, key: key, part: map[nonce]*chunk{}, done: map[nonce]bool{}}
 }
 
-// Read returns the lines that are complete with a console's newest text, each once, in no order.
+// Read returns the lines that the newest text of a console completes, each once, in no order.
 func (u *Unsealer) Read(console []byte) []Lines {
 	var all []Lines
 	seen := map[nonce]bool{}
-	for _, m := range sealedLine.FindAllSubmatch(escapes.ReplaceAll(console, nil), -1) {
-		n, ok := u.take(m)
+	for _, m := range pieceLine.FindAllSubmatch(escapes.ReplaceAll(console, nil), -1) {
+		n, ok := u.addPiece(m)
 		seen[n] = true
 		if !ok {
 			continue
 		}
-		if l, ok := u.open(n); ok {
+		if l, ok := u.decode(n); ok {
 			all = append(all, l)
 		}
 	}
-	// What the console does not show any more does not come again.
+	// A chunk that the console does not show any more is not sent again.
 	maps.DeleteFunc(u.done, func(n nonce, _ bool) bool { return !seen[n] })
 	return all
 }
 
-// take notes a piece, and tells whether its chunk is complete with it.
-func (u *Unsealer) take(m [][]byte) (n nonce, complete bool) {
+// addPiece stores a piece, and reports whether its chunk is now complete.
+func (u *Unsealer) addPiece(m [][]byte) (n nonce, complete bool) {
 	if string(m[3]) != u.id || strconv.FormatUint(uint64(crc32.ChecksumIEEE(m[2])), 10) != string(m[1]) {
 		return n, false
 	}
@@ -111,7 +112,7 @@ func (u *Unsealer) take(m [][]byte) (n nonce, complete bool) {
 		u.age++
 		c = &chunk{pieces: make([]string, of), age: u.age}
 		u.part[n] = c
-		u.forget()
+		u.dropOldest()
 	}
 	if len(c.pieces) == of {
 		c.pieces[i] = string(m[7])
@@ -119,16 +120,16 @@ func (u *Unsealer) take(m [][]byte) (n nonce, complete bool) {
 	return n, !slices.Contains(c.pieces, "")
 }
 
-// forget leaves out the oldest of too many chunks.
-func (u *Unsealer) forget() {
-	if len(u.part) <= chunksAtOne {
+// dropOldest removes the oldest chunks when there are too many.
+func (u *Unsealer) dropOldest() {
+	if len(u.part) <= maxIncomplete {
 		return
 	}
-	maps.DeleteFunc(u.part, func(_ nonce, c *chunk) bool { return c.age <= u.age-chunksAtOne })
+	maps.DeleteFunc(u.part, func(_ nonce, c *chunk) bool { return c.age <= u.age-maxIncomplete })
 }
 
-// open decrypts and unpacks a chunk that is complete.
-func (u *Unsealer) open(n nonce) (Lines, bool) {
+// decode decrypts and unpacks a complete chunk.
+func (u *Unsealer) decode(n nonce) (Lines, bool) {
 	code := strings.Join(u.part[n].pieces, "")
 	delete(u.part, n)
 	u.done[n] = true
@@ -142,20 +143,20 @@ func (u *Unsealer) open(n nonce) (Lines, bool) {
 		return Lines{}, false
 	}
 	text, err := io.ReadAll(io.LimitReader(r, chunkLimit+1))
-	if err != nil || len(text) > chunkLimit { // a checksum is part of it: this also is what another key gives
+	if err != nil || len(text) > chunkLimit { // zlib has a checksum, so a wrong key is an error too
 		return Lines{}, false
 	}
 	return parseLines(text, u.id)
 }
 
-// FormatLines are lines as the guest program prints them on the console, each piece from the start of a console line to its
-// end, for whoever plays a machine.
+// FormatLines returns lines as the guest program prints them on the console, each piece on a console line of its own,
+// for programs that simulate a machine.
 func FormatLines(bakeID string, key Key, l Lines) []string {
 	var n nonce
 	_, _ = rand.Read(n[:])
 	var packed bytes.Buffer
 	w := zlib.NewWriter(&packed)
-	_, _ = io.WriteString(w, l.header(bakeID)) // a bytes.Buffer takes everything
+	_, _ = io.WriteString(w, l.header(bakeID)) // a bytes.Buffer returns no error
 	for _, text := range l.Text {
 		_, _ = io.WriteString(w, text+"\n")
 	}

@@ -13,14 +13,15 @@ import (
 	"strings"
 )
 
-// windowLimit is how much of a source's end is kept of a log that is read, in bytes; as much as tell.py sends at once.
+// windowLimit is how much of the end of each source ReadLog returns, in bytes: as much as log_stream.py uploads.
 const windowLimit = 1 << 18
 
-// lineLimit is the longest line that is read whole. Of longer ones, only the length counts, since they are not shown.
+// lineLimit is the length of the longest line that is read whole. Of longer ones, which are not shown, only the length
+// is read.
 const lineLimit = 1 << 16
 
-// ReadLog reads the log that a machine has staged, not compressed: all reports of the bake in it, and the end of each
-// source. It keeps no more than that in memory, and returns what it has read together with an error.
+// ReadLog reads the log that a machine has uploaded, decompressed: all reports of the bake in it, and the end of each
+// source. It needs no more memory than for these, and returns what it has read even together with an error.
 func ReadLog(r io.Reader, bakeID string) ([]Lines, []Report, error) {
 	log := logReader{id: bakeID, seen: map[int]bool{}}
 	in := bufio.NewReaderSize(r, lineLimit)
@@ -36,7 +37,8 @@ func ReadLog(r io.Reader, bakeID string) ([]Lines, []Report, error) {
 	}
 }
 
-// readLine reads a line, without its end. Of one over lineLimit it returns what tell.py would have left of it.
+// readLine reads a line, without its line end. In place of a line over lineLimit it returns what log_stream.py would
+// send.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	line, err := in.ReadSlice('\n')
 	if !errors.Is(err, bufio.ErrBufferFull) {
@@ -53,7 +55,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	return fmt.Appendf(nil, "\x1e%d", size), nil
 }
 
-// maxReports bounds what a machine can have kept of it: two for each of ten thousand commands, and the last lines of one.
+// maxReports bounds the memory for a machine's reports: two for each of ten thousand commands, and some more.
 const maxReports = 32768
 
 type logReader struct {
@@ -64,7 +66,7 @@ type logReader struct {
 }
 
 func (g *logReader) add(line []byte) {
-	before, header, ok := isHeader(line, g.id)
+	before, header, ok := cutHeader(line, g.id)
 	if len(g.windows) > 0 && (!ok || len(before) > 0) {
 		g.windows[len(g.windows)-1].add(string(before))
 	}
@@ -91,7 +93,7 @@ func (g *logReader) lines() []Lines {
 	return all
 }
 
-// window is the end of a source.
+// window is the last lines of a source.
 type window struct {
 	Lines
 
@@ -115,7 +117,7 @@ func (w *window) trim(limit int) {
 	w.Text = append([]string{}, w.Text[n:]...)
 }
 
-// FormatLog is a log as a machine stages it, for whoever plays one.
+// FormatLog returns a log as a machine uploads it, for programs that simulate a machine.
 func FormatLog(bakeID string, all ...Lines) string {
 	var b strings.Builder
 	for _, l := range all {
@@ -130,7 +132,7 @@ func FormatLog(bakeID string, all ...Lines) string {
 // fileLineLimit is the longest line of LogLines, in bytes.
 const fileLineLimit = 1 << 20
 
-// LogLines yields the lines of a log, for a file. It ends after an error.
+// LogLines yields the lines of a log, to be written to a file. It ends after an error.
 func LogLines(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		in := bufio.NewReaderSize(r, fileLineLimit)

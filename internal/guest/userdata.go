@@ -15,17 +15,18 @@ import (
 	"strings"
 )
 
-// maxDocument bounds what Decompress unpacks; cloud-init reads the whole into memory on a machine that may have 512 MiB.
+// maxDocument bounds what Decompress returns. cloud-init reads the document into memory, on a machine that may have
+// only 512 MiB.
 const maxDocument = 64 << 20
 
-// Compress makes user data of a document: gzip as small as it gets, the same bytes every time.
+// Compress makes user data of a document: gzip at the highest level, the same bytes every time.
 func Compress(document []byte) []byte {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if err != nil {
 		panic(err) // the level is a constant
 	}
-	_, _ = w.Write(document) // a bytes.Buffer takes everything
+	_, _ = w.Write(document) // a bytes.Buffer returns no error
 	_ = w.Close()
 	return b.Bytes()
 }
@@ -44,14 +45,14 @@ func Decompress(userData []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decompressing user data: %w", err)
 	}
 	if len(document) > maxDocument {
-		return nil, fmt.Errorf("decompressing user data: more than %d bytes come out", maxDocument)
+		return nil, fmt.Errorf("decompressing user data: the result is larger than %d bytes", maxDocument)
 	}
 	return document, nil
 }
 
-// starts maps the first line of user data to its MIME type, longest first where one begins like another.
-// Source: INCLUSION_TYPES_MAP of cloudinit/handlers/__init__.py.
-var starts = []struct{ prefix, contentType string }{
+// contentTypes maps the first line of user data to its MIME type. Of two prefixes that begin alike, the longer is
+// first. Source: INCLUSION_TYPES_MAP of cloudinit/handlers/__init__.py.
+var contentTypes = []struct{ prefix, contentType string }{
 	{"#!", typeScript},
 	{"#include-once", "text/x-include-once-url"},
 	{"#include", "text/x-include-url"},
@@ -62,8 +63,8 @@ var starts = []struct{ prefix, contentType string }{
 	{"## template: jinja", "text/jinja2"},
 }
 
-// mayPowerOff tells whether a part may configure a power_state. A script cannot; anything but a plain cloud-config may
-// have one that is encoded, rendered on the machine, or fetched by it.
+// mayPowerOff reports whether a part may configure a power_state. A script cannot. A plain cloud-config does when it
+// contains the word; any other part may have one that is encoded, or rendered or fetched on the machine.
 func (p mimePart) mayPowerOff() bool {
 	switch p.contentType {
 	case typeScript, typeBoothook:
@@ -74,11 +75,11 @@ func (p mimePart) mayPowerOff() bool {
 	return true
 }
 
-// Wrap makes a document of user data in any form cloud-init reads (script, cloud-config, MIME, gzip or base64 of
-// these), so that the machine reports and finishes. A power_state in it is overridden: the guest program owns the
-// power-off.
+// Wrap makes a document of user data in any form that cloud-init reads (script, cloud-config, MIME, gzip or base64 of
+// these), with the guest program in it, so that the machine reports and powers off. A power_state in the user data is
+// overridden: the guest program does the power-off.
 func Wrap(userData []byte) ([]byte, error) {
-	content, err := Decompress(unbase64(userData))
+	content, err := Decompress(decodeBase64(userData))
 	if err != nil {
 		return nil, err
 	}
@@ -93,11 +94,11 @@ func Wrap(userData []byte) ([]byte, error) {
 	return document(parts, part.program())
 }
 
-// unnamed stands among the keys of a program for the errors of cloud-init that name no module.
+// unnamed is the key of a program that stands for errors of cloud-init that name no module.
 const unnamed = "_"
 
-// program says which errors of cloud-init are the user data's own. Those of other modules are the base image's, which has
-// them without any user data as well. What cannot be told counts.
+// program returns a program that lists which errors of cloud-init come from the user data. Errors of other modules come
+// from the base image, which has them without user data too. When the user data cannot be parsed, every error counts.
 func (p mimePart) program() Program {
 	const scripts = "scripts_user" // the module that runs a script, and runcmd
 	switch p.contentType {
@@ -111,14 +112,14 @@ func (p mimePart) program() Program {
 	return Program{Opaque: true}
 }
 
-// topLine is a line of a cloud-config at its top level: a key in submatch 1, an element of a list, or nothing. All else
-// that is at the top level is rarer, and not taken apart here.
-var topLine = regexp.MustCompile(`^(?:([A-Za-z][A-Za-z0-9_-]*)\s*:(?:\s.*)?|-\s.*|---\s*|\s.*|#.*|)$`)
+// topLevelLine matches the usual lines of a cloud-config: a top-level key (submatch 1), an element of a list, an
+// indented line, a comment or an empty line. Rarer forms are not parsed.
+var topLevelLine = regexp.MustCompile(`^(?:([A-Za-z][A-Za-z0-9_-]*)\s*:(?:\s.*)?|-\s.*|---\s*|\s.*|#.*|)$`)
 
-// topKeys are the keys of a cloud-config, or false where its form is not the usual one.
+// topKeys returns the top-level keys of a cloud-config, or false when it has an unusual form.
 func topKeys(content []byte) (keys []string, ok bool) {
 	for line := range strings.Lines(string(content)) {
-		match := topLine.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
+		match := topLevelLine.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
 		if match == nil {
 			return nil, false
 		}
@@ -129,31 +130,34 @@ func topKeys(content []byte) (keys []string, ok bool) {
 	return keys, true
 }
 
-// opaquePart finds out what user data is, as cloud-init does: by how it begins.
+// opaquePart finds the type of user data as cloud-init does, by its first characters.
 func opaquePart(content []byte) (mimePart, error) {
 	trimmed := bytes.TrimLeft(content, "\r\n\t ")
-	for _, s := range starts {
+	for _, s := range contentTypes {
 		if bytes.HasPrefix(trimmed, []byte(s.prefix)) {
 			return mimePart{s.contentType, "user-data", trimmed}, nil
 		}
 	}
 	m, err := mail.ReadMessage(bytes.NewReader(trimmed))
 	if err != nil || !strings.HasPrefix(m.Header.Get("Content-Type"), "multipart/") {
-		return mimePart{}, errors.New("user data is nothing cloud-init reads: it begins with none of #!, #cloud-config, " +
-			"#cloud-config-archive, #cloud-boothook, #include, #part-handler, ## template: jinja, and is not MIME multipart")
+		return mimePart{}, errors.New(
+			"user data is nothing cloud-init reads: it begins with none of #!, #cloud-config, " +
+				"#cloud-config-archive, #cloud-boothook, #include, #part-handler, ## template: jinja, and is not " +
+				"MIME multipart",
+		)
 	}
 	body, err := io.ReadAll(m.Body)
 	if err != nil {
 		return mimePart{}, fmt.Errorf("reading MIME user data: %w", err)
 	}
 	if !isText(bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n"))) {
-		return mimePart{}, errors.New("MIME user data holds bytes that are not ASCII: encode such parts as base64")
+		return mimePart{}, errors.New("MIME user data contains bytes that are not ASCII: encode such parts as base64")
 	}
 	return mimePart{m.Header.Get("Content-Type"), "", body}, nil
 }
 
-// unbase64 decodes user data that is base64 as a whole; nothing else cloud-init reads is valid base64.
-func unbase64(userData []byte) []byte {
+// decodeBase64 decodes user data that is base64 as a whole. No other form that cloud-init reads is valid base64.
+func decodeBase64(userData []byte) []byte {
 	text := strings.Join(strings.Fields(string(userData)), "")
 	decoded, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(decoded) == 0 {

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// Outcome is what a machine said of its own bake.
+// Outcome is the result of a bake, as the machine reported it.
 type Outcome struct {
 	OK     bool
 	Step   string   // the step that failed
 	Code   int      // its exit status
-	Reason string   // why, where the exit status does not say it
+	Reason string   // why, when the exit status alone does not say it
 	Tail   []string // the last lines it printed
 }
 
-// Judge returns the outcome of a bake, and false while there is no verdict among its reports.
+// Judge returns the outcome of a bake, or false while its reports contain no verdict.
 func Judge(reports []Report) (Outcome, bool) {
 	var o Outcome
 	judged := false
@@ -39,7 +39,7 @@ func Judge(reports []Report) (Outcome, bool) {
 	return o, true
 }
 
-// Err returns nil for a success, else an error that names the step, its exit status, the reason and the last lines.
+// Err returns nil for a success, else an error with the step, its exit status, the reason and the last lines.
 func (o Outcome) Err() error {
 	if o.OK {
 		return nil
@@ -58,7 +58,7 @@ func (o Outcome) Err() error {
 	return fmt.Errorf("baking on the machine: %s", b.String())
 }
 
-// LastStep says in words how far a machine had come, for errors about one that gave no verdict.
+// LastStep describes the last step of a machine that gave no verdict, for error messages.
 func LastStep(reports []Report) string {
 	for _, r := range slices.Backward(reports) {
 		switch r.Kind {

@@ -5,7 +5,6 @@ package imagesource
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -16,22 +15,22 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// Env is what ami.env assigns.
+// Env are the assignments of ami.env.
 type Env struct {
 	Vars  map[string]string
 	Names []string // in the order of the file, each once
 }
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// maxValue bounds what a few lines of A=$A$A could otherwise grow to. An AMI's description holds 255 characters.
+// maxValue bounds values, which a few lines of A=$A$A could make very large. An AMI's description has at most 255
+// characters.
 const maxValue = 8192
 
-// ParseEnv reads ami.env as bash would source it in an empty environment, but runs nothing: it takes assignments, with
-// export or without, quotes, and parameters that the file itself assigned before ("$NAME", "${VERSION%.*}", "${X:-y}").
-// Whatever else bash would do is an error with its place.
+// ParseEnv reads ami.env as bash would source it in an empty environment, but runs nothing: it accepts assignments,
+// with export or without, quotes, and parameters that the file has assigned before ("$NAME", "${VERSION%.*}",
+// "${X:-y}"). Everything else that bash would do is an error with its position.
 func ParseEnv(path string, content []byte) (Env, problem.List) {
-	e := &envReader{path: path, content: content, env: Env{Vars: map[string]string{}}, places: map[string]syntax.Pos{}}
+	e := &envReader{path: path, content: content, env: Env{Vars: map[string]string{}},
+		positions: map[string]syntax.Pos{}}
 	if e.readable() {
 		file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(bytes.NewReader(content), "")
 		if err != nil {
@@ -46,29 +45,31 @@ func ParseEnv(path string, content []byte) (Env, problem.List) {
 }
 
 type envReader struct {
-	path     string
-	content  []byte
-	env      Env
-	places   map[string]syntax.Pos // of the assignment that counts
-	problems problem.List
+	path      string
+	content   []byte
+	env       Env
+	positions map[string]syntax.Pos // of the last assignment of each name
+	problems  problem.List
 }
 
 func (e *envReader) errorf(pos syntax.Pos, format string, args ...any) {
 	line := strings.Split(string(e.content), "\n")[pos.Line()-1]
-	// The parser counts bytes, and goes on counting where a backslash ends a line within a name.
+	// The parser counts bytes, and does not start again at 1 after a backslash at the end of a line.
 	column := utf8.RuneCountInString(line[:min(int(pos.Col())-1, len(line))]) + 1
 	e.problems.Errorf(e.path, int(pos.Line()), column, format, args...)
 }
 
-// readable reports bytes that shells disagree on.
+// readable reports bytes that shells handle differently.
 func (e *envReader) readable() bool {
 	for i, line := range bytes.Split(e.content, []byte("\n")) {
 		var what string
 		switch {
 		case i == 0 && bytes.HasPrefix(line, []byte("\ufeff")):
-			what = "begins with a byte order mark, which bash would take for part of the first name: save it as UTF-8 without BOM"
+			what = "begins with a byte order mark, which bash would take for part of the first name: save it as " +
+				"UTF-8 without BOM"
 		case bytes.IndexByte(line, '\r') >= 0:
-			what = "has the line ends of Windows, which bash would take for part of the value: save it with LF line ends"
+			what = "has the line ends of Windows, which bash would take for part of the value: save it with LF " +
+				"line ends"
 		case bytes.IndexByte(line, 0) >= 0:
 			what = "holds a NUL byte, which no variable can"
 		case !utf8.Valid(line):
@@ -88,7 +89,7 @@ func (e *envReader) file(file *syntax.File) {
 	}
 	for _, name := range []string{"NAME", "VERSION"} {
 		if value, ok := e.env.Vars[name]; ok && value == "" {
-			e.errorf(e.places[name], "%s is empty: give it a value or remove it", name)
+			e.errorf(e.positions[name], "%s is empty: give it a value or remove it", name)
 		}
 	}
 }
@@ -114,12 +115,13 @@ func (e *envReader) statement(stmt *syntax.Stmt) {
 	}
 }
 
-// command reports a command, and guesses which slip made one of an assignment.
+// command reports a command, and suggests how to make it an assignment when it looks like a mistyped one.
 func (e *envReader) command(cmd *syntax.CallExpr) {
 	pos := cmd.Args[0].Pos()
 	switch {
 	case len(cmd.Assigns) > 0:
-		e.errorf(pos, "a blank ends the value of %s, and what follows would be run: quote the value", cmd.Assigns[0].Name.Value)
+		e.errorf(pos, "a blank ends the value of %s, and what follows would be run: quote the value",
+			cmd.Assigns[0].Name.Value)
 	case len(cmd.Args) > 1 && strings.HasPrefix(cmd.Args[1].Lit(), "="):
 		e.errorf(pos, "%s is followed by a blank: write %[1]s=value without blanks around the =", cmd.Args[0].Lit())
 	default:
@@ -127,7 +129,7 @@ func (e *envReader) command(cmd *syntax.CallExpr) {
 	}
 }
 
-// declare takes "export A=b" and "export A" of a variable that was assigned.
+// declare handles "export A=b", and "export A" of a variable that was assigned.
 func (e *envReader) declare(cmd *syntax.DeclClause) {
 	for _, assign := range cmd.Args {
 		switch {
@@ -138,7 +140,8 @@ func (e *envReader) declare(cmd *syntax.DeclClause) {
 			e.assign(assign)
 		default:
 			if _, ok := e.env.Vars[assign.Name.Value]; !ok {
-				e.errorf(assign.Pos(), "%s is exported before it is assigned: write export %[1]s='value'", assign.Name.Value)
+				e.errorf(assign.Pos(), "%s is exported before it is assigned: write export %[1]s='value'",
+					assign.Name.Value)
 			}
 		}
 	}
@@ -146,7 +149,7 @@ func (e *envReader) declare(cmd *syntax.DeclClause) {
 
 func (e *envReader) assign(assign *syntax.Assign) {
 	name := assign.Name.Value
-	if !variableName.MatchString(name) {
+	if !shell.IsVariableName(name) {
 		e.errorf(assign.Pos(), "%q is not the name of a variable: use letters of ASCII, digits and _", name)
 		return
 	}
@@ -154,7 +157,7 @@ func (e *envReader) assign(assign *syntax.Assign) {
 		e.errorf(assign.Pos(), "%s is an array, which ami.env cannot hold: make it a text", name)
 		return
 	}
-	if assign.Value != nil && !e.plain(assign.Value.Parts, false) {
+	if assign.Value != nil && !e.isPlain(assign.Value.Parts, false) {
 		return
 	}
 	value, err := expand.Literal(&expand.Config{Env: variables(e.env.Vars), NoUnset: true}, assign.Value)
@@ -177,10 +180,10 @@ func (e *envReader) assign(assign *syntax.Assign) {
 		e.env.Names = append(e.env.Names, name)
 	}
 	e.env.Vars[name] = value
-	e.places[name] = assign.Pos()
+	e.positions[name] = assign.Pos()
 }
 
-// variables are what a value may refer to.
+// variables are the variables that a value may refer to.
 type variables map[string]string
 
 func (v variables) Get(name string) expand.Variable {

@@ -10,11 +10,11 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// plain reports the first thing in a value that is not plain text or a plain parameter; false when there is one. It makes
-// escaped text quoted text. inQuotes tells whether the parts stand in double quotes.
-func (e *envReader) plain(parts []syntax.WordPart, inQuotes bool) bool {
+// isPlain reports whether a value consists of plain text and plain parameters, and adds a problem for the first part
+// that does not. It replaces escaped text by quoted text. inQuotes means that the parts are in double quotes.
+func (e *envReader) isPlain(parts []syntax.WordPart, inQuotes bool) bool {
 	for i, part := range parts {
-		if why := e.notPlain(part, i == 0, inQuotes); why != "" {
+		if why := e.whyNotPlain(part, i == 0, inQuotes); why != "" {
 			e.errorf(part.Pos(), "%s", why)
 			return false
 		}
@@ -25,11 +25,11 @@ func (e *envReader) plain(parts []syntax.WordPart, inQuotes bool) bool {
 				parts[i] = &syntax.SglQuoted{Left: part.Pos(), Value: unescape(part.Value)}
 			}
 		case *syntax.DblQuoted:
-			if !e.plain(part.Parts, true) {
+			if !e.isPlain(part.Parts, true) {
 				return false
 			}
 		case *syntax.ParamExp:
-			if part.Exp != nil && part.Exp.Word != nil && !e.fallback(part.Exp.Word) {
+			if part.Exp != nil && part.Exp.Word != nil && !e.checkDefault(part.Exp.Word) {
 				return false
 			}
 		}
@@ -37,22 +37,22 @@ func (e *envReader) plain(parts []syntax.WordPart, inQuotes bool) bool {
 	return true
 }
 
-// unescape removes the backslashes of text outside of quotes, each of which makes the next character text. One at the very
-// end of the file has no next character and stays.
+// unescape removes the backslashes from text outside of quotes. A backslash at the end of the file has no next
+// character and stays.
 func unescape(text string) string {
 	var b strings.Builder
 	for rest := text; rest != ""; {
 		if rest[0] == '\\' && len(rest) > 1 {
 			rest = rest[1:]
 		}
-		b.WriteByte(rest[0]) // the bytes that follow in a character are never a backslash
+		b.WriteByte(rest[0]) // in UTF-8, the later bytes of a character are never a backslash
 		rest = rest[1:]
 	}
 	return b.String()
 }
 
-// notPlain says why a part of a value cannot be taken, "" when it can.
-func (e *envReader) notPlain(part syntax.WordPart, first, inQuotes bool) string {
+// whyNotPlain returns why a part of a value is refused, or "".
+func (e *envReader) whyNotPlain(part syntax.WordPart, first, inQuotes bool) string {
 	switch part := part.(type) {
 	case *syntax.SglQuoted:
 		if part.Dollar {
@@ -69,7 +69,7 @@ func (e *envReader) notPlain(part syntax.WordPart, first, inQuotes bool) string 
 			return "translations in $\"...\" are not read: remove the $"
 		}
 	case *syntax.ParamExp:
-		return notPlainParameter(part)
+		return whyNotPlainParameter(part)
 	case *syntax.CmdSubst, *syntax.ProcSubst:
 		return "command substitution is refused, ami.env runs nothing: have compile.sh print NAME=value instead"
 	case *syntax.ArithmExp:
@@ -86,20 +86,21 @@ var plainOperators = []syntax.ParExpOperator{
 	syntax.RemSmallSuffix, syntax.RemLargeSuffix, syntax.RemSmallPrefix, syntax.RemLargePrefix,
 }
 
-func notPlainParameter(p *syntax.ParamExp) string {
+func whyNotPlainParameter(p *syntax.ParamExp) string {
 	if p.Param == nil || !syntax.ValidName(p.Param.Value) {
 		return "only variables that ami.env assigned before can be referred to"
 	}
 	if p.Excl || p.Width || p.IsSet || p.Index != nil || p.Slice != nil || p.Repl != nil || p.Names != 0 ||
 		p.NestedParam != nil || len(p.Modifiers) > 0 || p.Flags != nil ||
 		p.Exp != nil && !slices.Contains(plainOperators, p.Exp.Op) {
-		return "of the parameter expansions only ${A}, ${#A}, ${A-x}, ${A:-x}, ${A+x}, ${A:+x}, ${A#x}, ${A##x}, ${A%x} and ${A%%x} are read"
+		return "of the parameter expansions only ${A}, ${#A}, ${A-x}, ${A:-x}, ${A+x}, ${A:+x}, ${A#x}, ${A##x}, " +
+			"${A%x} and ${A%%x} are read"
 	}
 	return ""
 }
 
-// fallback checks the word inside of a parameter expansion, in which quotes mean different things to different shells.
-func (e *envReader) fallback(word *syntax.Word) bool {
+// checkDefault checks the word inside of a parameter expansion, where shells handle quotes differently.
+func (e *envReader) checkDefault(word *syntax.Word) bool {
 	for _, part := range word.Parts {
 		switch part := part.(type) {
 		case *syntax.Lit:
@@ -107,7 +108,7 @@ func (e *envReader) fallback(word *syntax.Word) bool {
 				continue
 			}
 		case *syntax.ParamExp:
-			if notPlainParameter(part) == "" && part.Exp == nil {
+			if whyNotPlainParameter(part) == "" && part.Exp == nil {
 				continue
 			}
 		}

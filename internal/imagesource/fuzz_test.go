@@ -10,13 +10,17 @@ import (
 	"testing"
 )
 
-// FuzzRead: whatever is in an Image-Source, it is read or has problems that say what, and what is read is in it.
+// FuzzRead: Read returns a source for every Image-Source, and its problems have messages.
 func FuzzRead(f *testing.F) {
-	f.Add("60_app.cfg", []byte("#cloud-config\nruncmd: [a]\n"), "etc/motd", []byte("NAME=a\n"), []byte("#!/bin/sh\n"), []byte("# Hello\n\nThere\n"))
-	f.Add("60_app.yml", []byte("#!/bin/sh\n"), "var/run/fs.tgz", []byte("NAME=$(id)\n"), []byte("\x7fELF"), []byte("\xff"))
-	f.Add("../x.cfg", []byte("## template: jinja\n#cloud-config\n"), "lib", []byte("\x00"), []byte("#!"), []byte("\r\n"))
+	f.Add("60_app.cfg", []byte("#cloud-config\nruncmd: [a]\n"), "etc/motd", []byte("NAME=a\n"), []byte("#!/bin/sh\n"),
+		[]byte("# Hello\n\nThere\n"))
+	f.Add("60_app.yml", []byte("#!/bin/sh\n"), "var/run/fs.tgz", []byte("NAME=$(id)\n"), []byte("\x7fELF"),
+		[]byte("\xff"))
+	f.Add("../x.cfg", []byte("## template: jinja\n#cloud-config\n"), "lib", []byte("\x00"), []byte("#!"),
+		[]byte("\r\n"))
 	f.Fuzz(func(t *testing.T, part string, content []byte, file string, env, install, readme []byte) {
-		if !filepath.IsLocal(part) || !filepath.IsLocal(file) || strings.ContainsRune(part+file, 0) || len(part) > 100 || len(file) > 500 {
+		if !filepath.IsLocal(part) || !filepath.IsLocal(file) || strings.ContainsRune(part+file, 0) ||
+			len(part) > 100 || len(file) > 500 {
 			return
 		}
 		dir := t.TempDir()

@@ -1,16 +1,16 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package imagesource reads and checks the directory an image is described in:
+// Package imagesource reads and checks an Image-Source, the directory that describes an image:
 //
 //	cloudinit/NN_name.cfg     cloud-config parts, scripts and boothooks, run in the order of their names
-//	fs/                       files of the image, as they lie under /
-//	script/compile.sh         runs while compiling
+//	fs/                       files of the image, with their paths below /
+//	script/compile.sh         runs when the Image-Source is compiled
 //	script/install.sh         runs on the machine after fs/ is in place
 //	ami.env                   NAME, VERSION and more, as shell assignments
 //	readme.md                 description
 //
-// It only reads, runs nothing, and knows no AWS and no Packer. It reports all that is wrong, not the first thing, with
+// It only reads and runs nothing, and may not know AWS or Packer. It reports all problems, not only the first, with
 // paths relative to the directory.
 package imagesource
 
@@ -47,8 +47,8 @@ const (
 
 var layout = []string{partsDir, filesDir, scriptDir, envFile, readme}
 
-// Read reads the Image-Source in dir and checks all of it. The source is never nil; where something is wrong, the list
-// says so and the source holds what could be read.
+// Read reads the Image-Source in dir and checks all of it. The source is never nil: with problems, it contains what
+// could be read.
 func Read(dir string) (*Source, problem.List) {
 	r := &reader{dir: dir, source: &Source{Dir: dir}}
 	if r.top() {
@@ -64,14 +64,14 @@ func Read(dir string) (*Source, problem.List) {
 	return r.source, r.problems
 }
 
-// reader is the work of one Read.
+// reader is the state of one Read.
 type reader struct {
 	dir      string
 	source   *Source
-	has      map[string]bool // names of the layout that are there, as what they should be
+	has      map[string]bool // names of the layout that exist with the right type
 	problems problem.List
 
-	readmeName string // readme.md in the case it is written in, empty when there is none
+	readmeName string // the name of readme.md with its actual case, empty when there is none
 }
 
 func (r *reader) errorf(path, format string, args ...any) {
@@ -82,7 +82,7 @@ func (r *reader) warnf(path, format string, args ...any) {
 	r.problems.Warnf(path, 0, 0, format, args...)
 }
 
-// top looks at the directory itself; false when it is no Image-Source at all.
+// top reads the directory itself. It returns false when the directory is not an Image-Source.
 func (r *reader) top() bool {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
@@ -131,8 +131,8 @@ func linkRemedy(mode fs.FileMode) string {
 	return ""
 }
 
-// unknown warns of a name that plays no part. Hidden files are of tools such as git, and the template that bakes the
-// image may well lie beside it.
+// unknown warns of a name that is not part of the layout. It ignores hidden files, which belong to tools such as git,
+// and templates, which may be in the same directory.
 func (r *reader) unknown(name string) {
 	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".pkr.hcl") || strings.HasSuffix(name, ".pkrvars.hcl") {
 		return
@@ -144,8 +144,8 @@ func (r *reader) unknown(name string) {
 	r.warnf(name, "is not part of an Image-Source and is ignored")
 }
 
-// file reads a regular file of the source; path is relative to it. False when it is not there or cannot be read, which is
-// reported.
+// file reads a regular file of the source; path is relative to it. It returns false when the file does not exist, or
+// cannot be read, which it reports.
 func (r *reader) file(path string) ([]byte, fs.FileMode, bool) {
 	full := filepath.Join(r.dir, filepath.FromSlash(path))
 	info, err := os.Stat(full)
@@ -153,7 +153,7 @@ func (r *reader) file(path string) ([]byte, fs.FileMode, bool) {
 		return nil, 0, false
 	}
 	if err == nil && !info.Mode().IsRegular() {
-		r.errorf(path, "is %s, not a file", kindOf(info.Mode()))
+		r.errorf(path, "is %s, not a file", fileKind(info.Mode()))
 		return nil, 0, false
 	}
 	var content []byte
@@ -167,7 +167,7 @@ func (r *reader) file(path string) ([]byte, fs.FileMode, bool) {
 	return content, info.Mode(), true
 }
 
-// cause is an error without the path it repeats.
+// cause returns an error without the path, which the message already contains.
 func cause(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err

@@ -17,10 +17,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/cloudconfig"
 )
 
-// Kind is what a part's first line makes it.
+// Kind is the kind of a part, which its first line determines.
 type Kind int
 
-// The kinds a bake can carry, of those cloud-init tells apart (cloudinit/handlers/__init__.py, INCLUSION_TYPES_MAP).
+// The kinds that a bake supports, of those of cloud-init (cloudinit/handlers/__init__.py, INCLUSION_TYPES_MAP).
 const (
 	CloudConfig Kind = iota // "#cloud-config"
 	Script                  // "#!"
@@ -62,33 +62,35 @@ func (r *reader) parts() {
 			continue
 		}
 		stem := strings.TrimSuffix(name, path.Ext(name))
-		if twin := stems[stem]; twin != "" {
-			r.errorf(partsDir+"/"+name, "has the same name as %s/%s but for the ending, and both become one part: rename one of them", partsDir, twin)
+		if same := stems[stem]; same != "" {
+			r.errorf(partsDir+"/"+name, "has the same name as %s/%s but for the ending, and both become one part: "+
+				"rename one of them", partsDir, same)
 		}
 		stems[stem] = name
 		r.part(name)
 	}
 }
 
-// partName reports a name that does not say when the part runs.
+// partName reports a name that is not of the form NN_name.cfg.
 func (r *reader) partName(name string) bool {
-	place := partsDir + "/" + name
+	rel := partsDir + "/" + name
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		r.errorf(fmt.Sprintf("%s/%q", partsDir, name), "has a name that cannot be shown: rename it to letters and digits, such as 60_name.cfg")
+		r.errorf(fmt.Sprintf("%s/%q", partsDir, name),
+			"has a name that cannot be shown: rename it to letters and digits, such as 60_name.cfg")
 		return false
 	}
 	if partName.MatchString(name) {
 		return true
 	}
 	if strings.HasSuffix(name, "~") || strings.HasSuffix(name, ".bak") || strings.HasSuffix(name, ".orig") {
-		r.errorf(place, "looks like a leftover of an editor: remove it")
+		r.errorf(rel, "looks like a leftover of an editor: remove it")
 		return false
 	}
-	r.errorf(place, "is not named NN_name.cfg or NN_name.yml, where NN is when it runs: rename it to %s", rename(name))
+	r.errorf(rel, "is not named NN_name.cfg or NN_name.yml, where NN is when it runs: rename it to %s", rename(name))
 	return false
 }
 
-// rename gives the right name nearest to a wrong one.
+// rename returns the valid name that is most similar to a wrong one.
 func rename(name string) string {
 	m := nearName.FindStringSubmatch(name)
 	number, stem, ending := m[1], m[2], strings.ToLower(m[3])
@@ -112,29 +114,29 @@ func rename(name string) string {
 
 // part reads and checks one part.
 func (r *reader) part(name string) {
-	place := partsDir + "/" + name
-	content, _, ok := r.file(place)
+	rel := partsDir + "/" + name
+	content, _, ok := r.file(rel)
 	if !ok {
 		return
 	}
-	p := Part{Name: name, Path: place, Priority: int(name[0]-'0')*10 + int(name[1]-'0'), Content: content}
-	kind, ok := r.kind(place, content)
+	p := Part{Name: name, Path: rel, Priority: int(name[0]-'0')*10 + int(name[1]-'0'), Content: content}
+	kind, ok := r.kind(rel, content)
 	if !ok {
 		return
 	}
 	p.Kind = kind
 	switch kind {
 	case CloudConfig:
-		document, problems := cloudconfig.Parse(place, content)
+		document, problems := cloudconfig.Parse(rel, content)
 		p.Document = document
 		r.problems = append(r.problems, problems...)
 		if stem, ok := strings.CutSuffix(name, ".sh"); ok {
-			r.errorf(place, "is cloud-config by its first line: rename it to %s.cfg", stem)
+			r.errorf(rel, "is cloud-config by its first line: rename it to %s.cfg", stem)
 		}
 	case Script:
-		r.checkScript(place, content)
+		r.checkScript(rel, content)
 	case Boothook:
-		r.checkBoothook(place, content)
+		r.checkBoothook(rel, content)
 	}
 	r.source.Parts = append(r.source.Parts, p)
 }
@@ -142,36 +144,44 @@ func (r *reader) part(name string) {
 type firstLine struct {
 	prefix  string
 	kind    Kind
-	refused string // why it cannot be baked, empty when it can
+	refused string // why it is refused, empty when it is not
 }
 
-// What a first line may be, in the order they are looked for: a longer one before what it begins with.
+// The known first lines. Of two that begin alike, the longer is first.
 var firstLines = []firstLine{
 	{"#!", Script, ""},
 	{"#cloud-boothook", Boothook, ""},
-	{"#cloud-config-archive", 0, "a cloud-config-archive is not taken apart: make each of its parts a file of cloudinit/"},
-	{"#cloud-config-jsonp", 0, "a JSON patch cannot be merged while compiling: write the result as a #cloud-config part"},
+	{
+		"#cloud-config-archive", 0, "a cloud-config-archive is not taken apart: make each of its parts a file of " +
+			"cloudinit/",
+	},
+	{
+		"#cloud-config-jsonp", 0, "a JSON patch cannot be merged while compiling: write the result as a " +
+			"#cloud-config part",
+	},
 	{"#cloud-config", CloudConfig, ""},
 	{"## template: jinja", CloudConfig, ""}, // cloudconfig.Parse says why it is refused
 	{"#include", 0, "an include is fetched on the machine and cannot be checked: put its content here"},
 	{"#part-handler", 0, "a part handler runs inside of cloud-init and cannot be reported on: use a \"#!\" part"},
 }
 
-// kind finds out by the first line what a part is, as cloud-init does: leading blank lines and case do not count.
-func (r *reader) kind(place string, content []byte) (Kind, bool) {
+// kind returns the kind of a part. As cloud-init does, it looks at the first line, and ignores leading blank lines and
+// case.
+func (r *reader) kind(rel string, content []byte) (Kind, bool) {
 	text := bytes.TrimPrefix(content, []byte("\ufeff"))
 	first, _, _ := strings.Cut(string(bytes.TrimSpace(text)), "\n")
 	lower := strings.ToLower(first)
 	at := slices.IndexFunc(firstLines, func(l firstLine) bool { return strings.HasPrefix(lower, l.prefix) })
 	switch {
 	case first == "":
-		r.problems.Errorf(place, 1, 1, "is empty: remove it, or begin it with #cloud-config or a \"#!\" line")
+		r.problems.Errorf(rel, 1, 1, "is empty: remove it, or begin it with #cloud-config or a \"#!\" line")
 		return 0, false
 	case at < 0:
-		r.problems.Errorf(place, 1, 1, "begins with %q, which cloud-init would ignore: make the first line #cloud-config, or \"#!\" and an interpreter", shorten(first))
+		r.problems.Errorf(rel, 1, 1, "begins with %q, which cloud-init would ignore: make the first line "+
+			"#cloud-config, or \"#!\" and an interpreter", shorten(first))
 		return 0, false
 	case firstLines[at].refused != "":
-		r.problems.Errorf(place, 1, 1, "%s", firstLines[at].refused)
+		r.problems.Errorf(rel, 1, 1, "%s", firstLines[at].refused)
 		return 0, false
 	}
 	return firstLines[at].kind, true

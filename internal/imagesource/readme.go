@@ -5,7 +5,7 @@ package imagesource
 
 import "strings"
 
-// readme takes the first paragraph of readme.md, past front matter and headings, as one line.
+// readme reads the first paragraph of readme.md, after front matter and headings, as one line.
 func (r *reader) readme() {
 	if r.readmeName == "" {
 		return
@@ -29,7 +29,7 @@ func firstParagraph(text string) string {
 		case line == "" && words != nil:
 			return strings.Join(words, " ")
 		case strings.Trim(line, "=-") == "" && line != "":
-			words = nil // a rule, or what stands above it was a heading
+			words = nil // a horizontal rule, or the underline of a heading
 		case strings.HasPrefix(line, "#"):
 			if words != nil {
 				return strings.Join(words, " ")

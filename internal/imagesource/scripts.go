@@ -17,7 +17,7 @@ type ScriptFile struct {
 	Mode    fs.FileMode
 }
 
-// scripts reads the two scripts of script/. Whatever else is there is compile.sh's own.
+// scripts reads the two scripts of script/. Other files there are for compile.sh.
 func (r *reader) scripts() {
 	if r.has[scriptDir] {
 		r.source.Compile = r.script(scriptDir + "/compile.sh")
@@ -25,62 +25,67 @@ func (r *reader) scripts() {
 	}
 }
 
-func (r *reader) script(place string) *ScriptFile {
-	content, mode, ok := r.file(place)
+func (r *reader) script(rel string) *ScriptFile {
+	content, mode, ok := r.file(rel)
 	if !ok {
 		return nil
 	}
-	r.checkScript(place, content)
-	return &ScriptFile{Path: place, Content: content, Mode: mode}
+	r.checkScript(rel, content)
+	return &ScriptFile{Path: rel, Content: content, Mode: mode}
 }
 
-// checkScript reports what keeps the kernel from running a script and its shell from reading it.
-func (r *reader) checkScript(place string, content []byte) {
+// checkScript reports a script that the kernel cannot run, or whose shell cannot parse it.
+func (r *reader) checkScript(rel string, content []byte) {
 	if bytes.HasPrefix(content, []byte("\ufeff")) {
-		r.problems.Errorf(place, 1, 1, "begins with a byte order mark, which hides the \"#!\" from the kernel: save it as UTF-8 without BOM")
+		r.problems.Errorf(rel, 1, 1, "begins with a byte order mark, which hides the \"#!\" from the kernel: save "+
+			"it as UTF-8 without BOM")
 		return
 	}
 	interpreter := shell.Interpreter(content)
 	if interpreter == "" {
-		r.problems.Errorf(place, 1, 1, "does not begin with a \"#!\" line, so the machine could not run it: make the first line \"#!/bin/sh\"")
+		r.problems.Errorf(rel, 1, 1, "does not begin with a \"#!\" line, so the machine could not run it: make the "+
+			"first line \"#!/bin/sh\"")
 		return
 	}
-	r.checkShell(place, content, interpreter)
+	r.checkShell(rel, content, interpreter)
 }
 
-// checkBoothook checks a boothook. cloud-init drops the "#cloud-boothook" line and runs what follows, which is a script of
-// its own when it begins with "#!" (cloudinit/handlers/boot_hook.py); the kernel refuses it otherwise.
-func (r *reader) checkBoothook(place string, content []byte) {
+// checkBoothook checks a boothook. cloud-init removes the "#cloud-boothook" line and executes the rest
+// (cloudinit/handlers/boot_hook.py). The kernel refuses a file that does not begin with "#!".
+func (r *reader) checkBoothook(rel string, content []byte) {
 	_, script, _ := bytes.Cut(content, []byte("#cloud-boothook"))
 	script = bytes.TrimLeft(script, " \t\r\n")
 	if len(script) == 0 {
-		r.problems.Errorf(place, 1, 1, "holds no script after #cloud-boothook")
+		r.problems.Errorf(rel, 1, 1, "holds no script after #cloud-boothook")
 		return
 	}
 	interpreter := shell.Interpreter(script)
 	if interpreter == "" {
 		line := bytes.Count(content[:len(content)-len(script)], []byte("\n")) + 1
-		r.problems.Errorf(place, line, 1, "what follows #cloud-boothook does not begin with \"#!\", so the machine could not run it: make it \"#!/bin/sh\"")
+		r.problems.Errorf(rel, line, 1, "what follows #cloud-boothook does not begin with \"#!\", so the machine "+
+			"could not run it: make it \"#!/bin/sh\"")
 		return
 	}
-	// The line above is a comment to every shell: with it the line numbers are those of the file.
-	r.checkShell(place, content, interpreter)
+	// "#cloud-boothook" is a comment for every shell, so the whole file is checked and the line numbers are right.
+	r.checkShell(rel, content, interpreter)
 }
 
-// checkShell reports what the interpreter could not read, and the line ends of Windows, with which the kernel looks for an
-// interpreter named "sh\r".
-func (r *reader) checkShell(place string, content []byte, interpreter string) {
+// checkShell reports syntax errors, and the line ends of Windows, with which the kernel looks for an interpreter named
+// "sh\r".
+func (r *reader) checkShell(rel string, content []byte, interpreter string) {
 	if before, _, found := bytes.Cut(content, []byte("\r\n")); found {
 		line := bytes.Count(before, []byte("\n")) + 1
-		r.problems.Errorf(place, line, 0, "has the line ends of Windows, which the machine would take for part of each command: save it with LF line ends")
+		r.problems.Errorf(rel, line, 0, "has the line ends of Windows, which the machine would take for part of "+
+			"each command: save it with LF line ends")
 		return
 	}
 	fault := shell.Check(content, interpreter)
 	switch {
 	case fault == nil:
 	case fault.BashOnly:
-		r.problems.Warnf(place, fault.Line, fault.Column, "%s, but the \"#!\" line asks for %s: make it \"#!/bin/bash\"", fault.Message, interpreter)
+		r.problems.Warnf(rel, fault.Line, fault.Column, "%s, but the \"#!\" line asks for %s: make it \"#!/bin/bash\"",
+			fault.Message, interpreter)
 	default:
-		r.problems.Errorf(place, fault.Line, fault.Column, "%s", fault.Message)
+		r.problems.Errorf(rel, fault.Line, fault.Column, "%s", fault.Message)
 	}
 }

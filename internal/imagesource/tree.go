@@ -18,11 +18,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
-// CheckFS checks the files under dir, the fs/ of an Image-Source, and reports everything that could not become a file of
-// the image, or would break it. Links are looked at, never followed. Messages call the folder "fs".
+// CheckFS checks the files under dir, the fs/ of an Image-Source, and reports everything that cannot be in an image or
+// would break it. It does not follow links. Messages call the folder "fs".
 func CheckFS(dir string) problem.List { return checkTree(dir, filesDir, filepath.Dir(dir)) }
 
-// tree is the check of one fs/.
+// tree is the state of the check of one fs/.
 type tree struct {
 	dir      string // fs/ itself
 	name     string // what messages call it
@@ -31,16 +31,17 @@ type tree struct {
 	problems problem.List
 }
 
-// checkTree checks the tree under dir; links may not lead into source, the Image-Source as it lies on this computer.
+// checkTree checks the tree under dir. Links may not lead into source, the path of the Image-Source on this computer.
 func checkTree(dir, name, source string) problem.List {
-	t := &tree{dir: dir, name: name, sources: places(source), open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
+	t := &tree{dir: dir, name: name, sources: absolutePaths(source),
+		open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
 	t.walk()
 	return t.problems
 }
 
-// places gives the absolute forms of a folder's path: as it is written, and with its links resolved. The root of the file
-// system is left out, since everything is in it.
-func places(dir string) []string {
+// places gives the absolute forms of a folder's path: as it is written, and with its links resolved. The root of the
+// file system is left out, since everything is in it.
+func absolutePaths(dir string) []string {
 	var found []string
 	if absolute, err := filepath.Abs(dir); err == nil {
 		found = append(found, absolute)
@@ -86,11 +87,13 @@ func (t *tree) entry(rel, full string, e fs.DirEntry) error {
 	case mode.IsRegular():
 		t.regular(rel, full, e)
 	default:
-		t.errorf(rel, "is %s, which cannot be put into an image: remove it, and make it in install.sh if the image needs one", kindOf(mode))
+		t.errorf(rel, "is %s, which cannot be put into an image: remove it, and make it in install.sh if the image "+
+			"needs one", fileKind(mode))
 		return nil
 	}
-	if place := volatile(rel); place != "" {
-		t.warnf(rel, "/%s is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles make it at boot", place)
+	if dir := nonDiskDir(rel); dir != "" {
+		t.warnf(rel, "/%s is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles "+
+			"make it at boot", dir)
 	}
 	return nil
 }
@@ -100,7 +103,7 @@ func (t *tree) regular(rel, full string, e fs.DirEntry) {
 		t.errorf(rel, "is a file where every machine has a folder or a link to one: /%s would be lost", rel)
 	}
 	if info, err := e.Info(); err == nil && info.Mode().Perm()&0o444 == 0o444 {
-		return // everybody may read it
+		return // every user may read it
 	}
 	file, err := t.open(full)
 	if err != nil {
@@ -120,13 +123,14 @@ func (t *tree) link(rel, full string) {
 	case !path.IsAbs(target) && leavesRoot(path.Join(path.Dir(rel), target)):
 		t.errorf(rel, "is a link that leads out of the tree, to %s: make it a path inside of the image", show(target))
 	case t.inSource(target):
-		t.errorf(rel, "is a link to %s on this computer, which no machine has: write the path as it is in the image", show(target))
-	case systemDir(rel) && !usual(rel, target):
+		t.errorf(rel, "is a link to %s on this computer, which no machine has: write the path as it is in the image",
+			show(target))
+	case systemDir(rel) && !isUsualLink(rel, target):
 		t.errorf(rel, "is a link where every machine has a folder or a link of its own: /%s would be lost", rel)
 	}
 }
 
-// leavesRoot tells whether a cleaned path that is relative to the root begins above it.
+// leavesRoot reports whether a cleaned path that is relative to the root begins above it.
 func leavesRoot(cleaned string) bool { return cleaned == ".." || strings.HasPrefix(cleaned, "../") }
 
 func (t *tree) inSource(target string) bool {
@@ -151,7 +155,7 @@ func (t *tree) shown(rel string) string {
 	return show(t.name + "/" + rel)
 }
 
-// show gives a path as it is, or quoted when it has what a terminal or a line of messages cannot show.
+// show returns a path, quoted when it contains characters that cannot be printed.
 func show(path string) string {
 	if !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return strconv.Quote(path)

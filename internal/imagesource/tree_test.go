@@ -26,9 +26,10 @@ func link(t *testing.T, dir, name, target string) {
 	}
 }
 
-func TestCheckFSTakesWhatAnImageCanHold(t *testing.T) {
+func TestCheckFSAcceptsWhatAnImageCanContain(t *testing.T) {
 	dir := write(t, map[string]string{
-		"fs/lib/x": "", "fs/bin/x": "", "fs/usr/local/bin/tool": "", "fs/empty/": "", "fs/with space/é/a\nb": "", "fs/not-utf8-\xff/x": "",
+		"fs/lib/x": "", "fs/bin/x": "", "fs/usr/local/bin/tool": "", "fs/empty/": "", "fs/with space/é/a\nb": "",
+		"fs/not-utf8-\xff/x":          "",
 		"fs/var/lib/bakery-of-ours/x": "", "fs/run/": "", "fs/var/run/": "",
 	})
 	if err := os.Chmod(filepath.Join(dir, "fs/usr/local/bin/tool"), 0o4711); err != nil {
@@ -51,8 +52,9 @@ func TestCheckFSTakesWhatAnImageCanHold(t *testing.T) {
 
 func TestCheckFSReports(t *testing.T) {
 	dir := write(t, map[string]string{
-		"fs/var/run/fs.tgz": "", "fs/var/run/install.sh/x": "", "fs/run/fs.tgz": "", "fs/var/lib/bakery/a": "", "fs/var/lib/bakery/b": "",
-		"fs/run/x": "", "fs/var/run/y": "", "fs/dev/x": "", "fs/etc": "", "fs/usr/lib": "",
+		"fs/var/run/fs.tgz": "", "fs/var/run/install.sh/x": "", "fs/run/fs.tgz": "", "fs/var/lib/bakery/a": "",
+		"fs/var/lib/bakery/b": "",
+		"fs/run/x":            "", "fs/var/run/y": "", "fs/dev/x": "", "fs/etc": "", "fs/usr/lib": "",
 	})
 	link(t, dir, "fs/lib", "/opt/lib")
 	link(t, dir, "fs/bin", "usr/sbin")
@@ -65,44 +67,50 @@ func TestCheckFSReports(t *testing.T) {
 	}
 	// A socket's path may be at most 107 bytes long, so it is made from a short one.
 	t.Chdir(filepath.Join(dir, "fs/opt"))
-	listener, err := net.Listen("unix", "socket")
+	socket, err := net.Listen("unix", "socket")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer socket.Close()
 
 	problems := CheckFS(filepath.Join(dir, "fs"))
 	problems.Sort()
 	want := []string{
 		`"fs/opt/\xff": is a link that leads out of the tree, to "../../\x1b": make it a path inside of the image`,
 		"fs/bin: is a link where every machine has a folder or a link of its own: /bin would be lost",
-		"fs/dev/x: warning: /dev is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles make it at boot",
+		"fs/dev/x: warning: /dev is not on the disk of a machine, so this will not be in the image: have " +
+			"systemd-tmpfiles make it at boot",
 		"fs/etc: is a file where every machine has a folder or a link to one: /etc would be lost",
 		"fs/lib: is a link where every machine has a folder or a link of its own: /lib would be lost",
-		"fs/opt/pipe: is a named pipe, which cannot be put into an image: remove it, and make it in install.sh if the image needs one",
-		"fs/opt/socket: is a socket, which cannot be put into an image: remove it, and make it in install.sh if the image needs one",
-		"fs/opt/source: is a link to DIR/fs/opt on this computer, which no machine has: write the path as it is in the image",
+		"fs/opt/pipe: is a named pipe, which cannot be put into an image: remove it, and make it in install.sh if " +
+			"the image needs one",
+		"fs/opt/socket: is a socket, which cannot be put into an image: remove it, and make it in install.sh if " +
+			"the image needs one",
+		"fs/opt/source: is a link to DIR/fs/opt on this computer, which no machine has: write the path as it is in " +
+			"the image",
 		"fs/opt/up: is a link that leads out of the tree, to ../../etc: make it a path inside of the image",
 		"fs/run/fs.tgz: /run/fs.tgz is bakery's own place on the machine: put it elsewhere",
-		"fs/run/x: warning: /run is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles make it at boot",
+		"fs/run/x: warning: /run is not on the disk of a machine, so this will not be in the image: have " +
+			"systemd-tmpfiles make it at boot",
 		"fs/up: is a link that leads out of the tree, to ..: make it a path inside of the image",
 		"fs/usr/lib: is a file where every machine has a folder or a link to one: /usr/lib would be lost",
 		"fs/var/lib/bakery: /var/lib/bakery is bakery's own place on the machine: put it elsewhere",
 		"fs/var/run/fs.tgz: /var/run/fs.tgz is bakery's own place on the machine: put it elsewhere",
 		"fs/var/run/install.sh: /var/run/install.sh is bakery's own place on the machine: put it elsewhere",
-		"fs/var/run/y: warning: /var/run is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles make it at boot",
+		"fs/var/run/y: warning: /var/run is not on the disk of a machine, so this will not be in the image: have " +
+			"systemd-tmpfiles make it at boot",
 	}
 	if diff := cmp.Diff(want, lines(dir, problems)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-func TestCheckFSReportsWhatCannotBeRead(t *testing.T) {
+func TestCheckFSReportsUnreadableFiles(t *testing.T) {
 	dir := write(t, map[string]string{"fs/etc/secret": "", "fs/etc/open": ""})
 	if err := os.Chmod(filepath.Join(dir, "fs/etc/secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Tests may run as root, to whom nothing is unreadable.
+	// Tests may run as root, who can read every file.
 	refuse := func(path string) (io.ReadCloser, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
 	}
@@ -116,7 +124,7 @@ func TestCheckFSReportsWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestALinkToTheSourceThroughALink(t *testing.T) {
+func TestCheckFSReportsLinksIntoTheSourceByEitherName(t *testing.T) {
 	dir := write(t, map[string]string{"real/fs/opt/": ""})
 	link(t, dir, "alias", "real")
 	link(t, dir, "real/fs/opt/a", filepath.Join(dir, "alias", "x"))
@@ -129,9 +137,10 @@ func TestALinkToTheSourceThroughALink(t *testing.T) {
 func TestKindOf(t *testing.T) {
 	for mode, want := range map[fs.FileMode]string{
 		fs.ModeDir: "a folder", fs.ModeSymlink: "a link", fs.ModeSocket: "a socket", fs.ModeNamedPipe: "a named pipe",
-		fs.ModeDevice: "a device", fs.ModeDevice | fs.ModeCharDevice: "a device", fs.ModeIrregular: "not a regular file",
+		fs.ModeDevice: "a device", fs.ModeDevice | fs.ModeCharDevice: "a device",
+		fs.ModeIrregular: "not a regular file",
 	} {
-		if got := kindOf(mode); got != want {
+		if got := fileKind(mode); got != want {
 			t.Errorf("%v is %q, want %q", mode, got, want)
 		}
 	}

@@ -47,7 +47,7 @@ func check(modules []module) error {
 	return errors.Join(errs...)
 }
 
-// ids are the licences of a module, each once.
+// ids returns the licences of a module, each once.
 func (m *module) ids() []string {
 	var all []string
 	for _, n := range m.Notices {

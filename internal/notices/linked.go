@@ -46,7 +46,7 @@ type listed struct {
 	}
 }
 
-// linked are the modules in the plugin, on all platforms, by their paths.
+// linked returns the modules in the plugin, on all platforms, by their paths.
 func linked(ctx context.Context, top string) ([]module, error) {
 	folders := map[string]map[string]bool{} // of linked packages, by the folder of their module
 	modules := map[string]module{}
@@ -83,7 +83,7 @@ func linked(ctx context.Context, top string) ([]module, error) {
 	return all, errors.Join(errs...)
 }
 
-// module is the folder and the name of a package's module; none for those of this repository.
+// module returns the folder and the name of a package's module; none for those of this repository.
 func (p *listed) module() (dir string, m module) {
 	switch {
 	case p.Standard:

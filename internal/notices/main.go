@@ -41,7 +41,7 @@ func run(ctx context.Context, top string, out io.Writer) error {
 
 const rule = "\n----------------------------------------------------------------------------------------\n"
 
-// format is the text of all notices. A text that several modules share stands once.
+// format returns the text of all notices. A text that several modules share stands once.
 func format(modules []module, own string) string {
 	var b strings.Builder
 	b.WriteString("packer-plugin-bakery is under the Mozilla Public License 2.0, see LICENSE. It contains the following, unchanged.\n\n")

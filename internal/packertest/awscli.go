@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// AWSCLI is the path of awscli, unmodified. Debian's comes first: another aws in PATH may be a shim that leads nowhere.
+// AWSCLI returns the path of awscli, unmodified. Debian's comes first: another aws in PATH may be a shim that leads nowhere.
 func AWSCLI(tb testing.TB) string {
 	tb.Helper()
 

@@ -71,14 +71,14 @@ func build(program string, args ...string) error {
 	return nil
 }
 
-// Root is the top of this repository.
+// Root returns the top of this repository.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0) //nolint:dogsled // only the path is of use
 
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Env is an environment in which packer finds this plugin and nothing else: no credentials, a home
+// Env returns an environment in which packer finds this plugin and nothing else: no credentials, a home
 // and temporary folder of its own, and proxies that answer nothing, so that whatever needs the
 // network fails at once. Additions come last and win.
 func Env(tb testing.TB, additions ...string) []string {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Peer is an addition to Env with which packer also finds the real amazon-ebs, of the version pinned in
+// Peer returns an addition to Env with which packer also finds the real amazon-ebs, of the version pinned in
 // tools/peer/go.mod, beside this plugin. It is built first, which takes minutes where nothing is cached, unless make
 // has just done so, which it says by setting BAKERY_BIN.
 func Peer(tb testing.TB) string {

@@ -1,10 +1,10 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package problem says what is wrong with the input, where, and how bad it is.
+// Package problem describes what is wrong with an input, where, and how severe it is.
 //
-// Everything that reads an Image-Source collects into a [List] and goes on, so that one run of `packer validate` shows
-// every mistake. The package knows nothing of what is being checked: no YAML, no shell, no Packer, no AWS.
+// Everything that reads an Image-Source adds problems to a [List] and continues, so that one run of `packer validate`
+// shows every mistake. The package may not know what is being checked: no YAML, no shell, no Packer, no AWS.
 package problem
 
 import (
@@ -18,7 +18,7 @@ import (
 // Severity is how bad a problem is.
 type Severity int
 
-// An Error stops a compile. A Warning is shown and passed by, unless the user asked for strictness.
+// An Error stops a compile. A Warning is only shown, unless the user sets `strict`.
 const (
 	Error Severity = iota
 	Warning
@@ -33,8 +33,8 @@ type Problem struct {
 	Message  string
 }
 
-// String gives the form editors and CI systems recognise: "cloudinit/60_app.cfg:3:18: message". What is not known is
-// left out; a warning says so after its position.
+// String returns the form that editors and CI systems recognise: "cloudinit/60_app.cfg:3:18: message". Unknown parts
+// are left out. A warning has "warning: " after its position.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -67,23 +67,23 @@ func (l *List) Warnf(file string, line, column int, format string, args ...any) 
 	*l = append(*l, Problem{file, line, column, Warning, fmt.Sprintf(format, args...)})
 }
 
-// Errors gives the errors alone, in their order.
-func (l List) Errors() List { return l.only(Error) }
+// Errors returns the errors alone, in their order.
+func (l List) Errors() List { return l.withSeverity(Error) }
 
-// Warnings gives the warnings alone, in their order.
-func (l List) Warnings() List { return l.only(Warning) }
+// Warnings returns the warnings alone, in their order.
+func (l List) Warnings() List { return l.withSeverity(Warning) }
 
-func (l List) only(s Severity) List {
-	var kept List
+func (l List) withSeverity(s Severity) List {
+	var found List
 	for _, p := range l {
 		if p.Severity == s {
-			kept = append(kept, p)
+			found = append(found, p)
 		}
 	}
-	return kept
+	return found
 }
 
-// Promoted gives a copy in which every warning is an error, for `strict = true`.
+// Promoted returns a copy in which every warning is an error, for `strict = true`.
 func (l List) Promoted() List {
 	promoted := slices.Clone(l)
 	for i := range promoted {
@@ -92,7 +92,8 @@ func (l List) Promoted() List {
 	return promoted
 }
 
-// Err is nil when nothing is an error, else an error whose text is every error, one per line. Warnings are not in it.
+// Err returns nil when the list has no errors, else an error with the text of every error, one per line. It leaves out
+// warnings.
 func (l List) Err() error {
 	var lines []string
 	for _, p := range l.Errors() {
@@ -104,7 +105,7 @@ func (l List) Err() error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// Sort orders by file, line and column. Problems in the same place stay in the order they were found.
+// Sort sorts by file, line and column. Problems in the same place stay in the order they were found.
 func (l List) Sort() {
 	slices.SortStableFunc(l, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

@@ -14,11 +14,11 @@ func TestString(t *testing.T) {
 		problem Problem
 		want    string
 	}{
-		"all that is known":                 {Problem{"a.cfg", 3, 18, Error, "wrong"}, "a.cfg:3:18: wrong"},
-		"a warning says so after its place": {Problem{"a.cfg", 3, 18, Warning, "odd"}, "a.cfg:3:18: warning: odd"},
-		"without a column":                  {Problem{"a.cfg", 3, 0, Error, "wrong"}, "a.cfg:3: wrong"},
-		"a column without a line is none":   {Problem{"a.cfg", 0, 18, Error, "wrong"}, "a.cfg: wrong"},
-		"in no file":                        {Problem{"", 3, 18, Warning, "odd"}, "warning: odd"},
+		"everything is known":     {Problem{"a.cfg", 3, 18, Error, "wrong"}, "a.cfg:3:18: wrong"},
+		"a warning":               {Problem{"a.cfg", 3, 18, Warning, "odd"}, "a.cfg:3:18: warning: odd"},
+		"without a column":        {Problem{"a.cfg", 3, 0, Error, "wrong"}, "a.cfg:3: wrong"},
+		"a column without a line": {Problem{"a.cfg", 0, 18, Error, "wrong"}, "a.cfg: wrong"},
+		"in no file":              {Problem{"", 3, 18, Warning, "odd"}, "warning: odd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tt.problem.String(); got != tt.want {

@@ -3,8 +3,8 @@
 
 package problem
 
-// Nearest gives the one of the names that word was most likely meant to be, or "" when none is close: at most one slip
-// of the keyboard (a letter more, less, other, or two swapped) for every three letters of the word.
+// Nearest returns the name that word was most likely meant to be, or "" when none is close enough: at most one typing
+// mistake (a letter added, missing, different, or two swapped) for every three letters of the word.
 func Nearest(word string, names []string) string {
 	best, allowed := "", max(1, len(word)/3)
 	for _, name := range names {
@@ -15,7 +15,7 @@ func Nearest(word string, names []string) string {
 	return best
 }
 
-// distance is the optimal string alignment distance of two names, in bytes.
+// distance returns the optimal string alignment distance of two names, in bytes.
 func distance(a, b string) int {
 	var before []int
 	row := make([]int, len(b)+1)

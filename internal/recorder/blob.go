@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 )
 
-// blobs keeps contents in files named by their sha256, each once. An unfinished one is elsewhere, so that the tree has
-// nothing that does not belong to it, whenever it is looked at.
+// blobs stores contents in files named by their sha256, each once. Unfinished files are in another directory, so that
+// the tree contains only complete ones at any time.
 type blobs struct{ dir, unfinished string }
 
-// blob is a content that is being written.
+// blob is a file that is being written.
 type blob struct {
 	store blobs
 	file  *os.File
@@ -24,7 +24,7 @@ type blob struct {
 	size  int64
 }
 
-// create begins a blob. It ends with commit or discard.
+// create begins a blob. The caller calls commit or discard.
 func (s blobs) create() (*blob, error) {
 	for _, dir := range []string{s.dir, s.unfinished} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -46,7 +46,7 @@ func (b *blob) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// commit ends a blob and returns its sha256, in hexadecimal.
+// commit stores the blob and returns its sha256, in hexadecimal.
 func (b *blob) commit() (string, error) {
 	sum := hex.EncodeToString(b.sum.Sum(nil))
 	if err := b.file.Close(); err != nil {
@@ -59,5 +59,5 @@ func (b *blob) commit() (string, error) {
 	return sum, os.Rename(b.file.Name(), name)
 }
 
-// discard takes a blob back.
+// discard removes an unfinished blob.
 func (b *blob) discard() { _ = errors.Join(b.file.Close(), os.Remove(b.file.Name())) }

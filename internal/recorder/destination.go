@@ -13,11 +13,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
-// Over SSH, Packer ran "scp -t DIRECTORY" in the login shell without quotes, and named the file in scp's own protocol. So
-// a directory could begin with ~ or $HOME, and the last element was taken as it was. That is kept. What else a shell
-// would have expanded is refused: the words would mean something else now.
+// Over SSH, Packer runs "scp -t DIRECTORY" in the login shell without quotes, and sends the name of the file in scp's
+// protocol. So a directory may begin with ~ or $HOME, and the last element is literal. The functions here do the same.
+// Everything else that a shell would have expanded is refused, because nothing expands it here.
 
-// fileWord gives the destination of a file as one word of sh.
+// fileWord returns the destination of a file as one word of sh.
 func fileWord(dst string) (string, error) {
 	if err := checkPath(dst); err != nil {
 		return "", err
@@ -38,7 +38,7 @@ func fileWord(dst string) (string, error) {
 	return word(dir, base), nil
 }
 
-// dirWord gives the destination of a directory as one word of sh. It stands for what it says: scp was given it whole.
+// dirWord returns the destination of a directory as one word of sh.
 func dirWord(dst string) (string, error) {
 	if err := checkPath(dst); err != nil {
 		return "", err
@@ -52,29 +52,29 @@ func dirWord(dst string) (string, error) {
 	return word(dst, ""), nil
 }
 
-// word joins a directory, as the user wrote it, and a name in it.
+// word joins a directory, as the user wrote it, and a name in it to one word of sh.
 func word(dir, base string) string {
 	first, rest, _ := strings.Cut(dir, "/")
 	switch {
 	case home.MatchString(first):
 		first = "~"
 	case user.MatchString(first):
-	case strings.HasPrefix(dir, "/"): // the word is a path as it stands
+	case strings.HasPrefix(dir, "/"): // an absolute path, without a home directory
 		if dir == "/" && base != "" {
 			dir = ""
 		}
-		return shell.Quote(dir + within(base))
-	default: // of the home directory; a name may begin with a hyphen
-		return shell.Quote("./" + dir + within(base))
+		return shell.Quote(dir + joinName(base))
+	default: // relative to the home directory; ./ because a name may begin with a hyphen
+		return shell.Quote("./" + dir + joinName(base))
 	}
-	if rest += within(base); rest == "" {
+	if rest += joinName(base); rest == "" {
 		return first
 	}
 	return first + "/" + shell.Quote(strings.TrimPrefix(rest, "/"))
 }
 
-// within is how a name is added to a directory.
-func within(base string) string {
+// joinName returns a name as it is appended to a directory.
+func joinName(base string) string {
 	if base == "" {
 		return ""
 	}
@@ -82,15 +82,15 @@ func within(base string) string {
 }
 
 var (
-	// home is the first element of a path that means the login user's home, as a shell reads it.
+	// home matches a first element of a path that a shell expands to the login user's home.
 	home = regexp.MustCompile(`^(~|\$HOME|\$\{HOME\})$`)
-	// user is one that means another user's; the name is one that useradd takes.
+	// user matches a first element that means another user's home; the name is one that useradd accepts.
 	user = regexp.MustCompile(`^~[a-z_][a-z0-9_-]{0,31}$`)
-	// drive is the beginning of a path on Windows.
+	// drive matches the beginning of a path on Windows.
 	drive = regexp.MustCompile(`^([A-Za-z]:[\\/]|%[A-Za-z_]+%|\\|\$[Ee]nv:|\$\{env:)`)
 )
 
-// expanded are the bytes that the login shell would not have taken as they are, in any place of a word.
+// expanded are the characters that the login shell would expand anywhere in a word.
 const expanded = "$`\"'\\*?[{();&|<>"
 
 func checkPath(dst string) error {
@@ -98,20 +98,28 @@ func checkPath(dst string) error {
 	case dst == "":
 		return errors.New("the destination is empty")
 	case drive.MatchString(dst):
-		return fmt.Errorf("the destination %q is for Windows, but this builder bakes Linux. Remove the block, or keep it for another "+
-			"source with only = [...]", dst)
+		return fmt.Errorf(
+			"the destination %q is for Windows, but this builder bakes Linux. Remove the block, or keep it for "+
+				"another "+
+				"source with only = [...]",
+			dst,
+		)
 	case strings.ContainsFunc(dst, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return fmt.Errorf("the destination %q holds a line break or another control character", dst)
+		return fmt.Errorf("the destination %q contains a line break or another control character", dst)
 	}
 	for _, dir := range []string{"/var/lib/bakery", "/run/bakery", "/var/run/bakery"} {
 		if clean := path.Clean(dst); clean == dir || strings.HasPrefix(clean, dir+"/") {
-			return fmt.Errorf("the destination %q is in %s, which belongs to the bake and is removed at its end", dst, dir)
+			return fmt.Errorf(
+				"the destination %q is in %s, which belongs to the bake and is removed at its end",
+				dst,
+				dir,
+			)
 		}
 	}
 	return nil
 }
 
-// checkDir refuses a directory that the login shell would have read as something else than its name.
+// checkDir refuses a directory that the login shell would have expanded.
 func checkDir(dst, dir string) error {
 	first, rest, _ := strings.Cut(dir, "/")
 	if home.MatchString(first) || user.MatchString(first) {
@@ -120,8 +128,11 @@ func checkDir(dst, dir string) error {
 		return fmt.Errorf("the destination %q begins with ~, but names no user: write the path out", dst)
 	}
 	if strings.ContainsAny(dir, expanded) {
-		return fmt.Errorf("the destination %q holds a character that the login shell would expand over SSH, but nothing expands here, "+
-			"besides ~ and $HOME at the beginning: write the path out", dst)
+		return fmt.Errorf(
+			"the destination %q contains a character that the login shell would expand over SSH. Here, only "+
+				"~ and $HOME at the beginning are expanded: write the path out",
+			dst,
+		)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestDestinationsMeanWhatTheyMeantOverSSH(t *testing.T) {
+func TestDestinationsMeanTheSameAsOverSSH(t *testing.T) {
 	for dst, want := range map[string]string{
 		"/tmp/x":              "/tmp/x",
 		"x":                   "./x",
@@ -46,7 +46,9 @@ func TestDestinationsMeanWhatTheyMeantOverSSH(t *testing.T) {
 		}
 	}
 	for dst, want := range map[string]string{
-		"/tmp": "/tmp", "/tmp/": "/tmp", "~": "/home/me", "~/": "/home/me", "~root": "/root", "$HOME/a b/": "/home/me/a b", ".": "./.", "x/": "./x", "/": "/", "-x": "./-x", "~root/../tmp": "/root/../tmp", "/a/../b": "/a/../b",
+		"/tmp": "/tmp", "/tmp/": "/tmp", "~": "/home/me", "~/": "/home/me", "~root": "/root",
+		"$HOME/a b/": "/home/me/a b", ".": "./.", "x/": "./x", "/": "/", "-x": "./-x", "~root/../tmp": "/root/../tmp",
+		"/a/../b": "/a/../b",
 	} {
 		word, err := dirWord(dst)
 		if err != nil {
@@ -59,7 +61,7 @@ func TestDestinationsMeanWhatTheyMeantOverSSH(t *testing.T) {
 	}
 }
 
-// arrives is what the shell makes of a word: exactly one argument, and nothing is run.
+// arrives returns the argument that the shell makes of a word. The word must be exactly one argument, and run nothing.
 func arrives(t *testing.T, word string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", "set -- "+word+"\nprintf '%s.%s' \"$#\" \"$1\"")
@@ -75,10 +77,11 @@ func arrives(t *testing.T, word string) string {
 	return arg
 }
 
-// FuzzDestination: whatever a destination is, it is refused, or arrives in the shell as one word that is itself, but for
-// a home directory at its beginning.
+// FuzzDestination: every destination is refused, or arrives in the shell unchanged as one word, except that a home
+// directory at its beginning is expanded.
 func FuzzDestination(f *testing.F) {
-	for _, dst := range []string{"/tmp/x", "~/x", "~root/x/y", "$HOME/x", "a b", "/tmp/$(id)", "/tmp/`id`/x", "~'x/y", "'", "-n", "\\", "{a,b}/c", "*", "~/*/x", "=x", "~:/x"} {
+	for _, dst := range []string{"/tmp/x", "~/x", "~root/x/y", "$HOME/x", "a b", "/tmp/$(id)", "/tmp/`id`/x", "~'x/y",
+		"'", "-n", "\\", "{a,b}/c", "*", "~/*/x", "=x", "~:/x"} {
 		f.Add(dst, true)
 		f.Add(dst, false)
 	}
@@ -91,8 +94,8 @@ func FuzzDestination(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Packer cuts the name off a file's destination and cleans what is before it, in which ~ is a name like any other. A
-		// directory's is the shell's as it stands.
+		// Packer cuts the name off a file's destination and cleans the directory before it, in which a lone ~ is a
+		// name. The shell gets the destination of a directory unchanged.
 		want := dst
 		if !isDir {
 			want = path.Clean(dst)

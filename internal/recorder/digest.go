@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// Digest is the sha256 of what a step does, with the contents of what it uploads: the same for every recording of the same
-// provisioner. The names that Packer makes up anew for each build do not count.
+// Digest returns the sha256 of what a step does, including the contents of its uploads. It is the same for every
+// recording of the same provisioner: the random names that Packer makes for each build are left out.
 func (l *Log) Digest(p Provisioner) ([sha256.Size]byte, error) {
 	var none [sha256.Size]byte
 	dir := filepath.Join(l.Dir, replay, p.Dir)
@@ -28,27 +28,30 @@ func (l *Log) Digest(p Provisioner) ([sha256.Size]byte, error) {
 		if err != nil {
 			return none, fmt.Errorf("read what %s did: %w", p.Name, err)
 		}
-		op = []byte(p.withoutMadeUp(string(op)))
+		op = []byte(p.withoutSynthetic(string(op)))
 		fmt.Fprintf(sum, "%d\n%s", len(op), op)
 	}
 	return [sha256.Size]byte(sum.Sum(nil)), nil
 }
 
-// ansibleNames are the directory and the inventory that ansible-local makes up.
-var ansibleNames = regexp.MustCompile(`packer-provisioner-ansible-local(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+)`)
+// ansibleNames matches the random names of ansible-local's directory and inventory.
+var ansibleNames = regexp.MustCompile(
+	`packer-provisioner-ansible-local(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+)`,
+)
 
-func (p Provisioner) withoutMadeUp(op string) string {
-	for _, name := range p.madeUp {
+func (p Provisioner) withoutSynthetic(op string) string {
+	for _, name := range p.synthetic {
 		op = strings.ReplaceAll(op, name, "*")
 	}
 	return ansibleNames.ReplaceAllString(op, "packer-provisioner-ansible-local/*")
 }
 
-// scriptName is what Packer's shell provisioner calls its script, unless the template does; the number is below 9999.
+// scriptName matches the name that Packer's shell provisioner gives its script, unless the template names it; the
+// number is below 9999.
 var scriptName = regexp.MustCompile(`^script_[0-9]{1,4}\.sh$`)
 
-// madeUp are the names of the block's files on the machine that are others in the next build.
-func (b *block) madeUp() []string {
+// synthetic returns the names of the block's files on the machine that Packer chose at random for this build.
+func (b *block) synthetic() []string {
 	var names []string
 	if name := path.Base(b.remote); scriptName.MatchString(name) {
 		names = append(names, name)

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// steps are the steps of a recording as one reads them.
+// steps returns the directories and names of the steps of a recording.
 func steps(log *Log) []string {
 	var all []string
 	for _, p := range log.Provisioners {
@@ -18,10 +18,10 @@ func steps(log *Log) []string {
 	return all
 }
 
-// digests are those of the steps that provisioners make.
+// digests returns the digests of the steps that provisioners record.
 func digests(t *testing.T, all ...provisioner) [][32]byte {
 	t.Helper()
-	log, err := newBench(t).record(all...)
+	log, err := newHarness(t).record(all...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,14 +36,17 @@ func digests(t *testing.T, all ...provisioner) [][32]byte {
 	return sums
 }
 
-func TestTheNamesPackerMakesUpAreNotInADigest(t *testing.T) {
+func TestADigestDoesNotDependOnPackersRandomNames(t *testing.T) {
 	src := files(t, map[string]string{"site.yml": "p\n", "galaxy.yml": "g\n", "role/tasks/main.yml": "t\n"})
 	build := func(number, uuid string) []provisioner {
 		return []provisioner{
 			shellBlock{inline: "id\n", remote: "/tmp/script_" + number + ".sh"},
 			shellBlock{
-				scripts: map[string]string{"a.sh": "a\n", "b.sh": "b\n"}, remote: "~/script_1" + number + ".sh",
-				envFile: "/tmp/varfile_" + number + ".sh", envText: "export A='1'\n", execute: ". /tmp/varfile_" + number + ".sh && {{P}}",
+				scripts: map[string]string{"a.sh": "a\n", "b.sh": "b\n"},
+				remote:  "~/script_1" + number + ".sh",
+				envFile: "/tmp/varfile_" + number + ".sh",
+				envText: "export A='1'\n",
+				execute: ". /tmp/varfile_" + number + ".sh && {{P}}",
 			},
 			ansibleLocal{
 				staging:  "/tmp/packer-provisioner-ansible-local/" + uuid,
@@ -58,15 +61,15 @@ func TestTheNamesPackerMakesUpAreNotInADigest(t *testing.T) {
 	}
 }
 
-func TestADigestTellsEveryChangeOfAProvisioner(t *testing.T) {
+func TestADigestDependsOnEveryPropertyOfAProvisioner(t *testing.T) {
 	src := files(t, map[string]string{"a": "a\n", "b": "b\n", "x.sh": "a\n", "dir/a": "a\n", "other/a": "b\n"})
 	seen := map[[32]byte]string{}
 	for name, p := range map[string]provisioner{
 		"a script":                        shellBlock{inline: "id\n", remote: "/tmp/script_1.sh"},
 		"a script with another content":   shellBlock{inline: "id \n", remote: "/tmp/script_1.sh"},
-		"a script elsewhere":              shellBlock{inline: "id\n", remote: "/opt/script_1.sh"},
-		"a script under a name":           shellBlock{inline: "id\n", remote: "/tmp/script.sh"},
-		"a script that stays":             shellBlock{inline: "id\n", remote: "/tmp/script_1.sh", skip: true},
+		"a script in another folder":      shellBlock{inline: "id\n", remote: "/opt/script_1.sh"},
+		"a script with a chosen name":     shellBlock{inline: "id\n", remote: "/tmp/script.sh"},
+		"a script with skip_clean":        shellBlock{inline: "id\n", remote: "/tmp/script_1.sh", skip: true},
 		"a script with a variable":        shellBlock{inline: "id\n", remote: "/tmp/script_1.sh", vars: "A='1' "},
 		"a script with another value":     shellBlock{inline: "id\n", remote: "/tmp/script_1.sh", vars: "A='2' "},
 		"a file":                          fileBlock{sources: []string{src + "/a"}, dst: "/tmp/x"},
@@ -75,8 +78,8 @@ func TestADigestTellsEveryChangeOfAProvisioner(t *testing.T) {
 		"a file with another destination": fileBlock{sources: []string{src + "/a"}, dst: "/tmp/y"},
 		"a directory":                     fileBlock{sources: []string{src + "/dir"}, dst: "/tmp"},
 		"a directory with another name":   fileBlock{sources: []string{src + "/other"}, dst: "/tmp"},
-		"a command":                       silent("true"),
-		"another command":                 silent("true "),
+		"a command":                       commandOnly("true"),
+		"another command":                 commandOnly("true "),
 	} {
 		for _, sum := range digests(t, p) {
 			if other, ok := seen[sum]; ok {

@@ -13,16 +13,17 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
-// FuzzCommand: a command line that a provisioner runs is refused, or the guest program's sh gets it as it was, in one word.
+// FuzzCommand: a command line of a provisioner is refused, or the guest program's sh gets it unchanged, as one word.
 func FuzzCommand(f *testing.F) {
-	for _, command := range []string{"true", "echo 'a b' \"$HOME\" `id`", "a\nb", "'", "\\", "é", "\xff", "chmod +x /tmp/x; /tmp/x", "rm -f "} {
+	for _, command := range []string{"true", "echo 'a b' \"$HOME\" `id`", "a\nb", "'", "\\", "é", "\xff",
+		"chmod +x /tmp/x; /tmp/x", "rm -f "} {
 		f.Add(command, "Provisioning with shell script: a.sh")
 	}
 	f.Add("true", "Uploading a => /b\nPausing 1m0s before the next provisioner...\nProvisioning with Foo...")
-	f.Fuzz(func(t *testing.T, command, says string) {
+	f.Fuzz(func(t *testing.T, command, printsOnly string) {
 		r := New(t.TempDir())
-		for line := range strings.Lines(says) {
-			r.speaker.hear(strings.TrimSuffix(line, "\n"))
+		for line := range strings.Lines(printsOnly) {
+			r.tracker.handle(strings.TrimSuffix(line, "\n"))
 		}
 		cmd := &packer.RemoteCmd{Command: command}
 		if err := r.Start(t.Context(), cmd); err != nil {
@@ -32,7 +33,10 @@ func FuzzCommand(f *testing.F) {
 		if err != nil || len(log.Provisioners) == 0 {
 			return
 		}
-		if name := log.Provisioners[0].Name; strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
+		if name := log.Provisioners[0].Name; strings.ContainsFunc(
+			name,
+			func(r rune) bool { return r < ' ' || r > '~' },
+		) {
 			t.Errorf("the step is called %q", name)
 		}
 		if _, err := log.Digest(log.Provisioners[0]); err != nil {

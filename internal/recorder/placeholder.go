@@ -7,42 +7,52 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
-// Packer's placeholders for what it does not know, by the time it renders a text.
+// Packer renders a build variable that the builder does not set as ERR_NAME_NOT_IMPLEMENTED_BY_BUILDER.
 const (
-	unknown           = "<unknown>"
 	placeholderPrefix = "ERR_"
 	placeholderSuffix = "_NOT_IMPLEMENTED_BY_BUILDER"
 )
 
-var placeholder = regexp.MustCompile(unknown + `|` + placeholderPrefix + `[A-Z0-9_]{1,40}` + placeholderSuffix)
+var placeholderPattern = regexp.MustCompile(placeholder.Unknown + `|` + placeholderPrefix + `[A-Z0-9_]{1,40}` +
+	placeholderSuffix)
 
-// Placeholder is the value of a build variable that cannot be known when provisioners are recorded, such as HOST for
-// build.Host. Text that holds it is refused.
+// Placeholder returns the value of a build variable that is not known when provisioners are recorded, such as HOST for
+// build.Host. Text that contains it is refused.
 func Placeholder(name string) string { return placeholderPrefix + name + placeholderSuffix }
 
-// refusePlaceholder says what to do about a placeholder in a text that Packer has rendered.
-func refusePlaceholder(where, found string) error {
-	if found == unknown {
-		return fmt.Errorf("%s holds %q, which stands for a value Packer does not know. Find the variable in the block and "+
-			"remove it", where, found)
+// errPlaceholder returns the error for a placeholder in a text that Packer has rendered.
+func errPlaceholder(where, found string) error {
+	if found == placeholder.Unknown {
+		return fmt.Errorf(
+			"%s holds %q, which stands for a value Packer does not know. Find the variable in the block and "+
+				"remove it",
+			where,
+			found,
+		)
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(found, placeholderPrefix), placeholderSuffix)
 	if strings.HasPrefix(name, "HTTP_") {
-		return fmt.Errorf("%s holds %s: this builder serves no files over HTTP. Upload them with a file block", where, found)
+		return fmt.Errorf(
+			"%s holds %s: this builder serves no files over HTTP. Upload them with a file block",
+			where,
+			found,
+		)
 	}
-	return fmt.Errorf("%s holds %s: what a build variable says of the machine is not known, provisioners are recorded before it is "+
-		"launched. Let the script ask the machine itself", where, found)
+	return fmt.Errorf("%s holds %s: build variables of the machine are not known, because provisioners are recorded "+
+		"before it is launched. Let the script ask the machine itself", where, found)
 }
 
 // placeholderScanner finds the first placeholder in what is written to it.
 type placeholderScanner struct {
 	found string
-	tail  []byte // the end of what was written: a placeholder may begin there
+	tail  []byte // the end of what was written, in which a placeholder may begin
 }
 
-// longestPlaceholder is as long as any match of placeholder, and more.
+// longestPlaceholder is longer than any match of placeholder.
 const longestPlaceholder = 128
 
 // Write implements io.Writer.
@@ -51,7 +61,7 @@ func (s *placeholderScanner) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	s.tail = append(s.tail, p...)
-	s.found = string(placeholder.Find(s.tail))
+	s.found = string(placeholderPattern.Find(s.tail))
 	if over := len(s.tail) - longestPlaceholder; over > 0 {
 		s.tail = append(s.tail[:0], s.tail[over:]...)
 	}

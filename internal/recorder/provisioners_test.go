@@ -18,25 +18,25 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
-// bench is a recorder with what provisioners are given.
-type bench struct {
-	t    *testing.T
-	rec  *Recorder
-	ui   packersdk.Ui
-	told *bytes.Buffer
+// harness is a recorder with the Ui for provisioners, and what was printed on it.
+type harness struct {
+	t       *testing.T
+	rec     *Recorder
+	ui      packersdk.Ui
+	printed *bytes.Buffer
 }
 
-func newBench(t *testing.T) *bench {
-	b := &bench{t: t, rec: New(t.TempDir()), told: new(bytes.Buffer)}
-	b.ui = b.rec.UI(&packersdk.BasicUi{Writer: b.told, ErrorWriter: b.told, PB: &packersdk.NoopProgressTracker{}})
+func newHarness(t *testing.T) *harness {
+	b := &harness{t: t, rec: New(t.TempDir()), printed: new(bytes.Buffer)}
+	b.ui = b.rec.UI(&packersdk.BasicUi{Writer: b.printed, ErrorWriter: b.printed, PB: &packersdk.NoopProgressTracker{}})
 	return b
 }
 
-// errRetry is what core's shell provisioner never tells: it tries again, every two seconds for five minutes.
+// errRetry stands for errors after which core's shell provisioner tries again, every two seconds for five minutes.
 var errRetry = errors.New("tried again for five minutes")
 
 // run starts a command as most provisioners do, and shows its output.
-func (b *bench) run(command string) (int, error) {
+func (b *harness) run(command string) (int, error) {
 	cmd := &packersdk.RemoteCmd{Command: command}
 	if err := cmd.RunWithUi(context.Background(), b.rec, b.ui); err != nil {
 		return 0, err
@@ -44,8 +44,8 @@ func (b *bench) run(command string) (int, error) {
 	return cmd.ExitStatus(), nil
 }
 
-// start starts a command whose output nobody looks at.
-func (b *bench) start(command string) (int, error) {
+// start starts a command whose output is not read.
+func (b *harness) start(command string) (int, error) {
 	cmd := &packersdk.RemoteCmd{Command: command}
 	if err := b.rec.Start(context.Background(), cmd); err != nil {
 		return 0, err
@@ -66,10 +66,14 @@ type shellBlock struct {
 	validity []int  // valid_exit_codes
 }
 
-func (s shellBlock) provision(b *bench) error {
+func (s shellBlock) provision(b *harness) error {
 	names, scripts := sortedNames(s.scripts), s.scripts
 	if s.inline != "" {
-		names, scripts = []string{"/tmp/packer-shell381275120"}, map[string]string{"/tmp/packer-shell381275120": "#!/bin/sh -e\n" + s.inline}
+		names, scripts = []string{
+			"/tmp/packer-shell381275120",
+		}, map[string]string{
+			"/tmp/packer-shell381275120": "#!/bin/sh -e\n" + s.inline,
+		}
 	}
 	if s.envFile != "" {
 		if err := b.rec.Upload(s.envFile, strings.NewReader(s.envText), nil); err != nil {
@@ -91,7 +95,7 @@ func (s shellBlock) provision(b *bench) error {
 	return nil
 }
 
-func (s shellBlock) script(b *bench, content string) error {
+func (s shellBlock) script(b *harness, content string) error {
 	if err := b.rec.Upload(s.remote, strings.NewReader(content), nil); err != nil {
 		return errRetry
 	}
@@ -119,7 +123,7 @@ func (s shellBlock) script(b *bench, content string) error {
 	return s.remove(b, s.remote)
 }
 
-func (shellBlock) remove(b *bench, file string) error {
+func (shellBlock) remove(b *harness, file string) error {
 	code, err := b.start("rm -f " + file)
 	if err != nil || code != 0 {
 		return errRetry
@@ -132,7 +136,7 @@ func sortedNames(scripts map[string]string) []string {
 	for name := range scripts {
 		names = append(names, name)
 	}
-	// Names of scripts in these tests have one letter that orders them.
+	// The names of scripts in these tests differ in one letter.
 	for i := range names {
 		for j := range names[:i] {
 			if names[i] < names[j] {
@@ -150,7 +154,7 @@ type fileBlock struct {
 	download bool
 }
 
-func (f fileBlock) provision(b *bench) error {
+func (f fileBlock) provision(b *harness) error {
 	for _, src := range f.sources {
 		if f.download {
 			b.ui.Say(fmt.Sprintf("Downloading %s => %s", src, f.dst))
@@ -168,7 +172,7 @@ func (f fileBlock) provision(b *bench) error {
 	return nil
 }
 
-func (f fileBlock) upload(b *bench, src string) error {
+func (f fileBlock) upload(b *harness, src string) error {
 	info, err := os.Stat(src)
 	if err != nil {
 		return err
@@ -193,7 +197,7 @@ type ansibleLocal struct {
 	staging, playbook, galaxy, role string
 }
 
-func (a ansibleLocal) provision(b *bench) error {
+func (a ansibleLocal) provision(b *harness) error {
 	const inventory = "packer-provisioner-ansible-local1234567890"
 	b.ui.Say("Provisioning with Ansible...")
 	b.ui.Message("Creating Ansible staging directory...") //nolint:staticcheck // as it does
@@ -228,8 +232,10 @@ func (a ansibleLocal) provision(b *bench) error {
 	}
 	for _, command := range []string{
 		fmt.Sprintf("cd %s && ansible-galaxy install -r %[1]s/%s -p %[1]s/roles", a.staging, path.Base(a.galaxy)),
-		fmt.Sprintf("cd %[1]s && ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook %[1]s/%[2]s --extra-vars \"packer_build_name=x "+
-			"packer_builder_type=bakery-userdata packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER -o IdentitiesOnly=yes\"  "+
+		fmt.Sprintf("cd %[1]s && ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook %[1]s/%[2]s "+
+			"--extra-vars \"packer_build_name=x "+
+			"packer_builder_type=bakery-userdata packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER -o "+
+			"IdentitiesOnly=yes\"  "+
 			"-c local -i %[1]s/%[3]s", a.staging, path.Base(a.playbook), inventory),
 	} {
 		b.ui.Message("Executing Ansible: " + command) //nolint:staticcheck // as it does
@@ -240,7 +246,7 @@ func (a ansibleLocal) provision(b *bench) error {
 	return nil
 }
 
-func (ansibleLocal) mkdir(b *bench, dir string) error {
+func (ansibleLocal) mkdir(b *harness, dir string) error {
 	b.ui.Message("Creating directory: " + dir) //nolint:staticcheck // as it does
 	if code, err := b.run("mkdir -p '" + dir + "'"); err != nil || code != 0 {
 		return fmt.Errorf("non-zero exit status: %d, %w", code, err)
@@ -248,30 +254,30 @@ func (ansibleLocal) mkdir(b *bench, dir string) error {
 	return nil
 }
 
-// silent is a provisioner that says nothing and runs a command.
-type silent string
+// commandOnly is a provisioner that prints nothing and runs a command.
+type commandOnly string
 
-func (s silent) provision(b *bench) error {
+func (s commandOnly) provision(b *harness) error {
 	if code, err := b.run(string(s)); err != nil || code != 0 {
 		return fmt.Errorf("exit status %d, %w", code, err)
 	}
 	return nil
 }
 
-// says is a provisioner that runs here and only says something.
-type says string
+// printsOnly is a provisioner that runs locally and only prints lines.
+type printsOnly string
 
-func (s says) provision(b *bench) error {
+func (s printsOnly) provision(b *harness) error {
 	for line := range strings.Lines(string(s)) {
 		b.ui.Say(strings.TrimSuffix(line, "\n"))
 	}
 	return nil
 }
 
-type provisioner interface{ provision(b *bench) error }
+type provisioner interface{ provision(b *harness) error }
 
 // record runs provisioners as core does: until one fails.
-func (b *bench) record(all ...provisioner) (*Log, error) {
+func (b *harness) record(all ...provisioner) (*Log, error) {
 	b.t.Helper()
 	var failed error
 	for _, p := range all {
@@ -281,12 +287,12 @@ func (b *bench) record(all ...provisioner) (*Log, error) {
 	}
 	log, err := b.rec.Close()
 	if err == nil && failed != nil {
-		b.t.Fatalf("a provisioner failed, and the recorder does not know why: %v", failed)
+		b.t.Fatalf("a provisioner failed, but the recorder returned no error: %v", failed)
 	}
 	return log, err
 }
 
-// files makes files below a new directory, "x" executable, and returns it.
+// files writes files below a new directory, those with the ending .sh executable, and returns the directory.
 func files(t *testing.T, contents map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -309,7 +315,7 @@ func files(t *testing.T, contents map[string]string) string {
 	return dir
 }
 
-// text is a recording for comparison: each step with its operations, blobs replaced by what they hold.
+// text returns a recording for comparison: each step with its operations, blobs replaced by their contents.
 func text(t *testing.T, log *Log) string {
 	t.Helper()
 	root := filepath.Join(log.Dir, replay)
@@ -340,7 +346,7 @@ func readable(t *testing.T, root, op string) string {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	for range 2 { // a manifest names blobs too
+	for range 2 { // a manifest contains names of blobs too
 		for _, b := range blobs {
 			content, err := os.ReadFile(filepath.Join(root, "blob", b.Name()))
 			if err != nil {

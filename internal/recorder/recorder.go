@@ -1,16 +1,16 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package recorder is a Packer communicator to a machine that does not exist yet: it records what provisioners do, in
-// order and on disk, for the guest program to do again on the machine.
+// Package recorder is a Packer communicator to a machine that does not exist yet. It records on disk what provisioners
+// do, in order, and the guest program runs it later on the machine.
 //
-// An upload is copied to a file named by its sha256, a command becomes a fragment of POSIX sh, and both report success at
-// once. What cannot be done later (downloads, input, reading what a command prints, Windows) is refused, and the refusals
-// are the error of [Recorder.Close]. Packer does not tell a communicator which provisioner calls it, so the recorder
-// learns that from what provisioners say on their Ui; see [Recorder.UI].
+// An upload is copied to a file named by its sha256, a command becomes a fragment of POSIX sh, and both report success
+// at once. What cannot be done later (downloads, input, reading the output of a command, Windows) is refused.
+// [Recorder.Close] returns the refusals as its error. A communicator does not know which provisioner calls it, so the
+// recorder finds that out from the lines that provisioners print on their Ui; see [Recorder.UI].
 //
 // The package knows the Packer SDK, and what Packer's own provisioners do with a communicator. It may not know AWS, nor
-// how the guest program does what was recorded: that is package guest's business.
+// how the guest program runs the recording: that is part of package guest.
 package recorder
 
 import (
@@ -33,18 +33,18 @@ type Recorder struct {
 	blobs blobs
 	log   *Log
 
-	mu       sync.Mutex
-	told     bool          // the user knows that what follows is recorded only
-	speaker  speaker       // whose calls these are
-	steps    []*step       // what was recorded
-	uploaded string        // the destination of the upload that came last, if nothing came after it
-	pause    time.Duration // how long Packer has waited since the operation that came last
-	refusals []error       // what cannot be done on the machine
-	always   error         // why everything is refused
-	noJoin   error         // why an Image-Source cannot join
-	stopped  error         // why nothing is recorded any more
-	refused  chan struct{}
-	tellUser func() // says that what follows is recorded
+	mu        sync.Mutex
+	announced bool          // the user has been told that the calls are only recorded
+	announce  func()        // tells the user
+	tracker   tracker       // which provisioner is calling
+	steps     []*step       // what was recorded
+	uploaded  string        // the destination of the last operation, if it was an upload
+	pause     time.Duration // how long Packer has waited since the last operation
+	refusals  []error       // what cannot be done on the machine
+	refused   chan struct{} // closed by the first refusal
+	refuseAll error         // why everything is refused
+	joinErr   error         // why an Image-Source cannot be added
+	stopped   error         // why nothing is recorded any more
 }
 
 var _ packersdk.Communicator = (*Recorder)(nil)
@@ -59,8 +59,8 @@ func New(dir string) *Recorder {
 	}
 }
 
-// Start records a command and ends it with exit status 0, or with 1 when it is refused: an error would make Packer's
-// shell provisioner start it again for five minutes.
+// Start records a command and sets exit status 0, or 1 when the command is refused. It returns no error then, because
+// Packer's shell provisioner would start the command again for five minutes.
 func (r *Recorder) Start(ctx context.Context, cmd *packersdk.RemoteCmd) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (r *Recorder) Start(ctx context.Context, cmd *packersdk.RemoteCmd) error {
 		status = 1
 	}
 	if errors.Is(err, errNoMachine) && cmd.Stderr != nil {
-		_, _ = fmt.Fprintln(cmd.Stderr, err) // a refusal is told by Close, but nobody closes again
+		_, _ = fmt.Fprintln(cmd.Stderr, err) // Close reports refusals, but Close has already been called
 	}
 	cmd.SetExited(status)
 	return nil
@@ -83,32 +83,32 @@ func (r *Recorder) command(cmd *packersdk.RemoteCmd) error {
 	if r.stopped != nil {
 		return r.stopped
 	}
-	b := r.speaker.of(call{kind: callCommand, path: cmd.Command})
+	b := r.tracker.blockFor(call{kind: callCommand, path: cmd.Command})
 	uploaded := r.uploaded
 	r.uploaded = ""
-	if err := cmp.Or(r.always, refuseCommand(cmd)); err != nil {
+	if err := cmp.Or(r.refuseAll, refuseCommand(cmd)); err != nil {
 		return r.refuse(b, err)
 	}
 	if len(r.refusals) > 0 {
 		return errStopped
 	}
-	if b.kind == kindShell && cmd.Command == cleanNothing {
-		b.ended = true // the shell provisioner's last command, for an env file it did not need: it removes nothing
+	if b.kind == kindShell && cmd.Command == rmPrefix {
+		b.ended = true // the shell provisioner's last command, which removes nothing without an env file
 		return nil
 	}
 	function := "bakery_command"
 	if b.kind == kindShell && isChmod(cmd, uploaded) {
-		function = "bakery_try" // the shell provisioner does not look at its exit status
+		function = "bakery_try" // the shell provisioner ignores its exit status
 	}
 	r.log.Commands++
-	b.ended = b.ended || b.envFile != "" && cmd.Command == cleanNothing+b.envFile
+	b.ended = b.ended || b.envFile != "" && cmd.Command == rmPrefix+b.envFile
 	return r.record(b, function+" "+shell.Quote(cmd.Command)+"\n")
 }
 
-// record adds one operation to what the provisioner did so far. The caller holds the lock.
+// record adds one operation to those of the provisioner. The caller holds the lock.
 func (r *Recorder) record(b *block, op string) error {
-	r.tell()
-	s, isNew := b.stepFor(&r.speaker)
+	r.announceOnce()
+	s, isNew := b.stepFor(&r.tracker)
 	if isNew {
 		s.dir = fmt.Sprintf("%03d", len(r.steps)+1)
 		r.steps = append(r.steps, s)
@@ -119,8 +119,8 @@ func (r *Recorder) record(b *block, op string) error {
 	return nil
 }
 
-// writePause lets the machine wait where Packer has waited: for a reboot that an earlier provisioner has asked for to
-// begin, or for what that has left running.
+// writePause records a pause when Packer has waited: for a reboot that an earlier provisioner has started, or for a
+// background program of it.
 func (r *Recorder) writePause(s *step) error {
 	pause := r.pause
 	r.pause = 0
@@ -141,7 +141,7 @@ func (r *Recorder) write(s *step, op string) error {
 	return os.WriteFile(file, []byte(op), 0o600) //nolint:gosec // a path made of numbers
 }
 
-// Stop ends the recording: whatever is asked for from now on is answered with err, and as a failure.
+// Stop ends the recording: all later calls fail with err.
 func (r *Recorder) Stop(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,7 +150,7 @@ func (r *Recorder) Stop(err error) {
 	}
 }
 
-// Close ends the recording and returns it. The error is everything that was refused.
+// Close ends the recording and returns it. The error contains everything that was refused.
 func (r *Recorder) Close() (*Log, error) {
 	r.Stop(errNoMachine)
 	r.mu.Lock()
@@ -164,8 +164,11 @@ func (r *Recorder) Close() (*Log, error) {
 		return nil, err
 	}
 	for _, s := range r.steps {
-		r.log.Provisioners = append(r.log.Provisioners, Provisioner{Dir: s.dir, Name: s.name(), madeUp: s.block.madeUp()})
+		r.log.Provisioners = append(
+			r.log.Provisioners,
+			Provisioner{Dir: s.dir, Name: s.name(), synthetic: s.block.synthetic()},
+		)
 	}
-	r.log.Count = r.speaker.count
+	r.log.Count = r.tracker.count
 	return r.log, nil
 }

@@ -25,7 +25,13 @@ import (
 
 func TestProvisionersAreRecorded(t *testing.T) {
 	src := files(t, map[string]string{
-		"app.conf": "a\n", "tool.sh": "b\n", "conf/x": "x\n", "conf/sub/y": "y\n", "site.yml": "p\n", "galaxy.yml": "g\n", "role/tasks/main.yml": "t\n",
+		"app.conf":            "a\n",
+		"tool.sh":             "b\n",
+		"conf/x":              "x\n",
+		"conf/sub/y":          "y\n",
+		"site.yml":            "p\n",
+		"galaxy.yml":          "g\n",
+		"role/tasks/main.yml": "t\n",
 	})
 	inline := shellBlock{inline: "echo 1\n", remote: "/tmp/script_1.sh", vars: "PACKER_BUILD_NAME='x' "}
 	for name, c := range map[string]struct {
@@ -39,7 +45,7 @@ func TestProvisionersAreRecorded(t *testing.T) {
   bakery_command 'chmod +x /tmp/script_1.sh; PACKER_BUILD_NAME='\''x'\''  /tmp/script_1.sh'
   bakery_command 'rm -f /tmp/script_1.sh'
 `},
-		"a script with sudo, in another folder, that stays": {
+		"a script with sudo, in another folder, with skip_clean": {
 			[]provisioner{shellBlock{
 				scripts: map[string]string{"scripts/setup.sh": "id\n"}, remote: "~/script_7.sh", skip: true,
 				execute: "sudo sh -c '{{P}}'",
@@ -53,7 +59,7 @@ func TestProvisionersAreRecorded(t *testing.T) {
 			[]provisioner{shellBlock{
 				scripts: map[string]string{"a.sh": "a\n", "b.sh": "b\n"}, remote: "/tmp/script_2.sh",
 				envFile: "/tmp/varfile_22.sh", envText: "export A='1'\n", execute: ". /tmp/varfile_22.sh && {{P}}",
-			}, silent("true")}, `001 provisioner 1 (shell a.sh)
+			}, commandOnly("true")}, `001 provisioner 1 (shell a.sh)
   bakery_upload {export A='1'|} 0644 '/tmp/varfile_22.sh'
   bakery_try 'chmod 0600 /tmp/varfile_22.sh'
   bakery_upload {a|} 0644 '/tmp/script_2.sh'
@@ -72,17 +78,23 @@ func TestProvisionersAreRecorded(t *testing.T) {
 		},
 		"blocks of shell that follow one another": {
 			[]provisioner{
-				shellBlock{inline: "1\n", remote: "/tmp/s.sh", execute: "{{P}}"}, shellBlock{inline: "2\n", remote: "/tmp/s.sh", execute: "{{P}}"},
-				shellBlock{scripts: map[string]string{"x.sh": "3\n"}, remote: "/tmp/s.sh", skip: true, execute: "{{P}}"},
-				shellBlock{scripts: map[string]string{"x.sh": "4\n"}, remote: "/tmp/t.sh", skip: true, execute: "{{P}}"},
+				shellBlock{inline: "1\n", remote: "/tmp/s.sh", execute: "{{P}}"},
+				shellBlock{inline: "2\n", remote: "/tmp/s.sh", execute: "{{P}}"},
+				shellBlock{scripts: map[string]string{"x.sh": "3\n"}, remote: "/tmp/s.sh", skip: true,
+					execute: "{{P}}"},
+				shellBlock{scripts: map[string]string{"x.sh": "4\n"}, remote: "/tmp/t.sh", skip: true,
+					execute: "{{P}}"},
 			}, shellSteps("001 provisioner 1 (shell inline)", "#!/bin/sh -e|1|", "/tmp/s.sh", true) +
 				shellSteps("002 provisioner 2 (shell inline)", "#!/bin/sh -e|2|", "/tmp/s.sh", true) +
-				shellSteps("003 provisioner 3 (shell x.sh)", "3|", "/tmp/s.sh", false) + shellSteps("004 provisioner 4 (shell x.sh)", "4|", "/tmp/t.sh", false),
+				shellSteps("003 provisioner 3 (shell x.sh)", "3|", "/tmp/s.sh", false) +
+				shellSteps("004 provisioner 4 (shell x.sh)", "4|", "/tmp/t.sh", false),
 		},
 		"files": {
 			[]provisioner{
-				fileBlock{sources: []string{src + "/app.conf", src + "/tool.sh"}, dst: "/tmp/"}, fileBlock{sources: []string{src + "/app.conf"}, dst: "relative name"},
-				fileBlock{sources: []string{src + "/conf"}, dst: "/opt"}, fileBlock{sources: []string{src + "/conf/"}, dst: "~admin/conf"},
+				fileBlock{sources: []string{src + "/app.conf", src + "/tool.sh"}, dst: "/tmp/"},
+				fileBlock{sources: []string{src + "/app.conf"}, dst: "relative name"},
+				fileBlock{sources: []string{src + "/conf"}, dst: "/opt"},
+				fileBlock{sources: []string{src + "/conf/"}, dst: "~admin/conf"},
 			}, `001 provisioner 1 (file)
   bakery_upload {a|} 0640 '/tmp/app.conf'
   bakery_upload {b|} 0750 '/tmp/tool.sh'
@@ -95,7 +107,8 @@ func TestProvisionersAreRecorded(t *testing.T) {
 `,
 		},
 		"ansible-local": {
-			[]provisioner{ansibleLocal{staging: "/tmp/a/1", playbook: src + "/site.yml", galaxy: src + "/galaxy.yml", role: src + "/role"}},
+			[]provisioner{ansibleLocal{staging: "/tmp/a/1", playbook: src + "/site.yml", galaxy: src + "/galaxy.yml",
+				role: src + "/role"}},
 			`001 provisioner 1 (ansible-local)
   bakery_command 'mkdir -p '\''/tmp/a/1'\'''
   bakery_upload {p|} 0644 '/tmp/a/1/site.yml'
@@ -104,34 +117,43 @@ func TestProvisionersAreRecorded(t *testing.T) {
   bakery_command 'mkdir -p '\''/tmp/a/1/roles/role'\'''
   bakery_updir '/tmp/a/1/roles/role' '' {d 0755 ./tasks/|f 0640 {t|} ./tasks/main.yml/|}
   bakery_command 'cd /tmp/a/1 && ansible-galaxy install -r /tmp/a/1/galaxy.yml -p /tmp/a/1/roles'
-  bakery_command 'cd /tmp/a/1 && ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook /tmp/a/1/site.yml --extra-vars "packer_build_name=x packer_builder_type=bakery-userdata packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER -o IdentitiesOnly=yes"  -c local -i /tmp/a/1/packer-provisioner-ansible-local1234567890'
+  bakery_command 'cd /tmp/a/1 && ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ` +
+				`ansible-playbook /tmp/a/1/site.yml --extra-vars "packer_build_name=x ` +
+				`packer_builder_type=bakery-userdata ` +
+				`packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER -o IdentitiesOnly=yes"  -c local ` +
+				`-i /tmp/a/1/packer-provisioner-ansible-local1234567890'
 `,
 		},
 		"provisioners that run here are not counted": {
 			[]provisioner{
-				says("Running local shell script: /tmp/packer-shell12\nUploading this => there\n"), silent("first"),
-				says("Pausing 1m30s before the next provisioner...\n"), silent("second"), says("Provisioning with Foo...\n"), silent("third"),
-				says("Running local shell script: x.sh"), silent("fourth"),
+				printsOnly("Running local shell script: /tmp/packer-shell12\nUploading this => there\n"),
+				commandOnly("first"),
+				printsOnly("Pausing 1m30s before the next provisioner...\n"), commandOnly("second"),
+				printsOnly("Provisioning with Foo...\n"), commandOnly("third"),
+				printsOnly("Running local shell script: x.sh"), commandOnly("fourth"),
 			},
-			"001 provisioner 1\n  bakery_command 'first'\n002 provisioner 2\n  bakery_pause 90\n  bakery_command 'second'\n" +
+			"001 provisioner 1\n  bakery_command 'first'\n002 provisioner 2\n  bakery_pause 90\n  bakery_command " +
+				"'second'\n" +
 				"003 provisioner 3 (foo)\n  bakery_command 'third'\n004 provisioner 4\n  bakery_command 'fourth'\n",
 		},
-		"pauses are the machine's too, the last one with what came before it": {
+		"pauses are recorded, the last one with the step before it": {
 			[]provisioner{
-				says("Pausing 1.5s before the next provisioner...\nRunning local shell script: x.sh"), silent("first"), silent("second"),
-				says("Pausing 1m0s after this provisioner...\nPausing 5s before the next provisioner..."), silent("third"),
-				says("Pausing 10s after this provisioner..."),
+				printsOnly("Pausing 1.5s before the next provisioner...\nRunning local shell script: x.sh"),
+				commandOnly("first"), commandOnly("second"),
+				printsOnly("Pausing 1m0s after this provisioner...\nPausing 5s before the next provisioner..."),
+				commandOnly("third"),
+				printsOnly("Pausing 10s after this provisioner..."),
 			},
 			"001 provisioner 1\n  bakery_pause 2\n  bakery_command 'first'\n  bakery_command 'second'\n" +
 				"002 provisioner 2\n  bakery_pause 65\n  bakery_command 'third'\n  bakery_pause 10\n",
 		},
-		"a silent one after a file is somebody else": {
-			[]provisioner{fileBlock{sources: []string{src + "/app.conf"}, dst: "/etc/x"}, silent("ls")},
+		"a provisioner that prints nothing, after a file": {
+			[]provisioner{fileBlock{sources: []string{src + "/app.conf"}, dst: "/etc/x"}, commandOnly("ls")},
 			"001 provisioner 1 (file)\n  bakery_upload {a|} 0640 '/etc/x'\n002 provisioner 2\n  bakery_command 'ls'\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log, err := newBench(t).record(c.blocks...)
+			log, err := newHarness(t).record(c.blocks...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,16 +165,24 @@ func TestProvisionersAreRecorded(t *testing.T) {
 }
 
 func shellSteps(name, content, remote string, clean bool) string {
-	s := fmt.Sprintf("%s\n  bakery_upload {%s} 0644 '%s'\n  bakery_try 'chmod 0755 %[3]s'\n  bakery_command '%[3]s'\n", name, content, remote)
+	s := fmt.Sprintf(
+		"%s\n  bakery_upload {%s} 0644 '%s'\n  bakery_try 'chmod 0755 %[3]s'\n  bakery_command '%[3]s'\n",
+		name,
+		content,
+		remote,
+	)
 	if clean {
 		s += fmt.Sprintf("  bakery_command 'rm -f %s'\n", remote)
 	}
 	return s
 }
 
-func TestSameContentIsKeptOnce(t *testing.T) {
+func TestTheSameContentIsStoredOnce(t *testing.T) {
 	src := files(t, map[string]string{"dir/1": "same", "dir/2": "same", "3": "same", "4": "other"})
-	log, err := newBench(t).record(fileBlock{sources: []string{src + "/3", src + "/4"}, dst: "/tmp/"}, fileBlock{sources: []string{src + "/dir"}, dst: "/tmp"})
+	log, err := newHarness(t).record(
+		fileBlock{sources: []string{src + "/3", src + "/4"}, dst: "/tmp/"},
+		fileBlock{sources: []string{src + "/dir"}, dst: "/tmp"},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,36 +197,47 @@ func TestSameContentIsKeptOnce(t *testing.T) {
 		}
 	}
 	if log.Files != 4 || log.Bytes != 17 || log.Commands != 0 || log.Count != 2 {
-		t.Errorf("counted %d files of %d bytes, %d commands, %d provisioners", log.Files, log.Bytes, log.Commands, log.Count)
+		t.Errorf(
+			"counted %d files of %d bytes, %d commands, %d provisioners",
+			log.Files,
+			log.Bytes,
+			log.Commands,
+			log.Count,
+		)
 	}
 }
 
-func TestTheUserIsToldOnceThatThisIsARecording(t *testing.T) {
-	b := newBench(t)
-	if _, err := b.record(says("Running local shell script: x"), shellBlock{inline: "1", remote: "/tmp/s"}, silent("true")); err != nil {
+func TestTheUserIsInformedOnceOfTheRecording(t *testing.T) {
+	b := newHarness(t)
+	if _, err := b.record(
+		printsOnly("Running local shell script: x"),
+		shellBlock{inline: "1", remote: "/tmp/s"},
+		commandOnly("true"),
+	); err != nil {
 		t.Fatal(err)
 	}
-	want := "Running local shell script: x\nRecording the provisioners: nothing of them runs yet, the machine does it after its launch\n" +
+	want := "Running local shell script: x\n" +
+		"Recording the provisioners: they do not run now, the machine runs them after its launch\n" +
 		"Provisioning with shell script: /tmp/packer-shell381275120\n"
-	if diff := cmp.Diff(want, b.told.String()); diff != "" {
+	if diff := cmp.Diff(want, b.printed.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if b = newBench(t); b.told.Len() > 0 {
-		t.Error("something was told without a provisioner")
+	if b = newHarness(t); b.printed.Len() > 0 {
+		t.Error("something was printed without a provisioner")
 	}
 }
 
-func TestAnImageSourceJoinsAtItsPlace(t *testing.T) {
-	b := newBench(t)
+func TestAnImageSourceJoinsBetweenTheStepsAroundIt(t *testing.T) {
+	b := newHarness(t)
 	join := bundle.Join{Source: "/src/image", Strict: true}
 	upload := func() error { return b.rec.Upload(bundle.JoinPath, bytes.NewReader(join.Render()), nil) }
-	if err := (silent("first")).provision(b); err != nil {
+	if err := (commandOnly("first")).provision(b); err != nil {
 		t.Fatal(err)
 	}
 	if err := upload(); err != nil {
 		t.Fatal(err)
 	}
-	log, err := b.record(silent("second"))
+	log, err := b.record(commandOnly("second"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +250,7 @@ func TestAnImageSourceJoinsAtItsPlace(t *testing.T) {
 }
 
 func TestAStepHasNoMoreOperationsThanTheirNamesHaveDigits(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	for range maxOps + 1 {
 		if _, err := b.start("true"); err != nil {
 			t.Fatal(err)
@@ -224,7 +265,7 @@ func TestAStepHasNoMoreOperationsThanTheirNamesHaveDigits(t *testing.T) {
 	}
 }
 
-// endless is a content of a size, made as it is read.
+// endless is a reader of a given number of bytes, which are not in memory.
 type endless int64
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -245,7 +286,7 @@ func TestMemoryDoesNotGrowWithAnUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
-	// A little more than the one buffer.
+	// The limit is a little more than one buffer.
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
 		t.Errorf("uploading 256 MiB allocated %d bytes", grown)
 	}
@@ -276,15 +317,15 @@ func TestProvisionersMayCallAtTheSameTime(t *testing.T) {
 }
 
 func TestNothingIsRecordedAfterTheEnd(t *testing.T) {
-	b := newBench(t)
-	if _, err := b.record(silent("true")); err != nil {
+	b := newHarness(t)
+	if _, err := b.record(commandOnly("true")); err != nil {
 		t.Fatal(err)
 	}
 	if code, err := b.run("rm -rf /"); err != nil || code != 1 {
 		t.Errorf("an error-cleanup-provisioner: exit status %d, %v", code, err)
 	}
-	if !strings.Contains(b.told.String(), "there is no machine to connect to") {
-		t.Errorf("nobody says why:\n%s", b.told)
+	if !strings.Contains(b.printed.String(), "there is no machine to connect to") {
+		t.Errorf("the reason is not printed:\n%s", b.printed)
 	}
 	if err := b.rec.Upload("/x", strings.NewReader(""), nil); err != nil {
 		t.Errorf("the shell provisioner would try again: %v", err)
@@ -301,8 +342,8 @@ func TestNothingIsRecordedAfterTheEnd(t *testing.T) {
 	}
 }
 
-func TestAStopEndsAnUploadThatIsOnItsWay(t *testing.T) {
-	b := newBench(t)
+func TestStopEndsARunningUpload(t *testing.T) {
+	b := newHarness(t)
 	r, w := io.Pipe()
 	done := make(chan struct{})
 	go func() {
@@ -321,7 +362,7 @@ func TestAStopEndsAnUploadThatIsOnItsWay(t *testing.T) {
 	}
 }
 
-func TestStartHonoursItsContext(t *testing.T) {
+func TestStartReturnsTheErrorOfItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := New(t.TempDir()).Start(ctx, &packersdk.RemoteCmd{Command: "true"}); err == nil {

@@ -19,29 +19,30 @@ var (
 	errStopped = errors.New("an earlier provisioner cannot be recorded, so nothing more is")
 )
 
-// Refused is closed by the first refusal. The build cannot succeed then, and waiting for its provisioners is no use.
+// Refused returns a channel that the first refusal closes. The build cannot succeed then, so the caller need not wait
+// for its provisioners.
 func (r *Recorder) Refused() <-chan struct{} { return r.refused }
 
-// Refuse lets whatever comes be refused, for the reason given.
+// Refuse makes the recorder refuse all later calls, for the given reason.
 func (r *Recorder) Refuse(reason error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.always = reason
+	r.refuseAll = reason
 }
 
-// RefuseJoin lets a provisioner bakery-image-source be refused, for the reason given.
+// RefuseJoin makes the recorder refuse a provisioner bakery-image-source, for the given reason.
 func (r *Recorder) RefuseJoin(reason error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.noJoin = reason
+	r.joinErr = reason
 }
 
-// refuse notes that something of a block cannot be done on the machine. The caller holds the lock.
+// refuse records that a call of a block cannot be done on the machine. The caller holds the lock.
 func (r *Recorder) refuse(b *block, reason error) error {
 	if len(r.refusals) == 0 {
 		close(r.refused)
 	}
-	err := fmt.Errorf("%s: %w", b.name(&r.speaker), reason)
+	err := fmt.Errorf("%s: %w", b.name(&r.tracker), reason)
 	if !slices.ContainsFunc(r.refusals, func(other error) bool { return other.Error() == err.Error() }) {
 		r.refusals = append(r.refusals, err)
 	}
@@ -54,7 +55,7 @@ func (r *Recorder) refuseCall(c call, reason error) error {
 	if r.stopped != nil {
 		return r.stopped
 	}
-	return r.refuse(r.speaker.of(c), reason)
+	return r.refuse(r.tracker.blockFor(c), reason)
 }
 
 func joinRefusals(refusals []error) error {
@@ -64,31 +65,36 @@ func joinRefusals(refusals []error) error {
 	return fmt.Errorf("record the provisioners: %w", errors.Join(refusals...))
 }
 
-// refuseCommand is what is wrong with a command, if anything.
+// refuseCommand returns why a command cannot be recorded, or nil.
 func refuseCommand(cmd *packersdk.RemoteCmd) error {
 	switch {
 	case cmd.Stdin != nil:
-		return errors.New("it talks to a command while that runs, but the machine runs it later, and alone. " +
-			"Of ansible, use ansible-local; of others, what runs by itself in a shell block")
+		return errors.New(
+			"it sends input to a command while the command runs, but the machine runs it later, without a " +
+				"connection. Instead of ansible, use ansible-local; instead of others, a shell block",
+		)
 	case (cmd.Stdout == nil) != (cmd.Stderr == nil):
-		// Whoever shows output shows both; the shell provisioner's chmod and rm have neither.
+		// A provisioner that shows output shows both; the shell provisioner's chmod and rm have neither.
 		return fmt.Errorf("it reads what %q prints, but the machine runs it later. "+
 			"Do what depends on it in a script of a shell block", program(cmd.Command))
 	case isWindows(assignment.ReplaceAllString(cmd.Command, "")):
-		return fmt.Errorf("the command %q is for Windows, but this builder bakes Linux. Remove the block, or keep it for another "+
-			"source with only = [...]", program(cmd.Command))
+		return fmt.Errorf(
+			"the command %q is for Windows, but this builder bakes Linux. Remove the block, or keep it for another "+
+				"source with only = [...]",
+			program(cmd.Command),
+		)
 	case strings.ContainsRune(cmd.Command, 0):
-		return errors.New("the command holds a NUL byte, which no shell takes")
+		return errors.New("the command contains a NUL byte, which no shell accepts")
 	}
-	// ansible-local always says this, whether or not anybody listens there; amazon-ebs leaves it as it is too.
+	// ansible-local always passes this variable, even without an HTTP server; amazon-ebs does not replace it either.
 	command := strings.ReplaceAll(cmd.Command, "packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER", "")
-	if found := placeholder.FindString(command); found != "" {
-		return refusePlaceholder("the command", found)
+	if found := placeholderPattern.FindString(command); found != "" {
+		return errPlaceholder("the command", found)
 	}
 	return nil
 }
 
-// program is enough of a command to know it by, and too little to hold a secret: its first word, unless that is a variable.
+// program returns the first word of a command for a message, unless it is a variable: a command may contain secrets.
 func program(command string) string {
 	if words := strings.Fields(command); len(words) > 0 && !strings.ContainsAny(words[0], "='\"") {
 		return printable(words[0])
@@ -96,15 +102,18 @@ func program(command string) string {
 	return "a command"
 }
 
-// windows is what commands for Windows begin with, or hold: Packer's own provisioners and everybody else's.
-var windows = regexp.MustCompile(`(?i)^\s*((powershell|cmd)(\.exe)?\s|shutdown(\.exe)?\s+/)|(^|[\s"'=])[a-z]:\\|%[a-z_]+%\\|powershell\.exe`)
+// windows matches commands for Windows, of Packer's own and of other provisioners.
+var windows = regexp.MustCompile(
+	`(?i)^\s*((powershell|cmd)(\.exe)?\s|shutdown(\.exe)?\s+/)|(^|[\s"'=])[a-z]:\\|%[a-z_]+%\\|powershell\.exe`,
+)
 
-// assignment is a variable that the shell provisioner puts in front of a script: its value may be for Windows, or look so.
+// assignment matches a variable that the shell provisioner puts before a script. Its value may look like a command for
+// Windows.
 var assignment = regexp.MustCompile(`\b[A-Za-z_][A-Za-z0-9_]*='[^']*'`)
 
 func isWindows(command string) bool { return windows.MatchString(command) }
 
-// isChmod tells whether a command is the shell provisioner's chmod of what it has just uploaded.
+// isChmod reports whether a command is the shell provisioner's chmod of its last upload.
 func isChmod(cmd *packersdk.RemoteCmd, uploaded string) bool {
 	mode, isChmod := strings.CutPrefix(cmd.Command, "chmod 0")
 	if !isChmod || len(mode) < 4 || uploaded == "" || cmd.Stdout != nil || cmd.Stderr != nil {
@@ -113,24 +122,28 @@ func isChmod(cmd *packersdk.RemoteCmd, uploaded string) bool {
 	return strings.Trim(mode[:3], "01234567") == "" && mode[3:] == " "+uploaded
 }
 
-// exitZero is what Packer says when a shell block does not take exit status 0 for success.
+// exitZero is in Packer's message when a shell block does not accept exit status 0 as success.
 const exitZero = "exited with non-zero exit status: 0"
 
-// Explain adds to an error of a provisioner what it comes from, where the recorder knows.
+// Explain adds the cause to an error of a provisioner, when the recorder knows it.
 func (r *Recorder) Explain(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b := r.speaker.block
+	b := r.tracker.block
 	switch {
 	case b == nil:
 		return err
 	case strings.Contains(err.Error(), exitZero):
-		return fmt.Errorf("%s: %w. The exit status is not known yet: the machine runs the script later, and the recording ends every "+
-			"command with 0. Leave valid_exit_codes out, and let the command itself end with 0 or not: "+
-			`execute_command = "chmod +x {{ .Path }}; {{ .Vars }} {{ .Path }} || [ $? = 3 ]"`, b.name(&r.speaker), err)
+		return fmt.Errorf(
+			"%s: %w. The exit status is not known yet: the machine runs the script later, and the recorder "+
+				"returns 0 for every command. Remove valid_exit_codes, and make the command itself end with 0 or not: "+
+				`execute_command = "chmod +x {{ .Path }}; {{ .Vars }} {{ .Path }} || [ $? = 3 ]"`,
+			b.name(&r.tracker),
+			err,
+		)
 	case b.kind == "ansible":
 		return fmt.Errorf("%s: %w. It connects to the machine over SSH, but this builder never does: use ansible-local",
-			b.name(&r.speaker), err)
+			b.name(&r.tracker), err)
 	}
 	return err
 }

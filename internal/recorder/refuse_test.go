@@ -19,14 +19,14 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 )
 
-// call is a provisioner that does something of its own.
-type calls func(b *bench) error
+// calls is a provisioner that makes the calls of a function.
+type calls func(b *harness) error
 
-func (c calls) provision(b *bench) error { return c(b) }
+func (c calls) provision(b *harness) error { return c(b) }
 
-// started is a provisioner that starts a command its own way.
+// started returns a provisioner that starts a given command.
 func started(cmd *packersdk.RemoteCmd) provisioner {
-	return calls(func(b *bench) error {
+	return calls(func(b *harness) error {
 		if err := b.rec.Start(context.Background(), cmd); err != nil {
 			return err
 		}
@@ -37,8 +37,17 @@ func started(cmd *packersdk.RemoteCmd) provisioner {
 	})
 }
 
-func TestWhatTheMachineCannotDoIsRefusedAtOnce(t *testing.T) {
-	src := files(t, map[string]string{"app.conf": "a", "unknown.sh": "echo '<unknown>'", "dir/new\nline": "x", "loop/x": "x", "sock/x": "x"})
+func TestCallsThatCannotBeRecordedAreRefusedAtOnce(t *testing.T) {
+	src := files(
+		t,
+		map[string]string{
+			"app.conf":      "a",
+			"unknown.sh":    "echo '<unknown>'",
+			"dir/new\nline": "x",
+			"loop/x":        "x",
+			"sock/x":        "x",
+		},
+	)
 	for link, target := range map[string]string{"loop/up": ".", "broken/link": "nowhere"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(src, link)), 0o755); err != nil {
 			t.Fatal(err)
@@ -64,63 +73,93 @@ func TestWhatTheMachineCannotDoIsRefusedAtOnce(t *testing.T) {
 		block provisioner
 		want  []string
 	}{
-		"a download":                           {fileBlock{sources: []string{"/etc/x"}, dst: "x", download: true}, []string{"provisioner 2 (file)", "download /etc/x", "S3"}},
-		"a download of a directory":            {fileBlock{sources: []string{"/etc/"}, dst: "x", download: true}, []string{"provisioner 2 (file)", "download /etc/"}},
-		"a command that is talked to":          {started(&packersdk.RemoteCmd{Command: "sh", Stdin: strings.NewReader("")}), []string{"provisioner 2: ", "ansible-local"}},
-		"a command that is read":               {started(&packersdk.RemoteCmd{Command: "uname -s -m", Stdout: io.Discard}), []string{"provisioner 2: ", `"uname"`}},
-		"a command that is read, with secrets": {started(&packersdk.RemoteCmd{Command: "PW='a b' x", Stdout: io.Discard}), []string{`"a command"`}},
-		"powershell": {calls(func(b *bench) error {
+		"a download": {fileBlock{sources: []string{"/etc/x"}, dst: "x", download: true},
+			[]string{"provisioner 2 (file)", "download /etc/x", "S3"}},
+		"a download of a directory": {fileBlock{sources: []string{"/etc/"}, dst: "x", download: true},
+			[]string{"provisioner 2 (file)", "download /etc/"}},
+		"a command with input": {started(&packersdk.RemoteCmd{Command: "sh", Stdin: strings.NewReader("")}),
+			[]string{"provisioner 2: ", "ansible-local"}},
+		"a command whose output is read": {started(&packersdk.RemoteCmd{Command: "uname -s -m", Stdout: io.Discard}),
+			[]string{"provisioner 2: ", `"uname"`}},
+		"the same, with secrets": {started(&packersdk.RemoteCmd{Command: "PW='a b' x", Stdout: io.Discard}),
+			[]string{`"a command"`}},
+		"powershell": {calls(func(b *harness) error {
 			b.ui.Say("Provisioning with Powershell...")
 			_ = b.rec.Upload("c:/Windows/Temp/packer-ps-env-vars-1.ps1", strings.NewReader(""), nil)
-			return (silent("powershell -executionpolicy bypass x")).provision(b)
+			return (commandOnly("powershell -executionpolicy bypass x")).provision(b)
 		}), []string{"provisioner 2 (powershell)", "c:/Windows/Temp", "for Windows", "only = "}},
-		"windows-restart": {calls(func(b *bench) error {
+		"windows-restart": {calls(func(b *harness) error {
 			b.ui.Say("Restarting Machine")
-			return (silent(`shutdown /r /f /t 0 /c "packer restart"`)).provision(b)
+			return (commandOnly(`shutdown /r /f /t 0 /c "packer restart"`)).provision(b)
 		}), []string{"provisioner 2 (windows-restart)", `"shutdown" is for Windows`}},
-		"windows-shell": {calls(func(b *bench) error {
+		"windows-shell": {calls(func(b *harness) error {
 			b.ui.Say("Provisioning with windows-shell...")
 			b.ui.Say("Provisioning with shell script: x.bat")
 			return b.rec.Upload("c:/Windows/Temp/script.bat", strings.NewReader(""), nil)
 		}), []string{"provisioner 2 (windows-shell)", "for Windows"}},
-		"a backslash":                     {inline(`C:\x.bat`), []string{"provisioner 2 (shell inline)", "for Windows"}},
-		"a path of the bake":              {file(src+"/app.conf", "/var/lib/../lib/bakery/x"), []string{"provisioner 2 (file)", "belongs to the bake"}},
-		"a path that a shell expands":     {file(src+"/app.conf", "/opt/$APP/x"), []string{"$APP", "write the path out"}},
-		"a command in a path":             {file(src+"/dir/", "/opt/`id`"), []string{"write the path out"}},
-		"a user that is none":             {file(src+"/app.conf", "~+/x"), []string{"names no user"}},
-		"a directory as a file":           {file(src+"/app.conf", "/opt/."), []string{"name the file"}},
-		"an upload to a slash":            {calls(func(b *bench) error { return b.rec.Upload("/opt/", strings.NewReader(""), nil) }), []string{"name the file"}},
-		"a line break in a path":          {file(src+"/app.conf", "/opt/a\nb"), []string{"line break"}},
-		"a line break in a name":          {file(src+"/dir", "/opt"), []string{"provisioner 2 (file)", `new\nline`, "line break"}},
-		"a socket":                        {file(src+"/sock", "/opt"), []string{"s is neither a file"}},
-		"a link to nowhere":               {file(src+"/broken/", "/opt"), []string{"broken/link"}},
-		"a link that leads to itself":     {file(src+"/loop/", "/opt"), []string{"without end"}},
-		"a directory without a name":      {calls(func(b *bench) error { return b.rec.UploadDir("/opt", ".", nil) }), []string{"end it with a slash"}},
-		"a directory that is not there":   {calls(func(b *bench) error { return b.rec.UploadDir("/opt", src+"/nothing", nil) }), []string{"no such file"}},
-		"an unknown value in a command":   {shellBlock{inline: "1", remote: "/tmp/s.sh", vars: "IP='<unknown>'"}, []string{"provisioner 2 (shell inline)", "the command holds", `"<unknown>"`}},
-		"a missing value in a command":    {shellBlock{inline: "1", remote: "/tmp/s.sh", vars: "IP='" + Placeholder("HOST") + "'"}, []string{"ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER", "ask the machine itself"}},
-		"an unknown value in a script":    {shellBlock{inline: strings.Repeat("x", copySize-20) + "<unknown>", remote: "/tmp/s.sh"}, []string{"what is uploaded to /tmp/s.sh holds", "<unknown>"}},
-		"an unknown value in variables":   {shellBlock{inline: "1", remote: "/tmp/s.sh", envFile: "/tmp/varfile_1.sh", envText: "export A='<unknown>'"}, []string{"/tmp/varfile_1.sh", "<unknown>"}},
-		"a missing value in a content":    {file(content, "/etc/x"), []string{"/etc/x holds ERR_ID_"}},
-		"an address of Packer's own HTTP": {shellBlock{inline: "curl ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER", remote: "/tmp/s.sh"}, []string{"serves no files over HTTP"}},
-		"a NUL":                           {silent("a\x00b"), []string{"NUL"}},
-		"a file that shrinks": {calls(func(b *bench) error {
+		"a backslash": {inline(`C:\x.bat`),
+			[]string{"provisioner 2 (shell inline)", "for Windows"}},
+		"a path of the bake": {file(src+"/app.conf", "/var/lib/../lib/bakery/x"),
+			[]string{"provisioner 2 (file)", "belongs to the bake"}},
+		"a path that a shell expands": {file(src+"/app.conf", "/opt/$APP/x"),
+			[]string{"$APP", "write the path out"}},
+		"a command in a path":   {file(src+"/dir/", "/opt/`id`"), []string{"write the path out"}},
+		"an invalid user":       {file(src+"/app.conf", "~+/x"), []string{"names no user"}},
+		"a directory as a file": {file(src+"/app.conf", "/opt/."), []string{"name the file"}},
+		"an upload to a slash": {
+			calls(func(b *harness) error { return b.rec.Upload("/opt/", strings.NewReader(""), nil) }),
+			[]string{"name the file"},
+		},
+		"a line break in a path": {file(src+"/app.conf", "/opt/a\nb"), []string{"line break"}},
+		"a line break in a name": {file(src+"/dir", "/opt"),
+			[]string{"provisioner 2 (file)", `new\nline`, "line break"}},
+		"a socket":                    {file(src+"/sock", "/opt"), []string{"s is neither a file"}},
+		"a link to nowhere":           {file(src+"/broken/", "/opt"), []string{"broken/link"}},
+		"a link that leads to itself": {file(src+"/loop/", "/opt"), []string{"is without end"}},
+		"a directory without a name": {calls(func(b *harness) error { return b.rec.UploadDir("/opt", ".", nil) }),
+			[]string{"end it with a slash"}},
+		"a directory that is not there": {
+			calls(func(b *harness) error { return b.rec.UploadDir("/opt", src+"/nothing", nil) }),
+			[]string{"no such file"},
+		},
+		"an unknown value in a command": {shellBlock{inline: "1", remote: "/tmp/s.sh", vars: "IP='<unknown>'"},
+			[]string{"provisioner 2 (shell inline)", "the command holds", `"<unknown>"`}},
+		"a missing value in a command": {
+			shellBlock{inline: "1", remote: "/tmp/s.sh", vars: "IP='" + Placeholder("HOST") + "'"},
+			[]string{"ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER", "ask the machine itself"},
+		},
+		"an unknown value in a script": {
+			shellBlock{inline: strings.Repeat("x", copySize-20) + "<unknown>", remote: "/tmp/s.sh"},
+			[]string{"what is uploaded to /tmp/s.sh holds", "<unknown>"},
+		},
+		"an unknown value in variables": {
+			shellBlock{inline: "1", remote: "/tmp/s.sh", envFile: "/tmp/varfile_1.sh", envText: "export A='<unknown>'"},
+			[]string{"/tmp/varfile_1.sh", "<unknown>"},
+		},
+		"a missing value in a content": {file(content, "/etc/x"), []string{"/etc/x holds ERR_ID_"}},
+		"an address of Packer's own HTTP": {
+			shellBlock{inline: "curl ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER", remote: "/tmp/s.sh"},
+			[]string{"serves no files over HTTP"},
+		},
+		"a NUL": {commandOnly("a\x00b"), []string{"NUL"}},
+		"a file that shrinks": {calls(func(b *harness) error {
 			b.ui.Say("Uploading x => /tmp/x")
 			info, _ := os.Stat(src + "/app.conf")
 			return b.rec.Upload("/tmp/x", strings.NewReader(""), &info)
 		}), []string{"0 of 1 bytes"}},
-		"an Image-Source nobody names": {calls(func(b *bench) error {
+		"an Image-Source without a path": {calls(func(b *harness) error {
 			return b.rec.Upload(bundle.JoinPath, strings.NewReader("{}"), nil)
 		}), []string{"bakery-image-source", "absolute path"}},
-		"two Image-Sources": {calls(func(b *bench) error {
+		"two Image-Sources": {calls(func(b *harness) error {
 			join := bundle.Join{Source: "/x"}.Render()
-			return errors.Join(b.rec.Upload(bundle.JoinPath, strings.NewReader(string(join)), nil), b.rec.Upload(bundle.JoinPath, strings.NewReader(string(join)), nil))
+			return errors.Join(b.rec.Upload(bundle.JoinPath, strings.NewReader(string(join)), nil),
+				b.rec.Upload(bundle.JoinPath, strings.NewReader(string(join)), nil))
 		}), []string{"a bake takes one"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			b := newHarness(t)
 			start := time.Now()
-			_, err := b.record(inline(""), c.block, silent("SHOULD-NOT-BE-RECORDED"))
+			_, err := b.record(inline(""), c.block, commandOnly("SHOULD-NOT-BE-RECORDED"))
 			if err == nil {
 				t.Fatal("it was recorded")
 			}
@@ -138,21 +177,24 @@ func TestWhatTheMachineCannotDoIsRefusedAtOnce(t *testing.T) {
 			select {
 			case <-b.rec.Refused():
 			default:
-				t.Error("nobody can know of the refusal before the end")
+				t.Error("the channel of Refused is not closed")
 			}
 		})
 	}
 }
 
-func TestWhatOnlyLooksLikeSomethingToRefuseIsRecorded(t *testing.T) {
+func TestCallsThatOnlyLookLikeRefusedOnesAreRecorded(t *testing.T) {
 	src := files(t, map[string]string{"a.sh": "echo '<unknown>' ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER"})
-	b := newBench(t)
+	b := newHarness(t)
 	log, err := b.record(
-		shellBlock{scripts: map[string]string{"packer-shell-setup.sh": "usage: <unknown>"}, remote: "/tmp/s.sh"}, // the user's own script
+		shellBlock{
+			scripts: map[string]string{"packer-shell-setup.sh": "usage: <unknown>"},
+			remote:  "/tmp/s.sh",
+		}, // the user's own script
 		fileBlock{sources: []string{src + "/a.sh"}, dst: "/tmp/"},
 		shellBlock{inline: "apt-get install powershell", remote: "/tmp/s.sh", execute: "sudo sh -c ' pwsh -f {{P}}'"},
 		shellBlock{inline: "1", remote: "/tmp/s.sh", vars: `PS1='\u@d:\n' SHARE='C:\temp' `},
-		silent("docker run -v a:/b shutdown -r now; cmd=x powershell-empire"),
+		commandOnly("docker run -v a:/b shutdown -r now; cmd=x powershell-empire"),
 		fileBlock{sources: []string{src + "/a.sh"}, dst: "/tmp/$weird 'name'"},
 	)
 	if err != nil || log.Count != 6 {
@@ -160,33 +202,35 @@ func TestWhatOnlyLooksLikeSomethingToRefuseIsRecorded(t *testing.T) {
 	}
 }
 
-func TestEverythingIsRefusedWhenTheBuilderSaysSo(t *testing.T) {
+func TestRefuseAndRefuseJoin(t *testing.T) {
 	dir := t.TempDir()
 	for name, p := range map[string]provisioner{
-		"a command":   silent("true"),
+		"a command":   commandOnly("true"),
 		"a script":    shellBlock{inline: "1", remote: "/tmp/s.sh"},
 		"a directory": fileBlock{sources: []string{dir}, dst: "/tmp"},
-		"a join":      calls(func(b *bench) error { return b.rec.Upload(bundle.JoinPath, strings.NewReader(`{"source":"/x"}`), nil) }),
+		"a join": calls(func(b *harness) error {
+			return b.rec.Upload(bundle.JoinPath, strings.NewReader(`{"source":"/x"}`), nil)
+		}),
 	} {
-		b := newBench(t)
+		b := newHarness(t)
 		b.rec.Refuse(errors.New("the reason"))
 		if _, err := b.record(p); err == nil || !strings.Contains(err.Error(), "the reason") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	b := newBench(t)
+	b := newHarness(t)
 	b.rec.RefuseJoin(errors.New("the reason"))
-	if _, err := b.record(silent("true"), calls(func(b *bench) error {
+	if _, err := b.record(commandOnly("true"), calls(func(b *harness) error {
 		return b.rec.Upload(bundle.JoinPath, strings.NewReader(`{"source":"/x"}`), nil)
 	})); err == nil || !strings.Contains(err.Error(), "provisioner 2 (bakery-image-source): the reason") {
 		t.Error(err)
 	}
 }
 
-func TestAfterARefusalNobodyIsAsked(t *testing.T) {
-	b := newBench(t)
+func TestAskFailsAfterARefusal(t *testing.T) {
+	b := newHarness(t)
 	if err := b.rec.Download("/x", io.Discard); err == nil {
-		t.Fatal("there was something to download")
+		t.Fatal("a download succeeded")
 	}
 	for _, ask := range []func() (string, error){
 		func() (string, error) { return b.ui.Ask("Press enter to continue.") },
@@ -199,7 +243,7 @@ func TestAfterARefusalNobodyIsAsked(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	failed := (shellBlock{inline: "exit 3", remote: "/tmp/s.sh", validity: []int{3}}).provision(b)
 	if failed == nil {
 		t.Fatal("exit status 0 is valid")
@@ -209,7 +253,7 @@ func TestExplain(t *testing.T) {
 			t.Errorf("the explanation does not say %q: %v", want, err)
 		}
 	}
-	if err := (says("Running local shell script: x")).provision(b); err != nil {
+	if err := (printsOnly("Running local shell script: x")).provision(b); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.rec.Explain(failed); err.Error() != failed.Error() {
@@ -217,7 +261,10 @@ func TestExplain(t *testing.T) {
 	}
 	b.ui.Say("Provisioning with Ansible...")
 	unreachable := errors.New("exit status 4")
-	if err := b.rec.Explain(unreachable); !errors.Is(err, unreachable) || !strings.Contains(err.Error(), "use ansible-local") {
+	if err := b.rec.Explain(
+		unreachable,
+	); !errors.Is(err, unreachable) ||
+		!strings.Contains(err.Error(), "use ansible-local") {
 		t.Errorf("ansible: %v", err)
 	}
 }

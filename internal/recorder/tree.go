@@ -16,23 +16,23 @@ import (
 
 // tree is a directory that was uploaded.
 type tree struct {
-	name  string // to create on the machine; empty: only what the directory holds is meant
+	name  string // of the directory to create on the machine; empty for its contents alone
 	sum   string // of its manifest
 	files int
 	bytes int64
 }
 
-// treeWalk writes the manifest of a tree, and the contents of its files, as it goes.
+// treeWalk writes the manifest of a tree, and stores the contents of its files.
 type treeWalk struct {
 	tree
 
 	r        *Recorder
 	exclude  []string
 	manifest *bufio.Writer
-	above    []os.FileInfo // the directories that lead here, to notice a link that leads back to one of them
+	above    []os.FileInfo // the parent directories, to detect a link that leads back to one of them
 }
 
-// uploadTree walks a directory of this computer. Links to files and directories are followed, as scp does.
+// uploadTree stores a local directory. It follows links to files and directories, as scp does.
 func (r *Recorder) uploadTree(src string, exclude []string) (tree, error) {
 	info, err := os.Stat(src)
 	if err != nil {
@@ -60,28 +60,28 @@ func (r *Recorder) uploadTree(src string, exclude []string) (tree, error) {
 	return w.tree, err
 }
 
-// ownName is the name of a directory that is uploaded itself.
+// ownName returns the name on the machine of a directory that is uploaded itself, not only its contents.
 func ownName(src string) (string, error) {
 	name := filepath.Base(src)
 	if name == "." || name == ".." || name == "/" {
-		return "", fmt.Errorf("%q is no name on the machine: end it with a slash to upload what the directory holds, or write its "+
-			"name out", src)
+		return "", fmt.Errorf("%q cannot be a name on the machine: end it with a slash to upload what the directory "+
+			"contains, or write its name out", src)
 	}
 	return name, checkName(name)
 }
 
 func checkName(name string) error {
 	if strings.ContainsAny(name, "\n\r") {
-		return fmt.Errorf("the name %q holds a line break: rename it, or upload an archive", name)
+		return fmt.Errorf("the name %q contains a line break: rename it, or upload an archive", name)
 	}
 	return nil
 }
 
-// walk takes what a directory holds, in the order of the bytes of the names. Below is its path in the manifest.
+// walk stores the contents of a directory, sorted by the bytes of the names. Below is its path in the manifest.
 func (w *treeWalk) walk(dir, below string, info os.FileInfo) error {
 	for _, other := range w.above {
 		if os.SameFile(other, info) {
-			return fmt.Errorf("%s leads back to a directory above it, without end", below)
+			return fmt.Errorf("%s is a link to a directory above it, so that the tree is without end", below)
 		}
 	}
 	w.above = append(w.above, info)
@@ -138,7 +138,7 @@ func (w *treeWalk) file(file, name string, own os.FileInfo) error {
 	return w.line("f", modeOf(&own), sum+" ", name)
 }
 
-// line writes one line of the manifest. The slash at the end keeps spaces there from being lost when sh reads it.
+// line writes one line of the manifest. The slash at the end keeps spaces before it when sh reads the line.
 func (w *treeWalk) line(kind string, mode fs.FileMode, sum, name string) error {
 	if name != "" {
 		name += "/"
@@ -147,7 +147,7 @@ func (w *treeWalk) line(kind string, mode fs.FileMode, sum, name string) error {
 	return err
 }
 
-// excluded tells whether a path, or its last element, is one that the caller leaves out; * and ? match as in a shell.
+// excluded reports whether a path, or its last element, matches a pattern to leave out; * and ? match as in a shell.
 func (w *treeWalk) excluded(name string) bool {
 	for _, pattern := range w.exclude {
 		pattern = strings.TrimSuffix(pattern, "/")

@@ -11,12 +11,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// spaced is a name that sh loses the end of, where it reads a line into words.
+// spaced is a name whose last space sh drops when it reads a line into words.
 const spaced = "ends with a space "
 
-func TestUploadDirTakesWhatScpTakes(t *testing.T) {
+func TestUploadDirStoresTheSameFilesAsScp(t *testing.T) {
 	src := files(t, map[string]string{
-		"top/a.sh": "a", "top/" + spaced: "s", "top/sub/b": "b", "top/.git/config": "g", "top/sub/x.bak": "x", "elsewhere/c": "c", "top/empty/x.bak": "",
+		"top/a.sh":        "a",
+		"top/" + spaced:   "s",
+		"top/sub/b":       "b",
+		"top/.git/config": "g",
+		"top/sub/x.bak":   "x",
+		"elsewhere/c":     "c",
+		"top/empty/x.bak": "",
 	})
 	top := filepath.Join(src, "top")
 	for link, target := range map[string]string{"dir": "../elsewhere", "file": "a.sh"} {
@@ -32,14 +38,16 @@ func TestUploadDirTakesWhatScpTakes(t *testing.T) {
 		exclude []string
 		want    string
 	}{
-		"itself": {top, []string{".git", "*.bak"}, "'top' {d 0755 ./|f 0750 {a} ./a.sh/|d 0777 ./dir/|f 0640 {c} ./dir/c/|d 0755 ./empty/|" +
-			"f 0640 {s} ./ends with a space /|f 0644 {a} ./file/|d 0711 ./sub/|f 0640 {b} ./sub/b/|}"},
+		"itself": {top, []string{".git", "*.bak"},
+			"'top' {d 0755 ./|f 0750 {a} ./a.sh/|d 0777 ./dir/|f 0640 {c} ./dir/c/|d 0755 ./empty/|" +
+				"f 0640 {s} ./ends with a space /|f 0644 {a} ./file/|d 0711 ./sub/|f 0640 {b} ./sub/b/|}"},
 		"what a link leads to": {top + "/dir", nil, "'dir' {d 0755 ./|f 0640 {c} ./c/|}"},
-		"what it holds, but a path": {top + "/", []string{"sub/", "empty", ".git/config", "dir", "file", "[", "e*"},
+		"its contents, with excluded paths": {top + "/",
+			[]string{"sub/", "empty", ".git/config", "dir", "file", "[", "e*"},
 			"'' {d 0755 ./.git/|f 0750 {a} ./a.sh/|}"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			b := newHarness(t)
 			if err := b.rec.UploadDir("/opt", c.src, c.exclude); err != nil {
 				t.Fatal(err)
 			}

@@ -10,33 +10,33 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
-// UI is the Ui to pass to the provisioners together with the recorder. Everything they say is shown as it is, after one
-// line that says what is going on.
+// UI returns the Ui to pass to the provisioners together with the recorder. It passes everything on to ui, after one
+// line that says that the provisioners are only recorded.
 func (r *Recorder) UI(ui packersdk.Ui) packersdk.Ui {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tellUser = func() {
-		ui.Say("Recording the provisioners: nothing of them runs yet, the machine does it after its launch")
+	r.announce = func() {
+		ui.Say("Recording the provisioners: they do not run now, the machine runs them after its launch")
 	}
-	return &listener{Ui: ui, r: r}
+	return &recordingUI{Ui: ui, r: r}
 }
 
-// tell says once that what follows is recorded. The caller holds the lock.
-func (r *Recorder) tell() {
-	if !r.told && r.tellUser != nil {
-		r.tellUser()
+// announceOnce tells the user, once, that the provisioners are only recorded. The caller holds the lock.
+func (r *Recorder) announceOnce() {
+	if !r.announced && r.announce != nil {
+		r.announce()
 	}
-	r.told = true
+	r.announced = true
 }
 
-// listener is a Ui that the recorder hears.
-type listener struct {
+// recordingUI is a Ui that also passes each line to the recorder.
+type recordingUI struct {
 	packersdk.Ui
 
 	r *Recorder
 }
 
-func (l *listener) hear(line string) {
+func (l *recordingUI) handle(line string) {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
 	if m := pausing.FindStringSubmatch(line); m != nil {
@@ -44,28 +44,28 @@ func (l *listener) hear(line string) {
 			l.r.pause += pause
 		}
 	}
-	if l.r.speaker.hear(line) {
-		l.r.tell()
+	if l.r.tracker.handle(line) {
+		l.r.announceOnce()
 	}
 }
 
 // Say implements packersdk.Ui.
-func (l *listener) Say(line string) {
-	l.hear(line)
+func (l *recordingUI) Say(line string) {
+	l.handle(line)
 	l.Ui.Say(line)
 }
 
 // Sayf implements packersdk.Ui.
-func (l *listener) Sayf(format string, args ...any) { l.Say(fmt.Sprintf(format, args...)) }
+func (l *recordingUI) Sayf(format string, args ...any) { l.Say(fmt.Sprintf(format, args...)) }
 
 // Message implements packersdk.Ui.
-func (l *listener) Message(line string) {
-	l.hear(line)
-	l.Ui.Message(line) //nolint:staticcheck // deprecated for those who say something, not for those who pass it on
+func (l *recordingUI) Message(line string) {
+	l.handle(line)
+	l.Ui.Message(line) //nolint:staticcheck // deprecated for callers, but this only passes the call on
 }
 
-// Ask implements packersdk.Ui. After a refusal nobody is asked: the answer would not change the end.
-func (l *listener) Ask(question string) (string, error) {
+// Ask implements packersdk.Ui. After a refusal it does not ask, because the answer could not change the result.
+func (l *recordingUI) Ask(question string) (string, error) {
 	select {
 	case <-l.r.refused:
 		return "", errStopped
@@ -75,6 +75,6 @@ func (l *listener) Ask(question string) (string, error) {
 }
 
 // Askf implements packersdk.Ui.
-func (l *listener) Askf(format string, args ...any) (string, error) {
+func (l *recordingUI) Askf(format string, args ...any) (string, error) {
 	return l.Ask(fmt.Sprintf(format, args...))
 }

@@ -114,7 +114,7 @@ func complete(block string) string {
 	return block + "build {\n  sources = [" + strings.Join(sources, ", ") + "]\n}\n"
 }
 
-// defaults are the required settings that a block of settings does not have itself.
+// defaults returns the required settings that a block of settings does not have itself.
 func defaults(block string) string {
 	var lines strings.Builder
 	for _, setting := range []struct{ unless, line string }{

@@ -77,7 +77,7 @@ func TestTheFirstOfTwoStagesNeedsNoCredentialsAndNoNetwork(t *testing.T) {
 	}
 }
 
-// workspace is a folder with what templates in examples and documentation refer to: image/, an
+// workspace returns a folder with what templates in examples and documentation refer to: image/, an
 // Image-Source, out/, its bundle, and userdata.sh, a script somebody wrote.
 func workspace(t *testing.T) string {
 	t.Helper()

@@ -49,7 +49,7 @@ func jenkins(t *testing.T, script string, env []string, arguments ...string) (pa
 	return result, strings.Split(strings.TrimSpace(string(content)), "\n")
 }
 
-// variables are the NAME=VALUE behind -var, by name.
+// variables returns the NAME=VALUE behind -var, by name.
 func variables(arguments []string) map[string]string {
 	vars := map[string]string{}
 	for i := 1; i < len(arguments); i++ {
@@ -61,7 +61,7 @@ func variables(arguments []string) map[string]string {
 	return vars
 }
 
-// required is the least build-ami.sh runs with.
+// required returns the least build-ami.sh runs with.
 func required(more ...string) []string {
 	return append([]string{
 		"BUILDAMI_BASEAMI=ami-086063d8c95bfa211", "BUILDAMI_SECURITYGROUPS=sg-1",

@@ -36,7 +36,7 @@ func TestTheTemplatesOfTheMigrationGuideValidateAfterTheMove(t *testing.T) {
 	}
 }
 
-// sides are the two files that a diff is between.
+// sides returns the two files that a diff is between.
 func sides(diff string) (before, after string) {
 	var a, b strings.Builder
 	for line := range strings.Lines(diff) {

@@ -28,7 +28,7 @@ const (
 // optionRow is a row of the page: | `option` | word | note |.
 var optionRow = regexp.MustCompile("(?m)^\\| `([A-Za-z0-9_]+)` \\| ([a-z]+) \\|(.*)\\|$")
 
-// rows are what the page says of each option.
+// rows returns what the page says of each option.
 func rows(t *testing.T) map[string]string {
 	t.Helper()
 
@@ -49,7 +49,7 @@ func rows(t *testing.T) map[string]string {
 	return rows
 }
 
-// peerOptions are the options of the real amazon-ebs that a person can write.
+// peerOptions returns the options of the real amazon-ebs that a person can write.
 func peerOptions(t *testing.T, s specs) map[string]option {
 	t.Helper()
 
@@ -119,7 +119,7 @@ func TestTheIgnoredOptionsAreThoseTheWarningLists(t *testing.T) {
 	}
 }
 
-// setting gives an option some value of its type.
+// setting returns an option some value of its type.
 func setting(t *testing.T, name string, o option) string {
 	t.Helper()
 

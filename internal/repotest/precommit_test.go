@@ -104,7 +104,7 @@ func TestThePreCommitHookFindsTheTemplatesOfAFile(t *testing.T) {
 	}
 }
 
-// gitEnv is the environment of packertest.Env in which git and pre-commit see no settings of the
+// gitEnv returns the environment of packertest.Env in which git and pre-commit see no settings of the
 // person running the tests either.
 func gitEnv(t *testing.T) []string {
 	t.Helper()

@@ -70,7 +70,7 @@ func TestPoliciesAreReadable(t *testing.T) {
 	}
 }
 
-// actions are what a policy of docs/iam allows, sorted.
+// actions returns what a policy of docs/iam allows, sorted.
 func actions(t *testing.T, name string) []string {
 	t.Helper()
 

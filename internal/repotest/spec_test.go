@@ -58,7 +58,7 @@ func readableSpecs(t *testing.T) specs {
 	return s
 }
 
-// of is the options of a generated type of a package.
+// of returns the options of a generated type of a package.
 func (s specs) of(t *testing.T, pkg, flat string) map[string]option {
 	t.Helper()
 
@@ -80,7 +80,7 @@ func (s specs) of(t *testing.T, pkg, flat string) map[string]option {
 	return nil
 }
 
-// dir is where the source of a package is.
+// dir returns where the source of a package is.
 func (s specs) dir(t *testing.T, pkg string) string {
 	t.Helper()
 
@@ -94,7 +94,7 @@ func (s specs) dir(t *testing.T, pkg string) string {
 	return ""
 }
 
-// specOf is the map literal in a generated type's method HCL2Spec; nil when the file has none.
+// specOf returns the map literal in a generated type's method HCL2Spec; nil when the file has none.
 func specOf(file *ast.File, flat string) *ast.CompositeLit {
 	for _, decl := range file.Decls {
 		method, ok := decl.(*ast.FuncDecl)
@@ -162,7 +162,7 @@ func (s specs) nested(t *testing.T, pkg string, file *ast.File, expression strin
 	return nil
 }
 
-// source is an expression as it is written.
+// source returns an expression as it is written.
 func source(node ast.Node) string {
 	var text strings.Builder
 	_ = printer.Fprint(&text, token.NewFileSet(), node) // a Builder takes everything

@@ -12,17 +12,17 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Fault is what keeps a script from being read by its shell.
+// Fault is a syntax error of a script.
 type Fault struct {
 	Line, Column int // 1-based, in characters
 	Message      string
-	Incomplete   bool // the script ends before something it began: an if without fi, an open quote
-	BashOnly     bool // bash reads it, a POSIX sh such as dash does not
+	Incomplete   bool // the script ends within a construct: an if without fi, an open quote
+	BashOnly     bool // bash accepts it, a POSIX sh such as dash does not
 }
 
-// Check reads a script as the interpreter would ([Interpreter] tells its name) and gives its first fault, nil when there
-// is none. Interpreters other than sh, dash, ash and bash are not known here and have no faults, nor has a script with
-// bytes that are not UTF-8, such as one that carries an archive behind its last line: the parser reads only UTF-8.
+// Check parses a script as the interpreter does ([Interpreter] returns its name) and returns its first fault, or nil.
+// It checks only scripts for sh, dash, ash and bash, and only those in UTF-8, which the parser needs: a script may have
+// an archive after its last line.
 func Check(script []byte, interpreter string) *Fault {
 	if !utf8.Valid(script) {
 		return nil
@@ -67,7 +67,7 @@ func parse(script []byte, lang syntax.LangVariant) *Fault {
 	return fault
 }
 
-// characters turns a column in bytes, which is what the parser counts, to one in characters, which is what editors do.
+// characters converts a column in bytes, as the parser counts, to one in characters, as editors count.
 func characters(script []byte, line, column int) int {
 	lines := bytes.SplitN(script, []byte("\n"), line+1)
 	if line > len(lines) {

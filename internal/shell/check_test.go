@@ -43,10 +43,16 @@ func TestCheck(t *testing.T) {
 		"a good bash script has no fault":     {"a=(1 2); [[ $a == 1 ]]\n", "bash", nil},
 		"a payload of bytes is not looked at": {"#!/bin/sh\nexit\n\xff(((\n", "sh", nil},
 		"python is not looked at":             {"if (\n", "python3", nil},
-		"an array is bash only":               {"echo é; a=(1 2)\n", "sh", &Fault{Line: 1, Column: 11, Message: "arrays are a bash/mksh/zsh feature", BashOnly: true}},
-		"an if without fi is incomplete":      {"if true; then echo\n", "sh", &Fault{Line: 1, Column: 1, Message: "`if` statement must end with `fi`", Incomplete: true}},
-		"a stray bracket is wrong everywhere": {"echo\necho é )\n", "dash", &Fault{Line: 2, Column: 8, Message: "a command can only contain words and redirects; encountered `)`"}},
-		"bash faults too":                     {"echo 'x\n", "bash", &Fault{Line: 1, Column: 6, Message: "reached EOF without closing quote `'`", Incomplete: true}},
+		"an array is bash only": {"echo é; a=(1 2)\n", "sh",
+			&Fault{Line: 1, Column: 11, Message: "arrays are a bash/mksh/zsh feature", BashOnly: true}},
+		"an if without fi is incomplete": {"if true; then echo\n", "sh",
+			&Fault{Line: 1, Column: 1, Message: "`if` statement must end with `fi`", Incomplete: true}},
+		"a stray bracket is wrong everywhere": {"echo\necho é )\n", "dash",
+			&Fault{Line: 2, Column: 8, Message: "a command can only contain words and redirects; encountered `)`"}},
+		"bash faults too": {
+			"echo 'x\n", "bash", &Fault{Line: 1, Column: 6, Message: "reached EOF without closing quote `'`",
+				Incomplete: true},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, Check([]byte(tt.script), tt.interpreter)); diff != "" {

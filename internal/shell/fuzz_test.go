@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// FuzzQuoteThroughSh: whatever is quoted, the sh of this computer reads as one word that is itself, and an assignment of it
-// as the value: no byte of it is run.
+// FuzzQuoteThroughSh: the sh of this computer reads every quoted text as one unchanged word, and an assignment of it as
+// the same value. It runs no byte of it.
 func FuzzQuoteThroughSh(f *testing.F) {
 	for _, word := range words {
 		f.Add(word, word)
@@ -30,15 +30,17 @@ func FuzzQuoteThroughSh(f *testing.F) {
 	})
 }
 
-// FuzzCheck: whatever a script is, what is wrong with it has a place in it.
+// FuzzCheck: every fault has a message and a position in the script.
 func FuzzCheck(f *testing.F) {
-	for _, script := range []string{"#!/bin/sh\ntrue\n", "if true\n", "a=(\n", "A\\\n0=~", "é=[0", "cat <<EOF\n", "echo $((1/0", "`", "\r\n)"} {
+	for _, script := range []string{"#!/bin/sh\ntrue\n", "if true\n", "a=(\n", "A\\\n0=~", "é=[0", "cat <<EOF\n",
+		"echo $((1/0", "`", "\r\n)"} {
 		f.Add([]byte(script))
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		for _, interpreter := range []string{"sh", "bash", "python3"} {
 			fault := Check(script, interpreter)
-			if fault != nil && (fault.Message == "" || fault.Line < 0 || fault.Line > bytes.Count(script, []byte("\n"))+1 || fault.Column < 0) {
+			if fault != nil && (fault.Message == "" || fault.Line < 0 ||
+				fault.Line > bytes.Count(script, []byte("\n"))+1 || fault.Column < 0) {
 				t.Errorf("%s: %+v", interpreter, fault)
 			}
 		}

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Interpreter gives the name of the program that the first line of a script hands it to: "sh" for "#!/bin/sh -e", "bash"
-// for "#!/usr/bin/env -S bash -e", "sh" for "#!/bin/busybox sh". It is empty when the script has no "#!" line or when
-// that line names nothing.
+// Interpreter returns the name of the program in the "#!" line of a script: "sh" for "#!/bin/sh -e", "bash" for
+// "#!/usr/bin/env -S bash -e", "sh" for "#!/bin/busybox sh". It is empty when the script has no "#!" line or when that
+// line is empty.
 func Interpreter(script []byte) string {
 	line, _, _ := bytes.Cut(script, []byte("\n"))
 	rest, ok := bytes.CutPrefix(line, []byte("#!"))

@@ -14,7 +14,8 @@ import (
 )
 
 var words = []string{
-	"", "plain", "two words", "'", "''", `"`, `it's "so"`, "$HOME", "`id`", "$(id)", `\`, `\'`, "a\nb\n", "\n", "\t", "*",
+	"", "plain", "two words", "'", "''", `"`, `it's "so"`, "$HOME", "`id`", "$(id)", `\`, `\'`, "a\nb\n", "\n", "\t",
+	"*",
 	"~", "#", "!", "-n", "é", "日本", "\xff\xfe", "\x01\x1b[0m", "a;b&c|d", "%s", "\r\n",
 }
 

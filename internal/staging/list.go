@@ -15,13 +15,13 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
-// Folder is the first element of a key below the prefix.
+// Folder returns the first element of a key below the prefix.
 func (l Location) Folder(key string) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(key, l.Prefix), "/"), "/")
 	return name
 }
 
-// begin is what keys begin with whose name below the prefix begins with a text.
+// begin returns what keys begin with whose name below the prefix begins with a text.
 func (l Location) begin(name string) *string {
 	if l.Prefix == "" {
 		return aws.String(name)
@@ -29,7 +29,7 @@ func (l Location) begin(name string) *string {
 	return aws.String(l.Prefix + "/" + name)
 }
 
-// Folders are the names below the prefix that begin with a text and have something below them, sorted.
+// Folders returns the names below the prefix that begin with a text and have something below them, sorted.
 func (s *Store) Folders(ctx context.Context, name string) ([]string, error) {
 	var all []string
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
@@ -47,7 +47,7 @@ func (s *Store) Folders(ctx context.Context, name string) ([]string, error) {
 	return all, nil
 }
 
-// Keys are all keys in a folder.
+// Keys returns all keys in a folder.
 func (s *Store) Keys(ctx context.Context, folder string) ([]string, error) {
 	var all []string
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
@@ -68,7 +68,7 @@ func (s *Store) Keys(ctx context.Context, folder string) ([]string, error) {
 // Unfinished is an upload in parts that is not complete. Its parts are paid for until it is ended.
 type Unfinished struct{ Key, ID string }
 
-// Uploads are those not complete below the prefix, to names that begin with a text.
+// Uploads returns those not complete below the prefix, to names that begin with a text.
 func (s *Store) Uploads(ctx context.Context, name string) ([]Unfinished, error) {
 	var all []Unfinished
 	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{

@@ -40,12 +40,12 @@ func ParseURL(s string) (Location, error) {
 	return Location{Bucket: bucket, Prefix: prefix}, nil
 }
 
-// Key is the key of a file below the prefix.
+// Key returns the key of a file below the prefix.
 func (l Location) Key(elements ...string) string {
 	return path.Join(append([]string{l.Prefix}, elements...)...)
 }
 
-// URL is the s3:// form of a key, for people.
+// URL returns the s3:// form of a key, for people.
 func (l Location) URL(key string) string { return "s3://" + l.Bucket + "/" + key }
 
 func (l Location) String() string { return strings.TrimSuffix(l.URL(l.Prefix), "/") }

@@ -55,7 +55,7 @@ func TestLocationNamesItsKeys(t *testing.T) {
 	}
 }
 
-// service is an S3 that checks signatures. Change answers may change what it says.
+// service returns an S3 that checks signatures. Change answers may change what it says.
 func service(t *testing.T, bucket string, change func(http.Handler) http.Handler) (*Store, string) {
 	t.Helper()
 	const id, secret = "AKIDTESTTESTTEST", "secret-of-the-test"
@@ -140,7 +140,7 @@ func read(t *testing.T, store *Store, key string) []byte {
 	return content
 }
 
-// fetch is what the machine does: it knows the URL and nothing else.
+// fetch returns what the machine does: it knows the URL and nothing else.
 func fetch(t *testing.T, method, url string, body io.Reader) (int, []byte) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)

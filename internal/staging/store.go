@@ -95,7 +95,7 @@ func some(s string) *string {
 	return &s
 }
 
-// Region is the region of the bucket.
+// Region returns the region of the bucket.
 func (s *Store) Region() string { return s.client.Options().Region }
 
 // ErrDenied says that S3 refused to say whether the bucket is there.
@@ -123,7 +123,7 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// isSomebodyElses tells whether S3 refuses to show the bucket only because it is asked for that of another account.
+// isSomebodyElses reports whether S3 refuses to show the bucket only because it is asked for that of another account.
 func (s *Store) isSomebodyElses(ctx context.Context) bool {
 	return s.owner != nil && statusOf(s.head(ctx, s.owner)) == http.StatusForbidden && s.head(ctx, nil) == nil
 }
@@ -139,7 +139,7 @@ func (s *Store) wrongOwner() error {
 		"staging to the id of that account", s.Bucket, aws.ToString(s.owner))
 }
 
-// Has tells whether an object of this content is there already.
+// Has reports whether an object of this content is there already.
 func (s *Store) Has(ctx context.Context, o Object) (bool, error) {
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.Bucket, Key: &o.Key, ExpectedBucketOwner: s.owner})
 	switch statusOf(err) {
@@ -179,7 +179,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// GetURL is a URL that fetches an object until it expires, while the bucket is its owner's.
+// GetURL returns a URL that fetches an object until it expires, while the bucket is its owner's.
 func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (string, error) {
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
 	r, err := s.presign.PresignGetObject(ctx, in, s3.WithPresignExpires(expiry))
@@ -213,7 +213,7 @@ func (s *Store) PutURL(ctx context.Context, key string, expiry time.Duration) (U
 	return u, nil
 }
 
-// PlainURL is the URL of an object without a signature, for a machine that signs its own requests.
+// PlainURL returns the URL of an object without a signature, for a machine that signs its own requests.
 func (s *Store) PlainURL(ctx context.Context, key string) (string, error) {
 	signed, err := s.GetURL(ctx, key, time.Minute)
 	if err != nil {
@@ -227,7 +227,7 @@ func (s *Store) PlainURL(ctx context.Context, key string) (string, error) {
 	return u.String(), nil
 }
 
-// statusOf is the HTTP status S3 answered with, 0 for no error or no answer.
+// statusOf returns the HTTP status S3 answered with, 0 for no error or no answer.
 func statusOf(err error) int {
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return response.HTTPStatusCode()
@@ -235,7 +235,7 @@ func statusOf(err error) int {
 	return 0
 }
 
-// regionOf is the region S3 says a bucket is in, in an answer to a request that went to another.
+// regionOf returns the region S3 says a bucket is in, in an answer to a request that went to another.
 func regionOf(err error) string {
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		if region := response.HTTPResponse().Header.Get("X-Amz-Bucket-Region"); region != "" {

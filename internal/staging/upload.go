@@ -63,7 +63,7 @@ type uploader struct {
 	finished atomic.Bool // S3 was told that all parts are there
 }
 
-// settle is the context of a call that makes something in S3. It goes on when the upload is cancelled meanwhile: a call
+// settle returns the context of a call that makes something in S3. It goes on when the upload is cancelled meanwhile: a call
 // that is broken off may take effect later, after what it made was removed.
 func settle(ctx context.Context) (context.Context, context.CancelFunc) {
 	const limit = 2 * time.Minute // the SDK's ten attempts, with some of S3's slowness

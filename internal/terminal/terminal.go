@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package terminal makes text that others wrote safe to show to a person: what a machine printed, what AWS answered, the
-// names of files. A terminal obeys what stands in such text, and a person believes what seems to stand there. The package
-// is pure; it may not know where a text comes from or goes to.
+// Package terminal makes text from other sources safe to print on a terminal: the output of a machine, answers of AWS,
+// names of files. Such text may contain sequences that control the terminal, or characters that make it look different.
+// The package is pure; it may not know where a text comes from or goes to.
 package terminal
 
 import (
@@ -15,11 +15,12 @@ import (
 	"unicode/utf8"
 )
 
-// color is the sequence for colors and weights (SGR, ECMA-48 8.3.117), which does no harm and means nothing here.
+// color matches the sequence for colors and weights (SGR, ECMA-48 8.3.117), which is harmless and is removed.
 var color = regexp.MustCompile("\x1b\\[[0-9;:]*m")
 
-// Plain returns a text without what would move a cursor, ring a bell, write to a clipboard, or turn the order of letters
-// around. Lines and tabs stay, colors go, and everything else that is not to be seen is written out, as \x1b or \u202e.
+// Plain returns a text without sequences that move the cursor, ring the bell, write to the clipboard or change the
+// direction of text. It leaves line ends and tabs, removes colors, and escapes all other invisible characters, such as
+// \x1b or \u202e.
 func Plain(text string) string {
 	if !strings.ContainsFunc(text, hidden) && utf8.ValidString(text) {
 		return text
@@ -41,13 +42,13 @@ func Plain(text string) string {
 	return b.String()
 }
 
-// hidden tells what no one sees and a terminal obeys: the control characters but the new line and the tab, and the
-// characters of format and of direction (Unicode's Cc, Cf, Zl and Zp), by which CVE-2021-42574 is known.
+// hidden reports whether a character is invisible and controls the terminal: control characters except the new line and
+// the tab, and characters of format and direction (Unicode's Cc, Cf, Zl and Zp), which CVE-2021-42574 is about.
 func hidden(r rune) bool {
 	return r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// PlainError is an error whose text is plain; the error itself where it is so already.
+// PlainError returns an error with the plain text of err. When that text is plain already, it returns err itself.
 func PlainError(err error) error {
 	if err == nil {
 		return nil

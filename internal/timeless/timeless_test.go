@@ -11,10 +11,10 @@ import (
 
 const bakeID = "00000000000000aa"
 
-// names are those that EC2 takes for images.
+// names matches the names that EC2 accepts for images.
 var names = regexp.MustCompile(`^[a-zA-Z0-9()\[\] ./\-'@_]*$`)
 
-func TestTimesAndIDsDoNotTellNamesApart(t *testing.T) {
+func TestTextReplacesTimesAndIDs(t *testing.T) {
 	for name, want := range map[string]string{
 		"app":                                       "app",
 		"app-1.2.3":                                 "app-1.2.3",
@@ -49,7 +49,8 @@ func TestTimesAndIDsDoNotTellNamesApart(t *testing.T) {
 }
 
 func FuzzTimeless(f *testing.F) {
-	for _, name := range []string{"app-20261121084839", "65f2c7a1-0000-1111-2222-0123456789ab", "1795250919-2026.11.21", "x"} {
+	for _, name := range []string{"app-20261121084839", "65f2c7a1-0000-1111-2222-0123456789ab", "1795250919-2026.11.21",
+		"x"} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
@@ -60,7 +61,7 @@ func FuzzTimeless(f *testing.F) {
 		if !names.MatchString(name) {
 			return
 		}
-		// It is a filter of EC2's, which must find the very name.
+		// The text is used as a filter of EC2, which must find the name itself.
 		rest, parts := name, strings.Split(got, Anytime)
 		for i, part := range parts {
 			at := strings.Index(rest, part)

@@ -21,9 +21,10 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
-// Config says which Image-Source to apply, and how.
+// Config are the settings of the provisioner.
 type Config struct {
 	common.PackerConfig `mapstructure:",squash"`
 
@@ -31,14 +32,14 @@ type Config struct {
 	// `readme.md`. A relative path is relative to where Packer runs; `${path.root}/image` is beside the template. It is
 	// checked when the template is validated, and compiled when it is built.
 	Source string `mapstructure:"source" required:"true"`
-	// Variables for the environment of `script/compile.sh`, besides those Packer itself runs with. Their values are
-	// kept out of Packer's log. Default: none.
+	// Variables for the environment of `script/compile.sh`, besides those Packer itself runs with. Their values do not
+	// appear in Packer's log. Default: none.
 	CompileEnv map[string]string `mapstructure:"compile_env"`
 	// Treat warnings about the Image-Source, such as an unknown key of a cloud-config, as errors. Default: `false`.
 	Strict bool `mapstructure:"strict"`
-	// Up to this many bytes of compressed `fs/` travel inside the user data when the builder is `bakery-userdata`; what
-	// is larger is staged. Over a connection everything travels the same way, and this is not used. At most `16384`.
-	// Default: `8192`.
+	// Up to this many bytes of compressed `fs/` are put into the user data when the builder is `bakery-userdata`; a
+	// larger one is staged. With other builders, everything is uploaded over the connection, and this is not used. At
+	// most `16384`. Default: `8192`.
 	FSInlineLimit int64 `mapstructure:"fs_inline_limit"`
 	// How the login user runs a command as root: a template in which `{{ .Command }}` stands for the command, such as
 	// `doas -n {{ .Command }}`. The command has no quotes in it. Default: `{{ .Command }}` when the login user is root,
@@ -52,13 +53,10 @@ type Config struct {
 	ctx interpolate.Context
 }
 
-// unknown is what Packer passes in place of a text that is not known while a template is only validated.
-const unknown = "<unknown>"
-
-// builderType is the builder that makes user data of everything, and connects to no machine.
+// builderType is the builder that puts everything into user data and connects to no machine.
 const builderType = "bakery-userdata"
 
-// prepare decodes the settings, fills in what is not set, and checks what can be checked.
+// prepare decodes the settings, sets the defaults, and checks what is known.
 func (c *Config) prepare(raws ...any) error {
 	err := config.Decode(c, &config.DecodeOpts{
 		PluginType:         "bakery-image-source",
@@ -77,18 +75,18 @@ func (c *Config) checkSource() error {
 	switch {
 	case c.Source == "":
 		return errors.New("source is missing: set it to the directory of an Image-Source")
-	case isUnknown(c.Source):
+	case placeholder.In(c.Source):
 		return nil // checked before it is compiled
 	}
 	o := c.options("")
 	o.Env = map[string]string{}
 	for name, value := range c.CompileEnv {
-		if !isUnknown(name) && !isUnknown(value) {
+		if !placeholder.In(name) && !placeholder.In(value) {
 			o.Env[name] = value
 		}
 	}
 	problems := bundle.Check(o)
-	for _, p := range problems.Warnings() { // while it is validated, a provisioner has no other place to say them
+	for _, p := range problems.Warnings() { // a provisioner has no Ui yet
 		log.Printf("[WARN] %s", p)
 	}
 	return problems.Err()
@@ -96,13 +94,14 @@ func (c *Config) checkSource() error {
 
 func (c *Config) checkInlineLimit() error {
 	if c.FSInlineLimit < 0 || c.FSInlineLimit > guest.MaxUserData {
-		return fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes", c.FSInlineLimit, guest.MaxUserData)
+		return fmt.Errorf("fs_inline_limit is %d; it must be between 0 and %d, which is all EC2 takes", c.FSInlineLimit,
+			guest.MaxUserData)
 	}
 	return nil
 }
 
 func (c *Config) checkExecuteCommand() error {
-	if c.ExecuteCommand == "" || isUnknown(c.ExecuteCommand) {
+	if c.ExecuteCommand == "" || placeholder.In(c.ExecuteCommand) {
 		return nil
 	}
 	const command = "sh /tmp/bakery.sh"
@@ -111,22 +110,24 @@ func (c *Config) checkExecuteCommand() error {
 		return err
 	}
 	if !strings.Contains(rendered, command) {
-		return fmt.Errorf("execute_command %q does not run anything: put {{ .Command }} where the command belongs", c.ExecuteCommand)
+		return fmt.Errorf("execute_command %q does not run anything: put {{ .Command }} where the command belongs",
+			c.ExecuteCommand)
 	}
 	return nil
 }
 
-// folderPattern is a path that is one word to every shell, however often it is read again.
+// folderPattern matches a path that is one word for every shell, however often a shell parses it.
 var folderPattern = regexp.MustCompile(`^/[A-Za-z0-9_./+@%=:,-]*$`)
 
 func (c *Config) checkRemoteFolder() error {
-	if !folderPattern.MatchString(c.RemoteFolder) && !isUnknown(c.RemoteFolder) {
-		return fmt.Errorf("remote_folder %q is not an absolute path without blanks and quotes, such as /tmp", c.RemoteFolder)
+	if !folderPattern.MatchString(c.RemoteFolder) && !placeholder.In(c.RemoteFolder) {
+		return fmt.Errorf("remote_folder %q is not an absolute path without blanks and quotes, such as /tmp",
+			c.RemoteFolder)
 	}
 	return nil
 }
 
-// execute renders execute_command; data is what builders generate.
+// execute renders execute_command; data are the values that the builder generates.
 func (c *Config) execute(data map[string]any, command string) (string, error) {
 	all := map[string]any{"Command": command}
 	for name, value := range data {
@@ -143,14 +144,15 @@ func (c *Config) execute(data map[string]any, command string) (string, error) {
 	return rendered, nil
 }
 
-// options say how to compile the Image-Source into the directory target.
+// options returns the options to compile the Image-Source into the directory target.
 func (c *Config) options(target string) bundle.Options {
 	return bundle.Options{
 		Source: c.Source, Target: target, InlineLimit: c.FSInlineLimit, Env: c.CompileEnv, Strict: c.Strict,
 	}
 }
 
-// join is what the builder bakery-userdata is asked to compile, by an absolute path: it may run elsewhere.
+// join returns what the builder bakery-userdata has to compile. Its path is absolute, because the builder may run in
+// another directory.
 func (c *Config) join() (bundle.Join, error) {
 	source, err := filepath.Abs(c.Source)
 	if err != nil {
@@ -159,7 +161,8 @@ func (c *Config) join() (bundle.Join, error) {
 	return bundle.Join{Source: source, CompileEnv: c.CompileEnv, Strict: c.Strict, FSInlineLimit: c.FSInlineLimit}, nil
 }
 
-// secrets are the values to keep out of the log. Shorter ones are no secrets, but parts of words.
+// secrets returns the values to remove from the log. Values of fewer than four characters are not secrets, and are
+// parts of other words.
 func (c *Config) secrets() []string {
 	const least = 4
 	var secrets []string
@@ -170,6 +173,3 @@ func (c *Config) secrets() []string {
 	}
 	return secrets
 }
-
-// isUnknown finds the placeholder in a text that was made with one, too.
-func isUnknown(value string) bool { return strings.Contains(value, unknown) }

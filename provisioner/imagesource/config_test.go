@@ -16,7 +16,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
-func TestPrepareTellsAllThatIsWrongInASecondAndRunsNothing(t *testing.T) {
+func TestPrepareReportsEverythingWithinASecondAndRunsNothing(t *testing.T) {
 	log.SetOutput(io.Discard)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	trace := filepath.Join(t.TempDir(), "ran")
@@ -55,11 +55,20 @@ func TestPrepareRefuses(t *testing.T) {
 		settings map[string]any
 		want     string
 	}{
-		"no source":                           {map[string]any{}, "source is missing"},
-		"a source that is not there":          {map[string]any{"source": "/nowhere/image"}, "/nowhere/image"},
-		"a setting that does not exist":       {map[string]any{"source": imageSource(t, nil), "env": map[string]string{}}, "env"},
-		"a template that cannot be rendered":  {map[string]any{"source": imageSource(t, nil), "execute_command": "sudo {{ .Command"}, "execute_command"},
-		"a warning, when warnings are errors": {map[string]any{"source": imageSource(t, map[string]string{"cloudinit/10_a.cfg": "#cloud-config\nrun_cmd: []\n"}), "strict": true}, "run_cmd"},
+		"no source":                  {map[string]any{}, "source is missing"},
+		"a source that is not there": {map[string]any{"source": "/nowhere/image"}, "/nowhere/image"},
+		"a setting that does not exist": {
+			map[string]any{"source": imageSource(t, nil), "env": map[string]string{}}, "env",
+		},
+		"a template that cannot be rendered": {
+			map[string]any{"source": imageSource(t, nil), "execute_command": "sudo {{ .Command"}, "execute_command",
+		},
+		"a warning, when warnings are errors": {
+			map[string]any{
+				"source": imageSource(t, map[string]string{"cloudinit/10_a.cfg": "#cloud-config\nrun_cmd: []\n"}),
+				"strict": true,
+			}, "run_cmd",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p Provisioner
@@ -70,7 +79,7 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 }
 
-func TestPrepareTakesWhatIsNotKnownYet(t *testing.T) {
+func TestPrepareAcceptsUnknownValues(t *testing.T) {
 	for _, settings := range []map[string]any{
 		{"source": "<unknown>"},
 		{"source": "a/<unknown>/b", "execute_command": "<unknown>", "remote_folder": "<unknown>"},
@@ -83,9 +92,10 @@ func TestPrepareTakesWhatIsNotKnownYet(t *testing.T) {
 	}
 }
 
-func TestValuesOfCompileEnvAreKeptOutOfTheLog(t *testing.T) {
+func TestValuesOfCompileEnvAreNotInTheLog(t *testing.T) {
 	var p Provisioner
-	must(t, p.Prepare(map[string]any{"source": imageSource(t, nil), "compile_env": map[string]string{"TOKEN": "s3cr3t-of-this-test", "DEBUG": "1"}}))
+	must(t, p.Prepare(map[string]any{"source": imageSource(t, nil),
+		"compile_env": map[string]string{"TOKEN": "s3cr3t-of-this-test", "DEBUG": "1"}}))
 	if got := packersdk.LogSecretFilter.FilterString("1 s3cr3t-of-this-test"); got != "1 <sensitive>" {
 		t.Errorf("the log has %q", got)
 	}
@@ -93,7 +103,8 @@ func TestValuesOfCompileEnvAreKeptOutOfTheLog(t *testing.T) {
 
 func TestTheSpecHasEverySetting(t *testing.T) {
 	spec := (&Provisioner{}).ConfigSpec()
-	for _, name := range []string{"source", "compile_env", "strict", "fs_inline_limit", "execute_command", "remote_folder"} {
+	for _, name := range []string{"source", "compile_env", "strict", "fs_inline_limit", "execute_command",
+		"remote_folder"} {
 		if !slices.Contains(keys(spec), name) {
 			t.Errorf("it lacks %s", name)
 		}

@@ -20,7 +20,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// machine is what is at the other end of a communicator.
+// machine is the machine that a communicator is connected to.
 type machine struct {
 	config *Config
 	comm   packersdk.Communicator
@@ -31,25 +31,27 @@ type machine struct {
 	path  string // of the payload on the machine, once it is uploaded
 }
 
-// ask finds out what the machine has, and whether commands can be run as root.
-func (m *machine) ask(ctx context.Context) error {
+// probe finds out which programs the machine has, and whether commands can be run as root.
+func (m *machine) probe(ctx context.Context) error {
 	printed, status, err := m.output(ctx, guest.Probe)
 	if err != nil {
 		return err
 	}
 	facts, ok := guest.ReadFacts(printed)
 	if !ok {
-		return fmt.Errorf("look at the machine: it has no POSIX shell, or no connection: exit status %d%s", status, quoted(printed))
+		return fmt.Errorf("look at the machine: it has no POSIX shell, or no connection: exit status %d%s", status,
+			quoted(printed))
 	}
 	m.facts = facts
 	if len(facts.Lacks) > 0 {
-		return fmt.Errorf("look at the machine: it lacks %s, which are needed to apply an Image-Source: install them first",
+		return fmt.Errorf("look at the machine: it lacks %s, which are needed to apply an Image-Source: install "+
+			"them first",
 			strings.Join(facts.Lacks, ", "))
 	}
-	return m.askRoot(ctx)
+	return m.checkRoot(ctx)
 }
 
-func (m *machine) askRoot(ctx context.Context) error {
+func (m *machine) checkRoot(ctx context.Context) error {
 	if m.facts.Root && m.config.ExecuteCommand == "" {
 		return nil
 	}
@@ -61,7 +63,7 @@ func (m *machine) askRoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A password prompt may stand before it.
+	// A password prompt may be printed before it.
 	if words := strings.Fields(printed); status == 0 && len(words) > 0 && words[len(words)-1] == "0" {
 		return nil
 	}
@@ -69,11 +71,12 @@ func (m *machine) askRoot(ctx context.Context) error {
 	if m.config.ExecuteCommand == "" {
 		how = "sudo -n"
 	}
-	return fmt.Errorf("become root on the machine: %s failed with exit status %d%s; let the login user use sudo without a password, "+
+	return fmt.Errorf("become root on the machine: %s failed with exit status %d%s; let the login user use sudo "+
+		"without a password, "+
 		"log in as root, or say with execute_command how to run {{ .Command }} as root", how, status, quoted(printed))
 }
 
-// asRoot is a command as root runs it.
+// asRoot returns the command line that runs a command as root.
 func (m *machine) asRoot(command string) (string, error) {
 	switch {
 	case m.config.ExecuteCommand != "":
@@ -94,13 +97,15 @@ func (m *machine) output(ctx context.Context, command string) (string, int, erro
 	return stderr.String() + "\n" + stdout.String(), cmd.ExitStatus(), nil
 }
 
-// fits finds out before anything is changed that cloud-init is needed and not there.
-func (m *machine) fits(live *bundle.Live) error {
+// checkCloudInit returns an error when the Image-Source needs cloud-init and the machine does not have it.
+func (m *machine) checkCloudInit(live *bundle.Live) error {
 	if len(live.CloudInit) == 0 || m.facts.CloudInit {
 		return nil
 	}
-	return fmt.Errorf("there is no cloud-init on the machine, and these parts need it:\n  %s\nMove them to runcmd, fs/ or "+
-		"script/install.sh, which need none, or install cloud-init first; nothing has been changed", strings.Join(live.CloudInit, "\n  "))
+	return fmt.Errorf("there is no cloud-init on the machine, and these parts need it:\n  %s\nMove them to runcmd, "+
+		"fs/ or "+
+		"script/install.sh, which need none, or install cloud-init first; nothing has been changed",
+		strings.Join(live.CloudInit, "\n  "))
 }
 
 // upload sends the payload.
@@ -112,7 +117,8 @@ func (m *machine) upload(ctx context.Context, id string, file *payload) error {
 	err := m.comm.Upload(m.path, tracked, &info)
 	if err = errors.Join(err, tracked.Close()); err != nil {
 		m.remove()
-		return fmt.Errorf("upload the payload to %s: %w; it takes %d bytes there: is there room, and may the login user write? "+
+		return fmt.Errorf("upload the payload to %s: %w; it takes %d bytes there: is there room, and may the login "+
+			"user write? "+
 			"remote_folder names another directory", m.path, err, file.size)
 	}
 	if err := ctx.Err(); err != nil {
@@ -122,8 +128,8 @@ func (m *machine) upload(ctx context.Context, id string, file *payload) error {
 	return nil
 }
 
-// run runs the payload and judges how it ended. The exit status alone does not tell: Packer has 0 for some connections
-// that were lost, and execute_command may have one of its own.
+// run runs the payload and returns an error unless it succeeded. The exit status alone is not enough: Packer returns 0
+// for some lost connections, and execute_command may have an exit status of its own.
 func (m *machine) run(ctx context.Context, id string, needs []string) error {
 	command, err := m.asRoot("sh " + m.path)
 	if err != nil {
@@ -142,64 +148,68 @@ func (m *machine) run(ctx context.Context, id string, needs []string) error {
 	}
 	outcome, judged := guest.Judge(show.reports)
 	if !judged {
-		return m.lost(show, cmd.ExitStatus())
+		return m.errNoVerdict(show, cmd.ExitStatus())
 	}
 	if outcome.OK && cmd.ExitStatus() == 0 {
 		return nil
 	}
 	if outcome.OK {
-		return fmt.Errorf("apply the Image-Source: every step succeeded, but execute_command ended with exit status %d", cmd.ExitStatus())
+		return fmt.Errorf("apply the Image-Source: every step succeeded, but execute_command ended with exit status %d",
+			cmd.ExitStatus())
 	}
 	text := fmt.Sprintf("apply the Image-Source: %s failed with exit status %d", outcome.Step, outcome.Code)
 	if outcome.Reason != "" {
 		text += ": " + outcome.Reason
 	}
-	if outcome.Step == "cloud-init" { // it could not be asked at all
+	if outcome.Step == "cloud-init" { // cloud-init itself could not be used
 		text += "; these parts need it:\n  " + strings.Join(needs, "\n  ")
 	}
 	return errors.New(text)
 }
 
-// lost explains a run without a verdict.
-func (m *machine) lost(show *reportUI, status int) error {
+// errNoVerdict returns the error for a run without a verdict.
+func (m *machine) errNoVerdict(show *reportUI, status int) error {
 	if len(show.reports) == 0 {
 		m.remove()
-		return fmt.Errorf("apply the Image-Source: the machine did not begin, exit status %d%s", status, quoted(show.last))
+		return fmt.Errorf("apply the Image-Source: the machine did not begin, exit status %d%s", status,
+			quoted(show.last))
 	}
-	return fmt.Errorf("apply the Image-Source: the connection was lost while %s. Where a step reboots the machine, only the "+
-		"builder bakery-userdata carries on after it; over a connection, split the Image-Source in two and reboot between "+
+	return fmt.Errorf("apply the Image-Source: the connection was lost while %s. Where a step reboots the machine, "+
+		"only the "+
+		"builder bakery-userdata continues after it; over a connection, split the Image-Source in two and reboot "+
+		"between "+
 		"them with a shell provisioner that has expect_disconnect", cmp.Or(show.step, "the machine began"))
 }
 
-// cleanupTime is how long a machine may take to stop and clean up when nobody wants its result any more: a step has a
-// second to end by itself, and what is overwritten is small.
-const cleanupTime = 30 * time.Second
+// cleanupTimeout is how long a machine may take to stop and clean up after an interrupt: a step has a second to end by
+// itself, and the files to overwrite are small.
+const cleanupTimeout = 30 * time.Second
 
-// stop ends the run after Packer was interrupted.
+// stop stops the run after Packer was interrupted.
 func (m *machine) stop() {
 	if command, err := m.asRoot("sh " + guest.StopPath + " stop"); err == nil {
-		m.quietly(command)
+		m.runQuietly(command)
 	}
 	m.remove()
 }
 
-// remove removes the payload, which the machine does itself once it has begun.
-func (m *machine) remove() { m.quietly("rm -f " + m.path) }
+// remove removes the payload. A payload that has begun to run removes itself.
+func (m *machine) remove() { m.runQuietly("rm -f " + m.path) }
 
-func (m *machine) quietly(command string) {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
+func (m *machine) runQuietly(command string) {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	if _, _, err := m.output(ctx, command); err != nil { // and there is nothing left to do
+	if _, _, err := m.output(ctx, command); err != nil { // nothing more can be done
 		log.Printf("[WARN] clean up on the machine: %v", err)
 	}
 }
 
-// quoted is the end of what a machine printed, for an error.
+// quoted returns the end of the output of a machine, for an error.
 func quoted(printed string) string {
-	const most = 400
+	const limit = 400
 	text := strings.Join(strings.Fields(printed), " ")
 	if text == "" {
 		return ""
 	}
-	return ": " + text[max(0, len(text)-most):]
+	return ": " + text[max(0, len(text)-limit):]
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// payload is the one file that is uploaded, read from the disk as it goes.
+// payload is the file that is uploaded. It is read from the disk during the upload.
 type payload struct {
 	io.Reader
 	size int64
@@ -45,12 +45,12 @@ func (p *payload) Close() error {
 		return nil
 	}
 	file := p.fs
-	p.fs = nil // what shows the progress closes it as well
+	p.fs = nil // the reader that shows the progress closes it as well
 	return file.Close()
 }
 
-// fileInfo tells communicators how large the payload is, so that they need no copy of it to find out, and that nobody
-// else on the machine may read it.
+// fileInfo is the file information of the payload for communicators: its size, so that they need no copy to find it
+// out, and a mode with which other users on the machine cannot read it.
 type fileInfo struct {
 	name string
 	size int64

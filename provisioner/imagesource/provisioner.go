@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package imagesource is the provisioner bakery-image-source: it applies an Image-Source to a machine over any
-// communicator, by the guest program that bakes one from user data. With the builder bakery-userdata, which connects to
-// none, it hands the Image-Source over to be baked with the rest.
+// communicator, with the guest program that also bakes from user data. With the builder bakery-userdata, which has no
+// connection, it passes the Image-Source to the builder, which bakes it together with the other steps.
 //
-// It says in Packer's words what internal/bundle and internal/guest do; it knows no AWS, and not what a machine is.
+// It adapts internal/bundle and internal/guest to Packer. It may not know AWS, nor what kind of machine it is connected
+// to.
 package imagesource
 
 import (
@@ -30,7 +31,7 @@ type Provisioner struct {
 
 var _ packersdk.Provisioner = (*Provisioner)(nil)
 
-// ConfigSpec is the shape of the settings.
+// ConfigSpec returns the shape of the settings.
 func (p *Provisioner) ConfigSpec() hcldec.ObjectSpec { return p.config.FlatMapstructure().HCL2Spec() }
 
 // Prepare reads the settings and checks them and the Image-Source. It runs and writes nothing.
@@ -44,23 +45,33 @@ func (p *Provisioner) Prepare(raws ...any) error {
 }
 
 // Provision applies the Image-Source to the machine behind comm.
-func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+func (p *Provisioner) Provision(
+	ctx context.Context,
+	ui packersdk.Ui,
+	comm packersdk.Communicator,
+	data map[string]any,
+) error {
 	return terminal.PlainError(p.provision(ctx, plainUI{ui}, comm, data))
 }
 
-func (p *Provisioner) provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+func (p *Provisioner) provision(
+	ctx context.Context,
+	ui packersdk.Ui,
+	comm packersdk.Communicator,
+	data map[string]any,
+) error {
 	if p.config.PackerBuilderType == builderType {
 		return p.join(ui, comm)
 	}
-	// What a machine lacks is found out before anything is compiled or sent.
+	// Check the machine before anything is compiled or sent.
 	m := &machine{config: &p.config, comm: comm, ui: ui, data: data}
-	if err := m.ask(ctx); err != nil {
+	if err := m.probe(ctx); err != nil {
 		return err
 	}
 	return p.apply(ctx, ui, m)
 }
 
-// join hands the Image-Source over to the builder.
+// join passes the Image-Source to the builder.
 func (p *Provisioner) join(ui packersdk.Ui, comm packersdk.Communicator) error {
 	join, err := p.config.join()
 	if err != nil {
@@ -87,7 +98,7 @@ func (p *Provisioner) apply(ctx context.Context, ui packersdk.Ui, m *machine) (e
 	if err != nil {
 		return fmt.Errorf("compile %s: %w", p.config.Source, err)
 	}
-	if err := m.fits(live); err != nil {
+	if err := m.checkCloudInit(live); err != nil {
 		return err
 	}
 	id := guest.NewBakeID()

@@ -33,11 +33,12 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// imageSource writes an Image-Source: a file, a command, and what is added.
+// imageSource writes an Image-Source with a file, a command, and the files in more.
 func imageSource(t *testing.T, more map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "image")
-	all := map[string]string{"fs/etc/hello.conf": "hello\n", "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [\"true\"]\n"}
+	all := map[string]string{"fs/etc/hello.conf": "hello\n",
+		"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [\"true\"]\n"}
 	maps.Copy(all, more)
 	for name, content := range all {
 		path := filepath.Join(dir, name)
@@ -47,14 +48,14 @@ func imageSource(t *testing.T, more map[string]string) string {
 	return dir
 }
 
-// answer is what a command prints and how it ends.
+// answer is the output and the exit status of a command.
 type answer struct {
 	stdout, stderr string
 	status         int
 	err            error
 }
 
-// fake is a machine that answers commands as special says, and all others with success and nothing.
+// fake is a machine. Commands that special does not handle succeed and print nothing.
 type fake struct {
 	special  func(command string) (answer, bool)
 	commands []string
@@ -65,7 +66,7 @@ type fake struct {
 
 const debian = "bakery-uid=1000\n"
 
-// machineOf is a machine whose probe prints facts, whose sudo works, and that runs a payload as report says.
+// machineOf returns a machine whose probe prints facts, whose sudo works, and whose payload prints report.
 func machineOf(facts string, report func(id string) answer) *fake {
 	return &fake{uploads: map[string]string{}, special: func(command string) (answer, bool) {
 		switch id := payloadID.FindStringSubmatch(command); {
@@ -88,7 +89,7 @@ func (f *fake) Start(_ context.Context, cmd *packersdk.RemoteCmd) error {
 	if a.err != nil {
 		return a.err
 	}
-	stdout, stderr := cmd.Stdout, cmd.Stderr // an interrupt takes them away
+	stdout, stderr := cmd.Stdout, cmd.Stderr // an interrupt sets them to nil
 	go func() {
 		_, _ = io.WriteString(stdout, a.stdout)
 		_, _ = io.WriteString(stderr, a.stderr)
@@ -119,7 +120,7 @@ func (*fake) UploadDir(string, string, []string) error   { return errors.New("no
 func (*fake) Download(string, io.Writer) error           { return errors.New("not expected") }
 func (*fake) DownloadDir(string, string, []string) error { return errors.New("not expected") }
 
-// report is a line of the guest program.
+// report returns a line of the guest program.
 func report(id, words string) string {
 	body := id + " " + words
 	sum := exec.Command("cksum")
@@ -136,11 +137,12 @@ func succeeds(id string) answer {
 		report(id, "3 end 1 0 60_app.cfg runcmd[0]") + report(id, "4 warn odd") + report(id, "5 verdict ok 0 bake")}
 }
 
-// provision prepares a provisioner and runs it, and returns what the user saw.
+// provision prepares and runs a provisioner, and returns the text on the Ui.
 func provision(t *testing.T, comm packersdk.Communicator, settings map[string]any) (string, error) {
 	t.Helper()
 	var seen bytes.Buffer
-	ui := &packersdk.BasicUi{Reader: strings.NewReader(""), Writer: &seen, ErrorWriter: &seen, PB: &packersdk.NoopProgressTracker{}}
+	ui := &packersdk.BasicUi{Reader: strings.NewReader(""), Writer: &seen, ErrorWriter: &seen,
+		PB: &packersdk.NoopProgressTracker{}}
 	log.SetOutput(io.Discard)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	var p Provisioner
@@ -165,7 +167,8 @@ func TestAnImageSourceIsSentAndRun(t *testing.T) {
 	if diff := cmp.Diff([]os.FileMode{0o600}, f.modes); diff != "" {
 		t.Errorf("the payload's mode, -want +got:\n%s", diff)
 	}
-	wantSeen := "Compiling " + source + "...\nUploading " + fmt.Sprint(len(payload)) + " bytes to /tmp/bakery-ID.sh...\n" +
+	wantSeen := "Compiling " + source + "...\nUploading " + fmt.Sprint(len(payload)) +
+		" bytes to /tmp/bakery-ID.sh...\n" +
 		"Step 1 of 2: 60_app.cfg runcmd[0]\n    no line end\nWarning: odd\n"
 	if diff := cmp.Diff(wantSeen, seen); diff != "" {
 		t.Errorf("the user saw, -want +got:\n%s", diff)
@@ -181,9 +184,10 @@ func TestRootNeedsNoSudo(t *testing.T) {
 	}
 }
 
-func TestExecuteCommandIsHowRootRunsIt(t *testing.T) {
+func TestExecuteCommandRunsThePayloadAsRoot(t *testing.T) {
 	f := machineOf(debian, succeeds)
-	_, err := provision(t, f, map[string]any{"source": imageSource(t, nil), "execute_command": "doas -u root {{ .Command }} # {{ .User }}"})
+	_, err := provision(t, f, map[string]any{"source": imageSource(t, nil),
+		"execute_command": "doas -u root {{ .Command }} # {{ .User }}"})
 	must(t, err)
 	if got := f.commands[len(f.commands)-1]; got != "doas -u root sh /tmp/bakery-ID.sh # debian" {
 		t.Errorf("root runs it by %q", got)
@@ -194,7 +198,8 @@ func TestWithBakeryUserdataItJoinsTheBake(t *testing.T) {
 	source := imageSource(t, nil)
 	f := machineOf("", nil)
 	_, err := provision(t, f, map[string]any{
-		"source": source, "compile_env": map[string]string{"A": "b"}, "strict": true, "fs_inline_limit": 100, "packer_builder_type": "bakery-userdata",
+		"source": source, "compile_env": map[string]string{"A": "b"}, "strict": true, "fs_inline_limit": 100,
+		"packer_builder_type": "bakery-userdata",
 	})
 	must(t, err)
 	got, err := bundle.ParseJoin([]byte(f.uploads[bundle.JoinPath]))
@@ -204,7 +209,8 @@ func TestWithBakeryUserdataItJoinsTheBake(t *testing.T) {
 		t.Errorf("commands %q, -want +got:\n%s", f.commands, diff)
 	}
 	f.upload = errors.New("no")
-	if _, err := provision(t, f, map[string]any{"source": source, "packer_builder_type": "bakery-userdata"}); err == nil {
+	if _, err := provision(t, f, map[string]any{"source": source, "packer_builder_type": "bakery-userdata"}); err ==
+		nil {
 		t.Error("a failing upload is no error")
 	}
 }
@@ -224,7 +230,8 @@ func TestProvisionFails(t *testing.T) {
 		"no gzip":  {facts: debian + "bakery-lacks=tar\nbakery-lacks=gzip\n", want: []string{"lacks tar, gzip"}},
 		"no cloud-init": {
 			files: users, facts: noCloudInit,
-			want: []string{"no cloud-init on the machine", "cloudinit/10_users.cfg: users, packages", "nothing has been changed"},
+			want: []string{"no cloud-init on the machine", "cloudinit/10_users.cfg: users, packages",
+				"nothing has been changed"},
 		},
 		"a mistake that only compile.sh shows": {
 			files: map[string]string{"script/compile.sh": "#!/bin/sh\necho broken >&2\nexit 4\n"}, facts: debian,
@@ -233,7 +240,8 @@ func TestProvisionFails(t *testing.T) {
 		"a step": {
 			facts: debian, uploaded: true,
 			run: func(id string) answer {
-				return answer{stdout: report(id, "1 begin 1") + report(id, "2 start 1 60_app.cfg runcmd[3]") + "oops\n" +
+				return answer{stdout: report(id, "1 begin 1") + report(id, "2 start 1 60_app.cfg runcmd[3]") +
+					"oops\n" +
 					report(id, "3 verdict fail 7 60_app.cfg runcmd[3]"), status: 7}
 			},
 			want: []string{"60_app.cfg runcmd[3] failed with exit status 7"},
@@ -247,7 +255,10 @@ func TestProvisionFails(t *testing.T) {
 		},
 		"a cloud-init that cannot be asked": {
 			files: users, facts: debian, uploaded: true,
-			run:  func(id string) answer { return answer{stdout: report(id, "1 verdict fail 1 cloud-init"), status: 1} },
+			run: func(id string) answer {
+				return answer{stdout: report(id, "1 verdict fail 1 cloud-init"),
+					status: 1}
+			},
 			want: []string{"cloud-init failed", "cloudinit/10_users.cfg: users, packages"},
 		},
 		"execute_command, though every step succeeds": {
@@ -258,9 +269,11 @@ func TestProvisionFails(t *testing.T) {
 		"a connection that is lost": {
 			facts: debian, uploaded: true,
 			run: func(id string) answer {
-				return answer{stdout: report(id, "1 begin 2") + report(id, "2 start 1 60_app.cfg runcmd[3]"), status: packersdk.CmdDisconnect}
+				return answer{stdout: report(id, "1 begin 2") + report(id, "2 start 1 60_app.cfg runcmd[3]"),
+					status: packersdk.CmdDisconnect}
 			},
-			want: []string{"the connection was lost while step 1 of 2, 60_app.cfg runcmd[3], ran", "bakery-userdata", "expect_disconnect"},
+			want: []string{"the connection was lost while step 1 of 2, 60_app.cfg runcmd[3], ran", "bakery-userdata",
+				"expect_disconnect"},
 		},
 		"a run that does not begin": {
 			facts: debian, uploaded: true, last: "rm -f /tmp/bakery-ID.sh",
@@ -293,7 +306,7 @@ func TestProvisionFails(t *testing.T) {
 	}
 }
 
-func TestAUserWithoutSudoIsToldWhatToDo(t *testing.T) {
+func TestTheErrorForAUserWithoutSudoHasTheRemedy(t *testing.T) {
 	f := machineOf(debian, nil)
 	ask := f.special
 	f.special = func(command string) (answer, bool) {
@@ -303,18 +316,20 @@ func TestAUserWithoutSudoIsToldWhatToDo(t *testing.T) {
 		return ask(command)
 	}
 	_, err := provision(t, f, map[string]any{"source": imageSource(t, nil)})
-	for _, want := range []string{"sudo -n failed with exit status 1: sudo: a password is required", "execute_command"} {
+	for _, want := range []string{"sudo -n failed with exit status 1: sudo: a password is required",
+		"execute_command"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 }
 
-func TestAnUploadThatFailsNamesTheFolder(t *testing.T) {
+func TestTheErrorOfAnUploadNamesRemoteFolder(t *testing.T) {
 	f := machineOf(debian, nil)
 	f.upload = errors.New("no space left on device")
 	_, err := provision(t, f, map[string]any{"source": imageSource(t, nil)})
-	if err == nil || !strings.Contains(err.Error(), "no space left on device") || !strings.Contains(err.Error(), "remote_folder") {
+	if err == nil || !strings.Contains(err.Error(), "no space left on device") ||
+		!strings.Contains(err.Error(), "remote_folder") {
 		t.Errorf("got %v", err)
 	}
 	if last := f.commands[len(f.commands)-1]; last != "rm -f /tmp/bakery-ID.sh" {
@@ -333,7 +348,8 @@ func TestAnInterruptStopsTheMachine(t *testing.T) {
 	})
 	var p Provisioner
 	must(t, p.Prepare(map[string]any{"source": imageSource(t, nil)}))
-	ui := &packersdk.BasicUi{Reader: strings.NewReader(""), Writer: io.Discard, ErrorWriter: io.Discard, PB: &packersdk.NoopProgressTracker{}}
+	ui := &packersdk.BasicUi{Reader: strings.NewReader(""), Writer: io.Discard, ErrorWriter: io.Discard,
+		PB: &packersdk.NoopProgressTracker{}}
 	if err := p.Provision(ctx, ui, f, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

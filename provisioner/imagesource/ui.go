@@ -12,29 +12,29 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
-// indent tells what a program printed from what is said of it.
+// indent is put before the output of programs, so that it differs from the messages of the provisioner.
 const indent = "    "
 
-// silent shows nothing of a command.
+// silent is a Ui that shows nothing.
 type silent struct{ packersdk.Ui }
 
 func (silent) Say(string)     {}
 func (silent) Message(string) {}
 func (silent) Error(string)   {}
 
-// reportUI shows what the machine prints and puts its reports into words. The guest program prints both into one
-// stream, so they are in order.
+// reportUI shows the output of the machine, and its reports as messages. The guest program prints both to one stream,
+// so they are in order.
 type reportUI struct {
 	packersdk.Ui
 
 	id      string
 	reports []guest.Report
 	total   int
-	step    string // what the machine was last heard to do
+	step    string // the last step that the machine reported
 	last    string // the last line that was no report
 }
 
-// Say takes a line of standard output.
+// Say shows a line of standard output.
 func (u *reportUI) Say(line string) {
 	before, r, ok := guest.ReadReport(line, u.id)
 	if !ok {
@@ -45,10 +45,10 @@ func (u *reportUI) Say(line string) {
 		u.print(before)
 	}
 	u.reports = append(u.reports, r)
-	u.tell(r)
+	u.show(r)
 }
 
-// Error takes a line of standard error, where only what runs before the guest program prints.
+// Error shows a line of standard error, to which only the commands before the guest program print.
 func (u *reportUI) Error(line string) {
 	u.last = line
 	u.Ui.Error(line)
@@ -59,7 +59,7 @@ func (u *reportUI) print(line string) {
 	u.Ui.Say(indent + line)
 }
 
-func (u *reportUI) tell(r guest.Report) {
+func (u *reportUI) show(r guest.Report) {
 	switch r.Kind {
 	case guest.Begin:
 		u.total = r.Total
@@ -72,12 +72,12 @@ func (u *reportUI) tell(r guest.Report) {
 	}
 }
 
-// plainUI shows what compile.sh and the machine print without what a terminal obeys. Message, which is Say of old, is not
-// used here.
+// plainUI shows the output of compile.sh and of the machine without terminal sequences. It does not override Message,
+// the deprecated form of Say, which is not used here.
 type plainUI struct{ packersdk.Ui }
 
 // Say shows a line.
 func (u plainUI) Say(text string) { u.Ui.Say(terminal.Plain(text)) }
 
-// Error shows a line that tells of an error.
+// Error shows an error.
 func (u plainUI) Error(text string) { u.Ui.Error(terminal.Plain(text)) }

@@ -1,18 +1,18 @@
 #!/bin/sh
 # shellcheck disable=SC1090,SC1091,SC2317  # files that exist on the machine only; functions called from traps and files
 #
-# The guest program: bakes the machine it runs on, says on the console how it goes, and powers off.
+# The guest program: bakes the machine it runs on, reports to the console, and powers off.
 #
-#   bakery.sh place      from a boothook, before anything else: installs and starts the two services
-#   bakery.sh run        bakery.service: every step, then the verdict; carries on here after a reboot
-#   bakery.sh watchdog   bakery-watchdog.service: ends a bake that hangs
+#   bakery.sh setup      called by a boothook before anything else: installs and starts the two services
+#   bakery.sh run        bakery.service: runs every step, then prints the verdict; continues after a reboot
+#   bakery.sh watchdog   bakery-watchdog.service: ends a bake that takes too long
 #   bakery.sh commands DIR N, replay DIR, download NAME, extract NAME, install
-#                        the steps themselves, each in a session of its own
+#                        one step each, every step in its own session
 #
-# POSIX sh, with nothing but coreutils, util-linux, tar, gzip and the Python that runs cloud-init.
-# Every name begins with bakery_, because the commands of a part share their shell with this file.
+# POSIX sh. It needs only coreutils, util-linux, tar, gzip and the Python that runs cloud-init.
+# Every name begins with bakery_, because the commands of a part run in the same shell as this file.
 
-bakery_dir=/var/lib/bakery # survives a reboot, gone at the end
+bakery_dir=/var/lib/bakery # survives a reboot; removed at the end
 bakery_run=/run/bakery     # tmpfs: writable when the disk is full
 bakery_console=/dev/console
 bakery_cloud=/run/cloud-init
@@ -21,10 +21,11 @@ bakery_mounts=/proc/mounts
 
 # --- reports --------------------------------------------------------------------------------------------------------
 
-# bakery_report KIND WORD... : one short line, checksummed, because the kernel and systemd write to the console too.
+# bakery_report KIND WORD... : prints one short line with a checksum. It needs the checksum because the kernel and
+# systemd write to the console too.
 bakery_report() {
 	bakery_compose "$@"
-	bakery_say "$bakery_line"
+	bakery_print "$bakery_line"
 }
 
 bakery_compose() {
@@ -38,25 +39,25 @@ bakery_compose() {
 	return 0
 }
 
-# bakery_say LINE... : prints reports, each from the start of a line to its end.
-bakery_say() {
+# bakery_print LINE... : prints each report on a console line of its own.
+bakery_print() {
 	{ printf '\r\n%s\r\n' "$@" >"$bakery_console"; } 2>/dev/null
 	return 0
 }
 
-# --- where the bake stands: an append-only file of "boot", "start N", "end N" and "reboot N" ------------------------
+# --- progress: an append-only file of "boot", "start N", "end N", "elapsed SECONDS" and "reboot N" ------------------
 
 bakery_record() {
 	echo "$*" >>"$bakery_dir/progress"
 }
 
-# bakery_at prints the number of the step that was begun last.
-bakery_at() {
+# bakery_current_step prints the number of the step that began last.
+bakery_current_step() {
 	sed -n 's/^start //p' "$bakery_dir/progress" | tail -n 1 | grep . || echo 0
 }
 
-# bakery_unit N: sets kind, file and name from line N of the list of steps; false behind its end.
-bakery_unit() {
+# bakery_read_step N: sets kind, file and name from line N of the list of steps; fails after the last line.
+bakery_read_step() {
 	bakery_rest=$(sed -n "${1}p" "$bakery_dir/units")
 	bakery_kind=${bakery_rest%% *}
 	bakery_rest=${bakery_rest#* }
@@ -65,22 +66,22 @@ bakery_unit() {
 	[ -n "$bakery_kind" ]
 }
 
-# bakery_begin N, bakery_end N: account for one step. A step that cannot be recorded is not begun: after a reboot it
-# would run twice.
-bakery_begin() {
+# bakery_begin_step N, bakery_end_step N: record and report one step. A step that cannot be recorded does not begin:
+# after a reboot it would run twice.
+bakery_begin_step() {
 	bakery_reserve
 	wc -c <"$bakery_dir/log" >"$bakery_run/offset"
 	bakery_record start "$1" || return 1
 	bakery_report start "$1" "$bakery_name"
 }
 
-bakery_end() {
+bakery_end_step() {
 	bakery_record end "$1" || return 1
 	bakery_report end "$1" 0 "$bakery_name"
-	bakery_hold
+	bakery_wait_for_shutdown
 }
 
-# bakery_reserve allocates room behind the end of what is written here, so that a full disk still can be reported.
+# bakery_reserve allocates space after the end of the log and the progress, so that a full disk can still be reported.
 bakery_reserve() {
 	for bakery_f in log progress; do
 		fallocate -n -o "$(wc -c <"$bakery_dir/$bakery_f")" -l 65536 "$bakery_dir/$bakery_f"
@@ -88,15 +89,15 @@ bakery_reserve() {
 	return 0
 }
 
-# bakery_hold stops here when the machine is about to reboot or power off: the next step must not be cut off in its
-# middle, because a step that a reboot interrupts counts as ended.
-bakery_hold() {
-	while bakery_leaving; do
+# bakery_wait_for_shutdown does not return when the machine is about to reboot or power off. The next step must not
+# begin then: a step that a reboot interrupts counts as ended.
+bakery_wait_for_shutdown() {
+	while bakery_is_shutting_down; do
 		sleep 1
 	done
 }
 
-bakery_leaving() {
+bakery_is_shutting_down() {
 	grep -qs '^MODE=reboot' /run/systemd/shutdown/scheduled && return 0
 	[ "$(systemctl is-system-running 2>/dev/null)" != stopping ] || return 0
 	case $(busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager \
@@ -108,12 +109,12 @@ bakery_leaving() {
 
 # --- the end of a bake ----------------------------------------------------------------------------------------------
 
-# bakery_fail CODE NAME REASON FILE OFFSET : tells everything and powers off.
+# bakery_fail CODE NAME REASON FILE OFFSET : reports the last lines, the reason and the verdict, and powers off.
 bakery_fail() {
 	trap '' TERM USR1
-	bakery_hush
-	if [ -e "$bakery_dir/tell.py" ]; then
-		(bakery_tell tail "$4" "$5") || bakery_report warn 'the last lines could not be told'
+	bakery_stop_streaming
+	if [ -e "$bakery_dir/log_stream.py" ]; then
+		(bakery_exec_log_stream tail "$4" "$5") || bakery_report warn 'the last lines could not be sent'
 	else
 		tail -c "+$(($5 + 1))" "$4" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery ' | tail -n 40 |
 			while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
@@ -122,44 +123,46 @@ bakery_fail() {
 	fi
 	[ -z "$3" ] || bakery_report reason "$3"
 	bakery_pack_log
-	bakery_judge fail "$1" "$2"
+	bakery_verdict fail "$1" "$2"
 }
 
-# bakery_fail_step CODE REASON : the step that was begun last failed.
+# bakery_fail_step CODE REASON : fails the bake with the step that began last.
 bakery_fail_step() {
-	bakery_unit "$(bakery_at)" || bakery_name='guest program'
+	bakery_read_step "$(bakery_current_step)" || bakery_name='guest program'
 	bakery_fail "$1" "$bakery_name" "$2" "$bakery_dir/log" "$(cat "$bakery_run/offset" 2>/dev/null || echo 0)"
 }
 
-# bakery_power_off prints the verdict, last and three times, because losing it loses the bake. It goes past logind,
-# whose inhibitors may delay or refuse a power-off.
+# bakery_power_off prints the verdict as the last report, three times, because without it the bake is lost. It does not
+# ask logind, whose inhibitors may delay or refuse a power-off.
 bakery_power_off() {
 	sync
-	bakery_say "$bakery_final" "$bakery_final" "$bakery_final"
-	[ -z "${bakery_down:-}" ] || exit 0
-	# systemd stops this service too on the way down; nothing is left to do then.
+	bakery_print "$bakery_verdict_line" "$bakery_verdict_line" "$bakery_verdict_line"
+	[ -z "${bakery_powering_off:-}" ] || exit 0
+	# systemd stops this service too while it shuts down; there is nothing left to do then.
 	trap 'exit 0' TERM
-	systemctl --no-block --job-mode=replace-irreversibly start poweroff.target || systemctl --no-block poweroff || poweroff
+	systemctl --no-block --job-mode=replace-irreversibly start poweroff.target ||
+		systemctl --no-block poweroff || poweroff
 	sleep 120 &
 	wait
 	systemctl --force poweroff || poweroff -f
 	exit 0
 }
 
-# bakery_judge WORD... : the verdict, which is not said anywhere before nothing can change it any more.
-bakery_judge() {
+# bakery_verdict WORD... : uploads the log, prints the verdict and powers off. The verdict is not printed or uploaded
+# earlier, while it can still change.
+bakery_verdict() {
 	bakery_compose verdict "$@"
-	bakery_final=$bakery_line
+	bakery_verdict_line=$bakery_line
 	if [ -n "$BAKERY_LOG_URL" ]; then
-		# What is compressed can be put behind each other.
-		echo "$bakery_final" | gzip >>"$bakery_run/log.gz"
+		# gzip files can be concatenated.
+		echo "$bakery_verdict_line" | gzip >>"$bakery_run/log.gz"
 		bakery_put "$BAKERY_LOG_URL" "$bakery_run/log.gz" || bakery_report warn 'the log could not be uploaded'
 	fi 2>/dev/null
 	bakery_power_off
 }
 
-# bakery_pack_log makes the log ready to be put where the delivery says, in the form that tell.py has, but for the verdict.
-# Once: where a clean-up fails late, the log on the disk is gone already.
+# bakery_pack_log compresses the log for its upload, in the format of log_stream.py, without the verdict. It does so
+# only once: when the clean-up fails late, the log on the disk is already gone.
 bakery_pack_log() {
 	[ -n "$BAKERY_LOG_URL" ] && [ ! -e "$bakery_run/log.gz" ] || return 0
 	{
@@ -170,44 +173,45 @@ bakery_pack_log() {
 	} 2>/dev/null | gzip >"$bakery_run/log.gz"
 }
 
-# --- what the steps print, while they do ----------------------------------------------------------------------------
+# --- the live log: what the steps print, sent while they run --------------------------------------------------------
 
-# bakery_tell WORD... : becomes tell.py. Its secrets do not stand among its arguments.
-bakery_tell() {
+# bakery_exec_log_stream WORD... : executes log_stream.py. Secrets go through its environment, not its arguments.
+bakery_exec_log_stream() {
 	export BAKERY_ID BAKERY_KEY BAKERY_LOG_URL BAKERY_LOG_HEADERS
-	exec "$(bakery_python)" "$bakery_dir/tell.py" "$@" </dev/null
+	exec "$(bakery_python)" "$bakery_dir/log_stream.py" "$@" </dev/null
 }
 
-# bakery_listen begins to tell what is printed.
-bakery_listen() {
+# bakery_start_streaming starts the live log in the background.
+bakery_start_streaming() {
 	[ -n "$BAKERY_LIVE" ] || return 0
-	(bakery_tell "$BAKERY_LIVE") &
-	echo $! >"$bakery_run/teller"
+	(bakery_exec_log_stream "$BAKERY_LIVE") &
+	echo $! >"$bakery_run/log_stream.pid"
 }
 
-# bakery_hush lets it tell what there still is, and ends it, within a second.
-bakery_hush() {
+# bakery_stop_streaming asks the live log to send its last lines and to exit, and kills it after a second.
+bakery_stop_streaming() {
 	for bakery_i in 15 0 0 0 0 0 0 0 0 9; do
-		bakery_p=$(cat "$bakery_run/teller") && grep -q tell.py "/proc/$bakery_p/cmdline" || return 0
+		bakery_p=$(cat "$bakery_run/log_stream.pid") && grep -q log_stream.py "/proc/$bakery_p/cmdline" || return 0
 		kill "-$bakery_i" "$bakery_p"
 		sleep 0.1
 	done
 } 2>/dev/null
 
-# --- cloud-init's own account ---------------------------------------------------------------------------------------
+# --- cloud-init's own result ----------------------------------------------------------------------------------------
 
 # bakery_python prints the interpreter that runs cloud-init; on RHEL 8 it is not in PATH.
 bakery_python() {
-	bakery_p=$(command -v cloud-init 2>/dev/null) && bakery_p=$(sed -n '1s/^#! *\([^ ]*python[^ ]*\).*/\1/p' "$bakery_p")
+	bakery_p=$(command -v cloud-init 2>/dev/null) &&
+		bakery_p=$(sed -n '1s/^#! *\([^ ]*python[^ ]*\).*/\1/p' "$bakery_p")
 	for bakery_p in "$bakery_p" python3 /usr/libexec/platform-python python; do
 		[ -n "$bakery_p" ] && command -v "$bakery_p" && return 0
 	done
 	return 1
 }
 
-# bakery_await waits until cloud-init has exited. The unit is ordered behind cloud-final.service; from 24.3 on, the
-# process that does the work is another one and may live a moment longer.
-bakery_await() {
+# bakery_wait_for_cloud_init waits until cloud-init has exited. This service starts after cloud-final.service; from
+# cloud-init 24.3 on, the process that does the work is another one and may exit a moment later.
+bakery_wait_for_cloud_init() {
 	bakery_i=0
 	while [ "$bakery_i" -lt 60 ]; do
 		[ -s "$bakery_cloud/result.json" ] &&
@@ -218,9 +222,11 @@ bakery_await() {
 	[ -s "$bakery_cloud/result.json" ]
 }
 
-# bakery_judge_cloud_init fails the bake for errors of the modules the bake configured; others are the base image's.
-bakery_judge_cloud_init() {
-	bakery_await || bakery_fail 1 cloud-init 'cloud-init did not finish: it left no result.json' "$bakery_output" 0
+# bakery_check_cloud_init fails the bake for errors of the modules that the bake configured. Errors of other modules
+# come from the base image, and are reported as warnings.
+bakery_check_cloud_init() {
+	bakery_wait_for_cloud_init ||
+		bakery_fail 1 cloud-init 'cloud-init did not finish: it left no result.json' "$bakery_output" 0
 	"$(bakery_python)" -c 'import json
 for e in json.load(open("/run/cloud-init/result.json"))["v1"]["errors"]: print(" ".join(str(e).split()))
 ' >"$bakery_run/errors" || bakery_fail 1 cloud-init 'reading its result.json failed' "$bakery_output" 0
@@ -238,32 +244,32 @@ for e in json.load(open("/run/cloud-init/result.json"))["v1"]["errors"]: print("
 
 # --- the services ---------------------------------------------------------------------------------------------------
 
-# bakery_place installs and starts the services. DefaultDependencies=no, because multi-user.target would otherwise wait
-# for bakery.service, which waits for cloud-final.service, which on Debian and Ubuntu waits for multi-user.target.
-# What the kernel kills when memory is short must not take the service along: systemd would stop it, the watchdog as well.
-# A unit file that systemd has not looked for yet needs no daemon-reload, which is better left alone during boot.
-bakery_place() {
+# bakery_setup installs and starts the services. DefaultDependencies=no: otherwise multi-user.target would wait for
+# bakery.service, which waits for cloud-final.service, which on Debian and Ubuntu waits for multi-user.target.
+# OOMPolicy=continue: when the kernel kills a step because memory is short, systemd would otherwise stop the service. No
+# daemon-reload unless the start fails: systemd reads a new unit file without one, and a reload during boot is a risk.
+bakery_setup() {
 	umask 022
-	bakery_load
-	if [ ! -e "$bakery_dir/placed" ]; then
-		bakery_arrange
-		bakery_keys >"$bakery_dir/keys.before"
-		bakery_service run 'After=sysinit.target basic.target network-online.target cloud-final.service cloud-init-main.service' \
-			>/etc/systemd/system/bakery.service
-		bakery_service watchdog '' >/etc/systemd/system/bakery-watchdog.service
+	bakery_load_env
+	if [ ! -e "$bakery_dir/installed" ]; then
+		bakery_merge_steps
+		bakery_list_keys >"$bakery_dir/keys.before"
+		bakery_after='sysinit.target basic.target network-online.target cloud-final.service cloud-init-main.service'
+		bakery_service_file run "After=$bakery_after" >/etc/systemd/system/bakery.service
+		bakery_service_file watchdog '' >/etc/systemd/system/bakery-watchdog.service
 		mkdir -p /etc/systemd/system/multi-user.target.wants
 		ln -sf ../bakery.service /etc/systemd/system/multi-user.target.wants/bakery.service
-		# cloud-init is about to write this file anew. That would free its blocks as they are, with the user data in
-		# them; by another name they stay a file's, which the clean-up overwrites.
+		# cloud-init is about to write this file again, which would free its blocks with the user data still in them.
+		# Under another name, the file stays, and the clean-up overwrites it.
 		mv /var/lib/cloud/instance/obj.pkl /var/lib/cloud/instance/obj.pkl.bakery
-		touch "$bakery_dir/placed"
+		touch "$bakery_dir/installed"
 	fi
 	systemctl --no-block start bakery-watchdog.service bakery.service ||
 		{ systemctl daemon-reload && systemctl --no-block start bakery-watchdog.service bakery.service; }
 }
 
-# bakery_arrange puts the steps of the delivery where they belong in the list of the document.
-bakery_arrange() {
+# bakery_merge_steps inserts the steps of the delivery into the list of steps of the document.
+bakery_merge_steps() {
 	cd "$bakery_dir" || return 1
 	{
 		cat units.first
@@ -273,7 +279,7 @@ bakery_arrange() {
 	mv units.all units
 }
 
-bakery_service() {
+bakery_service_file() {
 	printf '%s\n' '[Unit]' "Description=Bakery $1" DefaultDependencies=no "$2" Conflicts=shutdown.target \
 		Before=shutdown.target Wants=bakery-watchdog.service '[Service]' Environment=HOME=/root Environment=USER=root \
 		Environment=LOGNAME=root "ExecStart=/bin/sh $bakery_dir/bakery.sh $1" StandardInput=null StandardOutput=null \
@@ -282,30 +288,31 @@ bakery_service() {
 
 # --- running the steps ----------------------------------------------------------------------------------------------
 
-bakery_load() {
-	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_LOG_HEADERS='' BAKERY_ZERO='' BAKERY_FS_URL='' BAKERY_PROFILE='' BAKERY_SKIP=''
-	BAKERY_MODULES='' BAKERY_FS_SHA256='' BAKERY_REGION='' BAKERY_USER=root BAKERY_RECORDED_URL='' BAKERY_RECORDED_SHA256=''
-	BAKERY_LIVE='' BAKERY_KEY=''
+bakery_load_env() {
+	BAKERY_ID=none BAKERY_TIMEOUT=3600 BAKERY_LOG_URL='' BAKERY_LOG_HEADERS='' BAKERY_ZERO='' BAKERY_FS_URL=''
+	BAKERY_PROFILE='' BAKERY_SKIP='' BAKERY_MODULES='' BAKERY_FS_SHA256='' BAKERY_REGION='' BAKERY_USER=root
+	BAKERY_RECORDED_URL='' BAKERY_RECORDED_SHA256='' BAKERY_LIVE='' BAKERY_KEY=''
 	. "$bakery_dir/env"
 	[ ! -r "$bakery_dir/delivery" ] || . "$bakery_dir/delivery"
 	(umask 077 && mkdir -p "$bakery_run" && echo "$BAKERY_ID" >"$bakery_run/id")
 	touch "$bakery_dir/log" "$bakery_dir/progress"
 }
 
-# What becomes the program it names in a session of its own, with every signal: systemd keeps SIGPIPE from services, a shell
-# SIGINT and SIGQUIT from what it puts into the background, and no shell gives back what was ignored when it began.
+# Python code that executes the program it is given in a new session, with all signals at their defaults: systemd
+# ignores SIGPIPE for services, a shell ignores SIGINT and SIGQUIT for background jobs, and no shell can reset a signal
+# that was ignored when it started.
 bakery_detach='import os, signal, sys
 for s in range(1, signal.NSIG): signal.getsignal(s) == signal.SIG_IGN and signal.signal(s, signal.SIG_DFL)
 os.setsid()
 os.execv(sys.argv[1], sys.argv[1:])'
 
-# bakery_child WORD... : runs this program again for a step, in a session of its own, its output in the log. A signal
-# ends the wait, not the step, so the wait is taken up again until the step is gone.
-bakery_child() {
+# bakery_run_step WORD... : runs this program again for a step, in a new session, with its output in the log. A signal
+# ends the wait but not the step, so it waits again until the step has ended.
+bakery_run_step() {
 	"$(bakery_python)" -c "$bakery_detach" /bin/sh "$bakery_dir/bakery.sh" "$@" </dev/null >>"$bakery_dir/log" 2>&1 &
 	bakery_pid=$!
-	# The time may have been up before there was a step to stop.
-	[ ! -e "$bakery_run/timeout" ] || bakery_time_up
+	# The timeout may have come before there was a step to stop.
+	[ ! -e "$bakery_run/timeout" ] || bakery_on_timeout
 	bakery_code=0
 	while :; do
 		wait "$bakery_pid"
@@ -313,40 +320,42 @@ bakery_child() {
 		kill -0 "$bakery_pid" 2>/dev/null || break
 	done
 	bakery_pid=''
-	[ ! -e "$bakery_run/timeout" ] || bakery_fail_step 124 "it was stopped: the machine's time, $BAKERY_TIMEOUT s, was up"
+	[ ! -e "$bakery_run/timeout" ] ||
+		bakery_fail_step 124 "it was stopped: the machine's time, $BAKERY_TIMEOUT s, was up"
 	[ "$bakery_code" = 0 ] || bakery_fail_step "$bakery_code" "$(cat "$bakery_run/reason" 2>/dev/null)"
 }
 
-# bakery_time_up: USR1, from the watchdog.
-bakery_time_up() {
+# bakery_on_timeout handles USR1, which the watchdog sends: it kills the running step.
+bakery_on_timeout() {
 	[ -n "${bakery_pid:-}" ] || return 0
 	kill -TERM "-$bakery_pid"
 	sleep 2
 	kill -KILL "-$bakery_pid"
 } 2>/dev/null
 
-# bakery_going_down: TERM, from systemd. A reboot is part of baking, a power-off is not.
-bakery_going_down() {
+# bakery_on_term handles TERM, which systemd sends at shutdown. A reboot is part of a bake, a power-off is not.
+bakery_on_term() {
 	trap '' TERM USR1
-	# The step must not get as far as the next one after its reboot is on record.
+	# Kill the step first: it must not continue after its reboot is recorded.
 	[ -z "${bakery_pid:-}" ] || kill -KILL "-$bakery_pid" 2>/dev/null
 	if systemctl list-jobs --no-legend 2>/dev/null | grep -Eq '(^| )(reboot|kexec|soft-reboot)\.target '; then
-		bakery_sleep_cloud_init
-		[ ! -e "$bakery_run/busy" ] || bakery_report warn 'the reboot cut off a command of a provisioner, which counts as ended'
-		bakery_record elapsed $(($(date +%s) - bakery_since))
-		bakery_record reboot "$(bakery_at)"
+		bakery_disable_cloud_init
+		[ ! -e "$bakery_run/busy" ] ||
+			bakery_report warn 'the reboot cut off a command of a provisioner, which counts as ended'
+		bakery_record elapsed $(($(date +%s) - bakery_started))
+		bakery_record reboot "$(bakery_current_step)"
 		sync
 		exit 0
 	fi
-	bakery_down=1
+	bakery_powering_off=1
 	bakery_fail_step 143 'the machine was powered off while this step was running'
 }
 
 bakery_main() {
-	bakery_load
-	bakery_since=$(date +%s)
-	trap bakery_going_down TERM
-	trap bakery_time_up USR1
+	bakery_load_env
+	bakery_started=$(date +%s)
+	trap bakery_on_term TERM
+	trap bakery_on_timeout USR1
 	echo $$ >"$bakery_run/pid"
 	rm -f "$bakery_run/reason"
 	bakery_last=$(tail -n 1 "$bakery_dir/progress")
@@ -356,106 +365,109 @@ bakery_main() {
 	case $bakery_last in
 	'')
 		bakery_report begin "$(wc -l <"$bakery_dir/units" | tr -d ' ')"
-		bakery_keys >"$bakery_dir/keys.after"
-		bakery_judge_cloud_init
+		bakery_list_keys >"$bakery_dir/keys.after"
+		bakery_check_cloud_init
 		;;
 	reboot*) bakery_report boot "$((bakery_boot + 1))" ;;
 	*) bakery_fail_step 1 'the machine restarted in its middle without shutting down' ;;
 	esac
-	bakery_n=$(bakery_at)
-	bakery_remains "$bakery_n" || bakery_n=$((bakery_n + 1))
-	while bakery_unit "$bakery_n"; do
-		bakery_step
+	bakery_n=$(bakery_current_step)
+	bakery_has_operations_left "$bakery_n" || bakery_n=$((bakery_n + 1))
+	while bakery_read_step "$bakery_n"; do
+		bakery_next_step
 	done
 	bakery_finish
 }
 
-# bakery_sleep_cloud_init keeps cloud-init from the boots after this one. It has done its work, and would write the user
-# data to the disk again, in other blocks: what it wrote before would stay in free ones.
-bakery_sleep_cloud_init() {
+# bakery_disable_cloud_init keeps cloud-init from running at later boots of the bake. It would write the user data to
+# the disk again, in other blocks, and leave the first copy in free blocks.
+bakery_disable_cloud_init() {
 	[ ! -e /etc/cloud/cloud-init.disabled ] || return 0
-	touch /etc/cloud/cloud-init.disabled "$bakery_dir/asleep"
+	touch /etc/cloud/cloud-init.disabled "$bakery_dir/cloud-init.disabled"
 }
 
-# bakery_step runs step n, or the commands of one part from n on, and moves n behind it.
-bakery_step() {
+# bakery_next_step runs step n, or the commands of one part from step n on, and sets n to the step after it.
+bakery_next_step() {
 	if [ "$bakery_kind" = command ]; then
-		bakery_child commands "${bakery_file%/*}" "$bakery_n"
-		# What the commands did not account for, an exit in one of them kept from running.
+		bakery_run_step commands "${bakery_file%/*}" "$bakery_n"
+		# An exit in one of the commands keeps the later ones from running: their begin is not recorded.
 		bakery_dirs=${bakery_file%/*}
-		while bakery_unit "$bakery_n" && [ "$bakery_kind" = command ] && [ "${bakery_file%/*}" = "$bakery_dirs" ]; do
+		while bakery_read_step "$bakery_n" && [ "$bakery_kind" = command ] &&
+			[ "${bakery_file%/*}" = "$bakery_dirs" ]; do
 			bakery_n=$((bakery_n + 1))
 		done
-		[ "$(bakery_at)" = $((bakery_n - 1)) ] ||
+		[ "$(bakery_current_step)" = $((bakery_n - 1)) ] ||
 			bakery_fail_step 0 'it ended the shell, which kept the commands after it from running'
-		# An exit in the last command keeps nothing from running, but its end from being told.
-		grep -qx "end $(bakery_at)" "$bakery_dir/progress" || { bakery_unit "$(bakery_at)" && bakery_end "$(bakery_at)"; }
+		# An exit in the last command keeps nothing from running, but its end is not yet reported.
+		grep -qx "end $(bakery_current_step)" "$bakery_dir/progress" ||
+			{ bakery_read_step "$(bakery_current_step)" && bakery_end_step "$(bakery_current_step)"; }
 		return 0
 	fi
-	bakery_begin "$bakery_n" || bakery_fail_step 1 'its progress cannot be written: is the disk full?'
-	bakery_child "$bakery_kind" "$bakery_file"
-	bakery_end "$bakery_n" || bakery_fail_step 1 'its progress cannot be written: is the disk full?'
+	bakery_begin_step "$bakery_n" || bakery_fail_step 1 'its progress cannot be written: is the disk full?'
+	bakery_run_step "$bakery_kind" "$bakery_file"
+	bakery_end_step "$bakery_n" || bakery_fail_step 1 'its progress cannot be written: is the disk full?'
 	bakery_n=$((bakery_n + 1))
 }
 
-# bakery_commands DIR N: the commands of one part, in one shell, from step N on. The accounts are kept in subshells
-# with plain options, because a command may have changed IFS or the options for those after it.
+# bakery_commands DIR N: runs the commands of one part, in one shell, from step N on. Steps are recorded in subshells
+# with default options, because a command may have changed IFS or the options for the commands after it.
 bakery_commands() {
 	__bakery_part=$1 __bakery_n=$2
 	set --
-	while bakery_unit "$__bakery_n" && [ "$bakery_kind" = command ] && [ "${bakery_file%/*}" = "$__bakery_part" ]; do
-		(unset IFS && set +efuC && bakery_begin "$__bakery_n") || exit 1
+	while bakery_read_step "$__bakery_n" && [ "$bakery_kind" = command ] &&
+		[ "${bakery_file%/*}" = "$__bakery_part" ]; do
+		(unset IFS && set +efuC && bakery_begin_step "$__bakery_n") || exit 1
 		. "$bakery_dir/steps/$bakery_file"
 		__bakery_code=$?
 		[ "$__bakery_code" = 0 ] || exit "$__bakery_code"
-		bakery_unit "$__bakery_n"
-		(unset IFS && set +efuC && bakery_end "$__bakery_n") || exit 1
+		bakery_read_step "$__bakery_n"
+		(unset IFS && set +efuC && bakery_end_step "$__bakery_n") || exit 1
 		__bakery_n=$((__bakery_n + 1))
 	done
 }
 
 # --- recorded provisioners ------------------------------------------------------------------------------------------
 
-# bakery_replay DIR: the operations of one provisioner, in order, from where it stands. An operation that a reboot ends
-# has ended, and the next one follows, as it did over SSH.
+# bakery_replay DIR: runs the operations of one provisioner, in order, from the first that has not begun. An operation
+# that a reboot interrupts counts as ended, and the next one follows, as over SSH.
 bakery_replay() {
-	bakery_load
-	bakery_login || return 1
+	bakery_load_env
+	bakery_lookup_user || return 1
 	bakery_ops=$bakery_dir/replay/$1
 	bakery_done=$(cat "$bakery_ops/at" 2>/dev/null || echo 0)
 	for bakery_op in "$bakery_ops"/[0-9]*; do
 		[ "${bakery_op##*/}" -gt "$bakery_done" ] || continue
 		echo "${bakery_op##*/}" >"$bakery_ops/at" || return 1
-		# HOME is what a ~ in a destination means.
+		# A ~ in a destination means HOME.
 		(HOME=$bakery_home && . "$bakery_op") || return
 	done
 }
 
-# bakery_remains N: step N is a provisioner that has operations left.
-bakery_remains() {
-	bakery_unit "$1" && [ "$bakery_kind" = replay ] || return 1
+# bakery_has_operations_left N: succeeds when step N is a provisioner with operations that have not begun.
+bakery_has_operations_left() {
+	bakery_read_step "$1" && [ "$bakery_kind" = replay ] || return 1
 	bakery_ops=$bakery_dir/replay/$bakery_file
 	set -- "$bakery_ops"/[0-9]*
 	shift $(($# - 1))
 	[ "${1##*/}" -gt "$(cat "$bakery_ops/at" 2>/dev/null || echo 0)" ]
 } 2>/dev/null
 
-# bakery_login looks up the user that Packer would have logged in as.
-bakery_login() {
+# bakery_lookup_user sets home, shell and umask of the user that Packer would have logged in as.
+bakery_lookup_user() {
 	bakery_pw=$(getent passwd "$BAKERY_USER") || {
-		echo "user $BAKERY_USER does not exist here, who is to run the provisioners: set ssh_username or run_as" |
+		echo "user $BAKERY_USER, who is to run the provisioners, does not exist here: set ssh_username or run_as" |
 			tee "$bakery_run/reason"
 		return 1
 	}
 	bakery_home=$(echo "$bakery_pw" | cut -d : -f 6)
 	bakery_shell=$(echo "$bakery_pw" | cut -d : -f 7)
 	: "${bakery_shell:=/bin/sh}"
-	bakery_mask
+	bakery_find_umask
 }
 
-# bakery_mask: the umask of the session. On Ubuntu, RHEL and a newer Debian, pam_umask takes it from login.defs, and gives
-# a user with a group of its own name 002 instead of 022.
-bakery_mask() {
+# bakery_find_umask sets the umask of the user's session. On Ubuntu, RHEL and newer Debian, pam_umask reads it from
+# login.defs, and a user whose group has the same name gets 002 instead of 022.
+bakery_find_umask() {
 	bakery_umask=022
 	grep -qs '^-*session.*pam_umask' /etc/pam.d/sshd /etc/pam.d/common-session /etc/pam.d/postlogin || return 0
 	bakery_m=$(sed -n 's/^UMASK[[:blank:]]*\([0-7][0-7]*\).*/\1/p' /etc/login.defs)
@@ -465,16 +477,16 @@ bakery_mask() {
 	bakery_umask=$(printf %03o $((0$bakery_umask & ~070 | 0$bakery_umask >> 3 & 070)))
 }
 
-# bakery_as WORD... : runs a program as sshd would for that user: in its home, with no more than its environment. With
-# SSH_CLIENT, bash reads ~/.bashrc, as it does for a command over SSH.
-bakery_as() {
+# bakery_run_as_user WORD... : runs a program as sshd would for that user: in the home directory, with only the
+# environment of its session. With SSH_CLIENT set, bash reads ~/.bashrc, as it does for a command over SSH.
+bakery_run_as_user() {
 	bakery_path=/usr/local/bin:/usr/bin:/bin:/usr/games
 	[ "$BAKERY_USER" != root ] || bakery_path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-	bakery_vars "$@"
+	bakery_exec_with_env "$@"
 }
 
-# bakery_vars WORD... : with what pam_env adds to the session: /etc/environment, and the locale on Debian.
-bakery_vars() {
+# bakery_exec_with_env WORD... : adds what pam_env adds to a session: /etc/environment, and the locale on Debian.
+bakery_exec_with_env() {
 	bakery_words=$#
 	set -- "$@" "HOME=$bakery_home" "USER=$BAKERY_USER" "LOGNAME=$BAKERY_USER" "SHELL=$bakery_shell" \
 		"PATH=$bakery_path" SSH_CLIENT='127.0.0.1 0 22'
@@ -493,7 +505,7 @@ bakery_vars() {
 			set -- "$@" "${bakery_l%%=*}=$bakery_v"
 		done <"$bakery_f"
 	done
-	# The words of the program go behind those of the environment.
+	# Move the words of the program after those of the environment.
 	while [ "$bakery_words" -gt 0 ]; do
 		set -- "$@" "$1"
 		shift
@@ -504,55 +516,55 @@ bakery_vars() {
 	(umask "$bakery_umask" && { cd "$bakery_home" || cd /; } && exec "$@")
 }
 
-# bakery_command COMMAND, bakery_try COMMAND: what a provisioner ran. The shell provisioner ignores how its chmod ends.
+# bakery_command COMMAND, bakery_try COMMAND: run a command of a provisioner. bakery_try ignores the exit status, as
+# the shell provisioner does for its chmod.
 bakery_command() {
 	touch "$bakery_run/busy"
-	bakery_as "$bakery_shell" -c "$1"
+	bakery_run_as_user "$bakery_shell" -c "$1"
 	bakery_code=$?
 	rm -f "$bakery_run/busy"
-	bakery_hold
+	bakery_wait_for_shutdown
 	return "$bakery_code"
 }
 
 bakery_try() {
-	bakery_as "$bakery_shell" -c "$1" || :
+	bakery_run_as_user "$bakery_shell" -c "$1" || :
 }
 
-# bakery_pause SECONDS: where a provisioner waited, for a reboot or for what an earlier one has left running.
+# bakery_pause SECONDS: waits where Packer has waited, for a reboot or for what an earlier provisioner left running.
 bakery_pause() {
 	sleep "$1"
-	bakery_hold
+	bakery_wait_for_shutdown
 }
 
-# bakery_upload BLOB MODE DESTINATION: a file, with the means of the login user and in the way of scp: one that is there
-# keeps its mode.
+# bakery_upload BLOB MODE DESTINATION: writes a file as the login user, as scp does: a file that exists keeps its mode.
 bakery_upload() {
 	# shellcheck disable=SC2016  # for the user's shell to expand
-	bakery_as /bin/sh -c 'if [ -e "$2" ]; then exec cat >"$2"; fi
+	bakery_run_as_user /bin/sh -c 'if [ -e "$2" ]; then exec cat >"$2"; fi
 cat >"$2" && chmod "$(printf %o $((0$1 & ~$(umask))))" "$2"' upload "$2" "$3" <"$bakery_dir/replay/blob/$1" || return
-	bakery_hold_on_to "$3"
+	bakery_keep_link "$3"
 }
 
-# bakery_hold_on_to FILE: a second name for what was uploaded. When a provisioner removes its script, the blocks stay this
-# file's, for the clean-up to overwrite.
-bakery_hold_on_to() {
-	mkdir -p "$bakery_dir/held" && cd "$bakery_home" && [ -f "$1" ] &&
-		cp -lL -- "$1" "$bakery_dir/held/${bakery_ops##*/}.${bakery_op##*/}"
+# bakery_keep_link FILE: makes a hard link to an uploaded file. When a provisioner removes its script, the link keeps
+# the blocks, so that the clean-up can overwrite them.
+bakery_keep_link() {
+	mkdir -p "$bakery_dir/links" && cd "$bakery_home" && [ -f "$1" ] &&
+		cp -lL -- "$1" "$bakery_dir/links/${bakery_ops##*/}.${bakery_op##*/}"
 	return 0
 } 2>/dev/null
 
-# bakery_hold_on_to_tree DIRECTORY LIST: the same for the files of a list, below the directory they were uploaded to.
-bakery_hold_on_to_tree() {
-	bakery_held=$bakery_dir/held/${bakery_ops##*/}.${bakery_op##*/}
-	mkdir -p "$bakery_held" && cd "$bakery_home" && cd "$1" &&
+# bakery_keep_tree_links DIRECTORY LIST: the same for the files of a list, below the directory they were uploaded to.
+bakery_keep_tree_links() {
+	bakery_links=$bakery_dir/links/${bakery_ops##*/}.${bakery_op##*/}
+	mkdir -p "$bakery_links" && cd "$bakery_home" && cd "$1" &&
 		sed -n 's,^f [^ ]* [^ ]* \(.*\)/$,\1,p' "$bakery_dir/replay/blob/$2" | tr '\n' '\0' |
-		xargs -0 -r cp -lL --parents -t "$bakery_held"
+		xargs -0 -r cp -lL --parents -t "$bakery_links"
 	return 0
 } 2>/dev/null
 
-# bakery_updir DESTINATION NAME LIST: a directory, which is made below the destination where that exists, and is the
-# destination itself where not; without a NAME, its contents. The blob LIST has lines "d MODE ./PATH/" and
-# "f MODE BLOB ./PATH/"; "d MODE ./" is the directory itself.
+# bakery_updir DESTINATION NAME LIST: writes a directory. When the destination exists, the directory goes below it, else
+# it becomes the destination. Without a NAME, only its contents are written. The blob LIST has lines "d MODE ./PATH/"
+# and "f MODE BLOB ./PATH/"; "d MODE ./" is the directory itself.
 bakery_updir() {
 	bakery_top=$(cd "$bakery_home" && [ -n "$2" ] && [ -d "$1" ] && echo "$1/$2" || echo "$1")
 	# shellcheck disable=SC2016  # for the user's shell to expand
@@ -564,7 +576,7 @@ bakery_updir() {
 		bakery_b=$bakery_dir/replay/blob/${bakery_f%% *}
 		printf 'f %s %s %s\n' "$bakery_m" "$(wc -c <"$bakery_b")" "${bakery_f#* }"
 		cat "$bakery_b"
-	done <"$bakery_dir/replay/blob/$3" | bakery_as /bin/sh -c 'set -e
+	done <"$bakery_dir/replay/blob/$3" | bakery_run_as_user /bin/sh -c 'set -e
 top=$1
 if [ -n "$2" ]; then
 	[ ! -d "$top" ] || top=$top/$2
@@ -590,12 +602,13 @@ $late"
 	esac
 done
 printf %s "$late" | while IFS=" " read -r mode path; do mode "$mode" "${path%/}"; done' updir "$1" "$2" || return
-	bakery_hold_on_to_tree "$bakery_top" "$3"
+	bakery_keep_tree_links "$bakery_top" "$3"
 }
 
-# --- fs/ and what else is archived ----------------------------------------------------------------------------------
+# --- download and extract the archives ------------------------------------------------------------------------------
 
-# bakery_get URL FILE, bakery_put URL FILE. A presigned URL is a secret: it never stands in a process's arguments.
+# bakery_get URL FILE, bakery_put URL FILE: download and upload. A presigned URL is a secret, so it is never an argument
+# of a process.
 bakery_get() {
 	if [ -n "$BAKERY_PROFILE" ]; then
 		printf '%s\n' "$1" | BAKERY_REGION=$BAKERY_REGION "$(bakery_python)" "$bakery_dir/s3get.py" >"$2"
@@ -612,7 +625,7 @@ shutil.copyfileobj(urlopen(sys.stdin.readline().strip(), timeout=60), getattr(sy
 	fi
 }
 
-# bakery_put tries twice: S3 may only want it slower.
+# bakery_put tries twice, because S3 may throttle the first request.
 bakery_put() {
 	if command -v curl >/dev/null; then
 		{
@@ -633,10 +646,10 @@ urlopen(r, timeout=60)
 	fi >/dev/null 2>&1
 }
 
-# bakery_download: four attempts within a quarter of a minute, more than a lost connection needs and not more than a
-# person wants to wait for a typing mistake. The checksum is right before anything is unpacked.
+# bakery_download NAME: downloads an archive and compares its checksum. It makes four attempts within a quarter of a
+# minute: enough for a lost connection, and not too long for a person who has mistyped the URL.
 bakery_download() {
-	bakery_load
+	bakery_load_env
 	bakery_url=$BAKERY_FS_URL bakery_want=$BAKERY_FS_SHA256
 	[ "$1" = fs ] || bakery_url=$BAKERY_RECORDED_URL bakery_want=$BAKERY_RECORDED_SHA256
 	for bakery_pause in 2 4 8 0; do
@@ -652,8 +665,9 @@ bakery_download() {
 	return 1
 }
 
-# bakery_extract: a tar without directories, because tar replaces a symbolic link such as /lib by the directory of an
-# archive. Directories that must exist are in a fragment of sh at its front, which calls bakery_dir.
+# bakery_extract NAME: unpacks an archive over /. It has no entries for directories, because tar would replace a
+# symbolic link such as /lib by the directory of the archive. Its first entry is a fragment of sh, which calls
+# bakery_dir for each directory that must exist.
 bakery_extract() {
 	cd / || return 1
 	bakery_list=$bakery_dir/fs.dirs.sh
@@ -661,15 +675,15 @@ bakery_extract() {
 	. "$bakery_list" || return 1
 	tar -xpzf "$bakery_dir/$1.tgz" -C / || return 1
 	if command -v selinuxenabled >/dev/null && selinuxenabled; then
-		bakery_label "$1" || return 1
+		bakery_restore_labels "$1" || return 1
 	fi
-	# What provisioners upload may be secret; what is in fs/ is in the image anyway.
+	# The uploads of provisioners may be secret; the contents of fs/ are in the image anyway.
 	[ "$1" = fs ] || bakery_wipe "$bakery_dir/$1.tgz"
 	rm -f "$bakery_dir/$1.tgz" "$bakery_list"
 }
 
-# bakery_label gives what was written the labels SELinux wants. A name with a line break in it keeps the one it has.
-bakery_label() {
+# bakery_restore_labels sets the SELinux labels of what was unpacked. A file with a line break in its name is left out.
+bakery_restore_labels() {
 	bakery_dir() { printf '/%s\0' "${2#/}"; }
 	{
 		. "$bakery_list"
@@ -677,20 +691,20 @@ bakery_label() {
 	} | restorecon -i -0 -f -
 }
 
-# bakery_dir MODE PATH: a directory that exists keeps its owner and mode.
+# bakery_dir MODE PATH: makes a directory; one that exists keeps its owner and mode.
 bakery_dir() {
 	[ -d "$2" ] || mkdir -m "$1" "$2"
 }
 
 # --- finish ---------------------------------------------------------------------------------------------------------
 
-# bakery_skips SECTION: the delivery asks to leave this section of the clean-up out.
-bakery_skips() {
+# bakery_is_skipped SECTION: succeeds when the delivery skips this section of the clean-up.
+bakery_is_skipped() {
 	case " $BAKERY_SKIP " in *" $1 "*) return 0 ;; esac
 	return 1
 }
 
-# bakery_wipe PATH... : overwrites files before it removes them. A snapshot takes free blocks along.
+# bakery_wipe PATH... : overwrites files before it removes them, because a snapshot also copies free blocks.
 bakery_wipe() {
 	for bakery_f in "$@"; do
 		[ -e "$bakery_f" ] || [ -h "$bakery_f" ] || continue
@@ -700,17 +714,18 @@ bakery_wipe() {
 	done
 }
 
-# bakery_let_go: what has no other name by now was removed, and is overwritten; the rest is in the image.
-bakery_let_go() {
-	find "$bakery_dir/held" -type f -links 1 -exec shred -n 1 -z -u {} +
-	rm -rf "$bakery_dir/held"
+# bakery_shred_removed overwrites the uploads that were removed: those whose only name is the link of bakery_keep_link.
+# The others are in the image.
+bakery_shred_removed() {
+	find "$bakery_dir/links" -type f -links 1 -exec shred -n 1 -z -u {} +
+	rm -rf "$bakery_dir/links"
 } 2>/dev/null
 
-# bakery_zero: fills what is free of every disk with zeros, and frees it again. Some of ext4's room is kept even from root
-# unless it is asked for. Where the disk takes it, it is told as well that nothing is there; EBS does not.
-bakery_zero() {
+# bakery_wipe_free_space fills the free space of every disk with zeros, and frees it again. ext4 reserves some clusters
+# even from root, so they are released first. fstrim then discards the blocks on disks that support it; EBS does not.
+bakery_wipe_free_space() {
 	bakery_seen=' '
-	# By the name the kernel has for a disk, which is not always the one it is mounted by.
+	# All disks: the name of a disk in /sys may differ from its name in /proc/mounts.
 	echo 0 | tee /sys/fs/ext4/*/reserved_clusters
 	while read -r bakery_d bakery_m bakery_t bakery_o bakery_rest; do
 		case "$bakery_t ,$bakery_o," in
@@ -728,8 +743,8 @@ bakery_zero() {
 	done <"$bakery_mounts"
 } >/dev/null 2>&1
 
-# bakery_blank FILE... : overwrites files and leaves them empty, for those whose owner expects them to exist.
-bakery_blank() {
+# bakery_wipe_content FILE... : overwrites files and leaves them empty, because the programs that own them need them.
+bakery_wipe_content() {
 	for bakery_f in "$@"; do
 		[ -f "$bakery_f" ] || continue
 		shred -n 1 -z "$bakery_f"
@@ -737,15 +752,15 @@ bakery_blank() {
 	done
 }
 
-# bakery_keys prints every authorized key on the machine.
-bakery_keys() {
+# bakery_list_keys prints every authorized key on the machine.
+bakery_list_keys() {
 	cat /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys 2>/dev/null
 	return 0
 }
 
-# bakery_forget_keys removes the authorized keys that cloud-init added for the bake; those of the base image and of
-# the Image-Source stay.
-bakery_forget_keys() {
+# bakery_remove_bake_keys removes the authorized keys that cloud-init added for the bake. Those of the base image and
+# of the Image-Source stay.
+bakery_remove_bake_keys() {
 	grep -vxF -f "$bakery_dir/keys.before" "$bakery_dir/keys.after" >"$bakery_dir/keys" || return 0
 	for bakery_f in /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys; do
 		[ -f "$bakery_f" ] || continue
@@ -755,7 +770,7 @@ bakery_forget_keys() {
 	done
 }
 
-# bakery_volatile_journal: journald writes once more at shutdown, so the journal leaves the disk first.
+# bakery_volatile_journal moves the journal to memory, because journald writes once more at shutdown.
 bakery_volatile_journal() {
 	mkdir -p /run/systemd/journald.conf.d
 	printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/99-bakery.conf
@@ -774,7 +789,7 @@ bakery_clean_instance() {
 		rm -f /var/lib/dbus/machine-id
 		ln -s /etc/machine-id /var/lib/dbus/machine-id
 	fi
-	# Stopped, the service cannot save a seed again at shutdown.
+	# A stopped service does not save a seed again at shutdown.
 	systemctl stop systemd-random-seed.service
 	bakery_wipe /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
 	rm -f /etc/.updated /var/.updated
@@ -788,7 +803,7 @@ bakery_clean_network() {
 
 bakery_clean_logs() {
 	bakery_volatile_journal
-	bakery_blank /var/log/syslog /var/log/messages /var/log/secure /var/log/*.log /var/log/dmesg* /var/log/cron \
+	bakery_wipe_content /var/log/syslog /var/log/messages /var/log/secure /var/log/*.log /var/log/dmesg* /var/log/cron \
 		/var/log/wtmp /var/log/btmp /var/log/lastlog /var/log/audit/*.log
 	rm -f /var/log/sa/sa*
 }
@@ -797,63 +812,70 @@ bakery_clean_packages() {
 	rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/cache/dnf/* /var/cache/yum/*
 }
 
-# bakery_clean_temporary: what has another name elsewhere is in the image, or held on to.
+# bakery_clean_temporary overwrites and removes temporary files. A file with another hard link is only removed: it is in
+# the image, or bakery_shred_removed overwrites it.
 bakery_clean_temporary() {
 	find /tmp /var/tmp -xdev -type f -links 1 -exec shred -n 1 -z -u {} +
 	rm -rf /tmp/* /tmp/.[!.]* /var/tmp/* /var/tmp/.[!.]*
 }
 
-# bakery_clean runs every section that is not skipped, then looks whether what must be gone is gone.
+# bakery_clean runs every section of the clean-up that is not skipped.
 bakery_clean() {
-	bakery_skips instance_log_files || bakery_clean_logs
-	bakery_skips ssh_files || { bakery_wipe /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub && bakery_forget_keys; }
-	bakery_skips instance_files || bakery_clean_instance
-	bakery_skips network_files || bakery_clean_network
-	bakery_skips ssm_log_files || bakery_wipe /var/log/amazon/ssm/*
-	bakery_skips package_caches || bakery_clean_packages
-	bakery_skips shell_history || bakery_wipe /root/.*_history /home/*/.*_history
-	bakery_skips temporary_files || bakery_clean_temporary
-	bakery_skips cloudinit_files || bakery_clean_cloudinit
+	bakery_is_skipped instance_log_files || bakery_clean_logs
+	bakery_is_skipped ssh_files ||
+		{ bakery_wipe /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub && bakery_remove_bake_keys; }
+	bakery_is_skipped instance_files || bakery_clean_instance
+	bakery_is_skipped network_files || bakery_clean_network
+	bakery_is_skipped ssm_log_files || bakery_wipe /var/log/amazon/ssm/*
+	bakery_is_skipped package_caches || bakery_clean_packages
+	bakery_is_skipped shell_history || bakery_wipe /root/.*_history /home/*/.*_history
+	bakery_is_skipped temporary_files || bakery_clean_temporary
+	bakery_is_skipped cloudinit_files || bakery_clean_cloudinit
 } >/dev/null 2>&1
 
+# bakery_is_clean checks that what must not be in an image is gone.
+# bakery_is_clean checks that what must not be in an image is gone.
 bakery_is_clean() {
-	bakery_skips cloudinit_files || { [ ! -e /var/lib/cloud/instances ] && [ ! -e /var/lib/cloud/data ]; } || return 1
-	bakery_skips instance_files || [ ! -s /etc/machine-id ] || return 1
-	bakery_skips ssh_files || [ -z "$(ls /etc/ssh/ssh_host_*_key 2>/dev/null)" ] || return 1
+	bakery_is_skipped cloudinit_files ||
+		{ [ ! -e /var/lib/cloud/instances ] && [ ! -e /var/lib/cloud/data ]; } || return 1
+	bakery_is_skipped instance_files || [ ! -s /etc/machine-id ] || return 1
+	bakery_is_skipped ssh_files || [ -z "$(ls /etc/ssh/ssh_host_*_key 2>/dev/null)" ] || return 1
 }
 
-# bakery_finish: cloud-init has exited long ago, so nothing writes again what is removed here.
+# bakery_finish cleans up and prints the verdict. cloud-init has exited by now, so it does not write the removed files
+# again.
 bakery_finish() {
 	trap '' TERM USR1
 	bakery_name=clean-up
 	cd /
 	wc -c <"$bakery_dir/log" >"$bakery_run/offset"
-	bakery_hush
+	bakery_stop_streaming
 	[ -n "$BAKERY_LOG_URL" ] && cp "$bakery_output" "$bakery_run/output" && bakery_output=$bakery_run/output
 	bakery_clean
-	bakery_is_clean || bakery_fail 1 clean-up 'something that must not be in an image is still there' "$bakery_dir/log" 0
-	bakery_let_go
-	[ -z "$BAKERY_ZERO" ] || bakery_zero
+	bakery_is_clean ||
+		bakery_fail 1 clean-up 'something that must not be in an image is still there' "$bakery_dir/log" 0
+	bakery_shred_removed
+	[ -z "$BAKERY_ZERO" ] || bakery_wipe_free_space
 	bakery_pack_log
-	[ ! -e "$bakery_dir/asleep" ] || rm -f /etc/cloud/cloud-init.disabled
+	[ ! -e "$bakery_dir/cloud-init.disabled" ] || rm -f /etc/cloud/cloud-init.disabled
 	rm -f /etc/systemd/system/bakery.service /etc/systemd/system/bakery-watchdog.service \
 		/etc/systemd/system/multi-user.target.wants/bakery.service
 	bakery_wipe "$bakery_dir"
 	[ ! -e "$bakery_dir" ] || bakery_fail 1 clean-up 'the files of the bake could not be removed' /dev/null 0
-	bakery_judge ok 0 bake
+	bakery_verdict ok 0 bake
 }
 
 # --- watchdog -------------------------------------------------------------------------------------------------------
 
-# bakery_watch lets the running step be stopped when the time is up, or fails the bake where cloud-init itself hangs,
-# and cuts the power when even that did not help.
-bakery_watch() {
-	bakery_load
+# bakery_watchdog waits for the timeout and then stops the running step, or fails the bake when cloud-init itself hangs.
+# When that does not end the bake, it cuts the power.
+bakery_watchdog() {
+	bakery_load_env
 	while read -r bakery_word bakery_s; do
 		[ "$bakery_word" != elapsed ] || BAKERY_TIMEOUT=$((BAKERY_TIMEOUT - bakery_s))
 	done <"$bakery_dir/progress"
 	[ "$BAKERY_TIMEOUT" -gt 0 ] || BAKERY_TIMEOUT=1
-	bakery_listen
+	bakery_start_streaming
 	sleep "$BAKERY_TIMEOUT"
 	touch "$bakery_run/timeout"
 	if bakery_p=$(cat "$bakery_run/pid" 2>/dev/null) && kill -USR1 "$bakery_p" 2>/dev/null; then
@@ -866,9 +888,9 @@ bakery_watch() {
 }
 
 case ${1:-} in
-place) bakery_place ;;
+setup) bakery_setup ;;
 run) bakery_main ;;
-watchdog) bakery_watch ;;
+watchdog) bakery_watchdog ;;
 commands) bakery_commands "$2" "$3" ;;
 script) "$bakery_dir/steps/$2" ;;
 download) bakery_download "$2" ;;

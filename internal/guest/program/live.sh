@@ -1,29 +1,29 @@
 #!/bin/sh
 # shellcheck disable=SC1090,SC2034,SC2154,SC2317  # a part of bakery.sh, which sets and calls what is not seen here
 #
-# The live mode of the guest program: the same steps on a machine that is running already, for a person or a Packer who
-# waits at the other end of a connection. internal/guest/live.go puts this file into bakery.sh, in front of its last
-# lines; user data goes without it.
+# The live mode of the guest program: runs the same steps on a machine that is already running, while Packer is
+# connected to it. internal/guest/live.go inserts this file into bakery.sh, before its last lines. User data does not
+# contain it.
 #
-#   bakery.sh live FILE     every step, what it prints on standard output; removes FILE, and itself at the end
-#   bakery.sh stop          ends another live
+#   bakery.sh live FILE     runs every step with its output on standard output; removes FILE, and itself at the end
+#   bakery.sh stop          stops a running `bakery.sh live`
 #
-# What is different: reports and output are one stream, nobody watches the time, nothing of the image is cleaned up, the
-# machine stays on, and cloud-init, which has had its boot, is asked for its modules one by one.
+# What is different from a bake: reports and output are one stream, there is no timeout, the image is not cleaned up,
+# the machine stays on, and cloud-init, whose boot is over, runs its modules one by one.
 
 bakery_run=$bakery_dir/run
 bakery_console=$bakery_run/output
 
-# bakery_live FILE: a pipe of its own takes what a command prints, wherever that has sent its own output, so that reports
-# and output stay in order. The machine may lose the connection at any time: then the reader ends, and so does this.
+# bakery_live FILE: runs every step. All output and all reports go through one pipe, so that they stay in order. When
+# the machine loses the connection, the reader of the pipe ends, and then this program does.
 bakery_live() {
 	cd / && umask 022
-	bakery_session
-	bakery_load
-	bakery_forget "$1"
+	bakery_set_environment
+	bakery_load_env
+	bakery_wipe_payload "$1"
 	mkfifo "$bakery_console" && exec 3<>"$bakery_console" || exit 1
 	echo $$ >"$bakery_run/pid"
-	trap bakery_stopped HUP INT TERM
+	trap bakery_on_stop HUP INT TERM
 	{
 		trap '' HUP INT
 		exec 3>&-
@@ -32,29 +32,29 @@ bakery_live() {
 		wait $!
 		kill -TERM $$
 	} 2>/dev/null &
-	bakery_total=$(wc -l <"$bakery_dir/units" | tr -d ' ')
-	bakery_report begin "$bakery_total"
-	bakery_beat </dev/null >/dev/null 2>&1 3>&- &
-	bakery_heart=$!
-	bakery_settled
+	bakery_step_count=$(wc -l <"$bakery_dir/units" | tr -d ' ')
+	bakery_report begin "$bakery_step_count"
+	bakery_heartbeat </dev/null >/dev/null 2>&1 3>&- &
+	bakery_heartbeat_pid=$!
+	bakery_wait_for_boot
 	bakery_n=1
-	while bakery_unit "$bakery_n"; do
-		bakery_step
+	while bakery_read_step "$bakery_n"; do
+		bakery_next_step
 	done
-	bakery_leave 0 verdict ok 0 bake
+	bakery_exit 0 verdict ok 0 bake
 }
 
-# bakery_beat repeats a report that tells nothing new: a connection that is lost is noticed only where something is
-# written to it, and a step may be silent for long.
-bakery_beat() {
+# bakery_heartbeat repeats the first report: a lost connection is noticed only when something is written to it, and a
+# step may print nothing for a long time.
+bakery_heartbeat() {
 	trap - HUP INT TERM
 	while sleep 10; do
-		bakery_report begin "$bakery_total"
+		bakery_report begin "$bakery_step_count"
 	done
 }
 
-# bakery_session is the environment a bake has, without what a login and sudo add.
-bakery_session() {
+# bakery_set_environment sets the environment that a bake has, without the variables that a login and sudo add.
+bakery_set_environment() {
 	HOME=/root USER=root LOGNAME=root
 	export HOME USER LOGNAME
 	unset SHELL MAIL OLDPWD TERM SUDO_COMMAND SUDO_USER SUDO_UID SUDO_GID SUDO_HOME SSH_CLIENT SSH_CONNECTION SSH_TTY \
@@ -69,19 +69,19 @@ bakery_session() {
 	export PATH
 }
 
-# bakery_forget FILE: removes what was uploaded, after overwriting all but fs.tgz, which comes last in it: what is in fs/
-# is in the image anyway. Where the kernel protects files in /tmp (fs.protected_regular), root may open one of another user
-# for as long as it does not ask to create it; not every dd can do without asking.
-bakery_forget() {
+# bakery_wipe_payload FILE: overwrites and removes the uploaded file. fs.tgz, at its end, is not overwritten, because
+# the contents of fs/ are in the image anyway. With fs.protected_regular, root may open another user's file in /tmp only
+# without O_CREAT; not every dd has the option for that.
+bakery_wipe_payload() {
 	for bakery_f in 'nocreat,' ''; do
 		dd if=/dev/zero of="$1" bs=512 count="$BAKERY_BLOCKS" "conv=$bakery_f"notrunc,fsync && break
 	done 2>/dev/null
 	rm -f "$1"
 }
 
-# bakery_settled: a machine that has just booted may still be busy with it, and two of cloud-init's modules at a time, or
-# two of the package manager, do not go together. Ten minutes are more than the slowest boot of a base image takes.
-bakery_settled() {
+# bakery_wait_for_boot waits until cloud-init has finished its work of the boot: two modules of cloud-init, or two
+# package managers, cannot run at the same time. Ten minutes are more than the slowest boot of a base image takes.
+bakery_wait_for_boot() {
 	if [ -e "$bakery_cloud/enabled" ] && [ ! -s "$bakery_cloud/result.json" ]; then
 		bakery_report warn 'waiting for cloud-init to finish what it does at boot'
 		timeout 600 cloud-init status --wait >/dev/null 2>&1
@@ -90,12 +90,12 @@ bakery_settled() {
 	[ -e "$bakery_dir/modules" ] || return 0
 	command -v cloud-init >/dev/null || bakery_fail 1 cloud-init 'there is no cloud-init on this machine'
 	[ -e /var/lib/cloud/instance/obj.pkl ] || bakery_fail 1 cloud-init \
-		'cloud-init has not run on this machine: /var/lib/cloud/instance/obj.pkl, with what it found out, is not there'
+		'cloud-init has not run on this machine: its cache, /var/lib/cloud/instance/obj.pkl, is not there'
 }
 
-# bakery_child WORD... : as for a bake, with its output in the pipe. Where there is no Python, SIGINT stays ignored in what
-# a step runs; where there is no setsid either, what a stopped step had begun goes on.
-bakery_child() {
+# bakery_run_step WORD... : as in a bake, with the output in the pipe. Without Python, SIGINT stays ignored in the
+# programs of a step; without setsid too, background programs of a stopped step continue.
+bakery_run_step() {
 	set -- /bin/sh "$bakery_dir/bakery.sh" "$@"
 	if bakery_p=$(bakery_python 2>/dev/null); then
 		set -- "$bakery_p" -c "$bakery_detach" "$@"
@@ -110,25 +110,26 @@ bakery_child() {
 	[ "$bakery_code" = 0 ] || bakery_fail_step "$bakery_code" ''
 }
 
-# bakery_hold: nobody would carry on after a reboot.
-bakery_hold() {
-	bakery_leaving || return 0
-	echo 'the machine is going down, and a reboot ends the connection: only the builder bakery-userdata carries on after one' \
-		>"$bakery_run/reason"
+# bakery_wait_for_shutdown fails when the machine is about to reboot: nothing would continue the steps afterwards.
+bakery_wait_for_shutdown() {
+	bakery_is_shutting_down || return 0
+	bakery_reason='the machine shuts down, and a reboot ends the connection'
+	echo "$bakery_reason: only the builder bakery-userdata continues after one" >"$bakery_run/reason"
 	return 1
 }
 
-# bakery_say LINE: the dot keeps blanks at the end of a report from being trimmed on the way, which its checksum counts.
-bakery_say() {
+# bakery_print LINE: prints a report. The dot keeps spaces at its end, which are part of the checksum, from being
+# trimmed on the way.
+bakery_print() {
 	{ printf '%s.\n' "$1" >"$bakery_console"; } 2>/dev/null
 	return 0
 }
 
 # --- the end --------------------------------------------------------------------------------------------------------
 
-# bakery_fail_step CODE REASON: the step that was begun last failed, or the module of cloud-init it ran.
+# bakery_fail_step CODE REASON: fails with the step that began last, or with the module of cloud-init that it ran.
 bakery_fail_step() {
-	bakery_unit "$(bakery_at)" || bakery_name='guest program'
+	bakery_read_step "$(bakery_current_step)" || bakery_name='guest program'
 	[ ! -s "$bakery_run/name" ] || bakery_name=$(cat "$bakery_run/name")
 	[ ! -s "$bakery_run/reason" ] || set -- "$1" "$(cat "$bakery_run/reason")"
 	bakery_fail "$1" "$bakery_name" "$2"
@@ -136,14 +137,14 @@ bakery_fail_step() {
 
 bakery_fail() {
 	[ -z "$3" ] || bakery_report reason "$3"
-	[ "$1" != 0 ] || { bakery_leave 1 verdict fail "$1" "$2"; }
-	bakery_leave "$1" verdict fail "$1" "$2"
+	[ "$1" != 0 ] || { bakery_exit 1 verdict fail "$1" "$2"; }
+	bakery_exit "$1" verdict fail "$1" "$2"
 }
 
-# bakery_leave CODE VERDICT... : removes everything, prints the verdict and ends.
-bakery_leave() {
+# bakery_exit CODE VERDICT... : removes everything, prints the verdict and exits.
+bakery_exit() {
 	trap '' HUP INT TERM
-	kill "$bakery_heart" 2>/dev/null
+	kill "$bakery_heartbeat_pid" 2>/dev/null
 	bakery_last=$1
 	shift
 	bakery_compose "$@"
@@ -152,7 +153,7 @@ bakery_leave() {
 	[ ! -e "$bakery_dir" ] || echo "$bakery_dir could not be removed" >&3
 	printf '%s.\n' "$bakery_line" >&3
 	exec 3>&-
-	# What a step has left running may keep the pipe open; it has been read to here by then.
+	# A background program of a step may keep the pipe open. The verdict has been read by then.
 	for bakery_i in 1 2 3 4 5 6 7 8 9 10; do
 		kill -0 "$bakery_reader" 2>/dev/null || break
 		sleep 0.1 2>/dev/null || sleep 1
@@ -161,8 +162,8 @@ bakery_leave() {
 	exit "$bakery_last"
 }
 
-# bakery_stopped: nobody is at the other end any more, or wants to be.
-bakery_stopped() {
+# bakery_on_stop handles HUP, INT and TERM: the connection is lost, or somebody has stopped the program.
+bakery_on_stop() {
 	trap '' HUP INT TERM
 	[ -z "${bakery_pid:-}" ] || {
 		kill -TERM "-$bakery_pid" || kill -TERM "$bakery_pid"
@@ -182,14 +183,14 @@ bakery_stop() {
 
 # --- steps of this mode ---------------------------------------------------------------------------------------------
 
-# bakery_boothook FILE NAME: cloud-init goes on when one fails, so this does.
+# bakery_boothook FILE NAME: runs a boothook. A failure is a warning only, as with cloud-init.
 bakery_boothook() {
 	bakery_f=/var/lib/cloud/data/instance-id
 	[ ! -r "$bakery_f" ] || { INSTANCE_ID=$(cat "$bakery_f") && export INSTANCE_ID; }
-	"$bakery_dir/boothooks/$1" || bakery_report warn "a boothook failed with exit status $?, which cloud-init lets pass"
+	"$bakery_dir/boothooks/$1" || bakery_report warn "a boothook failed with exit status $?, which cloud-init ignores"
 }
 
-# bakery_modules: the modules of cloud-init that the cloud-config asks for, in the order of this machine's own lists.
+# bakery_modules runs the modules of cloud-init that the cloud-config needs, in the order of this machine's own lists.
 bakery_modules() {
 	bakery_config=$bakery_dir/cloud-config.cfg
 	"$(bakery_python)" "$bakery_dir/modules.py" "$bakery_config" "$bakery_dir/modules" >"$bakery_run/modules" || {
@@ -201,12 +202,12 @@ bakery_modules() {
 			bakery_report warn "$bakery_key has no effect: cloud-init on this machine has no module for it"
 			continue
 		fi
-		bakery_module "$bakery_m" || return
+		bakery_run_module "$bakery_m" || return
 	done <"$bakery_run/modules"
 }
 
-# bakery_module NAME: --file stands before the command up to 23, behind it later.
-bakery_module() {
+# bakery_run_module NAME: runs one module. --file goes before the command up to cloud-init 23, after it later.
+bakery_run_module() {
 	echo "cloud-init $1"
 	bakery_from=$(wc -c <"$bakery_log_file" 2>/dev/null)
 	if cloud-init single --help 2>/dev/null | grep -q -e --file; then
@@ -215,7 +216,7 @@ bakery_module() {
 		cloud-init --file "$bakery_config" single --name "$1" --frequency always && return 0
 	fi
 	printf 'cloud-init %s' "$1" | tr - _ | sed 's/_/-/' >"$bakery_run/name"
-	# Its log has what went wrong, over several lines: ...Error: text, Command: ..., Exit code: ...
+	# cloud-init's log says what went wrong, over several lines: ...Error: text, Command: ..., Exit code: ...
 	tail -c "+$((${bakery_from:-0} + 1))" "$bakery_log_file" 2>/dev/null |
 		sed -n '/^[A-Za-z_.]*\(Error\|Exception\)/,${/^[0-9-]* [0-9:,]* - /q;p;}' | tr '\n' ' ' >"$bakery_run/reason"
 	bakery_code=$(sed -n 's/.*[Ee]xit code: *\([0-9][0-9]*\).*/\1/p' "$bakery_run/reason")
@@ -223,8 +224,9 @@ bakery_module() {
 }
 bakery_log_file=/var/log/cloud-init.log
 
-# bakery_unpack: bakery_extract asks GNU's tar not to read on behind the list of directories; others read to the end.
-bakery_unpack() {
+# bakery_extract_with_any_tar: bakery_extract uses an option of GNU tar to stop after the list of directories. Other
+# versions of tar read to the end.
+bakery_extract_with_any_tar() {
 	case $(tar --version 2>/dev/null) in
 	*GNU*) ;;
 	*)
@@ -242,7 +244,7 @@ live) bakery_live "$2" ;;
 stop) bakery_stop ;;
 boothook) bakery_boothook "$2" ;;
 modules) bakery_modules ;;
-extract) bakery_unpack ;;
+extract) bakery_extract_with_any_tar ;;
 *) bakery_step_of_bake=1 ;;
 esac || exit
 [ -n "${bakery_step_of_bake:-}" ] || exit 0

@@ -1,7 +1,7 @@
-# Prints the modules of cloud-init that a cloud-config asks for, a line each, in the order of this machine's own lists, as
-# the lists spell them; and "- KEY" for a key that none of them is for.
+# Prints the modules of cloud-init that a cloud-config needs, one a line, in the order and spelling of this machine's
+# own lists; and "- KEY" for a key that none of these modules reads.
 #
-#   modules.py CLOUD-CONFIG KEYS      KEYS has lines "KEY MODULE..."
+#   modules.py CLOUD-CONFIG KEYS      KEYS is a file of lines "KEY MODULE..."
 #
 # Python 2 too: Amazon Linux 2 runs cloud-init with it.
 import sys

@@ -1,5 +1,6 @@
-# Prints the object whose plain URL is on standard input, signed with the credentials of the instance profile.
-# For Python 2.7 and 3. Source: docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html (Signature Version 4).
+# Downloads the object whose unsigned URL is on standard input, with a request signed by the credentials of the instance
+# profile, and prints it. For Python 2.7 and 3.
+# Source: docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html (Signature Version 4).
 import datetime
 import hashlib
 import hmac
@@ -49,7 +50,8 @@ def main():
     if role.get("Token"):
         headers["x-amz-security-token"] = role["Token"]
     names = ";".join(sorted(headers))
-    canonical = ["GET", parts.path, ""] + [n + ":" + headers[n] for n in sorted(headers)] + ["", names, "UNSIGNED-PAYLOAD"]
+    lines = [n + ":" + headers[n] for n in sorted(headers)]
+    canonical = ["GET", parts.path, ""] + lines + ["", names, "UNSIGNED-PAYLOAD"]
     digest = hashlib.sha256("\n".join(canonical).encode()).hexdigest()
     key = ("AWS4" + role["SecretAccessKey"]).encode()
     for word in scope.split("/"):

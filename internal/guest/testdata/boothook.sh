@@ -1,7 +1,7 @@
 #!/bin/sh
 set -e
 umask 077
-if [ ! -e /var/lib/bakery/placed ]; then
+if [ ! -e /var/lib/bakery/installed ]; then
 mkdir -p /var/lib/bakery
 cd /var/lib/bakery
 mkdir -p steps steps/001
@@ -42,4 +42,4 @@ recorded - provisioners
 script 002 70 sp?ace.cfg
 BAKERY_END
 fi
-exec /bin/sh /var/lib/bakery/bakery.sh place
+exec /bin/sh /var/lib/bakery/bakery.sh setup

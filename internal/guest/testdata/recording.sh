@@ -1,6 +1,6 @@
 #!/bin/sh
 umask 077
-if [ ! -e /var/lib/bakery/placed ]; then
+if [ ! -e /var/lib/bakery/installed ]; then
 mkdir -p /var/lib/bakery
 cd /var/lib/bakery
 cat >delivery <<'BAKERY_END'

@@ -5,7 +5,7 @@ package labtest
 
 import "github.com/amibakery/packer-plugin-bakery/internal/guest"
 
-// tell does what program/tell.py does while the steps run: it tells the lines that are new, on the console or by S3.
+// tell does what program/log_stream.py does while the steps run: it sends the new lines, by the console or by S3.
 func (b *bake) tell() {
 	switch b.given.live {
 	case guest.ByConsole:

@@ -88,7 +88,7 @@ func (b *bake) instructions(document []byte) (instructions, error) {
 	if files["units"] == "" {
 		return instructions{}, nil
 	}
-	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // as bakery_load
+	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // as bakery_load_env
 	assignments(files["env"], values)
 	assignments(files["delivery"], values)
 	seconds, err := strconv.Atoi(values["BAKERY_TIMEOUT"])

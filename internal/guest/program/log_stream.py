@@ -1,12 +1,12 @@
-# Tells Packer what the steps print, while they do. For Python 2.7 and 3.
+# Sends the lines that the steps print to Packer while they run. For Python 2.7 and 3.
 #
-#   tell.py console           prints it on the console, a few kilobytes a second
-#   tell.py s3                puts the end of it where the log will be; goes over to the console when that does not work
-#   tell.py tail FILE OFFSET  prints the last 40 lines of a file from an offset on the console
+#   log_stream.py console           prints them on the console, a few kilobytes a second
+#   log_stream.py s3                uploads the last of them to the URL of the log; uses the console when that fails
+#   log_stream.py tail FILE OFFSET  prints on the console the last 40 lines of a file, from an offset on
 #
-# On the console it is compressed and encrypted: secrets may be among it, and more people may read the console than the
-# user data, which holds the key. The numbers of the lines make them unique: who reads them knows what is new, and what
-# is missing. internal/guest/lines.go reads it back.
+# On the console, the lines are compressed and encrypted: they may contain secrets, and more people may read the console
+# than the user data, which contains the key. Every line has a number, so that the reader knows which lines are new and
+# which are missing. internal/guest/lines.go reads them.
 import base64
 import binascii
 import gzip
@@ -31,15 +31,16 @@ CONSOLE = os.environ.get("BAKERY_CONSOLE", "/dev/console")
 DIR = os.environ.get("BAKERY_DIR", "/var/lib/bakery")
 RUN = os.environ.get("BAKERY_RUN", "/run/bakery")
 OUTPUT = os.environ.get("BAKERY_OUTPUT", "/var/log/cloud-init-output.log")
-# PIECE: characters of a line on the console, which is as short as a report then. CHUNK: bytes of text that are compressed
-# together. RATE: bytes a second on the console, of which MOST can be saved up: EC2 keeps 64 KB, and is asked every 5 s.
-# WINDOW: bytes of each file in S3. LONGEST: bytes of a line; a longer one is left out, because a secret must not be cut.
-PIECE, CHUNK, RATE, MOST, WINDOW, LONGEST = 180, 9000, 4000, 8000, 262144, 2000
+# PIECE: characters per line on the console, so that a line is as short as a report. CHUNK: bytes of text that are
+# compressed together. RATE, BURST: bytes a second on the console, and how many unused ones can be saved up. EC2 keeps
+# 64 KB of the console, and Packer reads it every 5 s. WINDOW: bytes of each file in S3. MAX_LINE: bytes of a line. A
+# longer one is left out, because a secret must not be cut: its parts would not be redacted.
+PIECE, CHUNK, RATE, BURST, WINDOW, MAX_LINE = 180, 9000, 4000, 8000, 262144, 2000
 
 ended = []
 
 
-def seal(text):
+def encrypt(text):
     nonce = os.urandom(8)
     data = bytearray(zlib.compress(text, 9))
     for n in range(0, len(data), 32):
@@ -55,19 +56,20 @@ def seal(text):
     return [line.encode() for line in lines]
 
 
-def say(lines):
+def write_console(lines):
     console = os.open(CONSOLE, os.O_WRONLY | os.O_NOCTTY | os.O_APPEND)
     for line in lines:
         os.write(console, line)
     os.close(console)
 
 
-def short(line):
+# shorten returns a line as it looks at its end when it was overwritten, or the length of one that is too long.
+def shorten(line):
     line = line.rstrip(b"\r").split(b"\r")[-1]
-    return line if len(line) <= LONGEST else ("\x1e%d" % len(line)).encode()
+    return line if len(line) <= MAX_LINE else ("\x1e%d" % len(line)).encode()
 
 
-# trim returns the last whole lines of a text that are not longer than the limit, and the number of the first of them.
+# trim returns the last whole lines of a text, up to limit bytes, and the number of the first of them.
 def trim(text, first, limit):
     if len(text) <= limit:
         return text, first
@@ -75,13 +77,14 @@ def trim(text, first, limit):
     return text[cut:], first + text.count(b"\n", 0, cut)
 
 
-# Source gives the lines of a file that grows: the last of those that are new, without what has no end yet.
+# Source reads new whole lines from a file that grows.
 class Source:
     def __init__(self, number, path):
-        self.number, self.path, self.at, self.line, self.torn = number, path, 0, 1, False
+        self.number, self.path, self.at, self.line, self.in_long_line = number, path, 0, 1, False
         self.window, self.first = b"", 1
 
-    def take(self, limit):
+    # read_new returns the last new lines, up to limit bytes, and the number of the first of them.
+    def read_new(self, limit):
         new, first = b"", self.line
         try:
             with open(self.path, "rb") as f:
@@ -89,16 +92,16 @@ class Source:
                     f.seek(self.at)
                     data = f.read(65536)
                     end = data.rfind(b"\n") + 1
-                    # Of a line as long as this, no piece is told.
+                    # No part of a line as long as this is sent.
                     if not end and len(data) == 65536:
-                        self.at, self.torn = self.at + 65536, True
+                        self.at, self.in_long_line = self.at + 65536, True
                         continue
                     if not end:
                         break
                     self.at += end
                     data = data[:end]
-                    if self.torn:
-                        data, self.torn = b"\x1e0" + data[data.find(b"\n"):], False
+                    if self.in_long_line:
+                        data, self.in_long_line = b"\x1e0" + data[data.find(b"\n"):], False
                     new, first = trim(new + data, first, limit)
         except (IOError, OSError):
             pass
@@ -113,35 +116,35 @@ class Console:
     pause = 1
 
     def __init__(self):
-        self.budget, self.again = MOST, []
+        self.budget, self.resend = BURST, []
 
-    def tell(self, source):
-        self.budget = min(MOST, self.budget + RATE)
+    def send(self, source):
+        self.budget = min(BURST, self.budget + RATE)
         if self.budget < 0 and not ended:
             return
         since = source.line
-        first, text = source.take(CHUNK)
+        first, text = source.read_new(CHUNK)
         if text:
-            lines = seal(source.header(since, first) + b"\n".join(short(l) for l in text.split(b"\n")))
-            self.again = self.again[-3:] + [lines]
-        elif self.again and self.budget > MOST / 2:
-            # Once more, as the kernel may have printed into it.
-            lines = self.again.pop(0)
+            lines = encrypt(source.header(since, first) + b"\n".join(shorten(l) for l in text.split(b"\n")))
+            self.resend = self.resend[-3:] + [lines]
+        elif self.resend and self.budget > BURST / 2:
+            # Send it again: the kernel may have printed into it.
+            lines = self.resend.pop(0)
         else:
             return
         self.budget -= sum(len(l) for l in lines)
-        say(lines)
+        write_console(lines)
 
 
-class Store:
+class S3:
     pause = 2
     failed = 0
 
     def __init__(self):
         self.objects = {}
 
-    def tell(self, source):
-        first, text = source.take(WINDOW)
+    def send(self, source):
+        first, text = source.read_new(WINDOW)
         if not text and not self.failed:
             return
         if first == source.first + source.window.count(b"\n"):
@@ -162,27 +165,27 @@ class Store:
             self.failed += 1
 
 
-def every():
+def all_sources():
     return [Source(0, OUTPUT), Source(1, DIR + "/log")]
 
 
-def live(way):
+def stream(way):
     signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
-    teller = Store() if way == "s3" else Console()
-    sources = every()
+    sender = S3() if way == "s3" else Console()
+    sources = all_sources()
     while True:
         last = bool(ended)
-        # From then on, cloud-init prints nothing more.
+        # When the steps have begun, cloud-init prints nothing more.
         begun = os.path.exists(RUN + "/pid")
-        teller.tell(sources[0])
+        sender.send(sources[0])
         if begun and len(sources) > 1:
             sources.pop(0)
-            teller.tell(sources[0])
+            sender.send(sources[0])
         if last:
             return
-        if teller.pause == 2 and teller.failed == 3:
-            teller, sources = Console(), every()
-        for _ in range(teller.pause * 10):
+        if sender.pause == 2 and sender.failed == 3:
+            sender, sources = Console(), all_sources()
+        for _ in range(sender.pause * 10):
             if not ended:
                 time.sleep(0.1)
 
@@ -191,14 +194,14 @@ def tail(path, offset):
     with open(path, "rb") as f:
         f.seek(max(int(offset), os.path.getsize(path) - 65536))
         cut = f.tell() > int(offset)
-        # Of a line that is cut here, nothing is told.
-        lines = [short(l) for l in f.read().replace(b"\0", b"").split(b"\n")[cut:]]
+        # No part of a line that is cut here is sent.
+        lines = [shorten(l) for l in f.read().replace(b"\0", b"").split(b"\n")[cut:]]
     lines = [l for l in lines if l and not l.startswith(b"@bakery ")][-40:]
     text, _ = trim(b"\n".join(lines) + b"\n", 1, CHUNK)
-    say(2 * seal(("@bakery-lines %s 2 1 1\n" % ID).encode() + text))
+    write_console(2 * encrypt(("@bakery-lines %s 2 1 1\n" % ID).encode() + text))
 
 
 if sys.argv[1] == "tail":
     tail(*sys.argv[2:])
 else:
-    live(sys.argv[1])
+    stream(sys.argv[1])

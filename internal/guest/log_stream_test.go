@@ -21,31 +21,39 @@ import (
 	"time"
 )
 
-// teller is tell.py on this computer, with a file for a console.
-type teller struct {
+// logStream is log_stream.py running on this computer, with a file as its console.
+type logStream struct {
 	*testing.T
 	dir string
 	cmd *exec.Cmd
 }
 
-func tell(t *testing.T, url string, args ...string) *teller {
+func startLogStream(t *testing.T, url string, args ...string) *logStream {
 	t.Helper()
-	g := &teller{T: t, dir: t.TempDir()}
+	g := &logStream{T: t, dir: t.TempDir()}
 	g.write("console", "")
 	g.start(url, args...)
 	return g
 }
 
-func (g *teller) start(url string, args ...string) {
+func (g *logStream) start(url string, args ...string) {
 	g.Helper()
-	program, err := filepath.Abs("program/tell.py")
+	program, err := filepath.Abs("program/log_stream.py")
 	if err != nil {
 		g.Fatal(err)
 	}
 	g.cmd = exec.Command("python3", append([]string{program}, args...)...)
 	g.cmd.Env = []string{
-		"BAKERY_ID=" + testID, "BAKERY_KEY=" + hex.EncodeToString(testKey[:]), "BAKERY_LOG_URL=" + url, "PYTHONDONTWRITEBYTECODE=1",
-		"BAKERY_CONSOLE=" + g.path("console"), "BAKERY_DIR=" + g.dir, "BAKERY_RUN=" + g.dir, "BAKERY_OUTPUT=" + g.path("output"),
+		"BAKERY_ID=" + testID,
+		"BAKERY_KEY=" + hex.EncodeToString(testKey[:]),
+		"BAKERY_LOG_URL=" + url,
+		"PYTHONDONTWRITEBYTECODE=1",
+		"BAKERY_CONSOLE=" + g.path(
+			"console",
+		),
+		"BAKERY_DIR=" + g.dir,
+		"BAKERY_RUN=" + g.dir,
+		"BAKERY_OUTPUT=" + g.path("output"),
 	}
 	g.cmd.Stderr = os.Stderr
 	if err := g.cmd.Start(); err != nil {
@@ -54,10 +62,10 @@ func (g *teller) start(url string, args ...string) {
 	g.Cleanup(func() { _ = g.cmd.Process.Kill() })
 }
 
-func (g *teller) path(name string) string { return filepath.Join(g.dir, name) }
+func (g *logStream) path(name string) string { return filepath.Join(g.dir, name) }
 
 // write appends to a file.
-func (g *teller) write(name, text string) {
+func (g *logStream) write(name, text string) {
 	g.Helper()
 	f, err := os.OpenFile(g.path(name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -69,10 +77,10 @@ func (g *teller) write(name, text string) {
 	_ = f.Close()
 }
 
-// slow is what nothing here takes on a computer with something else to do. On the machine, it is killed after a second.
+// slow is longer than anything here takes, even on a busy computer. On a machine, the program is killed after a second.
 const slow = 20 * time.Second
 
-func (g *teller) stop() time.Duration {
+func (g *logStream) stop() time.Duration {
 	g.Helper()
 	began := time.Now()
 	_ = g.cmd.Process.Signal(syscall.SIGTERM)
@@ -82,8 +90,8 @@ func (g *teller) stop() time.Duration {
 	return time.Since(began)
 }
 
-// read is what the console shows.
-func (g *teller) read() []Lines {
+// read returns the lines on the console.
+func (g *logStream) read() []Lines {
 	g.Helper()
 	console, err := os.ReadFile(g.path("console"))
 	if err != nil {
@@ -92,8 +100,8 @@ func (g *teller) read() []Lines {
 	return NewUnsealer(testID, testKey).Read(console)
 }
 
-// until waits for something that happens soon.
-func until(t *testing.T, what string, ok func() bool) {
+// waitFor waits until ok returns true, and fails with what after three minutes.
+func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -102,7 +110,7 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// text is all the lines of a source in order, each once, "?" for one that is missing.
+// text returns all the lines of a source in order, each once, "?" for one that is missing.
 func text(all []Lines, from Source) []string {
 	byNumber := map[int]string{}
 	last := 0
@@ -125,14 +133,22 @@ func text(all []Lines, from Source) []string {
 	return lines
 }
 
-func TestTellerTellsOnTheConsole(t *testing.T) {
-	g := tell(t, "", "console")
+func TestLogStreamPrintsOnTheConsole(t *testing.T) {
+	g := startLogStream(t, "", "console")
 	g.write("output", "early\n")
-	until(t, "the output of cloud-init is not told", func() bool { return slices.Equal(text(g.read(), FromCloudInit), []string{"early"}) })
+	waitFor(
+		t,
+		"the output of cloud-init is not sent",
+		func() bool { return slices.Equal(text(g.read(), FromCloudInit), []string{"early"}) },
+	)
 	g.write("log", "one\nhalf a ")
 	g.write("output", "late\n")
 	g.write("pid", "1\n")
-	until(t, "the first line of the steps is not told", func() bool { return slices.Equal(text(g.read(), FromSteps), []string{"one"}) })
+	waitFor(
+		t,
+		"the first line of the steps is not sent",
+		func() bool { return slices.Equal(text(g.read(), FromSteps), []string{"one"}) },
+	)
 	g.write("log", "line\n"+strings.Repeat("x", 3000)+"\nlast\n")
 	if d := g.stop(); d > slow {
 		t.Errorf("it took %s to end", d)
@@ -147,18 +163,22 @@ func TestTellerTellsOnTheConsole(t *testing.T) {
 	console, _ := os.ReadFile(g.path("console"))
 	for _, plain := range []string{"early", "half", "last"} {
 		if strings.Contains(string(console), plain) {
-			t.Errorf("%q is on the console for everybody to read", plain)
+			t.Errorf("%q is on the console unencrypted", plain)
 		}
 	}
-	// As after a reboot: it begins anew, with the same numbers.
+	// As after a reboot: it starts again, with the same line numbers.
 	g.start("", "console")
 	g.write("log", "after\n")
-	until(t, "nothing is told after a new start", func() bool { return slices.Equal(text(g.read(), FromSteps), append(want, "after")) })
+	waitFor(
+		t,
+		"nothing is sent after a new start",
+		func() bool { return slices.Equal(text(g.read(), FromSteps), append(want, "after")) },
+	)
 	g.stop()
 }
 
-func TestTellerDoesNotFloodTheConsole(t *testing.T) {
-	g := tell(t, "", "console")
+func TestLogStreamLimitsItsRateOnTheConsole(t *testing.T) {
+	g := startLogStream(t, "", "console")
 	g.write("pid", "1\n")
 	const lines = 100_000
 	var b strings.Builder
@@ -166,7 +186,7 @@ func TestTellerDoesNotFloodTheConsole(t *testing.T) {
 		fmt.Fprintf(&b, "%d %x\n", i+1, uint64(i)*0x9e3779b97f4a7c15)
 	}
 	g.write("log", b.String())
-	until(t, "the last line is not told", func() bool { return len(text(g.read(), FromSteps)) == lines })
+	waitFor(t, "the last line is not sent", func() bool { return len(text(g.read(), FromSteps)) == lines })
 	began := time.Now()
 	for range 10 {
 		g.write("log", b.String())
@@ -178,14 +198,15 @@ func TestTellerDoesNotFloodTheConsole(t *testing.T) {
 		t.Errorf("%d bytes on the console, want at most %d", len(console), most)
 	}
 	for _, l := range g.read() {
-		if l.Source == FromSteps && l.Since < l.First && l.First <= lines && !strings.HasPrefix(l.Text[0], fmt.Sprintf("%d ", l.First)) {
+		if l.Source == FromSteps && l.Since < l.First && l.First <= lines &&
+			!strings.HasPrefix(l.Text[0], fmt.Sprintf("%d ", l.First)) {
 			t.Errorf("line %d is %q", l.First, l.Text[0])
 		}
 	}
 }
 
-func TestTellerTellsTheLastLinesOfAFile(t *testing.T) {
-	g := &teller{T: t, dir: t.TempDir()}
+func TestLogStreamSendsTheLastLinesOfAFile(t *testing.T) {
+	g := &logStream{T: t, dir: t.TempDir()}
 	g.write("console", "")
 	g.write("log", "before\n"+strings.Repeat("@bakery 1 2\n\n", 10)+strings.Repeat("x\n", 100)+"the end")
 	g.start("", "tail", g.path("log"), "7")
@@ -199,8 +220,8 @@ func TestTellerTellsTheLastLinesOfAFile(t *testing.T) {
 	}
 }
 
-func TestTellerTellsNoPieceOfALine(t *testing.T) {
-	g := &teller{T: t, dir: t.TempDir()}
+func TestLogStreamSendsNoPartOfALine(t *testing.T) {
+	g := &logStream{T: t, dir: t.TempDir()}
 	g.write("console", "")
 	const read = 65536 // bytes of the end of a file
 	rest := "ret\n" + strings.Repeat("0", read-12) + "\nthe end"
@@ -209,12 +230,13 @@ func TestTellerTellsNoPieceOfALine(t *testing.T) {
 	if err := g.cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if got := g.read(); len(got) != 1 || !slices.Equal(got[0].Text, []string{fmt.Sprintf("\x1e%d", read-12), "the end"}) {
+	if got := g.read(); len(got) != 1 ||
+		!slices.Equal(got[0].Text, []string{fmt.Sprintf("\x1e%d", read-12), "the end"}) {
 		t.Errorf("the tail is %+v", got)
 	}
 }
 
-// bucket takes what is uploaded, or not.
+// bucket is an HTTP server that accepts uploads, or refuses them when it is broken.
 type bucket struct {
 	mu     sync.Mutex
 	body   []byte
@@ -249,18 +271,26 @@ func (b *bucket) read(t *testing.T) []Lines {
 	return all
 }
 
-func TestTellerTellsInTheBucket(t *testing.T) {
+func TestLogStreamUploadsToS3(t *testing.T) {
 	b := &bucket{}
 	server := httptest.NewServer(b)
 	defer server.Close()
-	g := tell(t, server.URL, "s3")
+	g := startLogStream(t, server.URL, "s3")
 	g.write("output", "early\n")
-	until(t, "cloud-init's line is not there", func() bool { return slices.Equal(text(b.read(t), FromCloudInit), []string{"early"}) })
+	waitFor(
+		t,
+		"cloud-init's line is not there",
+		func() bool { return slices.Equal(text(b.read(t), FromCloudInit), []string{"early"}) },
+	)
 	g.write("pid", "1\n")
 	g.write("log", "one\n")
-	until(t, "the first line is not there", func() bool { return slices.Equal(text(b.read(t), FromSteps), []string{"one"}) })
+	waitFor(
+		t,
+		"the first line is not there",
+		func() bool { return slices.Equal(text(b.read(t), FromSteps), []string{"one"}) },
+	)
 	g.write("log", strings.Repeat("0123456789\n", 50_000)+"last\n")
-	until(t, "the last line is not there", func() bool {
+	waitFor(t, "the last line is not there", func() bool {
 		lines := text(b.read(t), FromSteps)
 		return len(lines) == 50_002 && lines[50_001] == "last" && lines[50_000] == "0123456789"
 	})
@@ -278,15 +308,19 @@ func TestTellerTellsInTheBucket(t *testing.T) {
 	}
 }
 
-func TestTellerGoesOverToTheConsole(t *testing.T) {
+func TestLogStreamFallsBackToTheConsole(t *testing.T) {
 	b := &bucket{broken: true}
 	server := httptest.NewServer(b)
 	defer server.Close()
-	g := tell(t, server.URL, "s3")
+	g := startLogStream(t, server.URL, "s3")
 	g.write("pid", "1\n")
 	g.write("output", "early\n")
 	g.write("log", "one\n")
-	until(t, "nothing is on the console", func() bool { return slices.Equal(text(g.read(), FromSteps), []string{"one"}) })
+	waitFor(
+		t,
+		"nothing is on the console",
+		func() bool { return slices.Equal(text(g.read(), FromSteps), []string{"one"}) },
+	)
 	g.stop()
 	if got := text(g.read(), FromCloudInit); !slices.Equal(got, []string{"early"}) {
 		t.Errorf("cloud-init printed %q", got)

@@ -5,14 +5,14 @@ stay=''
 for f in /var/lib/cloud/instance/data/urlcache/*; do
 sum=$(sha256sum <"$f") && [ "${sum%% *}" = "$want" ] && exit 0
 done
-say() {
+report() {
 line="$id $*"
 sum=$(printf '%s' "$line" | cksum)
 printf '\r\n@bakery %s %s\r\n' "${sum%% *}" "$line" >/dev/console
 }
-say 1 reason "the user data that was fetched is not what Packer has staged: its sha256 is ${sum%% *}, expected $want"
+report 1 reason "the user data that was fetched is not what Packer has staged: its sha256 is ${sum%% *}, expected $want"
 for f in 1 2 3; do
-say 2 verdict fail 1 cloud-init
+report 2 verdict fail 1 cloud-init
 done
 sync
 sleep 1
