@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"regexp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // kind is what one sort of id looks like and what EC2 answers when it is wrong.
@@ -34,14 +36,14 @@ func (k kind) check(id string) error {
 	if len(id) > len(k.prefix) && id[:len(k.prefix)] == k.prefix && idTail.MatchString(id[len(k.prefix):]) {
 		return nil
 	}
-	return Errorf(k.malformed, "Invalid id: %q (expecting %q)", id, k.prefix+"...")
+	return apierror.Errorf(k.malformed, "Invalid id: %q (expecting %q)", id, k.prefix+"...")
 }
 
 func (k kind) missing(id string) error {
 	if k == kindImage {
-		return Errorf(k.notFound, "The image id '[%s]' does not exist", id)
+		return apierror.Errorf(k.notFound, "The image id '[%s]' does not exist", id)
 	}
-	return Errorf(k.notFound, "The %s ID '%s' does not exist", k.noun, id)
+	return apierror.Errorf(k.notFound, "The %s ID '%s' does not exist", k.noun, id)
 }
 
 // NewID is a random id of 17 hex digits, the long form EC2 hands out since 2018.

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // NewImage is a CreateImage request.
@@ -40,7 +42,7 @@ func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 	}
 	in := all[0]
 	if in.State != Running && in.State != Stopped {
-		return Image{}, Errorf("IncorrectInstanceState", "Instance is not in state 'running' or 'stopped'. Instance '%s' is in state '%s'", in.ID, in.State)
+		return Image{}, apierror.Errorf("IncorrectInstanceState", "Instance is not in state 'running' or 'stopped'. Instance '%s' is in state '%s'", in.ID, in.State)
 	}
 	image, root := c.pendingImage(n, in)
 	if in.State == Running && !n.NoReboot && in.machine != nil {
@@ -56,11 +58,11 @@ func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 
 func (c *Cloud) nameFree(region, name string) error {
 	if !imageName.MatchString(name) {
-		return Errorf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', ')', '.', '-', '/', '_', '[', ']', ''' and '@'")
+		return apierror.Errorf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', ')', '.', '-', '/', '_', '[', ']', ''' and '@'")
 	}
 	for _, i := range c.images {
 		if i.Name == name && i.Owner == Account && here(i.Region, region) && i.State != "failed" {
-			return Errorf("InvalidAMIName.Duplicate", "AMI name %s is already in use by AMI %s", name, i.ID)
+			return apierror.Errorf("InvalidAMIName.Duplicate", "AMI name %s is already in use by AMI %s", name, i.ID)
 		}
 	}
 	return nil
@@ -219,7 +221,7 @@ func (c *Cloud) ownImage(region, id string) (*Image, error) {
 		return nil, err
 	}
 	if i.Owner != Account {
-		return nil, Errorf("AuthFailure", "Not authorized for image:%s", id)
+		return nil, apierror.Errorf("AuthFailure", "Not authorized for image:%s", id)
 	}
 	return i, nil
 }
@@ -233,10 +235,10 @@ func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, err
 		return nil, err
 	}
 	if i.Protected != "" {
-		return nil, Errorf("OperationNotPermitted", "The image '%s' may not be deregistered: deregistration protection is enabled.", id)
+		return nil, apierror.Errorf("OperationNotPermitted", "The image '%s' may not be deregistered: deregistration protection is enabled.", id)
 	}
 	if time.Now().Before(i.ProtectedUntil) {
-		return nil, Errorf("OperationNotPermitted", "The image '%s' may not be deregistered before the cooldown of its protection ends at %s.",
+		return nil, apierror.Errorf("OperationNotPermitted", "The image '%s' may not be deregistered before the cooldown of its protection ends at %s.",
 			id, i.ProtectedUntil.Format(time.RFC3339))
 	}
 	delete(c.images, id)
@@ -329,7 +331,7 @@ func (c *Cloud) copiedBefore(n Copy) (*Image, error) {
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}
 	if before.print != n.fingerprint() {
-		return nil, Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+		return nil, apierror.Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 	}
 	return c.images[before.image], nil
 }
@@ -337,11 +339,11 @@ func (c *Cloud) copiedBefore(n Copy) (*Image, error) {
 // checkCopy refuses what cannot be done with the source's encryption.
 func (c *Cloud) checkCopy(source *Image, n Copy) error {
 	if n.KMSKey != "" && (n.Encrypted == nil || !*n.Encrypted) {
-		return Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+		return apierror.Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	}
 	for _, d := range source.Devices {
 		if c.sealOf(d.SnapshotID).on && n.Encrypted != nil && !*n.Encrypted {
-			return Errorf("InvalidRequest", "Snapshot %s is encrypted. Creating an unencrypted copy from an encrypted snapshot is not supported.", d.SnapshotID)
+			return apierror.Errorf("InvalidRequest", "Snapshot %s is encrypted. Creating an unencrypted copy from an encrypted snapshot is not supported.", d.SnapshotID)
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // Instances with the given ids, or every one of the region.
@@ -51,7 +53,7 @@ func (c *Cloud) Console(region, id string, v ConsoleView) ([]byte, time.Time, er
 		return nil, time.Time{}, err
 	}
 	if t, _ := InstanceType(all[0].Type); v.Latest && !t.Nitro() {
-		return nil, time.Time{}, Errorf("UnsupportedOperation", "This instance type does not support retrieving the latest console logs. "+
+		return nil, time.Time{}, apierror.Errorf("UnsupportedOperation", "This instance type does not support retrieving the latest console logs. "+
 			"Supported instance types are Nitro-based.")
 	}
 	text, at := all[0].console.text(v, time.Now())
@@ -69,7 +71,7 @@ func (c *Cloud) Exec(ctx context.Context, id string, argv []string, in io.Reader
 	m := c.instances[at].machine
 	c.mu.Unlock()
 	if m == nil {
-		return Errorf("IncorrectInstanceState", "The instance '%s' is not running.", id)
+		return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not running.", id)
 	}
 	return m.Exec(ctx, argv, in, out, errs)
 }
@@ -84,20 +86,20 @@ func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) erro
 	}
 	in := all[0]
 	if needsStop && in.State != Stopped {
-		return Errorf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", id)
+		return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", id)
 	}
 	changed := in.clone()
 	if err := f(&changed); err != nil {
 		return err
 	}
 	if len(changed.UserData) > UserDataLimit {
-		return Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
+		return apierror.Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
 	}
 	if err := checkBehavior(changed.ShutdownBehavior); err != nil {
 		return err
 	}
 	if _, ok := InstanceType(changed.Type); !ok {
-		return Errorf("InvalidInstanceAttributeValue", "The instance type '%s' does not exist", changed.Type)
+		return apierror.Errorf("InvalidInstanceAttributeValue", "The instance type '%s' does not exist", changed.Type)
 	}
 	for _, g := range changed.SecurityGroups {
 		if c.groups[g] == nil {
@@ -166,7 +168,7 @@ func (c *Cloud) DeleteVolume(region, id string) error {
 		return kindVolume.missing(id)
 	}
 	if v.Instance != "" {
-		return Errorf("VolumeInUse", "Volume %s is currently attached to %s", id, v.Instance)
+		return apierror.Errorf("VolumeInUse", "Volume %s is currently attached to %s", id, v.Instance)
 	}
 	delete(c.volumes, id)
 	return nil

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // KeyPair is the public half; nobody keeps the private one.
@@ -33,7 +35,7 @@ type KeyPair struct {
 // CreateKeyPair makes a real key and returns it with its private half as PEM.
 func (c *Cloud) CreateKeyPair(region, name, algorithm string, tags Tags) (KeyPair, string, error) {
 	if name == "" || len(name) > 255 {
-		return KeyPair{}, "", Errorf("InvalidParameterValue", "Value () for parameter keyName is invalid.")
+		return KeyPair{}, "", apierror.Errorf("InvalidParameterValue", "Value () for parameter keyName is invalid.")
 	}
 	public, private, fingerprint, err := newKey(algorithm)
 	if err != nil {
@@ -47,7 +49,7 @@ func (c *Cloud) CreateKeyPair(region, name, algorithm string, tags Tags) (KeyPai
 func (c *Cloud) ImportKeyPair(region, name string, material []byte, tags Tags) (KeyPair, error) {
 	key, _, _, _, err := ssh.ParseAuthorizedKey(material) //nolint:dogsled // the comment and the options are of no use here
 	if err != nil {
-		return KeyPair{}, Errorf("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
+		return KeyPair{}, apierror.Errorf("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
 	}
 	sum := md5.Sum(key.Marshal()) //nolint:gosec // see the import
 	algorithm := "rsa"
@@ -64,7 +66,7 @@ func (c *Cloud) addKey(k KeyPair) (KeyPair, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.keys[k.Region+"/"+k.Name] != nil {
-		return KeyPair{}, Errorf("InvalidKeyPair.Duplicate", "The keypair already exists")
+		return KeyPair{}, apierror.Errorf("InvalidKeyPair.Duplicate", "The keypair already exists")
 	}
 	k.ID, k.Created, k.Public = NewID("key-"), time.Now().UTC(), k.Public+" "+k.Name
 	c.keys[k.Region+"/"+k.Name] = &k
@@ -77,7 +79,7 @@ func (c *Cloud) KeyPairs(region string, names []string) ([]KeyPair, error) {
 	defer c.mu.Unlock()
 	for _, n := range names {
 		if c.keys[region+"/"+n] == nil {
-			return nil, Errorf("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", n)
+			return nil, apierror.Errorf("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", n)
 		}
 	}
 	var all []KeyPair
@@ -130,7 +132,7 @@ func newKey(algorithm string) (public, private, fingerprint string, err error) {
 		block := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}
 		return line, string(pem.EncodeToMemory(block)), colons(sum[:]), nil
 	}
-	return "", "", "", Errorf("InvalidParameterValue", "Value (%s) for parameter KeyType is invalid.", algorithm)
+	return "", "", "", apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter KeyType is invalid.", algorithm)
 }
 
 func authorized(public any) (line, fingerprint string, err error) {

@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // defaultKeyAlias is the key AWS makes and keeps for EBS in each account and region.
@@ -49,7 +51,7 @@ func (s sealed) byDefaultKey() bool {
 func seal(region string, from sealed, on *bool, key string) (sealed, error) {
 	switch {
 	case key != "" && !from.on && (on == nil || !*on):
-		return sealed{}, Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+		return sealed{}, apierror.Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	case key != "":
 		return sealed{true, KeyARN(region, key)}, nil
 	case from.on:
@@ -75,9 +77,9 @@ func (c *Cloud) checkShared(old, now *Image) error {
 		s := c.sealOf(d.SnapshotID)
 		switch {
 		case s.on && now.Public && !old.Public:
-			return Errorf("UnsupportedOperation", "Encrypted snapshots can't be shared publicly. Specify another snapshot.")
+			return apierror.Errorf("UnsupportedOperation", "Encrypted snapshots can't be shared publicly. Specify another snapshot.")
 		case s.byDefaultKey() && wider:
-			return Errorf("InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.")
+			return apierror.Errorf("InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.")
 		}
 	}
 	return nil
@@ -88,9 +90,9 @@ func checkSharedSnapshot(old, now *Snapshot) error {
 	s := sealed{now.Encrypted, now.KMSKey}
 	switch {
 	case s.on && now.Public && !old.Public:
-		return Errorf("OperationNotPermitted", "Encrypted snapshots cannot be shared publicly")
+		return apierror.Errorf("OperationNotPermitted", "Encrypted snapshots cannot be shared publicly")
 	case s.byDefaultKey() && len(now.Users) > len(old.Users):
-		return Errorf("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
+		return apierror.Errorf("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
@@ -78,7 +79,7 @@ func (c *Cloud) Launch(l Launch) ([]Instance, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, Errorf("ServiceUnavailable", "The lab is shutting down.")
+		return nil, apierror.Errorf("ServiceUnavailable", "The lab is shutting down.")
 	}
 	if again, err := c.repeated(l); again != nil || err != nil {
 		return again, err
@@ -125,14 +126,14 @@ func (c *Cloud) Check(l Launch) error {
 
 func (c *Cloud) checkLaunch(l *Launch) error {
 	if len(l.UserData) > UserDataLimit {
-		return Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
+		return apierror.Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
 	}
 	if err := c.place(l); err != nil {
 		return err
 	}
 	l.Type = cmp.Or(l.Type, "m1.small")
 	if _, ok := InstanceType(l.Type); !ok {
-		return Errorf("InvalidParameterValue", "Invalid value '%s' for InstanceType.", l.Type)
+		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for InstanceType.", l.Type)
 	}
 	if err := errors.Join(checkExtras(l), checkSpot(l)); err != nil {
 		return err
@@ -171,18 +172,18 @@ func (c *Cloud) profile(l *Launch) (Profile, error) {
 	}
 	switch {
 	case !p.Known && l.ProfileARN != "":
-		return p, Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", l.ProfileARN)
+		return p, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", l.ProfileARN)
 	case !p.Known:
-		return p, Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
+		return p, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
 	case p.Role == "":
-		return p, Errorf("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles", cmp.Or(l.ProfileARN, l.Profile))
+		return p, apierror.Errorf("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles", cmp.Or(l.ProfileARN, l.Profile))
 	}
 	return p, nil
 }
 
 func checkBehavior(value string) error {
 	if value != "stop" && value != "terminate" {
-		return Errorf("InvalidParameterValue", "Invalid value '%s' for instanceInitiatedShutdownBehavior. Expected one of: [stop, terminate]", value)
+		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for instanceInitiatedShutdownBehavior. Expected one of: [stop, terminate]", value)
 	}
 	return nil
 }
@@ -194,7 +195,7 @@ func (c *Cloud) repeated(l Launch) ([]Instance, error) {
 		return nil, nil
 	}
 	if before.print != fingerprint(l) {
-		return nil, Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+		return nil, apierror.Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 	}
 	var all []Instance
 	for _, in := range c.instances {
@@ -221,7 +222,7 @@ func (c *Cloud) launchable(region, id string) (*Image, error) {
 		return nil, err
 	}
 	if image.State != "available" {
-		return nil, Errorf("InvalidAMIID.Unavailable", "The image ID '%s' is not available", id)
+		return nil, apierror.Errorf("InvalidAMIID.Unavailable", "The image ID '%s' is not available", id)
 	}
 	return image, nil
 }
@@ -237,7 +238,7 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 		}
 		d := &devices[at]
 		if o.Size != 0 && o.Size < d.Size {
-			return nil, Errorf("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", o.Size, d.SnapshotID, d.Size)
+			return nil, apierror.Errorf("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", o.Size, d.SnapshotID, d.Size)
 		}
 		o.SnapshotID, o.Size, o.Type = cmp.Or(o.SnapshotID, d.SnapshotID), cmp.Or(o.Size, d.Size), cmp.Or(o.Type, d.Type)
 		*d = o

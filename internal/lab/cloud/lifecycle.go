@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
@@ -202,7 +203,7 @@ type Change struct {
 func (c *Cloud) Stop(region string, ids []string, force bool) ([]Change, error) {
 	return c.change(region, ids, func(in *instance) error {
 		if in.SpotRequest != "" && !in.spot.Persistent {
-			return Errorf("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request. "+
+			return apierror.Errorf("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request. "+
 				"You can only stop Spot Instances associated with persistent Spot Instance requests.", in.ID)
 		}
 		switch in.State {
@@ -210,9 +211,9 @@ func (c *Cloud) Stop(region string, ids []string, force bool) ([]Change, error) 
 			return nil
 		case Running:
 		case Pending:
-			return Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be stopped.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be stopped.", in.ID)
 		default:
-			return Errorf("IncorrectInstanceState", "This instance '%s' is not in a state from which it can be stopped.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState", "This instance '%s' is not in a state from which it can be stopped.", in.ID)
 		}
 		in.State, in.Reason, in.TransitionReason = Stopping, ReasonUser, userInitiated()
 		if m := in.machine; m != nil && force {
@@ -235,7 +236,7 @@ func (c *Cloud) Start(region string, ids []string) ([]Change, error) {
 			c.start(func() { c.run(in) })
 			return nil
 		default:
-			return Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", in.ID)
 		}
 	})
 }
@@ -244,7 +245,7 @@ func (c *Cloud) Start(region string, ids []string) ([]Change, error) {
 func (c *Cloud) Reboot(region string, ids []string) error {
 	_, err := c.change(region, ids, func(in *instance) error {
 		if in.State != Running || in.machine == nil {
-			return Errorf("IncorrectState", "The instance '%s' is not in the 'running' state.", in.ID)
+			return apierror.Errorf("IncorrectState", "The instance '%s' is not in the 'running' state.", in.ID)
 		}
 		in.reboot = true
 		m := in.machine
@@ -258,7 +259,7 @@ func (c *Cloud) Reboot(region string, ids []string) error {
 func (c *Cloud) Terminate(region string, ids []string) ([]Change, error) {
 	return c.change(region, ids, func(in *instance) error {
 		if in.APITermination && in.State != Terminated {
-			return Errorf("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", in.ID)
+			return apierror.Errorf("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", in.ID)
 		}
 		before := in.State
 		if before == Terminated || before == ShuttingDown {

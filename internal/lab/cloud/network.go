@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // What every account here has from the start, the same in each region.
@@ -133,13 +135,13 @@ func (c *Cloud) CreateSecurityGroup(region, vpc, name, description string, tags 
 		return SecurityGroup{}, err
 	}
 	if !groupName.MatchString(name) || strings.HasPrefix(name, "sg-") {
-		return SecurityGroup{}, Errorf("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid.", name)
+		return SecurityGroup{}, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid.", name)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, g := range c.groups {
 		if g.Name == name && g.VPCID == vpc && here(g.Region, region) {
-			return SecurityGroup{}, Errorf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc)
+			return SecurityGroup{}, apierror.Errorf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc)
 		}
 	}
 	g := &SecurityGroup{
@@ -167,11 +169,11 @@ func (c *Cloud) SecurityGroups(region string, ids []string) ([]SecurityGroup, er
 func (c *Cloud) DeleteSecurityGroup(region, id string) error {
 	return c.changeGroup(region, id, func(g *SecurityGroup) error {
 		if g.ID == DefaultGroup {
-			return Errorf("CannotDelete", "the specified group: %q name: \"default\" cannot be deleted by a user", id)
+			return apierror.Errorf("CannotDelete", "the specified group: %q name: \"default\" cannot be deleted by a user", id)
 		}
 		for _, in := range c.instances {
 			if in.State != Terminated && slices.Contains(in.SecurityGroups, id) {
-				return Errorf("DependencyViolation", "resource %s has a dependent object", id)
+				return apierror.Errorf("DependencyViolation", "resource %s has a dependent object", id)
 			}
 		}
 		delete(c.groups, id)
@@ -185,7 +187,7 @@ func (c *Cloud) Authorize(region, id string, rules []Rule) ([]Rule, error) {
 	err := c.changeGroup(region, id, func(g *SecurityGroup) error {
 		for _, r := range rules {
 			if slices.ContainsFunc(g.Rules, r.same) {
-				return Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists", describeRule(r))
+				return apierror.Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists", describeRule(r))
 			}
 			r.ID = NewID("sgr-")
 			added = append(added, r)
@@ -201,7 +203,7 @@ func (c *Cloud) Revoke(region, id string, rules []Rule, ids []string) error {
 	return c.changeGroup(region, id, func(g *SecurityGroup) error {
 		for _, r := range rules {
 			if !slices.ContainsFunc(g.Rules, r.same) {
-				return Errorf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+				return apierror.Errorf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
 			}
 		}
 		g.Rules = slices.DeleteFunc(g.Rules, func(have Rule) bool {

@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // Placement of an instance.
@@ -51,7 +53,7 @@ func (c *Cloud) place(l *Launch) error {
 	}
 	l.zone = all[0].Zone
 	if l.Placement.Zone != "" && l.Placement.Zone != l.zone {
-		return Errorf("InvalidParameterValue", "Invalid availability zone: [%s]", l.Placement.Zone)
+		return apierror.Errorf("InvalidParameterValue", "Invalid availability zone: [%s]", l.Placement.Zone)
 	}
 	if l.Placement.HostID != "" && l.Placement.Tenancy == "" {
 		l.Placement.Tenancy = "host"
@@ -65,15 +67,15 @@ func checkExtras(l *Launch) error {
 	t, _ := InstanceType(l.Type)
 	switch {
 	case l.Enclave && t.Burstable:
-		return Errorf("InvalidParameterCombination", "The instance type '%s' does not support Nitro Enclaves.", l.Type)
+		return apierror.Errorf("InvalidParameterCombination", "The instance type '%s' does not support Nitro Enclaves.", l.Type)
 	case l.Credits != "" && !t.Burstable:
-		return Errorf("InvalidParameterCombination", "The instance type '%s' does not support CPU credits: it is not burstable.", l.Type)
+		return apierror.Errorf("InvalidParameterCombination", "The instance type '%s' does not support CPU credits: it is not burstable.", l.Type)
 	case l.Credits != "" && l.Credits != "standard" && l.Credits != "unlimited":
-		return Errorf("InvalidParameterValue", "Invalid value '%s' for cpuCredits. Expected one of: [standard, unlimited]", l.Credits)
+		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for cpuCredits. Expected one of: [standard, unlimited]", l.Credits)
 	case l.Placement.HostID != "" && l.Placement.Tenancy != "host":
-		return Errorf("InvalidParameterCombination", "A host can only be named with the tenancy host.")
+		return apierror.Errorf("InvalidParameterCombination", "A host can only be named with the tenancy host.")
 	case l.Capacity.ID != "" && l.Capacity.ResourceGroup != "":
-		return Errorf("InvalidParameterCombination", "Specify either a capacity reservation or a resource group of them.")
+		return apierror.Errorf("InvalidParameterCombination", "Specify either a capacity reservation or a resource group of them.")
 	}
 	if t.Burstable && l.Credits == "" {
 		if l.Credits = "unlimited"; strings.HasPrefix(t.Name, "t2.") {

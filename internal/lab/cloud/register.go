@@ -6,6 +6,8 @@ package cloud
 import (
 	"slices"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // Register is a RegisterImage request: an image of snapshots that are there. Its devices have those of the account and
@@ -26,10 +28,10 @@ func (c *Cloud) RegisterImage(n Register) (Image, error) {
 		return Image{}, err
 	}
 	if n.TPM != "" && n.BootMode != "uefi" {
-		return Image{}, Errorf("InvalidParameterValue", "TPM support requires the boot mode uefi, not '%s'.", n.BootMode)
+		return Image{}, apierror.Errorf("InvalidParameterValue", "TPM support requires the boot mode uefi, not '%s'.", n.BootMode)
 	}
 	if !slices.ContainsFunc(n.Devices, func(d ImageDevice) bool { return d.Name == n.RootDevice && d.SnapshotID != "" }) {
-		return Image{}, Errorf("InvalidBlockDeviceMapping", "The root device %s has no snapshot.", n.RootDevice)
+		return Image{}, apierror.Errorf("InvalidBlockDeviceMapping", "The root device %s has no snapshot.", n.RootDevice)
 	}
 	for i := range n.Devices {
 		d := &n.Devices[i]
@@ -41,10 +43,10 @@ func (c *Cloud) RegisterImage(n Register) (Image, error) {
 			return Image{}, err
 		}
 		if s.State != "completed" {
-			return Image{}, Errorf("InvalidSnapshot.InvalidState", "The snapshot '%s' is not completed.", s.ID)
+			return Image{}, apierror.Errorf("InvalidSnapshot.InvalidState", "The snapshot '%s' is not completed.", s.ID)
 		}
 		if d.Encrypted || d.KMSKey != "" {
-			return Image{}, Errorf("InvalidBlockDeviceMapping", "The encryption of %s is that of its snapshot and cannot be specified.", d.Name)
+			return Image{}, apierror.Errorf("InvalidBlockDeviceMapping", "The encryption of %s is that of its snapshot and cannot be specified.", d.Name)
 		}
 		d.Size, d.Encrypted, d.KMSKey = max(d.Size, s.Size), s.Encrypted, s.KMSKey
 	}

@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // Snapshots with the given ids, or all that the region shows, oldest first.
@@ -94,7 +96,7 @@ func (c *Cloud) DeleteSnapshot(region, id string) error {
 		return err
 	}
 	if image := c.usedBy(id); image != "" {
-		return Errorf("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", id, image)
+		return apierror.Errorf("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", id, image)
 	}
 	delete(c.snapshots, id)
 	c.forget(id)
@@ -130,7 +132,7 @@ func (c *Cloud) ownSnapshot(region, id string) (*Snapshot, error) {
 		return nil, kindSnapshot.missing(id)
 	}
 	if s.Owner != Account {
-		return nil, Errorf("UnauthorizedOperation", "You are not authorized to perform this operation.")
+		return nil, apierror.Errorf("UnauthorizedOperation", "You are not authorized to perform this operation.")
 	}
 	return s, nil
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // SpotOptions of a launch; the zero value is an instance on demand.
@@ -65,14 +67,14 @@ func checkSpot(l *Launch) error {
 		return nil
 	}
 	if s.Behavior == "stop" && !s.Persistent {
-		return Errorf("InvalidParameterCombination", "The interruption behavior 'stop' is only supported for persistent Spot Instance requests.")
+		return apierror.Errorf("InvalidParameterCombination", "The interruption behavior 'stop' is only supported for persistent Spot Instance requests.")
 	}
 	if l.Capacity.Target() {
-		return Errorf("InvalidParameterCombination", "A capacity reservation cannot be targeted with a Spot Instance request.")
+		return apierror.Errorf("InvalidParameterCombination", "A capacity reservation cannot be targeted with a Spot Instance request.")
 	}
 	t, _ := InstanceType(l.Type)
 	if price := SpotPrice(t, l.zone); s.MaxPrice > 0 && s.MaxPrice < price {
-		return Errorf("SpotMaxPriceTooLow", "Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %s.", s.MaxPrice, FormatPrice(price))
+		return apierror.Errorf("SpotMaxPriceTooLow", "Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %s.", s.MaxPrice, FormatPrice(price))
 	}
 	return nil
 }

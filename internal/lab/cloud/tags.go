@@ -6,6 +6,8 @@ package cloud
 import (
 	"maps"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // tagLimit is how many tags of its owner a resource may have
@@ -15,16 +17,16 @@ const tagLimit = 50
 // CheckTags refuses what EC2 refuses in tags, before anything is made.
 func CheckTags(t Tags) error {
 	if len(t) > tagLimit {
-		return Errorf("TagLimitExceeded", "More than %d tags specified", tagLimit)
+		return apierror.Errorf("TagLimitExceeded", "More than %d tags specified", tagLimit)
 	}
 	for k, v := range t {
 		switch {
 		case k == "" || len(k) > 127:
-			return Errorf("InvalidParameterValue", "Tag key exceeds the maximum length of 127 characters or is empty: %q", k)
+			return apierror.Errorf("InvalidParameterValue", "Tag key exceeds the maximum length of 127 characters or is empty: %q", k)
 		case len(v) > 255:
-			return Errorf("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters")
+			return apierror.Errorf("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters")
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
-			return Errorf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
+			return apierror.Errorf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
 		}
 	}
 	return nil
@@ -145,7 +147,7 @@ func (c *Cloud) taggedElse(region, id string) (*Tags, error) {
 			return &k.Tags, nil
 		}
 	}
-	return nil, Errorf("InvalidID", "The ID '%s' is not valid", id)
+	return nil, apierror.Errorf("InvalidID", "The ID '%s' is not valid", id)
 }
 
 // TagOf is one line of DescribeTags.

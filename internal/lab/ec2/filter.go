@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
 // fields are what a resource offers to filters: by filter name, the values it has. A filter name
@@ -44,10 +46,10 @@ func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
 		name := filter.String("Name")
 		var sample T
 		if _, ok := of(sample).get(name); !ok {
-			return nil, cloud.Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
+			return nil, apierror.Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
 		}
 		if len(filter.List("Value")) == 0 {
-			return nil, cloud.Errorf("InvalidParameterValue", "The filter '%s' has no values", name)
+			return nil, apierror.Errorf("InvalidParameterValue", "The filter '%s' has no values", name)
 		}
 	}
 	for _, one := range all {
@@ -78,40 +80,12 @@ func passes(q *Query, f fields) bool {
 	for _, filter := range q.List("Filter") {
 		have, _ := f.get(filter.String("Name"))
 		if !slices.ContainsFunc(filter.Strings("Value"), func(pattern string) bool {
-			return slices.ContainsFunc(have, func(v string) bool { return match(pattern, v) })
+			return slices.ContainsFunc(have, func(v string) bool { return wildcard.MatchEscaped(pattern, v) })
 		}) {
 			return false
 		}
 	}
 	return true
-}
-
-// Match says whether a value matches a pattern as EC2's filters have it.
-func Match(pattern, value string) bool { return match(pattern, value) }
-
-// match is EC2's filter wildcard: * and ?, and a backslash that takes their meaning away. It keeps
-// one place to go back to, so that no pattern takes longer than its length times the value's.
-func match(pattern, value string) bool {
-	p, v, star, mark := 0, 0, -1, 0
-	for v < len(value) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, v
-			p++
-		case p+1 < len(pattern) && pattern[p] == '\\' && pattern[p+1] == value[v]:
-			p += 2
-			v++
-		case p < len(pattern) && pattern[p] != '\\' && (pattern[p] == '?' || pattern[p] == value[v]):
-			p++
-			v++
-		case star >= 0:
-			mark++
-			p, v = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // page cuts a list to MaxResults and says where the next one starts.
@@ -121,7 +95,7 @@ func page[T any](q *Query, all []T) ([]T, string, error) {
 		return nil, "", err
 	}
 	if size < 0 || q.Has("MaxResults") && size == 0 {
-		return nil, "", cloud.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.", size)
+		return nil, "", apierror.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.", size)
 	}
 	start, err := offset(q.String("NextToken"))
 	if err != nil {
@@ -142,7 +116,7 @@ func offset(token string) (int, error) {
 	n, ok := strings.CutPrefix(string(b), "next:")
 	at, bad := strconv.Atoi(n)
 	if err != nil || !ok || bad != nil || at < 0 {
-		return 0, cloud.Errorf("InvalidNextToken", "The token '%s' is invalid", token)
+		return 0, apierror.Errorf("InvalidNextToken", "The token '%s' is invalid", token)
 	}
 	return at, nil
 }

@@ -10,13 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-func createImage(s *Server, r *Request) (any, error) {
-	q, p := r.Query, &reader{q: r.Query}
+func createImage(s *Server, r *request) (any, error) {
+	q, p := r.query, &reader{q: r.query}
 	n := cloud.NewImage{
-		Region: r.Region, InstanceID: p.require("InstanceId"), Name: p.require("Name"), Description: q.String("Description"),
+		Region: r.region, InstanceID: p.require("InstanceId"), Name: p.require("Name"), Description: q.String("Description"),
 		NoReboot: p.bool("NoReboot"), Devices: p.devices(), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
 	}
 	if p.err != nil {
@@ -33,15 +34,15 @@ type imageID struct {
 	ID string `xml:"imageId"`
 }
 
-func copyImage(s *Server, r *Request) (any, error) {
-	q, p := r.Query, &reader{q: r.Query}
+func copyImage(s *Server, r *request) (any, error) {
+	q, p := r.query, &reader{q: r.query}
 	n := cloud.Copy{
-		Region: r.Region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"), Name: p.require("Name"),
+		Region: r.region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"), Name: p.require("Name"),
 		Description: q.String("Description"), ClientToken: q.String("ClientToken"), Encrypted: p.optional("Encrypted"), KMSKey: q.String("KmsKeyId"),
 		CopyTags: p.bool("CopyImageTags"), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
 	}
 	if minutes := p.int("SnapshotCopyCompletionDurationMinutes", 15); minutes < 15 || minutes > 2880 || minutes%15 != 0 {
-		return nil, cloud.Errorf("InvalidParameterValue", "Value (%d) for parameter completionDurationMinutes is invalid. "+
+		return nil, apierror.Errorf("InvalidParameterValue", "Value (%d) for parameter completionDurationMinutes is invalid. "+
 			"It must be a multiple of 15 minutes, from 15 to 2880.", minutes)
 	}
 	if p.err != nil {
@@ -54,8 +55,8 @@ func copyImage(s *Server, r *Request) (any, error) {
 	return imageID{image.ID}, err
 }
 
-func deregisterImage(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func deregisterImage(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	id, snapshots := p.require("ImageId"), p.bool("DeleteAssociatedSnapshots")
 	if p.err != nil {
 		return nil, p.err
@@ -63,7 +64,7 @@ func deregisterImage(s *Server, r *Request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	gone, err := s.Cloud.Deregister(r.Region, id, snapshots)
+	gone, err := s.Cloud.Deregister(r.region, id, snapshots)
 	if err != nil {
 		return nil, err
 	}
@@ -173,24 +174,24 @@ func imageDeviceOf(d cloud.ImageDevice) imageDeviceXML {
 	}}
 }
 
-func describeImages(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.Images(r.Region, r.Query.Strings("ImageId"))
+func describeImages(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.Images(r.region, r.query.Strings("ImageId"))
 	if err != nil {
 		return nil, err
 	}
-	deprecated, err := r.Query.True("IncludeDeprecated")
+	deprecated, err := r.query.True("IncludeDeprecated")
 	if err != nil {
 		return nil, err
 	}
-	owners, users, byID := r.Query.Strings("Owner"), r.Query.Strings("ExecutableBy"), len(r.Query.List("ImageId")) > 0
+	owners, users, byID := r.query.Strings("Owner"), r.query.Strings("ExecutableBy"), len(r.query.List("ImageId")) > 0
 	all = slices.DeleteFunc(all, func(i cloud.Image) bool {
 		hidden := !deprecated && !byID && i.Owner != cloud.Account && !i.Deprecation.IsZero() && i.Deprecation.Before(time.Now())
 		return hidden || !ownedBy(i, owners) || !executableBy(i, users)
 	})
-	if all, err = filtered(r.Query, all, imageFields); err != nil {
+	if all, err = filtered(r.query, all, imageFields); err != nil {
 		return nil, err
 	}
-	all, next, err := page(r.Query, all)
+	all, next, err := page(r.query, all)
 	if err != nil {
 		return nil, err
 	}
@@ -241,23 +242,23 @@ func imageFields(i cloud.Image) fields {
 	}}
 }
 
-func enableImageDeprecation(s *Server, r *Request) (any, error) {
-	at, err := r.Query.Time("DeprecateAt")
+func enableImageDeprecation(s *Server, r *request) (any, error) {
+	at, err := r.query.Time("DeprecateAt")
 	if err != nil {
 		return nil, err
 	}
 	if at.Before(time.Now()) {
-		return nil, cloud.Errorf("InvalidParameterValue", "DeprecateAt must be a future date.")
+		return nil, apierror.Errorf("InvalidParameterValue", "DeprecateAt must be a future date.")
 	}
 	return s.modifyImage(r, func(i *cloud.Image) { i.Deprecation = at.Truncate(time.Minute) })
 }
 
-func disableImageDeprecation(s *Server, r *Request) (any, error) {
+func disableImageDeprecation(s *Server, r *request) (any, error) {
 	return s.modifyImage(r, func(i *cloud.Image) { i.Deprecation = time.Time{} })
 }
 
-func enableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
-	withCooldown, err := r.Query.True("WithCooldown")
+func enableImageDeregistrationProtection(s *Server, r *request) (any, error) {
+	withCooldown, err := r.query.True("WithCooldown")
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +274,7 @@ func enableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deregistration-protection.html).
 const cooldown = 24 * time.Hour
 
-func disableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
+func disableImageDeregistrationProtection(s *Server, r *request) (any, error) {
 	_, err := s.modifyImage(r, func(i *cloud.Image) {
 		if i.Protected == "enabled-with-cooldown" {
 			i.ProtectedUntil = time.Now().UTC().Add(cooldown)
@@ -288,25 +289,25 @@ type returns struct {
 	Return string `xml:"return"`
 }
 
-func (s *Server) modifyImage(r *Request, f func(*cloud.Image)) (any, error) {
-	id, err := r.Query.Require("ImageId")
+func (s *Server) modifyImage(r *request, f func(*cloud.Image)) (any, error) {
+	id, err := r.query.Require("ImageId")
 	if err != nil {
 		return nil, err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.ModifyImage(r.Region, id, func(i *cloud.Image) error {
+	return ok, s.Cloud.ModifyImage(r.region, id, func(i *cloud.Image) error {
 		f(i)
 		return nil
 	})
 }
 
-func modifyImageAttribute(s *Server, r *Request) (any, error) {
-	if err := oneAttribute(r.Query); err != nil {
+func modifyImageAttribute(s *Server, r *request) (any, error) {
+	if err := oneAttribute(r.query); err != nil {
 		return nil, err
 	}
-	return s.modifyImage(r, func(i *cloud.Image) { setImageAttribute(i, r.Query) })
+	return s.modifyImage(r, func(i *cloud.Image) { setImageAttribute(i, r.query) })
 }
 
 // accountID is what a launch permission names.
@@ -324,10 +325,10 @@ func oneAttribute(q *Query) error {
 		}
 	}
 	if kinds > 1 {
-		return cloud.Errorf("InvalidParameterCombination", "You can specify only one attribute at a time.")
+		return apierror.Errorf("InvalidParameterCombination", "You can specify only one attribute at a time.")
 	}
 	if v := cmp.Or(q.String("ImdsSupport.Value"), q.String("ImdsSupport")); q.Has("ImdsSupport") && v != "v2.0" {
-		return cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter imdsSupport is invalid. It can only be v2.0.", v)
+		return apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter imdsSupport is invalid. It can only be v2.0.", v)
 	}
 	users := q.Strings("UserId")
 	for _, one := range append(q.List("LaunchPermission.Add"), q.List("LaunchPermission.Remove")...) {
@@ -337,7 +338,7 @@ func oneAttribute(q *Query) error {
 	}
 	for _, u := range users {
 		if !accountID.MatchString(u) {
-			return cloud.Errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value %q for userId item type.", u)
+			return apierror.Errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value %q for userId item type.", u)
 		}
 	}
 	return nil
@@ -433,13 +434,13 @@ func permissionsOf(i cloud.Image) []permissionXML {
 	return all
 }
 
-func describeImageAttribute(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func describeImageAttribute(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	id, attribute := p.require("ImageId"), p.require("Attribute")
 	if p.err != nil {
 		return nil, p.err
 	}
-	all, err := s.Cloud.Images(r.Region, []string{id})
+	all, err := s.Cloud.Images(r.region, []string{id})
 	if err != nil {
 		return nil, err
 	}
@@ -479,14 +480,14 @@ func describeImageAttribute(s *Server, r *Request) (any, error) {
 	case "deregistrationProtection":
 		x.Protection = &valueXML{cmp.Or(i.Protected, "disabled")}
 	default:
-		return nil, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", attribute)
+		return nil, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", attribute)
 	}
 	return x, nil
 }
 
-func resetImageAttribute(s *Server, r *Request) (any, error) {
-	if a := r.Query.String("Attribute"); !strings.EqualFold(a, "launchPermission") {
-		return nil, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", a)
+func resetImageAttribute(s *Server, r *request) (any, error) {
+	if a := r.query.String("Attribute"); !strings.EqualFold(a, "launchPermission") {
+		return nil, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", a)
 	}
 	return s.modifyImage(r, func(i *cloud.Image) { i.Public, i.Users, i.Orgs, i.OrgUnits = false, nil, nil, nil })
 }

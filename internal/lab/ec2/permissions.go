@@ -18,49 +18,48 @@ import (
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html. What is being made has the
 // request's tags, and what is there already has its own.
 
-// Permissions are what the sender of a call must be allowed: the action itself on everything it touches, and what comes
-// with what it asks for. roleOf finds the
-// ARN of the role of an instance profile; "" where there is none.
-func (s *Server) Permissions(r Request, roleOf func(profile string) string) []iam.Request {
-	need := s.own(&r)
-	for _, spec := range r.Query.List("TagSpecification") {
+// Permissions are what the sender of a request must be allowed to do: the action itself on all resources it names, and what
+// follows from its parameters.
+func (r *request) Permissions() []iam.Request {
+	need := r.server.own(r)
+	for _, spec := range r.query.List("TagSpecification") {
 		kind := spec.String("ResourceType")
 		keys := requested(spec)
-		keys["ec2:CreateAction"] = []string{r.Action}
-		need = append(need, iam.Request{Action: "ec2:CreateTags", Resource: arn(r.Region, kind, "*"), Keys: keys})
+		keys["ec2:CreateAction"] = []string{r.action}
+		need = append(need, iam.Request{Action: "ec2:CreateTags", Resource: arn(r.region, kind, "*"), Keys: keys})
 	}
-	if r.Action == "RunInstances" {
-		need = append(need, lent(&r, roleOf)...)
+	if r.action == "RunInstances" {
+		need = append(need, lent(r)...)
 	}
-	if all, _ := r.Query.True("DeleteAssociatedSnapshots"); all {
-		need = append(need, s.snapshotsOf(&r)...)
+	if all, _ := r.query.True("DeleteAssociatedSnapshots"); all {
+		need = append(need, r.server.snapshotsOf(r)...)
 	}
 	return need
 }
 
 // own is the call itself.
-func (s *Server) own(r *Request) []iam.Request {
+func (s *Server) own(r *request) []iam.Request {
 	var need []iam.Request
 	for _, kind := range made(r) {
-		need = append(need, iam.Request{Action: "ec2:" + r.Action, Resource: arn(r.Region, kind, "*"), Keys: keysOf(r, kind)})
+		need = append(need, iam.Request{Action: "ec2:" + r.action, Resource: arn(r.region, kind, "*"), Keys: keysOf(r, kind)})
 	}
 	for _, id := range touched(r) {
-		one := s.on("ec2:"+r.Action, r.Region, id)
-		maps.Copy(one.Keys, requested(r.Query)) // of CreateTags and DeleteTags
+		one := s.on("ec2:"+r.action, r.region, id)
+		maps.Copy(one.Keys, requested(r.query)) // of CreateTags and DeleteTags
 		need = append(need, one)
 	}
 	if len(need) == 0 {
-		need = []iam.Request{{Action: "ec2:" + r.Action, Resource: "*"}}
+		need = []iam.Request{{Action: "ec2:" + r.action, Resource: "*"}}
 	}
 	return need
 }
 
 // made are the kinds of resources that a call makes.
-func made(r *Request) []string {
-	switch r.Action {
+func made(r *request) []string {
+	switch r.action {
 	case "RunInstances":
 		kinds := []string{"instance", "volume", "network-interface"}
-		if r.Query.String("InstanceMarketOptions.MarketType") == "spot" {
+		if r.query.String("InstanceMarketOptions.MarketType") == "spot" {
 			kinds = append(kinds, "spot-instances-request")
 		}
 		return kinds
@@ -79,16 +78,16 @@ func made(r *Request) []string {
 }
 
 // keysOf are the keys of what a call makes of a kind: the tags it is to have, and for a machine what it is to be.
-func keysOf(r *Request, kind string) map[string][]string {
+func keysOf(r *request, kind string) map[string][]string {
 	keys := requested(&Query{})
-	for _, spec := range r.Query.List("TagSpecification") {
+	for _, spec := range r.query.List("TagSpecification") {
 		if spec.String("ResourceType") == kind {
 			keys = requested(spec)
 		}
 	}
 	if kind == "instance" {
-		keys["ec2:InstanceType"] = []string{r.Query.String("InstanceType")}
-		keys["ec2:MetadataHttpTokens"] = []string{cmp.Or(r.Query.String("MetadataOptions.HttpTokens"), "optional")}
+		keys["ec2:InstanceType"] = []string{r.query.String("InstanceType")}
+		keys["ec2:MetadataHttpTokens"] = []string{cmp.Or(r.query.String("MetadataOptions.HttpTokens"), "optional")}
 	}
 	return keys
 }
@@ -110,18 +109,18 @@ var parameters = []string{
 }
 
 // touched are the ids of what a call needs to be there already.
-func touched(r *Request) []string {
-	if strings.HasPrefix(r.Action, "Describe") {
+func touched(r *request) []string {
+	if strings.HasPrefix(r.action, "Describe") {
 		return nil
 	}
 	var ids []string
 	for _, name := range parameters {
-		if id := r.Query.String(name); id != "" {
+		if id := r.query.String(name); id != "" {
 			ids = append(ids, id)
 		}
-		ids = append(ids, r.Query.Strings(name)...)
+		ids = append(ids, r.query.Strings(name)...)
 	}
-	for _, d := range r.Query.List("BlockDeviceMapping") {
+	for _, d := range r.query.List("BlockDeviceMapping") {
 		if id := d.String("Ebs.SnapshotId"); id != "" {
 			ids = append(ids, id)
 		}
@@ -154,30 +153,30 @@ func (s *Server) on(action, region, id string) iam.Request {
 }
 
 // lent is what else a machine takes: a role, and the parameter that names its image.
-func lent(r *Request, roleOf func(profile string) string) []iam.Request {
+func lent(r *request) []iam.Request {
 	var need []iam.Request
-	if role := roleOf(profileOf(r.Query)); role != "" { // else EC2 knows of none to pass, and says so
+	if role := r.server.RoleOf(profileOf(r.query)); role != "" { // else EC2 knows of none to pass, and says so
 		need = append(need, iam.Request{
 			Action: "iam:PassRole", Resource: role,
 			Keys: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}},
 		})
 	}
-	if id := r.Query.String("ImageId"); isParameter(id) {
-		need = append(need, iam.Request{Action: "ssm:GetParameters", Resource: ssm.ARN(r.Region, cloud.Account, strings.TrimPrefix(id, parameterPrefix))})
+	if id := r.query.String("ImageId"); isParameter(id) {
+		need = append(need, iam.Request{Action: "ssm:GetParameters", Resource: ssm.ARN(r.region, cloud.Account, strings.TrimPrefix(id, parameterPrefix))})
 	}
 	return need
 }
 
 // snapshotsOf is the deletion of the snapshots of an image that go with it.
-func (s *Server) snapshotsOf(r *Request) []iam.Request {
-	images, err := s.Cloud.Images(r.Region, []string{r.Query.String("ImageId")})
+func (s *Server) snapshotsOf(r *request) []iam.Request {
+	images, err := s.Cloud.Images(r.region, []string{r.query.String("ImageId")})
 	if err != nil {
 		return nil // the call says so itself
 	}
 	var need []iam.Request
 	for _, d := range images[0].Devices {
 		if d.SnapshotID != "" {
-			need = append(need, s.on("ec2:DeleteSnapshot", r.Region, d.SnapshotID))
+			need = append(need, s.on("ec2:DeleteSnapshot", r.region, d.SnapshotID))
 		}
 	}
 	return need

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
@@ -31,11 +32,12 @@ type Query struct {
 	hidden   func(id string) bool // of the root: what lists leave out; nil: nothing
 }
 
-// Hide makes lists leave out what this says of an id.
-func (q *Query) Hide(hidden func(id string) bool) { q.hidden = hidden }
+// hide makes lists leave out the resources whose ids hidden reports.
+func (q *Query) hide(hidden func(id string) bool) { q.hidden = hidden }
 
-// Names are the values by which a request names what it is about: all but those of filters and tags.
-func (q *Query) Names() []string {
+// names returns all values but those of filters, tags and user data: among them are the ids of the resources that the
+// request names.
+func (q *Query) names() []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(q.children)) {
 		if !slices.Contains([]string{"Filter", "Tag", "TagSpecification", "UserData"}, name) {
@@ -59,10 +61,10 @@ func (q *Query) values(all []string) []string {
 func ParseQuery(body string) (*Query, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil {
-		return nil, cloud.Errorf("MalformedQueryString", "The query string contains a syntax error")
+		return nil, apierror.Errorf("MalformedQueryString", "The query string contains a syntax error")
 	}
 	if len(form) > maxParameters {
-		return nil, cloud.Errorf("RequestEntityTooLarge", "More than %d parameters", maxParameters)
+		return nil, apierror.Errorf("RequestEntityTooLarge", "More than %d parameters", maxParameters)
 	}
 	root := &Query{}
 	for name, values := range form {
@@ -76,14 +78,14 @@ func ParseQuery(body string) (*Query, error) {
 func (q *Query) put(name, value string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) > maxDepth {
-		return cloud.Errorf("MalformedQueryString", "The parameter %.64q is nested too deep", name)
+		return apierror.Errorf("MalformedQueryString", "The parameter %.64q is nested too deep", name)
 	}
 	for _, part := range parts {
 		if part == "" {
-			return cloud.Errorf("MalformedQueryString", "The parameter name %.64q is not valid", name)
+			return apierror.Errorf("MalformedQueryString", "The parameter name %.64q is not valid", name)
 		}
 		if n, err := strconv.Atoi(part); err == nil && n > maxIndex {
-			return cloud.Errorf("MalformedQueryString", "The index in %.64q is too high", name)
+			return apierror.Errorf("MalformedQueryString", "The index in %.64q is too high", name)
 		}
 		if q.children == nil {
 			q.children = map[string]*Query{}
@@ -153,7 +155,7 @@ func (q *Query) Require(name string) (string, error) {
 }
 
 func missing(name string) error {
-	return cloud.Errorf("MissingParameter", "The request must contain the parameter %s", name)
+	return apierror.Errorf("MissingParameter", "The request must contain the parameter %s", name)
 }
 
 // Bool reads true or false; nil when the parameter is not there.
@@ -164,7 +166,7 @@ func (q *Query) Bool(name string) (*bool, error) {
 	}
 	b, err := strconv.ParseBool(strings.ToLower(at.value))
 	if err != nil {
-		return nil, cloud.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected 'true' or 'false'.", at.value, name)
+		return nil, apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected 'true' or 'false'.", at.value, name)
 	}
 	return &b, nil
 }
@@ -183,7 +185,7 @@ func (q *Query) Int(name string, otherwise int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(at.value, 10, 64)
 	if err != nil {
-		return 0, cloud.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Value must be an integer.", at.value, name)
+		return 0, apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Value must be an integer.", at.value, name)
 	}
 	return n, nil
 }
@@ -196,7 +198,7 @@ func (q *Query) Base64(name string) ([]byte, error) {
 		b, err = base64.RawStdEncoding.DecodeString(text)
 	}
 	if err != nil {
-		return nil, cloud.Errorf("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
+		return nil, apierror.Errorf("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
 	}
 	return b, nil
 }
@@ -212,7 +214,7 @@ func (q *Query) Time(name string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter %s is invalid.", v, name)
+	return time.Time{}, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter %s is invalid.", v, name)
 }
 
 // TagsFor collects the tags that TagSpecification gives to one kind of resource.
@@ -240,7 +242,7 @@ func (q *Query) Tags(name string) (cloud.Tags, error) {
 	for _, t := range q.List(name) {
 		key := t.String("Key")
 		if _, twice := tags[key]; twice {
-			return nil, cloud.Errorf("InvalidParameterValue", "Duplicate tag key '%s' specified.", key)
+			return nil, apierror.Errorf("InvalidParameterValue", "Duplicate tag key '%s' specified.", key)
 		}
 		tags[key] = t.String("Value")
 	}

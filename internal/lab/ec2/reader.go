@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
@@ -81,7 +82,7 @@ func (r *reader) device(m *Query) cloud.ImageDevice {
 		d.DeleteOnTermination = in.bool("Ebs.DeleteOnTermination")
 	}
 	if !strings.HasPrefix(d.Name, "/dev/") && !strings.HasPrefix(d.Name, "xvd") && in.err == nil {
-		in.err = cloud.Errorf("InvalidBlockDeviceMapping", "Invalid device name %s", d.Name)
+		in.err = apierror.Errorf("InvalidBlockDeviceMapping", "Invalid device name %s", d.Name)
 	}
 	return keep(r, d, in.err)
 }
@@ -92,7 +93,7 @@ func (r *reader) metadata(prefix string) cloud.MetadataOptions {
 		HopLimit: int(r.int(prefix+"HttpPutResponseHopLimit", 0)), Tags: r.oneOf(prefix+"InstanceMetadataTags", "enabled", "disabled"),
 	}
 	if m.HopLimit < 0 || m.HopLimit > 64 {
-		return keep(r, m, cloud.Errorf("InvalidParameterValue", "Value (%d) for parameter HttpPutResponseHopLimit is invalid.", m.HopLimit))
+		return keep(r, m, apierror.Errorf("InvalidParameterValue", "Value (%d) for parameter HttpPutResponseHopLimit is invalid.", m.HopLimit))
 	}
 	return m
 }
@@ -103,5 +104,5 @@ func (r *reader) oneOf(name string, words ...string) string {
 	if v == "" || slices.Contains(words, v) {
 		return v
 	}
-	return keep(r, "", error(cloud.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected one of: %v", v, name, words)))
+	return keep(r, "", error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected one of: %v", v, name, words)))
 }

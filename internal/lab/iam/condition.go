@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
 // condition is one key of a Condition element, with its operator:
@@ -28,15 +30,15 @@ type condition struct {
 var operators = map[string]condition{
 	"StringEquals":              {match: equal},
 	"StringEqualsIgnoreCase":    {match: strings.EqualFold},
-	"StringLike":                {match: wildcard},
-	"ArnEquals":                 {match: wildcard}, // IAM treats the two alike
-	"ArnLike":                   {match: wildcard},
+	"StringLike":                {match: wildcard.Match},
+	"ArnEquals":                 {match: wildcard.Match}, // IAM treats the two alike
+	"ArnLike":                   {match: wildcard.Match},
 	"Bool":                      {match: strings.EqualFold},
 	"StringNotEquals":           {match: equal, negative: true},
 	"StringNotEqualsIgnoreCase": {match: strings.EqualFold, negative: true},
-	"StringNotLike":             {match: wildcard, negative: true},
-	"ArnNotEquals":              {match: wildcard, negative: true},
-	"ArnNotLike":                {match: wildcard, negative: true},
+	"StringNotLike":             {match: wildcard.Match, negative: true},
+	"ArnNotEquals":              {match: wildcard.Match, negative: true},
+	"ArnNotLike":                {match: wildcard.Match, negative: true},
 	"Null":                      {null: true},
 }
 

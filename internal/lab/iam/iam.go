@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
 // Request is one thing that somebody wants to do to one resource. A call that touches several resources is several
@@ -150,33 +152,11 @@ func among(these, those []string, s string) bool {
 
 func anyMatch(patterns []string, s string) bool {
 	for _, p := range patterns {
-		if wildcard(p, s) {
+		if wildcard.Match(p, s) {
 			return true
 		}
 	}
 	return false
-}
-
-// wildcard matches * and ? as IAM does. It keeps one place to go back to, so that no pattern takes longer than its length
-// times the text's.
-func wildcard(pattern, s string) bool {
-	p, i, star, mark := 0, 0, -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 func lower(all []string) []string {

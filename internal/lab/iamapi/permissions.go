@@ -12,10 +12,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
-// Permissions are what the sender of a request must be allowed: the action on the role or the instance profile, and what
+// permissions are what the sender of a request must be allowed to do: the action on the role or the instance profile, and what
 // comes with tags and with roles in profiles. By
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html.
-func (s *Store) Permissions(action string, form url.Values) []iam.Request {
+func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	role, profile := s.named(form)
 	on := "*"
 	switch {

@@ -6,6 +6,9 @@ package iamapi
 import (
 	"net/url"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/awsquery"
 )
 
 type profileXML struct {
@@ -45,7 +48,7 @@ func createInstanceProfile(s *Store, form url.Values) (any, error) {
 		return nil, err
 	}
 	if s.profiles[name] != nil {
-		return nil, &Error{"EntityAlreadyExists", "Instance Profile " + name + " already exists."}
+		return nil, apierror.New("EntityAlreadyExists", "Instance Profile "+name+" already exists.")
 	}
 	now := time.Now().UTC()
 	p := &profile{name: name, path: path, id: newID("AIPA"), created: now, changed: now, tags: tagsOf(form)}
@@ -89,10 +92,10 @@ func deleteInstanceProfile(s *Store, form url.Values) (any, error) {
 		return nil, err
 	}
 	if p.role != "" {
-		return nil, &Error{"DeleteConflict", "Cannot delete entity, must remove roles from instance profile first."}
+		return nil, apierror.New("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
 	}
 	delete(s.profiles, p.name)
-	return done, nil
+	return awsquery.Empty, nil
 }
 
 func addRoleToInstanceProfile(s *Store, form url.Values) (any, error) {
@@ -105,10 +108,10 @@ func addRoleToInstanceProfile(s *Store, form url.Values) (any, error) {
 		return nil, err
 	}
 	if p.role != "" {
-		return nil, &Error{"LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1"}
+		return nil, apierror.New("LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1")
 	}
 	p.role, p.changed = r.name, time.Now()
-	return done, nil
+	return awsquery.Empty, nil
 }
 
 func removeRoleFromInstanceProfile(s *Store, form url.Values) (any, error) {
@@ -118,8 +121,8 @@ func removeRoleFromInstanceProfile(s *Store, form url.Values) (any, error) {
 	}
 	name := form.Get("RoleName")
 	if p.role != name || name == "" {
-		return nil, &Error{"NoSuchEntity", "Instance Profile " + p.name + " does not contain role " + name + "."}
+		return nil, apierror.New("NoSuchEntity", "Instance Profile "+p.name+" does not contain role "+name+".")
 	}
 	p.role, p.changed = "", time.Now()
-	return done, nil
+	return awsquery.Empty, nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/awsquery"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
@@ -25,9 +27,9 @@ func nameOf(form url.Values, parameter string, limit int) (string, error) {
 	name := form.Get(parameter)
 	switch {
 	case name == "":
-		return "", &Error{"ValidationError", "The request must contain the parameter " + parameter + "."}
+		return "", apierror.New("ValidationError", "The request must contain the parameter "+parameter+".")
 	case !validName.MatchString(name) || len(name) > limit:
-		return "", &Error{"ValidationError", "The specified value for " + parameter + " is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"}
+		return "", apierror.New("ValidationError", "The specified value for "+parameter+" is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-")
 	}
 	return name, nil
 }
@@ -72,10 +74,10 @@ func createRole(s *Store, form url.Values) (any, error) {
 	}
 	trust := form.Get("AssumeRolePolicyDocument")
 	if !json.Valid([]byte(trust)) {
-		return nil, &Error{"MalformedPolicyDocument", "This policy contains invalid Json"}
+		return nil, apierror.New("MalformedPolicyDocument", "This policy contains invalid Json")
 	}
 	if s.roles[name] != nil {
-		return nil, &Error{"EntityAlreadyExists", "Role with name " + name + " already exists."}
+		return nil, apierror.New("EntityAlreadyExists", "Role with name "+name+" already exists.")
 	}
 	r := &role{
 		name: name, path: path, id: newID("AROA"), description: form.Get("Description"), trust: trust, created: time.Now().UTC(),
@@ -127,14 +129,14 @@ func deleteRole(s *Store, form url.Values) (any, error) {
 	}
 	for _, p := range s.profiles {
 		if p.role == r.name {
-			return nil, &Error{"DeleteConflict", "Cannot delete entity, must remove roles from instance profile first."}
+			return nil, apierror.New("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
 		}
 	}
 	if len(r.policies) > 0 {
-		return nil, &Error{"DeleteConflict", "Cannot delete entity, must delete policies first."}
+		return nil, apierror.New("DeleteConflict", "Cannot delete entity, must delete policies first.")
 	}
 	delete(s.roles, r.name)
-	return done, nil
+	return awsquery.Empty, nil
 }
 
 func putRolePolicy(s *Store, form url.Values) (any, error) {
@@ -148,16 +150,16 @@ func putRolePolicy(s *Store, form url.Values) (any, error) {
 	}
 	document := form.Get("PolicyDocument")
 	if _, err := iam.Parse([]byte(document)); err != nil {
-		return nil, &Error{"MalformedPolicyDocument", "Syntax errors in policy: " + err.Error() + "."}
+		return nil, apierror.New("MalformedPolicyDocument", "Syntax errors in policy: "+err.Error()+".")
 	}
 	if len(document) > policyLimit {
-		return nil, &Error{"LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role " + r.name}
+		return nil, apierror.New("LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role "+r.name)
 	}
 	if r.policies == nil {
 		r.policies = map[string]string{}
 	}
 	r.policies[name] = document
-	return done, nil
+	return awsquery.Empty, nil
 }
 
 func getRolePolicy(s *Store, form url.Values) (any, error) {
@@ -174,7 +176,7 @@ func getRolePolicy(s *Store, form url.Values) (any, error) {
 }
 
 func noPolicy(name string) error {
-	return &Error{"NoSuchEntity", "The role policy with name " + name + " cannot be found."}
+	return apierror.New("NoSuchEntity", "The role policy with name "+name+" cannot be found.")
 }
 
 func listRolePolicies(s *Store, form url.Values) (any, error) {
@@ -207,5 +209,5 @@ func deleteRolePolicy(s *Store, form url.Values) (any, error) {
 		return nil, noPolicy(name)
 	}
 	delete(r.policies, name)
-	return done, nil
+	return awsquery.Empty, nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
@@ -122,15 +123,21 @@ func (s *Store) Entities() []Entity {
 	return all
 }
 
-// Younger refuses the role or the instance profile of a name, as one that is not there, while it is younger than an age.
-// The parameter is what names it: RoleName or InstanceProfileName.
-func (s *Store) Younger(parameter, name string, age time.Duration) error {
+func (s *Store) roleNotVisibleYet(name string, minAge time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.roles[name]; parameter == "RoleName" && r != nil && time.Since(r.created) < age && !r.seeded {
+	if r := s.roles[name]; r != nil && time.Since(r.created) < minAge && !r.seeded {
 		return noRole(name)
 	}
-	if p := s.profiles[name]; parameter == "InstanceProfileName" && p != nil && time.Since(p.created) < age && !p.seeded {
+	return nil
+}
+
+// ProfileNotVisibleYet returns the error for an instance profile that does not exist while the profile is younger than
+// minAge.
+func (s *Store) ProfileNotVisibleYet(name string, minAge time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.profiles[name]; p != nil && time.Since(p.created) < minAge && !p.seeded {
 		return noProfile(name)
 	}
 	return nil
@@ -159,11 +166,11 @@ func (s *Store) findProfile(name string) (*profile, error) {
 }
 
 func noRole(name string) error {
-	return &Error{"NoSuchEntity", "The role with name " + name + " cannot be found."}
+	return apierror.New("NoSuchEntity", "The role with name "+name+" cannot be found.")
 }
 
 func noProfile(name string) error {
-	return &Error{"NoSuchEntity", "Instance Profile " + name + " cannot be found."}
+	return apierror.New("NoSuchEntity", "Instance Profile "+name+" cannot be found.")
 }
 
 func (s *Store) arn(kind, path, name string) string {
@@ -177,7 +184,7 @@ func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Key
 func pathOf(path string) (string, error) {
 	path = cmp.Or(path, "/")
 	if !strings.HasPrefix(path, "/") || !strings.HasSuffix(path, "/") {
-		return "", &Error{"ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters."}
+		return "", apierror.New("ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.")
 	}
 	return path, nil
 }

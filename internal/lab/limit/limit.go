@@ -97,8 +97,8 @@ type bucket struct {
 // New fills all buckets. Without rates nothing is limited.
 func New(r *Rates) *Limits { return &Limits{rates: r, buckets: map[string]*bucket{}} }
 
-// Take says whether a request is within the limits; it costs nothing when it is not.
-func (l *Limits) Take(r Request) bool {
+// Allow reports whether a request is within the limits. A request that is not takes no tokens.
+func (l *Limits) Allow(r Request) bool {
 	if l.rates == nil {
 		return true
 	}

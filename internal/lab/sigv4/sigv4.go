@@ -14,7 +14,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,16 +27,21 @@ import (
 	"github.com/rclone/gofakes3/signature"
 )
 
-// Why a request is refused. Callers map these to their service's error codes.
-var (
-	ErrMissing    = errors.New("request is not signed")
-	ErrIncomplete = errors.New("signature is incomplete or malformed")
-	ErrUnknownKey = errors.New("access key is not known")
-	ErrMismatch   = errors.New("signature does not match")
-	ErrExpired    = errors.New("signature has expired")
-	ErrEarly      = errors.New("signature is not valid yet")
-	ErrSkewed     = errors.New("signature of an S3 request is of another time")
-	ErrScope      = errors.New("signature is for another service or a region that is none")
+// VerificationError is why a request is refused. Callers map it to an error code of their service.
+type VerificationError string
+
+func (e VerificationError) Error() string { return string(e) }
+
+// The reasons to refuse a request.
+const (
+	ErrMissing    VerificationError = "request is not signed"
+	ErrIncomplete VerificationError = "signature is incomplete or malformed"
+	ErrUnknownKey VerificationError = "access key is not known"
+	ErrMismatch   VerificationError = "signature does not match"
+	ErrExpired    VerificationError = "signature has expired"
+	ErrEarly      VerificationError = "signature is not valid yet"
+	ErrSkewed     VerificationError = "date of the S3 request differs too much from the current time"
+	ErrScope      VerificationError = "signature is for another service or a region that does not exist"
 )
 
 // gofakes3 compares times with the clock of this process. Here each lab has its own, and compares them itself.
