@@ -147,7 +147,7 @@ func (q *request) check() error {
 	}
 	for _, need := range q.action.Permissions() {
 		if !q.sender.Allowed(need) {
-			return &service.Denied{Sender: q.sender.Principal, Need: need}
+			return &service.DeniedError{Sender: q.sender.Principal, Need: need}
 		}
 	}
 	if a, ok := q.action.(service.EventuallyConsistent); ok && q.lab.options.Eventual > 0 {

@@ -34,7 +34,7 @@ func Errors(internal string) service.Errors {
 			},
 		},
 		Unverified: apierror.Error{Code: badSignature, Message: service.SignatureMismatch},
-		Denied:     func(d *service.Denied) *apierror.Error { return apierror.New("AccessDenied", d.Error()) },
+		Denied:     func(d *service.DeniedError) *apierror.Error { return apierror.New("AccessDenied", d.Error()) },
 		Internal:   internal,
 	}
 }

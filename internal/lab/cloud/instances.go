@@ -14,16 +14,16 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// Instances with the given ids, or every one of the region.
+// Instances returns the instances with these ids, or all of a region.
 func (c *Cloud) Instances(region string, ids []string) ([]Instance, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	chosen, err := c.found(region, ids)
+	chosen, err := c.findInstances(region, ids)
 	if err != nil {
 		return nil, err
 	}
 	if len(ids) == 0 {
-		chosen = slices.DeleteFunc(slices.Clone(c.instances), func(in *instance) bool { return !here(in.Region, region) })
+		chosen = slices.DeleteFunc(slices.Clone(c.instances), func(in *instance) bool { return !visibleIn(in.Region, region) })
 	}
 	all := make([]Instance, 0, len(chosen))
 	for _, in := range chosen {
@@ -32,7 +32,7 @@ func (c *Cloud) Instances(region string, ids []string) ([]Instance, error) {
 	return all, nil
 }
 
-// Instance is one instance, whatever its region.
+// Instance returns an instance of any region.
 func (c *Cloud) Instance(id string) (Instance, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,11 +44,11 @@ func (c *Cloud) Instance(id string) (Instance, bool) {
 	return Instance{}, false
 }
 
-// Console is what GetConsoleOutput shows and of when. The newest text is there for Nitro instances only.
+// Console returns what GetConsoleOutput shows, and the time of that text. Only Nitro instances have the latest text.
 func (c *Cloud) Console(region, id string, v ConsoleView) ([]byte, time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all, err := c.found(region, []string{id})
+	all, err := c.findInstances(region, []string{id})
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -56,11 +56,11 @@ func (c *Cloud) Console(region, id string, v ConsoleView) ([]byte, time.Time, er
 		return nil, time.Time{}, apierror.Errorf("UnsupportedOperation", "This instance type does not support retrieving the latest console logs. "+
 			"Supported instance types are Nitro-based.")
 	}
-	text, at := all[0].console.text(v, time.Now())
+	text, at := all[0].console.view(v, time.Now())
 	return text, at, nil
 }
 
-// Exec runs a command as root in a running instance; EC2 has no such thing, tests need it.
+// Exec runs a command as root in a running instance. EC2 has no such call; it is for tests.
 func (c *Cloud) Exec(ctx context.Context, id string, argv []string, in io.Reader, out, errs io.Writer) error {
 	c.mu.Lock()
 	at := slices.IndexFunc(c.instances, func(in *instance) bool { return in.ID == id })
@@ -76,11 +76,11 @@ func (c *Cloud) Exec(ctx context.Context, id string, argv []string, in io.Reader
 	return m.Exec(ctx, argv, in, out, errs)
 }
 
-// Modify changes attributes of an instance. Those that only apply at boot need it stopped, as on EC2.
+// Modify changes attributes of an instance. With needsStop it must be stopped, as on EC2 for attributes that apply at boot.
 func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all, err := c.found(region, []string{id})
+	all, err := c.findInstances(region, []string{id})
 	if err != nil {
 		return err
 	}
@@ -112,11 +112,11 @@ func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) erro
 		}
 	}
 	in.Instance = changed
-	c.reach()
+	c.updateForwards()
 	return nil
 }
 
-// newVolume records a volume; the caller holds c.mu.
+// newVolume adds a volume. The caller holds c.mu.
 func (c *Cloud) newVolume(in *instance, d ImageDevice, tags Tags) InstanceDevice {
 	v := &Volume{
 		ID: NewID("vol-"), Region: in.Region, Zone: in.Zone, State: "in-use", SnapshotID: d.SnapshotID, Type: cmp.Or(d.Type, "gp2"),
@@ -127,7 +127,7 @@ func (c *Cloud) newVolume(in *instance, d ImageDevice, tags Tags) InstanceDevice
 	return InstanceDevice{Name: d.Name, VolumeID: v.ID, AttachTime: in.LaunchTime, DeleteOnTermination: d.DeleteOnTermination}
 }
 
-// dropVolumes deletes or detaches what a terminated instance had; the caller holds c.mu.
+// dropVolumes deletes or detaches the volumes of a terminated instance. The caller holds c.mu.
 func (c *Cloud) dropVolumes(in *instance) {
 	for _, d := range in.Devices {
 		v := c.volumes[d.VolumeID]
@@ -143,20 +143,20 @@ func (c *Cloud) dropVolumes(in *instance) {
 	in.Devices = nil
 }
 
-// Volumes with the given ids, or every one of the region.
+// Volumes returns the volumes with these ids, or all of a region.
 func (c *Cloud) Volumes(region string, ids []string) ([]Volume, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []Volume
 	for _, v := range sorted(c.volumes) {
-		if here(v.Region, region) {
+		if visibleIn(v.Region, region) {
 			all = append(all, v.clone())
 		}
 	}
-	return chosen(kindVolume, all, ids, func(v Volume) string { return v.ID })
+	return selectByID(kindVolume, all, ids, func(v Volume) string { return v.ID })
 }
 
-// DeleteVolume refuses a volume that is attached.
+// DeleteVolume deletes a volume that is not attached.
 func (c *Cloud) DeleteVolume(region, id string) error {
 	if err := kindVolume.check(id); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (c *Cloud) DeleteVolume(region, id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v := c.volumes[id]
-	if v == nil || !here(v.Region, region) {
+	if v == nil || !visibleIn(v.Region, region) {
 		return kindVolume.missing(id)
 	}
 	if v.Instance != "" {

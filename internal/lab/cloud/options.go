@@ -16,13 +16,13 @@ type Placement struct {
 	Zone, Tenancy, HostID, HostResourceGroup, Affinity, Group string // Tenancy: default, dedicated or host
 }
 
-// Capacity is the capacity reservation an instance asks for.
+// Capacity is the capacity reservation of a launch.
 type Capacity struct{ Preference, ID, ResourceGroup string }
 
-// Target says whether it asks for a certain one.
+// Target reports whether it names a reservation or a group of them.
 func (c Capacity) Target() bool { return c.ID != "" || c.ResourceGroup != "" }
 
-// Extras of a launch: what EC2 keeps and shows, and the lab's machines do not notice.
+// Extras are parameters of a launch that the lab stores and shows, and that do not change its machines.
 type Extras struct {
 	Placement     Placement
 	Capacity      Capacity
@@ -37,8 +37,8 @@ func (e Extras) clone() Extras {
 	return e
 }
 
-// place decides the subnet and the zone of a launch.
-func (c *Cloud) place(l *Launch) error {
+// setPlacement sets the subnet and the zone of a launch.
+func (c *Cloud) setPlacement(l *Launch) error {
 	if l.SubnetID == "" {
 		l.SubnetID = DefaultSubnet
 		for _, s := range subnets(l.Region) {
@@ -62,7 +62,7 @@ func (c *Cloud) place(l *Launch) error {
 	return nil
 }
 
-// checkExtras refuses what EC2 refuses, by the instance type, and sets its defaults.
+// checkExtras returns EC2's error for extras that the instance type does not support, and sets the type's defaults.
 func checkExtras(l *Launch) error {
 	t, _ := InstanceType(l.Type)
 	switch {

@@ -10,8 +10,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// Register is a RegisterImage request: an image of snapshots that are there. Its devices have those of the account and
-// nothing else.
+// Register is a RegisterImage request. Its devices have snapshots of the account only.
 type Register struct {
 	Region, Name, Description, Architecture, RootDevice string
 	Devices                                             []ImageDevice
@@ -20,11 +19,11 @@ type Register struct {
 	Tags                                                Tags
 }
 
-// RegisterImage makes an image of snapshots. It is available at once, because nothing is copied.
+// RegisterImage creates an image of snapshots. It is available at once, because nothing is copied.
 func (c *Cloud) RegisterImage(n Register) (Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.nameFree(n.Region, n.Name); err != nil {
+	if err := c.checkImageName(n.Region, n.Name); err != nil {
 		return Image{}, err
 	}
 	if n.TPM != "" && n.BootMode != "uefi" {
@@ -56,6 +55,6 @@ func (c *Cloud) RegisterImage(n Register) (Image, error) {
 		Tags: n.Tags, ENA: n.ENA, SriovNet: n.SriovNet, BootMode: n.BootMode, TPM: n.TPM, IMDS: n.IMDS,
 	}
 	c.images[image.ID] = image
-	c.keepImage(image)
+	c.saveImage(image)
 	return image.clone(), nil
 }

@@ -22,7 +22,7 @@ var ec2Errors = service.Errors{
 		sigv4.ErrExpired:              {Code: "RequestExpired", Message: "Request has expired."},
 	},
 	Unverified: apierror.Error{Code: "AuthFailure", Message: "AWS was not able to validate the provided access credentials"},
-	Denied: func(d *service.Denied) *apierror.Error {
+	Denied: func(d *service.DeniedError) *apierror.Error {
 		return apierror.Errorf("UnauthorizedOperation",
 			"You are not authorized to perform this operation. %s. Encoded authorization failure message: %s",
 			d, sts.EncodeAuthorizationMessage(d.Need.Action))

@@ -21,14 +21,14 @@ func (a Answer) Apply(c *Call) error { return answer(c, a.Cause) }
 type AnswerCode struct{ Code string }
 
 // Apply returns the code.
-func (a AnswerCode) Apply(c *Call) error { return answer(c, service.Code(a.Code)) }
+func (a AnswerCode) Apply(c *Call) error { return answer(c, service.CodeError(a.Code)) }
 
 // Deny answers that the sender is not allowed to do the action.
 type Deny struct{}
 
 // Apply returns what the sender would have to be allowed.
 func (Deny) Apply(c *Call) error {
-	return answer(c, &service.Denied{
+	return answer(c, &service.DeniedError{
 		Sender: c.Sender.Principal, Need: iam.Request{Action: c.Service + ":" + c.Action.Name(), Resource: "*"},
 	})
 }
@@ -49,7 +49,7 @@ type ExceedQuota struct{}
 
 // Apply returns the quota.
 func (ExceedQuota) Apply(c *Call) error {
-	return answer(c, service.QuotaExceeded{Action: c.Action.Name()})
+	return answer(c, service.QuotaError{Action: c.Action.Name()})
 }
 
 // answer returns the cause. A client that uploads to S3 gets its answer only when its whole body has been read: otherwise

@@ -31,12 +31,12 @@ func (l ConsoleLag) Apply(c *Call) error {
 
 // Apply implements Effect.
 func (t ConsoleTail) Apply(c *Call) error {
-	return change(c, func(v *cloud.ConsoleView) { v.Keep = int(t.Bytes) })
+	return change(c, func(v *cloud.ConsoleView) { v.Tail = int(t.Bytes) })
 }
 
 // Apply implements Effect.
 func (d ConsoleDropLines) Apply(c *Call) error {
-	return change(c, func(v *cloud.ConsoleView) { v.Drop = d.Text })
+	return change(c, func(v *cloud.ConsoleView) { v.DropLines = d.Text })
 }
 
 // Apply implements Effect.
@@ -46,7 +46,7 @@ func (ConsoleEmpty) Apply(c *Call) error {
 
 // Apply implements Effect.
 func (ConsoleNotPosted) Apply(c *Call) error {
-	return change(c, func(v *cloud.ConsoleView) { v.Unposted = true })
+	return change(c, func(v *cloud.ConsoleView) { v.NotPosted = true })
 }
 
 func change(c *Call, apply func(*cloud.ConsoleView)) error {

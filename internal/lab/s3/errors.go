@@ -35,7 +35,7 @@ var s3Errors = service.Errors{
 		sigv4.ErrIncomplete:           {Code: malformedHeader, Message: "The authorization you provided is malformed."},
 	},
 	Unverified: apierror.Error{Code: "SignatureDoesNotMatch", Message: differentRequest},
-	Denied:     func(d *service.Denied) *apierror.Error { return apierror.New("AccessDenied", d.Error()) },
+	Denied:     func(d *service.DeniedError) *apierror.Error { return apierror.New("AccessDenied", d.Error()) },
 	Quotas:     map[string]string{"CreateBucket": "TooManyBuckets"},
 	Quota:      "ServiceQuotaExceededException",
 	Messages:   map[string]string{"SlowDown": slowDown, "ExpiredToken": tokenExpired, "RequestTimeTooSkewed": tooSkewed},

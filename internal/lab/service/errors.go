@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
 )
 
-// Causes of an error that every service reports with a code and a message of its own. The errors of package sigv4, Denied,
-// QuotaExceeded and Code are such causes, too.
+// Causes of an error that every service reports with a code and a message of its own. So are the errors of package sigv4,
+// DeniedError, QuotaError and CodeError.
 var (
 	ErrThrottled          = errors.New("too many requests")
 	ErrInternal           = errors.New("internal error")
@@ -27,26 +27,26 @@ var (
 const SignatureMismatch = "The request signature we calculated does not match the signature you provided. " +
 	"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
 
-// Denied is the cause when no policy allows what a request needs.
-type Denied struct {
+// DeniedError is the cause when no policy allows what a request needs.
+type DeniedError struct {
 	Sender sigv4.Principal
 	Need   iam.Request
 }
 
-func (d *Denied) Error() string {
+func (d *DeniedError) Error() string {
 	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
 		d.Sender.ARN, d.Need.Action, d.Need.Resource, d.Need.Action)
 }
 
-// QuotaExceeded is the cause when the account has as many as it may have of what an action creates.
-type QuotaExceeded struct{ Action string }
+// QuotaError is the cause when the account has as many as it may have of what an action creates.
+type QuotaError struct{ Action string }
 
-func (q QuotaExceeded) Error() string { return "quota of " + q.Action + " is exceeded" }
+func (q QuotaError) Error() string { return "quota of " + q.Action + " is exceeded" }
 
-// Code is a cause that names the code to answer with; the service adds the message.
-type Code string
+// CodeError is a cause that names the code to answer with; the service adds the message.
+type CodeError string
 
-func (c Code) Error() string { return string(c) }
+func (c CodeError) Error() string { return string(c) }
 
 // Errors is how a service reports errors.
 type Errors struct {
@@ -55,7 +55,7 @@ type Errors struct {
 	// Unverified is for the causes of package sigv4 that are not among Causes.
 	Unverified apierror.Error
 	// Denied is for missing permissions.
-	Denied func(*Denied) *apierror.Error
+	Denied func(*DeniedError) *apierror.Error
 	// Quotas are the codes for exceeded quotas, by action; Quota is the code for all other actions.
 	Quotas map[string]string
 	Quota  string
@@ -72,13 +72,13 @@ func (e *Errors) For(cause error) *apierror.Error {
 	if known, ok := errors.AsType[*apierror.Error](cause); ok {
 		return known
 	}
-	if code, ok := errors.AsType[Code](cause); ok {
+	if code, ok := errors.AsType[CodeError](cause); ok {
 		return e.withMessage(string(code))
 	}
-	if quota, ok := errors.AsType[QuotaExceeded](cause); ok {
+	if quota, ok := errors.AsType[QuotaError](cause); ok {
 		return e.withMessage(cmp.Or(e.Quotas[quota.Action], e.Quota))
 	}
-	if denied, ok := errors.AsType[*Denied](cause); ok {
+	if denied, ok := errors.AsType[*DeniedError](cause); ok {
 		return e.Denied(denied)
 	}
 	for known, answer := range e.Causes {

@@ -28,7 +28,7 @@ var ssmErrors = service.Errors{
 		sigv4.ErrScope:                {Code: badSignature, Message: "Credential should be scoped to a valid region and to the correct service."},
 	},
 	Unverified: apierror.Error{Code: badSignature, Message: service.SignatureMismatch},
-	Denied:     func(d *service.Denied) *apierror.Error { return apierror.New("AccessDeniedException", d.Error()) },
+	Denied:     func(d *service.DeniedError) *apierror.Error { return apierror.New("AccessDeniedException", d.Error()) },
 	Quotas:     map[string]string{"PutParameter": "ParameterLimitExceeded"},
 	Quota:      "ServiceQuotaExceededException",
 	Internal:   "InternalServerError",
