@@ -105,7 +105,7 @@ type tagSet struct {
 	Items []tagItem `xml:"item"`
 }
 
-// tagged is nil without tags: EC2 leaves the element out then.
+// tagged returns nil without tags: EC2 leaves out the element then.
 func tagged(t cloud.Tags) *tagSet {
 	if len(t) == 0 {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// attribute is how ModifyInstanceAttribute names one thing: Attribute=userData&Value=..., or
-// UserData.Value=..., or plain UserData=....
+// attribute returns the value of an attribute in ModifyInstanceAttribute: Attribute=userData&Value=..., UserData.Value=..., or
+// UserData=....
 func attribute(q *Query, name string) (string, bool) {
 	if strings.EqualFold(q.String("Attribute"), name) && q.Has("Value") {
 		return q.String("Value"), true
@@ -27,7 +27,7 @@ func attribute(q *Query, name string) (string, bool) {
 	return "", false
 }
 
-// changes are the attributes the lab lets one modify, and whether the instance must be stopped.
+// changes are the attributes that can be modified, and whether the instance must be stopped for that.
 var changes = []struct {
 	name    string
 	stopped bool
@@ -45,7 +45,7 @@ var changes = []struct {
 
 func setUserData(i *cloud.Instance, v string) error {
 	q := &Query{}
-	if err := q.put("Value", v); err != nil {
+	if err := q.insert("Value", v); err != nil {
 		return err
 	}
 	b, err := q.Base64("Value")
@@ -200,14 +200,11 @@ type typeXML struct {
 }
 
 func describeInstanceTypes(_ *Server, r *request) (any, error) {
-	all, err := chosenTypes(r.query.Strings("InstanceType"))
+	all, err := typesByName(r.query.Strings("InstanceType"))
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.query, all, typeFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.query, all)
+	all, next, err := filteredPage(r.query, all, typeFields)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +222,7 @@ func describeInstanceTypes(_ *Server, r *request) (any, error) {
 	return x, nil
 }
 
-func chosenTypes(names []string) ([]cloud.Type, error) {
+func typesByName(names []string) ([]cloud.Type, error) {
 	if len(names) == 0 {
 		return cloud.Types(), nil
 	}

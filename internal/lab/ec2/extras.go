@@ -10,7 +10,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// extras reads what RunInstances keeps of placement, licenses and the like.
+// extras reads the parameters of RunInstances that are only stored: placement, licenses and others.
 func (r *reader) extras() cloud.Extras {
 	q := r.q
 	e := cloud.Extras{

@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
-// fields are what a resource offers to filters: by filter name, the values it has. A filter name
-// that is missing here is not valid for the resource. Tags answer tag:KEY and tag-key.
+// fields are the values of a resource for filters, by filter name. A filter name that is missing here is not valid for the
+// resource. The filters tag:KEY and tag-key use tags.
 type fields struct {
 	values map[string][]string
 	tags   cloud.Tags
@@ -39,9 +39,9 @@ func (f fields) get(name string) ([]string, bool) {
 	return v, ok
 }
 
-// filtered keeps what passes every filter of the request; one filter's values are alternatives.
+// filtered returns the resources that pass all filters of the request. The values of one filter are alternatives.
 func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
-	var kept []T
+	var matching []T
 	for _, filter := range q.List("Filter") {
 		name := filter.String("Name")
 		var sample T
@@ -53,14 +53,23 @@ func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
 		}
 	}
 	for _, one := range all {
-		if f := of(one); passes(q, f) && !f.hidden(q) {
-			kept = append(kept, one)
+		if f := of(one); matchesFilters(q, f) && !f.hidden(q) {
+			matching = append(matching, one)
 		}
 	}
-	return kept, nil
+	return matching, nil
 }
 
-// idFields are the filters that have the id of what an action lists.
+// filteredPage returns the resources that pass the request's filters, as many as a page has, and the token of the next page.
+func filteredPage[T any](q *Query, all []T, of func(T) fields) ([]T, string, error) {
+	all, err := filtered(q, all, of)
+	if err != nil {
+		return nil, "", err
+	}
+	return page(q, all)
+}
+
+// idFields are the filters by the id of the resources that an action lists.
 var idFields = map[string]string{
 	"DescribeInstances": "instance-id", "DescribeInstanceStatus": "instance-id", "DescribeImages": "image-id",
 	"DescribeSnapshots": "snapshot-id", "DescribeVolumes": "volume-id", "DescribeSecurityGroups": "group-id",
@@ -68,7 +77,7 @@ var idFields = map[string]string{
 	"DescribeTags": "resource-id",
 }
 
-// hidden says whether the request's lists leave the resource out.
+// hidden reports whether the request's lists leave out the resource.
 func (f fields) hidden(q *Query) bool {
 	if q.hidden == nil {
 		return false
@@ -76,7 +85,7 @@ func (f fields) hidden(q *Query) bool {
 	return slices.ContainsFunc(f.values[idFields[q.String("Action")]], q.hidden)
 }
 
-func passes(q *Query, f fields) bool {
+func matchesFilters(q *Query, f fields) bool {
 	for _, filter := range q.List("Filter") {
 		have, _ := f.get(filter.String("Name"))
 		if !slices.ContainsFunc(filter.Strings("Value"), func(pattern string) bool {
@@ -88,7 +97,7 @@ func passes(q *Query, f fields) bool {
 	return true
 }
 
-// page cuts a list to MaxResults and says where the next one starts.
+// page returns the page of a list that MaxResults and NextToken ask for, and the token of the next page.
 func page[T any](q *Query, all []T) ([]T, string, error) {
 	size, err := q.Int("MaxResults", 0)
 	if err != nil {

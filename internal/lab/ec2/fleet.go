@@ -14,7 +14,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// template is a launch template of one version. Its data has the form of a RunInstances request.
+// template is a launch template with one version. Its data are parameters of RunInstances.
 type template struct {
 	id, name, region string
 	created          time.Time
@@ -22,14 +22,14 @@ type template struct {
 	tags             cloud.Tags
 }
 
-// Template is a launch template as whoever looks for what is left sees it.
+// Template is a launch template, for lists of the lab's resources.
 type Template struct {
 	ID, Name, Region string
 	Created          time.Time
 	Tags             cloud.Tags
 }
 
-// Templates are those of all regions.
+// Templates returns the launch templates of all regions.
 func (s *Server) Templates() []Template {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +53,7 @@ func (t *template) xml() templateXML {
 	return templateXML{t.id, t.name, stamp(t.created), 1, 1, tagged(t.tags)}
 }
 
-// template finds a launch template by id or name, as the branch of a request gives it; the caller holds s.mu.
+// template returns the launch template whose id or name is in a branch of a request. The caller holds s.mu.
 func (s *Server) template(region string, q *Query) (*template, error) {
 	id, name := q.String("LaunchTemplateId"), q.String("LaunchTemplateName")
 	at := slices.IndexFunc(s.templates, func(t *template) bool { return t.region == region && (t.id == id || t.name == name) })
@@ -110,7 +110,7 @@ func describeLaunchTemplates(s *Server, r *request) (any, error) {
 	all := slices.DeleteFunc(slices.Clone(s.templates), func(t *template) bool { return t.region != r.region })
 	s.mu.Unlock()
 	all, err := filtered(r.query, all, func(t *template) fields {
-		if t == nil { // filtered asks which filters there are
+		if t == nil { // filtered asks for the names of the filters
 			t = &template{}
 		}
 		return fields{tags: t.tags, values: map[string][]string{"launch-template-name": {t.name}}}
@@ -148,7 +148,7 @@ type fleetXML struct {
 	Instances []fleetInstanceXML `xml:"fleetInstanceSet>item"`
 }
 
-// createFleet launches one instance at once, which is all a bake wants of a fleet.
+// createFleet launches one instance at once; bakes need no more of a fleet.
 func createFleet(s *Server, r *request) (any, error) {
 	if kind, size := r.query.String("Type"), r.query.String("TargetCapacitySpecification.TotalTargetCapacity"); kind != "instant" || size != "1" {
 		return nil, apierror.Errorf("UnsupportedOperation", "The lab has fleets of the type instant with one instance only.")
@@ -180,7 +180,7 @@ func createFleet(s *Server, r *request) (any, error) {
 	return x, nil
 }
 
-// fleetTypes are the instance types a fleet may have, in the order it tries them.
+// fleetTypes returns the instance types of a fleet, in the order in which it tries them.
 func (s *Server) fleetTypes(r *request, configuration *Query, t *template) []string {
 	var all []string
 	for _, o := range configuration.List("Overrides") {

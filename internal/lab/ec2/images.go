@@ -188,10 +188,7 @@ func describeImages(s *Server, r *request) (any, error) {
 		hidden := !deprecated && !byID && i.Owner != cloud.Account && !i.Deprecation.IsZero() && i.Deprecation.Before(time.Now())
 		return hidden || !ownedBy(i, owners) || !executableBy(i, users)
 	})
-	if all, err = filtered(r.query, all, imageFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.query, all)
+	all, next, err := filteredPage(r.query, all, imageFields)
 	if err != nil {
 		return nil, err
 	}
@@ -267,10 +264,10 @@ func enableImageDeregistrationProtection(s *Server, r *request) (any, error) {
 			i.Protected = "enabled-with-cooldown"
 		}
 	})
-	return returns{"true"}, err
+	return stringResult{"true"}, err
 }
 
-// cooldown is how long an image stays protected after its protection was switched off, if that was asked for
+// cooldown is how long an image stays protected after its protection was disabled, when it was enabled with a cooldown
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deregistration-protection.html).
 const cooldown = 24 * time.Hour
 
@@ -281,11 +278,11 @@ func disableImageDeregistrationProtection(s *Server, r *request) (any, error) {
 		}
 		i.Protected = ""
 	})
-	return returns{"true"}, err
+	return stringResult{"true"}, err
 }
 
-// returns is done with a word in it: the protection actions answer with a string.
-type returns struct {
+// stringResult is the result of the actions on deregistration protection, which return a string instead of true.
+type stringResult struct {
 	Return string `xml:"return"`
 }
 
@@ -304,17 +301,17 @@ func (s *Server) modifyImage(r *request, f func(*cloud.Image)) (any, error) {
 }
 
 func modifyImageAttribute(s *Server, r *request) (any, error) {
-	if err := oneAttribute(r.query); err != nil {
+	if err := checkOneAttribute(r.query); err != nil {
 		return nil, err
 	}
 	return s.modifyImage(r, func(i *cloud.Image) { setImageAttribute(i, r.query) })
 }
 
-// accountID is what a launch permission names.
+// accountID is the form of the account in a launch permission.
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 
-// oneAttribute checks that a request changes one attribute, to a value that it can have.
-func oneAttribute(q *Query) error {
+// checkOneAttribute returns EC2's error unless a request changes exactly one attribute, to a valid value.
+func checkOneAttribute(q *Query) error {
 	kinds := 0
 	for _, kind := range [][]string{
 		{"Description"}, {"ImdsSupport"}, {"ProductCode"},
@@ -352,57 +349,57 @@ func setImageAttribute(i *cloud.Image, q *Query) {
 		i.IMDS = "v2.0"
 	}
 	for _, code := range q.Strings("ProductCode") {
-		i.ProductCodes = with(i.ProductCodes, code)
+		i.ProductCodes = withItem(i.ProductCodes, code)
 	}
 	for _, one := range q.List("LaunchPermission.Add") {
-		permit(i, one)
+		addPermission(i, one)
 	}
 	for _, one := range q.List("LaunchPermission.Remove") {
-		forbid(i, one)
+		removePermission(i, one)
 	}
 	legacyPermissions(i, q)
 }
 
-// legacyPermissions reads OperationType with UserId and UserGroup, which older clients send.
+// legacyPermissions applies OperationType with UserId and UserGroup, which older clients send.
 func legacyPermissions(i *cloud.Image, q *Query) {
-	change := permit
+	change := addPermission
 	if q.String("OperationType") == "remove" {
-		change = forbid
+		change = removePermission
 	}
 	for name, field := range map[string]string{"UserId": "UserId", "UserGroup": "Group", "OrganizationArn": "OrganizationArn", "OrganizationalUnitArn": "OrganizationalUnitArn"} {
 		for _, v := range q.Strings(name) {
 			one := &Query{}
-			if one.put(field, v) == nil {
+			if one.insert(field, v) == nil {
 				change(i, one)
 			}
 		}
 	}
 }
 
-func permit(i *cloud.Image, one *Query) {
+func addPermission(i *cloud.Image, one *Query) {
 	if one.String("Group") == "all" {
 		i.Public = true
 	}
-	i.Users, i.Orgs = with(i.Users, one.String("UserId")), with(i.Orgs, one.String("OrganizationArn"))
-	i.OrgUnits = with(i.OrgUnits, one.String("OrganizationalUnitArn"))
+	i.Users, i.Orgs = withItem(i.Users, one.String("UserId")), withItem(i.Orgs, one.String("OrganizationArn"))
+	i.OrgUnits = withItem(i.OrgUnits, one.String("OrganizationalUnitArn"))
 }
 
-func forbid(i *cloud.Image, one *Query) {
+func removePermission(i *cloud.Image, one *Query) {
 	if one.String("Group") == "all" {
 		i.Public = false
 	}
-	i.Users, i.Orgs = without(i.Users, one.String("UserId")), without(i.Orgs, one.String("OrganizationArn"))
-	i.OrgUnits = without(i.OrgUnits, one.String("OrganizationalUnitArn"))
+	i.Users, i.Orgs = withoutItem(i.Users, one.String("UserId")), withoutItem(i.Orgs, one.String("OrganizationArn"))
+	i.OrgUnits = withoutItem(i.OrgUnits, one.String("OrganizationalUnitArn"))
 }
 
-func with(list []string, v string) []string {
+func withItem(list []string, v string) []string {
 	if v == "" || slices.Contains(list, v) {
 		return list
 	}
 	return append(list, v)
 }
 
-func without(list []string, v string) []string {
+func withoutItem(list []string, v string) []string {
 	return slices.DeleteFunc(list, func(have string) bool { return have == v })
 }
 

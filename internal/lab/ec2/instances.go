@@ -43,7 +43,7 @@ func runInstances(s *Server, r *request) (any, error) {
 	return reservationOf(all, groups), nil
 }
 
-// launch reads a RunInstances request.
+// launch reads the parameters of RunInstances.
 func (s *Server) launch(r *request) (cloud.Launch, error) {
 	q, p := r.query, &reader{q: r.query}
 	l := cloud.Launch{
@@ -51,7 +51,7 @@ func (s *Server) launch(r *request) (cloud.Launch, error) {
 		SubnetID:       cmp.Or(q.String("SubnetId"), q.String("NetworkInterface.1.SubnetId")),
 		SecurityGroups: append(q.Strings("SecurityGroupId"), q.Strings("NetworkInterface.1.SecurityGroupId")...),
 		Profile:        profileOf(q), ProfileARN: q.String("IamInstanceProfile.Arn"), ClientToken: q.String("ClientToken"), ShutdownBehavior: q.String("InstanceInitiatedShutdownBehavior"),
-		Count: int(p.int("MaxCount", 0)), Private: p.not("NetworkInterface.1.AssociatePublicIpAddress"),
+		Count: int(p.int("MaxCount", 0)), Private: p.isFalse("NetworkInterface.1.AssociatePublicIpAddress"),
 		APITermination: p.bool("DisableApiTermination"), EbsOptimized: p.bool("EbsOptimized"),
 		Tags: p.tags("instance"), VolumeTags: p.tags("volume"), Devices: p.devices(), Metadata: p.metadata("MetadataOptions."),
 		Spot: p.spot(), Extras: p.extras(),
@@ -61,7 +61,7 @@ func (s *Server) launch(r *request) (cloud.Launch, error) {
 	}
 	low := p.int("MinCount", 0)
 	if p.err == nil {
-		p.err = countsFit(q, low, int64(l.Count))
+		p.err = checkCounts(q, low, int64(l.Count))
 	}
 	if p.err == nil && isParameter(l.ImageID) {
 		l.ImageID, p.err = s.ResolveImage(strings.TrimPrefix(l.ImageID, parameterPrefix))
@@ -72,10 +72,10 @@ func (s *Server) launch(r *request) (cloud.Launch, error) {
 	return l, p.err
 }
 
-// instanceLimit is the most the lab starts in one call; a computer holds few machines.
+// instanceLimit is how many instances one call can launch: a computer has room for few machines.
 const instanceLimit = 20
 
-func countsFit(q *Query, low, high int64) error {
+func checkCounts(q *Query, low, high int64) error {
 	for _, name := range []string{"MinCount", "MaxCount"} {
 		if !q.Has(name) {
 			return missing(name)
@@ -228,7 +228,7 @@ func instanceOf(i cloud.Instance, names map[string]string) instanceXML {
 	if i.SpotRequest != "" {
 		x.Lifecycle = "spot"
 	}
-	if i.State == cloud.Terminated { // EC2 forgets where it was
+	if i.State == cloud.Terminated { // as EC2, which shows no addresses then
 		x.PrivateDNS, x.SubnetID, x.VPCID, x.PrivateIP, x.PublicIP, x.Groups = "", "", "", "", "", nil
 		return x
 	}
@@ -267,11 +267,7 @@ func describeInstances(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err = filtered(r.query, all, instanceFields)
-	if err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.query, all)
+	all, next, err := filteredPage(r.query, all, instanceFields)
 	if err != nil {
 		return nil, err
 	}
@@ -367,8 +363,8 @@ type changeXML struct {
 	Before stateXML `xml:"previousState"`
 }
 
-// changing does what Stop, Start and Terminate have in common.
-func changing(r *request, do func(ids []string) ([]cloud.Change, error)) (any, error) {
+// changeStates is what StopInstances, StartInstances and TerminateInstances have in common.
+func changeStates(r *request, do func(ids []string) ([]cloud.Change, error)) (any, error) {
 	ids := r.query.Strings("InstanceId")
 	if len(ids) == 0 {
 		return nil, missing("InstanceId")
@@ -392,15 +388,15 @@ func stopInstances(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Stop(r.region, ids, force) })
+	return changeStates(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Stop(r.region, ids, force) })
 }
 
 func startInstances(s *Server, r *request) (any, error) {
-	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Start(r.region, ids) })
+	return changeStates(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Start(r.region, ids) })
 }
 
 func terminateInstances(s *Server, r *request) (any, error) {
-	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Terminate(r.region, ids) })
+	return changeStates(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Terminate(r.region, ids) })
 }
 
 func rebootInstances(s *Server, r *request) (any, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// groupNames is the name of each security group by its id.
+// groupNames returns the names of the security groups, by id.
 func (s *Server) groupNames(region string) (map[string]string, error) {
 	groups, err := s.Cloud.SecurityGroups(region, nil)
 	names := map[string]string{}
@@ -22,7 +22,7 @@ func (s *Server) groupNames(region string) (map[string]string, error) {
 	return names, err
 }
 
-// groupIDs finds groups by name, as RunInstances and others allow in a default VPC.
+// groupIDs returns the ids of security groups by name, which RunInstances and others allow in a default VPC.
 func (s *Server) groupIDs(region string, names []string) ([]string, error) {
 	groups, err := s.Cloud.SecurityGroups(region, nil)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *Server) groupIDs(region string, names []string) ([]string, error) {
 	return ids, nil
 }
 
-// group is the id of the one group a call is about.
+// group returns the id of the security group of a request.
 func (s *Server) group(r *request) (string, error) {
 	if id := r.query.String("GroupId"); id != "" {
 		return id, nil
@@ -147,10 +147,7 @@ func describeSecurityGroups(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.query, all, groupFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.query, all)
+	all, next, err := filteredPage(r.query, all, groupFields)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +183,7 @@ func groupFields(g cloud.SecurityGroup) fields {
 	}}
 }
 
-// rules reads IpPermissions, and the single rule that older clients write flat.
+// rules reads IpPermissions, or the one rule that older clients send as single parameters.
 func rules(q *Query, egress bool) ([]cloud.Rule, error) {
 	p := &reader{q: q}
 	var all []cloud.Rule
@@ -210,7 +207,7 @@ func rules(q *Query, egress bool) ([]cloud.Rule, error) {
 			rule.CIDR, rule.CIDR6, rule.Group, rule.Description = "", "", one.String("GroupId"), one.String("Description")
 			all = append(all, rule)
 		}
-		keep(p, 0, in.err)
+		recordError(p, 0, in.err)
 	}
 	return all, p.err
 }

@@ -142,7 +142,7 @@ func FuzzParseQuery(f *testing.F) {
 			return
 		}
 		flat := map[string]string{}
-		q.flat("", flat)
+		q.flatten("", flat)
 		again := url.Values{}
 		for k, v := range flat {
 			again.Set(k, v)
@@ -152,7 +152,7 @@ func FuzzParseQuery(f *testing.F) {
 			t.Fatalf("what was read cannot be read again: %v", err)
 		}
 		same := map[string]string{}
-		twice.flat("", same)
+		twice.flatten("", same)
 		if diff := cmp.Diff(flat, same); diff != "" {
 			t.Fatal(diff)
 		}

@@ -115,12 +115,12 @@ func (r *request) NotVisibleYet(minAge time.Duration) error {
 	return nil
 }
 
-// done is the result of actions that return only true.
-type done struct {
+// booleanResult is the result of actions that return only true.
+type booleanResult struct {
 	Return bool `xml:"return"`
 }
 
-var ok = done{true}
+var ok = booleanResult{true}
 
 func document(action string, result any) ([]byte, error) {
 	var body bytes.Buffer

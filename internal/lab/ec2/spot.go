@@ -27,7 +27,7 @@ func (r *reader) spot() cloud.SpotOptions {
 	if price := q.String(prefix + "MaxPrice"); price != "" {
 		number, err := strconv.ParseFloat(price, 64)
 		if err != nil || number <= 0 {
-			return keep(r, s, error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for MaxPrice.", price)))
+			return recordError(r, s, error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for MaxPrice.", price)))
 		}
 		s.MaxPrice = number
 	}
@@ -70,16 +70,7 @@ func describeSpotInstanceRequests(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err = filtered(r.query, all, func(one cloud.SpotRequest) fields {
-		return fields{tags: one.Tags, values: map[string][]string{
-			"spot-instance-request-id": {one.ID}, "state": {one.State}, "status-code": {one.Status}, "instance-id": {one.InstanceID},
-			"type": {spotType(one)}, "launched-availability-zone": {one.Zone}, "launch.instance-type": {one.Type},
-		}}
-	})
-	if err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.query, all)
+	all, next, err := filteredPage(r.query, all, spotRequestFields)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +90,13 @@ func describeSpotInstanceRequests(s *Server, r *request) (any, error) {
 		x.Items = append(x.Items, item)
 	}
 	return x, nil
+}
+
+func spotRequestFields(one cloud.SpotRequest) fields {
+	return fields{tags: one.Tags, values: map[string][]string{
+		"spot-instance-request-id": {one.ID}, "state": {one.State}, "status-code": {one.Status}, "instance-id": {one.InstanceID},
+		"type": {spotType(one)}, "launched-availability-zone": {one.Zone}, "launch.instance-type": {one.Type},
+	}}
 }
 
 func cancelSpotInstanceRequests(s *Server, r *request) (any, error) {
@@ -125,7 +123,7 @@ func cancelSpotInstanceRequests(s *Server, r *request) (any, error) {
 	return x, nil
 }
 
-// describeSpotPriceHistory knows the prices of now, which never change here.
+// describeSpotPriceHistory returns the current prices, which never change here.
 func describeSpotPriceHistory(_ *Server, r *request) (any, error) {
 	type item struct {
 		Type    string `xml:"instanceType"`
@@ -134,7 +132,7 @@ func describeSpotPriceHistory(_ *Server, r *request) (any, error) {
 		Time    string `xml:"timestamp"`
 		Zone    string `xml:"availabilityZone"`
 	}
-	types, err := chosenTypes(r.query.Strings("InstanceType"))
+	types, err := typesByName(r.query.Strings("InstanceType"))
 	if err != nil {
 		return nil, err
 	}

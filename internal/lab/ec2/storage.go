@@ -55,10 +55,7 @@ func describeSnapshots(s *Server, r *request) (any, error) {
 	all = slices.DeleteFunc(all, func(one cloud.Snapshot) bool {
 		return !ownedBy(cloud.Image{Owner: one.Owner, OwnerAlias: one.OwnerAlias}, owners)
 	})
-	if all, err = filtered(r.query, all, snapshotFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.query, all)
+	all, next, err := filteredPage(r.query, all, snapshotFields)
 	if err != nil {
 		return nil, err
 	}
@@ -101,12 +98,12 @@ func modifySnapshotAttribute(s *Server, r *request) (any, error) {
 		return nil, err
 	}
 	return ok, s.Cloud.ModifySnapshot(r.region, id, func(one *cloud.Snapshot) error {
-		i := &cloud.Image{Users: one.Users, Public: one.Public} // the permissions are alike
+		i := &cloud.Image{Users: one.Users, Public: one.Public} // permissions have the same form
 		for _, add := range r.query.List("CreateVolumePermission.Add") {
-			permit(i, add)
+			addPermission(i, add)
 		}
 		for _, remove := range r.query.List("CreateVolumePermission.Remove") {
-			forbid(i, remove)
+			removePermission(i, remove)
 		}
 		legacyPermissions(i, r.query)
 		one.Users, one.Public = i.Users, i.Public
@@ -161,10 +158,7 @@ func describeVolumes(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.query, all, volumeFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.query, all)
+	all, next, err := filteredPage(r.query, all, volumeFields)
 	if err != nil {
 		return nil, err
 	}
