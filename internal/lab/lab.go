@@ -146,7 +146,7 @@ func (l *Lab) startCloud() (err error) {
 	o := l.options
 	l.cloud, err = cloud.New(cloud.Options{
 		Images: o.Images, Run: o.Run, Runner: o.Runner, Disks: o.Disks, Base: o.Base, Listeners: l.listeners,
-		Addresses: cloud.Addresses{Take: l.addresses.Take, Return: l.addresses.Return, Forward: forward},
+		Addresses: cloud.Addresses{Allocate: l.addresses.Allocate, Release: l.addresses.Release, Forward: forward},
 		Profile:   l.profile, Delays: o.Delays, Internet: o.Internet, Log: log.New(o.Log, "bakery-lab: ", 0).Printf,
 	})
 	if err != nil {

@@ -121,7 +121,7 @@ func (q *request) parse() (err error) {
 
 // verify finds out who sent the request.
 func (q *request) verify() error {
-	err := q.lab.keys.InScope(q.HTTP, q.service.Name())
+	err := q.lab.keys.CheckScope(q.HTTP, q.service.Name())
 	if err != nil {
 		return err
 	}

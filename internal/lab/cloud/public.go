@@ -17,9 +17,9 @@ const sshPort = 22
 
 // Addresses assigns public addresses to instances, as package address does.
 type Addresses struct {
-	Take    func() string // returns "" when there is none left
-	Return  func(address string)
-	Forward func(address string, dial func(context.Context) (net.Conn, error), done <-chan struct{}) (io.Closer, error)
+	Allocate func() string // returns "" when there is none left
+	Release  func(address string)
+	Forward  func(address string, dial func(context.Context) (net.Conn, error), done <-chan struct{}) (io.Closer, error)
 }
 
 // localhost is where connections to public addresses come from.
@@ -48,10 +48,10 @@ func (c *Cloud) groupsAllow(in *instance, port int) bool {
 
 // assignPublicIP assigns a public address to an instance that starts. It is another one at each start, as on EC2.
 func (c *Cloud) assignPublicIP(in *instance) {
-	if !in.public || c.options.Addresses.Take == nil {
+	if !in.public || c.options.Addresses.Allocate == nil {
 		return
 	}
-	address := c.options.Addresses.Take()
+	address := c.options.Addresses.Allocate()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	in.PublicIP = address
@@ -60,7 +60,7 @@ func (c *Cloud) assignPublicIP(in *instance) {
 // releasePublicIP releases the public address of an instance that stops. The caller holds c.mu.
 func (c *Cloud) releasePublicIP(in *instance) {
 	if in.PublicIP != "" {
-		c.options.Addresses.Return(in.PublicIP)
+		c.options.Addresses.Release(in.PublicIP)
 		in.PublicIP = ""
 	}
 }

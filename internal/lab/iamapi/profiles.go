@@ -21,9 +21,9 @@ type profileXML struct {
 	Tags    []tag     `xml:"Tags>member"`
 }
 
-type withProfile struct{ InstanceProfile profileXML }
+type profileResult struct{ InstanceProfile profileXML }
 
-type withProfiles struct {
+type profilesResult struct {
 	IsTruncated bool
 	Profiles    []profileXML `xml:"InstanceProfiles>member"`
 }
@@ -39,11 +39,11 @@ func (s *Store) profileXML(p *profile) profileXML {
 }
 
 func createInstanceProfile(s *Store, form url.Values) (any, error) {
-	name, err := nameOf(form, "InstanceProfileName", 128)
+	name, err := validatedName(form, "InstanceProfileName", 128)
 	if err != nil {
 		return nil, err
 	}
-	path, err := pathOf(form.Get("Path"))
+	path, err := validatedPath(form.Get("Path"))
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func createInstanceProfile(s *Store, form url.Values) (any, error) {
 	now := time.Now().UTC()
 	p := &profile{name: name, path: path, id: newID("AIPA"), created: now, changed: now, tags: tagsOf(form)}
 	s.profiles[name] = p
-	return withProfile{s.profileXML(p)}, nil
+	return profileResult{s.profileXML(p)}, nil
 }
 
 func getInstanceProfile(s *Store, form url.Values) (any, error) {
@@ -61,11 +61,11 @@ func getInstanceProfile(s *Store, form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return withProfile{s.profileXML(p)}, nil
+	return profileResult{s.profileXML(p)}, nil
 }
 
 func listInstanceProfiles(s *Store, _ url.Values) (any, error) {
-	var x withProfiles
+	var x profilesResult
 	for _, name := range sortedNames(s.profiles) {
 		x.Profiles = append(x.Profiles, s.profileXML(s.profiles[name]))
 	}
@@ -77,7 +77,7 @@ func listInstanceProfilesForRole(s *Store, form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var x withProfiles
+	var x profilesResult
 	for _, name := range sortedNames(s.profiles) {
 		if p := s.profiles[name]; p.role == r.name {
 			x.Profiles = append(x.Profiles, s.profileXML(p))

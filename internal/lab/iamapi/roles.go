@@ -16,14 +16,14 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
-// policyLimit is the most that a role's inline policies may have together, in characters without white space
+// policyLimit is the size limit of all inline policies of a role, in characters without white space
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
 const policyLimit = 10240
 
 var validName = regexp.MustCompile(`^[\w+=,.@-]+$`)
 
-// nameOf reads a name; roles have 64 characters at most, everything else 128.
-func nameOf(form url.Values, parameter string, limit int) (string, error) {
+// validatedName reads a name. The limit is its length: 64 characters for roles, 128 for all else.
+func validatedName(form url.Values, parameter string, limit int) (string, error) {
 	name := form.Get(parameter)
 	switch {
 	case name == "":
@@ -54,7 +54,7 @@ type roleXML struct {
 	Tags        []tag  `xml:"Tags>member"`
 }
 
-type withRole struct{ Role roleXML }
+type roleResult struct{ Role roleXML }
 
 func (s *Store) roleXML(r *role) roleXML {
 	return roleXML{
@@ -64,11 +64,11 @@ func (s *Store) roleXML(r *role) roleXML {
 }
 
 func createRole(s *Store, form url.Values) (any, error) {
-	name, err := nameOf(form, "RoleName", 64)
+	name, err := validatedName(form, "RoleName", 64)
 	if err != nil {
 		return nil, err
 	}
-	path, err := pathOf(form.Get("Path"))
+	path, err := validatedPath(form.Get("Path"))
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func createRole(s *Store, form url.Values) (any, error) {
 		policies: map[string]string{}, tags: tagsOf(form),
 	}
 	s.roles[name] = r
-	return withRole{s.roleXML(r)}, nil
+	return roleResult{s.roleXML(r)}, nil
 }
 
 func getRole(s *Store, form url.Values) (any, error) {
@@ -92,7 +92,7 @@ func getRole(s *Store, form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return withRole{s.roleXML(r)}, nil
+	return roleResult{s.roleXML(r)}, nil
 }
 
 func listRoles(s *Store, form url.Values) (any, error) {
@@ -102,7 +102,7 @@ func listRoles(s *Store, form url.Values) (any, error) {
 	}
 	for _, name := range sortedNames(s.roles) {
 		if one := s.roleXML(s.roles[name]); strings.HasPrefix(one.Path, form.Get("PathPrefix")) {
-			one.Tags = nil // which IAM leaves out of its lists
+			one.Tags = nil // IAM leaves them out of lists
 			x.Roles = append(x.Roles, one)
 		}
 	}
@@ -144,7 +144,7 @@ func putRolePolicy(s *Store, form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := nameOf(form, "PolicyName", 128)
+	name, err := validatedName(form, "PolicyName", 128)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,8 @@ func listRolePolicies(s *Store, form url.Values) (any, error) {
 	}{false, sortedNames(r.policies)}, nil
 }
 
-// listAttachedRolePolicies is what clients ask before they delete a role; the lab keeps inline policies only.
+// listAttachedRolePolicies returns an empty list, because the lab has inline policies only. Clients call it before they
+// delete a role.
 func listAttachedRolePolicies(s *Store, form url.Values) (any, error) {
 	_, err := s.findRole(form.Get("RoleName"))
 	return struct {

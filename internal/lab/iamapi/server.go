@@ -99,9 +99,10 @@ func (s *Store) do(name string, form url.Values) (any, error) {
 	return handle(s, form)
 }
 
-// newID is an id as IAM makes them: AROA and the like, and 17 letters and digits.
+// newID returns an id in IAM's form: a prefix such as AROA, and 17 letters and digits.
 func newID(prefix string) string { return prefix + strings.ToUpper(random(9))[:17] }
 
+// random returns n random bytes in hexadecimal.
 func random(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b)

@@ -107,10 +107,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, o operation) erro
 		return writeNoUploads(w, o.bucket)
 	}
 	wantsChecksum := strings.EqualFold(r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && r.Header.Get("Range") == ""
-	to := &writer{ResponseWriter: w, checksum: wantsChecksum}
+	to := &headerFixer{ResponseWriter: w, checksum: wantsChecksum}
 	s.fake.ServeHTTP(to, r)
-	if !to.sent { // the answer to a HEAD writes nothing
-		to.fix()
+	if !to.sent { // a response to HEAD may write nothing
+		to.fixHeaders()
 	}
 	return nil
 }

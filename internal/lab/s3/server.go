@@ -70,31 +70,31 @@ func (s *Server) Verify(keys *sigv4.Keys, r *http.Request) (sigv4.Principal, err
 
 const contentType = "application/xml"
 
-// writer corrects headers that gofakes3 cannot know about.
-type writer struct {
+// headerFixer corrects headers of gofakes3's responses.
+type headerFixer struct {
 	http.ResponseWriter
 	checksum bool
 	sent     bool
 }
 
-// WriteHeader sends the first status. gofakes3 has a second one when the client has left in the middle of an object.
-func (w *writer) WriteHeader(status int) {
+// WriteHeader sends the first status only. gofakes3 writes a second one when the client is gone before the end of an object.
+func (w *headerFixer) WriteHeader(status int) {
 	if w.sent {
 		return
 	}
 	w.sent = true
-	w.fix()
+	w.fixHeaders()
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *writer) Write(b []byte) (int, error) {
+func (w *headerFixer) Write(b []byte) (int, error) {
 	if !w.sent {
 		w.WriteHeader(http.StatusOK)
 	}
 	return w.ResponseWriter.Write(b)
 }
 
-func (w *writer) fix() {
+func (w *headerFixer) fixHeaders() {
 	h := w.Header()
 	if parts := h.Get(partsHeader); parts != "" {
 		h.Set("ETag", strings.TrimSuffix(h.Get("ETag"), "\"")+"-"+parts+"\"")

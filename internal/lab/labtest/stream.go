@@ -6,32 +6,32 @@ package labtest
 import "github.com/amibakery/packer-plugin-bakery/internal/guest"
 
 // tell does what program/tell.py does while the steps run: it tells the lines that are new, on the console or by S3.
-func (b *bake) tell() {
-	switch b.given.live {
+func (b *bake) streamLines() {
+	switch b.instructions.live {
 	case guest.ByConsole:
-		l := guest.Lines{Source: guest.FromSteps, Since: b.told + 1, First: b.told + 1, Text: b.log[b.told:]}
-		b.seal(l)
-		b.told = len(b.log)
+		l := guest.Lines{Source: guest.FromSteps, Since: b.streamed + 1, First: b.streamed + 1, Text: b.log[b.streamed:]}
+		b.printEncrypted(l)
+		b.streamed = len(b.log)
 	case guest.ByStore:
 		_ = b.upload() // it is tried again with the next step
 	}
 }
 
 // tellTail tells the last lines of the step that failed, encrypted where there is a key.
-func (b *bake) tellTail(tail []string) {
-	if b.given.key == nil {
+func (b *bake) printTail(tail []string) {
+	if b.instructions.key == nil {
 		for _, line := range tail {
 			b.report("tail %s", line)
 		}
 		return
 	}
 	for range 2 { // the kernel may print into it
-		b.seal(guest.Lines{Source: guest.FromEnd, Since: 1, First: 1, Text: tail})
+		b.printEncrypted(guest.Lines{Source: guest.FromEnd, Since: 1, First: 1, Text: tail})
 	}
 }
 
-func (b *bake) seal(l guest.Lines) {
-	for _, piece := range guest.FormatLines(b.given.bakeID, *b.given.key, l) {
+func (b *bake) printEncrypted(l guest.Lines) {
+	for _, piece := range guest.FormatLines(b.instructions.bakeID, *b.instructions.key, l) {
 		b.print(piece)
 	}
 }
