@@ -6,7 +6,7 @@ package main
 import (
 	"flag"
 
-	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/limit"
 )
 
@@ -16,7 +16,7 @@ func (s *settings) defineFaults(f *flag.FlagSet) {
 		"      denied, expired, quota, capacity or an error code; after lets the action take effect first; count is how often\n"+
 		"      (default always). Further parts, with colons between: nth=3 spares the first two calls, region=eu-west-1 all\n"+
 		"      other regions, InstanceType=t3.* all requests that do not have this parameter. May be repeated", func(text string) error {
-		one, err := lab.ParseFault(text)
+		one, err := fault.Parse(text)
 		s.lab.Faults = append(s.lab.Faults, one)
 		return err
 	})

@@ -25,10 +25,10 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 		"the steps of the user data succeed": {labtest.Baker{}, nil, []string{"the machine is up", "verdict: success"}, false},
 		"other steps succeed":                {labtest.Baker{Steps: steps, Lines: 3}, nil, []string{"with 2 steps to do", "verdict: success"}, false},
 		"what a step prints is shown while it runs": {
-			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second}, nil, []string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
+			labtest.Baker{Steps: steps, Lines: 3, StepDuration: 2 * time.Second}, nil, []string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
 		},
 		"and without S3, by the console": {
-			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second}, map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil},
+			labtest.Baker{Steps: steps, Lines: 3, StepDuration: 2 * time.Second}, map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil},
 			[]string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
 		},
 		"a step fails": {
@@ -37,7 +37,7 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 		},
 		"a verdict that the console lost is in the log": {labtest.Baker{Console: labtest.Mute("verdict")}, nil, []string{"verdict: success"}, false},
 		"a step hangs until the time is up": {
-			labtest.Baker{Steps: steps, Hang: 1, Hurry: 100}, nil, []string{"failed with exit status 124", "raise instance_timeout"}, true,
+			labtest.Baker{Steps: steps, Hang: 1, Speedup: 100}, nil, []string{"failed with exit status 124", "raise instance_timeout"}, true,
 		},
 		"reports are split":       {labtest.Baker{Steps: steps, Console: labtest.Split(50 * time.Millisecond)}, nil, []string{"verdict: success"}, false},
 		"reports are doubled":     {labtest.Baker{Steps: steps, Console: labtest.Doubled}, nil, []string{"verdict: success"}, false},
@@ -80,7 +80,7 @@ func TestQuickBakesFetchFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q := quickBaker(t, labtest.Baker{Hurry: 50}, c.fault)
+			q := quickBaker(t, labtest.Baker{Speedup: 50}, c.fault)
 			settings := map[string]any{
 				"verdict": "report", "user_data": "", "image_source": source, "iam_instance_profile": q.Value("BAKERY_LAB_INSTANCE_PROFILE"),
 				"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick", "delivery": c.delivery},

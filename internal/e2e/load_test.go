@@ -93,7 +93,7 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 	onlyQuickLabs(t)
 	lab := labtest.Start(t, labserver.Options{
 		Delays: size.delays, Limits: limit.EC2(),
-		Runner: labtest.Runner{Guest: labtest.Baker{Took: size.work, Lines: 20}.Guest},
+		Runner: labtest.Runner{Guest: labtest.Baker{StepDuration: size.work, Lines: 20}.Guest},
 	})
 	q := &quick{Lab: lab}
 	dir := write(t, map[string]string{"many.pkr.hcl": manyBakes(q, n)})

@@ -31,6 +31,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/builder/userdata"
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
+	labfault "github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
@@ -66,7 +67,7 @@ func quickLabOf(t *testing.T, guest func(*labtest.Machine), faults ...string) *q
 	t.Helper()
 	o := labserver.Options{Runner: labtest.Runner{Guest: guest}}
 	for _, text := range faults {
-		f, err := labserver.ParseFault(text)
+		f, err := labfault.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}

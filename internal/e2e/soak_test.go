@@ -95,7 +95,7 @@ func soakBuilder(t *testing.T, long time.Duration) {
 // soakRound is some bakes at once on a lab of their own.
 func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 	const bakes = 8
-	q := quickBaker(t, labtest.Baker{Steps: []string{"a", "b"}, Took: time.Second / 2, Lines: 20})
+	q := quickBaker(t, labtest.Baker{Steps: []string{"a", "b"}, StepDuration: time.Second / 2, Lines: 20})
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	var told strings.Builder // by bakes that did not succeed

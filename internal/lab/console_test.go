@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
@@ -21,7 +22,7 @@ func TestFaultsOfTheConsole(t *testing.T) {
 		m.Print("one\r\ntwo\r\n")
 		m.PowerOff()
 	}}
-	for fault, want := range map[string][2]string{ // plain, Latest
+	for text, want := range map[string][2]string{ // plain, Latest
 		"DescribeVpcs=throttle":                             {"one\r\ntwo\r\n", "one\r\ntwo\r\n"},
 		"GetConsoleOutput=drop=two":                         {"one\r\n", "one\r\n"},
 		"GetConsoleOutput=keep=6":                           {"\ntwo\r\n", "\ntwo\r\n"},
@@ -30,12 +31,12 @@ func TestFaultsOfTheConsole(t *testing.T) {
 		"GetConsoleOutput=empty:1":                          {"", "one\r\ntwo\r\n"},
 		"GetConsoleOutput=UnsupportedOperation:Latest=true": {"one\r\ntwo\r\n", "UnsupportedOperation"},
 	} {
-		t.Run(fault, func(t *testing.T) {
-			f, err := lab.ParseFault(fault)
+		t.Run(text, func(t *testing.T) {
+			f, err := fault.Parse(text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l := labtest.Start(t, lab.Options{Runner: guest, Faults: []lab.Fault{f}})
+			l := labtest.Start(t, lab.Options{Runner: guest, Faults: []fault.Fault{f}})
 			c := ec2.NewFromConfig(sdk(l))
 			i := run(t, c, nil)
 			untilState(t, c, *i.InstanceId, types.InstanceStateNameStopped)

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
 )
 
 // controlPath is where the lab answers what AWS has no call for. It takes the lab's secret key as a
@@ -33,17 +35,13 @@ func (l *Lab) control(w http.ResponseWriter, r *http.Request) {
 	case "GET " + controlPath + "calls":
 		l.serveCalls(w)
 	case "DELETE " + controlPath + "calls":
-		l.mu.Lock()
-		l.calls = nil
-		l.mu.Unlock()
+		l.clearCalls()
 	case "GET " + controlPath + "faults":
 		l.serveFaults(w)
 	case "POST " + controlPath + "faults":
 		l.addFaults(w, r)
 	case "DELETE " + controlPath + "faults":
-		l.mu.Lock()
-		l.faults = nil
-		l.mu.Unlock()
+		l.faults.Clear()
 	case "GET " + controlPath + "state":
 		l.serveState(w)
 	case "POST " + controlPath + "reclaim":
@@ -55,27 +53,18 @@ func (l *Lab) control(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (l *Lab) serveCalls(w http.ResponseWriter) {
-	calls := l.Calls()
-	if calls == nil {
-		calls = []Call{}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(calls) //nolint:errchkjson // a client that went away reads nothing
-}
+func (l *Lab) serveCalls(w http.ResponseWriter) { writeList(w, l.Calls()) }
 
-// serveFaults lists, as JSON, the faults that can still strike.
-func (l *Lab) serveFaults(w http.ResponseWriter) {
-	all := []string{}
-	l.mu.Lock()
-	for _, f := range l.faults {
-		if f.Count >= 0 {
-			all = append(all, f.text)
-		}
+// serveFaults lists the faults that can still affect calls.
+func (l *Lab) serveFaults(w http.ResponseWriter) { writeList(w, l.faults.Texts()) }
+
+// writeList answers with a JSON list, also where there is nothing to list.
+func writeList[T any](w http.ResponseWriter, all []T) {
+	if all == nil {
+		all = []T{}
 	}
-	l.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(all) //nolint:errchkjson // a client that went away reads nothing
+	_ = json.NewEncoder(w).Encode(all) //nolint:errchkjson // fails only when the client is gone
 }
 
 // reclaim takes the Spot Instance ?instance= back, after ?notice=, which is a duration and 0s when it is missing.
@@ -89,15 +78,15 @@ func (l *Lab) reclaim(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// addFaults takes one fault a line, all of them or none.
+// addFaults adds the faults of the body, one on each line; none when one of them is wrong.
 func (l *Lab) addFaults(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var all []Fault
+	var all []fault.Fault
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		one, wrong := ParseFault(line)
+		one, wrong := fault.Parse(line)
 		err = errors.Join(err, wrong)
 		all = append(all, one)
 	}
@@ -105,9 +94,7 @@ func (l *Lab) addFaults(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.faults = append(l.faults, all...)
+	l.faults.Add(all...)
 }
 
 // The answer to exec is a row of frames: a kind, a length of four bytes, big endian, and so many bytes.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
@@ -268,37 +269,29 @@ func TestCallsAreRecorded(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	for text, want := range map[string]string{
-		"CreateSecurityGroup=throttle:1":                   "RequestLimitExceeded",
-		"CreateSecurityGroup=500:after:1":                  "InternalError",
-		"CreateSecurityGroup=InsufficientInstanceCapacity": "InsufficientInstanceCapacity",
-		"CreateSecurityGroup=slow=1ms":                     "",
+	for text, want := range map[string]struct{ first, second string }{
+		"CreateSecurityGroup=throttle:1":                   {"RequestLimitExceeded", ""},
+		"CreateSecurityGroup=500:after:1":                  {"InternalError", "InvalidGroup.Duplicate"}, // the first call took effect
+		"CreateSecurityGroup=InsufficientInstanceCapacity": {"InsufficientInstanceCapacity", "InsufficientInstanceCapacity"},
+		"CreateSecurityGroup=slow=1ms":                     {"", "InvalidGroup.Duplicate"},
 	} {
-		fault, err := lab.ParseFault(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l := labtest.Start(t, lab.Options{Faults: []lab.Fault{fault}})
+		l := withFaults(t, text)
 		c := ec2.NewFromConfig(sdk(l))
 		create := func() error {
 			_, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{GroupName: aws.String("g"), Description: aws.String("d")})
 			return err
 		}
-		if got := codeOf(create()); got != want {
-			t.Errorf("%s: got %q, want %q", text, got, want)
+		if got := codeOf(create()); got != want.first {
+			t.Errorf("%s: got %q, want %q", text, got, want.first)
 		}
-		second := map[int]string{0: want, 1: ""}[fault.Count]
-		if fault.When == "after" || fault.Code == "slow" {
-			second = "InvalidGroup.Duplicate" // the first one took effect
-		}
-		if got := codeOf(create()); got != second {
-			t.Errorf("%s, again: got %q, want %q", text, got, second)
+		if got := codeOf(create()); got != want.second {
+			t.Errorf("%s, again: got %q, want %q", text, got, want.second)
 		}
 	}
 }
 
 func TestAResetConnection(t *testing.T) {
-	l := labtest.Start(t, lab.Options{Faults: []lab.Fault{{Action: "*", Code: "reset", When: "before"}}})
+	l := labtest.Start(t, lab.Options{Faults: []fault.Fault{{Action: "*", Effect: fault.Reset{}}}})
 	_, err := ec2.NewFromConfig(sdk(l)).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
 	if err == nil || codeOf(err) == "" || !strings.Contains(err.Error(), "EOF") {
 		t.Error(err)
@@ -307,7 +300,7 @@ func TestAResetConnection(t *testing.T) {
 
 func TestFaultsThatMakeNoSense(t *testing.T) {
 	for _, text := range []string{"", "RunInstances", "=throttle", "A=", "A=slow=never", "A=500:sometimes", "A=500:0", "A=500:nth=0", "A=500:region=", "A=500:name=x"} {
-		if _, err := lab.ParseFault(text); err == nil {
+		if _, err := fault.Parse(text); err == nil {
 			t.Errorf("%q: accepted", text)
 		}
 	}

@@ -5,7 +5,6 @@ package lab
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -146,11 +145,4 @@ func (l *Lab) objects() []Resource {
 	return all
 }
 
-func (l *Lab) serveState(w http.ResponseWriter) {
-	all := l.State()
-	if all == nil {
-		all = []Resource{}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(all) //nolint:errchkjson // a client that went away reads nothing
-}
+func (l *Lab) serveState(w http.ResponseWriter) { writeList(w, l.State()) }

@@ -29,21 +29,21 @@ func TestNoTwoPoolsHandOutTheSameAddress(t *testing.T) {
 	a, b := pool(t), pool(t)
 	seen := map[string]bool{}
 	for range 254 {
-		for _, ip := range []string{a.Take(), b.Take()} {
+		for _, ip := range []string{a.Allocate(), b.Allocate()} {
 			if ip == "" || seen[ip] || !strings.HasPrefix(ip, "127.80.") {
 				t.Fatalf("address %q", ip)
 			}
 			seen[ip] = true
 		}
 	}
-	if ip := a.Take(); ip != "" {
+	if ip := a.Allocate(); ip != "" {
 		t.Errorf("the 255th address: %q", ip)
 	}
-	back := b.Take()
+	back := b.Allocate()
 	for ip := range seen {
-		a.Return(ip) // the other pool's are not its own
+		a.Release(ip) // the other pool's are not its own
 	}
-	if ip := a.Take(); ip == "" || b.Take() != "" || back != "" {
+	if ip := a.Allocate(); ip == "" || b.Allocate() != "" || back != "" {
 		t.Errorf("after some were given back: %q", ip)
 	}
 }
@@ -116,7 +116,7 @@ func TestAMachineThatDoesNotListenIsNotThere(t *testing.T) {
 // free is a host and a port on which nobody listens.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", pool(t).Take()+":0")
+	l, err := net.Listen("tcp4", pool(t).Allocate()+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,15 +11,14 @@ import (
 	"time"
 )
 
-// dialLimit is how long a machine may take to accept a connection; it is on this computer.
+// dialLimit is how long a machine may take to accept a connection. The machine is on this computer.
 const dialLimit = 10 * time.Second
 
-// Dial connects with what is behind an address.
+// Dial connects with the machine of an address.
 type Dial func(ctx context.Context) (net.Conn, error)
 
-// Forward listens on an address, host:port, and connects each caller with what dial gives until the returned
-// Closer is closed. Connections outlive that, as they outlive a change of a security group on EC2; they end
-// with done.
+// Forward listens on an address, host:port, and forwards each connection to dial's, until the returned Closer is closed.
+// Connections stay open after that, as after a change of a security group on EC2. They end when done is closed.
 func Forward(address string, dial Dial, done <-chan struct{}) (io.Closer, error) {
 	l, err := net.Listen("tcp4", address)
 	if err != nil {
@@ -27,48 +26,48 @@ func Forward(address string, dial Dial, done <-chan struct{}) (io.Closer, error)
 	}
 	go func() {
 		for {
-			caller, err := l.Accept()
+			client, err := l.Accept()
 			if err != nil {
 				return // closed
 			}
-			go connect(caller, dial, done)
+			go forwardConnection(client, dial, done)
 		}
 	}()
 	return l, nil
 }
 
-// connect joins a caller and a machine. A machine on which nothing listens yet answers as EC2's do: with a reset.
-func connect(caller net.Conn, dial Dial, done <-chan struct{}) {
-	defer func() { _ = caller.Close() }()
+// forwardConnection connects a client with a machine. It resets the connection when nothing listens on the machine, as on EC2.
+func forwardConnection(client net.Conn, dial Dial, done <-chan struct{}) {
+	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), dialLimit)
 	machine, err := dial(ctx)
 	cancel()
 	if err != nil {
-		if tcp, ok := caller.(*net.TCPConn); ok {
+		if tcp, ok := client.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}
 		return
 	}
 	defer func() { _ = machine.Close() }()
-	over := make(chan struct{}, 2)
-	go pump(machine, caller, over)
-	go pump(caller, machine, over)
+	ended := make(chan struct{}, 2)
+	go copyOneWay(machine, client, ended)
+	go copyOneWay(client, machine, ended)
 	for range 2 {
 		select {
-		case <-over:
+		case <-ended:
 		case <-done:
 			return
 		}
 	}
 }
 
-// pump copies one way, and hands the end of it on.
-func pump(to, from net.Conn, over chan<- struct{}) {
-	_, _ = io.Copy(to, from) // a side that went away ends both
+// copyOneWay copies from one side to the other, and closes the other for writing at the end.
+func copyOneWay(to, from net.Conn, ended chan<- struct{}) {
+	_, _ = io.Copy(to, from) // an error ends both directions
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	} else {
 		_ = to.Close()
 	}
-	over <- struct{}{}
+	ended <- struct{}{}
 }

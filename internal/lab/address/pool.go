@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package address gives instances public addresses, and connects who calls there with the machine behind one.
-// The addresses are of this computer's loopback network, 127.80.0.0/16: reachable from this computer and from
-// nowhere else. It knows no instance and no security group; when an address may be reached is for others to say.
+// Package address allocates public addresses for instances, and forwards connections from there to machines. The addresses
+// are in this computer's loopback network, 127.80.0.0/16: only this computer can reach them. The package may not know
+// instances or security groups; the caller decides when an address is reachable.
 package address
 
 import (
@@ -16,8 +16,8 @@ import (
 	"sync"
 )
 
-// Pool hands out the addresses of one of the 256 networks 127.80.N.0/24. Each pool has a network of its own, also
-// among the processes of this computer.
+// Pool allocates the addresses of one of the 256 networks 127.80.N.0/24. No other pool has the same network, not even in
+// another process of this computer.
 type Pool struct {
 	claim   net.Listener
 	network string // 127.80.N.
@@ -29,12 +29,12 @@ type Pool struct {
 
 // NewPool claims a network. The claim ends with Close, and with the process.
 func NewPool() (*Pool, error) {
-	for _, n := range rand.Perm(256) { //nolint:gosec // any order will do
+	for _, n := range rand.Perm(256) { //nolint:gosec // the order does not matter
 		network := fmt.Sprintf("127.80.%d.", n)
-		if runtime.GOOS != "linux" { // the lab's machines are not there either
+		if runtime.GOOS != "linux" { // there are no machines either
 			return &Pool{network: network, next: 1}, nil
 		}
-		// An abstract socket's name is as wide as the loopback network is: one network namespace. Nothing of it is on disk.
+		// The name of an abstract socket is unique in its network namespace, as the addresses are, and needs no file.
 		claim, err := net.Listen("unix", "@bakery-lab "+network)
 		if err == nil {
 			return &Pool{claim: claim, network: network, next: 1}, nil
@@ -43,7 +43,7 @@ func NewPool() (*Pool, error) {
 	return nil, errors.New("claim a network for public addresses: every one of 127.80.0.0/16 is taken by a running lab")
 }
 
-// Close gives the network back.
+// Close releases the network.
 func (p *Pool) Close() error {
 	if p.claim == nil {
 		return nil
@@ -51,13 +51,13 @@ func (p *Pool) Close() error {
 	return p.claim.Close()
 }
 
-// Take is an address nobody has, the one that was free for the longest time; "" when 254 instances have one.
-func (p *Pool) Take() string {
+// Allocate returns the address that has been free for the longest time; "" when all 254 are allocated.
+func (p *Pool) Allocate() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range 254 {
 		n := p.next
-		if p.next++; p.next > 254 { // .0 and .255 look like a network and a broadcast address
+		if p.next++; p.next > 254 { // .0 and .255 look like addresses of a network and of a broadcast
 			p.next = 1
 		}
 		if !p.used[n] {
@@ -68,8 +68,8 @@ func (p *Pool) Take() string {
 	return ""
 }
 
-// Return gives an address back.
-func (p *Pool) Return(address string) {
+// Release makes an address free again.
+func (p *Pool) Release(address string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ip := net.ParseIP(address).To4()

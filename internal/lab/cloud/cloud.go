@@ -14,7 +14,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-// Delays make state changes as slow as a test wants them. Zero is as fast as the machine goes.
+// Delays make state changes slow. With zero, they are as fast as the machine.
 type Delays struct {
 	Pending     time.Duration // instance: pending to running
 	Stopping    time.Duration // instance: stopping to stopped
@@ -28,27 +28,27 @@ type Disks struct {
 	Grow  func(ctx context.Context, image string, size int64) error
 }
 
-// Options of a Cloud. Everything but Addresses, Profile, Delays, Internet and Log is needed.
+// Options of a Cloud. All are required but Addresses, Profile, Delays, Internet and Log.
 type Options struct {
-	Images    string // directory of the images and snapshots that outlive the process
-	Run       string // directory of what ends with it: instances' disks
+	Images    string // directory of the images and snapshots, which the next process has, too
+	Run       string // directory of the instances' disks, which end with the process
 	Runner    machine.Runner
 	Disks     Disks
-	Base      func(ctx context.Context, suite string) (disk string, err error) // a base image's disk, built when needed
-	Listeners func(instanceID string) []machine.Listener                       // what a machine reaches: metadata, the endpoint
-	Addresses Addresses                                                        // public ones; none without
-	Profile   func(name string) Profile                                        // what IAM says of an instance profile; without, every name is one
+	Base      func(ctx context.Context, suite string) (disk string, err error) // builds a base image's disk when it is needed
+	Listeners func(instanceID string) []machine.Listener                       // servers in a machine's network: metadata, the endpoint
+	Addresses Addresses                                                        // public addresses; without it, instances have none
+	Profile   func(name string) Profile                                        // what IAM knows of an instance profile; without it, every name is a profile
 	Delays    Delays
 	Internet  bool
-	Log       func(format string, args ...any) // what the lab's user should know but no API call can say
+	Log       func(format string, args ...any) // messages for the lab's user that no API call can return
 }
 
-// Cloud is the whole state. All methods may be called from any goroutine; what they return is a copy.
+// Cloud is the whole state. Safe for use by several goroutines. Its methods return copies.
 type Cloud struct {
 	options Options
 	context context.Context // ends with the Cloud
 	end     context.CancelFunc
-	live    sync.WaitGroup // one per running goroutine
+	live    sync.WaitGroup // of running goroutines
 
 	mu        sync.Mutex // guards everything below
 	closed    bool
@@ -64,7 +64,7 @@ type Cloud struct {
 	nextIP    uint32
 }
 
-// New reads the images of earlier processes and seeds what every account has.
+// New reads the images of earlier processes and creates what every account has.
 func New(o Options) (*Cloud, error) {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
@@ -93,7 +93,7 @@ func New(o Options) (*Cloud, error) {
 	return c, nil
 }
 
-// Close kills every instance and waits until nothing of them is left.
+// Close kills all instances and waits until they have ended.
 func (c *Cloud) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -113,7 +113,7 @@ func (c *Cloud) start(work func()) {
 	c.live.Go(work)
 }
 
-// wait sleeps, less when the Cloud ends.
+// wait sleeps for a duration, or until the Cloud ends.
 func (c *Cloud) wait(d time.Duration) {
 	if d <= 0 {
 		return
@@ -126,5 +126,7 @@ func (c *Cloud) wait(d time.Duration) {
 	}
 }
 
-// here tells whether a resource of one region shows in another's lists.
-func here(resource, region string) bool { return resource == "" || region == "" || resource == region }
+// visibleIn reports whether lists of a region show a resource of some region; "" stands for all regions.
+func visibleIn(resource, region string) bool {
+	return resource == "" || region == "" || resource == region
+}

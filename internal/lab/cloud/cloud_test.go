@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
@@ -62,7 +63,7 @@ func state(t *testing.T, c *cloud.Cloud, id string) cloud.Instance {
 
 // code is the code of EC2's refusal, "" for none.
 func code(err error) string {
-	if refused, ok := errors.AsType[*cloud.Error](err); ok {
+	if refused, ok := errors.AsType[*apierror.Error](err); ok {
 		return refused.Code
 	}
 	if err != nil {

@@ -11,37 +11,37 @@ import (
 )
 
 const (
-	// consoleSize is how much of the console EC2 keeps: the most recent 64 KB, which begin in the middle of a line
+	// consoleSize is how much of the console EC2 shows: the last 64 KB, which may begin in the middle of a line
 	// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html).
 	consoleSize = 64 << 10
-	// consoleHistory is how much the lab keeps, to show what there was a while ago.
+	// consoleHistory is how much the lab stores, to show the console as it was some time ago.
 	consoleHistory = 1 << 20
-	// consoleMarks is how many moments of it the lab remembers.
+	// consoleMarks is for how many moments the lab stores how much had been printed.
 	consoleMarks = 1 << 14
 )
 
-// ConsoleView is how a console is looked at. The zero value is what EC2 shows without Latest, when nothing is wrong.
+// ConsoleView is what GetConsoleOutput shows of a console. The zero value is EC2's default.
 type ConsoleView struct {
-	Latest   bool          // as it is now; otherwise as it was at the last change of state
-	Lag      time.Duration // as it was so long ago
-	Keep     int           // bytes, the last ones; 0: as many as EC2 keeps
-	Drop     string        // lines that hold this are lost; "": none
-	Empty    bool          // there is nothing
-	Unposted bool          // what came after the machine was seen running is lost once it is off
+	Latest    bool          // the console as it is now; otherwise as it was at the last change of state
+	Lag       time.Duration // the console as it was so long ago
+	Tail      int           // the last bytes only; 0: as many as EC2 shows
+	DropLines string        // leave out lines that contain this; "": none
+	Empty     bool          // show nothing
+	NotPosted bool          // when the machine is off, show what there was when it began to run
 }
 
-// console is what the machine printed, and what EC2 would show of it: without Latest only the
-// text as it was at the last change of state.
+// console is what a machine has printed, and what EC2 shows of it: without Latest only the text at the last change of
+// state.
 type console struct {
 	mu       sync.Mutex
 	live     []byte
-	total    int64 // bytes since the boot
+	total    int64 // bytes printed since the machine was started
 	marks    []mark
 	captures []capture
 	off      bool
 }
 
-// mark is how much had been printed at a moment.
+// mark is how many bytes had been printed at a time.
 type mark struct {
 	at    time.Time
 	total int64
@@ -57,7 +57,7 @@ func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = append(c.live, p...)
-	if over := len(c.live) - consoleHistory; over > consoleHistory { // not at each write: it is moved as a whole
+	if over := len(c.live) - consoleHistory; over > consoleHistory { // not at each write, because the whole text is moved
 		c.live = append(c.live[:0], c.live[over:]...)
 	}
 	c.total += int64(len(p))
@@ -68,50 +68,50 @@ func (c *console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// capture is called at each change of state.
+// capture stores the text at a change of state.
 func (c *console) capture(now time.Time, off bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.off = off
 	c.captures = append(c.captures, capture{now, append([]byte(nil), last(c.live, consoleSize)...), off})
-	const kept = 8 // changes of state, more than a lag can reach back
-	if over := len(c.captures) - kept; over > 0 {
+	const maxCaptures = 8 // a lag does not go back further
+	if over := len(c.captures) - maxCaptures; over > 0 {
 		c.captures = append(c.captures[:0], c.captures[over:]...)
 	}
 }
 
-// restart empties the live text for a new boot; the text of the last one stays captured.
+// restart removes the live text, for the next start of the machine. Captured texts stay.
 func (c *console) restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live, c.marks, c.total, c.off = nil, nil, 0, false
 }
 
-// text is what a look shows, and of when.
-func (c *console) text(v ConsoleView, now time.Time) ([]byte, time.Time) {
+// view returns what a view shows, and the time of that text.
+func (c *console) view(v ConsoleView, now time.Time) ([]byte, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := now.Add(-v.Lag)
 	var shown []byte
 	switch {
 	case v.Empty:
-	case v.Latest && !(v.Unposted && c.off):
-		shown = c.printed(at)
+	case v.Latest && !(v.NotPosted && c.off):
+		shown = c.liveAt(at)
 	default:
-		shown, at = c.captured(at, v.Unposted)
+		shown, at = c.capturedAt(at, v.NotPosted)
 	}
-	if v.Drop != "" {
-		shown = without(shown, v.Drop)
+	if v.DropLines != "" {
+		shown = withoutLines(shown, v.DropLines)
 	}
 	shown = last(shown, consoleSize)
-	if v.Keep > 0 {
-		shown = last(shown, v.Keep)
+	if v.Tail > 0 {
+		shown = last(shown, v.Tail)
 	}
 	return append([]byte(nil), shown...), at
 }
 
-// printed is the live text as it was at a time.
-func (c *console) printed(at time.Time) []byte {
+// liveAt returns the live text as it was at a time.
+func (c *console) liveAt(at time.Time) []byte {
 	had := c.total
 	for i := len(c.marks) - 1; i >= 0 && c.marks[i].at.After(at); i-- {
 		had = 0
@@ -122,9 +122,10 @@ func (c *console) printed(at time.Time) []byte {
 	return c.live[:max(0, int64(len(c.live))-(c.total-had))]
 }
 
-func (c *console) captured(at time.Time, unposted bool) ([]byte, time.Time) {
+// capturedAt returns the last text that was captured before a time; when runningOnly, only of a machine that was running.
+func (c *console) capturedAt(at time.Time, runningOnly bool) ([]byte, time.Time) {
 	for _, one := range slices.Backward(c.captures) {
-		if !one.at.After(at) && !(unposted && one.off) {
+		if !one.at.After(at) && !(runningOnly && one.off) {
 			return one.text, one.at
 		}
 	}
@@ -133,8 +134,8 @@ func (c *console) captured(at time.Time, unposted bool) ([]byte, time.Time) {
 
 func last(text []byte, n int) []byte { return text[max(0, len(text)-n):] }
 
-// without leaves out the lines that hold a word.
-func without(text []byte, word string) []byte {
+// withoutLines leaves out the lines that contain a word.
+func withoutLines(text []byte, word string) []byte {
 	var kept []byte
 	for line := range bytes.Lines(text) {
 		if !bytes.Contains(line, []byte(word)) {

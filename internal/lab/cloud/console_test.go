@@ -32,14 +32,14 @@ func TestAConsoleShowsLessThanWasPrinted(t *testing.T) {
 			"latest, a second late": {Latest: true, Lag: 1500 * time.Millisecond},
 			"latest, much later":    {Latest: true, Lag: time.Hour},
 			"plain, late":           {Lag: 1500 * time.Millisecond},
-			"cut":                   {Latest: true, Keep: 10},
-			"without the verdict":   {Latest: true, Drop: "verdict"},
+			"cut":                   {Latest: true, Tail: 10},
+			"without the verdict":   {Latest: true, DropLines: "verdict"},
 			"empty":                 {Latest: true, Empty: true},
-			"not posted":            {Latest: true, Unposted: true},
-			"not posted, plain":     {Unposted: true},
+			"not posted":            {Latest: true, NotPosted: true},
+			"not posted, plain":     {NotPosted: true},
 		}
 		for name, v := range views {
-			text, _ := c.text(v, time.Now())
+			text, _ := c.view(v, time.Now())
 			running[name] = string(text)
 		}
 		all := "boot\none\nverdict\n"
@@ -53,7 +53,7 @@ func TestAConsoleShowsLessThanWasPrinted(t *testing.T) {
 		c.capture(time.Now(), true)
 		off := map[string]string{}
 		for name, v := range views {
-			text, _ := c.text(v, time.Now())
+			text, _ := c.view(v, time.Now())
 			off[name] = string(text)
 		}
 		want["plain"], want["not posted"] = all, "boot\n"
@@ -61,7 +61,7 @@ func TestAConsoleShowsLessThanWasPrinted(t *testing.T) {
 			t.Errorf("when it is off (-want +got):\n%s", diff)
 		}
 		time.Sleep(2 * time.Second)
-		if text, _ := c.text(views["plain, late"], time.Now()); string(text) != all {
+		if text, _ := c.view(views["plain, late"], time.Now()); string(text) != all {
 			t.Errorf("what comes late never comes: %q", text)
 		}
 	})
@@ -81,7 +81,7 @@ func TestAConsoleKeepsTheLast64KBAndCutsInTheMiddleOfALine(t *testing.T) {
 		t.Fatal("the test does not cut a line")
 	}
 	for _, latest := range []bool{false, true} {
-		if text, _ := c.text(ConsoleView{Latest: latest}, time.Now()); string(text) != want {
+		if text, _ := c.view(ConsoleView{Latest: latest}, time.Now()); string(text) != want {
 			t.Errorf("%d bytes, beginning with %.20q", len(text), text)
 		}
 	}

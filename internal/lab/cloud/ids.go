@@ -7,14 +7,16 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"regexp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// kind is what one sort of id looks like and what EC2 answers when it is wrong.
+// kind is a kind of resource: the prefix of its ids, and EC2's error codes for wrong ones.
 type kind struct {
 	prefix    string
 	malformed string
 	notFound  string
-	noun      string // as it stands in EC2's messages
+	noun      string // in EC2's messages
 }
 
 var (
@@ -29,22 +31,22 @@ var (
 
 var idTail = regexp.MustCompile(`^([0-9a-f]{8}|[0-9a-f]{17})$`)
 
-// check tells a malformed id from one that is merely unknown, as EC2 does.
+// check returns EC2's error for a malformed id; unknown ids are not an error.
 func (k kind) check(id string) error {
 	if len(id) > len(k.prefix) && id[:len(k.prefix)] == k.prefix && idTail.MatchString(id[len(k.prefix):]) {
 		return nil
 	}
-	return Errorf(k.malformed, "Invalid id: %q (expecting %q)", id, k.prefix+"...")
+	return apierror.Errorf(k.malformed, "Invalid id: %q (expecting %q)", id, k.prefix+"...")
 }
 
 func (k kind) missing(id string) error {
 	if k == kindImage {
-		return Errorf(k.notFound, "The image id '[%s]' does not exist", id)
+		return apierror.Errorf(k.notFound, "The image id '[%s]' does not exist", id)
 	}
-	return Errorf(k.notFound, "The %s ID '%s' does not exist", k.noun, id)
+	return apierror.Errorf(k.notFound, "The %s ID '%s' does not exist", k.noun, id)
 }
 
-// NewID is a random id of 17 hex digits, the long form EC2 hands out since 2018.
+// NewID returns a random id of 17 hexadecimal digits, the form of EC2's ids since 2018.
 func NewID(prefix string) string {
 	var b [9]byte
 	_, _ = rand.Read(b[:]) // never fails: it ends the program instead (crypto/rand, Go 1.24)

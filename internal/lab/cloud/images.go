@@ -13,60 +13,62 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // NewImage is a CreateImage request.
 type NewImage struct {
 	Region, InstanceID, Name, Description string
 	NoReboot                              bool
-	Devices                               []ImageDevice // over the instance's own, by name
+	Devices                               []ImageDevice // override the instance's, by name
 	Tags, SnapshotTags                    Tags
 }
 
-// imageName is what EC2 allows in the name of an AMI: 3 to 128 of these.
+// imageName is what EC2 allows as the name of an AMI.
 var imageName = regexp.MustCompile(`^[a-zA-Z0-9()\[\] ./\-'@_]{3,128}$`)
 
-// CreateImage takes an image of a stopped instance, or of a running one that it shuts down and
-// starts again (with NoReboot it copies the disk as it is). The image is pending when it returns.
+// CreateImage creates an image of an instance. A running instance is shut down and started again; with NoReboot its disk is
+// copied as it is. The image is pending when CreateImage returns.
 func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.nameFree(n.Region, n.Name); err != nil {
+	if err := c.checkImageName(n.Region, n.Name); err != nil {
 		return Image{}, err
 	}
-	all, err := c.found(n.Region, []string{n.InstanceID})
+	all, err := c.findInstances(n.Region, []string{n.InstanceID})
 	if err != nil {
 		return Image{}, err
 	}
 	in := all[0]
 	if in.State != Running && in.State != Stopped {
-		return Image{}, Errorf("IncorrectInstanceState", "Instance is not in state 'running' or 'stopped'. Instance '%s' is in state '%s'", in.ID, in.State)
+		return Image{}, apierror.Errorf("IncorrectInstanceState", "Instance is not in state 'running' or 'stopped'. Instance '%s' is in state '%s'", in.ID, in.State)
 	}
 	image, root := c.pendingImage(n, in)
 	if in.State == Running && !n.NoReboot && in.machine != nil {
-		in.snapshot = append(in.snapshot, func() { c.copyDisk(in, image, root, false) })
+		in.whenStopped = append(in.whenStopped, func() { c.copyDisk(in, image, root, false) })
 		m := in.machine
-		c.start(func() { c.orderly(m) })
+		c.start(func() { c.shutDown(m) })
 		return image.clone(), nil
 	}
-	held := in.holding.TryLock() // from now on, so that a start or a termination right after waits
+	held := in.diskMu.TryLock() // so that a start or a termination waits from now on
 	c.start(func() { c.copyDisk(in, image, root, held) })
 	return image.clone(), nil
 }
 
-func (c *Cloud) nameFree(region, name string) error {
+func (c *Cloud) checkImageName(region, name string) error {
 	if !imageName.MatchString(name) {
-		return Errorf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', ')', '.', '-', '/', '_', '[', ']', ''' and '@'")
+		return apierror.Errorf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', ')', '.', '-', '/', '_', '[', ']', ''' and '@'")
 	}
 	for _, i := range c.images {
-		if i.Name == name && i.Owner == Account && here(i.Region, region) && i.State != "failed" {
-			return Errorf("InvalidAMIName.Duplicate", "AMI name %s is already in use by AMI %s", name, i.ID)
+		if i.Name == name && i.Owner == Account && visibleIn(i.Region, region) && i.State != "failed" {
+			return apierror.Errorf("InvalidAMIName.Duplicate", "AMI name %s is already in use by AMI %s", name, i.ID)
 		}
 	}
 	return nil
 }
 
-// pendingImage records an image and its snapshots; the caller holds c.mu.
+// pendingImage adds an image and its snapshots. The caller holds c.mu.
 func (c *Cloud) pendingImage(n NewImage, in *instance) (*Image, *Snapshot) {
 	source := c.images[in.ImageID]
 	image := &Image{
@@ -94,6 +96,7 @@ func (c *Cloud) pendingImage(n NewImage, in *instance) (*Image, *Snapshot) {
 	return image, root
 }
 
+// overlay changes an image's devices as a CreateImage request says.
 func overlay(devices, over []ImageDevice) []ImageDevice {
 	for _, o := range over {
 		at := slices.IndexFunc(devices, func(d ImageDevice) bool { return d.Name == o.Name })
@@ -120,19 +123,19 @@ func (c *Cloud) pendingSnapshot(v *Volume, description string, tags Tags) *Snaps
 	return s
 }
 
-// copyDisk fills the root snapshot and makes the image available, or failed.
+// copyDisk copies the disk to the root snapshot; then the image is available, or failed.
 func (c *Cloud) copyDisk(in *instance, image *Image, root *Snapshot, held bool) {
 	began := time.Now()
 	if !held {
-		in.holding.Lock()
+		in.diskMu.Lock()
 	}
 	err := c.options.Disks.Clone(in.disk, SnapshotDisk(c.options.Images, root.ID))
-	in.holding.Unlock()
-	c.available(image, began, err)
+	in.diskMu.Unlock()
+	c.completeImage(image, began, err)
 }
 
-// available ends an image's pending time. An image that was deregistered meanwhile leaves nothing.
-func (c *Cloud) available(image *Image, began time.Time, err error) {
+// completeImage makes a pending image available, or failed. It removes the files of an image that has been deregistered.
+func (c *Cloud) completeImage(image *Image, began time.Time, err error) {
 	c.wait(c.options.Delays.Image - time.Since(began))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,15 +144,15 @@ func (c *Cloud) available(image *Image, began time.Time, err error) {
 		switch {
 		case s == nil:
 			if d.SnapshotID != "" {
-				c.forget(d.SnapshotID)
+				c.removeFiles(d.SnapshotID)
 			}
 		case err != nil:
 			s.State = "error"
 		case !c.closed:
 			s.State = "completed"
-			c.keepSnapshot(s)
+			c.saveSnapshot(s)
 		default:
-			c.forget(s.ID)
+			c.removeFiles(s.ID)
 		}
 	}
 	if c.images[image.ID] == nil || c.closed {
@@ -159,22 +162,22 @@ func (c *Cloud) available(image *Image, began time.Time, err error) {
 		c.options.Log("%s failed: %v", image.ID, err)
 		image.State, image.Reason = "failed", Reason{"Server.InternalError", "Server.InternalError: " + err.Error()}
 	}
-	c.keepImage(image)
+	c.saveImage(image)
 }
 
-// image finds an image the region shows; the caller holds c.mu.
+// image returns an image that is visible in a region. The caller holds c.mu.
 func (c *Cloud) image(region, id string) (*Image, error) {
 	if err := kindImage.check(id); err != nil {
 		return nil, err
 	}
 	i := c.images[id]
-	if i == nil || !here(i.Region, region) {
+	if i == nil || !visibleIn(i.Region, region) {
 		return nil, kindImage.missing(id)
 	}
 	return i, nil
 }
 
-// Images with the given ids, or all that the region shows, oldest first.
+// Images returns the images with these ids, or all that are visible in a region, oldest first.
 func (c *Cloud) Images(region string, ids []string) ([]Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +188,7 @@ func (c *Cloud) Images(region string, ids []string) ([]Image, error) {
 	}
 	var all []Image
 	for _, i := range c.images {
-		if here(i.Region, region) && (len(ids) == 0 || slices.Contains(ids, i.ID)) {
+		if visibleIn(i.Region, region) && (len(ids) == 0 || slices.Contains(ids, i.ID)) {
 			all = append(all, i.clone())
 		}
 	}
@@ -193,7 +196,7 @@ func (c *Cloud) Images(region string, ids []string) ([]Image, error) {
 	return all, nil
 }
 
-// ModifyImage changes an image the account owns.
+// ModifyImage changes an image of the account.
 func (c *Cloud) ModifyImage(region, id string, f func(*Image) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -209,7 +212,7 @@ func (c *Cloud) ModifyImage(region, id string, f func(*Image) error) error {
 		return err
 	}
 	*i = changed
-	c.keepImage(i)
+	c.saveImage(i)
 	return nil
 }
 
@@ -219,12 +222,12 @@ func (c *Cloud) ownImage(region, id string) (*Image, error) {
 		return nil, err
 	}
 	if i.Owner != Account {
-		return nil, Errorf("AuthFailure", "Not authorized for image:%s", id)
+		return nil, apierror.Errorf("AuthFailure", "Not authorized for image:%s", id)
 	}
 	return i, nil
 }
 
-// Deregister removes an image, and its snapshots when asked to; those are what it returns.
+// Deregister removes an image, and with withSnapshots its snapshots, whose ids it returns.
 func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -233,22 +236,22 @@ func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, err
 		return nil, err
 	}
 	if i.Protected != "" {
-		return nil, Errorf("OperationNotPermitted", "The image '%s' may not be deregistered: deregistration protection is enabled.", id)
+		return nil, apierror.Errorf("OperationNotPermitted", "The image '%s' may not be deregistered: deregistration protection is enabled.", id)
 	}
 	if time.Now().Before(i.ProtectedUntil) {
-		return nil, Errorf("OperationNotPermitted", "The image '%s' may not be deregistered before the cooldown of its protection ends at %s.",
+		return nil, apierror.Errorf("OperationNotPermitted", "The image '%s' may not be deregistered before the cooldown of its protection ends at %s.",
 			id, i.ProtectedUntil.Format(time.RFC3339))
 	}
 	delete(c.images, id)
-	c.forget(id)
+	c.removeFiles(id)
 	if !withSnapshots {
 		return nil, nil
 	}
 	var gone []string
 	for _, d := range i.Devices {
-		if s := c.snapshots[d.SnapshotID]; s != nil && c.usedBy(s.ID) == "" {
+		if s := c.snapshots[d.SnapshotID]; s != nil && c.imageUsing(s.ID) == "" {
 			delete(c.snapshots, s.ID)
-			c.forget(s.ID)
+			c.removeFiles(s.ID)
 			gone = append(gone, s.ID)
 		}
 	}
@@ -259,13 +262,13 @@ func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, err
 type Copy struct {
 	Region, SourceRegion, ImageID, Name, Description string
 	ClientToken                                      string
-	Encrypted                                        *bool // nil: as the source is
+	Encrypted                                        *bool // nil: like the source
 	KMSKey                                           string
 	CopyTags                                         bool
 	Tags, SnapshotTags                               Tags
 }
 
-// CopyImage makes an image of an image, in the same region or another.
+// CopyImage copies an image to the same region or to another.
 func (c *Cloud) CopyImage(n Copy) (Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -274,11 +277,11 @@ func (c *Cloud) CopyImage(n Copy) (Image, error) {
 	} else if again != nil {
 		return again.clone(), nil
 	}
-	source, err := c.launchable(n.SourceRegion, n.ImageID)
+	source, err := c.availableImage(n.SourceRegion, n.ImageID)
 	if err != nil {
 		return Image{}, err
 	}
-	if err := c.nameFree(n.Region, n.Name); err != nil {
+	if err := c.checkImageName(n.Region, n.Name); err != nil {
 		return Image{}, err
 	}
 	if err := c.checkCopy(source, n); err != nil {
@@ -292,7 +295,7 @@ func (c *Cloud) CopyImage(n Copy) (Image, error) {
 	image.Created, image.Instance = time.Now().UTC().Truncate(time.Millisecond), ""
 	image.SourceImage, image.SourceRegion = source.ID, n.SourceRegion
 	image.Tags = Tags{}
-	if n.CopyTags { // the source's own account's
+	if n.CopyTags { // only those of the source's own account
 		maps.Copy(image.Tags, source.Tags)
 	}
 	maps.Copy(image.Tags, n.Tags)
@@ -308,46 +311,46 @@ func (c *Cloud) CopyImage(n Copy) (Image, error) {
 	return image.clone(), nil
 }
 
-// copied remembers a client token of CopyImage.
+// copied is the request and the image of a client token of CopyImage.
 type copied struct {
 	print [sha256.Size]byte
 	image string
 }
 
 func (n Copy) fingerprint() [sha256.Size]byte {
-	text, err := json.Marshal(n) //nolint:gosec // a client token is no secret
+	text, err := json.Marshal(n) //nolint:gosec // a client token is not a secret
 	if err != nil {
-		panic(err) // strings, maps of strings and booleans are in it
+		panic(err) // cannot happen: there are only strings, maps of strings and booleans
 	}
 	return sha256.Sum256(text)
 }
 
-// copiedBefore is the image of an earlier request with the same client token, or nil.
+// copiedBefore returns the image of an earlier request with the same client token, or nil.
 func (c *Cloud) copiedBefore(n Copy) (*Image, error) {
 	before, ok := c.copies[n.Region+"/"+n.ClientToken]
 	if n.ClientToken == "" || !ok {
-		return nil, nil //nolint:nilnil // there is none, which is no error
+		return nil, nil //nolint:nilnil // no earlier request is not an error
 	}
 	if before.print != n.fingerprint() {
-		return nil, Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+		return nil, apierror.Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 	}
 	return c.images[before.image], nil
 }
 
-// checkCopy refuses what cannot be done with the source's encryption.
+// checkCopy returns EC2's error for a copy that the source's encryption does not allow.
 func (c *Cloud) checkCopy(source *Image, n Copy) error {
 	if n.KMSKey != "" && (n.Encrypted == nil || !*n.Encrypted) {
-		return Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+		return apierror.Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	}
 	for _, d := range source.Devices {
-		if c.sealOf(d.SnapshotID).on && n.Encrypted != nil && !*n.Encrypted {
-			return Errorf("InvalidRequest", "Snapshot %s is encrypted. Creating an unencrypted copy from an encrypted snapshot is not supported.", d.SnapshotID)
+		if c.snapshotEncryption(d.SnapshotID).on && n.Encrypted != nil && !*n.Encrypted {
+			return apierror.Errorf("InvalidRequest", "Snapshot %s is encrypted. Creating an unencrypted copy from an encrypted snapshot is not supported.", d.SnapshotID)
 		}
 	}
 	return nil
 }
 
-// copySnapshot points a device of the copy to a snapshot of its own.
+// copySnapshot gives a device of the copy a snapshot of its own.
 func (c *Cloud) copySnapshot(d *ImageDevice, imageID string, n Copy, copies map[string]string) {
 	from := c.snapshots[d.SnapshotID]
 	if from == nil {
@@ -360,7 +363,7 @@ func (c *Cloud) copySnapshot(d *ImageDevice, imageID string, n Copy, copies map[
 	switch {
 	case n.KMSKey != "" || !from.Encrypted && n.Encrypted != nil && *n.Encrypted:
 		s.Encrypted, s.KMSKey = true, KeyARN(n.Region, n.KMSKey)
-	case from.Encrypted && (n.Region != n.SourceRegion || from.Owner != Account): // the key is not there
+	case from.Encrypted && (n.Region != n.SourceRegion || from.Owner != Account): // the target has no such key
 		s.KMSKey = KeyARN(n.Region, "")
 	}
 	d.SnapshotID, d.Encrypted, d.KMSKey = s.ID, s.Encrypted, s.KMSKey
@@ -380,5 +383,5 @@ func (c *Cloud) copyAll(image *Image, copies map[string]string) {
 		}
 		err = errors.Join(err, fail)
 	}
-	c.available(image, began, err)
+	c.completeImage(image, began, err)
 }

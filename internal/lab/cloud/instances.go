@@ -10,18 +10,20 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// Instances with the given ids, or every one of the region.
+// Instances returns the instances with these ids, or all of a region.
 func (c *Cloud) Instances(region string, ids []string) ([]Instance, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	chosen, err := c.found(region, ids)
+	chosen, err := c.findInstances(region, ids)
 	if err != nil {
 		return nil, err
 	}
 	if len(ids) == 0 {
-		chosen = slices.DeleteFunc(slices.Clone(c.instances), func(in *instance) bool { return !here(in.Region, region) })
+		chosen = slices.DeleteFunc(slices.Clone(c.instances), func(in *instance) bool { return !visibleIn(in.Region, region) })
 	}
 	all := make([]Instance, 0, len(chosen))
 	for _, in := range chosen {
@@ -30,7 +32,7 @@ func (c *Cloud) Instances(region string, ids []string) ([]Instance, error) {
 	return all, nil
 }
 
-// Instance is one instance, whatever its region.
+// Instance returns an instance of any region.
 func (c *Cloud) Instance(id string) (Instance, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,23 +44,23 @@ func (c *Cloud) Instance(id string) (Instance, bool) {
 	return Instance{}, false
 }
 
-// Console is what GetConsoleOutput shows and of when. The newest text is there for Nitro instances only.
+// Console returns what GetConsoleOutput shows, and the time of that text. Only Nitro instances have the latest text.
 func (c *Cloud) Console(region, id string, v ConsoleView) ([]byte, time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all, err := c.found(region, []string{id})
+	all, err := c.findInstances(region, []string{id})
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	if t, _ := InstanceType(all[0].Type); v.Latest && !t.Nitro() {
-		return nil, time.Time{}, Errorf("UnsupportedOperation", "This instance type does not support retrieving the latest console logs. "+
+		return nil, time.Time{}, apierror.Errorf("UnsupportedOperation", "This instance type does not support retrieving the latest console logs. "+
 			"Supported instance types are Nitro-based.")
 	}
-	text, at := all[0].console.text(v, time.Now())
+	text, at := all[0].console.view(v, time.Now())
 	return text, at, nil
 }
 
-// Exec runs a command as root in a running instance; EC2 has no such thing, tests need it.
+// Exec runs a command as root in a running instance. EC2 has no such call; it is for tests.
 func (c *Cloud) Exec(ctx context.Context, id string, argv []string, in io.Reader, out, errs io.Writer) error {
 	c.mu.Lock()
 	at := slices.IndexFunc(c.instances, func(in *instance) bool { return in.ID == id })
@@ -69,35 +71,35 @@ func (c *Cloud) Exec(ctx context.Context, id string, argv []string, in io.Reader
 	m := c.instances[at].machine
 	c.mu.Unlock()
 	if m == nil {
-		return Errorf("IncorrectInstanceState", "The instance '%s' is not running.", id)
+		return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not running.", id)
 	}
 	return m.Exec(ctx, argv, in, out, errs)
 }
 
-// Modify changes attributes of an instance. Those that only apply at boot need it stopped, as on EC2.
+// Modify changes attributes of an instance. With needsStop it must be stopped, as on EC2 for attributes that apply at boot.
 func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all, err := c.found(region, []string{id})
+	all, err := c.findInstances(region, []string{id})
 	if err != nil {
 		return err
 	}
 	in := all[0]
 	if needsStop && in.State != Stopped {
-		return Errorf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", id)
+		return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.", id)
 	}
 	changed := in.clone()
 	if err := f(&changed); err != nil {
 		return err
 	}
 	if len(changed.UserData) > UserDataLimit {
-		return Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
+		return apierror.Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
 	}
 	if err := checkBehavior(changed.ShutdownBehavior); err != nil {
 		return err
 	}
 	if _, ok := InstanceType(changed.Type); !ok {
-		return Errorf("InvalidInstanceAttributeValue", "The instance type '%s' does not exist", changed.Type)
+		return apierror.Errorf("InvalidInstanceAttributeValue", "The instance type '%s' does not exist", changed.Type)
 	}
 	for _, g := range changed.SecurityGroups {
 		if c.groups[g] == nil {
@@ -110,11 +112,11 @@ func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) erro
 		}
 	}
 	in.Instance = changed
-	c.reach()
+	c.updateForwards()
 	return nil
 }
 
-// newVolume records a volume; the caller holds c.mu.
+// newVolume adds a volume. The caller holds c.mu.
 func (c *Cloud) newVolume(in *instance, d ImageDevice, tags Tags) InstanceDevice {
 	v := &Volume{
 		ID: NewID("vol-"), Region: in.Region, Zone: in.Zone, State: "in-use", SnapshotID: d.SnapshotID, Type: cmp.Or(d.Type, "gp2"),
@@ -125,7 +127,7 @@ func (c *Cloud) newVolume(in *instance, d ImageDevice, tags Tags) InstanceDevice
 	return InstanceDevice{Name: d.Name, VolumeID: v.ID, AttachTime: in.LaunchTime, DeleteOnTermination: d.DeleteOnTermination}
 }
 
-// dropVolumes deletes or detaches what a terminated instance had; the caller holds c.mu.
+// dropVolumes deletes or detaches the volumes of a terminated instance. The caller holds c.mu.
 func (c *Cloud) dropVolumes(in *instance) {
 	for _, d := range in.Devices {
 		v := c.volumes[d.VolumeID]
@@ -141,20 +143,20 @@ func (c *Cloud) dropVolumes(in *instance) {
 	in.Devices = nil
 }
 
-// Volumes with the given ids, or every one of the region.
+// Volumes returns the volumes with these ids, or all of a region.
 func (c *Cloud) Volumes(region string, ids []string) ([]Volume, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []Volume
 	for _, v := range sorted(c.volumes) {
-		if here(v.Region, region) {
+		if visibleIn(v.Region, region) {
 			all = append(all, v.clone())
 		}
 	}
-	return chosen(kindVolume, all, ids, func(v Volume) string { return v.ID })
+	return selectByID(kindVolume, all, ids, func(v Volume) string { return v.ID })
 }
 
-// DeleteVolume refuses a volume that is attached.
+// DeleteVolume deletes a volume that is not attached.
 func (c *Cloud) DeleteVolume(region, id string) error {
 	if err := kindVolume.check(id); err != nil {
 		return err
@@ -162,11 +164,11 @@ func (c *Cloud) DeleteVolume(region, id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v := c.volumes[id]
-	if v == nil || !here(v.Region, region) {
+	if v == nil || !visibleIn(v.Region, region) {
 		return kindVolume.missing(id)
 	}
 	if v.Instance != "" {
-		return Errorf("VolumeInUse", "Volume %s is currently attached to %s", id, v.Instance)
+		return apierror.Errorf("VolumeInUse", "Volume %s is currently attached to %s", id, v.Instance)
 	}
 	delete(c.volumes, id)
 	return nil

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Type is an instance type, as much of it as clients look at.
+// Type is an instance type, with the attributes that clients read.
 type Type struct {
 	Name         string
 	Architecture string
@@ -18,12 +18,12 @@ type Type struct {
 	Burstable    bool
 }
 
-// Nitro says whether it runs on the hypervisor of the newer types, and not on Xen.
+// Nitro reports whether it runs on Nitro, the hypervisor of newer types, and not on Xen.
 func (t Type) Nitro() bool {
 	return !strings.HasPrefix(t.Name, "t2.") && !strings.HasPrefix(t.Name, "m1.")
 }
 
-// Hypervisor is what EC2 calls it.
+// Hypervisor returns EC2's name of the hypervisor.
 func (t Type) Hypervisor() string {
 	if t.Nitro() {
 		return "nitro"
@@ -31,7 +31,7 @@ func (t Type) Hypervisor() string {
 	return "xen"
 }
 
-// types are the ones a bake would use; real clients ask EC2 whether theirs is among them.
+// types are those that bakes are likely to use.
 var types = []Type{
 	{"c5.large", "x86_64", 2, 4096, false}, {"c6i.large", "x86_64", 2, 4096, false}, {"c7i.large", "x86_64", 2, 4096, false},
 	{"m1.small", "x86_64", 1, 1740, false}, {"m5.large", "x86_64", 2, 8192, false}, {"m5.xlarge", "x86_64", 4, 16384, false},
@@ -44,14 +44,14 @@ var types = []Type{
 	{"m6g.large", "arm64", 2, 8192, false}, {"c7g.large", "arm64", 2, 4096, false},
 }
 
-// Types is every instance type of the lab, by name.
+// Types returns all instance types of the lab, by name.
 func Types() []Type {
 	all := slices.Clone(types)
 	slices.SortFunc(all, func(a, b Type) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
-// InstanceType finds a type by its name.
+// InstanceType returns the type of a name.
 func InstanceType(name string) (Type, bool) {
 	at := slices.IndexFunc(types, func(t Type) bool { return strings.EqualFold(t.Name, name) })
 	if at < 0 {

@@ -20,9 +20,11 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// KeyPair is the public half; nobody keeps the private one.
+// KeyPair is a key pair without its private key, which nobody stores.
 type KeyPair struct {
 	ID, Region, Name, Type, Fingerprint string
 	Public                              string // as in authorized_keys, with the name as its comment
@@ -30,10 +32,10 @@ type KeyPair struct {
 	Tags                                Tags
 }
 
-// CreateKeyPair makes a real key and returns it with its private half as PEM.
+// CreateKeyPair generates a real key pair, and returns it with its private key as PEM.
 func (c *Cloud) CreateKeyPair(region, name, algorithm string, tags Tags) (KeyPair, string, error) {
 	if name == "" || len(name) > 255 {
-		return KeyPair{}, "", Errorf("InvalidParameterValue", "Value () for parameter keyName is invalid.")
+		return KeyPair{}, "", apierror.Errorf("InvalidParameterValue", "Value () for parameter keyName is invalid.")
 	}
 	public, private, fingerprint, err := newKey(algorithm)
 	if err != nil {
@@ -43,11 +45,11 @@ func (c *Cloud) CreateKeyPair(region, name, algorithm string, tags Tags) (KeyPai
 	return k, private, err
 }
 
-// ImportKeyPair takes a public key in the form of authorized_keys.
+// ImportKeyPair adds a public key in the format of authorized_keys.
 func (c *Cloud) ImportKeyPair(region, name string, material []byte, tags Tags) (KeyPair, error) {
-	key, _, _, _, err := ssh.ParseAuthorizedKey(material) //nolint:dogsled // the comment and the options are of no use here
+	key, _, _, _, err := ssh.ParseAuthorizedKey(material) //nolint:dogsled // comment and options are not needed
 	if err != nil {
-		return KeyPair{}, Errorf("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
+		return KeyPair{}, apierror.Errorf("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
 	}
 	sum := md5.Sum(key.Marshal()) //nolint:gosec // see the import
 	algorithm := "rsa"
@@ -55,7 +57,7 @@ func (c *Cloud) ImportKeyPair(region, name string, material []byte, tags Tags) (
 		algorithm = "ed25519"
 	}
 	return c.addKey(KeyPair{
-		Region: region, Name: name, Type: algorithm, Fingerprint: colons(sum[:]),
+		Region: region, Name: name, Type: algorithm, Fingerprint: colonHex(sum[:]),
 		Public: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))), Tags: maps.Clone(tags),
 	})
 }
@@ -64,25 +66,25 @@ func (c *Cloud) addKey(k KeyPair) (KeyPair, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.keys[k.Region+"/"+k.Name] != nil {
-		return KeyPair{}, Errorf("InvalidKeyPair.Duplicate", "The keypair already exists")
+		return KeyPair{}, apierror.Errorf("InvalidKeyPair.Duplicate", "The keypair already exists")
 	}
 	k.ID, k.Created, k.Public = NewID("key-"), time.Now().UTC(), k.Public+" "+k.Name
 	c.keys[k.Region+"/"+k.Name] = &k
 	return k, nil
 }
 
-// KeyPairs with the given names, or all of the region.
+// KeyPairs returns the key pairs with these names, or all of a region.
 func (c *Cloud) KeyPairs(region string, names []string) ([]KeyPair, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range names {
 		if c.keys[region+"/"+n] == nil {
-			return nil, Errorf("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", n)
+			return nil, apierror.Errorf("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", n)
 		}
 	}
 	var all []KeyPair
 	for _, k := range sorted(c.keys) {
-		if here(k.Region, region) && (len(names) == 0 || slices.Contains(names, k.Name)) {
+		if visibleIn(k.Region, region) && (len(names) == 0 || slices.Contains(names, k.Name)) {
 			one := *k
 			one.Tags = maps.Clone(k.Tags)
 			all = append(all, one)
@@ -91,7 +93,7 @@ func (c *Cloud) KeyPairs(region string, names []string) ([]KeyPair, error) {
 	return all, nil
 }
 
-// DeleteKeyPair by name or id; one that is not there is no error, as on EC2.
+// DeleteKeyPair deletes a key pair by its name or id. One that does not exist is not an error, as on EC2.
 func (c *Cloud) DeleteKeyPair(region, name, id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,14 +113,14 @@ func newKey(algorithm string) (public, private, fingerprint string, err error) {
 		if err != nil {
 			return "", "", "", fmt.Errorf("encode the ed25519 key: %w", err)
 		}
-		line, sum, err := authorized(pub)
+		line, sum, err := authorizedKey(pub)
 		return line, string(pem.EncodeToMemory(block)), sum, err
 	case "rsa":
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			return "", "", "", fmt.Errorf("make an RSA key: %w", err)
 		}
-		line, _, err := authorized(&key.PublicKey)
+		line, _, err := authorizedKey(&key.PublicKey)
 		if err != nil {
 			return "", "", "", err
 		}
@@ -128,12 +130,12 @@ func newKey(algorithm string) (public, private, fingerprint string, err error) {
 		}
 		sum := sha1.Sum(der) //nolint:gosec // see the import
 		block := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}
-		return line, string(pem.EncodeToMemory(block)), colons(sum[:]), nil
+		return line, string(pem.EncodeToMemory(block)), colonHex(sum[:]), nil
 	}
-	return "", "", "", Errorf("InvalidParameterValue", "Value (%s) for parameter KeyType is invalid.", algorithm)
+	return "", "", "", apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter KeyType is invalid.", algorithm)
 }
 
-func authorized(public any) (line, fingerprint string, err error) {
+func authorizedKey(public any) (line, fingerprint string, err error) {
 	key, err := ssh.NewPublicKey(public)
 	if err != nil {
 		return "", "", fmt.Errorf("encode the public key: %w", err)
@@ -142,7 +144,7 @@ func authorized(public any) (line, fingerprint string, err error) {
 	return line, strings.TrimPrefix(ssh.FingerprintSHA256(key), "SHA256:") + "=", nil
 }
 
-func colons(sum []byte) string {
+func colonHex(sum []byte) string {
 	pairs := make([]string, len(sum))
 	for i, b := range sum {
 		pairs[i] = hex.EncodeToString([]byte{b})

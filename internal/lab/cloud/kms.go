@@ -8,13 +8,15 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// defaultKeyAlias is the key AWS makes and keeps for EBS in each account and region.
+// defaultKeyAlias is the alias of the key that AWS manages for EBS in each account and region.
 const defaultKeyAlias = "alias/aws/ebs"
 
-// KeyARN is the ARN under which EC2 shows a key, whatever way a request names it: by id, alias, or the ARN of
-// either; the default key when it names none. The lab has no KMS: every key exists, under an id made from its alias.
+// KeyARN returns the ARN of a key that a request names by id, by alias, or by the ARN of either; an empty name is the
+// default key. The lab has no KMS: every key exists, and its id is computed from its alias.
 func KeyARN(region, name string) string {
 	name = cmp.Or(name, defaultKeyAlias)
 	prefix := fmt.Sprintf("arn:aws:kms:%s:%s:", region, Account)
@@ -30,14 +32,14 @@ func KeyARN(region, name string) string {
 	return prefix + "key/" + name
 }
 
-// sealed says how a thing is encrypted; the zero value is not at all.
-type sealed struct {
+// encryption is how a snapshot or a volume is encrypted; the zero value is not at all.
+type encryption struct {
 	on  bool
 	key string // an ARN
 }
 
-// byDefaultKey says whether it is encrypted with the key that cannot be shared.
-func (s sealed) byDefaultKey() bool {
+// withDefaultKey reports whether it is encrypted with the default key, which cannot be shared.
+func (s encryption) withDefaultKey() bool {
 	if !s.on {
 		return false
 	}
@@ -45,52 +47,53 @@ func (s sealed) byDefaultKey() bool {
 	return len(region) > 3 && s.key == KeyARN(region[3], "")
 }
 
-// seal reads what a request says of encryption: of a new thing in a region, made of one that is sealed already.
-func seal(region string, from sealed, on *bool, key string) (sealed, error) {
+// encryptionOf returns the encryption of a new resource in a region, by the request's parameters and the encryption of what
+// it is created from.
+func encryptionOf(region string, from encryption, on *bool, key string) (encryption, error) {
 	switch {
 	case key != "" && !from.on && (on == nil || !*on):
-		return sealed{}, Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+		return encryption{}, apierror.Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	case key != "":
-		return sealed{true, KeyARN(region, key)}, nil
+		return encryption{true, KeyARN(region, key)}, nil
 	case from.on:
 		return from, nil
 	case on != nil && *on:
-		return sealed{true, KeyARN(region, "")}, nil
+		return encryption{true, KeyARN(region, "")}, nil
 	}
-	return sealed{}, nil
+	return encryption{}, nil
 }
 
-// sealOf is how a device's snapshot is encrypted; the caller holds c.mu.
-func (c *Cloud) sealOf(snapshot string) sealed {
+// snapshotEncryption returns how a snapshot is encrypted. The caller holds c.mu.
+func (c *Cloud) snapshotEncryption(snapshot string) encryption {
 	if s := c.snapshots[snapshot]; s != nil && s.Encrypted {
-		return sealed{true, s.KMSKey}
+		return encryption{true, s.KMSKey}
 	}
-	return sealed{}
+	return encryption{}
 }
 
-// checkShared refuses what EC2 refuses when an image that has encrypted snapshots is given to others.
+// checkShared returns EC2's error for sharing an image whose encryption does not allow it.
 func (c *Cloud) checkShared(old, now *Image) error {
 	wider := len(now.Users) > len(old.Users) || len(now.Orgs) > len(old.Orgs) || len(now.OrgUnits) > len(old.OrgUnits)
 	for _, d := range now.Devices {
-		s := c.sealOf(d.SnapshotID)
+		s := c.snapshotEncryption(d.SnapshotID)
 		switch {
 		case s.on && now.Public && !old.Public:
-			return Errorf("UnsupportedOperation", "Encrypted snapshots can't be shared publicly. Specify another snapshot.")
-		case s.byDefaultKey() && wider:
-			return Errorf("InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.")
+			return apierror.Errorf("UnsupportedOperation", "Encrypted snapshots can't be shared publicly. Specify another snapshot.")
+		case s.withDefaultKey() && wider:
+			return apierror.Errorf("InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.")
 		}
 	}
 	return nil
 }
 
-// checkSharedSnapshot does the same for a snapshot.
+// checkSharedSnapshot is checkShared for a snapshot.
 func checkSharedSnapshot(old, now *Snapshot) error {
-	s := sealed{now.Encrypted, now.KMSKey}
+	s := encryption{now.Encrypted, now.KMSKey}
 	switch {
 	case s.on && now.Public && !old.Public:
-		return Errorf("OperationNotPermitted", "Encrypted snapshots cannot be shared publicly")
-	case s.byDefaultKey() && len(now.Users) > len(old.Users):
-		return Errorf("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
+		return apierror.Errorf("OperationNotPermitted", "Encrypted snapshots cannot be shared publicly")
+	case s.withDefaultKey() && len(now.Users) > len(old.Users):
+		return apierror.Errorf("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
@@ -30,7 +31,7 @@ type Launch struct {
 	SecurityGroups                  []string // ids; the default group when empty
 	KeyName                         string
 	Profile                         string // name of an instance profile
-	ProfileARN                      string // as the request had it, for the refusal; or ""
+	ProfileARN                      string // as the request has it, for error messages; or ""
 	UserData                        []byte
 	Count                           int
 	ShutdownBehavior                string // stop when empty
@@ -38,7 +39,7 @@ type Launch struct {
 	Tags, VolumeTags                Tags
 	Devices                         []ImageDevice // override the image's, by name
 	Metadata                        MetadataOptions
-	Private                         bool // no public address; the subnet gives one otherwise
+	Private                         bool // no public address, which the subnet assigns otherwise
 	APITermination, EbsOptimized    bool
 	Spot                            SpotOptions
 	Extras
@@ -46,22 +47,22 @@ type Launch struct {
 	zone string // of the subnet
 }
 
-// instance is an Instance and what runs it.
+// instance is an Instance and its machine.
 type instance struct {
 	Instance
-	console  *console
-	disk     string
-	root     ImageDevice     // the root device as launched
-	holding  sync.Mutex      // held while the disk is copied, started from or deleted
-	machine  machine.Machine // nil while it does not run
-	snapshot []func()        // what waits for the machine to be down for an image, before it boots again
-	reboot   bool
-	spot     SpotOptions
-	public   bool      // it gets a public address when it starts
-	door     io.Closer // callers get in at that; nil while they do not
+	console     *console
+	disk        string
+	root        ImageDevice     // the root device as launched
+	diskMu      sync.Mutex      // held while the disk is copied or deleted, or a machine is started on it
+	machine     machine.Machine // nil when it is not running
+	whenStopped []func()        // to do when the machine is off, before it is started again: copies for images
+	reboot      bool
+	spot        SpotOptions
+	public      bool      // a public address is assigned when it starts
+	sshForward  io.Closer // forwards SSH from the public address; nil when SSH is not reachable
 }
 
-// launched remembers a client token.
+// launched is the request and the reservation of a client token.
 type launched struct {
 	print       [sha256.Size]byte
 	reservation string
@@ -70,7 +71,7 @@ type launched struct {
 // profileName is what IAM allows as the name of an instance profile.
 var profileName = regexp.MustCompile("^[A-Za-z0-9+=,.@_-]{1,128}$")
 
-// Launch starts instances and returns at once, with state pending.
+// Launch launches instances and returns at once, when they are pending.
 func (c *Cloud) Launch(l Launch) ([]Instance, error) {
 	if err := c.checkLaunch(&l); err != nil {
 		return nil, err
@@ -78,12 +79,12 @@ func (c *Cloud) Launch(l Launch) ([]Instance, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, Errorf("ServiceUnavailable", "The lab is shutting down.")
+		return nil, apierror.Errorf("ServiceUnavailable", "The lab is shutting down.")
 	}
-	if again, err := c.repeated(l); again != nil || err != nil {
+	if again, err := c.launchedBefore(l); again != nil || err != nil {
 		return again, err
 	}
-	image, err := c.launchable(l.Region, l.ImageID)
+	image, err := c.availableImage(l.Region, l.ImageID)
 	if err != nil {
 		return nil, err
 	}
@@ -93,29 +94,29 @@ func (c *Cloud) Launch(l Launch) ([]Instance, error) {
 	}
 	reservation := NewID("r-")
 	if l.ClientToken != "" {
-		c.remember(l, reservation)
+		c.saveLaunchToken(l, reservation)
 	}
 	var all []Instance
 	for range max(1, l.Count) {
 		in := c.newInstance(l, image, devices, reservation)
 		c.instances = append(c.instances, in)
 		if l.Spot.On {
-			c.newRequest(l, in)
+			c.newSpotRequest(l, in)
 		}
 		all = append(all, in.clone())
-		c.start(func() { c.run(in) })
+		c.start(func() { c.runInstance(in) })
 	}
 	return all, nil
 }
 
-// Check is Launch without the launch, as a dry run does it.
+// Check returns the error that Launch would return, for a dry run.
 func (c *Cloud) Check(l Launch) error {
 	if err := c.checkLaunch(&l); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	image, err := c.launchable(l.Region, l.ImageID)
+	image, err := c.availableImage(l.Region, l.ImageID)
 	if err != nil {
 		return err
 	}
@@ -125,14 +126,14 @@ func (c *Cloud) Check(l Launch) error {
 
 func (c *Cloud) checkLaunch(l *Launch) error {
 	if len(l.UserData) > UserDataLimit {
-		return Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
+		return apierror.Errorf("InvalidParameterValue", "User data is limited to %d bytes", UserDataLimit)
 	}
-	if err := c.place(l); err != nil {
+	if err := c.setPlacement(l); err != nil {
 		return err
 	}
 	l.Type = cmp.Or(l.Type, "m1.small")
 	if _, ok := InstanceType(l.Type); !ok {
-		return Errorf("InvalidParameterValue", "Invalid value '%s' for InstanceType.", l.Type)
+		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for InstanceType.", l.Type)
 	}
 	if err := errors.Join(checkExtras(l), checkSpot(l)); err != nil {
 		return err
@@ -160,7 +161,7 @@ type Profile struct {
 	ID, Role string
 }
 
-// profile is the instance profile of a launch, or EC2's refusal.
+// profile returns the instance profile of a launch, or EC2's error.
 func (c *Cloud) profile(l *Launch) (Profile, error) {
 	if l.Profile == "" {
 		return Profile{}, nil
@@ -171,30 +172,30 @@ func (c *Cloud) profile(l *Launch) (Profile, error) {
 	}
 	switch {
 	case !p.Known && l.ProfileARN != "":
-		return p, Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", l.ProfileARN)
+		return p, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", l.ProfileARN)
 	case !p.Known:
-		return p, Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
+		return p, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
 	case p.Role == "":
-		return p, Errorf("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles", cmp.Or(l.ProfileARN, l.Profile))
+		return p, apierror.Errorf("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles", cmp.Or(l.ProfileARN, l.Profile))
 	}
 	return p, nil
 }
 
 func checkBehavior(value string) error {
 	if value != "stop" && value != "terminate" {
-		return Errorf("InvalidParameterValue", "Invalid value '%s' for instanceInitiatedShutdownBehavior. Expected one of: [stop, terminate]", value)
+		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for instanceInitiatedShutdownBehavior. Expected one of: [stop, terminate]", value)
 	}
 	return nil
 }
 
-// repeated finds the instances of an earlier request with the same client token.
-func (c *Cloud) repeated(l Launch) ([]Instance, error) {
+// launchedBefore returns the instances of an earlier request with the same client token.
+func (c *Cloud) launchedBefore(l Launch) ([]Instance, error) {
 	before, ok := c.launches[l.Region+"/"+l.ClientToken]
 	if l.ClientToken == "" || !ok {
 		return nil, nil
 	}
 	if before.print != fingerprint(l) {
-		return nil, Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+		return nil, apierror.Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 	}
 	var all []Instance
 	for _, in := range c.instances {
@@ -205,7 +206,7 @@ func (c *Cloud) repeated(l Launch) ([]Instance, error) {
 	return all, nil
 }
 
-func (c *Cloud) remember(l Launch, reservation string) {
+func (c *Cloud) saveLaunchToken(l Launch, reservation string) {
 	if c.launches == nil {
 		c.launches = map[string]launched{}
 	}
@@ -214,19 +215,19 @@ func (c *Cloud) remember(l Launch, reservation string) {
 
 func fingerprint(l Launch) [sha256.Size]byte { return sha256.Sum256(fmt.Appendf(nil, "%#v", l)) }
 
-// launchable is the image, when it can be launched.
-func (c *Cloud) launchable(region, id string) (*Image, error) {
+// availableImage returns an image, or EC2's error when it cannot be launched.
+func (c *Cloud) availableImage(region, id string) (*Image, error) {
 	image, err := c.image(region, id)
 	if err != nil {
 		return nil, err
 	}
 	if image.State != "available" {
-		return nil, Errorf("InvalidAMIID.Unavailable", "The image ID '%s' is not available", id)
+		return nil, apierror.Errorf("InvalidAMIID.Unavailable", "The image ID '%s' is not available", id)
 	}
 	return image, nil
 }
 
-// launchDevices lays the request's devices over the image's.
+// launchDevices returns the image's devices, changed as the request says.
 func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) ([]ImageDevice, error) {
 	devices := slices.Clone(image.Devices)
 	for _, o := range over {
@@ -237,7 +238,7 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 		}
 		d := &devices[at]
 		if o.Size != 0 && o.Size < d.Size {
-			return nil, Errorf("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", o.Size, d.SnapshotID, d.Size)
+			return nil, apierror.Errorf("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", o.Size, d.SnapshotID, d.Size)
 		}
 		o.SnapshotID, o.Size, o.Type = cmp.Or(o.SnapshotID, d.SnapshotID), cmp.Or(o.Size, d.Size), cmp.Or(o.Type, d.Type)
 		*d = o
@@ -245,7 +246,7 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 	devices = slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice || d.Virtual != "" })
 	for at := range devices {
 		d := &devices[at]
-		s, err := seal(region, c.sealOf(d.SnapshotID), &d.Encrypted, d.KMSKey)
+		s, err := encryptionOf(region, c.snapshotEncryption(d.SnapshotID), &d.Encrypted, d.KMSKey)
 		if err != nil {
 			return nil, err
 		}
@@ -254,7 +255,7 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 	return devices, nil
 }
 
-// newInstance records the instance and its volumes; the caller holds c.mu.
+// newInstance creates an instance and its volumes. The caller holds c.mu.
 func (c *Cloud) newInstance(l Launch, image *Image, devices []ImageDevice, reservation string) *instance {
 	now := time.Now().UTC()
 	in := &instance{console: &console{}, Instance: Instance{
@@ -262,7 +263,7 @@ func (c *Cloud) newInstance(l Launch, image *Image, devices []ImageDevice, reser
 		ImageID: image.ID, Type: l.Type, Architecture: image.Architecture,
 		State: Pending, Reason: ReasonPending, Created: now, LaunchTime: now,
 		SubnetID: l.SubnetID, VPCID: DefaultVPC, Zone: l.zone, Extras: l.Extras.clone(),
-		PrivateIP: c.address(), Interface: NewID("eni-"),
+		PrivateIP: c.nextAddress(), Interface: NewID("eni-"),
 		SecurityGroups: slices.Clone(l.SecurityGroups), KeyName: l.KeyName, Profile: l.Profile,
 		UserData: l.UserData, Tags: maps.Clone(l.Tags), ShutdownBehavior: cmp.Or(l.ShutdownBehavior, "stop"),
 		Metadata: l.Metadata.withDefaults(image.IMDS), RootDevice: image.RootDevice,
@@ -298,7 +299,7 @@ func (m MetadataOptions) withDefaults(imageIMDS string) MetadataOptions {
 	}
 }
 
-// macOf makes a locally administered address (02:...) from an interface's random id.
+// macOf returns a locally administered address (02:...), computed from the random id of an interface.
 func macOf(eni string) string {
 	h := sha256.Sum256([]byte(eni))
 	return fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", h[0], h[1], h[2], h[3], h[4])

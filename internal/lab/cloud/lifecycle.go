@@ -11,39 +11,39 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-// stopLimit is how long a machine may take to shut down before its power goes: EC2 forces a stop
-// after some minutes, systemd gives up on a unit after 90 seconds.
+// stopLimit is how long a machine may take to shut down before it is killed. EC2 forces a stop after some minutes; systemd
+// kills a unit after 90 seconds.
 const stopLimit = 100 * time.Second
 
-// run is the life of an instance from pending to stopped or terminated, one goroutine each time it
-// is started.
-func (c *Cloud) run(in *instance) {
+// runInstance runs an instance from pending until it is stopped or terminated. There is one goroutine for each start.
+func (c *Cloud) runInstance(in *instance) {
 	began := time.Now()
-	c.getAddress(in)
+	c.assignPublicIP(in)
 	for {
-		m, err := c.boot(in)
+		m, err := c.startMachine(in)
 		if err != nil {
 			c.options.Log("%s does not start: %v", in.ID, err)
-			c.finish(in, Terminated, ReasonLaunch)
+			c.setFinalState(in, Terminated, ReasonLaunch)
 			return
 		}
 		c.wait(c.options.Delays.Pending - time.Since(began))
-		c.nowRunning(in)
+		c.setRunning(in)
 		<-m.Done()
-		if !c.again(in, m) {
+		if !c.machineEnded(in, m) {
 			break
 		}
 	}
-	c.settle(in)
+	c.completeTransition(in)
 }
 
-// boot makes the disk, when there is none yet, and starts a machine on it.
-func (c *Cloud) boot(in *instance) (machine.Machine, error) {
-	in.holding.Lock()
-	defer in.holding.Unlock()
+// startMachine creates the disk, unless it exists, and starts a machine on it.
+func (c *Cloud) startMachine(in *instance) (machine.Machine, error) {
+	in.diskMu.Lock()
+	defer in.diskMu.Unlock()
 	if err := c.makeDisk(in); err != nil {
 		return nil, err
 	}
@@ -64,11 +64,11 @@ func (c *Cloud) boot(in *instance) (machine.Machine, error) {
 	}
 	c.mu.Lock()
 	in.machine = m
-	c.reach()
+	c.updateForwards()
 	unwanted := c.closed || in.State == ShuttingDown || in.State == Stopping
 	c.mu.Unlock()
 	if unwanted {
-		m.Kill() // waits until it is gone
+		m.Kill() // waits for the end
 	}
 	return m, nil
 }
@@ -107,31 +107,31 @@ func (c *Cloud) snapshotDisk(ctx context.Context, id string) (string, error) {
 	return SnapshotDisk(c.options.Images, id), nil
 }
 
-func (c *Cloud) nowRunning(in *instance) {
+func (c *Cloud) setRunning(in *instance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if in.State == Pending {
 		in.State, in.Reason = Running, Reason{}
 		in.console.capture(time.Now(), false)
-		c.reach()
-		c.spotFollows(in)
+		c.updateForwards()
+		c.updateSpotRequest(in)
 	}
 }
 
-// again is called when the machine is off: it takes the image that waited for that and says whether
-// the machine boots again, or why the instance now stops.
-func (c *Cloud) again(in *instance, m machine.Machine) bool {
+// machineEnded is called when the machine is off. It copies the disk for images that wait for that, and reports whether the
+// machine is to be started again. Otherwise the instance stops, and has the reason.
+func (c *Cloud) machineEnded(in *instance, m machine.Machine) bool {
 	c.mu.Lock()
 	in.machine = nil
-	waiting := in.snapshot
-	in.snapshot = nil
+	waiting := in.whenStopped
+	in.whenStopped = nil
 	restart := in.State == Running && (len(waiting) > 0 || in.reboot) && !c.closed
 	in.reboot = false
 	if !restart && (in.State == Running || in.State == Pending) {
-		c.endedByItself(in, m.Exit())
+		c.stopUnrequested(in, m.Exit())
 	}
 	in.console.capture(time.Now(), true)
-	c.reach()
+	c.updateForwards()
 	c.mu.Unlock()
 	for _, work := range waiting {
 		work()
@@ -139,8 +139,8 @@ func (c *Cloud) again(in *instance, m machine.Machine) bool {
 	return restart
 }
 
-// endedByItself is what EC2 makes of a machine that is off and was not told to be.
-func (c *Cloud) endedByItself(in *instance, exit machine.Exit) {
+// stopUnrequested changes the state as EC2 does when a machine is off without a request.
+func (c *Cloud) stopUnrequested(in *instance, exit machine.Exit) {
 	in.Reason, in.TransitionReason = ReasonGuest, ""
 	if !exit.PoweredOff {
 		in.Reason = ReasonLostPower
@@ -148,61 +148,61 @@ func (c *Cloud) endedByItself(in *instance, exit machine.Exit) {
 			c.options.Log("%s ended without being told to: %v", in.ID, exit.Err)
 		}
 	}
-	once := in.SpotRequest != "" && !in.spot.Persistent // cannot be stopped
-	if in.State = Stopping; in.ShutdownBehavior == "terminate" || once {
+	oneTime := in.SpotRequest != "" && !in.spot.Persistent // cannot be stopped
+	if in.State = Stopping; in.ShutdownBehavior == "terminate" || oneTime {
 		in.State = ShuttingDown
 	}
 }
 
-// settle waits out the transition and ends it.
-func (c *Cloud) settle(in *instance) {
+// completeTransition waits for the delay of stopping or terminating, and sets the final state.
+func (c *Cloud) completeTransition(in *instance) {
 	c.mu.Lock()
 	state, reason := in.State, in.Reason
 	c.mu.Unlock()
 	if state == Stopping {
 		c.wait(c.options.Delays.Stopping)
-		c.finish(in, Stopped, reason)
+		c.setFinalState(in, Stopped, reason)
 		return
 	}
 	c.wait(c.options.Delays.Terminating)
-	c.finish(in, Terminated, reason)
+	c.setFinalState(in, Terminated, reason)
 }
 
-// finish sets the last state; a terminated instance loses its volumes.
-func (c *Cloud) finish(in *instance, state State, reason Reason) {
+// setFinalState sets the state stopped or terminated. A terminated instance loses its volumes.
+func (c *Cloud) setFinalState(in *instance, state State, reason Reason) {
 	c.mu.Lock()
-	if in.State == ShuttingDown { // a stop that became a termination while it waited
+	if in.State == ShuttingDown { // terminated during the stop
 		state, reason = Terminated, in.Reason
 	}
 	in.State, in.Reason, in.machine = state, reason, nil
-	c.reach()
-	c.loseAddress(in)
-	c.spotFollows(in)
+	c.updateForwards()
+	c.releasePublicIP(in)
+	c.updateSpotRequest(in)
 	in.console.capture(time.Now(), true)
 	if state == Terminated {
 		c.dropVolumes(in)
 	}
 	c.mu.Unlock()
 	if state == Terminated {
-		in.holding.Lock()
-		defer in.holding.Unlock()
+		in.diskMu.Lock()
+		defer in.diskMu.Unlock()
 		if err := os.Remove(in.disk); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			c.options.Log("remove the disk of %s: %v", in.ID, err)
 		}
 	}
 }
 
-// Change is what StopInstances and its like answer for one instance.
+// Change is a change of an instance's state, as StopInstances and others return it.
 type Change struct {
 	ID            string
 	Before, After State
 }
 
-// Stop is StopInstances; force takes the power away.
+// Stop is StopInstances. With force it kills the machine.
 func (c *Cloud) Stop(region string, ids []string, force bool) ([]Change, error) {
-	return c.change(region, ids, func(in *instance) error {
+	return c.changeInstances(region, ids, func(in *instance) error {
 		if in.SpotRequest != "" && !in.spot.Persistent {
-			return Errorf("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request. "+
+			return apierror.Errorf("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request. "+
 				"You can only stop Spot Instances associated with persistent Spot Instance requests.", in.ID)
 		}
 		switch in.State {
@@ -210,15 +210,15 @@ func (c *Cloud) Stop(region string, ids []string, force bool) ([]Change, error) 
 			return nil
 		case Running:
 		case Pending:
-			return Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be stopped.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be stopped.", in.ID)
 		default:
-			return Errorf("IncorrectInstanceState", "This instance '%s' is not in a state from which it can be stopped.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState", "This instance '%s' is not in a state from which it can be stopped.", in.ID)
 		}
 		in.State, in.Reason, in.TransitionReason = Stopping, ReasonUser, userInitiated()
 		if m := in.machine; m != nil && force {
 			c.start(m.Kill)
 		} else if m != nil {
-			c.start(func() { c.orderly(m) })
+			c.start(func() { c.shutDown(m) })
 		}
 		return nil
 	})
@@ -226,29 +226,29 @@ func (c *Cloud) Stop(region string, ids []string, force bool) ([]Change, error) 
 
 // Start is StartInstances.
 func (c *Cloud) Start(region string, ids []string) ([]Change, error) {
-	return c.change(region, ids, func(in *instance) error {
+	return c.changeInstances(region, ids, func(in *instance) error {
 		switch in.State {
 		case Running, Pending:
 			return nil
 		case Stopped:
 			in.State, in.Reason, in.TransitionReason, in.LaunchTime = Pending, ReasonPending, "", time.Now().UTC()
-			c.start(func() { c.run(in) })
+			c.start(func() { c.runInstance(in) })
 			return nil
 		default:
-			return Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", in.ID)
 		}
 	})
 }
 
-// Reboot is RebootInstances: an orderly shutdown and a start, the state stays running.
+// Reboot is RebootInstances: it shuts the machine down and starts it again. The state stays running.
 func (c *Cloud) Reboot(region string, ids []string) error {
-	_, err := c.change(region, ids, func(in *instance) error {
+	_, err := c.changeInstances(region, ids, func(in *instance) error {
 		if in.State != Running || in.machine == nil {
-			return Errorf("IncorrectState", "The instance '%s' is not in the 'running' state.", in.ID)
+			return apierror.Errorf("IncorrectState", "The instance '%s' is not in the 'running' state.", in.ID)
 		}
 		in.reboot = true
 		m := in.machine
-		c.start(func() { c.orderly(m) })
+		c.start(func() { c.shutDown(m) })
 		return nil
 	})
 	return err
@@ -256,9 +256,9 @@ func (c *Cloud) Reboot(region string, ids []string) error {
 
 // Terminate is TerminateInstances.
 func (c *Cloud) Terminate(region string, ids []string) ([]Change, error) {
-	return c.change(region, ids, func(in *instance) error {
+	return c.changeInstances(region, ids, func(in *instance) error {
 		if in.APITermination && in.State != Terminated {
-			return Errorf("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", in.ID)
+			return apierror.Errorf("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", in.ID)
 		}
 		before := in.State
 		if before == Terminated || before == ShuttingDown {
@@ -269,14 +269,14 @@ func (c *Cloud) Terminate(region string, ids []string) ([]Change, error) {
 			c.start(in.machine.Kill)
 		}
 		if before == Stopped {
-			c.start(func() { c.settle(in) })
+			c.start(func() { c.completeTransition(in) })
 		}
 		return nil
 	})
 }
 
-// orderly asks the machine to shut down and takes its power when it does not.
-func (c *Cloud) orderly(m machine.Machine) {
+// shutDown shuts the machine down, and kills it when that takes too long.
+func (c *Cloud) shutDown(m machine.Machine) {
 	ctx, cancel := context.WithTimeout(c.context, stopLimit)
 	defer cancel()
 	if err := m.Stop(ctx); err != nil {
@@ -284,11 +284,11 @@ func (c *Cloud) orderly(m machine.Machine) {
 	}
 }
 
-// change applies f to instances, all or none found first.
-func (c *Cloud) change(region string, ids []string, f func(*instance) error) ([]Change, error) {
+// changeInstances applies f to instances. It changes nothing when one of them does not exist.
+func (c *Cloud) changeInstances(region string, ids []string, f func(*instance) error) ([]Change, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all, err := c.found(region, ids)
+	all, err := c.findInstances(region, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +300,7 @@ func (c *Cloud) change(region string, ids []string, f func(*instance) error) ([]
 		}
 		changes = append(changes, Change{in.ID, before, in.State})
 	}
-	c.reach()
+	c.updateForwards()
 	return changes, nil
 }
 
@@ -308,8 +308,8 @@ func userInitiated() string {
 	return "User initiated (" + time.Now().UTC().Format("2006-01-02 15:04:05") + " GMT)"
 }
 
-// found is the instances with these ids, or EC2's refusal; the caller holds c.mu.
-func (c *Cloud) found(region string, ids []string) ([]*instance, error) {
+// findInstances returns the instances with these ids, or EC2's error. The caller holds c.mu.
+func (c *Cloud) findInstances(region string, ids []string) ([]*instance, error) {
 	all := make([]*instance, 0, len(ids))
 	for _, id := range ids {
 		if err := kindInstance.check(id); err != nil {

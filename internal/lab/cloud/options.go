@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
 // Placement of an instance.
@@ -14,13 +16,13 @@ type Placement struct {
 	Zone, Tenancy, HostID, HostResourceGroup, Affinity, Group string // Tenancy: default, dedicated or host
 }
 
-// Capacity is the capacity reservation an instance asks for.
+// Capacity is the capacity reservation of a launch.
 type Capacity struct{ Preference, ID, ResourceGroup string }
 
-// Target says whether it asks for a certain one.
+// Target reports whether it names a reservation or a group of them.
 func (c Capacity) Target() bool { return c.ID != "" || c.ResourceGroup != "" }
 
-// Extras of a launch: what EC2 keeps and shows, and the lab's machines do not notice.
+// Extras are parameters of a launch that the lab stores and shows, and that do not change its machines.
 type Extras struct {
 	Placement     Placement
 	Capacity      Capacity
@@ -35,8 +37,8 @@ func (e Extras) clone() Extras {
 	return e
 }
 
-// place decides the subnet and the zone of a launch.
-func (c *Cloud) place(l *Launch) error {
+// setPlacement sets the subnet and the zone of a launch.
+func (c *Cloud) setPlacement(l *Launch) error {
 	if l.SubnetID == "" {
 		l.SubnetID = DefaultSubnet
 		for _, s := range subnets(l.Region) {
@@ -51,7 +53,7 @@ func (c *Cloud) place(l *Launch) error {
 	}
 	l.zone = all[0].Zone
 	if l.Placement.Zone != "" && l.Placement.Zone != l.zone {
-		return Errorf("InvalidParameterValue", "Invalid availability zone: [%s]", l.Placement.Zone)
+		return apierror.Errorf("InvalidParameterValue", "Invalid availability zone: [%s]", l.Placement.Zone)
 	}
 	if l.Placement.HostID != "" && l.Placement.Tenancy == "" {
 		l.Placement.Tenancy = "host"
@@ -60,20 +62,20 @@ func (c *Cloud) place(l *Launch) error {
 	return nil
 }
 
-// checkExtras refuses what EC2 refuses, by the instance type, and sets its defaults.
+// checkExtras returns EC2's error for extras that the instance type does not support, and sets the type's defaults.
 func checkExtras(l *Launch) error {
 	t, _ := InstanceType(l.Type)
 	switch {
 	case l.Enclave && t.Burstable:
-		return Errorf("InvalidParameterCombination", "The instance type '%s' does not support Nitro Enclaves.", l.Type)
+		return apierror.Errorf("InvalidParameterCombination", "The instance type '%s' does not support Nitro Enclaves.", l.Type)
 	case l.Credits != "" && !t.Burstable:
-		return Errorf("InvalidParameterCombination", "The instance type '%s' does not support CPU credits: it is not burstable.", l.Type)
+		return apierror.Errorf("InvalidParameterCombination", "The instance type '%s' does not support CPU credits: it is not burstable.", l.Type)
 	case l.Credits != "" && l.Credits != "standard" && l.Credits != "unlimited":
-		return Errorf("InvalidParameterValue", "Invalid value '%s' for cpuCredits. Expected one of: [standard, unlimited]", l.Credits)
+		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for cpuCredits. Expected one of: [standard, unlimited]", l.Credits)
 	case l.Placement.HostID != "" && l.Placement.Tenancy != "host":
-		return Errorf("InvalidParameterCombination", "A host can only be named with the tenancy host.")
+		return apierror.Errorf("InvalidParameterCombination", "A host can only be named with the tenancy host.")
 	case l.Capacity.ID != "" && l.Capacity.ResourceGroup != "":
-		return Errorf("InvalidParameterCombination", "Specify either a capacity reservation or a resource group of them.")
+		return apierror.Errorf("InvalidParameterCombination", "Specify either a capacity reservation or a resource group of them.")
 	}
 	if t.Burstable && l.Credits == "" {
 		if l.Credits = "unlimited"; strings.HasPrefix(t.Name, "t2.") {

@@ -12,21 +12,21 @@ import (
 	"strconv"
 )
 
-// sshPort is the one port of a machine that its public address has.
+// sshPort is the only port that is reachable at a public address.
 const sshPort = 22
 
-// Addresses gives instances public addresses; package address does.
+// Addresses assigns public addresses to instances, as package address does.
 type Addresses struct {
-	Take    func() string // "" when there is none left
-	Return  func(address string)
-	Forward func(address string, dial func(context.Context) (net.Conn, error), done <-chan struct{}) (io.Closer, error)
+	Allocate func() string // returns "" when there is none left
+	Release  func(address string)
+	Forward  func(address string, dial func(context.Context) (net.Conn, error), done <-chan struct{}) (io.Closer, error)
 }
 
-// caller is where connections to public addresses come from: this computer.
-var caller = netip.MustParseAddr("127.0.0.1")
+// localhost is where connections to public addresses come from.
+var localhost = netip.MustParseAddr("127.0.0.1")
 
-// lets says whether a rule lets a caller of this computer in on a TCP port.
-func (r Rule) lets(port int) bool {
+// allowsTCP reports whether a rule allows connections from this computer to a TCP port.
+func (r Rule) allowsTCP(port int) bool {
 	if r.Egress || !slices.Contains([]string{"tcp", "6", "-1"}, r.Protocol) {
 		return false
 	}
@@ -34,58 +34,59 @@ func (r Rule) lets(port int) bool {
 		return false
 	}
 	from, err := netip.ParsePrefix(r.CIDR)
-	return err == nil && from.Contains(caller)
+	return err == nil && from.Contains(localhost)
 }
 
-// lets says whether a group of the instance lets callers in on a port; the caller holds c.mu.
-func (c *Cloud) lets(in *instance, port int) bool {
+// groupsAllow reports whether a security group of the instance allows connections from this computer to a TCP port. The
+// caller holds c.mu.
+func (c *Cloud) groupsAllow(in *instance, port int) bool {
 	return slices.ContainsFunc(in.SecurityGroups, func(id string) bool {
 		g := c.groups[id]
-		return g != nil && slices.ContainsFunc(g.Rules, func(r Rule) bool { return r.lets(port) })
+		return g != nil && slices.ContainsFunc(g.Rules, func(r Rule) bool { return r.allowsTCP(port) })
 	})
 }
 
-// getAddress gives an instance that starts its public address; it has another one each time, as on EC2.
-func (c *Cloud) getAddress(in *instance) {
-	if !in.public || c.options.Addresses.Take == nil {
+// assignPublicIP assigns a public address to an instance that starts. It is another one at each start, as on EC2.
+func (c *Cloud) assignPublicIP(in *instance) {
+	if !in.public || c.options.Addresses.Allocate == nil {
 		return
 	}
-	address := c.options.Addresses.Take()
+	address := c.options.Addresses.Allocate()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	in.PublicIP = address
 }
 
-// loseAddress is what a stop does; the caller holds c.mu.
-func (c *Cloud) loseAddress(in *instance) {
+// releasePublicIP releases the public address of an instance that stops. The caller holds c.mu.
+func (c *Cloud) releasePublicIP(in *instance) {
 	if in.PublicIP != "" {
-		c.options.Addresses.Return(in.PublicIP)
+		c.options.Addresses.Release(in.PublicIP)
 		in.PublicIP = ""
 	}
 }
 
-// reach makes every instance as reachable at its public address as its state and its groups say; whoever changes
-// one of them calls it and holds c.mu.
-func (c *Cloud) reach() {
+// updateForwards opens and closes SSH at the public addresses, by the state and the security groups of each instance. Call it
+// after a change of one of them. The caller holds c.mu.
+func (c *Cloud) updateForwards() {
 	for _, in := range c.instances {
-		open := in.State == Running && in.machine != nil && in.PublicIP != "" && c.lets(in, sshPort)
+		open := in.State == Running && in.machine != nil && in.PublicIP != "" && c.groupsAllow(in, sshPort)
 		switch {
-		case open && in.door == nil:
-			c.open(in)
-		case !open && in.door != nil:
-			_ = in.door.Close()
-			in.door = nil
+		case open && in.sshForward == nil:
+			c.openForward(in)
+		case !open && in.sshForward != nil:
+			_ = in.sshForward.Close()
+			in.sshForward = nil
 		}
 	}
 }
 
-func (c *Cloud) open(in *instance) {
+func (c *Cloud) openForward(in *instance) {
 	m := in.machine
 	dial := func(ctx context.Context) (net.Conn, error) { return m.Dial(ctx, sshPort) }
-	door, err := c.options.Addresses.Forward(net.JoinHostPort(in.PublicIP, strconv.Itoa(sshPort)), dial, m.Done())
+	forward, err := c.options.Addresses.Forward(net.JoinHostPort(in.PublicIP, strconv.Itoa(sshPort)), dial, m.Done())
 	if err != nil {
 		c.options.Log("%s cannot be reached by SSH: %v", in.ID, err)
-		door = io.NopCloser(nil) // once is enough to say so
+		forward = io.NopCloser(nil) // so that this is logged only once
 	}
-	in.door = door
+	in.sshForward = forward
 }

@@ -6,10 +6,11 @@ package cloud
 import (
 	"slices"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// Register is a RegisterImage request: an image of snapshots that are there. Its devices have those of the account and
-// nothing else.
+// Register is a RegisterImage request. Its devices have snapshots of the account only.
 type Register struct {
 	Region, Name, Description, Architecture, RootDevice string
 	Devices                                             []ImageDevice
@@ -18,18 +19,18 @@ type Register struct {
 	Tags                                                Tags
 }
 
-// RegisterImage makes an image of snapshots. It is available at once, because nothing is copied.
+// RegisterImage creates an image of snapshots. It is available at once, because nothing is copied.
 func (c *Cloud) RegisterImage(n Register) (Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.nameFree(n.Region, n.Name); err != nil {
+	if err := c.checkImageName(n.Region, n.Name); err != nil {
 		return Image{}, err
 	}
 	if n.TPM != "" && n.BootMode != "uefi" {
-		return Image{}, Errorf("InvalidParameterValue", "TPM support requires the boot mode uefi, not '%s'.", n.BootMode)
+		return Image{}, apierror.Errorf("InvalidParameterValue", "TPM support requires the boot mode uefi, not '%s'.", n.BootMode)
 	}
 	if !slices.ContainsFunc(n.Devices, func(d ImageDevice) bool { return d.Name == n.RootDevice && d.SnapshotID != "" }) {
-		return Image{}, Errorf("InvalidBlockDeviceMapping", "The root device %s has no snapshot.", n.RootDevice)
+		return Image{}, apierror.Errorf("InvalidBlockDeviceMapping", "The root device %s has no snapshot.", n.RootDevice)
 	}
 	for i := range n.Devices {
 		d := &n.Devices[i]
@@ -41,10 +42,10 @@ func (c *Cloud) RegisterImage(n Register) (Image, error) {
 			return Image{}, err
 		}
 		if s.State != "completed" {
-			return Image{}, Errorf("InvalidSnapshot.InvalidState", "The snapshot '%s' is not completed.", s.ID)
+			return Image{}, apierror.Errorf("InvalidSnapshot.InvalidState", "The snapshot '%s' is not completed.", s.ID)
 		}
 		if d.Encrypted || d.KMSKey != "" {
-			return Image{}, Errorf("InvalidBlockDeviceMapping", "The encryption of %s is that of its snapshot and cannot be specified.", d.Name)
+			return Image{}, apierror.Errorf("InvalidBlockDeviceMapping", "The encryption of %s is that of its snapshot and cannot be specified.", d.Name)
 		}
 		d.Size, d.Encrypted, d.KMSKey = max(d.Size, s.Size), s.Encrypted, s.KMSKey
 	}
@@ -54,6 +55,6 @@ func (c *Cloud) RegisterImage(n Register) (Image, error) {
 		Tags: n.Tags, ENA: n.ENA, SriovNet: n.SriovNet, BootMode: n.BootMode, TPM: n.TPM, IMDS: n.IMDS,
 	}
 	c.images[image.ID] = image
-	c.keepImage(image)
+	c.saveImage(image)
 	return image.clone(), nil
 }

@@ -7,25 +7,27 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// Snapshots with the given ids, or all that the region shows, oldest first.
+// Snapshots returns the snapshots with these ids, or all that are visible in a region, oldest first.
 func (c *Cloud) Snapshots(region string, ids []string) ([]Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []Snapshot
 	for _, s := range c.snapshots {
-		if here(s.Region, region) {
+		if visibleIn(s.Region, region) {
 			one := s.clone()
 			one.Progress = c.progress(s)
 			all = append(all, one)
 		}
 	}
 	slices.SortFunc(all, func(a, b Snapshot) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID)) })
-	return chosen(kindSnapshot, all, ids, func(s Snapshot) string { return s.ID })
+	return selectByID(kindSnapshot, all, ids, func(s Snapshot) string { return s.ID })
 }
 
-// progress is how much of a snapshot is done, in percent.
+// progress returns how much of a snapshot is done, in percent.
 func (c *Cloud) progress(s *Snapshot) int {
 	if s.State == "completed" {
 		return 100
@@ -36,7 +38,7 @@ func (c *Cloud) progress(s *Snapshot) int {
 	return min(99, int(100*time.Since(s.Started)/c.options.Delays.Image))
 }
 
-// CreateSnapshot of a stopped instance's root volume, or an empty record for any other volume.
+// CreateSnapshot creates a snapshot of a volume. Only root volumes have data.
 func (c *Cloud) CreateSnapshot(region, volume, description string, tags Tags) (Snapshot, error) {
 	if err := kindVolume.check(volume); err != nil {
 		return Snapshot{}, err
@@ -44,17 +46,17 @@ func (c *Cloud) CreateSnapshot(region, volume, description string, tags Tags) (S
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v := c.volumes[volume]
-	if v == nil || !here(v.Region, region) {
+	if v == nil || !visibleIn(v.Region, region) {
 		return Snapshot{}, kindVolume.missing(volume)
 	}
 	s := c.pendingSnapshot(v, description, tags)
-	in := c.rootOf(v)
-	c.start(func() { c.fill(s, in) })
+	in := c.instanceWithRoot(v)
+	c.start(func() { c.copyToSnapshot(s, in) })
 	return s.clone(), nil
 }
 
-// rootOf is the instance whose root device the volume is, or nil.
-func (c *Cloud) rootOf(v *Volume) *instance {
+// instanceWithRoot returns the instance whose root device is a volume, or nil.
+func (c *Cloud) instanceWithRoot(v *Volume) *instance {
 	for _, in := range c.instances {
 		if in.ID == v.Instance && in.RootDevice == v.Device {
 			return in
@@ -63,13 +65,13 @@ func (c *Cloud) rootOf(v *Volume) *instance {
 	return nil
 }
 
-func (c *Cloud) fill(s *Snapshot, in *instance) {
+func (c *Cloud) copyToSnapshot(s *Snapshot, in *instance) {
 	began := time.Now()
 	var err error
 	if in != nil {
-		in.holding.Lock()
+		in.diskMu.Lock()
 		err = c.options.Disks.Clone(in.disk, SnapshotDisk(c.options.Images, s.ID))
-		in.holding.Unlock()
+		in.diskMu.Unlock()
 	}
 	c.wait(c.options.Delays.Image - time.Since(began))
 	c.mu.Lock()
@@ -79,29 +81,29 @@ func (c *Cloud) fill(s *Snapshot, in *instance) {
 		c.options.Log("%s failed: %v", s.ID, err)
 		s.State = "error"
 	case c.snapshots[s.ID] == nil || c.closed:
-		c.forget(s.ID)
+		c.removeFiles(s.ID)
 	default:
 		s.State = "completed"
-		c.keepSnapshot(s)
+		c.saveSnapshot(s)
 	}
 }
 
-// DeleteSnapshot refuses a snapshot that an image uses.
+// DeleteSnapshot deletes a snapshot that no image uses.
 func (c *Cloud) DeleteSnapshot(region, id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, err := c.ownSnapshot(region, id); err != nil {
 		return err
 	}
-	if image := c.usedBy(id); image != "" {
-		return Errorf("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", id, image)
+	if image := c.imageUsing(id); image != "" {
+		return apierror.Errorf("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", id, image)
 	}
 	delete(c.snapshots, id)
-	c.forget(id)
+	c.removeFiles(id)
 	return nil
 }
 
-// ModifySnapshot changes a snapshot the account owns.
+// ModifySnapshot changes a snapshot of the account.
 func (c *Cloud) ModifySnapshot(region, id string, f func(*Snapshot) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +119,7 @@ func (c *Cloud) ModifySnapshot(region, id string, f func(*Snapshot) error) error
 		return err
 	}
 	*s = changed
-	c.keepSnapshot(s)
+	c.saveSnapshot(s)
 	return nil
 }
 
@@ -126,17 +128,17 @@ func (c *Cloud) ownSnapshot(region, id string) (*Snapshot, error) {
 		return nil, err
 	}
 	s := c.snapshots[id]
-	if s == nil || !here(s.Region, region) {
+	if s == nil || !visibleIn(s.Region, region) {
 		return nil, kindSnapshot.missing(id)
 	}
 	if s.Owner != Account {
-		return nil, Errorf("UnauthorizedOperation", "You are not authorized to perform this operation.")
+		return nil, apierror.Errorf("UnauthorizedOperation", "You are not authorized to perform this operation.")
 	}
 	return s, nil
 }
 
-// usedBy is the id of an image that needs the snapshot; the caller holds c.mu.
-func (c *Cloud) usedBy(snapshot string) string {
+// imageUsing returns the id of an image that uses a snapshot, or "". The caller holds c.mu.
+func (c *Cloud) imageUsing(snapshot string) string {
 	for _, i := range sorted(c.images) {
 		for _, d := range i.Devices {
 			if d.SnapshotID == snapshot {

@@ -9,20 +9,22 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// SpotOptions of a launch; the zero value is an instance on demand.
+// SpotOptions of a launch. The zero value is an On-Demand Instance.
 type SpotOptions struct {
 	On         bool
-	Persistent bool    // the request stays when its instance ends, and launches another
-	Behavior   string  // what an interruption does: stop or terminate
-	MaxPrice   float64 // in dollars an hour; 0 is the price on demand
+	Persistent bool    // the request launches another instance when its instance ends
+	Behavior   string  // at an interruption: stop or terminate
+	MaxPrice   float64 // in dollars an hour; 0 is the On-Demand price
 	Tags       Tags    // of the request
 }
 
-// SpotRequest is one Spot Instance request, a copy.
+// SpotRequest is a Spot Instance request.
 type SpotRequest struct {
-	ID, Region, Zone, Type string // Type of the instance
+	ID, Region, Zone, Type string // Type is the instance type
 	State                  string // open, active, disabled, closed, cancelled
 	Status, Message        string // fulfilled, instance-stopped-by-user, ...
 	InstanceID             string
@@ -31,13 +33,13 @@ type SpotRequest struct {
 	Tags                   Tags
 }
 
-// spotRequest is a SpotRequest and what it launches.
+// spotRequest is a SpotRequest and the launch it makes.
 type spotRequest struct {
 	SpotRequest
 	launch Launch
 }
 
-// What a Spot Instance that EC2 took back has as its state reason, in EC2's words.
+// State reasons of a Spot Instance that was interrupted.
 var (
 	ReasonReclaimStop = Reason{"Server.SpotInstanceShutdown", "Server.SpotInstanceShutdown: Spot Instance shutdown"}
 	ReasonReclaimEnd  = Reason{"Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot Instance termination"}
@@ -45,8 +47,8 @@ var (
 
 var kindSpot = kind{"sir-", "InvalidSpotInstanceRequestID.Malformed", "InvalidSpotInstanceRequestID.NotFound", "spot instance request"}
 
-// SpotPrice is what an instance type costs in a zone, in dollars an hour: less than on demand, more for more of
-// everything, and less in a region's second zone than in its first.
+// SpotPrice returns the price of an instance type in a zone, in dollars an hour. It is below the On-Demand price, grows with
+// the size, and is lower in a region's second zone.
 func SpotPrice(t Type, zone string) float64 {
 	price := 0.004*float64(t.VCPUs) + 0.001*float64(t.MemoryMiB)/1024
 	if zone != "" && zone[len(zone)-1] != 'a' {
@@ -55,40 +57,40 @@ func SpotPrice(t Type, zone string) float64 {
 	return price
 }
 
-// FormatPrice is a price as EC2 writes it.
+// FormatPrice formats a price as EC2 does.
 func FormatPrice(price float64) string { return strconv.FormatFloat(price, 'f', 6, 64) }
 
-// checkSpot refuses what EC2 refuses in a request for a Spot Instance.
+// checkSpot returns EC2's error for a wrong request for a Spot Instance.
 func checkSpot(l *Launch) error {
 	s := l.Spot
 	if !s.On {
 		return nil
 	}
 	if s.Behavior == "stop" && !s.Persistent {
-		return Errorf("InvalidParameterCombination", "The interruption behavior 'stop' is only supported for persistent Spot Instance requests.")
+		return apierror.Errorf("InvalidParameterCombination", "The interruption behavior 'stop' is only supported for persistent Spot Instance requests.")
 	}
 	if l.Capacity.Target() {
-		return Errorf("InvalidParameterCombination", "A capacity reservation cannot be targeted with a Spot Instance request.")
+		return apierror.Errorf("InvalidParameterCombination", "A capacity reservation cannot be targeted with a Spot Instance request.")
 	}
 	t, _ := InstanceType(l.Type)
 	if price := SpotPrice(t, l.zone); s.MaxPrice > 0 && s.MaxPrice < price {
-		return Errorf("SpotMaxPriceTooLow", "Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %s.", s.MaxPrice, FormatPrice(price))
+		return apierror.Errorf("SpotMaxPriceTooLow", "Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %s.", s.MaxPrice, FormatPrice(price))
 	}
 	return nil
 }
 
-// newRequest records a request that is fulfilled by an instance; the caller holds c.mu.
-func (c *Cloud) newRequest(l Launch, in *instance) *spotRequest {
+// newSpotRequest adds a request that an instance fulfills. The caller holds c.mu.
+func (c *Cloud) newSpotRequest(l Launch, in *instance) *spotRequest {
 	now := time.Now().UTC()
 	r := &spotRequest{launch: l, SpotRequest: SpotRequest{
 		ID: NewID("sir-"), Region: l.Region, Zone: in.Zone, Type: l.Type, Created: now, Options: l.Spot, Tags: maps.Clone(l.Spot.Tags),
 	}}
 	c.spots = append(c.spots, r)
-	c.fulfil(r, in)
+	c.fulfill(r, in)
 	return r
 }
 
-func (c *Cloud) fulfil(r *spotRequest, in *instance) {
+func (c *Cloud) fulfill(r *spotRequest, in *instance) {
 	in.SpotRequest, r.InstanceID = r.ID, in.ID
 	r.set("active", "fulfilled", "Your Spot request is fulfilled.")
 }
@@ -97,8 +99,8 @@ func (r *spotRequest) set(state, status, message string) {
 	r.State, r.Status, r.Message, r.Updated = state, status, message, time.Now().UTC()
 }
 
-// spotFollows makes an instance's request follow a change of its state; the caller holds c.mu.
-func (c *Cloud) spotFollows(in *instance) {
+// updateSpotRequest updates the request of an instance whose state has changed. The caller holds c.mu.
+func (c *Cloud) updateSpotRequest(in *instance) {
 	at := slices.IndexFunc(c.spots, func(r *spotRequest) bool { return r.ID == in.SpotRequest })
 	if at < 0 || in.SpotRequest == "" {
 		return
@@ -126,9 +128,9 @@ func (c *Cloud) spotFollows(in *instance) {
 	}
 }
 
-// relaunch is what a persistent request does when its instance was terminated; the caller holds c.mu.
+// relaunch launches another instance for a persistent request whose instance was terminated. The caller holds c.mu.
 func (c *Cloud) relaunch(r *spotRequest) {
-	image, err := c.launchable(r.launch.Region, r.launch.ImageID)
+	image, err := c.availableImage(r.launch.Region, r.launch.ImageID)
 	if c.closed || err != nil {
 		return
 	}
@@ -138,27 +140,27 @@ func (c *Cloud) relaunch(r *spotRequest) {
 	}
 	in := c.newInstance(r.launch, image, devices, NewID("r-"))
 	c.instances = append(c.instances, in)
-	c.fulfil(r, in)
+	c.fulfill(r, in)
 	c.options.Log("%s is persistent and was not cancelled: it has launched %s", r.ID, in.ID)
-	c.start(func() { c.run(in) })
+	c.start(func() { c.runInstance(in) })
 }
 
-// SpotRequests with the given ids, or every one of the region.
+// SpotRequests returns the requests with these ids, or all of a region.
 func (c *Cloud) SpotRequests(region string, ids []string) ([]SpotRequest, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []SpotRequest
 	for _, r := range c.spots {
-		if here(r.Region, region) {
+		if visibleIn(r.Region, region) {
 			one := r.SpotRequest
 			one.Tags = maps.Clone(r.Tags)
 			all = append(all, one)
 		}
 	}
-	return chosen(kindSpot, all, ids, func(r SpotRequest) string { return r.ID })
+	return selectByID(kindSpot, all, ids, func(r SpotRequest) string { return r.ID })
 }
 
-// CancelSpot cancels requests; their instances go on.
+// CancelSpot cancels requests. Their instances go on.
 func (c *Cloud) CancelSpot(region string, ids []string) error {
 	if _, err := c.SpotRequests(region, ids); err != nil {
 		return err
@@ -170,7 +172,7 @@ func (c *Cloud) CancelSpot(region string, ids []string) error {
 			continue
 		}
 		status := "request-canceled-and-instance-running"
-		if in, err := c.found(region, []string{r.InstanceID}); err != nil || in[0].State == Terminated || r.State == "open" {
+		if in, err := c.findInstances(region, []string{r.InstanceID}); err != nil || in[0].State == Terminated || r.State == "open" {
 			status = "canceled-before-fulfillment"
 		}
 		r.set("cancelled", status, "Your Spot request was cancelled.")
@@ -178,8 +180,8 @@ func (c *Cloud) CancelSpot(region string, ids []string) error {
 	return nil
 }
 
-// Reclaim takes a Spot Instance back, as EC2 does when it needs the capacity: the request is marked, and after the
-// notice (on EC2 two minutes) the machine is stopped or terminated, whatever it is doing.
+// Reclaim interrupts a Spot Instance, as EC2 does when it needs the capacity: it marks the request, and after the notice
+// (on EC2 two minutes) it stops or terminates the machine.
 func (c *Cloud) Reclaim(id string, notice time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -200,23 +202,23 @@ func (c *Cloud) Reclaim(id string, notice time.Duration) error {
 	}
 	c.start(func() {
 		c.wait(notice)
-		c.takeBack(in)
+		c.interruptSpot(in)
 	})
 	return nil
 }
 
-func (c *Cloud) takeBack(in *instance) {
+func (c *Cloud) interruptSpot(in *instance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if in.State != Running && in.State != Pending {
-		return // it was faster
+		return // it has ended meanwhile
 	}
 	in.State, in.Reason, in.TransitionReason = ShuttingDown, ReasonReclaimEnd, "Server.SpotInstanceTermination"
 	if in.spot.Behavior == "stop" {
 		in.State, in.Reason, in.TransitionReason = Stopping, ReasonReclaimStop, "Server.SpotInstanceShutdown"
 	}
-	c.reach()
+	c.updateForwards()
 	if m := in.machine; m != nil {
-		c.start(func() { c.orderly(m) })
+		c.start(func() { c.shutDown(m) })
 	}
 }

@@ -16,30 +16,29 @@ import (
 	"time"
 )
 
-// Suites are the Debian releases base images exist of.
+// Suites are the Debian releases that have base images.
 var Suites = []string{"bullseye", "bookworm", "trixie"}
 
-// base says the fixed numbers of a suite's base image: they never change, so that templates can
-// name them.
+// base are the version and the id of each suite's base image. The ids never change, so that templates can name them.
 var base = map[string]struct{ version, number string }{
 	"bullseye": {"11", "0bace000000000011"},
 	"bookworm": {"12", "0bace000000000012"},
 	"trixie":   {"13", "0bace000000000013"},
 }
 
-// debianOwner is the account Debian publishes its AMIs from.
+// debianOwner is the account that publishes Debian's AMIs.
 const debianOwner = "136693071363"
 
-// DefaultRoot is the root device of the images here.
+// DefaultRoot is the root device of the base images.
 const DefaultRoot = "/dev/xvda"
 
-// baseSize is the size in GiB that a base image's volume claims; Debian's own AMIs have 8.
+// baseSize is the volume size of a base image in GiB, the same as in Debian's AMIs.
 const baseSize = 8
 
-// BaseImageID is the id of a suite's base image.
+// BaseImageID returns the id of a suite's base image.
 func BaseImageID(suite string) string { return "ami-" + base[suite].number }
 
-// BaseVersion is a suite's Debian version, "12" for bookworm.
+// BaseVersion returns the Debian version of a suite: "12" for bookworm.
 func BaseVersion(suite string) string { return base[suite].version }
 
 func baseImage(suite string) (Image, Snapshot) {
@@ -58,7 +57,7 @@ func baseImage(suite string) (Image, Snapshot) {
 	return image, snapshot
 }
 
-// Stored reads what a directory of images holds, and adds the base images.
+// Stored reads the images and snapshots in a directory, and adds the base images.
 func Stored(dir string) ([]Image, []Snapshot, error) {
 	images, err := readAll[Image](dir, "ami-")
 	if err != nil {
@@ -76,7 +75,7 @@ func Stored(dir string) ([]Image, []Snapshot, error) {
 	return images, snapshots, nil
 }
 
-// SnapshotDisk is where a snapshot's data is; base images have theirs elsewhere (Options.Base).
+// SnapshotDisk returns the file of a snapshot's data. Base images have theirs elsewhere (Options.Base).
 func SnapshotDisk(dir, id string) string { return filepath.Join(dir, id+".img") }
 
 func readAll[T any](dir, prefix string) ([]T, error) {
@@ -92,7 +91,7 @@ func readAll[T any](dir, prefix string) ([]T, error) {
 		var one T
 		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // deregistered by another lab meanwhile
+			continue // another lab has deregistered it meanwhile
 		}
 		if err == nil {
 			err = json.Unmarshal(b, &one)
@@ -105,7 +104,7 @@ func readAll[T any](dir, prefix string) ([]T, error) {
 	return all, nil
 }
 
-// write replaces a record in one step, so that another process never reads half of it.
+// write replaces a record in one step, so that other processes never read half of it.
 func write(dir, id string, record any) error {
 	b, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
@@ -127,28 +126,28 @@ func write(dir, id string, record any) error {
 	return nil
 }
 
-// keepImage and keepSnapshot write through; pending things are not kept, as what makes them ends
-// with the process. Callers hold c.mu.
-func (c *Cloud) keepImage(i *Image) {
+// saveImage writes an image's record, unless it is pending: what creates it ends with the process. The caller holds c.mu.
+func (c *Cloud) saveImage(i *Image) {
 	if i.State != "pending" && i.Suite == "" {
-		c.kept(write(c.options.Images, i.ID, i))
+		c.logError(write(c.options.Images, i.ID, i))
 	}
 }
 
-func (c *Cloud) keepSnapshot(s *Snapshot) {
+// saveSnapshot is saveImage for a snapshot.
+func (c *Cloud) saveSnapshot(s *Snapshot) {
 	if s.State != "pending" && s.Suite == "" {
-		c.kept(write(c.options.Images, s.ID, s))
+		c.logError(write(c.options.Images, s.ID, s))
 	}
 }
 
-func (c *Cloud) kept(err error) {
+func (c *Cloud) logError(err error) {
 	if err != nil {
 		c.options.Log("%v", err)
 	}
 }
 
-// forget removes a record and, for a snapshot, its data.
-func (c *Cloud) forget(id string) {
+// removeFiles removes a record and, for a snapshot, its data.
+func (c *Cloud) removeFiles(id string) {
 	for _, name := range []string{id + ".json", id + ".img"} {
 		if err := os.Remove(filepath.Join(c.options.Images, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			c.options.Log("remove %s: %v", name, err)

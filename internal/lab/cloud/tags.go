@@ -6,25 +6,27 @@ package cloud
 import (
 	"maps"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// tagLimit is how many tags of its owner a resource may have
+// tagLimit is how many tags a resource may have
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html).
 const tagLimit = 50
 
-// CheckTags refuses what EC2 refuses in tags, before anything is made.
+// CheckTags returns EC2's error for tags that it does not allow.
 func CheckTags(t Tags) error {
 	if len(t) > tagLimit {
-		return Errorf("TagLimitExceeded", "More than %d tags specified", tagLimit)
+		return apierror.Errorf("TagLimitExceeded", "More than %d tags specified", tagLimit)
 	}
 	for k, v := range t {
 		switch {
 		case k == "" || len(k) > 127:
-			return Errorf("InvalidParameterValue", "Tag key exceeds the maximum length of 127 characters or is empty: %q", k)
+			return apierror.Errorf("InvalidParameterValue", "Tag key exceeds the maximum length of 127 characters or is empty: %q", k)
 		case len(v) > 255:
-			return Errorf("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters")
+			return apierror.Errorf("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters")
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
-			return Errorf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
+			return apierror.Errorf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
 		}
 	}
 	return nil
@@ -35,7 +37,7 @@ func (c *Cloud) Tag(region string, ids []string, tags Tags) error {
 	if err := CheckTags(tags); err != nil {
 		return err
 	}
-	return c.eachTagged(region, ids, func(t *Tags) error {
+	return c.changeTags(region, ids, func(t *Tags) error {
 		if *t == nil {
 			*t = Tags{}
 		}
@@ -44,9 +46,9 @@ func (c *Cloud) Tag(region string, ids []string, tags Tags) error {
 	})
 }
 
-// Untag is DeleteTags: a nil value deletes the key whatever its value; no keys at all deletes every tag.
+// Untag is DeleteTags. A key with a nil value is deleted whatever its value is. Without keys, all tags are deleted.
 func (c *Cloud) Untag(region string, ids []string, tags map[string]*string) error {
-	return c.eachTagged(region, ids, func(t *Tags) error {
+	return c.changeTags(region, ids, func(t *Tags) error {
 		if len(tags) == 0 {
 			*t = nil
 		}
@@ -59,45 +61,45 @@ func (c *Cloud) Untag(region string, ids []string, tags map[string]*string) erro
 	})
 }
 
-// TagsOf are the tags of a resource, and whether it is there.
+// TagsOf returns the tags of a resource, and whether it exists.
 func (c *Cloud) TagsOf(region, id string) (Tags, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t, err := c.tagged(region, id)
+	t, err := c.findTags(region, id)
 	if err != nil {
 		return nil, false
 	}
 	return maps.Clone(*t), true
 }
 
-func (c *Cloud) eachTagged(region string, ids []string, f func(*Tags) error) error {
+func (c *Cloud) changeTags(region string, ids []string, f func(*Tags) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, id := range ids { // all of them are there, or none is changed
-		if _, err := c.tagged(region, id); err != nil {
+	for _, id := range ids { // nothing is changed when one of them does not exist
+		if _, err := c.findTags(region, id); err != nil {
 			return err
 		}
 	}
 	for _, id := range ids {
-		t, _ := c.tagged(region, id)
+		t, _ := c.findTags(region, id)
 		if err := f(t); err != nil {
 			return err
 		}
 		if i := c.images[id]; i != nil {
-			c.keepImage(i)
+			c.saveImage(i)
 		}
 		if s := c.snapshots[id]; s != nil {
-			c.keepSnapshot(s)
+			c.saveSnapshot(s)
 		}
 	}
 	return nil
 }
 
-// tagged finds the tags of anything that has some.
-func (c *Cloud) tagged(region, id string) (*Tags, error) {
+// findTags returns the tags of any resource.
+func (c *Cloud) findTags(region, id string) (*Tags, error) {
 	switch prefix, _, _ := strings.Cut(id, "-"); prefix {
 	case "i":
-		all, err := c.found(region, []string{id})
+		all, err := c.findInstances(region, []string{id})
 		if err != nil {
 			return nil, err
 		}
@@ -125,39 +127,39 @@ func (c *Cloud) tagged(region, id string) (*Tags, error) {
 		}
 		return nil, kindGroup.missing(id)
 	}
-	return c.taggedElse(region, id)
+	return c.findOtherTags(region, id)
 }
 
-// taggedElse does so for what few clients tag.
-func (c *Cloud) taggedElse(region, id string) (*Tags, error) {
+// findOtherTags is findTags for resources that few clients tag.
+func (c *Cloud) findOtherTags(region, id string) (*Tags, error) {
 	for _, r := range c.spots {
-		if r.ID == id && here(r.Region, region) {
+		if r.ID == id && visibleIn(r.Region, region) {
 			return &r.Tags, nil
 		}
 	}
 	for _, in := range c.instances {
-		if in.Interface == id && here(in.Region, region) {
+		if in.Interface == id && visibleIn(in.Region, region) {
 			return &in.InterfaceTags, nil
 		}
 	}
 	for _, k := range c.keys {
-		if k.ID == id && here(k.Region, region) {
+		if k.ID == id && visibleIn(k.Region, region) {
 			return &k.Tags, nil
 		}
 	}
-	return nil, Errorf("InvalidID", "The ID '%s' is not valid", id)
+	return nil, apierror.Errorf("InvalidID", "The ID '%s' is not valid", id)
 }
 
-// TagOf is one line of DescribeTags.
+// TagOf is an item of DescribeTags.
 type TagOf struct{ Key, ID, Type, Value string }
 
-// AllTags lists the tags of everything in the region.
+// AllTags returns the tags of all resources of a region.
 func (c *Cloud) AllTags(region string) []TagOf {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []TagOf
 	add := func(id, kind, where string, t Tags) {
-		if here(where, region) {
+		if visibleIn(where, region) {
 			for k, v := range t {
 				all = append(all, TagOf{k, id, kind, v})
 			}

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Account is the account the lab's own key belongs to; a number AWS uses in its documentation.
+// Account is the account of the lab's own key: a number that AWS uses in its documentation.
 const Account = "123456789012"
 
-// RunnerTag is the tag of an instance that chooses what runs its machine, where the lab has several.
+// RunnerTag is the tag of an instance that chooses its runner, where the lab has several.
 const RunnerTag = "bakery-lab:runner"
 
 // Tags of one resource.
@@ -21,7 +21,7 @@ type Tags map[string]string
 // State of an instance.
 type State string
 
-// The states of an instance, in EC2's words.
+// The states of an instance.
 const (
 	Pending      State = "pending"
 	Running      State = "running"
@@ -31,18 +31,18 @@ const (
 	Stopped      State = "stopped"
 )
 
-// Code is the number EC2 sends along with the state's name.
+// Code returns the number that EC2 sends with the state's name.
 func (s State) Code() int {
 	return map[State]int{Pending: 0, Running: 16, ShuttingDown: 32, Terminated: 48, Stopping: 64, Stopped: 80}[s]
 }
 
-// Reason is a StateReason: why a thing is in its state.
+// Reason is a StateReason.
 type Reason struct {
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`
 }
 
-// Why an instance stopped or ended, in EC2's words.
+// The reasons why an instance is pending, stopped or terminated.
 var (
 	ReasonPending   = Reason{"pending", "pending"}
 	ReasonUser      = Reason{"Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"}
@@ -51,19 +51,19 @@ var (
 	ReasonLostPower = Reason{"Server.InternalError", "Server.InternalError: An internal error caused the instance to stop"}
 )
 
-// Instance is one virtual machine as its owner sees it; a copy, safe to keep.
+// Instance is an instance as its owner sees it.
 type Instance struct {
 	ID, Region, ReservationID, ClientToken string
 	ImageID, Type, Architecture            string
 	State                                  State
 	Reason                                 Reason
-	TransitionReason                       string    // "User initiated (2026-01-02 15:04:05 GMT)"; empty when the guest did it
-	Created, LaunchTime                    time.Time // the launch, and the last start
+	TransitionReason                       string    // "User initiated (2026-01-02 15:04:05 GMT)"; empty when the machine shut itself down
+	Created, LaunchTime                    time.Time // of the launch, and of the last start
 	SubnetID, VPCID, Zone                  string
 	PrivateIP, PublicIP, MAC, Interface    string
 	SecurityGroups                         []string // ids
-	KeyName, PublicKey                     string   // of the key pair; the key stays when the pair is deleted
-	Profile, ProfileID, Role               string   // the name and the id of the instance profile, and the role in it
+	KeyName, PublicKey                     string   // of the key pair; the key stays when the key pair is deleted
+	Profile, ProfileID, Role               string   // the instance profile's name and id, and its role
 	UserData                               []byte   // decoded
 	Tags                                   Tags
 	ShutdownBehavior                       string // stop or terminate
@@ -73,11 +73,11 @@ type Instance struct {
 	APITermination                         bool // DisableApiTermination
 	EbsOptimized, ENA                      bool
 	SriovNet                               string
-	SpotRequest                            string // its id; "" on demand
+	SpotRequest                            string // its id; "" for On-Demand Instances
 	Extras
 }
 
-// PrivateDNS is the name EC2 gives the machine from its address.
+// PrivateDNS returns the host name that EC2 derives from the private address.
 func (i Instance) PrivateDNS() string {
 	return privateName(i.PrivateIP) + privateDomain(i.Region)
 }
@@ -89,18 +89,18 @@ type InstanceDevice struct {
 	DeleteOnTermination bool
 }
 
-// MetadataOptions of an instance; the zero value means EC2's defaults.
+// MetadataOptions of an instance. The zero value means EC2's defaults.
 type MetadataOptions struct {
 	Tokens   string // optional or required
 	Endpoint string // enabled or disabled
 	HopLimit int
-	Tags     string // enabled or disabled: instance tags in the metadata
+	Tags     string // enabled or disabled: the instance's tags are in the metadata
 }
 
-// Image is an AMI. It is written to disk as JSON.
+// Image is an AMI. It is stored as JSON.
 type Image struct {
 	ID             string        `json:"id"`
-	Region         string        `json:"region,omitempty"` // empty: the same in every region, as the base images are
+	Region         string        `json:"region,omitempty"` // empty: in all regions, as the base images
 	Name           string        `json:"name"`
 	Description    string        `json:"description,omitempty"`
 	Owner          string        `json:"owner"`
@@ -146,7 +146,7 @@ type ImageDevice struct {
 	DeleteOnTermination bool   `json:"delete_on_termination"`
 }
 
-// Snapshot of a volume. It is written to disk as JSON beside its data.
+// Snapshot is a snapshot of a volume. It is stored as JSON beside its data.
 type Snapshot struct {
 	ID          string    `json:"id"`
 	Region      string    `json:"region,omitempty"`
@@ -166,14 +166,14 @@ type Snapshot struct {
 	Progress    int       `json:"-"` // percent
 }
 
-// Volume is an EBS volume; only root volumes have data behind them.
+// Volume is an EBS volume. Only root volumes have data.
 type Volume struct {
 	ID, Region, Zone, State, SnapshotID, Type, KMSKey string
 	Size, IOPS, Throughput                            int64
 	Encrypted                                         bool
 	Created                                           time.Time
 	Tags                                              Tags
-	Instance, Device                                  string // attachment; empty when available
+	Instance, Device                                  string // of the attachment; empty when available
 	DeleteOnTermination                               bool
 }
 

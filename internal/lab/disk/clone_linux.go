@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Clone copies a disk. The copy shares blocks where the file system can do that
-// (btrfs, xfs), else it is sparse where src is. dst must not exist.
+// Clone copies a disk. The copy shares blocks where the file system supports that (btrfs, xfs), else it is sparse where src
+// is. dst must not exist.
 func Clone(src, dst string) (err error) {
 	defer func() {
 		if err != nil {
@@ -41,7 +41,7 @@ func Clone(src, dst string) (err error) {
 	return copySparse(to, from)
 }
 
-// copySparse copies the extents that hold data and leaves the holes out.
+// copySparse copies the extents with data and leaves out the holes.
 func copySparse(to, from *os.File) error {
 	info, err := from.Stat()
 	if err != nil {
@@ -52,7 +52,7 @@ func copySparse(to, from *os.File) error {
 	}
 	for end := int64(0); ; {
 		start, err := unix.Seek(int(from.Fd()), end, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) { // only a hole is left
+		if errors.Is(err, unix.ENXIO) { // only a hole follows
 			return nil
 		}
 		if err != nil {

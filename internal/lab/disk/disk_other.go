@@ -12,13 +12,13 @@ import (
 
 var errNotLinux = errors.New("handle a disk image: it needs Linux (loop devices, ext4)")
 
-// FromTree makes image, an ext4 disk of size bytes that holds tree.
+// FromTree creates an ext4 disk of size bytes with the files of tree.
 func FromTree(context.Context, string, string, int64) error { return errNotLinux }
 
-// Clone copies a disk: sparse, sharing blocks where the file system can.
+// Clone copies a disk.
 func Clone(string, string) error { return errNotLinux }
 
-// Grow makes a disk and its file system size bytes large.
+// Grow grows a disk and its file system to size bytes.
 func Grow(context.Context, string, int64) error { return errNotLinux }
 
 // Mount mounts a disk on dir.

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// FromTree makes image, an ext4 disk of size bytes that holds tree with its
-// owners and modes. Nothing is mounted. image must not exist.
+// FromTree creates an ext4 disk of size bytes with the files of tree, their owners and modes. It mounts nothing. image must
+// not exist.
 func FromTree(ctx context.Context, tree, image string, size int64) error {
 	f, err := os.OpenFile(image, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -22,8 +22,8 @@ func FromTree(ctx context.Context, tree, image string, size int64) error {
 	}
 	err = errors.Join(f.Truncate(size), f.Close())
 	if err == nil {
-		// The label is for a person who meets the file. mke2fs writes the journal out, 64 MiB of
-		// zeros by default, which every clone would have to carry.
+		// The label is for people who find the file. mke2fs writes the whole journal, by default 64 MiB of zeros, which
+		// every clone would have.
 		err = run(ctx, "mke2fs", "-q", "-t", "ext4", "-L", "root", "-J", "size=16", "-d", tree, image)
 	}
 	if err != nil {
@@ -32,8 +32,7 @@ func FromTree(ctx context.Context, tree, image string, size int64) error {
 	return nil
 }
 
-// Grow makes an unmounted disk and its file system size bytes large. A disk
-// that is larger already is an error; nothing shrinks.
+// Grow grows an unmounted disk and its file system to size bytes. A larger disk is an error.
 func Grow(ctx context.Context, image string, size int64) error {
 	info, err := os.Stat(image)
 	if err != nil {
@@ -48,8 +47,7 @@ func Grow(ctx context.Context, image string, size int64) error {
 	if err := os.Truncate(image, size); err != nil {
 		return fmt.Errorf("grow disk: %w", err)
 	}
-	// resize2fs wants a file system that was checked since its last mount.
-	// Status 1 says that e2fsck mended what it found.
+	// resize2fs needs a file system that was checked after its last mount. Status 1 is that e2fsck has repaired it.
 	err = run(ctx, "e2fsck", "-f", "-p", image)
 	if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
 		return fmt.Errorf("grow disk %s: %w", image, err)
@@ -60,7 +58,7 @@ func Grow(ctx context.Context, image string, size int64) error {
 	return nil
 }
 
-// run runs a tool and puts what it said into the error.
+// run runs a tool. Its output is in the error.
 func run(ctx context.Context, name string, args ...string) error {
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {

@@ -16,19 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settleLimit is how long unmounting waits for the last user of a mount or a
-// loop device to let go: a machine that starts at this moment has a copy of the
-// mount table for some milliseconds.
-const settleLimit = time.Minute
+// unmountLimit is how long unmounting waits for the last user of a mount or a loop device: a machine that is starting has a
+// copy of the mount table for some milliseconds.
+const unmountLimit = time.Minute
 
-// Mount mounts a disk on dir through a loop device that goes away with the
-// mount. unmount flushes, unmounts and returns when the loop device is gone, so
-// that image may be cloned at once; it may be called again. A read-only mount
-// replays no journal: it shows a disk of a machine that was killed as it lies.
+// Mount mounts a disk on dir through a loop device, which is removed with the mount. unmount flushes, unmounts and returns when
+// the loop device is removed, so that image can be cloned at once. It may be called again. A read-only mount does not replay
+// the journal: it shows the disk of a machine that was killed as it is.
 func Mount(image, dir string, readOnly bool) (unmount func() error, err error) {
-	// noinit_itable: the kernel would fill the sparse file's inode tables with
-	// zeros. barrier=0: a flush to the host's disk at each fsync of a guest's
-	// dpkg costs seconds and protects only from the host's power cut.
+	// Without noinit_itable, the kernel fills the inode tables of the sparse file with zeros. Without barrier=0, each fsync
+	// of dpkg in a machine is a flush to this computer's disk, which takes seconds and helps only at a power failure.
 	options := "loop,noinit_itable,barrier=0"
 	if readOnly {
 		options = "loop,ro,noload"
@@ -50,20 +47,20 @@ func (m mounted) unmount() error {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
 	}
 	var err error
-	if settle(func() bool { err = unix.Unmount(m.dir, 0); return !errors.Is(err, unix.EBUSY) }); err != nil {
+	if waitUntil(func() bool { err = unix.Unmount(m.dir, 0); return !errors.Is(err, unix.EBUSY) }); err != nil {
 		return errors.Join(fmt.Errorf("unmount %s: %w", m.dir, err), unix.Unmount(m.dir, unix.MNT_DETACH))
 	}
 	free := func() bool {
 		_, err := os.Stat(filepath.Join("/sys/block", m.device, "loop"))
 		return errors.Is(err, os.ErrNotExist)
 	}
-	if !settle(free) {
-		return fmt.Errorf("unmount %s: /dev/%s is still in use after %s", m.dir, m.device, settleLimit)
+	if !waitUntil(free) {
+		return fmt.Errorf("unmount %s: /dev/%s is still in use after %s", m.dir, m.device, unmountLimit)
 	}
 	return nil
 }
 
-// syncFS writes what is in memory of the file system at dir to its device.
+// syncFS writes all changes of the file system at dir to its device.
 func syncFS(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -72,9 +69,9 @@ func syncFS(dir string) error {
 	return errors.Join(unix.Syncfs(int(f.Fd())), f.Close())
 }
 
-// settle asks until the answer is yes or settleLimit is over.
-func settle(done func() bool) bool {
-	for limit := time.Now().Add(settleLimit); !done(); time.Sleep(5 * time.Millisecond) {
+// waitUntil waits until done returns true, and reports whether it did within unmountLimit.
+func waitUntil(done func() bool) bool {
+	for limit := time.Now().Add(unmountLimit); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(limit) {
 			return false
 		}
@@ -82,7 +79,7 @@ func settle(done func() bool) bool {
 	return true
 }
 
-// deviceOf gives the block device mounted on dir.
+// deviceOf returns the block device that is mounted on dir.
 func deviceOf(dir string) string {
 	var st unix.Stat_t
 	if unix.Stat(dir, &st) != nil {

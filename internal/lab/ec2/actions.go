@@ -6,15 +6,19 @@ package ec2
 import (
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// actions are what the lab answers: all that bakery-userdata and amazon-ebs call, and what people
-// look around with.
-var actions map[string]action
+// handler runs one action and returns what to encode as XML.
+type handler func(*Server, *request) (any, error)
+
+// handlers are the actions of the lab: all that bakery-userdata and amazon-ebs call, and those with which people look
+// at their account.
+var handlers map[string]handler
 
 func init() { //nolint:gochecknoinits // the table refers to functions that refer to the table
-	actions = map[string]action{
+	handlers = map[string]handler{
 		"RunInstances":                         runInstances,
 		"DescribeInstances":                    describeInstances,
 		"DescribeInstanceStatus":               describeInstanceStatus,
@@ -80,21 +84,16 @@ func init() { //nolint:gochecknoinits // the table refers to functions that refe
 	}
 }
 
-// DryRun says whether the caller only wants to know if it may.
-func DryRun(r Request) bool {
-	dry, err := r.Query.True("DryRun")
-	return err == nil && dry
-}
-
-// dryRun ends a dry run; what can be checked without doing anything has been.
-func dryRun(r *Request) error {
-	if DryRun(*r) {
-		return cloud.Errorf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+// dryRun returns the error that ends a dry run. Handlers call it when they have checked all that can be checked without an
+// effect.
+func dryRun(r *request) error {
+	if dry, err := r.query.True("DryRun"); err == nil && dry {
+		return apierror.Errorf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 	}
 	return nil
 }
 
-// stamp is EC2's form of a time.
+// stamp formats a time as EC2 does.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 type tagItem struct {
@@ -106,7 +105,7 @@ type tagSet struct {
 	Items []tagItem `xml:"item"`
 }
 
-// tagged is nil without tags: EC2 leaves the element out then.
+// tagged returns nil without tags: EC2 leaves out the element then.
 func tagged(t cloud.Tags) *tagSet {
 	if len(t) == 0 {
 		return nil

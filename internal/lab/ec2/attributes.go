@@ -10,11 +10,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// attribute is how ModifyInstanceAttribute names one thing: Attribute=userData&Value=..., or
-// UserData.Value=..., or plain UserData=....
+// attribute returns the value of an attribute in ModifyInstanceAttribute: Attribute=userData&Value=..., UserData.Value=..., or
+// UserData=....
 func attribute(q *Query, name string) (string, bool) {
 	if strings.EqualFold(q.String("Attribute"), name) && q.Has("Value") {
 		return q.String("Value"), true
@@ -26,7 +27,7 @@ func attribute(q *Query, name string) (string, bool) {
 	return "", false
 }
 
-// changes are the attributes the lab lets one modify, and whether the instance must be stopped.
+// changes are the attributes that can be modified, and whether the instance must be stopped for that.
 var changes = []struct {
 	name    string
 	stopped bool
@@ -44,7 +45,7 @@ var changes = []struct {
 
 func setUserData(i *cloud.Instance, v string) error {
 	q := &Query{}
-	if err := q.put("Value", v); err != nil {
+	if err := q.insert("Value", v); err != nil {
 		return err
 	}
 	b, err := q.Base64("Value")
@@ -55,14 +56,14 @@ func setUserData(i *cloud.Instance, v string) error {
 func setBool(to *bool, v string) error {
 	b, err := strconv.ParseBool(strings.ToLower(v))
 	if err != nil {
-		return cloud.Errorf("InvalidParameterValue", "Invalid value '%s'. Expected 'true' or 'false'.", v)
+		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s'. Expected 'true' or 'false'.", v)
 	}
 	*to = b
 	return nil
 }
 
-func modifyInstanceAttribute(s *Server, r *Request) (any, error) {
-	id, err := r.Query.Require("InstanceId")
+func modifyInstanceAttribute(s *Server, r *request) (any, error) {
+	id, err := r.query.Require("InstanceId")
 	if err != nil {
 		return nil, err
 	}
@@ -70,15 +71,15 @@ func modifyInstanceAttribute(s *Server, r *Request) (any, error) {
 		return nil, err
 	}
 	for _, c := range changes {
-		v, wanted := attribute(r.Query, c.name)
+		v, wanted := attribute(r.query, c.name)
 		if !wanted {
 			continue
 		}
-		if err := s.Cloud.Modify(r.Region, id, c.stopped, func(i *cloud.Instance) error { return c.set(i, v) }); err != nil {
+		if err := s.Cloud.Modify(r.region, id, c.stopped, func(i *cloud.Instance) error { return c.set(i, v) }); err != nil {
 			return nil, err
 		}
 	}
-	return ok, s.Cloud.Modify(r.Region, id, false, func(i *cloud.Instance) error { return setLists(i, r.Query) })
+	return ok, s.Cloud.Modify(r.region, id, false, func(i *cloud.Instance) error { return setLists(i, r.query) })
 }
 
 func setLists(i *cloud.Instance, q *Query) error {
@@ -88,7 +89,7 @@ func setLists(i *cloud.Instance, q *Query) error {
 	for _, m := range q.List("BlockDeviceMapping") {
 		at := slices.IndexFunc(i.Devices, func(d cloud.InstanceDevice) bool { return d.Name == m.String("DeviceName") })
 		if at < 0 {
-			return cloud.Errorf("InvalidInstanceAttributeValue", "No device is currently mapped at %s", m.String("DeviceName"))
+			return apierror.Errorf("InvalidInstanceAttributeValue", "No device is currently mapped at %s", m.String("DeviceName"))
 		}
 		keep, err := m.Bool("Ebs.DeleteOnTermination")
 		if err != nil {
@@ -101,13 +102,13 @@ func setLists(i *cloud.Instance, q *Query) error {
 	return nil
 }
 
-func describeInstanceAttribute(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func describeInstanceAttribute(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	id, name := p.require("InstanceId"), p.require("Attribute")
 	if p.err != nil {
 		return nil, p.err
 	}
-	all, err := s.Cloud.Instances(r.Region, []string{id})
+	all, err := s.Cloud.Instances(r.region, []string{id})
 	if err != nil {
 		return nil, err
 	}
@@ -151,13 +152,13 @@ func describeInstanceAttribute(s *Server, r *Request) (any, error) {
 	case "blockDeviceMapping":
 		x.Devices = instanceOf(i, nil).Devices
 	default:
-		return nil, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", name)
+		return nil, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", name)
 	}
 	return x, nil
 }
 
-func modifyInstanceMetadataOptions(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func modifyInstanceMetadataOptions(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	id, m := p.require("InstanceId"), p.metadata("")
 	if p.err != nil {
 		return nil, p.err
@@ -166,7 +167,7 @@ func modifyInstanceMetadataOptions(s *Server, r *Request) (any, error) {
 		return nil, err
 	}
 	var now cloud.MetadataOptions
-	err := s.Cloud.Modify(r.Region, id, false, func(i *cloud.Instance) error {
+	err := s.Cloud.Modify(r.region, id, false, func(i *cloud.Instance) error {
 		old := i.Metadata
 		i.Metadata = cloud.MetadataOptions{
 			Tokens: cmp.Or(m.Tokens, old.Tokens), Endpoint: cmp.Or(m.Endpoint, old.Endpoint),
@@ -198,15 +199,12 @@ type typeXML struct {
 	BootModes     []string `xml:"supportedBootModes>item"`
 }
 
-func describeInstanceTypes(_ *Server, r *Request) (any, error) {
-	all, err := chosenTypes(r.Query.Strings("InstanceType"))
+func describeInstanceTypes(_ *Server, r *request) (any, error) {
+	all, err := typesByName(r.query.Strings("InstanceType"))
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.Query, all, typeFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.Query, all)
+	all, next, err := filteredPage(r.query, all, typeFields)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +222,7 @@ func describeInstanceTypes(_ *Server, r *Request) (any, error) {
 	return x, nil
 }
 
-func chosenTypes(names []string) ([]cloud.Type, error) {
+func typesByName(names []string) ([]cloud.Type, error) {
 	if len(names) == 0 {
 		return cloud.Types(), nil
 	}
@@ -232,7 +230,7 @@ func chosenTypes(names []string) ([]cloud.Type, error) {
 	for _, n := range names {
 		t, known := cloud.InstanceType(n)
 		if !known {
-			return nil, cloud.Errorf("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", n)
+			return nil, apierror.Errorf("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", n)
 		}
 		all = append(all, t)
 	}
@@ -246,17 +244,17 @@ func typeFields(t cloud.Type) fields {
 	}}
 }
 
-func describeInstanceTypeOfferings(_ *Server, r *Request) (any, error) {
+func describeInstanceTypeOfferings(_ *Server, r *request) (any, error) {
 	type offering struct {
 		Type     string `xml:"instanceType"`
 		Kind     string `xml:"locationType"`
 		Location string `xml:"location"`
 	}
-	kind, location := cmp.Or(r.Query.String("LocationType"), "region"), r.Region
+	kind, location := cmp.Or(r.query.String("LocationType"), "region"), r.region
 	if kind != "region" {
 		location += "a"
 	}
-	all, err := filtered(r.Query, cloud.Types(), func(t cloud.Type) fields {
+	all, err := filtered(r.query, cloud.Types(), func(t cloud.Type) fields {
 		return fields{values: map[string][]string{"instance-type": {t.Name}, "location": {location}}}
 	})
 	if err != nil {

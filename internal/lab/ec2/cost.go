@@ -5,16 +5,16 @@ package ec2
 
 import "github.com/amibakery/packer-plugin-bakery/internal/lab/limit"
 
-// Cost is what a call takes from the account's limits.
-func Cost(r Request) limit.Request {
-	instances := len(r.Query.Strings("InstanceId"))
-	if r.Action == "RunInstances" {
+// Cost implements service.RateLimited.
+func (r *request) Cost() limit.Request {
+	instances := len(r.query.Strings("InstanceId"))
+	if r.action == "RunInstances" {
 		instances = 1
-		if n, err := r.Query.Int("MaxCount", 1); err == nil && n > 1 && n < maxIndex {
+		if n, err := r.query.Int("MaxCount", 1); err == nil && n > 1 && n < maxIndex {
 			instances = int(n)
 		}
 	}
 	return limit.Request{
-		Region: r.Region, Action: r.Action, Bounded: r.Query.Has("Filter") || r.Query.Has("MaxResults"), Instances: instances,
+		Region: r.region, Action: r.action, Bounded: r.query.Has("Filter") || r.query.Has("MaxResults"), Instances: instances,
 	}
 }

@@ -6,10 +6,11 @@ package ec2
 import (
 	"slices"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// extras reads what RunInstances keeps of placement, licenses and the like.
+// extras reads the parameters of RunInstances that are only stored: placement, licenses and others.
 func (r *reader) extras() cloud.Extras {
 	q := r.q
 	e := cloud.Extras{
@@ -70,9 +71,9 @@ type licenseXML struct {
 	ARN string `xml:"licenseConfigurationArn"`
 }
 
-func describeInstanceCreditSpecifications(s *Server, r *Request) (any, error) {
-	ids := r.Query.Strings("InstanceId")
-	all, err := s.Cloud.Instances(r.Region, ids)
+func describeInstanceCreditSpecifications(s *Server, r *request) (any, error) {
+	ids := r.query.Strings("InstanceId")
+	all, err := s.Cloud.Instances(r.region, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func describeInstanceCreditSpecifications(s *Server, r *Request) (any, error) {
 		case i.Credits != "":
 			x.Items = append(x.Items, item{i.ID, i.Credits})
 		case len(ids) > 0:
-			return nil, cloud.Errorf("InvalidInstanceID", "The instance %s is not burstable: it has no credit specification.", i.ID)
+			return nil, apierror.Errorf("InvalidInstanceID", "The instance %s is not burstable: it has no credit specification.", i.ID)
 		}
 	}
 	return x, nil
@@ -111,12 +112,12 @@ type networkInterfaceXML struct {
 	Tags        *tagSet    `xml:"tagSet"`
 }
 
-func describeNetworkInterfaces(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.Instances(r.Region, nil)
+func describeNetworkInterfaces(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.Instances(r.region, nil)
 	if err != nil {
 		return nil, err
 	}
-	all, err = filtered(r.Query, all, func(i cloud.Instance) fields {
+	all, err = filtered(r.query, all, func(i cloud.Instance) fields {
 		return fields{tags: i.InterfaceTags, values: map[string][]string{
 			"network-interface-id": {i.Interface}, "attachment.instance-id": {i.ID}, "subnet-id": {i.SubnetID}, "vpc-id": {i.VPCID},
 			"group-id": i.SecurityGroups, "status": {"in-use"}, "private-ip-address": {i.PrivateIP}, "availability-zone": {i.Zone},
@@ -125,11 +126,11 @@ func describeNetworkInterfaces(s *Server, r *Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := s.groupNames(r.Region)
+	names, err := s.groupNames(r.region)
 	if err != nil {
 		return nil, err
 	}
-	wanted := r.Query.Strings("NetworkInterfaceId")
+	wanted := r.query.Strings("NetworkInterfaceId")
 	var x struct {
 		Items []networkInterfaceXML `xml:"networkInterfaceSet>item"`
 	}

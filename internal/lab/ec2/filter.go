@@ -9,11 +9,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
-// fields are what a resource offers to filters: by filter name, the values it has. A filter name
-// that is missing here is not valid for the resource. Tags answer tag:KEY and tag-key.
+// fields are the values of a resource for filters, by filter name. A filter name that is missing here is not valid for the
+// resource. The filters tag:KEY and tag-key use tags.
 type fields struct {
 	values map[string][]string
 	tags   cloud.Tags
@@ -37,28 +39,37 @@ func (f fields) get(name string) ([]string, bool) {
 	return v, ok
 }
 
-// filtered keeps what passes every filter of the request; one filter's values are alternatives.
+// filtered returns the resources that pass all filters of the request. The values of one filter are alternatives.
 func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
-	var kept []T
+	var matching []T
 	for _, filter := range q.List("Filter") {
 		name := filter.String("Name")
 		var sample T
 		if _, ok := of(sample).get(name); !ok {
-			return nil, cloud.Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
+			return nil, apierror.Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
 		}
 		if len(filter.List("Value")) == 0 {
-			return nil, cloud.Errorf("InvalidParameterValue", "The filter '%s' has no values", name)
+			return nil, apierror.Errorf("InvalidParameterValue", "The filter '%s' has no values", name)
 		}
 	}
 	for _, one := range all {
-		if f := of(one); passes(q, f) && !f.hidden(q) {
-			kept = append(kept, one)
+		if f := of(one); matchesFilters(q, f) && !f.hidden(q) {
+			matching = append(matching, one)
 		}
 	}
-	return kept, nil
+	return matching, nil
 }
 
-// idFields are the filters that have the id of what an action lists.
+// filteredPage returns the resources that pass the request's filters, as many as a page has, and the token of the next page.
+func filteredPage[T any](q *Query, all []T, of func(T) fields) ([]T, string, error) {
+	all, err := filtered(q, all, of)
+	if err != nil {
+		return nil, "", err
+	}
+	return page(q, all)
+}
+
+// idFields are the filters by the id of the resources that an action lists.
 var idFields = map[string]string{
 	"DescribeInstances": "instance-id", "DescribeInstanceStatus": "instance-id", "DescribeImages": "image-id",
 	"DescribeSnapshots": "snapshot-id", "DescribeVolumes": "volume-id", "DescribeSecurityGroups": "group-id",
@@ -66,7 +77,7 @@ var idFields = map[string]string{
 	"DescribeTags": "resource-id",
 }
 
-// hidden says whether the request's lists leave the resource out.
+// hidden reports whether the request's lists leave out the resource.
 func (f fields) hidden(q *Query) bool {
 	if q.hidden == nil {
 		return false
@@ -74,11 +85,11 @@ func (f fields) hidden(q *Query) bool {
 	return slices.ContainsFunc(f.values[idFields[q.String("Action")]], q.hidden)
 }
 
-func passes(q *Query, f fields) bool {
+func matchesFilters(q *Query, f fields) bool {
 	for _, filter := range q.List("Filter") {
 		have, _ := f.get(filter.String("Name"))
 		if !slices.ContainsFunc(filter.Strings("Value"), func(pattern string) bool {
-			return slices.ContainsFunc(have, func(v string) bool { return match(pattern, v) })
+			return slices.ContainsFunc(have, func(v string) bool { return wildcard.MatchEscaped(pattern, v) })
 		}) {
 			return false
 		}
@@ -86,42 +97,14 @@ func passes(q *Query, f fields) bool {
 	return true
 }
 
-// Match says whether a value matches a pattern as EC2's filters have it.
-func Match(pattern, value string) bool { return match(pattern, value) }
-
-// match is EC2's filter wildcard: * and ?, and a backslash that takes their meaning away. It keeps
-// one place to go back to, so that no pattern takes longer than its length times the value's.
-func match(pattern, value string) bool {
-	p, v, star, mark := 0, 0, -1, 0
-	for v < len(value) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, v
-			p++
-		case p+1 < len(pattern) && pattern[p] == '\\' && pattern[p+1] == value[v]:
-			p += 2
-			v++
-		case p < len(pattern) && pattern[p] != '\\' && (pattern[p] == '?' || pattern[p] == value[v]):
-			p++
-			v++
-		case star >= 0:
-			mark++
-			p, v = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
-}
-
-// page cuts a list to MaxResults and says where the next one starts.
+// page returns the page of a list that MaxResults and NextToken ask for, and the token of the next page.
 func page[T any](q *Query, all []T) ([]T, string, error) {
 	size, err := q.Int("MaxResults", 0)
 	if err != nil {
 		return nil, "", err
 	}
 	if size < 0 || q.Has("MaxResults") && size == 0 {
-		return nil, "", cloud.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.", size)
+		return nil, "", apierror.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.", size)
 	}
 	start, err := offset(q.String("NextToken"))
 	if err != nil {
@@ -142,7 +125,7 @@ func offset(token string) (int, error) {
 	n, ok := strings.CutPrefix(string(b), "next:")
 	at, bad := strconv.Atoi(n)
 	if err != nil || !ok || bad != nil || at < 0 {
-		return 0, cloud.Errorf("InvalidNextToken", "The token '%s' is invalid", token)
+		return 0, apierror.Errorf("InvalidNextToken", "The token '%s' is invalid", token)
 	}
 	return at, nil
 }

@@ -10,10 +10,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// template is a launch template of one version. Its data has the form of a RunInstances request.
+// template is a launch template with one version. Its data are parameters of RunInstances.
 type template struct {
 	id, name, region string
 	created          time.Time
@@ -21,14 +22,14 @@ type template struct {
 	tags             cloud.Tags
 }
 
-// Template is a launch template as whoever looks for what is left sees it.
+// Template is a launch template, for lists of the lab's resources.
 type Template struct {
 	ID, Name, Region string
 	Created          time.Time
 	Tags             cloud.Tags
 }
 
-// Templates are those of all regions.
+// Templates returns the launch templates of all regions.
 func (s *Server) Templates() []Template {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,24 +53,24 @@ func (t *template) xml() templateXML {
 	return templateXML{t.id, t.name, stamp(t.created), 1, 1, tagged(t.tags)}
 }
 
-// template finds a launch template by id or name, as the branch of a request gives it; the caller holds s.mu.
+// template returns the launch template whose id or name is in a branch of a request. The caller holds s.mu.
 func (s *Server) template(region string, q *Query) (*template, error) {
 	id, name := q.String("LaunchTemplateId"), q.String("LaunchTemplateName")
 	at := slices.IndexFunc(s.templates, func(t *template) bool { return t.region == region && (t.id == id || t.name == name) })
 	if at < 0 && id != "" {
-		return nil, cloud.Errorf("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID %s, does not exist.", id)
+		return nil, apierror.Errorf("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID %s, does not exist.", id)
 	}
 	if at < 0 {
-		return nil, cloud.Errorf("InvalidLaunchTemplateName.NotFoundException", "The specified launch template, with template name %s, does not exist.", name)
+		return nil, apierror.Errorf("InvalidLaunchTemplateName.NotFoundException", "The specified launch template, with template name %s, does not exist.", name)
 	}
 	return s.templates[at], nil
 }
 
-func createLaunchTemplate(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func createLaunchTemplate(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	t := &template{
-		id: cloud.NewID("lt-"), name: p.require("LaunchTemplateName"), region: r.Region, created: time.Now(),
-		data: r.Query.At("LaunchTemplateData"), tags: p.tags("launch-template"),
+		id: cloud.NewID("lt-"), name: p.require("LaunchTemplateName"), region: r.region, created: time.Now(),
+		data: r.query.At("LaunchTemplateData"), tags: p.tags("launch-template"),
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -80,7 +81,7 @@ func createLaunchTemplate(s *Server, r *Request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if slices.ContainsFunc(s.templates, func(have *template) bool { return have.region == t.region && have.name == t.name }) {
-		return nil, cloud.Errorf("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+		return nil, apierror.Errorf("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
 	}
 	s.templates = append(s.templates, t)
 	return struct {
@@ -88,13 +89,13 @@ func createLaunchTemplate(s *Server, r *Request) (any, error) {
 	}{t.xml()}, nil
 }
 
-func deleteLaunchTemplate(s *Server, r *Request) (any, error) {
+func deleteLaunchTemplate(s *Server, r *request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, err := s.template(r.Region, r.Query)
+	t, err := s.template(r.region, r.query)
 	if err != nil {
 		return nil, err
 	}
@@ -104,12 +105,12 @@ func deleteLaunchTemplate(s *Server, r *Request) (any, error) {
 	}{t.xml()}, nil
 }
 
-func describeLaunchTemplates(s *Server, r *Request) (any, error) {
+func describeLaunchTemplates(s *Server, r *request) (any, error) {
 	s.mu.Lock()
-	all := slices.DeleteFunc(slices.Clone(s.templates), func(t *template) bool { return t.region != r.Region })
+	all := slices.DeleteFunc(slices.Clone(s.templates), func(t *template) bool { return t.region != r.region })
 	s.mu.Unlock()
-	all, err := filtered(r.Query, all, func(t *template) fields {
-		if t == nil { // filtered asks which filters there are
+	all, err := filtered(r.query, all, func(t *template) fields {
+		if t == nil { // filtered asks for the names of the filters
 			t = &template{}
 		}
 		return fields{tags: t.tags, values: map[string][]string{"launch-template-name": {t.name}}}
@@ -117,7 +118,7 @@ func describeLaunchTemplates(s *Server, r *Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, names := r.Query.Strings("LaunchTemplateId"), r.Query.Strings("LaunchTemplateName")
+	ids, names := r.query.Strings("LaunchTemplateId"), r.query.Strings("LaunchTemplateName")
 	var x struct {
 		Items []templateXML `xml:"launchTemplates>item"`
 	}
@@ -147,25 +148,25 @@ type fleetXML struct {
 	Instances []fleetInstanceXML `xml:"fleetInstanceSet>item"`
 }
 
-// createFleet launches one instance at once, which is all a bake wants of a fleet.
-func createFleet(s *Server, r *Request) (any, error) {
-	if kind, size := r.Query.String("Type"), r.Query.String("TargetCapacitySpecification.TotalTargetCapacity"); kind != "instant" || size != "1" {
-		return nil, cloud.Errorf("UnsupportedOperation", "The lab has fleets of the type instant with one instance only.")
+// createFleet launches one instance at once; bakes need no more of a fleet.
+func createFleet(s *Server, r *request) (any, error) {
+	if kind, size := r.query.String("Type"), r.query.String("TargetCapacitySpecification.TotalTargetCapacity"); kind != "instant" || size != "1" {
+		return nil, apierror.Errorf("UnsupportedOperation", "The lab has fleets of the type instant with one instance only.")
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
 	x := fleetXML{ID: "fleet-" + requestID()}
-	for _, configuration := range r.Query.List("LaunchTemplateConfigs") {
+	for _, configuration := range r.query.List("LaunchTemplateConfigs") {
 		s.mu.Lock()
-		t, err := s.template(r.Region, configuration.At("LaunchTemplateSpecification"))
+		t, err := s.template(r.region, configuration.At("LaunchTemplateSpecification"))
 		s.mu.Unlock()
 		if err != nil {
 			return nil, err
 		}
 		for _, kind := range s.fleetTypes(r, configuration, t) {
 			one, err := s.launchFrom(r, t, kind)
-			if refused := (*cloud.Error)(nil); errors.As(err, &refused) {
+			if refused := (*apierror.Error)(nil); errors.As(err, &refused) {
 				x.Errors = append(x.Errors, fleetErrorXML{refused.Code, refused.Message, "spot"})
 				continue
 			}
@@ -179,8 +180,8 @@ func createFleet(s *Server, r *Request) (any, error) {
 	return x, nil
 }
 
-// fleetTypes are the instance types a fleet may have, in the order it tries them.
-func (s *Server) fleetTypes(r *Request, configuration *Query, t *template) []string {
+// fleetTypes returns the instance types of a fleet, in the order in which it tries them.
+func (s *Server) fleetTypes(r *request, configuration *Query, t *template) []string {
 	var all []string
 	for _, o := range configuration.List("Overrides") {
 		all = append(all, o.String("InstanceType"))
@@ -188,7 +189,7 @@ func (s *Server) fleetTypes(r *Request, configuration *Query, t *template) []str
 	if len(all) == 0 {
 		return []string{t.data.String("InstanceType")}
 	}
-	if cmp.Or(r.Query.String("SpotOptions.AllocationStrategy"), "lowest-price") == "lowest-price" {
+	if cmp.Or(r.query.String("SpotOptions.AllocationStrategy"), "lowest-price") == "lowest-price" {
 		slices.SortStableFunc(all, func(a, b string) int {
 			x, _ := cloud.InstanceType(a)
 			y, _ := cloud.InstanceType(b)
@@ -199,12 +200,12 @@ func (s *Server) fleetTypes(r *Request, configuration *Query, t *template) []str
 }
 
 // launchFrom is RunInstances with a template's data.
-func (s *Server) launchFrom(r *Request, t *template, instanceType string) (cloud.Instance, error) {
+func (s *Server) launchFrom(r *request, t *template, instanceType string) (cloud.Instance, error) {
 	data := &Query{children: maps.Clone(t.data.children)}
 	for name, value := range map[string]string{"InstanceType": instanceType, "MinCount": "1", "MaxCount": "1"} {
 		data.children[name] = &Query{value: value, set: true}
 	}
-	l, err := s.launch(&Request{Action: "RunInstances", Region: r.Region, Query: data})
+	l, err := s.launch(&request{action: "RunInstances", region: r.region, query: data, server: s, context: r.context})
 	if err != nil {
 		return cloud.Instance{}, err
 	}

@@ -11,7 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
 // FuzzMatch: a filter's pattern means what the regular expression of it does.
@@ -21,7 +22,7 @@ func FuzzMatch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pattern, value string) {
 		if strings.Contains(pattern, `\`) || len(pattern) > 200 || len(value) > 1000 {
-			_ = match(pattern, value)
+			_ = wildcard.MatchEscaped(pattern, value)
 			return
 		}
 		var re strings.Builder
@@ -39,7 +40,7 @@ func FuzzMatch(f *testing.F) {
 		if !isASCII(pattern + value) { // a regular expression counts runes, a filter of the lab bytes
 			return
 		}
-		if want := regexp.MustCompile(re.String() + `\z`).MatchString(value); match(pattern, value) != want {
+		if want := regexp.MustCompile(re.String() + `\z`).MatchString(value); wildcard.MatchEscaped(pattern, value) != want {
 			t.Errorf("%q matches %q: %v, want %v", pattern, value, !want, want)
 		}
 	})
@@ -67,7 +68,7 @@ func FuzzAnswers(f *testing.F) {
 		if got := elements(t, answer); got != "DescribeTagsResponse requestId tagSet item value item value" {
 			t.Errorf("%q makes the elements %s", text, got)
 		}
-		_, refusal := Refusal(cloud.Errorf("InvalidParameterValue", "%s", text))
+		refusal := errorDocument(apierror.Errorf("InvalidParameterValue", "%s", text))
 		if got := elements(t, refusal); got != "Response Errors Error Code Message RequestID" {
 			t.Errorf("%q makes the elements %s", text, got)
 		}

@@ -10,13 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-func createImage(s *Server, r *Request) (any, error) {
-	q, p := r.Query, &reader{q: r.Query}
+func createImage(s *Server, r *request) (any, error) {
+	q, p := r.query, &reader{q: r.query}
 	n := cloud.NewImage{
-		Region: r.Region, InstanceID: p.require("InstanceId"), Name: p.require("Name"), Description: q.String("Description"),
+		Region: r.region, InstanceID: p.require("InstanceId"), Name: p.require("Name"), Description: q.String("Description"),
 		NoReboot: p.bool("NoReboot"), Devices: p.devices(), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
 	}
 	if p.err != nil {
@@ -33,15 +34,15 @@ type imageID struct {
 	ID string `xml:"imageId"`
 }
 
-func copyImage(s *Server, r *Request) (any, error) {
-	q, p := r.Query, &reader{q: r.Query}
+func copyImage(s *Server, r *request) (any, error) {
+	q, p := r.query, &reader{q: r.query}
 	n := cloud.Copy{
-		Region: r.Region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"), Name: p.require("Name"),
+		Region: r.region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"), Name: p.require("Name"),
 		Description: q.String("Description"), ClientToken: q.String("ClientToken"), Encrypted: p.optional("Encrypted"), KMSKey: q.String("KmsKeyId"),
 		CopyTags: p.bool("CopyImageTags"), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
 	}
 	if minutes := p.int("SnapshotCopyCompletionDurationMinutes", 15); minutes < 15 || minutes > 2880 || minutes%15 != 0 {
-		return nil, cloud.Errorf("InvalidParameterValue", "Value (%d) for parameter completionDurationMinutes is invalid. "+
+		return nil, apierror.Errorf("InvalidParameterValue", "Value (%d) for parameter completionDurationMinutes is invalid. "+
 			"It must be a multiple of 15 minutes, from 15 to 2880.", minutes)
 	}
 	if p.err != nil {
@@ -54,8 +55,8 @@ func copyImage(s *Server, r *Request) (any, error) {
 	return imageID{image.ID}, err
 }
 
-func deregisterImage(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func deregisterImage(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	id, snapshots := p.require("ImageId"), p.bool("DeleteAssociatedSnapshots")
 	if p.err != nil {
 		return nil, p.err
@@ -63,7 +64,7 @@ func deregisterImage(s *Server, r *Request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	gone, err := s.Cloud.Deregister(r.Region, id, snapshots)
+	gone, err := s.Cloud.Deregister(r.region, id, snapshots)
 	if err != nil {
 		return nil, err
 	}
@@ -173,24 +174,21 @@ func imageDeviceOf(d cloud.ImageDevice) imageDeviceXML {
 	}}
 }
 
-func describeImages(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.Images(r.Region, r.Query.Strings("ImageId"))
+func describeImages(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.Images(r.region, r.query.Strings("ImageId"))
 	if err != nil {
 		return nil, err
 	}
-	deprecated, err := r.Query.True("IncludeDeprecated")
+	deprecated, err := r.query.True("IncludeDeprecated")
 	if err != nil {
 		return nil, err
 	}
-	owners, users, byID := r.Query.Strings("Owner"), r.Query.Strings("ExecutableBy"), len(r.Query.List("ImageId")) > 0
+	owners, users, byID := r.query.Strings("Owner"), r.query.Strings("ExecutableBy"), len(r.query.List("ImageId")) > 0
 	all = slices.DeleteFunc(all, func(i cloud.Image) bool {
 		hidden := !deprecated && !byID && i.Owner != cloud.Account && !i.Deprecation.IsZero() && i.Deprecation.Before(time.Now())
 		return hidden || !ownedBy(i, owners) || !executableBy(i, users)
 	})
-	if all, err = filtered(r.Query, all, imageFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.Query, all)
+	all, next, err := filteredPage(r.query, all, imageFields)
 	if err != nil {
 		return nil, err
 	}
@@ -241,23 +239,23 @@ func imageFields(i cloud.Image) fields {
 	}}
 }
 
-func enableImageDeprecation(s *Server, r *Request) (any, error) {
-	at, err := r.Query.Time("DeprecateAt")
+func enableImageDeprecation(s *Server, r *request) (any, error) {
+	at, err := r.query.Time("DeprecateAt")
 	if err != nil {
 		return nil, err
 	}
 	if at.Before(time.Now()) {
-		return nil, cloud.Errorf("InvalidParameterValue", "DeprecateAt must be a future date.")
+		return nil, apierror.Errorf("InvalidParameterValue", "DeprecateAt must be a future date.")
 	}
 	return s.modifyImage(r, func(i *cloud.Image) { i.Deprecation = at.Truncate(time.Minute) })
 }
 
-func disableImageDeprecation(s *Server, r *Request) (any, error) {
+func disableImageDeprecation(s *Server, r *request) (any, error) {
 	return s.modifyImage(r, func(i *cloud.Image) { i.Deprecation = time.Time{} })
 }
 
-func enableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
-	withCooldown, err := r.Query.True("WithCooldown")
+func enableImageDeregistrationProtection(s *Server, r *request) (any, error) {
+	withCooldown, err := r.query.True("WithCooldown")
 	if err != nil {
 		return nil, err
 	}
@@ -266,54 +264,54 @@ func enableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
 			i.Protected = "enabled-with-cooldown"
 		}
 	})
-	return returns{"true"}, err
+	return stringResult{"true"}, err
 }
 
-// cooldown is how long an image stays protected after its protection was switched off, if that was asked for
+// cooldown is how long an image stays protected after its protection was disabled, when it was enabled with a cooldown
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deregistration-protection.html).
 const cooldown = 24 * time.Hour
 
-func disableImageDeregistrationProtection(s *Server, r *Request) (any, error) {
+func disableImageDeregistrationProtection(s *Server, r *request) (any, error) {
 	_, err := s.modifyImage(r, func(i *cloud.Image) {
 		if i.Protected == "enabled-with-cooldown" {
 			i.ProtectedUntil = time.Now().UTC().Add(cooldown)
 		}
 		i.Protected = ""
 	})
-	return returns{"true"}, err
+	return stringResult{"true"}, err
 }
 
-// returns is done with a word in it: the protection actions answer with a string.
-type returns struct {
+// stringResult is the result of the actions on deregistration protection, which return a string instead of true.
+type stringResult struct {
 	Return string `xml:"return"`
 }
 
-func (s *Server) modifyImage(r *Request, f func(*cloud.Image)) (any, error) {
-	id, err := r.Query.Require("ImageId")
+func (s *Server) modifyImage(r *request, f func(*cloud.Image)) (any, error) {
+	id, err := r.query.Require("ImageId")
 	if err != nil {
 		return nil, err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.ModifyImage(r.Region, id, func(i *cloud.Image) error {
+	return ok, s.Cloud.ModifyImage(r.region, id, func(i *cloud.Image) error {
 		f(i)
 		return nil
 	})
 }
 
-func modifyImageAttribute(s *Server, r *Request) (any, error) {
-	if err := oneAttribute(r.Query); err != nil {
+func modifyImageAttribute(s *Server, r *request) (any, error) {
+	if err := checkOneAttribute(r.query); err != nil {
 		return nil, err
 	}
-	return s.modifyImage(r, func(i *cloud.Image) { setImageAttribute(i, r.Query) })
+	return s.modifyImage(r, func(i *cloud.Image) { setImageAttribute(i, r.query) })
 }
 
-// accountID is what a launch permission names.
+// accountID is the form of the account in a launch permission.
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 
-// oneAttribute checks that a request changes one attribute, to a value that it can have.
-func oneAttribute(q *Query) error {
+// checkOneAttribute returns EC2's error unless a request changes exactly one attribute, to a valid value.
+func checkOneAttribute(q *Query) error {
 	kinds := 0
 	for _, kind := range [][]string{
 		{"Description"}, {"ImdsSupport"}, {"ProductCode"},
@@ -324,10 +322,10 @@ func oneAttribute(q *Query) error {
 		}
 	}
 	if kinds > 1 {
-		return cloud.Errorf("InvalidParameterCombination", "You can specify only one attribute at a time.")
+		return apierror.Errorf("InvalidParameterCombination", "You can specify only one attribute at a time.")
 	}
 	if v := cmp.Or(q.String("ImdsSupport.Value"), q.String("ImdsSupport")); q.Has("ImdsSupport") && v != "v2.0" {
-		return cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter imdsSupport is invalid. It can only be v2.0.", v)
+		return apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter imdsSupport is invalid. It can only be v2.0.", v)
 	}
 	users := q.Strings("UserId")
 	for _, one := range append(q.List("LaunchPermission.Add"), q.List("LaunchPermission.Remove")...) {
@@ -337,7 +335,7 @@ func oneAttribute(q *Query) error {
 	}
 	for _, u := range users {
 		if !accountID.MatchString(u) {
-			return cloud.Errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value %q for userId item type.", u)
+			return apierror.Errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value %q for userId item type.", u)
 		}
 	}
 	return nil
@@ -351,57 +349,57 @@ func setImageAttribute(i *cloud.Image, q *Query) {
 		i.IMDS = "v2.0"
 	}
 	for _, code := range q.Strings("ProductCode") {
-		i.ProductCodes = with(i.ProductCodes, code)
+		i.ProductCodes = withItem(i.ProductCodes, code)
 	}
 	for _, one := range q.List("LaunchPermission.Add") {
-		permit(i, one)
+		addPermission(i, one)
 	}
 	for _, one := range q.List("LaunchPermission.Remove") {
-		forbid(i, one)
+		removePermission(i, one)
 	}
 	legacyPermissions(i, q)
 }
 
-// legacyPermissions reads OperationType with UserId and UserGroup, which older clients send.
+// legacyPermissions applies OperationType with UserId and UserGroup, which older clients send.
 func legacyPermissions(i *cloud.Image, q *Query) {
-	change := permit
+	change := addPermission
 	if q.String("OperationType") == "remove" {
-		change = forbid
+		change = removePermission
 	}
 	for name, field := range map[string]string{"UserId": "UserId", "UserGroup": "Group", "OrganizationArn": "OrganizationArn", "OrganizationalUnitArn": "OrganizationalUnitArn"} {
 		for _, v := range q.Strings(name) {
 			one := &Query{}
-			if one.put(field, v) == nil {
+			if one.insert(field, v) == nil {
 				change(i, one)
 			}
 		}
 	}
 }
 
-func permit(i *cloud.Image, one *Query) {
+func addPermission(i *cloud.Image, one *Query) {
 	if one.String("Group") == "all" {
 		i.Public = true
 	}
-	i.Users, i.Orgs = with(i.Users, one.String("UserId")), with(i.Orgs, one.String("OrganizationArn"))
-	i.OrgUnits = with(i.OrgUnits, one.String("OrganizationalUnitArn"))
+	i.Users, i.Orgs = withItem(i.Users, one.String("UserId")), withItem(i.Orgs, one.String("OrganizationArn"))
+	i.OrgUnits = withItem(i.OrgUnits, one.String("OrganizationalUnitArn"))
 }
 
-func forbid(i *cloud.Image, one *Query) {
+func removePermission(i *cloud.Image, one *Query) {
 	if one.String("Group") == "all" {
 		i.Public = false
 	}
-	i.Users, i.Orgs = without(i.Users, one.String("UserId")), without(i.Orgs, one.String("OrganizationArn"))
-	i.OrgUnits = without(i.OrgUnits, one.String("OrganizationalUnitArn"))
+	i.Users, i.Orgs = withoutItem(i.Users, one.String("UserId")), withoutItem(i.Orgs, one.String("OrganizationArn"))
+	i.OrgUnits = withoutItem(i.OrgUnits, one.String("OrganizationalUnitArn"))
 }
 
-func with(list []string, v string) []string {
+func withItem(list []string, v string) []string {
 	if v == "" || slices.Contains(list, v) {
 		return list
 	}
 	return append(list, v)
 }
 
-func without(list []string, v string) []string {
+func withoutItem(list []string, v string) []string {
 	return slices.DeleteFunc(list, func(have string) bool { return have == v })
 }
 
@@ -433,13 +431,13 @@ func permissionsOf(i cloud.Image) []permissionXML {
 	return all
 }
 
-func describeImageAttribute(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func describeImageAttribute(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	id, attribute := p.require("ImageId"), p.require("Attribute")
 	if p.err != nil {
 		return nil, p.err
 	}
-	all, err := s.Cloud.Images(r.Region, []string{id})
+	all, err := s.Cloud.Images(r.region, []string{id})
 	if err != nil {
 		return nil, err
 	}
@@ -479,14 +477,14 @@ func describeImageAttribute(s *Server, r *Request) (any, error) {
 	case "deregistrationProtection":
 		x.Protection = &valueXML{cmp.Or(i.Protected, "disabled")}
 	default:
-		return nil, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", attribute)
+		return nil, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", attribute)
 	}
 	return x, nil
 }
 
-func resetImageAttribute(s *Server, r *Request) (any, error) {
-	if a := r.Query.String("Attribute"); !strings.EqualFold(a, "launchPermission") {
-		return nil, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", a)
+func resetImageAttribute(s *Server, r *request) (any, error) {
+	if a := r.query.String("Attribute"); !strings.EqualFold(a, "launchPermission") {
+		return nil, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", a)
 	}
 	return s.modifyImage(r, func(i *cloud.Image) { i.Public, i.Users, i.Orgs, i.OrgUnits = false, nil, nil, nil })
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
@@ -20,12 +21,12 @@ const parameterPrefix = "resolve:ssm:"
 
 func isParameter(imageID string) bool { return strings.HasPrefix(imageID, parameterPrefix) }
 
-func runInstances(s *Server, r *Request) (any, error) {
+func runInstances(s *Server, r *request) (any, error) {
 	l, err := s.launch(r)
 	if err != nil {
 		return nil, err
 	}
-	if DryRun(*r) {
+	if dry, err := r.query.True("DryRun"); err == nil && dry {
 		if err := s.Cloud.Check(l); err != nil {
 			return nil, err
 		}
@@ -35,22 +36,22 @@ func runInstances(s *Server, r *Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, err := s.groupNames(r.Region)
+	groups, err := s.groupNames(r.region)
 	if err != nil {
 		return nil, err
 	}
 	return reservationOf(all, groups), nil
 }
 
-// launch reads a RunInstances request.
-func (s *Server) launch(r *Request) (cloud.Launch, error) {
-	q, p := r.Query, &reader{q: r.Query}
+// launch reads the parameters of RunInstances.
+func (s *Server) launch(r *request) (cloud.Launch, error) {
+	q, p := r.query, &reader{q: r.query}
 	l := cloud.Launch{
-		Region: r.Region, ImageID: p.require("ImageId"), Type: q.String("InstanceType"), KeyName: q.String("KeyName"),
+		Region: r.region, ImageID: p.require("ImageId"), Type: q.String("InstanceType"), KeyName: q.String("KeyName"),
 		SubnetID:       cmp.Or(q.String("SubnetId"), q.String("NetworkInterface.1.SubnetId")),
 		SecurityGroups: append(q.Strings("SecurityGroupId"), q.Strings("NetworkInterface.1.SecurityGroupId")...),
 		Profile:        profileOf(q), ProfileARN: q.String("IamInstanceProfile.Arn"), ClientToken: q.String("ClientToken"), ShutdownBehavior: q.String("InstanceInitiatedShutdownBehavior"),
-		Count: int(p.int("MaxCount", 0)), Private: p.not("NetworkInterface.1.AssociatePublicIpAddress"),
+		Count: int(p.int("MaxCount", 0)), Private: p.isFalse("NetworkInterface.1.AssociatePublicIpAddress"),
 		APITermination: p.bool("DisableApiTermination"), EbsOptimized: p.bool("EbsOptimized"),
 		Tags: p.tags("instance"), VolumeTags: p.tags("volume"), Devices: p.devices(), Metadata: p.metadata("MetadataOptions."),
 		Spot: p.spot(), Extras: p.extras(),
@@ -60,31 +61,31 @@ func (s *Server) launch(r *Request) (cloud.Launch, error) {
 	}
 	low := p.int("MinCount", 0)
 	if p.err == nil {
-		p.err = countsFit(q, low, int64(l.Count))
+		p.err = checkCounts(q, low, int64(l.Count))
 	}
 	if p.err == nil && isParameter(l.ImageID) {
-		l.ImageID, p.err = s.Resolve(strings.TrimPrefix(l.ImageID, parameterPrefix))
+		l.ImageID, p.err = s.ResolveImage(strings.TrimPrefix(l.ImageID, parameterPrefix))
 	}
 	if p.err == nil && len(l.SecurityGroups) == 0 {
-		l.SecurityGroups, p.err = s.groupIDs(r.Region, q.Strings("SecurityGroup"))
+		l.SecurityGroups, p.err = s.groupIDs(r.region, q.Strings("SecurityGroup"))
 	}
 	return l, p.err
 }
 
-// instanceLimit is the most the lab starts in one call; a computer holds few machines.
+// instanceLimit is how many instances one call can launch: a computer has room for few machines.
 const instanceLimit = 20
 
-func countsFit(q *Query, low, high int64) error {
+func checkCounts(q *Query, low, high int64) error {
 	for _, name := range []string{"MinCount", "MaxCount"} {
 		if !q.Has(name) {
 			return missing(name)
 		}
 	}
 	if low < 1 || low > high {
-		return cloud.Errorf("InvalidParameterValue", "Value (%d) for parameter minCount is invalid.", low)
+		return apierror.Errorf("InvalidParameterValue", "Value (%d) for parameter minCount is invalid.", low)
 	}
 	if high > instanceLimit {
-		return cloud.Errorf("InstanceLimitExceeded", "You have requested more instances (%d) than your current instance limit of %d allows.", high, instanceLimit)
+		return apierror.Errorf("InstanceLimitExceeded", "You have requested more instances (%d) than your current instance limit of %d allows.", high, instanceLimit)
 	}
 	return nil
 }
@@ -227,7 +228,7 @@ func instanceOf(i cloud.Instance, names map[string]string) instanceXML {
 	if i.SpotRequest != "" {
 		x.Lifecycle = "spot"
 	}
-	if i.State == cloud.Terminated { // EC2 forgets where it was
+	if i.State == cloud.Terminated { // as EC2, which shows no addresses then
 		x.PrivateDNS, x.SubnetID, x.VPCID, x.PrivateIP, x.PublicIP, x.Groups = "", "", "", "", "", nil
 		return x
 	}
@@ -261,20 +262,16 @@ func reservationOf(all []cloud.Instance, names map[string]string) reservationXML
 	return x
 }
 
-func describeInstances(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.Instances(r.Region, r.Query.Strings("InstanceId"))
+func describeInstances(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.Instances(r.region, r.query.Strings("InstanceId"))
 	if err != nil {
 		return nil, err
 	}
-	all, err = filtered(r.Query, all, instanceFields)
+	all, next, err := filteredPage(r.query, all, instanceFields)
 	if err != nil {
 		return nil, err
 	}
-	all, next, err := page(r.Query, all)
-	if err != nil {
-		return nil, err
-	}
-	names, err := s.groupNames(r.Region)
+	names, err := s.groupNames(r.region)
 	if err != nil {
 		return nil, err
 	}
@@ -328,16 +325,16 @@ type healthXML struct {
 	Details string `xml:"details>item>status"`
 }
 
-func describeInstanceStatus(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.Instances(r.Region, r.Query.Strings("InstanceId"))
+func describeInstanceStatus(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.Instances(r.region, r.query.Strings("InstanceId"))
 	if err != nil {
 		return nil, err
 	}
-	everything, err := r.Query.True("IncludeAllInstances")
+	everything, err := r.query.True("IncludeAllInstances")
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.Query, all, instanceFields); err != nil {
+	if all, err = filtered(r.query, all, instanceFields); err != nil {
 		return nil, err
 	}
 	var x struct {
@@ -366,9 +363,9 @@ type changeXML struct {
 	Before stateXML `xml:"previousState"`
 }
 
-// changing does what Stop, Start and Terminate have in common.
-func changing(r *Request, do func(ids []string) ([]cloud.Change, error)) (any, error) {
-	ids := r.Query.Strings("InstanceId")
+// changeStates is what StopInstances, StartInstances and TerminateInstances have in common.
+func changeStates(r *request, do func(ids []string) ([]cloud.Change, error)) (any, error) {
+	ids := r.query.Strings("InstanceId")
 	if len(ids) == 0 {
 		return nil, missing("InstanceId")
 	}
@@ -386,39 +383,39 @@ func changing(r *Request, do func(ids []string) ([]cloud.Change, error)) (any, e
 	return x, nil
 }
 
-func stopInstances(s *Server, r *Request) (any, error) {
-	force, err := r.Query.True("Force")
+func stopInstances(s *Server, r *request) (any, error) {
+	force, err := r.query.True("Force")
 	if err != nil {
 		return nil, err
 	}
-	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Stop(r.Region, ids, force) })
+	return changeStates(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Stop(r.region, ids, force) })
 }
 
-func startInstances(s *Server, r *Request) (any, error) {
-	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Start(r.Region, ids) })
+func startInstances(s *Server, r *request) (any, error) {
+	return changeStates(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Start(r.region, ids) })
 }
 
-func terminateInstances(s *Server, r *Request) (any, error) {
-	return changing(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Terminate(r.Region, ids) })
+func terminateInstances(s *Server, r *request) (any, error) {
+	return changeStates(r, func(ids []string) ([]cloud.Change, error) { return s.Cloud.Terminate(r.region, ids) })
 }
 
-func rebootInstances(s *Server, r *Request) (any, error) {
+func rebootInstances(s *Server, r *request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.Reboot(r.Region, r.Query.Strings("InstanceId"))
+	return ok, s.Cloud.Reboot(r.region, r.query.Strings("InstanceId"))
 }
 
-func getConsoleOutput(s *Server, r *Request) (any, error) {
-	id, err := r.Query.Require("InstanceId")
+func getConsoleOutput(s *Server, r *request) (any, error) {
+	id, err := r.query.Require("InstanceId")
 	if err != nil {
 		return nil, err
 	}
-	view := r.Console
-	if view.Latest, err = r.Query.True("Latest"); err != nil {
+	view := r.console
+	if view.Latest, err = r.query.True("Latest"); err != nil {
 		return nil, err
 	}
-	text, at, err := s.Cloud.Console(r.Region, id, view)
+	text, at, err := s.Cloud.Console(r.region, id, view)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
@@ -21,11 +22,11 @@ type keyXML struct {
 	Material    string  `xml:"keyMaterial,omitempty"`
 }
 
-func createKeyPair(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func createKeyPair(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	name, algorithm, tags := p.require("KeyName"), cmp.Or(p.oneOf("KeyType", "rsa", "ed25519"), "rsa"), p.tags("key-pair")
 	if f := p.oneOf("KeyFormat", "pem", "ppk"); f == "ppk" {
-		return nil, cloud.Errorf("UnsupportedOperation", "The lab makes keys as pem only.")
+		return nil, apierror.Errorf("UnsupportedOperation", "The lab makes keys as pem only.")
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -33,12 +34,12 @@ func createKeyPair(s *Server, r *Request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	k, private, err := s.Cloud.CreateKeyPair(r.Region, name, algorithm, tags)
+	k, private, err := s.Cloud.CreateKeyPair(r.region, name, algorithm, tags)
 	return keyXML{ID: k.ID, Name: k.Name, Fingerprint: k.Fingerprint, Tags: tagged(k.Tags), Material: private}, err
 }
 
-func importKeyPair(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func importKeyPair(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	name, material, tags := p.require("KeyName"), p.base64("PublicKeyMaterial"), p.tags("key-pair")
 	if p.err != nil {
 		return nil, p.err
@@ -46,23 +47,23 @@ func importKeyPair(s *Server, r *Request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	k, err := s.Cloud.ImportKeyPair(r.Region, name, material, tags)
+	k, err := s.Cloud.ImportKeyPair(r.region, name, material, tags)
 	return keyXML{ID: k.ID, Name: k.Name, Fingerprint: k.Fingerprint, Tags: tagged(k.Tags)}, err
 }
 
-func describeKeyPairs(s *Server, r *Request) (any, error) {
-	public, err := r.Query.True("IncludePublicKey")
+func describeKeyPairs(s *Server, r *request) (any, error) {
+	public, err := r.query.True("IncludePublicKey")
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.Cloud.KeyPairs(r.Region, r.Query.Strings("KeyName"))
+	all, err := s.Cloud.KeyPairs(r.region, r.query.Strings("KeyName"))
 	if err != nil {
 		return nil, err
 	}
-	if ids := r.Query.Strings("KeyPairId"); len(ids) > 0 {
+	if ids := r.query.Strings("KeyPairId"); len(ids) > 0 {
 		all = slices.DeleteFunc(all, func(k cloud.KeyPair) bool { return !slices.Contains(ids, k.ID) })
 	}
-	all, err = filtered(r.Query, all, func(k cloud.KeyPair) fields {
+	all, err = filtered(r.query, all, func(k cloud.KeyPair) fields {
 		return fields{tags: k.Tags, values: map[string][]string{"key-name": {k.Name}, "key-pair-id": {k.ID}, "fingerprint": {k.Fingerprint}}}
 	})
 	if err != nil {
@@ -81,15 +82,15 @@ func describeKeyPairs(s *Server, r *Request) (any, error) {
 	return x, nil
 }
 
-func deleteKeyPair(s *Server, r *Request) (any, error) {
-	name, id := r.Query.String("KeyName"), r.Query.String("KeyPairId")
+func deleteKeyPair(s *Server, r *request) (any, error) {
+	name, id := r.query.String("KeyName"), r.query.String("KeyPairId")
 	if name == "" && id == "" {
 		return nil, missing("KeyName or KeyPairId")
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	s.Cloud.DeleteKeyPair(r.Region, name, id)
+	s.Cloud.DeleteKeyPair(r.region, name, id)
 	return struct {
 		Return bool   `xml:"return"`
 		ID     string `xml:"keyPairId,omitempty"`

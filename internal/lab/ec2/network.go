@@ -8,10 +8,11 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// groupNames is the name of each security group by its id.
+// groupNames returns the names of the security groups, by id.
 func (s *Server) groupNames(region string) (map[string]string, error) {
 	groups, err := s.Cloud.SecurityGroups(region, nil)
 	names := map[string]string{}
@@ -21,7 +22,7 @@ func (s *Server) groupNames(region string) (map[string]string, error) {
 	return names, err
 }
 
-// groupIDs finds groups by name, as RunInstances and others allow in a default VPC.
+// groupIDs returns the ids of security groups by name, which RunInstances and others allow in a default VPC.
 func (s *Server) groupIDs(region string, names []string) ([]string, error) {
 	groups, err := s.Cloud.SecurityGroups(region, nil)
 	if err != nil {
@@ -31,31 +32,31 @@ func (s *Server) groupIDs(region string, names []string) ([]string, error) {
 	for _, name := range names {
 		at := slices.IndexFunc(groups, func(g cloud.SecurityGroup) bool { return g.Name == name })
 		if at < 0 {
-			return nil, cloud.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", name, cloud.DefaultVPC)
+			return nil, apierror.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", name, cloud.DefaultVPC)
 		}
 		ids = append(ids, groups[at].ID)
 	}
 	return ids, nil
 }
 
-// group is the id of the one group a call is about.
-func (s *Server) group(r *Request) (string, error) {
-	if id := r.Query.String("GroupId"); id != "" {
+// group returns the id of the security group of a request.
+func (s *Server) group(r *request) (string, error) {
+	if id := r.query.String("GroupId"); id != "" {
 		return id, nil
 	}
-	name := r.Query.String("GroupName")
+	name := r.query.String("GroupName")
 	if name == "" {
 		return "", missing("GroupId or GroupName")
 	}
-	ids, err := s.groupIDs(r.Region, []string{name})
+	ids, err := s.groupIDs(r.region, []string{name})
 	if err != nil {
 		return "", err
 	}
 	return ids[0], nil
 }
 
-func createSecurityGroup(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func createSecurityGroup(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	name, description, tags := p.require("GroupName"), p.require("GroupDescription"), p.tags("security-group")
 	if p.err != nil {
 		return nil, p.err
@@ -63,7 +64,7 @@ func createSecurityGroup(s *Server, r *Request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	g, err := s.Cloud.CreateSecurityGroup(r.Region, r.Query.String("VpcId"), name, description, tags)
+	g, err := s.Cloud.CreateSecurityGroup(r.region, r.query.String("VpcId"), name, description, tags)
 	return struct {
 		Return bool    `xml:"return"`
 		ID     string  `xml:"groupId"`
@@ -71,7 +72,7 @@ func createSecurityGroup(s *Server, r *Request) (any, error) {
 	}{true, g.ID, tagged(g.Tags)}, err
 }
 
-func deleteSecurityGroup(s *Server, r *Request) (any, error) {
+func deleteSecurityGroup(s *Server, r *request) (any, error) {
 	id, err := s.group(r)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func deleteSecurityGroup(s *Server, r *Request) (any, error) {
 	return struct {
 		Return bool   `xml:"return"`
 		ID     string `xml:"groupId"`
-	}{true, id}, s.Cloud.DeleteSecurityGroup(r.Region, id)
+	}{true, id}, s.Cloud.DeleteSecurityGroup(r.region, id)
 }
 
 type permissionIP struct {
@@ -136,20 +137,17 @@ type securityGroupXML struct {
 	Tags        *tagSet        `xml:"tagSet"`
 }
 
-func describeSecurityGroups(s *Server, r *Request) (any, error) {
-	ids := r.Query.Strings("GroupId")
-	named, err := s.groupIDs(r.Region, r.Query.Strings("GroupName"))
+func describeSecurityGroups(s *Server, r *request) (any, error) {
+	ids := r.query.Strings("GroupId")
+	named, err := s.groupIDs(r.region, r.query.Strings("GroupName"))
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.Cloud.SecurityGroups(r.Region, append(ids, named...))
+	all, err := s.Cloud.SecurityGroups(r.region, append(ids, named...))
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.Query, all, groupFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.Query, all)
+	all, next, err := filteredPage(r.query, all, groupFields)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +183,7 @@ func groupFields(g cloud.SecurityGroup) fields {
 	}}
 }
 
-// rules reads IpPermissions, and the single rule that older clients write flat.
+// rules reads IpPermissions, or the one rule that older clients send as single parameters.
 func rules(q *Query, egress bool) ([]cloud.Rule, error) {
 	p := &reader{q: q}
 	var all []cloud.Rule
@@ -209,24 +207,24 @@ func rules(q *Query, egress bool) ([]cloud.Rule, error) {
 			rule.CIDR, rule.CIDR6, rule.Group, rule.Description = "", "", one.String("GroupId"), one.String("Description")
 			all = append(all, rule)
 		}
-		keep(p, 0, in.err)
+		recordError(p, 0, in.err)
 	}
 	return all, p.err
 }
 
-func (s *Server) authorize(r *Request, egress bool) (any, error) {
+func (s *Server) authorize(r *request, egress bool) (any, error) {
 	id, err := s.group(r)
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := rules(r.Query, egress)
+	wanted, err := rules(r.query, egress)
 	if err != nil {
 		return nil, err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	added, err := s.Cloud.Authorize(r.Region, id, wanted)
+	added, err := s.Cloud.Authorize(r.region, id, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -251,26 +249,26 @@ func (s *Server) authorize(r *Request, egress bool) (any, error) {
 	return x, nil
 }
 
-func authorizeIngress(s *Server, r *Request) (any, error) { return s.authorize(r, false) }
-func authorizeEgress(s *Server, r *Request) (any, error)  { return s.authorize(r, true) }
+func authorizeIngress(s *Server, r *request) (any, error) { return s.authorize(r, false) }
+func authorizeEgress(s *Server, r *request) (any, error)  { return s.authorize(r, true) }
 
-func (s *Server) revoke(r *Request, egress bool) (any, error) {
+func (s *Server) revoke(r *request, egress bool) (any, error) {
 	id, err := s.group(r)
 	if err != nil {
 		return nil, err
 	}
-	gone, err := rules(r.Query, egress)
+	gone, err := rules(r.query, egress)
 	if err != nil {
 		return nil, err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.Revoke(r.Region, id, gone, r.Query.Strings("SecurityGroupRuleId"))
+	return ok, s.Cloud.Revoke(r.region, id, gone, r.query.Strings("SecurityGroupRuleId"))
 }
 
-func revokeIngress(s *Server, r *Request) (any, error) { return s.revoke(r, false) }
-func revokeEgress(s *Server, r *Request) (any, error)  { return s.revoke(r, true) }
+func revokeIngress(s *Server, r *request) (any, error) { return s.revoke(r, false) }
+func revokeEgress(s *Server, r *request) (any, error)  { return s.revoke(r, true) }
 
 type subnetXML struct {
 	ID        string `xml:"subnetId"`
@@ -285,19 +283,19 @@ type subnetXML struct {
 	PublicIPs bool   `xml:"mapPublicIpOnLaunch"`
 }
 
-func describeSubnets(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.Subnets(r.Region, r.Query.Strings("SubnetId"))
+func describeSubnets(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.Subnets(r.region, r.query.Strings("SubnetId"))
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.Query, all, subnetFields); err != nil {
+	if all, err = filtered(r.query, all, subnetFields); err != nil {
 		return nil, err
 	}
 	var x struct {
 		Items []subnetXML `xml:"subnetSet>item"`
 	}
 	for _, n := range all {
-		arn := "arn:aws:ec2:" + r.Region + ":" + cloud.Account + ":subnet/" + n.ID
+		arn := "arn:aws:ec2:" + r.region + ":" + cloud.Account + ":subnet/" + n.ID
 		x.Items = append(x.Items, subnetXML{n.ID, arn, "available", cloud.Account, n.VPCID, n.CIDR, n.Free, n.Zone, true, true})
 	}
 	return x, nil
@@ -311,12 +309,12 @@ func subnetFields(n cloud.Subnet) fields {
 	}}
 }
 
-func describeVpcs(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.VPCs(r.Query.Strings("VpcId"))
+func describeVpcs(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.VPCs(r.query.Strings("VpcId"))
 	if err != nil {
 		return nil, err
 	}
-	all, err = filtered(r.Query, all, func(v cloud.VPC) fields {
+	all, err = filtered(r.query, all, func(v cloud.VPC) fields {
 		return fields{values: map[string][]string{
 			"vpc-id": {v.ID}, "is-default": {"true"}, "isDefault": {"true"}, "state": {"available"}, "cidr": {v.CIDR}, "owner-id": {cloud.Account},
 		}}
@@ -341,7 +339,7 @@ func describeVpcs(s *Server, r *Request) (any, error) {
 	return x, nil
 }
 
-func describeRegions(_ *Server, r *Request) (any, error) {
+func describeRegions(_ *Server, r *request) (any, error) {
 	type region struct {
 		Name     string `xml:"regionName"`
 		Endpoint string `xml:"regionEndpoint"`
@@ -350,17 +348,17 @@ func describeRegions(_ *Server, r *Request) (any, error) {
 	var x struct {
 		Items []region `xml:"regionInfo>item"`
 	}
-	for _, name := range r.Query.Strings("RegionName") {
+	for _, name := range r.query.Strings("RegionName") {
 		if !slices.Contains(cloud.Regions, name) {
-			return nil, cloud.Errorf("InvalidParameterValue", "Invalid region '%s' was provided", name)
+			return nil, apierror.Errorf("InvalidParameterValue", "Invalid region '%s' was provided", name)
 		}
 	}
-	wanted := r.Query.Strings("RegionName")
-	everything, err := r.Query.True("AllRegions")
+	wanted := r.query.Strings("RegionName")
+	everything, err := r.query.True("AllRegions")
 	if err != nil {
 		return nil, err
 	}
-	names, err := filtered(r.Query, cloud.Regions, func(name string) fields {
+	names, err := filtered(r.query, cloud.Regions, func(name string) fields {
 		return fields{values: map[string][]string{
 			"region-name": {name}, "endpoint": {"ec2." + name + ".amazonaws.com"}, "opt-in-status": {optIn(name)},
 		}}
@@ -380,7 +378,7 @@ func optIn(region string) string {
 	return "opt-in-not-required"
 }
 
-func describeAvailabilityZones(_ *Server, r *Request) (any, error) {
+func describeAvailabilityZones(_ *Server, r *request) (any, error) {
 	type zone struct {
 		Name   string `xml:"zoneName"`
 		ID     string `xml:"zoneId"`
@@ -391,13 +389,13 @@ func describeAvailabilityZones(_ *Server, r *Request) (any, error) {
 	var x struct {
 		Items []zone `xml:"availabilityZoneInfo>item"`
 	}
-	for n, name := range cloud.Zones(r.Region) {
-		x.Items = append(x.Items, zone{name, fmt.Sprintf("%s-az%d", r.Region, n+1), "available", r.Region, "availability-zone"})
+	for n, name := range cloud.Zones(r.region) {
+		x.Items = append(x.Items, zone{name, fmt.Sprintf("%s-az%d", r.region, n+1), "available", r.region, "availability-zone"})
 	}
 	return x, nil
 }
 
-func describeAccountAttributes(*Server, *Request) (any, error) {
+func describeAccountAttributes(*Server, *request) (any, error) {
 	type attribute struct {
 		Name   string   `xml:"attributeName"`
 		Values []string `xml:"attributeValueSet>item>attributeValue"`

@@ -14,53 +14,52 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/ssm"
 )
 
-// What calls need by the Service Authorization Reference, as far as policies for bakes are concerned:
-// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html. What is being made has the
-// request's tags, and what is there already has its own.
+// The permissions follow the Service Authorization Reference, as far as policies for bakes use it:
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html. A resource that is being created has
+// the request's tags, an existing one has its own.
 
-// Permissions are what the sender of a call must be allowed: the action itself on everything it touches, and what comes
-// with what it asks for. roleOf finds the
-// ARN of the role of an instance profile; "" where there is none.
-func (s *Server) Permissions(r Request, roleOf func(profile string) string) []iam.Request {
-	need := s.own(&r)
-	for _, spec := range r.Query.List("TagSpecification") {
+// Permissions are what the sender of a request must be allowed to do: the action itself on all resources it names, and what
+// follows from its parameters.
+func (r *request) Permissions() []iam.Request {
+	need := r.server.ownPermissions(r)
+	for _, spec := range r.query.List("TagSpecification") {
 		kind := spec.String("ResourceType")
-		keys := requested(spec)
-		keys["ec2:CreateAction"] = []string{r.Action}
-		need = append(need, iam.Request{Action: "ec2:CreateTags", Resource: arn(r.Region, kind, "*"), Keys: keys})
+		keys := requestTagKeys(spec)
+		keys["ec2:CreateAction"] = []string{r.action}
+		need = append(need, iam.Request{Action: "ec2:CreateTags", Resource: arn(r.region, kind, "*"), Keys: keys})
 	}
-	if r.Action == "RunInstances" {
-		need = append(need, lent(&r, roleOf)...)
+	if r.action == "RunInstances" {
+		need = append(need, launchPermissions(r)...)
 	}
-	if all, _ := r.Query.True("DeleteAssociatedSnapshots"); all {
-		need = append(need, s.snapshotsOf(&r)...)
+	if all, _ := r.query.True("DeleteAssociatedSnapshots"); all {
+		need = append(need, r.server.snapshotsOf(r)...)
 	}
 	return need
 }
 
-// own is the call itself.
-func (s *Server) own(r *Request) []iam.Request {
+// ownPermissions are those for the action itself.
+func (s *Server) ownPermissions(r *request) []iam.Request {
 	var need []iam.Request
-	for _, kind := range made(r) {
-		need = append(need, iam.Request{Action: "ec2:" + r.Action, Resource: arn(r.Region, kind, "*"), Keys: keysOf(r, kind)})
+	for _, kind := range createdKinds(r) {
+		need = append(need, iam.Request{Action: "ec2:" + r.action, Resource: arn(r.region, kind, "*"), Keys: keysOf(r, kind)})
 	}
-	for _, id := range touched(r) {
-		one := s.on("ec2:"+r.Action, r.Region, id)
-		maps.Copy(one.Keys, requested(r.Query)) // of CreateTags and DeleteTags
+	for _, id := range namedIDs(r) {
+		one := s.permissionOn("ec2:"+r.action, r.region, id)
+		maps.Copy(one.Keys, requestTagKeys(r.query)) // of CreateTags and DeleteTags
 		need = append(need, one)
 	}
 	if len(need) == 0 {
-		need = []iam.Request{{Action: "ec2:" + r.Action, Resource: "*"}}
+		need = []iam.Request{{Action: "ec2:" + r.action, Resource: "*"}}
 	}
 	return need
 }
 
-// made are the kinds of resources that a call makes.
-func made(r *Request) []string {
-	switch r.Action {
+// createdKinds returns the kinds of resources that a call creates.
+func createdKinds(r *request) []string {
+	switch r.action {
 	case "RunInstances":
 		kinds := []string{"instance", "volume", "network-interface"}
-		if r.Query.String("InstanceMarketOptions.MarketType") == "spot" {
+		if r.query.String("InstanceMarketOptions.MarketType") == "spot" {
 			kinds = append(kinds, "spot-instances-request")
 		}
 		return kinds
@@ -78,23 +77,23 @@ func made(r *Request) []string {
 	return nil
 }
 
-// keysOf are the keys of what a call makes of a kind: the tags it is to have, and for a machine what it is to be.
-func keysOf(r *Request, kind string) map[string][]string {
-	keys := requested(&Query{})
-	for _, spec := range r.Query.List("TagSpecification") {
+// keysOf returns the condition keys of a resource that a call creates: its tags, and the attributes of an instance.
+func keysOf(r *request, kind string) map[string][]string {
+	keys := requestTagKeys(&Query{})
+	for _, spec := range r.query.List("TagSpecification") {
 		if spec.String("ResourceType") == kind {
-			keys = requested(spec)
+			keys = requestTagKeys(spec)
 		}
 	}
 	if kind == "instance" {
-		keys["ec2:InstanceType"] = []string{r.Query.String("InstanceType")}
-		keys["ec2:MetadataHttpTokens"] = []string{cmp.Or(r.Query.String("MetadataOptions.HttpTokens"), "optional")}
+		keys["ec2:InstanceType"] = []string{r.query.String("InstanceType")}
+		keys["ec2:MetadataHttpTokens"] = []string{cmp.Or(r.query.String("MetadataOptions.HttpTokens"), "optional")}
 	}
 	return keys
 }
 
-// requested are the keys of the tags that a branch of a request has.
-func requested(q *Query) map[string][]string {
+// requestTagKeys returns the condition keys of the tags in a branch of a request.
+func requestTagKeys(q *Query) map[string][]string {
 	keys := map[string][]string{}
 	for _, t := range q.List("Tag") {
 		keys["aws:RequestTag/"+t.String("Key")] = []string{t.String("Value")}
@@ -103,41 +102,41 @@ func requested(q *Query) map[string][]string {
 	return keys
 }
 
-// parameters are those that name what a call touches. Those of Describe... only select, and no policy can look at them.
+// parameters are those that name the resources of a call. Those of Describe... only select, and are not for policies.
 var parameters = []string{
 	"InstanceId", "ImageId", "SnapshotId", "VolumeId", "GroupId", "VpcId", "SubnetId", "KeyName", "SecurityGroupId", "SpotInstanceRequestId", "ResourceId",
 	"NetworkInterface.1.SubnetId", "NetworkInterface.1.SecurityGroupId",
 }
 
-// touched are the ids of what a call needs to be there already.
-func touched(r *Request) []string {
-	if strings.HasPrefix(r.Action, "Describe") {
+// namedIDs returns the ids of the existing resources that a call names.
+func namedIDs(r *request) []string {
+	if strings.HasPrefix(r.action, "Describe") {
 		return nil
 	}
 	var ids []string
 	for _, name := range parameters {
-		if id := r.Query.String(name); id != "" {
+		if id := r.query.String(name); id != "" {
 			ids = append(ids, id)
 		}
-		ids = append(ids, r.Query.Strings(name)...)
+		ids = append(ids, r.query.Strings(name)...)
 	}
-	for _, d := range r.Query.List("BlockDeviceMapping") {
+	for _, d := range r.query.List("BlockDeviceMapping") {
 		if id := d.String("Ebs.SnapshotId"); id != "" {
 			ids = append(ids, id)
 		}
 	}
-	return slices.DeleteFunc(ids, isParameter) // lent has those
+	return slices.DeleteFunc(ids, isParameter) // launchPermissions has those
 }
 
-// kinds are the kinds of resources by the prefix of their ids.
+// kinds are the kinds of resources, by the prefix of their ids.
 var kinds = map[string]string{
 	"i": "instance", "ami": "image", "snap": "snapshot", "vol": "volume", "sg": "security-group", "subnet": "subnet", "vpc": "vpc",
 	"eni": "network-interface", "sir": "spot-instances-request",
 }
 
-// on is an action on something with an id, or a key pair's name. Conditions about the tags of what is not there are met:
-// the call is answered with its absence.
-func (s *Server) on(action, region, id string) iam.Request {
+// permissionOn is an action on a resource with an id, or on a key pair with a name. Conditions about the tags of a resource
+// that does not exist are met, so that the call returns that error.
+func (s *Server) permissionOn(action, region, id string) iam.Request {
 	prefix, _, _ := strings.Cut(id, "-")
 	kind, ok := kinds[prefix]
 	if !ok {
@@ -145,7 +144,7 @@ func (s *Server) on(action, region, id string) iam.Request {
 	}
 	need := iam.Request{Action: action, Resource: arn(region, kind, id), Keys: map[string][]string{}}
 	tags, there := s.Cloud.TagsOf(region, id)
-	need.Absent = !there && ok && kind != "subnet" && kind != "vpc" // which are there, and have no tags
+	need.Absent = !there && ok && kind != "subnet" && kind != "vpc" // these exist, and have no tags
 	for k, v := range tags {
 		need.Keys["aws:ResourceTag/"+k] = []string{v}
 		need.Keys["ec2:ResourceTag/"+k] = []string{v}
@@ -153,37 +152,37 @@ func (s *Server) on(action, region, id string) iam.Request {
 	return need
 }
 
-// lent is what else a machine takes: a role, and the parameter that names its image.
-func lent(r *Request, roleOf func(profile string) string) []iam.Request {
+// launchPermissions are those for the role of an instance and for the parameter that names its image.
+func launchPermissions(r *request) []iam.Request {
 	var need []iam.Request
-	if role := roleOf(profileOf(r.Query)); role != "" { // else EC2 knows of none to pass, and says so
+	if role := r.server.RoleOf(profileOf(r.query)); role != "" { // without a role, EC2 returns its error
 		need = append(need, iam.Request{
 			Action: "iam:PassRole", Resource: role,
 			Keys: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}},
 		})
 	}
-	if id := r.Query.String("ImageId"); isParameter(id) {
-		need = append(need, iam.Request{Action: "ssm:GetParameters", Resource: ssm.ARN(r.Region, cloud.Account, strings.TrimPrefix(id, parameterPrefix))})
+	if id := r.query.String("ImageId"); isParameter(id) {
+		need = append(need, iam.Request{Action: "ssm:GetParameters", Resource: ssm.ARN(r.region, cloud.Account, strings.TrimPrefix(id, parameterPrefix))})
 	}
 	return need
 }
 
-// snapshotsOf is the deletion of the snapshots of an image that go with it.
-func (s *Server) snapshotsOf(r *Request) []iam.Request {
-	images, err := s.Cloud.Images(r.Region, []string{r.Query.String("ImageId")})
+// snapshotsOf are the permissions to delete the snapshots of an image with it.
+func (s *Server) snapshotsOf(r *request) []iam.Request {
+	images, err := s.Cloud.Images(r.region, []string{r.query.String("ImageId")})
 	if err != nil {
-		return nil // the call says so itself
+		return nil // the call returns this error
 	}
 	var need []iam.Request
 	for _, d := range images[0].Devices {
 		if d.SnapshotID != "" {
-			need = append(need, s.on("ec2:DeleteSnapshot", r.Region, d.SnapshotID))
+			need = append(need, s.permissionOn("ec2:DeleteSnapshot", r.region, d.SnapshotID))
 		}
 	}
 	return need
 }
 
-// arn is the name of an EC2 resource. Images and snapshots have no account in theirs.
+// arn returns the ARN of an EC2 resource. Those of images and snapshots have no account.
 func arn(region, kind, id string) string {
 	account := cloud.Account
 	if kind == "image" || kind == "snapshot" {

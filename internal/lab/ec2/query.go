@@ -13,10 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// What a request may be at most. EC2's own limits are not published; real requests stay far below.
+// Limits of a request. EC2's own are not published; real requests are far below these.
 const (
 	maxParameters = 10_000
 	maxDepth      = 16
@@ -28,14 +29,15 @@ type Query struct {
 	value    string
 	set      bool
 	children map[string]*Query
-	hidden   func(id string) bool // of the root: what lists leave out; nil: nothing
+	hidden   func(id string) bool // of the root: which resources lists leave out; nil: none
 }
 
-// Hide makes lists leave out what this says of an id.
-func (q *Query) Hide(hidden func(id string) bool) { q.hidden = hidden }
+// hide makes lists leave out the resources whose ids hidden reports.
+func (q *Query) hide(hidden func(id string) bool) { q.hidden = hidden }
 
-// Names are the values by which a request names what it is about: all but those of filters and tags.
-func (q *Query) Names() []string {
+// names returns all values but those of filters, tags and user data: among them are the ids of the resources that the
+// request names.
+func (q *Query) names() []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(q.children)) {
 		if !slices.Contains([]string{"Filter", "Tag", "TagSpecification", "UserData"}, name) {
@@ -55,35 +57,35 @@ func (q *Query) values(all []string) []string {
 	return all
 }
 
-// ParseQuery reads a form body. A name that is both a value and a parent keeps both, as EC2 does.
+// ParseQuery parses a form. A name can have both a value and children, as in EC2.
 func ParseQuery(body string) (*Query, error) {
 	form, err := url.ParseQuery(body)
 	if err != nil {
-		return nil, cloud.Errorf("MalformedQueryString", "The query string contains a syntax error")
+		return nil, apierror.Errorf("MalformedQueryString", "The query string contains a syntax error")
 	}
 	if len(form) > maxParameters {
-		return nil, cloud.Errorf("RequestEntityTooLarge", "More than %d parameters", maxParameters)
+		return nil, apierror.Errorf("RequestEntityTooLarge", "More than %d parameters", maxParameters)
 	}
 	root := &Query{}
 	for name, values := range form {
-		if err := root.put(name, values[len(values)-1]); err != nil {
+		if err := root.insert(name, values[len(values)-1]); err != nil {
 			return nil, err
 		}
 	}
 	return root, nil
 }
 
-func (q *Query) put(name, value string) error {
+func (q *Query) insert(name, value string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) > maxDepth {
-		return cloud.Errorf("MalformedQueryString", "The parameter %.64q is nested too deep", name)
+		return apierror.Errorf("MalformedQueryString", "The parameter %.64q is nested too deep", name)
 	}
 	for _, part := range parts {
 		if part == "" {
-			return cloud.Errorf("MalformedQueryString", "The parameter name %.64q is not valid", name)
+			return apierror.Errorf("MalformedQueryString", "The parameter name %.64q is not valid", name)
 		}
 		if n, err := strconv.Atoi(part); err == nil && n > maxIndex {
-			return cloud.Errorf("MalformedQueryString", "The index in %.64q is too high", name)
+			return apierror.Errorf("MalformedQueryString", "The index in %.64q is too high", name)
 		}
 		if q.children == nil {
 			q.children = map[string]*Query{}
@@ -97,7 +99,7 @@ func (q *Query) put(name, value string) error {
 	return nil
 }
 
-// At is the branch with this dotted name; an empty one when there is none, never nil.
+// At returns the branch with a dotted name. Without one, it returns an empty branch, never nil.
 func (q *Query) At(name string) *Query {
 	for part := range strings.SplitSeq(name, ".") {
 		next := q.children[part]
@@ -109,16 +111,16 @@ func (q *Query) At(name string) *Query {
 	return q
 }
 
-// Has says whether the branch has a value or children.
+// Has reports whether a branch has a value or children.
 func (q *Query) Has(name string) bool {
 	at := q.At(name)
 	return at.set || len(at.children) > 0
 }
 
-// String is the value with this name, "" without.
+// String returns the value with a name; "" when there is none.
 func (q *Query) String(name string) string { return q.At(name).value }
 
-// List is the numbered branches under a name, in the order of their numbers, which may have gaps.
+// List returns the numbered branches under a name, in the order of their numbers, which may have gaps.
 func (q *Query) List(name string) []*Query {
 	at := q.At(name)
 	numbers := make([]int, 0, len(at.children))
@@ -135,7 +137,7 @@ func (q *Query) List(name string) []*Query {
 	return list
 }
 
-// Strings is the values of a list.
+// Strings returns the values of a list.
 func (q *Query) Strings(name string) []string {
 	var all []string
 	for _, item := range q.List(name) {
@@ -144,7 +146,7 @@ func (q *Query) Strings(name string) []string {
 	return all
 }
 
-// Require is a value that must be there.
+// Require returns a value, or EC2's error when there is none.
 func (q *Query) Require(name string) (string, error) {
 	if v := q.String(name); v != "" {
 		return v, nil
@@ -153,29 +155,29 @@ func (q *Query) Require(name string) (string, error) {
 }
 
 func missing(name string) error {
-	return cloud.Errorf("MissingParameter", "The request must contain the parameter %s", name)
+	return apierror.Errorf("MissingParameter", "The request must contain the parameter %s", name)
 }
 
-// Bool reads true or false; nil when the parameter is not there.
+// Bool reads true or false; nil when there is no such parameter.
 func (q *Query) Bool(name string) (*bool, error) {
 	at := q.At(name)
 	if !at.set {
-		return nil, nil //nolint:nilnil // absent is an answer of its own
+		return nil, nil //nolint:nilnil // nil stands for no parameter
 	}
 	b, err := strconv.ParseBool(strings.ToLower(at.value))
 	if err != nil {
-		return nil, cloud.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected 'true' or 'false'.", at.value, name)
+		return nil, apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected 'true' or 'false'.", at.value, name)
 	}
 	return &b, nil
 }
 
-// True reads a boolean that is false when it is not there.
+// True reads a boolean; false when there is no such parameter.
 func (q *Query) True(name string) (bool, error) {
 	b, err := q.Bool(name)
 	return b != nil && *b, err
 }
 
-// Int reads a whole number; otherwise when the parameter is not there.
+// Int reads a whole number; otherwise is its value when there is no such parameter.
 func (q *Query) Int(name string, otherwise int64) (int64, error) {
 	at := q.At(name)
 	if !at.set {
@@ -183,12 +185,12 @@ func (q *Query) Int(name string, otherwise int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(at.value, 10, 64)
 	if err != nil {
-		return 0, cloud.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Value must be an integer.", at.value, name)
+		return 0, apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Value must be an integer.", at.value, name)
 	}
 	return n, nil
 }
 
-// Base64 reads bytes; line breaks are allowed, as EC2 allows them.
+// Base64 reads bytes. Line breaks are allowed, as in EC2.
 func (q *Query) Base64(name string) ([]byte, error) {
 	text := strings.NewReplacer("\n", "", "\r", "", " ", "").Replace(q.String(name))
 	b, err := base64.StdEncoding.DecodeString(text)
@@ -196,7 +198,7 @@ func (q *Query) Base64(name string) ([]byte, error) {
 		b, err = base64.RawStdEncoding.DecodeString(text)
 	}
 	if err != nil {
-		return nil, cloud.Errorf("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
+		return nil, apierror.Errorf("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
 	}
 	return b, nil
 }
@@ -212,10 +214,10 @@ func (q *Query) Time(name string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, cloud.Errorf("InvalidParameterValue", "Value (%s) for parameter %s is invalid.", v, name)
+	return time.Time{}, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter %s is invalid.", v, name)
 }
 
-// TagsFor collects the tags that TagSpecification gives to one kind of resource.
+// TagsFor returns the tags that TagSpecification has for a kind of resource.
 func (q *Query) TagsFor(resource string) (cloud.Tags, error) {
 	var tags cloud.Tags
 	for _, spec := range q.List("TagSpecification") {
@@ -240,19 +242,19 @@ func (q *Query) Tags(name string) (cloud.Tags, error) {
 	for _, t := range q.List(name) {
 		key := t.String("Key")
 		if _, twice := tags[key]; twice {
-			return nil, cloud.Errorf("InvalidParameterValue", "Duplicate tag key '%s' specified.", key)
+			return nil, apierror.Errorf("InvalidParameterValue", "Duplicate tag key '%s' specified.", key)
 		}
 		tags[key] = t.String("Value")
 	}
 	return tags, nil
 }
 
-// flat writes the tree back as names and values; what fuzzing compares.
-func (q *Query) flat(prefix string, into map[string]string) {
+// flatten adds the names and values of the tree to a map, for tests.
+func (q *Query) flatten(prefix string, into map[string]string) {
 	if q.set {
 		into[prefix] = q.value
 	}
 	for k, child := range q.children {
-		child.flat(strings.TrimPrefix(fmt.Sprintf("%s.%s", prefix, k), "."), into)
+		child.flatten(strings.TrimPrefix(fmt.Sprintf("%s.%s", prefix, k), "."), into)
 	}
 }

@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
 func parsed(t *testing.T, body string) *Query {
@@ -74,7 +76,7 @@ func TestValuesOfTheWrongKindAreRefused(t *testing.T) {
 	_, d := q.Base64("D")
 	_, at := q.Time("T")
 	for want, err := range map[string]error{"InvalidUserData.Malformed": d, "InvalidParameterValue": errors.Join(b, i, at)} {
-		var refused *cloud.Error
+		var refused *apierror.Error
 		if !errors.As(err, &refused) || refused.Code != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -97,8 +99,8 @@ func TestFilterWildcards(t *testing.T) {
 		{"*", "", true}, {"", "", true}, {"?", "", false}, {"a*b*c", "axxbyyc", true}, {"a*b*c", "axxbyy", false},
 		{`a\*b`, "a*b", true}, {`a\*b`, "axb", false}, {`a\?`, "a?", true}, {"**a", "bba", true}, {`\\`, `\`, true},
 	} {
-		if got := match(c.pattern, c.value); got != c.want {
-			t.Errorf("match(%q, %q) = %v", c.pattern, c.value, got)
+		if got := wildcard.MatchEscaped(c.pattern, c.value); got != c.want {
+			t.Errorf("wildcard.MatchEscaped(%q, %q) = %v", c.pattern, c.value, got)
 		}
 	}
 }
@@ -134,13 +136,13 @@ func FuzzParseQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		q, err := ParseQuery(body)
 		if err != nil {
-			if _, ok := errors.AsType[*cloud.Error](err); !ok {
+			if _, ok := errors.AsType[*apierror.Error](err); !ok {
 				t.Fatalf("%v is no refusal of EC2", err)
 			}
 			return
 		}
 		flat := map[string]string{}
-		q.flat("", flat)
+		q.flatten("", flat)
 		again := url.Values{}
 		for k, v := range flat {
 			again.Set(k, v)
@@ -150,7 +152,7 @@ func FuzzParseQuery(f *testing.F) {
 			t.Fatalf("what was read cannot be read again: %v", err)
 		}
 		same := map[string]string{}
-		twice.flat("", same)
+		twice.flatten("", same)
 		if diff := cmp.Diff(flat, same); diff != "" {
 			t.Fatal(diff)
 		}
@@ -158,7 +160,7 @@ func FuzzParseQuery(f *testing.F) {
 			_ = q.Strings(name)
 			_, _ = q.TagsFor(name)
 			_, _ = q.Base64(name)
-			_ = match(name, q.String(name))
+			_ = wildcard.MatchEscaped(name, q.String(name))
 			_ = (&reader{q: q}).devices()
 		}
 	})

@@ -7,16 +7,17 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// reader reads many parameters and keeps the first thing that is wrong with them.
+// reader reads parameters and stores the first error.
 type reader struct {
 	q   *Query
 	err error
 }
 
-func keep[T any](r *reader, value T, err error) T {
+func recordError[T any](r *reader, value T, err error) T {
 	if r.err == nil {
 		r.err = err
 	}
@@ -25,39 +26,39 @@ func keep[T any](r *reader, value T, err error) T {
 
 func (r *reader) require(name string) string {
 	v, err := r.q.Require(name)
-	return keep(r, v, err)
+	return recordError(r, v, err)
 }
 
 func (r *reader) bool(name string) bool {
 	v, err := r.q.True(name)
-	return keep(r, v, err)
+	return recordError(r, v, err)
 }
 
-// optional is nil when the parameter is not there.
+// optional reads a boolean; nil when there is no such parameter.
 func (r *reader) optional(name string) *bool {
 	v, err := r.q.Bool(name)
-	return keep(r, v, err)
+	return recordError(r, v, err)
 }
 
-// not says whether the parameter is there and false.
-func (r *reader) not(name string) bool {
+// isFalse reports whether there is such a parameter and it is false.
+func (r *reader) isFalse(name string) bool {
 	v, err := r.q.Bool(name)
-	return keep(r, v != nil && !*v, err)
+	return recordError(r, v != nil && !*v, err)
 }
 
 func (r *reader) int(name string, otherwise int64) int64 {
 	v, err := r.q.Int(name, otherwise)
-	return keep(r, v, err)
+	return recordError(r, v, err)
 }
 
 func (r *reader) base64(name string) []byte {
 	v, err := r.q.Base64(name)
-	return keep(r, v, err)
+	return recordError(r, v, err)
 }
 
 func (r *reader) tags(resource string) cloud.Tags {
 	v, err := r.q.TagsFor(resource)
-	return keep(r, v, err)
+	return recordError(r, v, err)
 }
 
 // devices reads BlockDeviceMapping.
@@ -81,9 +82,9 @@ func (r *reader) device(m *Query) cloud.ImageDevice {
 		d.DeleteOnTermination = in.bool("Ebs.DeleteOnTermination")
 	}
 	if !strings.HasPrefix(d.Name, "/dev/") && !strings.HasPrefix(d.Name, "xvd") && in.err == nil {
-		in.err = cloud.Errorf("InvalidBlockDeviceMapping", "Invalid device name %s", d.Name)
+		in.err = apierror.Errorf("InvalidBlockDeviceMapping", "Invalid device name %s", d.Name)
 	}
-	return keep(r, d, in.err)
+	return recordError(r, d, in.err)
 }
 
 func (r *reader) metadata(prefix string) cloud.MetadataOptions {
@@ -92,16 +93,16 @@ func (r *reader) metadata(prefix string) cloud.MetadataOptions {
 		HopLimit: int(r.int(prefix+"HttpPutResponseHopLimit", 0)), Tags: r.oneOf(prefix+"InstanceMetadataTags", "enabled", "disabled"),
 	}
 	if m.HopLimit < 0 || m.HopLimit > 64 {
-		return keep(r, m, cloud.Errorf("InvalidParameterValue", "Value (%d) for parameter HttpPutResponseHopLimit is invalid.", m.HopLimit))
+		return recordError(r, m, apierror.Errorf("InvalidParameterValue", "Value (%d) for parameter HttpPutResponseHopLimit is invalid.", m.HopLimit))
 	}
 	return m
 }
 
-// oneOf reads a word that must be one of a few, or absent.
+// oneOf reads a parameter that must be one of these words, if there is one.
 func (r *reader) oneOf(name string, words ...string) string {
 	v := r.q.String(name)
 	if v == "" || slices.Contains(words, v) {
 		return v
 	}
-	return keep(r, "", error(cloud.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected one of: %v", v, name, words)))
+	return recordError(r, "", error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected one of: %v", v, name, words)))
 }

@@ -8,110 +8,143 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/service"
 )
 
 // namespace of every response.
 const namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
-// Server answers EC2's actions.
+// contentType of every response.
+const contentType = "text/xml;charset=UTF-8"
+
+// Server is the EC2 API of an account.
 type Server struct {
-	Cloud   *cloud.Cloud
-	Resolve func(parameter string) (imageID string, err error) // resolve:ssm: in an ImageId
+	Cloud *cloud.Cloud
+	// ResolveImage returns the image id that an SSM parameter holds: resolve:ssm: in an ImageId.
+	ResolveImage func(parameter string) (string, error)
+	// RoleOf returns the ARN of the role of an instance profile; "" when there is none.
+	RoleOf func(profile string) string
+	// ProfileNotVisibleYet returns an error for an instance profile that is younger than minAge.
+	ProfileNotVisibleYet func(name string, minAge time.Duration) error
 
 	mu        sync.Mutex
 	templates []*template
 }
 
-// Request is one call whose sender is known and allowed to make it.
-type Request struct {
-	Action, Region string
-	Query          *Query
-	Console        cloud.ConsoleView // how GetConsoleOutput looks at it
-	context        context.Context
-}
+// Name implements service.Service, as do Parse, Errors and WriteError.
+func (s *Server) Name() string { return service.EC2 }
 
-type action func(*Server, *Request) (any, error)
-
-// Known says whether the lab has an action of this name.
-func Known(name string) bool { return actions[name] != nil }
-
-// Do runs one call and returns the response's document. An error is a *cloud.Error where EC2
-// would refuse.
-func (s *Server) Do(ctx context.Context, r Request) ([]byte, error) {
-	do := actions[r.Action]
-	if do == nil {
-		return nil, cloud.Errorf("InvalidAction", "The action %s is not valid for this web service.", r.Action)
-	}
-	if r.Region == cloud.ClosedRegion { // as EC2 answers where an account has not opted in
-		return nil, cloud.Errorf("AuthFailure", "AWS was not able to validate the provided access credentials")
-	}
-	r.context = ctx
-	answer, err := do(s, &r)
+// Parse reads the form of a request.
+func (s *Server) Parse(r *service.Request) (service.Action, error) {
+	q, err := ParseQuery(string(r.Body))
 	if err != nil {
 		return nil, err
 	}
-	return document(r.Action, answer)
+	return &request{server: s, context: r.HTTP.Context(), action: q.String("Action"), region: r.Region, query: q}, nil
 }
 
-// done is the answer of actions that have nothing to say.
-type done struct {
+// Errors returns how EC2 reports errors.
+func (s *Server) Errors() *service.Errors { return &ec2Errors }
+
+// WriteError answers with an error as XML.
+func (s *Server) WriteError(w http.ResponseWriter, _ *service.Request, e *apierror.Error) {
+	service.Write(w, ec2Errors.Status(e.Code), contentType, errorDocument(e))
+}
+
+// request is one request: a service.Action.
+type request struct {
+	region string
+	query  *Query
+
+	server  *Server
+	context context.Context
+	action  string
+	console cloud.ConsoleView // what GetConsoleOutput shows
+}
+
+// Name implements service.Action, as do Parameter, Permissions and Do.
+func (r *request) Name() string { return r.action }
+
+// Parameter returns a request parameter.
+func (r *request) Parameter(name string) string { return r.query.String(name) }
+
+// ConsoleView returns what GetConsoleOutput shows, for faults to change.
+func (r *request) ConsoleView() *cloud.ConsoleView { return &r.console }
+
+// Do runs the action.
+func (r *request) Do(w http.ResponseWriter, _ service.Sender) error {
+	handle := handlers[r.action]
+	if handle == nil {
+		return apierror.Errorf("InvalidAction", "The action %s is not valid for this web service.", r.action)
+	}
+	if r.region == cloud.ClosedRegion { // as EC2 answers where an account has not opted in
+		return apierror.Errorf("AuthFailure", "AWS was not able to validate the provided access credentials")
+	}
+	result, err := handle(r.server, r)
+	if err != nil {
+		return err
+	}
+	body, err := document(r.action, result)
+	if err != nil {
+		return err
+	}
+	service.Write(w, http.StatusOK, contentType, body)
+	return nil
+}
+
+// NotVisibleYet implements service.EventuallyConsistent
+// (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+func (r *request) NotVisibleYet(minAge time.Duration) error {
+	for _, id := range r.query.names() {
+		if err := r.server.Cloud.NotVisibleYet(id, minAge); err != nil {
+			return err
+		}
+	}
+	if name := r.query.String("IamInstanceProfile.Name"); r.server.ProfileNotVisibleYet(name, minAge) != nil {
+		return apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", name)
+	}
+	r.query.hide(func(id string) bool { return r.server.Cloud.NotVisibleYet(id, minAge) != nil })
+	return nil
+}
+
+// booleanResult is the result of actions that return only true.
+type booleanResult struct {
 	Return bool `xml:"return"`
 }
 
-var ok = done{true}
+var ok = booleanResult{true}
 
-func document(action string, answer any) ([]byte, error) {
+func document(action string, result any) ([]byte, error) {
 	var body bytes.Buffer
-	if err := xml.NewEncoder(&body).EncodeElement(answer, xml.StartElement{Name: xml.Name{Local: "x"}}); err != nil {
-		return nil, fmt.Errorf("encode the answer to %s: %w", action, err)
+	if err := xml.NewEncoder(&body).EncodeElement(result, xml.StartElement{Name: xml.Name{Local: "x"}}); err != nil {
+		return nil, fmt.Errorf("encode the response to %s: %w", action, err)
 	}
 	inner := bytes.TrimSuffix(bytes.TrimPrefix(body.Bytes(), []byte("<x>")), []byte("</x>"))
 	return fmt.Appendf(nil, "%s<%sResponse xmlns=%q><requestId>%s</requestId>%s</%sResponse>",
 		xml.Header, action, namespace, requestID(), inner, action), nil
 }
 
-// Refusal is the status and body of an error, as EC2 words it.
-func Refusal(err error) (int, []byte) {
-	refused := &cloud.Error{Code: "InternalError", Message: err.Error()}
-	errors.As(err, &refused)
-	type one struct{ Code, Message string }
+// errorDocument returns an error as XML.
+func errorDocument(e *apierror.Error) []byte {
+	type item struct{ Code, Message string }
 	type response struct {
 		XMLName   xml.Name `xml:"Response"`
-		Errors    []one    `xml:"Errors>Error"`
+		Errors    []item   `xml:"Errors>Error"`
 		RequestID string   `xml:"RequestID"`
 	}
-	body, fail := xml.Marshal(response{Errors: []one{{refused.Code, refused.Message}}, RequestID: requestID()})
-	if fail != nil {
-		return http.StatusInternalServerError, nil
-	}
-	return Status(refused.Code), append([]byte(xml.Header), body...)
+	body, _ := xml.Marshal(response{Errors: []item{{e.Code, e.Message}}, RequestID: requestID()}) // strings only: it cannot fail
+	return append([]byte(xml.Header), body...)
 }
 
-// Status of an error code: 400 but for these
-// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html).
-func Status(code string) int {
-	switch code {
-	case "UnauthorizedOperation", "OptInRequired", "Blocked":
-		return http.StatusForbidden
-	case "DryRunOperation":
-		return http.StatusPreconditionFailed
-	case "AuthFailure":
-		return http.StatusUnauthorized
-	case "InternalError", "InternalFailure", "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity":
-		return http.StatusInternalServerError
-	case "ServiceUnavailable", "Unavailable", "RequestLimitExceeded":
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusBadRequest
-}
-
-// requestID is a random UUID, as every answer of EC2 carries.
+// requestID returns a random UUID, as every response of EC2 has one.
 func requestID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])

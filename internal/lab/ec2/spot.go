@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
@@ -26,7 +27,7 @@ func (r *reader) spot() cloud.SpotOptions {
 	if price := q.String(prefix + "MaxPrice"); price != "" {
 		number, err := strconv.ParseFloat(price, 64)
 		if err != nil || number <= 0 {
-			return keep(r, s, error(cloud.Errorf("InvalidParameterValue", "Invalid value '%s' for MaxPrice.", price)))
+			return recordError(r, s, error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for MaxPrice.", price)))
 		}
 		s.MaxPrice = number
 	}
@@ -64,21 +65,12 @@ func spotType(r cloud.SpotRequest) string {
 	return "one-time"
 }
 
-func describeSpotInstanceRequests(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.SpotRequests(r.Region, r.Query.Strings("SpotInstanceRequestId"))
+func describeSpotInstanceRequests(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.SpotRequests(r.region, r.query.Strings("SpotInstanceRequestId"))
 	if err != nil {
 		return nil, err
 	}
-	all, err = filtered(r.Query, all, func(one cloud.SpotRequest) fields {
-		return fields{tags: one.Tags, values: map[string][]string{
-			"spot-instance-request-id": {one.ID}, "state": {one.State}, "status-code": {one.Status}, "instance-id": {one.InstanceID},
-			"type": {spotType(one)}, "launched-availability-zone": {one.Zone}, "launch.instance-type": {one.Type},
-		}}
-	})
-	if err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.Query, all)
+	all, next, err := filteredPage(r.query, all, spotRequestFields)
 	if err != nil {
 		return nil, err
 	}
@@ -100,15 +92,22 @@ func describeSpotInstanceRequests(s *Server, r *Request) (any, error) {
 	return x, nil
 }
 
-func cancelSpotInstanceRequests(s *Server, r *Request) (any, error) {
-	ids := r.Query.Strings("SpotInstanceRequestId")
+func spotRequestFields(one cloud.SpotRequest) fields {
+	return fields{tags: one.Tags, values: map[string][]string{
+		"spot-instance-request-id": {one.ID}, "state": {one.State}, "status-code": {one.Status}, "instance-id": {one.InstanceID},
+		"type": {spotType(one)}, "launched-availability-zone": {one.Zone}, "launch.instance-type": {one.Type},
+	}}
+}
+
+func cancelSpotInstanceRequests(s *Server, r *request) (any, error) {
+	ids := r.query.Strings("SpotInstanceRequestId")
 	if len(ids) == 0 {
 		return nil, missing("SpotInstanceRequestId")
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	if err := s.Cloud.CancelSpot(r.Region, ids); err != nil {
+	if err := s.Cloud.CancelSpot(r.region, ids); err != nil {
 		return nil, err
 	}
 	type item struct {
@@ -124,8 +123,8 @@ func cancelSpotInstanceRequests(s *Server, r *Request) (any, error) {
 	return x, nil
 }
 
-// describeSpotPriceHistory knows the prices of now, which never change here.
-func describeSpotPriceHistory(_ *Server, r *Request) (any, error) {
+// describeSpotPriceHistory returns the current prices, which never change here.
+func describeSpotPriceHistory(_ *Server, r *request) (any, error) {
 	type item struct {
 		Type    string `xml:"instanceType"`
 		Product string `xml:"productDescription"`
@@ -133,14 +132,14 @@ func describeSpotPriceHistory(_ *Server, r *Request) (any, error) {
 		Time    string `xml:"timestamp"`
 		Zone    string `xml:"availabilityZone"`
 	}
-	types, err := chosenTypes(r.Query.Strings("InstanceType"))
+	types, err := typesByName(r.query.Strings("InstanceType"))
 	if err != nil {
 		return nil, err
 	}
 	var all []item
-	wanted, only := r.Query.Strings("ProductDescription"), r.Query.String("AvailabilityZone")
+	wanted, only := r.query.Strings("ProductDescription"), r.query.String("AvailabilityZone")
 	for _, t := range types {
-		for _, zone := range cloud.Zones(r.Region) {
+		for _, zone := range cloud.Zones(r.region) {
 			for _, product := range []string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"} {
 				if (len(wanted) == 0 || slices.Contains(wanted, product)) && (only == "" || only == zone) {
 					all = append(all, item{t.Name, product, cloud.FormatPrice(cloud.SpotPrice(t, zone)), stamp(time.Now()), zone})
@@ -148,7 +147,7 @@ func describeSpotPriceHistory(_ *Server, r *Request) (any, error) {
 			}
 		}
 	}
-	all, err = filtered(r.Query, all, func(i item) fields {
+	all, err = filtered(r.query, all, func(i item) fields {
 		return fields{values: map[string][]string{
 			"instance-type": {i.Type}, "product-description": {i.Product}, "spot-price": {i.Price}, "availability-zone": {i.Zone}, "timestamp": {i.Time},
 		}}
@@ -156,7 +155,7 @@ func describeSpotPriceHistory(_ *Server, r *Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, next, err := page(r.Query, all)
+	all, next, err := page(r.query, all)
 	return struct {
 		Items []item `xml:"spotPriceHistorySet>item"`
 		Next  string `xml:"nextToken"`

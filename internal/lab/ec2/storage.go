@@ -33,8 +33,8 @@ func snapshotOf(s cloud.Snapshot) snapshotXML {
 	}
 }
 
-func createSnapshot(s *Server, r *Request) (any, error) {
-	p := &reader{q: r.Query}
+func createSnapshot(s *Server, r *request) (any, error) {
+	p := &reader{q: r.query}
 	volume, tags := p.require("VolumeId"), p.tags("snapshot")
 	if p.err != nil {
 		return nil, p.err
@@ -42,23 +42,20 @@ func createSnapshot(s *Server, r *Request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	made, err := s.Cloud.CreateSnapshot(r.Region, volume, r.Query.String("Description"), tags)
+	made, err := s.Cloud.CreateSnapshot(r.region, volume, r.query.String("Description"), tags)
 	return snapshotOf(made), err
 }
 
-func describeSnapshots(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.Snapshots(r.Region, r.Query.Strings("SnapshotId"))
+func describeSnapshots(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.Snapshots(r.region, r.query.Strings("SnapshotId"))
 	if err != nil {
 		return nil, err
 	}
-	owners := r.Query.Strings("Owner")
+	owners := r.query.Strings("Owner")
 	all = slices.DeleteFunc(all, func(one cloud.Snapshot) bool {
 		return !ownedBy(cloud.Image{Owner: one.Owner, OwnerAlias: one.OwnerAlias}, owners)
 	})
-	if all, err = filtered(r.Query, all, snapshotFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.Query, all)
+	all, next, err := filteredPage(r.query, all, snapshotFields)
 	if err != nil {
 		return nil, err
 	}
@@ -81,45 +78,45 @@ func snapshotFields(s cloud.Snapshot) fields {
 	}}
 }
 
-func deleteSnapshot(s *Server, r *Request) (any, error) {
-	id, err := r.Query.Require("SnapshotId")
+func deleteSnapshot(s *Server, r *request) (any, error) {
+	id, err := r.query.Require("SnapshotId")
 	if err != nil {
 		return nil, err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.DeleteSnapshot(r.Region, id)
+	return ok, s.Cloud.DeleteSnapshot(r.region, id)
 }
 
-func modifySnapshotAttribute(s *Server, r *Request) (any, error) {
-	id, err := r.Query.Require("SnapshotId")
+func modifySnapshotAttribute(s *Server, r *request) (any, error) {
+	id, err := r.query.Require("SnapshotId")
 	if err != nil {
 		return nil, err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.ModifySnapshot(r.Region, id, func(one *cloud.Snapshot) error {
-		i := &cloud.Image{Users: one.Users, Public: one.Public} // the permissions are alike
-		for _, add := range r.Query.List("CreateVolumePermission.Add") {
-			permit(i, add)
+	return ok, s.Cloud.ModifySnapshot(r.region, id, func(one *cloud.Snapshot) error {
+		i := &cloud.Image{Users: one.Users, Public: one.Public} // permissions have the same form
+		for _, add := range r.query.List("CreateVolumePermission.Add") {
+			addPermission(i, add)
 		}
-		for _, remove := range r.Query.List("CreateVolumePermission.Remove") {
-			forbid(i, remove)
+		for _, remove := range r.query.List("CreateVolumePermission.Remove") {
+			removePermission(i, remove)
 		}
-		legacyPermissions(i, r.Query)
+		legacyPermissions(i, r.query)
 		one.Users, one.Public = i.Users, i.Public
 		return nil
 	})
 }
 
-func describeSnapshotAttribute(s *Server, r *Request) (any, error) {
-	id, err := r.Query.Require("SnapshotId")
+func describeSnapshotAttribute(s *Server, r *request) (any, error) {
+	id, err := r.query.Require("SnapshotId")
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.Cloud.Snapshots(r.Region, []string{id})
+	all, err := s.Cloud.Snapshots(r.region, []string{id})
 	if err != nil {
 		return nil, err
 	}
@@ -156,15 +153,12 @@ type attachmentXML struct {
 	DeleteOnTermination bool   `xml:"deleteOnTermination"`
 }
 
-func describeVolumes(s *Server, r *Request) (any, error) {
-	all, err := s.Cloud.Volumes(r.Region, r.Query.Strings("VolumeId"))
+func describeVolumes(s *Server, r *request) (any, error) {
+	all, err := s.Cloud.Volumes(r.region, r.query.Strings("VolumeId"))
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.Query, all, volumeFields); err != nil {
-		return nil, err
-	}
-	all, next, err := page(r.Query, all)
+	all, next, err := filteredPage(r.query, all, volumeFields)
 	if err != nil {
 		return nil, err
 	}
@@ -195,24 +189,24 @@ func volumeFields(v cloud.Volume) fields {
 	}}
 }
 
-func deleteVolume(s *Server, r *Request) (any, error) {
-	id, err := r.Query.Require("VolumeId")
+func deleteVolume(s *Server, r *request) (any, error) {
+	id, err := r.query.Require("VolumeId")
 	if err != nil {
 		return nil, err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.DeleteVolume(r.Region, id)
+	return ok, s.Cloud.DeleteVolume(r.region, id)
 }
 
-func getEbsDefaultKmsKeyID(*Server, *Request) (any, error) {
+func getEbsDefaultKmsKeyID(*Server, *request) (any, error) {
 	return struct {
 		Key string `xml:"kmsKeyId"`
 	}{"alias/aws/ebs"}, nil
 }
 
-func getEbsEncryptionByDefault(*Server, *Request) (any, error) {
+func getEbsEncryptionByDefault(*Server, *request) (any, error) {
 	return struct {
 		On bool `xml:"ebsEncryptionByDefault"`
 	}{false}, nil

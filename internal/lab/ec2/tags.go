@@ -10,24 +10,24 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-func createTags(s *Server, r *Request) (any, error) {
-	tags, err := r.Query.Tags("Tag")
+func createTags(s *Server, r *request) (any, error) {
+	tags, err := r.query.Tags("Tag")
 	if err != nil {
 		return nil, err
 	}
-	ids := r.Query.Strings("ResourceId")
+	ids := r.query.Strings("ResourceId")
 	if len(ids) == 0 || len(tags) == 0 {
 		return nil, missing("ResourceId or Tag")
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.Tag(r.Region, ids, tags)
+	return ok, s.Cloud.Tag(r.region, ids, tags)
 }
 
-func deleteTags(s *Server, r *Request) (any, error) {
+func deleteTags(s *Server, r *request) (any, error) {
 	tags := map[string]*string{}
-	for _, t := range r.Query.List("Tag") {
+	for _, t := range r.query.List("Tag") {
 		tags[t.String("Key")] = nil
 		if v := t.String("Value"); t.Has("Value") {
 			tags[t.String("Key")] = &v
@@ -36,11 +36,11 @@ func deleteTags(s *Server, r *Request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.Untag(r.Region, r.Query.Strings("ResourceId"), tags)
+	return ok, s.Cloud.Untag(r.region, r.query.Strings("ResourceId"), tags)
 }
 
-func describeTags(s *Server, r *Request) (any, error) {
-	all, err := filtered(r.Query, s.Cloud.AllTags(r.Region), func(t cloud.TagOf) fields {
+func describeTags(s *Server, r *request) (any, error) {
+	all, err := filtered(r.query, s.Cloud.AllTags(r.region), func(t cloud.TagOf) fields {
 		return fields{values: map[string][]string{
 			"key": {t.Key}, "resource-id": {t.ID}, "resource-type": {t.Type}, "value": {t.Value}, "tag": {t.Key + "=" + t.Value},
 		}}
@@ -49,7 +49,7 @@ func describeTags(s *Server, r *Request) (any, error) {
 		return nil, err
 	}
 	slices.SortFunc(all, compareTags)
-	all, next, err := page(r.Query, all)
+	all, next, err := page(r.query, all)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
 // condition is one key of a Condition element, with its operator:
@@ -17,10 +19,10 @@ import (
 type condition struct {
 	key      string
 	want     []string
-	all      bool // ForAllValues: every value there is must match, and there may be none
-	absent   bool // ...IfExists: met as well when there is no such key
+	all      bool // ForAllValues: all values of the key must match; no value is a match, too
+	absent   bool // ...IfExists: the condition is met when the request has no such key
 	negative bool // no value may match
-	null     bool // about the key's being there
+	null     bool // Null: whether the request has the key
 	match    func(want, got string) bool
 }
 
@@ -28,25 +30,25 @@ type condition struct {
 var operators = map[string]condition{
 	"StringEquals":              {match: equal},
 	"StringEqualsIgnoreCase":    {match: strings.EqualFold},
-	"StringLike":                {match: wildcard},
-	"ArnEquals":                 {match: wildcard}, // IAM treats the two alike
-	"ArnLike":                   {match: wildcard},
+	"StringLike":                {match: wildcard.Match},
+	"ArnEquals":                 {match: wildcard.Match}, // the same as ArnLike in IAM
+	"ArnLike":                   {match: wildcard.Match},
 	"Bool":                      {match: strings.EqualFold},
 	"StringNotEquals":           {match: equal, negative: true},
 	"StringNotEqualsIgnoreCase": {match: strings.EqualFold, negative: true},
-	"StringNotLike":             {match: wildcard, negative: true},
-	"ArnNotEquals":              {match: wildcard, negative: true},
-	"ArnNotLike":                {match: wildcard, negative: true},
+	"StringNotLike":             {match: wildcard.Match, negative: true},
+	"ArnNotEquals":              {match: wildcard.Match, negative: true},
+	"ArnNotLike":                {match: wildcard.Match, negative: true},
 	"Null":                      {null: true},
 }
 
 func equal(want, got string) bool { return want == got }
 
-func readConditions(element map[string]map[string]oneOrMore[value]) ([]condition, error) {
+func parseConditions(element map[string]map[string]oneOrMore[value]) ([]condition, error) {
 	var all []condition
 	for _, operator := range slices.Sorted(maps.Keys(element)) {
 		name, forAll := strings.CutPrefix(operator, "ForAllValues:")
-		name = strings.TrimPrefix(name, "ForAnyValue:") // is how one value among several matches anyway
+		name = strings.TrimPrefix(name, "ForAnyValue:") // this is the default
 		name, ifExists := strings.CutSuffix(name, "IfExists")
 		c, ok := operators[name]
 		if !ok {
@@ -66,9 +68,8 @@ func readConditions(element map[string]map[string]oneOrMore[value]) ([]condition
 	return all, nil
 }
 
-// met tells whether a request meets the condition. A key that the request does not have meets only what is said to be
-// met without it.
-func (c condition) met(r Request) bool {
+// isMet reports whether a request meets the condition.
+func (c condition) isMet(r Request) bool {
 	if r.Absent && strings.Contains(strings.ToLower(c.key), ":resourcetag/") {
 		return true
 	}
@@ -89,7 +90,7 @@ func (c condition) met(r Request) bool {
 	return slices.ContainsFunc(got, matches)
 }
 
-// values are those of a key. That of a tag has the tag's own name after the slash.
+// values returns the values of a key. The key of a tag ends in a slash and the tag's name.
 func (r Request) values(key string) []string {
 	for name, values := range r.Keys {
 		if strings.EqualFold(name, key) {
@@ -99,7 +100,7 @@ func (r Request) values(key string) []string {
 	return nil
 }
 
-// value is a string; JSON's true, false and numbers stand for theirs.
+// value is a string. It is read from JSON strings, booleans and numbers.
 type value string
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
 // FuzzParse: a policy is refused, or answers every request; what it denies, it does not allow.
@@ -42,7 +44,7 @@ func FuzzWildcard(f *testing.F) {
 			return
 		}
 		re := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
-		if want := regexp.MustCompile(`(?s)\A` + re + `\z`).MatchString(s); wildcard(pattern, s) != want {
+		if want := regexp.MustCompile(`(?s)\A` + re + `\z`).MatchString(s); wildcard.Match(pattern, s) != want {
 			t.Errorf("%q matches %q: %v, want %v", pattern, s, !want, want)
 		}
 	})

@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package iam decides by IAM policy documents whether a request is allowed: by Effect, Action, Resource and Condition, with
-// the operators that policies for EC2, S3 and IAM use. A document with anything else is refused, so that nothing is taken
-// as met that is not. It knows neither the services nor their resources; who asks says what the request is about.
+// Package iam evaluates IAM policy documents: Effect, Action, Resource and Condition, with the operators that policies for
+// EC2, S3 and IAM use. It refuses documents with anything else, so that no condition is ignored. It may not know services
+// or their resources; a Request has all that policies can use.
 package iam
 
 import (
@@ -12,25 +12,27 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
-// Request is one thing that somebody wants to do to one resource. A call that touches several resources is several
-// requests, and all of them must be allowed.
+// Request is one action on one resource. A call that uses several resources is several requests, which must all be
+// allowed.
 type Request struct {
 	Action   string              // ec2:RunInstances
-	Resource string              // its ARN, or * of an action that has none
-	Keys     map[string][]string // what conditions are about: aws:ResourceTag/team: web; names compare without regard to case
-	Absent   bool                // the resource is not there: conditions about its tags are met, and the service says so itself
+	Resource string              // ARN, or * for actions without a resource
+	Keys     map[string][]string // condition keys, such as aws:ResourceTag/team: web; their case is ignored
+	Absent   bool                // the resource does not exist: conditions about its tags are met, so that the service returns that error
 }
 
 // Policy is a policy document; nil allows everything.
 type Policy struct{ statements []statement }
 
 type statement struct {
-	allow           bool
-	action, without []string // Action, NotAction; lower case
-	resource, other []string // Resource, NotResource
-	conditions      []condition
+	allow                   bool
+	actions, notActions     []string // Action, NotAction; lower case
+	resources, notResources []string // Resource, NotResource
+	conditions              []condition
 }
 
 // Load reads a policy document from a file.
@@ -46,9 +48,9 @@ func Load(path string) (*Policy, error) {
 	return p, nil
 }
 
-// Parse reads a policy document: Statement may be one or a list, Action a string or a list.
+// Parse parses a policy document. Statement may be an object or a list, Action a string or a list.
 func Parse(document []byte) (*Policy, error) {
-	var d struct{ Statement oneOrMore[raw] }
+	var d struct{ Statement oneOrMore[statementJSON] }
 	if err := json.Unmarshal(document, &d); err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ func Parse(document []byte) (*Policy, error) {
 	}
 	p := &Policy{}
 	for i, r := range d.Statement {
-		s, err := r.read()
+		s, err := r.parse()
 		if err != nil {
 			return nil, fmt.Errorf("statement %d: %w", i+1, err)
 		}
@@ -66,14 +68,14 @@ func Parse(document []byte) (*Policy, error) {
 	return p, nil
 }
 
-type raw struct {
+type statementJSON struct {
 	Effect                string
 	Action, NotAction     oneOrMore[string]
 	Resource, NotResource oneOrMore[string]
 	Condition             map[string]map[string]oneOrMore[value]
 }
 
-func (r raw) read() (statement, error) {
+func (r statementJSON) parse() (statement, error) {
 	switch {
 	case r.Effect != "Allow" && r.Effect != "Deny":
 		return statement{}, fmt.Errorf("effect must be Allow or Deny, not %q", r.Effect)
@@ -92,11 +94,11 @@ func (r raw) read() (statement, error) {
 			return statement{}, fmt.Errorf("resource %q is no ARN and not *", a)
 		}
 	}
-	conditions, err := readConditions(r.Condition)
+	conditions, err := parseConditions(r.Condition)
 	return statement{r.Effect == "Allow", lower(r.Action), lower(r.NotAction), r.Resource, r.NotResource, conditions}, err
 }
 
-// Allows says whether the policy allows a request: some statement must allow it and none deny it.
+// Allows reports whether the policy allows a request: a statement allows it, and none denies it.
 func (p *Policy) Allows(r Request) bool {
 	if p == nil {
 		return true
@@ -114,7 +116,7 @@ func (p *Policy) Allows(r Request) bool {
 	return allowed
 }
 
-// Denies says whether some statement denies a request, whatever others allow.
+// Denies reports whether a statement denies a request, whatever others allow.
 func (p *Policy) Denies(r Request) bool {
 	if p == nil {
 		return false
@@ -127,13 +129,13 @@ func (p *Policy) Denies(r Request) bool {
 	return false
 }
 
-// matches tells whether a statement is about a request. Actions compare without regard to case, ARNs with.
+// matches reports whether a statement applies to a request. The case of actions is ignored, that of ARNs is not.
 func (s statement) matches(r Request) bool {
-	if !among(s.action, s.without, strings.ToLower(r.Action)) || !among(s.resource, s.other, r.Resource) {
+	if !listMatches(s.actions, s.notActions, strings.ToLower(r.Action)) || !listMatches(s.resources, s.notResources, r.Resource) {
 		return false
 	}
 	for _, c := range s.conditions {
-		if !c.met(r) {
+		if !c.isMet(r) {
 			return false
 		}
 	}
@@ -141,42 +143,20 @@ func (s statement) matches(r Request) bool {
 }
 
 // among tells whether something is one of these, or, where there are none, none of those.
-func among(these, those []string, s string) bool {
-	if len(these) > 0 {
-		return anyMatch(these, s)
+func listMatches(list, notList []string, s string) bool {
+	if len(list) > 0 {
+		return anyMatch(list, s)
 	}
-	return !anyMatch(those, s)
+	return !anyMatch(notList, s)
 }
 
 func anyMatch(patterns []string, s string) bool {
 	for _, p := range patterns {
-		if wildcard(p, s) {
+		if wildcard.Match(p, s) {
 			return true
 		}
 	}
 	return false
-}
-
-// wildcard matches * and ? as IAM does. It keeps one place to go back to, so that no pattern takes longer than its length
-// times the text's.
-func wildcard(pattern, s string) bool {
-	p, i, star, mark := 0, 0, -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 func lower(all []string) []string {
@@ -187,7 +167,7 @@ func lower(all []string) []string {
 	return out
 }
 
-// oneOrMore reads a JSON list, or a single value as a list of one.
+// oneOrMore is read from a JSON list, or from a single value as a list of one.
 type oneOrMore[T any] []T
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -12,34 +12,34 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
-// Permissions are what the sender of a request must be allowed: the action on the role or the instance profile, and what
-// comes with tags and with roles in profiles. By
-// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html.
-func (s *Store) Permissions(action string, form url.Values) []iam.Request {
-	role, profile := s.named(form)
+// permissions are what the sender of a request must be allowed to do: the action on the role or the instance profile, and
+// for tags and roles in instance profiles what
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html says.
+func (s *Store) permissions(action string, form url.Values) []iam.Request {
+	role, profile := s.namedARNs(form)
 	on := "*"
 	switch {
-	case action == "ListRoles": // as its refusals name it
+	case action == "ListRoles": // IAM's errors show this resource
 		on = s.arn("role", cmp.Or(form.Get("PathPrefix"), "/"), "")
 	case form.Has("InstanceProfileName"):
 		on = profile
 	case form.Has("RoleName"):
 		on = role
 	}
-	need := []iam.Request{{Action: "iam:" + action, Resource: on, Keys: requested(form)}}
+	need := []iam.Request{{Action: "iam:" + action, Resource: on, Keys: requestTagKeys(form)}}
 	switch {
 	case action == "AddRoleToInstanceProfile":
 		need = append(need, iam.Request{Action: "iam:PassRole", Resource: role, Keys: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}}})
 	case form.Has("Tags.member.1.Key"):
 		tag := "iam:Tag" + strings.TrimPrefix(action, "Create")
-		need = append(need, iam.Request{Action: tag, Resource: on, Keys: requested(form)})
+		need = append(need, iam.Request{Action: tag, Resource: on, Keys: requestTagKeys(form)})
 	}
 	return need
 }
 
 // named are the ARNs of the role and the instance profile that a request is about. Their paths are in them: those of what is
 // there, or the one that what is being made is to have.
-func (s *Store) named(form url.Values) (roleARN, profileARN string) {
+func (s *Store) namedARNs(form url.Values) (roleARN, profileARN string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	path := cmp.Or(form.Get("Path"), "/")
@@ -53,7 +53,7 @@ func (s *Store) named(form url.Values) (roleARN, profileARN string) {
 	return s.arn("role", rolePath, form.Get("RoleName")), s.arn("instance-profile", profilePath, form.Get("InstanceProfileName"))
 }
 
-// RoleOf is the ARN of the role of an instance profile that EC2 knows, or "".
+// RoleOf returns the ARN of the role of an instance profile that EC2 knows, or "".
 func (s *Store) RoleOf(profile string) string {
 	name := s.Profile(profile).Role
 	s.mu.Lock()
@@ -66,7 +66,7 @@ func (s *Store) RoleOf(profile string) string {
 }
 
 // requested are the keys of the tags in a request.
-func requested(form url.Values) map[string][]string {
+func requestTagKeys(form url.Values) map[string][]string {
 	keys := map[string][]string{}
 	for n := 1; form.Has("Tags.member." + strconv.Itoa(n) + ".Key"); n++ {
 		at := "Tags.member." + strconv.Itoa(n)

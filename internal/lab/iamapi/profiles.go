@@ -6,6 +6,9 @@ package iamapi
 import (
 	"net/url"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/awsquery"
 )
 
 type profileXML struct {
@@ -18,9 +21,9 @@ type profileXML struct {
 	Tags    []tag     `xml:"Tags>member"`
 }
 
-type withProfile struct{ InstanceProfile profileXML }
+type profileResult struct{ InstanceProfile profileXML }
 
-type withProfiles struct {
+type profilesResult struct {
 	IsTruncated bool
 	Profiles    []profileXML `xml:"InstanceProfiles>member"`
 }
@@ -36,21 +39,21 @@ func (s *Store) profileXML(p *profile) profileXML {
 }
 
 func createInstanceProfile(s *Store, form url.Values) (any, error) {
-	name, err := nameOf(form, "InstanceProfileName", 128)
+	name, err := validatedName(form, "InstanceProfileName", 128)
 	if err != nil {
 		return nil, err
 	}
-	path, err := pathOf(form.Get("Path"))
+	path, err := validatedPath(form.Get("Path"))
 	if err != nil {
 		return nil, err
 	}
 	if s.profiles[name] != nil {
-		return nil, &Error{"EntityAlreadyExists", "Instance Profile " + name + " already exists."}
+		return nil, apierror.New("EntityAlreadyExists", "Instance Profile "+name+" already exists.")
 	}
 	now := time.Now().UTC()
 	p := &profile{name: name, path: path, id: newID("AIPA"), created: now, changed: now, tags: tagsOf(form)}
 	s.profiles[name] = p
-	return withProfile{s.profileXML(p)}, nil
+	return profileResult{s.profileXML(p)}, nil
 }
 
 func getInstanceProfile(s *Store, form url.Values) (any, error) {
@@ -58,11 +61,11 @@ func getInstanceProfile(s *Store, form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return withProfile{s.profileXML(p)}, nil
+	return profileResult{s.profileXML(p)}, nil
 }
 
 func listInstanceProfiles(s *Store, _ url.Values) (any, error) {
-	var x withProfiles
+	var x profilesResult
 	for _, name := range sortedNames(s.profiles) {
 		x.Profiles = append(x.Profiles, s.profileXML(s.profiles[name]))
 	}
@@ -74,7 +77,7 @@ func listInstanceProfilesForRole(s *Store, form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var x withProfiles
+	var x profilesResult
 	for _, name := range sortedNames(s.profiles) {
 		if p := s.profiles[name]; p.role == r.name {
 			x.Profiles = append(x.Profiles, s.profileXML(p))
@@ -89,10 +92,10 @@ func deleteInstanceProfile(s *Store, form url.Values) (any, error) {
 		return nil, err
 	}
 	if p.role != "" {
-		return nil, &Error{"DeleteConflict", "Cannot delete entity, must remove roles from instance profile first."}
+		return nil, apierror.New("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
 	}
 	delete(s.profiles, p.name)
-	return done, nil
+	return awsquery.Empty, nil
 }
 
 func addRoleToInstanceProfile(s *Store, form url.Values) (any, error) {
@@ -105,10 +108,10 @@ func addRoleToInstanceProfile(s *Store, form url.Values) (any, error) {
 		return nil, err
 	}
 	if p.role != "" {
-		return nil, &Error{"LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1"}
+		return nil, apierror.New("LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1")
 	}
 	p.role, p.changed = r.name, time.Now()
-	return done, nil
+	return awsquery.Empty, nil
 }
 
 func removeRoleFromInstanceProfile(s *Store, form url.Values) (any, error) {
@@ -118,8 +121,8 @@ func removeRoleFromInstanceProfile(s *Store, form url.Values) (any, error) {
 	}
 	name := form.Get("RoleName")
 	if p.role != name || name == "" {
-		return nil, &Error{"NoSuchEntity", "Instance Profile " + p.name + " does not contain role " + name + "."}
+		return nil, apierror.New("NoSuchEntity", "Instance Profile "+p.name+" does not contain role "+name+".")
 	}
 	p.role, p.changed = "", time.Now()
-	return done, nil
+	return awsquery.Empty, nil
 }

@@ -11,23 +11,25 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/awsquery"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
-// policyLimit is the most that a role's inline policies may have together, in characters without white space
+// policyLimit is the size limit of all inline policies of a role, in characters without white space
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
 const policyLimit = 10240
 
 var validName = regexp.MustCompile(`^[\w+=,.@-]+$`)
 
-// nameOf reads a name; roles have 64 characters at most, everything else 128.
-func nameOf(form url.Values, parameter string, limit int) (string, error) {
+// validatedName reads a name. The limit is its length: 64 characters for roles, 128 for all else.
+func validatedName(form url.Values, parameter string, limit int) (string, error) {
 	name := form.Get(parameter)
 	switch {
 	case name == "":
-		return "", &Error{"ValidationError", "The request must contain the parameter " + parameter + "."}
+		return "", apierror.New("ValidationError", "The request must contain the parameter "+parameter+".")
 	case !validName.MatchString(name) || len(name) > limit:
-		return "", &Error{"ValidationError", "The specified value for " + parameter + " is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"}
+		return "", apierror.New("ValidationError", "The specified value for "+parameter+" is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-")
 	}
 	return name, nil
 }
@@ -52,7 +54,7 @@ type roleXML struct {
 	Tags        []tag  `xml:"Tags>member"`
 }
 
-type withRole struct{ Role roleXML }
+type roleResult struct{ Role roleXML }
 
 func (s *Store) roleXML(r *role) roleXML {
 	return roleXML{
@@ -62,27 +64,27 @@ func (s *Store) roleXML(r *role) roleXML {
 }
 
 func createRole(s *Store, form url.Values) (any, error) {
-	name, err := nameOf(form, "RoleName", 64)
+	name, err := validatedName(form, "RoleName", 64)
 	if err != nil {
 		return nil, err
 	}
-	path, err := pathOf(form.Get("Path"))
+	path, err := validatedPath(form.Get("Path"))
 	if err != nil {
 		return nil, err
 	}
 	trust := form.Get("AssumeRolePolicyDocument")
 	if !json.Valid([]byte(trust)) {
-		return nil, &Error{"MalformedPolicyDocument", "This policy contains invalid Json"}
+		return nil, apierror.New("MalformedPolicyDocument", "This policy contains invalid Json")
 	}
 	if s.roles[name] != nil {
-		return nil, &Error{"EntityAlreadyExists", "Role with name " + name + " already exists."}
+		return nil, apierror.New("EntityAlreadyExists", "Role with name "+name+" already exists.")
 	}
 	r := &role{
 		name: name, path: path, id: newID("AROA"), description: form.Get("Description"), trust: trust, created: time.Now().UTC(),
 		policies: map[string]string{}, tags: tagsOf(form),
 	}
 	s.roles[name] = r
-	return withRole{s.roleXML(r)}, nil
+	return roleResult{s.roleXML(r)}, nil
 }
 
 func getRole(s *Store, form url.Values) (any, error) {
@@ -90,7 +92,7 @@ func getRole(s *Store, form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return withRole{s.roleXML(r)}, nil
+	return roleResult{s.roleXML(r)}, nil
 }
 
 func listRoles(s *Store, form url.Values) (any, error) {
@@ -100,7 +102,7 @@ func listRoles(s *Store, form url.Values) (any, error) {
 	}
 	for _, name := range sortedNames(s.roles) {
 		if one := s.roleXML(s.roles[name]); strings.HasPrefix(one.Path, form.Get("PathPrefix")) {
-			one.Tags = nil // which IAM leaves out of its lists
+			one.Tags = nil // IAM leaves them out of lists
 			x.Roles = append(x.Roles, one)
 		}
 	}
@@ -127,14 +129,14 @@ func deleteRole(s *Store, form url.Values) (any, error) {
 	}
 	for _, p := range s.profiles {
 		if p.role == r.name {
-			return nil, &Error{"DeleteConflict", "Cannot delete entity, must remove roles from instance profile first."}
+			return nil, apierror.New("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
 		}
 	}
 	if len(r.policies) > 0 {
-		return nil, &Error{"DeleteConflict", "Cannot delete entity, must delete policies first."}
+		return nil, apierror.New("DeleteConflict", "Cannot delete entity, must delete policies first.")
 	}
 	delete(s.roles, r.name)
-	return done, nil
+	return awsquery.Empty, nil
 }
 
 func putRolePolicy(s *Store, form url.Values) (any, error) {
@@ -142,22 +144,22 @@ func putRolePolicy(s *Store, form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := nameOf(form, "PolicyName", 128)
+	name, err := validatedName(form, "PolicyName", 128)
 	if err != nil {
 		return nil, err
 	}
 	document := form.Get("PolicyDocument")
 	if _, err := iam.Parse([]byte(document)); err != nil {
-		return nil, &Error{"MalformedPolicyDocument", "Syntax errors in policy: " + err.Error() + "."}
+		return nil, apierror.New("MalformedPolicyDocument", "Syntax errors in policy: "+err.Error()+".")
 	}
 	if len(document) > policyLimit {
-		return nil, &Error{"LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role " + r.name}
+		return nil, apierror.New("LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role "+r.name)
 	}
 	if r.policies == nil {
 		r.policies = map[string]string{}
 	}
 	r.policies[name] = document
-	return done, nil
+	return awsquery.Empty, nil
 }
 
 func getRolePolicy(s *Store, form url.Values) (any, error) {
@@ -174,7 +176,7 @@ func getRolePolicy(s *Store, form url.Values) (any, error) {
 }
 
 func noPolicy(name string) error {
-	return &Error{"NoSuchEntity", "The role policy with name " + name + " cannot be found."}
+	return apierror.New("NoSuchEntity", "The role policy with name "+name+" cannot be found.")
 }
 
 func listRolePolicies(s *Store, form url.Values) (any, error) {
@@ -188,7 +190,8 @@ func listRolePolicies(s *Store, form url.Values) (any, error) {
 	}{false, sortedNames(r.policies)}, nil
 }
 
-// listAttachedRolePolicies is what clients ask before they delete a role; the lab keeps inline policies only.
+// listAttachedRolePolicies returns an empty list, because the lab has inline policies only. Clients call it before they
+// delete a role.
 func listAttachedRolePolicies(s *Store, form url.Values) (any, error) {
 	_, err := s.findRole(form.Get("RoleName"))
 	return struct {
@@ -207,5 +210,5 @@ func deleteRolePolicy(s *Store, form url.Values) (any, error) {
 		return nil, noPolicy(name)
 	}
 	delete(r.policies, name)
-	return done, nil
+	return awsquery.Empty, nil
 }

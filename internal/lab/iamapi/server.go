@@ -1,32 +1,28 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package iamapi keeps roles, their inline policies and instance profiles, as AWS Identity and Access Management
-// does in its query protocol. It knows no HTTP and no EC2; signatures are the caller's business, and package iam
-// says what a policy document allows.
+// Package iamapi is AWS Identity and Access Management of the lab: roles, their inline policies and instance profiles.
+// Package iam evaluates the policy documents. It may not know EC2 or signatures.
 package iamapi
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/xml"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/awsquery"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/service"
 )
 
-// Error is a refusal, with the code as IAM spells it
-// (https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html, and each action's own page).
-type Error struct{ Code, Message string }
+type handler func(*Store, url.Values) (any, error)
 
-func (e *Error) Error() string { return e.Code + ": " + e.Message }
-
-type action func(*Store, url.Values) (any, error)
-
-var actions = map[string]action{
+var handlers = map[string]handler{
 	"CreateRole":                    createRole,
 	"GetRole":                       getRole,
 	"ListRoles":                     listRoles,
@@ -46,77 +42,67 @@ var actions = map[string]action{
 	"RemoveRoleFromInstanceProfile": removeRoleFromInstanceProfile,
 }
 
-// Known says whether the lab has an action of this name.
-func Known(name string) bool { return actions[name] != nil }
+// namespace of the XML of every response.
+const namespace = "https://iam.amazonaws.com/doc/2010-05-08/"
 
-// Do runs one action and returns the response's document. An error is an *Error where IAM would refuse.
-func (s *Store) Do(name string, form url.Values) ([]byte, error) {
-	do := actions[name]
-	if do == nil {
-		return nil, &Error{"InvalidAction", "Could not find operation " + name + " for version 2010-05-08"}
+// Name implements service.Service, as do Parse, Errors and WriteError.
+func (s *Store) Name() string { return service.IAM }
+
+// Parse reads the form of a request.
+func (s *Store) Parse(r *service.Request) (service.Action, error) {
+	form, err := awsquery.Parse(r.Body)
+	return &action{s, form}, err
+}
+
+// Errors returns how IAM reports errors.
+func (s *Store) Errors() *service.Errors { return &iamErrors }
+
+// WriteError answers with an error as XML.
+func (s *Store) WriteError(w http.ResponseWriter, _ *service.Request, e *apierror.Error) {
+	awsquery.WriteError(w, namespace, iamErrors.Status(e.Code), e)
+}
+
+// action is one request.
+type action struct {
+	store *Store
+	form  url.Values
+}
+
+func (a *action) Name() string { return a.form.Get("Action") }
+
+func (a *action) Parameter(name string) string { return a.form.Get(name) }
+
+func (a *action) Permissions() []iam.Request { return a.store.permissions(a.Name(), a.form) }
+
+// NotVisibleYet implements service.EventuallyConsistent.
+func (a *action) NotVisibleYet(minAge time.Duration) error {
+	return errors.Join(a.store.roleNotVisibleYet(a.form.Get("RoleName"), minAge),
+		a.store.ProfileNotVisibleYet(a.form.Get("InstanceProfileName"), minAge))
+}
+
+func (a *action) Do(w http.ResponseWriter, _ service.Sender) error {
+	result, err := a.store.do(a.Name(), a.form)
+	if err != nil {
+		return err
+	}
+	return awsquery.Write(w, namespace, a.Name(), result)
+}
+
+// do runs an action and returns its result.
+func (s *Store) do(name string, form url.Values) (any, error) {
+	handle := handlers[name]
+	if handle == nil {
+		return nil, apierror.New("InvalidAction", "Could not find operation "+name+" for version 2010-05-08")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	result, err := do(s, form)
-	if err != nil {
-		return nil, err
-	}
-	return document(name, result)
+	return handle(s, form)
 }
 
-const namespace = "https://iam.amazonaws.com/doc/2010-05-08/"
-
-// done is the result of actions that have nothing to say.
-var done any = struct{}{}
-
-// document is the answer; one without a result has no element for it.
-func document(name string, result any) ([]byte, error) {
-	var body bytes.Buffer
-	if result != done {
-		start := xml.StartElement{Name: xml.Name{Local: name + "Result"}}
-		if err := xml.NewEncoder(&body).EncodeElement(result, start); err != nil {
-			return nil, fmt.Errorf("encode the answer to %s: %w", name, err)
-		}
-	}
-	return fmt.Appendf(nil, "<%sResponse xmlns=%q>%s<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%sResponse>",
-		name, namespace, body.Bytes(), random(16), name), nil
-}
-
-// Refusal is the status and the XML of an error.
-func Refusal(err error) (int, []byte) {
-	refused := &Error{"ServiceFailure", err.Error()}
-	errors.As(err, &refused)
-	type response struct {
-		XMLName   xml.Name `xml:"https://iam.amazonaws.com/doc/2010-05-08/ ErrorResponse"`
-		Type      string   `xml:"Error>Type"`
-		Code      string   `xml:"Error>Code"`
-		Message   string   `xml:"Error>Message"`
-		RequestID string   `xml:"RequestId"`
-	}
-	b, _ := xml.Marshal(response{Type: "Sender", Code: refused.Code, Message: refused.Message, RequestID: random(16)})
-	return Status(refused.Code), b
-}
-
-// Status of an error code: 400 but for these.
-func Status(code string) int {
-	switch code {
-	case "NoSuchEntity":
-		return http.StatusNotFound
-	case "EntityAlreadyExists", "DeleteConflict", "LimitExceeded", "ConcurrentModification", "EntityTemporarilyUnmodifiable":
-		return http.StatusConflict
-	case "AccessDenied", "ExpiredToken", "InvalidClientTokenId", "MissingAuthenticationToken", "SignatureDoesNotMatch", "OptInRequired":
-		return http.StatusForbidden
-	case "ServiceFailure", "InternalFailure":
-		return http.StatusInternalServerError
-	case "ServiceUnavailable":
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusBadRequest
-}
-
-// newID is an id as IAM makes them: AROA and the like, and 17 letters and digits.
+// newID returns an id in IAM's form: a prefix such as AROA, and 17 letters and digits.
 func newID(prefix string) string { return prefix + strings.ToUpper(random(9))[:17] }
 
+// random returns n random bytes in hexadecimal.
 func random(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b)

@@ -12,13 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
 // Store is an account's roles and instance profiles. Safe for use by several goroutines.
 type Store struct {
 	account string
-	delay   time.Duration // until EC2 knows of a change
+	delay   time.Duration // until EC2 knows a change
 
 	mu       sync.Mutex
 	roles    map[string]*role
@@ -27,7 +28,7 @@ type Store struct {
 
 type role struct {
 	name, path, id, description, trust string
-	seeded                             bool // part of every lab; a policy of the lab's own limits it
+	seeded                             bool // it exists from the start, and the lab's role policy limits it
 	created                            time.Time
 	policies                           map[string]string // documents by name
 	tags                               []tag
@@ -37,7 +38,7 @@ type profile struct {
 	name, path, id string
 	seeded         bool
 	created        time.Time
-	role           string // "" without; IAM allows one
+	role           string // "" when there is none; IAM allows one
 	changed        time.Time
 	tags           []tag
 }
@@ -47,8 +48,8 @@ type tag struct {
 	Value string
 }
 
-// New makes a store with one instance profile, and a role of the same name in it that the lab's own role policy
-// limits. EC2 learns of later changes after the delay, as on AWS, where it takes seconds.
+// New returns a store with one instance profile and its role, which has the same name and which the lab's role policy
+// limits. EC2 knows later changes after the delay, which is seconds on AWS.
 func New(account, seed string, delay time.Duration) *Store {
 	s := &Store{account: account, delay: delay, roles: map[string]*role{}, profiles: map[string]*profile{}}
 	s.roles[seed] = &role{name: seed, path: "/", id: newID("AROA"), trust: ec2Trust, seeded: true, created: time.Now().UTC()}
@@ -56,17 +57,17 @@ func New(account, seed string, delay time.Duration) *Store {
 	return s
 }
 
-// ec2Trust lets EC2 assume a role.
+// ec2Trust is the trust policy that allows EC2 to assume a role.
 const ec2Trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 
 // Profile is what EC2 knows of an instance profile.
 type Profile struct {
-	Known bool   // false also while a change has not arrived yet
+	Known bool   // false also when EC2 does not know a change yet
 	ID    string // AIPA...
 	Role  string // "" without
 }
 
-// Profile is the instance profile of a name, as EC2 sees it at the moment.
+// Profile returns what EC2 knows of an instance profile now.
 func (s *Store) Profile(name string) Profile {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,8 +78,8 @@ func (s *Store) Profile(name string) Profile {
 	return Profile{Known: true, ID: p.id, Role: p.role}
 }
 
-// Allows says whether the inline policies of a role allow a request. known is false for roles whose permissions
-// are not kept here.
+// Allows reports whether the inline policies of a role allow a request. known is false for roles without policies here:
+// unknown ones, and the one that exists from the start.
 func (s *Store) Allows(roleName string, want iam.Request) (allowed, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +88,7 @@ func (s *Store) Allows(roleName string, want iam.Request) (allowed, known bool) 
 		return false, false
 	}
 	for _, document := range r.policies {
-		p, err := iam.Parse([]byte(document)) // was parsed when it came in
+		p, err := iam.Parse([]byte(document)) // never fails: it was parsed before it was stored
 		switch {
 		case err != nil || p.Denies(want):
 			return false, true
@@ -98,15 +99,15 @@ func (s *Store) Allows(roleName string, want iam.Request) (allowed, known bool) 
 	return allowed, true
 }
 
-// Entity is a role or an instance profile as whoever looks for what is left sees it.
+// Entity is a role or an instance profile, for lists of the lab's resources.
 type Entity struct {
 	Kind, Name string // role or instance-profile
-	Seeded     bool   // it is there from the start
+	Seeded     bool   // it exists from the start
 	Created    time.Time
 	Tags       map[string]string
 }
 
-// Entities are all roles and instance profiles, by name.
+// Entities returns all roles and instance profiles, by name.
 func (s *Store) Entities() []Entity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,15 +123,21 @@ func (s *Store) Entities() []Entity {
 	return all
 }
 
-// Younger refuses the role or the instance profile of a name, as one that is not there, while it is younger than an age.
-// The parameter is what names it: RoleName or InstanceProfileName.
-func (s *Store) Younger(parameter, name string, age time.Duration) error {
+func (s *Store) roleNotVisibleYet(name string, minAge time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.roles[name]; parameter == "RoleName" && r != nil && time.Since(r.created) < age && !r.seeded {
+	if r := s.roles[name]; r != nil && time.Since(r.created) < minAge && !r.seeded {
 		return noRole(name)
 	}
-	if p := s.profiles[name]; parameter == "InstanceProfileName" && p != nil && time.Since(p.created) < age && !p.seeded {
+	return nil
+}
+
+// ProfileNotVisibleYet returns the error for an instance profile that does not exist while the profile is younger than
+// minAge.
+func (s *Store) ProfileNotVisibleYet(name string, minAge time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.profiles[name]; p != nil && time.Since(p.created) < minAge && !p.seeded {
 		return noProfile(name)
 	}
 	return nil
@@ -159,25 +166,25 @@ func (s *Store) findProfile(name string) (*profile, error) {
 }
 
 func noRole(name string) error {
-	return &Error{"NoSuchEntity", "The role with name " + name + " cannot be found."}
+	return apierror.New("NoSuchEntity", "The role with name "+name+" cannot be found.")
 }
 
 func noProfile(name string) error {
-	return &Error{"NoSuchEntity", "Instance Profile " + name + " cannot be found."}
+	return apierror.New("NoSuchEntity", "Instance Profile "+name+" cannot be found.")
 }
 
 func (s *Store) arn(kind, path, name string) string {
 	return fmt.Sprintf("arn:aws:iam::%s:%s%s%s", s.account, kind, path, name)
 }
 
-// sortedNames are a map's keys in order.
+// sortedNames returns a map's keys in order.
 func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 
 // pathOf is the path of a role or profile: /, unless the request has one.
-func pathOf(path string) (string, error) {
+func validatedPath(path string) (string, error) {
 	path = cmp.Or(path, "/")
 	if !strings.HasPrefix(path, "/") || !strings.HasSuffix(path, "/") {
-		return "", &Error{"ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters."}
+		return "", apierror.New("ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.")
 	}
 	return path, nil
 }

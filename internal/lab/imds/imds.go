@@ -1,9 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package imds is one instance's metadata service: user data, the meta-data tree, the identity
-// document and the credentials of an instance profile, with IMDSv2 tokens and without. It knows the
-// instance and nothing of the machine that asks.
+// Package imds is the metadata service of one instance: user data, the meta-data tree, the identity document and the
+// credentials of an instance profile, with and without IMDSv2 tokens. It may not know the machine that sends the requests.
 package imds
 
 import (
@@ -30,22 +29,21 @@ type Credentials struct {
 
 // Server is the metadata service of one instance.
 type Server struct {
-	// Instance is the instance as it is now.
+	// Instance returns the instance as it is now.
 	Instance func() (cloud.Instance, bool)
-	// Groups names security groups by id.
+	// Groups returns the names of security groups with these ids.
 	Groups func(ids []string) []string
-	// Credentials are those of an instance profile's role.
+	// Credentials returns credentials of an instance profile's role.
 	Credentials func(role string) Credentials
-	// Strict refuses requests without a token when the instance asks for IMDSv2. It is off for
-	// machines of systemd-nspawn: DMI is hidden from them, so their cloud-init does not know that it
-	// is on EC2 and asks as IMDSv1, whatever HttpTokens says.
+	// Strict refuses requests without a token when the instance requires IMDSv2. It is off for machines of systemd-nspawn:
+	// DMI is hidden from them, so their cloud-init does not detect EC2 and uses IMDSv1, whatever HttpTokens is.
 	Strict bool
 
 	mu     sync.Mutex
-	tokens map[string]time.Time // until when
+	tokens map[string]time.Time // token: when it expires
 }
 
-// ServeHTTP implements http.Handler. The first element of the path is an API version; each is answered alike.
+// ServeHTTP implements http.Handler. The first element of the path is an API version; all versions are the same.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "EC2ws")
 	i, ok := s.Instance()
@@ -54,14 +52,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodPut {
-		s.token(w, r)
+		s.issueToken(w, r)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	if !s.admits(r, i) {
+	if !s.tokenIsValid(r, i) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -72,10 +70,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // a machine that went away reads nothing
+	_, _ = w.Write(body) // fails only when the machine is gone
 }
 
-func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) {
 	const header = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
 	if !strings.HasSuffix(r.URL.Path, "/api/token") {
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -86,7 +84,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	if r.Header.Get("X-Forwarded-For") != "" { // EC2's guard against open proxies
+	if r.Header.Get("X-Forwarded-For") != "" { // as EC2, as a protection against open proxies
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
@@ -103,7 +101,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(token))
 }
 
-func (s *Server) admits(r *http.Request, i cloud.Instance) bool {
+func (s *Server) tokenIsValid(r *http.Request, i cloud.Instance) bool {
 	token := r.Header.Get("X-Aws-Ec2-Metadata-Token")
 	if token == "" {
 		return i.Metadata.Tokens != "required" || !s.Strict
@@ -113,7 +111,7 @@ func (s *Server) admits(r *http.Request, i cloud.Instance) bool {
 	return time.Now().Before(s.tokens[token])
 }
 
-// find resolves a path below the version.
+// find returns what is at a path below the version.
 func (s *Server) find(i cloud.Instance, path []string) ([]byte, bool) {
 	if len(path) == 0 {
 		return []byte("1.0\n2009-04-04\n2021-03-23\nlatest"), true
@@ -128,9 +126,9 @@ func (s *Server) find(i cloud.Instance, path []string) ([]byte, bool) {
 	case "user-data":
 		return i.UserData, i.UserData != nil && len(path) == 2
 	case "meta-data":
-		return s.tree(i).at(path[2:])
+		return s.tree(i).lookUp(path[2:])
 	case "dynamic":
-		return dynamic(i).at(path[2:])
+		return dynamic(i).lookUp(path[2:])
 	}
 	return nil, false
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// node is a leaf or a directory of the metadata.
+// node is a value or a directory of the metadata.
 type node struct {
 	text    string
 	entries map[string]node
@@ -24,8 +24,8 @@ func leaf(text string) node { return node{text: text} }
 
 func dir(entries map[string]node) node { return node{entries: entries} }
 
-// at is the text of a leaf or the list of a directory.
-func (n node) at(path []string) ([]byte, bool) {
+// lookUp returns a value, or the list of a directory.
+func (n node) lookUp(path []string) ([]byte, bool) {
 	for _, p := range path {
 		next, ok := n.entries[p]
 		if !ok {
@@ -49,7 +49,7 @@ func (n node) at(path []string) ([]byte, bool) {
 	return []byte(strings.Join(names, "\n")), true
 }
 
-// tree is the meta-data of an instance.
+// tree returns the meta-data of an instance.
 func (s *Server) tree(i cloud.Instance) node {
 	groups := s.Groups(i.SecurityGroups)
 	top := map[string]node{
@@ -102,7 +102,7 @@ func networkOf(i cloud.Instance, groups []string) node {
 	})
 }
 
-// profile is meta-data/iam.
+// profile returns meta-data/iam.
 func (s *Server) profile(i cloud.Instance) node {
 	c := s.Credentials(i.Role)
 	info := marshal(map[string]string{
@@ -116,7 +116,7 @@ func (s *Server) profile(i cloud.Instance) node {
 	return dir(map[string]node{"info": leaf(info), "security-credentials": dir(map[string]node{i.Role: leaf(credentials)})})
 }
 
-// dynamic holds the identity document.
+// dynamic returns the tree with the identity document.
 func dynamic(i cloud.Instance) node {
 	document := marshal(map[string]any{
 		"accountId": cloud.Account, "architecture": i.Architecture, "availabilityZone": i.Zone, "imageId": i.ImageID, "instanceId": i.ID,
@@ -129,7 +129,7 @@ func dynamic(i cloud.Instance) node {
 func marshal(v any) string {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		panic(err) // only strings and nil are in it
+		panic(err) // cannot happen: there are only strings and nil
 	}
 	return string(b)
 }

@@ -18,16 +18,16 @@ import (
 // off. It runs none of the steps. The zero value does the steps of the user data at once and succeeds; user data without a
 // guest program is a machine that powers off at once.
 type Baker struct {
-	Steps     []string      // their names, in place of those in the user data
-	Took      time.Duration // how long each step takes
-	Lines     int           // how many lines each step prints
-	Line      string        // what each of them is; "": which one it is
-	Fail      int           // the step that fails, from 1; 0: none
-	Code      int           // its exit status; 0 means 1
-	Reason    string        // and why, where the exit status does not say it
-	Hang      int           // the step that does not end until the machine's time is up, from 1; 0: none
-	NoVerdict bool          // it powers off without a word
-	Hurry     int           // how many seconds of the machine pass in one: its time-out and its pauses are so much shorter
+	Steps        []string      // their names, in place of those in the user data
+	StepDuration time.Duration // how long each step takes
+	Lines        int           // how many lines each step prints
+	Line         string        // what each of them is; "": which one it is
+	Fail         int           // the step that fails, from 1; 0: none
+	Code         int           // its exit status; 0 means 1
+	Reason       string        // and why, where the exit status does not say it
+	Hang         int           // the step that does not end until the machine's time is up, from 1; 0: none
+	NoVerdict    bool          // it powers off without a word
+	Speedup      int           // how many seconds of the machine pass in one: its time-out and its pauses are so much shorter
 
 	// Console prints a report; nil prints it as it is. See Split, Doubled and Interleaved.
 	Console func(m *Machine, report string)
@@ -41,15 +41,15 @@ type unit struct{ kind, file, name string }
 // bake is a Baker on one machine.
 type bake struct {
 	Baker
-	m      *Machine
-	given  instructions
-	time   context.Context // ends with the machine, or when its time is up
-	life   context.Context // ends with the machine
-	units  []unit
-	log    []string // lines
-	offset int      // of the running step in the log
-	told   int      // lines of the log that were told while it runs
-	seq    int
+	m            *Machine
+	instructions instructions
+	time         context.Context // ends with the machine, or when its time is up
+	life         context.Context // ends with the machine
+	units        []unit
+	log          []string // lines
+	offset       int      // of the running step in the log
+	streamed     int      // lines of the log that were told while it runs
+	seq          int
 }
 
 // Guest is the Guest of a Runner.
@@ -64,29 +64,29 @@ func (b Baker) Guest(m *Machine) {
 		}
 	}()
 	one := &bake{Baker: b, m: m, life: life}
-	given, err := one.read()
+	in, err := one.readUserData()
 	if err != nil {
 		m.Print(fmt.Sprintf("cloud-init[1]: %v\r\n", err))
 		<-m.Done() // cloud-init goes on without user data, and nothing will power the machine off
 		return
 	}
-	if given.bakeID != "" {
-		one.begin(given)
+	if in.bakeID != "" {
+		one.run(in)
 	}
 	m.PowerOff()
 }
 
 // begin bakes within the machine's time. The watchdog cuts the power when that did not help, as the guest program's does.
-func (b *bake) begin(given instructions) {
-	b.given, b.units = given, given.units
+func (b *bake) run(in instructions) {
+	b.instructions, b.units = in, in.units
 	if b.Steps != nil {
 		b.units = nil
 		for _, name := range b.Steps {
 			b.units = append(b.units, unit{"script", "-", name})
 		}
 	}
-	timeout := b.own(given.timeout)
-	watchdog := time.AfterFunc(timeout+b.own(2*time.Minute), b.m.PowerOff)
+	timeout := b.scaled(in.timeout)
+	watchdog := time.AfterFunc(timeout+b.scaled(2*time.Minute), b.m.PowerOff)
 	defer watchdog.Stop()
 	var cancel context.CancelFunc
 	b.time, cancel = context.WithTimeout(b.life, timeout)
@@ -102,7 +102,7 @@ func (b *bake) begin(given instructions) {
 }
 
 // own turns the machine's time into the test's.
-func (b *bake) own(d time.Duration) time.Duration { return d / time.Duration(max(1, b.Hurry)) }
+func (b *bake) scaled(d time.Duration) time.Duration { return d / time.Duration(max(1, b.Speedup)) }
 
 // step does one step and says whether the bake goes on.
 func (b *bake) step(n int, u unit) bool {
@@ -112,20 +112,20 @@ func (b *bake) step(n int, u unit) bool {
 	for i := range b.Lines {
 		b.log = append(b.log, cmp.Or(b.Line, fmt.Sprintf("%s prints line %d of %d", u.name, i+1, b.Lines)))
 	}
-	b.tell()
-	pause := b.Took
+	b.streamLines()
+	pause := b.StepDuration
 	if n == b.Hang {
 		pause = 1 << 62
 	}
 	code, reason := 0, ""
 	if b.sleep(pause) {
-		code, reason = b.do(u)
+		code, reason = b.download(u)
 	}
 	switch {
 	case b.life.Err() != nil:
 		return false
 	case b.time.Err() != nil:
-		code, reason = 124, fmt.Sprintf("it was stopped: the machine's time, %d s, was up", int(b.given.timeout.Seconds()))
+		code, reason = 124, fmt.Sprintf("it was stopped: the machine's time, %d s, was up", int(b.instructions.timeout.Seconds()))
 	case n == b.Fail:
 		code, reason = cmp.Or(b.Code, 1), b.Reason
 	}
@@ -161,7 +161,7 @@ func (b *bake) fail(code int, name, reason string) {
 			tail = append(tail, line)
 		}
 	}
-	b.tellTail(tail[max(0, len(tail)-lines):])
+	b.printTail(tail[max(0, len(tail)-lines):])
 	if reason != "" {
 		b.report("reason %s", reason)
 	}
@@ -187,7 +187,7 @@ func (b *bake) report(form string, args ...any) { b.print(b.compose(fmt.Sprintf(
 // compose makes the next report, which goes to the log as well.
 func (b *bake) compose(words string) string {
 	b.seq++
-	report := guest.FormatReport(b.given.bakeID, b.seq, words)
+	report := guest.FormatReport(b.instructions.bakeID, b.seq, words)
 	b.log = append(b.log, strings.TrimSpace(report))
 	return report
 }

@@ -28,11 +28,11 @@ import (
 type Machine struct {
 	Spec machine.Spec
 
-	ssh  func(net.Conn)
-	once sync.Once
-	done chan struct{}
-	exit machine.Exit
-	wire sync.RWMutex // held for reading while something is on its way from the machine
+	ssh      func(net.Conn)
+	once     sync.Once
+	done     chan struct{}
+	exit     machine.Exit
+	inFlight sync.RWMutex // held for reading while something is on its way from the machine
 }
 
 // Runner starts Machines. Guest is what runs on them, in a goroutine of its own; without one a machine
@@ -64,8 +64,8 @@ func (m *Machine) Crash() { m.end(machine.Exit{Err: errors.New("crashed")}) }
 func (m *Machine) end(e machine.Exit) {
 	m.once.Do(func() {
 		m.exit = e
-		m.wire.Lock()
-		defer m.wire.Unlock()
+		m.inFlight.Lock()
+		defer m.inFlight.Unlock()
 		close(m.done)
 	})
 }
@@ -73,8 +73,8 @@ func (m *Machine) end(e machine.Exit) {
 // transfer sends something, unless the machine has ended. The machine does not end before it has arrived: the server would
 // go on with it, and the lab has things that come from a machine that is gone.
 func (m *Machine) transfer(send func()) {
-	m.wire.RLock()
-	defer m.wire.RUnlock()
+	m.inFlight.RLock()
+	defer m.inFlight.RUnlock()
 	select {
 	case <-m.done:
 	default:

@@ -26,11 +26,11 @@ import (
 var network = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 
 // do does what of a step can be seen from outside, which is to fetch files.
-func (b *bake) do(u unit) (code int, reason string) {
+func (b *bake) download(u unit) (code int, reason string) {
 	if u.kind != "download" {
 		return 0, ""
 	}
-	f := b.given.files[u.file]
+	f := b.instructions.files[u.file]
 	for _, pause := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 0} { // as bakery_download
 		body, err := b.get(b.time, f.url)
 		sum := sha256.Sum256(body)
@@ -44,7 +44,7 @@ func (b *bake) do(u unit) (code int, reason string) {
 			return 0, ""
 		}
 		b.log = append(b.log, reason)
-		b.sleep(b.own(pause))
+		b.sleep(b.scaled(pause))
 	}
 	return 1, reason
 }
@@ -55,7 +55,7 @@ func (b *bake) get(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.given.role != "" {
+	if b.instructions.role != "" {
 		if err := b.sign(ctx, request); err != nil {
 			return nil, err
 		}
@@ -64,33 +64,33 @@ func (b *bake) get(ctx context.Context, url string) ([]byte, error) {
 }
 
 func (b *bake) sign(ctx context.Context, request *http.Request) error {
-	_, text := b.m.Metadata("/latest/meta-data/iam/security-credentials/" + b.given.role)
+	_, text := b.m.Metadata("/latest/meta-data/iam/security-credentials/" + b.instructions.role)
 	var role struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive,staticcheck // the names that IMDS gives them
 	if err := json.Unmarshal([]byte(text), &role); err != nil {
-		return fmt.Errorf("read the credentials of role %s: %w", b.given.role, err)
+		return fmt.Errorf("read the credentials of role %s: %w", b.instructions.role, err)
 	}
 	const payload = "UNSIGNED-PAYLOAD"
 	request.Header.Set("X-Amz-Content-Sha256", payload)
 	credentials := aws.Credentials{AccessKeyID: role.AccessKeyId, SecretAccessKey: role.SecretAccessKey, SessionToken: role.Token}
-	return v4.NewSigner().SignHTTP(ctx, credentials, request, payload, "s3", b.given.region, time.Now(),
+	return v4.NewSigner().SignHTTP(ctx, credentials, request, payload, "s3", b.instructions.region, time.Now(),
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 }
 
 // upload puts the log where the delivery says.
 func (b *bake) upload() error {
-	if b.given.log == "" {
+	if b.instructions.log == "" {
 		return nil
 	}
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	steps := guest.Lines{Source: guest.FromSteps, Since: 1, First: 1, Text: b.log}
-	_, _ = io.WriteString(w, guest.FormatLog(b.given.bakeID, guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps)) // a bytes.Buffer takes everything
+	_, _ = io.WriteString(w, guest.FormatLog(b.instructions.bakeID, guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps)) // a bytes.Buffer takes everything
 	_ = w.Close()
-	request, err := http.NewRequestWithContext(context.WithoutCancel(b.life), http.MethodPut, b.given.log, &packed)
+	request, err := http.NewRequestWithContext(context.WithoutCancel(b.life), http.MethodPut, b.instructions.log, &packed)
 	if err != nil {
 		return err
 	}
-	for _, header := range b.given.headers {
+	for _, header := range b.instructions.headers {
 		name, value, _ := strings.Cut(header, ": ")
 		request.Header.Set(name, value)
 	}

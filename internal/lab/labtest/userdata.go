@@ -37,18 +37,18 @@ type instructions struct {
 
 type fetch struct{ url, sha256 string }
 
-// included is the part of user data that says where the rest of it is.
-var included = regexp.MustCompile(`(?m)^#include-once\n(\S+)$`)
+// includeOnce is the part of user data that says where the rest of it is.
+var includeOnce = regexp.MustCompile(`(?m)^#include-once\n(\S+)$`)
 
 // read reads the user data as cloud-init does, and what it includes. An include that cannot be fetched is an error: all of
 // the user data is lost then.
-func (b *bake) read() (instructions, error) {
+func (b *bake) readUserData() (instructions, error) {
 	status, text := b.m.Metadata("/latest/user-data")
 	if status != http.StatusOK {
 		return instructions{}, nil
 	}
 	document, err := guest.Decompress([]byte(text))
-	if url := included.FindSubmatch(document); err == nil && url != nil {
+	if url := includeOnce.FindSubmatch(document); err == nil && url != nil {
 		var fetched []byte
 		if fetched, err = b.include(string(url[1])); err == nil {
 			document, err = guest.Decompress(fetched)
@@ -57,7 +57,7 @@ func (b *bake) read() (instructions, error) {
 	if err != nil {
 		return instructions{}, err
 	}
-	return b.instructions(document)
+	return b.parseInstructions(document)
 }
 
 // include tries as often as cloud-init 22 to 25: ten times more, a second between (cloudinit/user_data.py, _do_include).
@@ -68,20 +68,20 @@ func (b *bake) include(url string) ([]byte, error) {
 			return body, err
 		}
 		select {
-		case <-time.After(b.own(time.Second)):
+		case <-time.After(b.scaled(time.Second)):
 		case <-b.life.Done():
 		}
 	}
 }
 
-func (b *bake) instructions(document []byte) (instructions, error) {
+func (b *bake) parseInstructions(document []byte) (instructions, error) {
 	hooks, err := boothooks(document)
 	if err != nil {
 		return instructions{}, err
 	}
 	files := map[string]string{}
 	for _, hook := range hooks {
-		if err := written(hook, files); err != nil {
+		if err := addWrittenFiles(hook, files); err != nil {
 			return instructions{}, err
 		}
 	}
@@ -89,8 +89,8 @@ func (b *bake) instructions(document []byte) (instructions, error) {
 		return instructions{}, nil
 	}
 	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // as bakery_load_env
-	assignments(files["env"], values)
-	assignments(files["delivery"], values)
+	parseAssignments(files["env"], values)
+	parseAssignments(files["delivery"], values)
 	seconds, err := strconv.Atoi(values["BAKERY_TIMEOUT"])
 	if err != nil {
 		return instructions{}, fmt.Errorf("read the time-out of the delivery: %w", err)
@@ -161,7 +161,7 @@ func boothooks(document []byte) ([]string, error) {
 var hereDocument = regexp.MustCompile(`(?ms)^(cat|base64 -d) >(\S+) <<'BAKERY_END'\n(.*?)^BAKERY_END$`)
 
 // written adds the files that a boothook writes.
-func written(hook string, files map[string]string) error {
+func addWrittenFiles(hook string, files map[string]string) error {
 	for _, m := range hereDocument.FindAllStringSubmatch(hook, -1) {
 		content := m[3]
 		if m[1] != "cat" {
@@ -180,7 +180,7 @@ func written(hook string, files map[string]string) error {
 var assignment = regexp.MustCompile(`(?ms)^([A-Z0-9_]+)='((?:[^']|'\\'')*)'$`)
 
 // assignments reads them.
-func assignments(text string, values map[string]string) {
+func parseAssignments(text string, values map[string]string) {
 	for _, m := range assignment.FindAllStringSubmatch(text, -1) {
 		values[m[1]] = strings.ReplaceAll(m[2], `'\''`, "'")
 	}

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package limit is how EC2 limits the requests of an account in a region: by token buckets, one for each action, and for
-// actions on instances one more that counts the instances. It knows no requests; the caller says what one asks for.
+// Package limit is EC2's request limits of an account in a region: a token bucket for each action, and for actions on
+// instances one more, which counts instances. It may not know how requests look; the caller says what one costs.
 //
 // Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html, "Request token bucket sizes and refill
 // rates" and "Resource token bucket sizes and refill rates", as of 2025.
@@ -17,19 +17,19 @@ import (
 	"time"
 )
 
-// Rate is a bucket: how many tokens fit into it, and how many come in each second.
+// Rate is the size of a token bucket, and how many tokens it gets each second.
 type Rate struct{ Size, Refill float64 }
 
-// Rates are the buckets of an account in one region. What stands for no action is not limited.
+// Rates are the limits of an account in one region. A zero Rate is no limit.
 type Rates struct {
-	Reads     Rate            // of each Describe* and Get*
-	Unbounded Rate            // of those in unbounded, when they are asked for everything
-	Writes    Rate            // of each other action
-	Actions   map[string]Rate // of actions that have figures of their own
+	Reads     Rate            // for each Describe* and Get*
+	Unbounded Rate            // for reads of all resources: without a filter or a page size
+	Writes    Rate            // for each other action
+	Actions   map[string]Rate // for actions with rates of their own
 	Resources map[string]Rate // of instances, by action
 }
 
-// EC2 are the documented rates of an account that has not asked for others.
+// EC2 returns the documented default rates.
 func EC2() *Rates {
 	return &Rates{
 		Reads: Rate{100, 20}, Unbounded: Rate{50, 10}, Writes: Rate{50, 5},
@@ -44,7 +44,7 @@ func EC2() *Rates {
 	}
 }
 
-// Parse reads "ec2", or figures for single actions as Action=SIZE/REFILL, or "ec2" and such figures, with commas between.
+// Parse parses a list with commas of "ec2" and of rates for single actions, as Action=SIZE/REFILL.
 func Parse(text string) (*Rates, error) {
 	r := &Rates{Actions: map[string]Rate{}}
 	for part := range strings.SplitSeq(text, ",") {
@@ -68,17 +68,17 @@ func Parse(text string) (*Rates, error) {
 	return r, nil
 }
 
-// unbounded are the actions that have a smaller bucket when a request has neither a filter nor a page size.
+// unbounded are the actions to which Rates.Unbounded applies.
 var unbounded = map[string]bool{
 	"DescribeInstances": true, "DescribeInstanceStatus": true, "DescribeNetworkInterfaces": true, "DescribeSecurityGroups": true,
 	"DescribeSnapshots": true, "DescribeSpotInstanceRequests": true, "DescribeVolumes": true,
 }
 
-// Request is what is asked for.
+// Request is what a request costs.
 type Request struct {
 	Region, Action string
 	Bounded        bool // it has a filter or a page size
-	Instances      int  // how many it is about
+	Instances      int  // how many it uses
 }
 
 // Limits are the buckets of an account. Safe for use by several goroutines.
@@ -94,22 +94,22 @@ type bucket struct {
 	at     time.Time
 }
 
-// New fills all buckets. Without rates nothing is limited.
+// New returns limits with full buckets. Without rates there is no limit.
 func New(r *Rates) *Limits { return &Limits{rates: r, buckets: map[string]*bucket{}} }
 
-// Take says whether a request is within the limits; it costs nothing when it is not.
-func (l *Limits) Take(r Request) bool {
+// Allow reports whether a request is within the limits. A request that is not takes no tokens.
+func (l *Limits) Allow(r Request) bool {
 	if l.rates == nil {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	rate, name := l.rates.of(r)
-	request := l.refilled(r.Region+"/"+name, rate)
+	rate, name := l.rates.bucketFor(r)
+	request := l.refilledBucket(r.Region+"/"+name, rate)
 	resource, counted := l.rates.Resources[r.Action]
 	var instances *bucket
 	if counted {
-		instances = l.refilled(r.Region+"/instances of "+r.Action, resource)
+		instances = l.refilledBucket(r.Region+"/instances of "+r.Action, resource)
 	}
 	need := float64(r.Instances)
 	if request != nil && request.tokens < 1 || instances != nil && instances.tokens < need {
@@ -124,8 +124,8 @@ func (l *Limits) Take(r Request) bool {
 	return true
 }
 
-// of is the bucket of a request, and what it is called.
-func (r *Rates) of(q Request) (Rate, string) {
+// bucketFor returns the rate and the name of a request's bucket.
+func (r *Rates) bucketFor(q Request) (Rate, string) {
 	if rate, ok := r.Actions[q.Action]; ok {
 		return rate, q.Action
 	}
@@ -138,8 +138,8 @@ func (r *Rates) of(q Request) (Rate, string) {
 	return r.Writes, q.Action
 }
 
-// refilled is a bucket with the tokens that have come in since it was last looked at; nil without a limit.
-func (l *Limits) refilled(name string, rate Rate) *bucket {
+// refilledBucket returns a bucket after it has got its tokens up to now; nil when there is no limit.
+func (l *Limits) refilledBucket(name string, rate Rate) *bucket {
 	if rate.Size == 0 {
 		return nil
 	}

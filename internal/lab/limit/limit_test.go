@@ -14,7 +14,7 @@ import (
 // burst is how many requests pass at once.
 func burst(l *Limits, r Request) int {
 	n := 0
-	for n < 10_000 && l.Take(r) {
+	for n < 10_000 && l.Allow(r) {
 		n++
 	}
 	return n

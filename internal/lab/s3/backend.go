@@ -1,9 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package s3 is the lab's S3: rclone/gofakes3 speaks the protocol, and the objects are files, so
-// that an object of any size passes through without being in memory. It does not check signatures
-// or policies; the caller has, and Operation tells it which permission a request needs.
+// Package s3 is the lab's S3. Package rclone/gofakes3 implements the protocol. Objects are files, so that those of any size
+// need no memory. The package may not know signatures or policies; the caller checks both.
 package s3
 
 import (
@@ -26,8 +25,8 @@ import (
 	"github.com/rclone/gofakes3"
 )
 
-// Backend keeps what objects hold in files below a directory, and what is known about them in
-// memory: it ends with the process. It implements gofakes3.Backend and gofakes3.MultipartBackend.
+// Backend stores the content of objects in files of a directory, and all else in memory, so that it ends with the process.
+// It implements gofakes3.Backend and gofakes3.MultipartBackend.
 type Backend struct {
 	dir string
 
@@ -39,12 +38,12 @@ type Backend struct {
 
 type bucket struct {
 	created time.Time
-	region  string // "": it answers in each
-	foreign bool   // of another account, and open to everybody
+	region  string // "": it answers in every region
+	foreign bool   // it belongs to another account, and everybody may use it
 	objects map[string]*object
 }
 
-// object is never changed once it is in a bucket.
+// object is never changed after it was put into a bucket.
 type object struct {
 	file     string
 	size     int64
@@ -54,7 +53,7 @@ type object struct {
 	modified time.Time
 }
 
-// etag as S3 writes it, with quotes.
+// etag returns the ETag with its quotes.
 func (o *object) etag() string {
 	if o.parts > 0 {
 		return fmt.Sprintf("\"%x-%d\"", o.hash, o.parts)
@@ -62,7 +61,7 @@ func (o *object) etag() string {
 	return fmt.Sprintf("%q", hex.EncodeToString(o.hash))
 }
 
-// NewBackend keeps its files in dir, which must be empty.
+// NewBackend returns a backend with its files in dir, which must be empty.
 func NewBackend(dir string) (*Backend, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the lab's S3: %w", err)
@@ -70,7 +69,7 @@ func NewBackend(dir string) (*Backend, error) {
 	return &Backend{dir: dir, buckets: map[string]*bucket{}, uploads: map[gofakes3.UploadID]*upload{}}, nil
 }
 
-// newFile is a path nobody has used yet.
+// newFile returns a path that has not been used yet.
 func (b *Backend) newFile() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,7 +119,7 @@ func (b *Backend) ListBucket(_ context.Context, name string, prefix *gofakes3.Pr
 		if match.CommonPrefix {
 			last = match.MatchedPart
 			list.AddPrefix(last)
-			list.NextMarker = last + "\xff" // past everything the prefix stands for
+			list.NextMarker = last + "\xff" // after all keys with this prefix
 			continue
 		}
 		o := in.objects[key]
@@ -132,7 +131,7 @@ func (b *Backend) ListBucket(_ context.Context, name string, prefix *gofakes3.Pr
 	return list, nil
 }
 
-// CreateBucket makes an empty bucket.
+// CreateBucket creates an empty bucket.
 func (b *Backend) CreateBucket(_ context.Context, name string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -143,14 +142,14 @@ func (b *Backend) CreateBucket(_ context.Context, name string) error {
 	return nil
 }
 
-// BucketExists says whether a bucket is there.
+// BucketExists reports whether a bucket exists.
 func (b *Backend) BucketExists(_ context.Context, name string) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buckets[name] != nil, nil
 }
 
-// DeleteBucket refuses a bucket with objects.
+// DeleteBucket deletes an empty bucket.
 func (b *Backend) DeleteBucket(_ context.Context, name string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,7 +164,7 @@ func (b *Backend) DeleteBucket(_ context.Context, name string) error {
 	return nil
 }
 
-// bucket finds a bucket; the caller holds b.mu.
+// bucket returns a bucket. The caller holds b.mu.
 func (b *Backend) bucket(name string) (*bucket, error) {
 	if in := b.buckets[name]; in != nil {
 		return in, nil
@@ -186,8 +185,8 @@ func (b *Backend) object(bucket, key string) (*object, error) {
 	return nil, gofakes3.KeyNotFound(key)
 }
 
-// partsHeader tells the response writer that the ETag is one of a multipart upload, which gofakes3
-// cannot say. It does not leave the package.
+// partsHeader marks the ETag of a multipart upload for headerFixer, because gofakes3 does not support it. Clients do not get
+// this header.
 const partsHeader = "X-Lab-Parts"
 
 func (o *object) describe(key string) *gofakes3.Object {
@@ -198,7 +197,7 @@ func (o *object) describe(key string) *gofakes3.Object {
 	return &gofakes3.Object{Name: key, Metadata: metadata, Size: o.size, Hash: o.hash, Contents: http.NoBody}
 }
 
-// HeadObject describes an object.
+// HeadObject returns an object without its content.
 func (b *Backend) HeadObject(_ context.Context, bucket, key string) (*gofakes3.Object, error) {
 	o, err := b.object(bucket, key)
 	if err != nil {
@@ -232,10 +231,10 @@ func (b *Backend) GetObject(_ context.Context, bucket, key string, request *gofa
 	return found, nil
 }
 
-// PutObject streams an object to its file and checks it against whatever checksum came with it.
+// PutObject streams an object to its file and verifies the checksums of the request.
 func (b *Backend) PutObject(_ context.Context, bucket, key string, meta map[string]string, input io.Reader, size int64) (gofakes3.PutObjectResult, error) {
 	var none gofakes3.PutObjectResult
-	o := &object{file: b.newFile(), size: size, metadata: kept(meta), modified: time.Now().UTC()}
+	o := &object{file: b.newFile(), size: size, metadata: storedMetadata(meta), modified: time.Now().UTC()}
 	var err error
 	if o.hash, err = store(o.file, input, size, meta); err != nil {
 		return none, err
@@ -243,7 +242,7 @@ func (b *Backend) PutObject(_ context.Context, bucket, key string, meta map[stri
 	return none, b.put(bucket, key, o)
 }
 
-// store writes exactly size bytes and returns their MD5. Nothing is left when it fails.
+// store writes exactly size bytes and returns their MD5. When it fails, it removes the file.
 func store(file string, input io.Reader, size int64, meta map[string]string) ([]byte, error) {
 	f, err := os.Create(file)
 	if err != nil {
@@ -260,13 +259,13 @@ func store(file string, input io.Reader, size int64, meta map[string]string) ([]
 	}
 	if err != nil {
 		_ = os.Remove(file)
-		return nil, plainError(err)
+		return nil, unwrapJoined(err)
 	}
 	return sum.Sum(nil), nil
 }
 
-// plainError undoes errors.Join: gofakes3 looks at the error itself, not at what it wraps.
-func plainError(err error) error {
+// unwrapJoined returns the error of gofakes3 inside of a joined one, because gofakes3 does not unwrap errors.
+func unwrapJoined(err error) error {
 	if refused, ok := errors.AsType[gofakes3.Error](err); ok {
 		return refused
 	}
@@ -282,13 +281,13 @@ func (b *Backend) put(bucket, key string, o *object) error {
 		return err
 	}
 	if old := in.objects[key]; old != nil {
-		_ = os.Remove(old.file) // readers keep it open
+		_ = os.Remove(old.file) // those who read it have it open
 	}
 	in.objects[key] = o
 	return nil
 }
 
-// CopyObject makes a second name of the same file.
+// CopyObject adds an object with the same file.
 func (b *Backend) CopyObject(_ context.Context, fromBucket, fromKey, toBucket, toKey string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
 	var none gofakes3.CopyObjectResult
 	from, err := b.object(fromBucket, fromKey)
@@ -298,7 +297,7 @@ func (b *Backend) CopyObject(_ context.Context, fromBucket, fromKey, toBucket, t
 	o := *from
 	o.file, o.modified = b.newFile(), time.Now().UTC()
 	if strings.EqualFold(meta["X-Amz-Metadata-Directive"], "REPLACE") {
-		o.metadata = kept(meta)
+		o.metadata = storedMetadata(meta)
 	}
 	if err := os.Link(from.file, o.file); err != nil {
 		return none, fmt.Errorf("copy an object of the lab's S3: %w", err)
@@ -306,7 +305,7 @@ func (b *Backend) CopyObject(_ context.Context, fromBucket, fromKey, toBucket, t
 	return gofakes3.CopyObjectResult{ETag: o.etag(), LastModified: gofakes3.NewContentTime(o.modified)}, b.put(toBucket, toKey, &o)
 }
 
-// DeleteObject removes an object; one that is not there is no error.
+// DeleteObject deletes an object. One that does not exist is not an error.
 func (b *Backend) DeleteObject(_ context.Context, bucket, key string) (gofakes3.ObjectDeleteResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -321,7 +320,7 @@ func (b *Backend) DeleteObject(_ context.Context, bucket, key string) (gofakes3.
 	return gofakes3.ObjectDeleteResult{}, nil
 }
 
-// DeleteMulti removes several objects.
+// DeleteMulti deletes several objects.
 func (b *Backend) DeleteMulti(ctx context.Context, bucket string, keys ...string) (gofakes3.MultiDeleteResult, error) {
 	var result gofakes3.MultiDeleteResult
 	for _, key := range keys {
@@ -333,8 +332,8 @@ func (b *Backend) DeleteMulti(ctx context.Context, bucket string, keys ...string
 	return result, nil
 }
 
-// kept is the metadata that S3 gives back: the user's, the checksums and what describes the content.
-func kept(meta map[string]string) map[string]string {
+// storedMetadata returns the metadata that S3 stores: the user's, the checksums, and the headers about the content.
+func storedMetadata(meta map[string]string) map[string]string {
 	out := map[string]string{}
 	for name, value := range meta {
 		switch {
@@ -342,7 +341,7 @@ func kept(meta map[string]string) map[string]string {
 			slices.Contains([]string{"Content-Type", "Content-Disposition", "Content-Language", "Cache-Control", "Last-Modified"}, name):
 			out[name] = value
 		case name == "Content-Encoding":
-			// aws-chunked is how the request was sent, not what the object is.
+			// aws-chunked is an encoding of the request, not of the object.
 			if v := strings.Trim(strings.ReplaceAll(value, "aws-chunked", ""), ", "); v != "" {
 				out[name] = v
 			}

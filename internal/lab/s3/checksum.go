@@ -16,7 +16,7 @@ import (
 	"github.com/rclone/gofakes3"
 )
 
-// algorithms are the checksums the lab verifies, by the header that carries them.
+// algorithms are the checksums that the lab verifies, by header.
 var algorithms = map[string]func() hash.Hash{
 	"X-Amz-Checksum-Crc32":  func() hash.Hash { return crc32.NewIEEE() },
 	"X-Amz-Checksum-Crc32c": func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) },
@@ -34,12 +34,12 @@ type check struct {
 
 type checks []check
 
-// checksums prepares to verify every checksum that came with an upload, the signed one included.
+// checksums returns the checks of an upload's checksums, with the signed one.
 func checksums(meta map[string]string) checks {
 	var all checks
 	for header, algorithm := range algorithms {
 		if v, ok := meta[header]; ok {
-			b, _ := base64.StdEncoding.DecodeString(v) // what is no base64 matches nothing
+			b, _ := base64.StdEncoding.DecodeString(v) // invalid base64 matches nothing
 			all = append(all, check{header, hex.EncodeToString(b), algorithm()})
 		}
 	}

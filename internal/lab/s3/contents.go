@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Content is a bucket, an object, or a multipart upload that was begun and neither completed nor aborted.
+// Content is a bucket, an object, or a multipart upload that was neither completed nor aborted.
 type Content struct {
 	Kind           string // bucket, object or upload
 	ID             string // bucket, or bucket/key
@@ -18,7 +18,7 @@ type Content struct {
 	Tags, Metadata map[string]string
 }
 
-// Contents are all of them, in no order.
+// Contents returns all buckets, objects and unfinished uploads, in no order.
 func (s *Server) Contents() []Content {
 	b := s.backend
 	b.mu.Lock()
@@ -33,7 +33,7 @@ func (s *Server) Contents() []Content {
 		}
 	}
 	for _, u := range b.uploads {
-		one := Content{Kind: "upload", ID: u.bucket + "/" + u.key, Modified: u.created, Tags: tagsOf(u.meta), Metadata: kept(u.meta)}
+		one := Content{Kind: "upload", ID: u.bucket + "/" + u.key, Modified: u.created, Tags: tagsOf(u.meta), Metadata: storedMetadata(u.meta)}
 		delete(one.Metadata, taggingHeader)
 		for _, p := range u.parts {
 			one.Size += p.size
@@ -43,7 +43,7 @@ func (s *Server) Contents() []Content {
 	return all
 }
 
-// taggingHeader carries the tags of an object as a query: a=1&b=2.
+// taggingHeader has the tags of an object as a query: a=1&b=2.
 const taggingHeader = "X-Amz-Tagging"
 
 func tagsOf(metadata map[string]string) map[string]string {

@@ -18,7 +18,7 @@ import (
 	"github.com/rclone/gofakes3"
 )
 
-// upload is a multipart upload on its way; each part is a file.
+// upload is an unfinished multipart upload. Each part is a file.
 type upload struct {
 	bucket, key string
 	created     time.Time
@@ -65,20 +65,20 @@ func (b *Backend) UploadPart(_ context.Context, _, _ string, id gofakes3.UploadI
 	return p.etag(), nil
 }
 
-// CompleteMultipartUpload puts the parts together.
+// CompleteMultipartUpload creates the object from the parts.
 func (b *Backend) CompleteMultipartUpload(_ context.Context, bucket, key string, id gofakes3.UploadID, in *gofakes3.CompleteMultipartUploadRequest) (gofakes3.VersionID, string, error) {
-	u, parts, err := b.chosen(id, in)
+	u, parts, err := b.completedParts(id, in)
 	if err != nil {
 		return "", "", err
 	}
-	o := &object{file: b.newFile(), parts: len(parts), metadata: kept(u.meta), modified: time.Now().UTC()}
+	o := &object{file: b.newFile(), parts: len(parts), metadata: storedMetadata(u.meta), modified: time.Now().UTC()}
 	sum := md5.New() //nolint:gosec // see the import
 	for _, p := range parts {
 		sum.Write(p.hash)
 		o.size += p.size
 	}
 	o.hash = sum.Sum(nil)
-	if err := join(o.file, parts); err != nil {
+	if err := concatenate(o.file, parts); err != nil {
 		return "", "", err
 	}
 	if err := b.put(bucket, key, o); err != nil {
@@ -87,8 +87,8 @@ func (b *Backend) CompleteMultipartUpload(_ context.Context, bucket, key string,
 	return "", o.etag(), b.AbortMultipartUpload(context.Background(), bucket, key, id)
 }
 
-// chosen are the parts a completion names, which must be in order and as they were uploaded.
-func (b *Backend) chosen(id gofakes3.UploadID, in *gofakes3.CompleteMultipartUploadRequest) (*upload, []part, error) {
+// completedParts returns the parts that the request names. They must be in order, and have the ETags of their uploads.
+func (b *Backend) completedParts(id gofakes3.UploadID, in *gofakes3.CompleteMultipartUploadRequest) (*upload, []part, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := b.uploads[id]
@@ -112,8 +112,8 @@ func (b *Backend) chosen(id gofakes3.UploadID, in *gofakes3.CompleteMultipartUpl
 	return u, parts, nil
 }
 
-// join copies the parts one after another.
-func join(file string, parts []part) error {
+// concatenate copies the parts one after another.
+func concatenate(file string, parts []part) error {
 	f, err := os.Create(file)
 	if err != nil {
 		return fmt.Errorf("put an upload's parts together: %w", err)
@@ -140,7 +140,7 @@ func appendFile(to *os.File, from string) error {
 	return err
 }
 
-// AbortMultipartUpload forgets an upload and its parts.
+// AbortMultipartUpload removes an upload and its parts.
 func (b *Backend) AbortMultipartUpload(_ context.Context, _, _ string, id gofakes3.UploadID) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

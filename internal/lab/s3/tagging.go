@@ -11,9 +11,11 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
 
-// gofakes3 knows no tags of objects; they are kept here as the header they come in.
+// gofakes3 has no tags of objects. They are stored as metadata, in the form of the header that sets them.
 
 type tagging struct {
 	XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ Tagging"`
@@ -22,7 +24,7 @@ type tagging struct {
 
 type tag struct{ Key, Value string }
 
-// taggingOperation is what is asked of an object's tags.
+// taggingOperation returns the operation on an object's tags, and its permissions.
 func taggingOperation(method string) (string, []string) {
 	switch method {
 	case http.MethodGet:
@@ -33,63 +35,64 @@ func taggingOperation(method string) (string, []string) {
 	return "PutObjectTagging", []string{"s3:PutObjectTagging"}
 }
 
-func (s *Server) serveTagging(w http.ResponseWriter, r *http.Request, o Operation) {
-	have, err := s.backend.object(o.Bucket, o.Key)
+func (s *Server) serveTagging(w http.ResponseWriter, r *http.Request, o operation) error {
+	found, err := s.backend.object(o.bucket, o.key)
 	if err != nil {
-		Refuse(w, r, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
-		return
+		return apierror.New("NoSuchKey", "The specified key does not exist.")
 	}
-	switch o.Name {
+	switch o.name {
 	case "GetObjectTagging":
-		var x tagging
-		tags := tagsOf(have.metadata)
+		var response tagging
+		tags := tagsOf(found.metadata)
 		for _, key := range slices.Sorted(maps.Keys(tags)) {
-			x.Tags = append(x.Tags, tag{key, tags[key]})
+			response.Tags = append(response.Tags, tag{key, tags[key]})
 		}
-		text, _ := xml.Marshal(x)
-		w.Header().Set("Content-Type", "application/xml")
-		_, _ = w.Write(append([]byte(xml.Header), text...)) // a client that went away reads nothing
+		return writeXML(w, response)
 	case "DeleteObjectTagging":
-		s.backend.retag(o, "")
+		s.backend.setTags(o, "")
 		w.WriteHeader(http.StatusNoContent)
-	default:
-		var x tagging
-		text, err := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // ten tags are a few kilobytes
-		if err == nil {
-			err = xml.Unmarshal(text, &x)
-		}
-		if err != nil || len(x.Tags) > maxTags {
-			Refuse(w, r, http.StatusBadRequest, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
-			return
-		}
-		values := url.Values{}
-		for _, t := range x.Tags {
-			values.Set(t.Key, t.Value)
-		}
-		s.backend.retag(o, values.Encode())
+		return nil
 	}
+	return s.putTagging(r, o)
+}
+
+func (s *Server) putTagging(r *http.Request, o operation) error {
+	var request tagging
+	text, err := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // ten tags are a few kilobytes
+	if err == nil {
+		err = xml.Unmarshal(text, &request)
+	}
+	if err != nil || len(request.Tags) > maxTags {
+		return apierror.New("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+	}
+	values := url.Values{}
+	for _, t := range request.Tags {
+		values.Set(t.Key, t.Value)
+	}
+	s.backend.setTags(o, values.Encode())
+	return nil
 }
 
 // maxTags is how many an object may have (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html).
 const maxTags = 10
 
-// retag gives an object other tags.
-func (b *Backend) retag(at Operation, tags string) {
+// setTags replaces an object's tags.
+func (b *Backend) setTags(at operation, tags string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	in, err := b.bucket(at.Bucket)
-	if err != nil || in.objects[at.Key] == nil {
+	in, err := b.bucket(at.bucket)
+	if err != nil || in.objects[at.key] == nil {
 		return // deleted meanwhile
 	}
-	o := *in.objects[at.Key]
+	o := *in.objects[at.key]
 	o.metadata = maps.Clone(o.metadata)
 	if o.metadata[taggingHeader] = tags; tags == "" {
 		delete(o.metadata, taggingHeader)
 	}
-	in.objects[at.Key] = &o
+	in.objects[at.key] = &o
 }
 
-// countTags says how many tags an object has, where S3 does not say which.
+// countTags replaces the tags of an object by their number: a response to GetObject and HeadObject has no more.
 func countTags(h http.Header) {
 	if n := len(tagsOf(map[string]string{taggingHeader: h.Get(taggingHeader)})); n > 0 {
 		h.Set("X-Amz-Tagging-Count", strconv.Itoa(n))

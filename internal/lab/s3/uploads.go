@@ -5,11 +5,14 @@ package s3
 
 import (
 	"encoding/xml"
+	"fmt"
 	"net/http"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/service"
 )
 
-// uploading says whether anything is being uploaded in parts to a bucket.
-func (s *Server) uploading(bucket string) bool {
+// hasUploads reports whether a bucket has multipart uploads that are not finished.
+func (s *Server) hasUploads(bucket string) bool {
 	s.backend.mu.Lock()
 	defer s.backend.mu.Unlock()
 	for _, u := range s.backend.uploads {
@@ -20,16 +23,21 @@ func (s *Server) uploading(bucket string) bool {
 	return false
 }
 
-// empty is the list of uploads where there are none, in place of which gofakes3 says NoSuchUpload.
-func empty(w http.ResponseWriter, bucket string) {
-	w.Header().Set("Content-Type", "application/xml")
-	text, err := xml.Marshal(struct {
+// writeNoUploads answers with an empty list of uploads, where gofakes3 would answer NoSuchUpload.
+func writeNoUploads(w http.ResponseWriter, bucket string) error {
+	return writeXML(w, struct {
 		XMLName     xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListMultipartUploadsResult"`
 		Bucket      string
 		MaxUploads  int
 		IsTruncated bool
 	}{Bucket: bucket, MaxUploads: 1000})
-	if err == nil {
-		_, _ = w.Write(append([]byte(xml.Header), text...)) // a client that went away reads nothing
+}
+
+func writeXML(w http.ResponseWriter, result any) error {
+	body, err := xml.Marshal(result)
+	if err != nil {
+		return fmt.Errorf("encode a response of S3: %w", err)
 	}
+	service.Write(w, http.StatusOK, contentType, append([]byte(xml.Header), body...))
+	return nil
 }

@@ -1,11 +1,11 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package sigv4 tells who signed a request to the lab, and refuses what AWS would refuse: unknown
-// keys, wrong secrets, old signatures. It knows no service; each words the refusal in its own way.
+// Package sigv4 finds out who signed a request to the lab, and refuses what AWS would refuse: unknown keys, wrong secrets,
+// old signatures. It may not know the services, which report its errors in their own words.
 //
-// EC2, SSM and STS requests are signed again with the SDK's own signer and compared. S3 has its own
-// rules about paths, payloads and presigned URLs; those are checked by rclone/gofakes3/signature.
+// Requests to EC2, IAM, SSM and STS are signed again with the SDK's signer, and the signatures are compared. S3 has rules of
+// its own for paths, payloads and presigned URLs, which rclone/gofakes3/signature checks.
 package sigv4
 
 import (
@@ -14,7 +14,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,38 +27,43 @@ import (
 	"github.com/rclone/gofakes3/signature"
 )
 
-// Why a request is refused. Callers map these to their service's error codes.
-var (
-	ErrMissing    = errors.New("request is not signed")
-	ErrIncomplete = errors.New("signature is incomplete or malformed")
-	ErrUnknownKey = errors.New("access key is not known")
-	ErrMismatch   = errors.New("signature does not match")
-	ErrExpired    = errors.New("signature has expired")
-	ErrEarly      = errors.New("signature is not valid yet")
-	ErrSkewed     = errors.New("signature of an S3 request is of another time")
-	ErrScope      = errors.New("signature is for another service or a region that is none")
+// VerificationError is why a request is refused. Callers map it to an error code of their service.
+type VerificationError string
+
+func (e VerificationError) Error() string { return string(e) }
+
+// The reasons to refuse a request.
+const (
+	ErrMissing    VerificationError = "request is not signed"
+	ErrIncomplete VerificationError = "signature is incomplete or malformed"
+	ErrUnknownKey VerificationError = "access key is not known"
+	ErrMismatch   VerificationError = "signature does not match"
+	ErrExpired    VerificationError = "signature has expired"
+	ErrEarly      VerificationError = "signature is not valid yet"
+	ErrSkewed     VerificationError = "date of the S3 request differs too much from the current time"
+	ErrScope      VerificationError = "signature is for another service or a region that does not exist"
 )
 
-// gofakes3 compares times with the clock of this process. Here each lab has its own, and compares them itself.
+// gofakes3 compares times with the clock of this process. Each lab has a clock of its own, so Keys compares them.
 func init() { signature.TimeNow = func() time.Time { return time.Time{} } }
 
-// skew is how far a request's date may be from now, as AWS has it for header signatures.
+// skew is how far a request's date may be from now, as on AWS for signatures in headers.
 const skew = 15 * time.Minute
 
 // dateFormat of X-Amz-Date.
 const dateFormat = "20060102T150405Z"
 
-// Principal is who an access key belongs to.
+// Principal is the user or role session that an access key belongs to.
 type Principal struct {
 	ARN    string // arn:aws:iam::123456789012:user/bakery, or an assumed role's
 	UserID string
-	Role   string // whose session it is, of an instance profile or an assumed role; "" for a user
+	Role   string // the role of a session, from an instance profile or AssumeRole; "" for a user
 }
 
-// Keys are the access keys the lab accepts. Safe for use by several goroutines.
+// Keys are the access keys that the lab accepts. Safe for use by several goroutines.
 type Keys struct {
-	Skew    time.Duration // by which the clock that signatures are compared with is ahead
-	URLLife time.Duration // the longest that presigned URLs are good for; 0: as long as they say
+	Skew    time.Duration // how far the clock for signatures is ahead
+	URLLife time.Duration // the longest life of presigned URLs; 0: as long as they say
 	Regions []string      // that a signature may be for; empty: any
 
 	mu   sync.RWMutex
@@ -88,7 +92,7 @@ func (k *Keys) lookup(access string) (key, bool) {
 	return found, ok
 }
 
-// Scope is what a signature says it is for, before anybody has checked it.
+// Scope is the scope of a signature that has not been checked yet.
 type Scope struct {
 	AccessKey, Date, Region, Service string
 	SignedHeaders                    []string
@@ -96,8 +100,7 @@ type Scope struct {
 	Presigned                        bool
 }
 
-// ReadScope finds the credential scope in the Authorization header or the query; ErrMissing when
-// there is none.
+// ReadScope reads the scope from the Authorization header or the query. It returns ErrMissing when there is none.
 func ReadScope(r *http.Request) (Scope, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		return headerScope(header)
@@ -126,7 +129,7 @@ func headerScope(header string) (Scope, error) {
 	return s, err
 }
 
-// credential reads KEY/20261121/us-east-1/ec2/aws4_request.
+// credential parses KEY/20261121/us-east-1/ec2/aws4_request.
 func credential(text string) (Scope, error) {
 	p := strings.Split(text, "/")
 	if len(p) != 5 || p[4] != "aws4_request" || p[0] == "" {
@@ -135,7 +138,7 @@ func credential(text string) (Scope, error) {
 	return Scope{AccessKey: p[0], Date: p[1], Region: p[2], Service: p[3]}, nil
 }
 
-// Verify checks the header signature of a request whose whole body is given.
+// Verify checks the signature in the header of a request with this body, and returns who sent it.
 func (k *Keys) Verify(r *http.Request, body []byte) (Principal, error) {
 	s, err := ReadScope(r)
 	if err != nil {
@@ -162,11 +165,11 @@ func (k *Keys) Verify(r *http.Request, body []byte) (Principal, error) {
 	return known.who, nil
 }
 
-// Now is what the clock says that signatures are compared with.
+// Now returns the time of the clock for signatures.
 func (k *Keys) Now() time.Time { return time.Now().Add(k.Skew) }
 
-// InScope refuses a signature for another service than the one that is asked, or for a region that does not exist.
-func (k *Keys) InScope(r *http.Request, service string) error {
+// CheckScope returns ErrScope when the signature is for another service, or for a region that does not exist.
+func (k *Keys) CheckScope(r *http.Request, service string) error {
 	s, err := ReadScope(r)
 	if err != nil {
 		return err
@@ -177,7 +180,7 @@ func (k *Keys) InScope(r *http.Request, service string) error {
 	return nil
 }
 
-// resign makes the signature that the request must carry if its sender has the secret.
+// resign returns the signature that the request has when its sender has the secret.
 func resign(r *http.Request, s Scope, secret string, body []byte, at time.Time) (string, error) {
 	again := &http.Request{
 		Method: r.Method, Host: r.Host, Header: http.Header{},
@@ -202,11 +205,11 @@ func resign(r *http.Request, s Scope, secret string, body []byte, at time.Time) 
 	return signed.Signature, err
 }
 
-// longest is how long a presigned URL may be good for.
-const longest = 7 * 24 * time.Hour
+// maxURLLife is the longest life of presigned URLs on AWS.
+const maxURLLife = 7 * 24 * time.Hour
 
-// inTime compares the date of an S3 request with the clock.
-func (k *Keys) inTime(r *http.Request, presigned bool) error {
+// checkTime compares the date of an S3 request with the clock.
+func (k *Keys) checkTime(r *http.Request, presigned bool) error {
 	if !presigned {
 		at, err := time.Parse(dateFormat, cmp.Or(r.Header.Get("X-Amz-Date"), r.Header.Get("Date")))
 		switch {
@@ -221,7 +224,7 @@ func (k *Keys) inTime(r *http.Request, presigned bool) error {
 	at, err := time.Parse(dateFormat, q.Get("X-Amz-Date"))
 	seconds, bad := strconv.Atoi(q.Get("X-Amz-Expires"))
 	life := time.Duration(seconds) * time.Second
-	if err != nil || bad != nil || seconds < 1 || life > longest {
+	if err != nil || bad != nil || seconds < 1 || life > maxURLLife {
 		return ErrIncomplete
 	}
 	if k.URLLife > 0 {
@@ -236,8 +239,8 @@ func (k *Keys) inTime(r *http.Request, presigned bool) error {
 	return nil
 }
 
-// VerifyS3 checks an S3 request, signed in its header or presigned in its query. The body is not
-// read: its checksum is part of what was signed.
+// VerifyS3 checks the signature of an S3 request, in its header or in its URL, and returns who sent it. It does not read the
+// body, whose checksum is part of what is signed.
 func (k *Keys) VerifyS3(r *http.Request) (Principal, error) {
 	s, err := ReadScope(r)
 	if err != nil {
@@ -247,14 +250,14 @@ func (k *Keys) VerifyS3(r *http.Request) (Principal, error) {
 	if !ok {
 		return Principal{}, ErrUnknownKey
 	}
-	if err := k.inTime(r, s.Presigned); err != nil {
+	if err := k.checkTime(r, s.Presigned); err != nil {
 		return Principal{}, err
 	}
 	code := signature.V4SignVerifyWithSecret(r, known.secret)
 	if code == signature.ErrNone {
 		return known.who, nil
 	}
-	// The package's codes have no exported names, only these texts.
+	// The codes of package signature have no exported names, only these texts.
 	switch e := signature.GetAPIError(code); {
 	case e.Code == "SignatureDoesNotMatch":
 		return Principal{}, ErrMismatch

@@ -1,14 +1,12 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package ssm is the Parameter Store of the lab: JSON 1.1, the actions that read and write
-// parameters, and the public parameters that name the base images. Signatures and policies are the
-// caller's business.
+// Package ssm is the Parameter Store of AWS Systems Manager in the lab: the actions that read and write parameters, and the
+// public parameters that hold the ids of the base images. It may not know signatures or policies; the caller has checked
+// both.
 package ssm
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -16,15 +14,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
-
-// Error is a refusal, with the code as SSM spells it.
-type Error struct{ Code, Message string }
-
-func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // Store holds parameters; each region sees the same ones.
 type Store struct {
+	Account string
+
 	mu         sync.Mutex
 	parameters map[string]parameter
 }
@@ -55,15 +52,15 @@ func (s *Store) set(name, value, kind string) int64 {
 func (s *Store) Value(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.parameters[plain(name)]
+	p, ok := s.parameters[withoutVersion(name)]
 	if !ok {
-		return "", &Error{"ParameterNotFound", "Parameter " + name + " not found."}
+		return "", apierror.New("ParameterNotFound", "Parameter "+name+" not found.")
 	}
 	return p.value, nil
 }
 
-// plain takes a version (name:3) and a parameter's ARN off.
-func plain(name string) string {
+// withoutVersion returns the name of a parameter from its ARN or from a name with a version (name:3).
+func withoutVersion(name string) string {
 	if at := strings.Index(name, ":parameter/"); at > 0 && strings.HasPrefix(name, "arn:") {
 		name = name[at+len(":parameter"):]
 	}
@@ -71,32 +68,15 @@ func plain(name string) string {
 	return name
 }
 
-// request has the fields of every action here.
-type request struct {
-	Name, Value, Type, Path, NextToken string
-	Names                              []string
-	Overwrite, Recursive               bool
-	MaxResults                         int
-}
-
-// Known says whether the lab has an action of this name.
-func Known(action string) bool {
-	return slices.Contains([]string{"GetParameter", "GetParameters", "GetParametersByPath", "PutParameter", "DeleteParameter"}, action)
-}
-
-// Do runs an action, the part of X-Amz-Target after "AmazonSSM.", and returns what to encode as JSON.
-func (s *Store) Do(action, region string, body []byte) (any, error) {
-	var r request
-	if err := json.Unmarshal(body, &r); err != nil {
-		return nil, &Error{"SerializationException", "The request is not valid JSON."}
-	}
+// do runs an action and returns what to encode as JSON.
+func (s *Store) do(action, region string, r input) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch action {
 	case "GetParameter":
 		one, ok := s.describe(r.Name, region)
 		if !ok {
-			return nil, &Error{"ParameterNotFound", ""}
+			return nil, apierror.New("ParameterNotFound", "")
 		}
 		return map[string]any{"Parameter": one}, nil
 	case "GetParameters":
@@ -107,22 +87,22 @@ func (s *Store) Do(action, region string, body []byte) (any, error) {
 		return s.put(r)
 	case "DeleteParameter":
 		if _, ok := s.parameters[r.Name]; !ok {
-			return nil, &Error{"ParameterNotFound", ""}
+			return nil, apierror.New("ParameterNotFound", "")
 		}
 		delete(s.parameters, r.Name)
 		return map[string]any{}, nil
 	}
-	return nil, &Error{"UnknownOperationException", ""}
+	return nil, apierror.New("UnknownOperationException", "")
 }
 
 func (s *Store) describe(name, region string) (map[string]any, bool) {
-	p, ok := s.parameters[plain(name)]
+	p, ok := s.parameters[withoutVersion(name)]
 	if !ok {
 		return nil, false
 	}
-	arn := "arn:aws:ssm:" + region + "::parameter" + plain(name)
+	arn := "arn:aws:ssm:" + region + "::parameter" + withoutVersion(name)
 	return map[string]any{
-		"Name": plain(name), "Type": p.kind, "Value": p.value, "Version": p.version, "ARN": arn, "DataType": "text",
+		"Name": withoutVersion(name), "Type": p.kind, "Value": p.value, "Version": p.version, "ARN": arn, "DataType": "text",
 		"LastModifiedDate": float64(p.modified.UnixMilli()) / 1000,
 	}, true
 }
@@ -139,7 +119,7 @@ func (s *Store) several(names []string, region string) map[string]any {
 	return map[string]any{"Parameters": found, "InvalidParameters": missing}
 }
 
-func (s *Store) below(r request, region string) map[string]any {
+func (s *Store) below(r input, region string) map[string]any {
 	prefix, found := strings.TrimSuffix(r.Path, "/")+"/", []any{}
 	for _, name := range slices.Sorted(maps.Keys(s.parameters)) {
 		rest, ok := strings.CutPrefix(name, prefix)
@@ -153,27 +133,19 @@ func (s *Store) below(r request, region string) map[string]any {
 
 var parameterName = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]+$`)
 
-func (s *Store) put(r request) (any, error) {
+func (s *Store) put(r input) (any, error) {
 	if !parameterName.MatchString(r.Name) || len(r.Name) > 2048 || r.Value == "" {
-		return nil, &Error{"ValidationException", fmt.Sprintf("Parameter name %q or its value is not valid.", r.Name)}
+		return nil, apierror.New("ValidationException", fmt.Sprintf("Parameter name %q or its value is not valid.", r.Name))
 	}
 	if strings.HasPrefix(strings.ToLower(r.Name), "/aws") {
-		return nil, &Error{"AccessDeniedException", "No access to reserved parameter name: " + r.Name + "."}
+		return nil, apierror.New("AccessDeniedException", "No access to reserved parameter name: "+r.Name+".")
 	}
 	if _, exists := s.parameters[r.Name]; exists && !r.Overwrite {
-		return nil, &Error{"ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true."}
+		return nil, apierror.New("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	}
 	kind := r.Type
 	if kind == "" {
 		kind = "String"
 	}
 	return map[string]any{"Version": s.set(r.Name, r.Value, kind), "Tier": "Standard"}, nil
-}
-
-// Refusal is the JSON of an error.
-func Refusal(err error) []byte {
-	refused := &Error{"InternalServerError", err.Error()}
-	errors.As(err, &refused)
-	b, _ := json.Marshal(map[string]string{"__type": refused.Code, "message": refused.Message}) //nolint:errchkjson // strings only
-	return b
 }

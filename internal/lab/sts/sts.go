@@ -1,72 +1,103 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package sts answers who somebody is and lends credentials of a role, as the AWS Security Token
-// Service does in its query protocol. It knows no HTTP; signatures and policies are the caller's business.
+// Package sts is the AWS Security Token Service of the lab: it says who sent a request and issues temporary credentials
+// for a role. It may not know signatures or policies; the caller has checked both.
 package sts
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/xml"
-	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/awsquery"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/service"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
 )
 
-// Error is a refusal, with the code as STS spells it.
-type Error struct{ Code, Message string }
+// namespace of the XML of every response.
+const namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 
-func (e *Error) Error() string { return e.Code + ": " + e.Message }
-
-// Server answers STS calls.
+// Server is the STS of an account.
 type Server struct {
 	Account string
-	Keys    *sigv4.Keys // where the credentials it lends are made known
+	Keys    *sigv4.Keys // accepts the credentials that Server issues
 }
 
-// Known says whether the lab has an action of this name.
-func Known(action string) bool {
-	return slices.Contains([]string{"GetCallerIdentity", "AssumeRole", "DecodeAuthorizationMessage"}, action)
+// Name implements service.Service, as do Parse, Errors and WriteError.
+func (s *Server) Name() string { return service.STS }
+
+// Parse reads the form of a request.
+func (s *Server) Parse(r *service.Request) (service.Action, error) {
+	form, err := awsquery.Parse(r.Body)
+	return &action{s, form}, err
 }
 
-// Do runs one action and returns the response's document.
-func (s *Server) Do(action string, form url.Values, who sigv4.Principal) ([]byte, error) {
-	var result any
+// Errors returns how STS reports errors.
+func (s *Server) Errors() *service.Errors { return &stsErrors }
+
+// WriteError answers with an error as XML.
+func (s *Server) WriteError(w http.ResponseWriter, _ *service.Request, e *apierror.Error) {
+	awsquery.WriteError(w, namespace, stsErrors.Status(e.Code), e)
+}
+
+// action is one request.
+type action struct {
+	server *Server
+	form   url.Values
+}
+
+func (a *action) Name() string { return a.form.Get("Action") }
+
+func (a *action) Parameter(name string) string { return a.form.Get(name) }
+
+// Permissions are none for GetCallerIdentity: AWS answers it to everybody.
+func (a *action) Permissions() []iam.Request {
+	if a.Name() == "GetCallerIdentity" {
+		return nil
+	}
+	return []iam.Request{{Action: "sts:" + a.Name(), Resource: cmp.Or(a.form.Get("RoleArn"), "*")}}
+}
+
+func (a *action) Do(w http.ResponseWriter, sender service.Sender) error {
+	result, err := a.server.do(a.Name(), a.form, sender.Principal)
+	if err != nil {
+		return err
+	}
+	return awsquery.Write(w, namespace, a.Name(), result)
+}
+
+// do runs an action and returns its result.
+func (s *Server) do(action string, form url.Values, sender sigv4.Principal) (any, error) {
 	switch action {
 	case "GetCallerIdentity":
-		result = struct{ Arn, UserId, Account string }{who.ARN, who.UserID, s.Account} //nolint:revive,staticcheck // element names
+		return struct{ Arn, UserId, Account string }{sender.ARN, sender.UserID, s.Account}, nil //nolint:revive,staticcheck // element names
 	case "AssumeRole":
-		r, err := s.assume(form)
-		if err != nil {
-			return nil, err
-		}
-		result = r
+		return s.assumeRole(form)
 	case "DecodeAuthorizationMessage":
-		b, err := base64.RawURLEncoding.DecodeString(form.Get("EncodedMessage"))
+		message, err := base64.RawURLEncoding.DecodeString(form.Get("EncodedMessage"))
 		if err != nil {
-			return nil, &Error{"InvalidAuthorizationMessageException", "Message is not valid"}
+			return nil, apierror.New("InvalidAuthorizationMessageException", "Message is not valid")
 		}
-		result = struct{ DecodedMessage string }{string(b)}
-	default:
-		return nil, &Error{"InvalidAction", "Could not find operation " + action + " for version 2011-06-15"}
+		return struct{ DecodedMessage string }{string(message)}, nil
 	}
-	return document(action, result)
+	return nil, apierror.New("InvalidAction", "Could not find operation "+action+" for version 2011-06-15")
 }
 
-// Encode makes the message that a refusal carries and DecodeAuthorizationMessage opens again.
-func Encode(action string) string {
+// EncodeAuthorizationMessage returns the encoded message of a denied request, which DecodeAuthorizationMessage decodes.
+func EncodeAuthorizationMessage(action string) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"allowed":false,"explicitDeny":false,"context":{"action":%q}}`, action))
 }
 
-type assumed struct {
+type assumeRoleResult struct {
 	Credentials struct {
 		AccessKeyID     string `xml:"AccessKeyId"`
 		SecretAccessKey string
@@ -79,59 +110,36 @@ type assumed struct {
 	}
 }
 
-func (s *Server) assume(form url.Values) (assumed, error) {
-	var a assumed
+func (s *Server) assumeRole(form url.Values) (assumeRoleResult, error) {
+	var result assumeRoleResult
 	role, session := form.Get("RoleArn"), form.Get("RoleSessionName")
 	arn, name, ok := strings.Cut(role, ":role/")
 	if !strings.HasPrefix(arn, "arn:aws:iam::") || !ok || session == "" {
-		return a, &Error{"ValidationError", "RoleArn or RoleSessionName is not valid"}
+		return result, apierror.New("ValidationError", "RoleArn or RoleSessionName is not valid")
 	}
-	c, who := Lend(s.Keys, s.Account, name, session)
-	a.Credentials.AccessKeyID, a.Credentials.SecretAccessKey, a.Credentials.SessionToken = c.AccessKey, c.SecretKey, c.Token
-	a.Credentials.Expiration = time.Now().UTC().Add(time.Hour).Format(time.RFC3339)
-	a.AssumedRoleUser.ID, a.AssumedRoleUser.ARN = who.UserID, who.ARN
-	return a, nil
+	c, principal := IssueCredentials(s.Keys, s.Account, name, session)
+	result.Credentials.AccessKeyID, result.Credentials.SecretAccessKey, result.Credentials.SessionToken = c.AccessKey, c.SecretKey, c.Token
+	result.Credentials.Expiration = time.Now().UTC().Add(time.Hour).Format(time.RFC3339)
+	result.AssumedRoleUser.ID, result.AssumedRoleUser.ARN = principal.UserID, principal.ARN
+	return result, nil
 }
 
-// Credentials that were lent.
+// Credentials are temporary credentials.
 type Credentials struct{ AccessKey, SecretKey, Token string }
 
-// Lend makes credentials of a role's session and makes them known.
-func Lend(keys *sigv4.Keys, account, role, session string) (Credentials, sigv4.Principal) {
+// IssueCredentials creates credentials for a session of a role, which keys accept from now on.
+func IssueCredentials(keys *sigv4.Keys, account, role, session string) (Credentials, sigv4.Principal) {
 	c := Credentials{"ASIA" + strings.ToUpper(random(8)), random(20), random(32)}
-	who := sigv4.Principal{ARN: "arn:aws:sts::" + account + ":assumed-role/" + role + "/" + session, UserID: "AROALAB:" + session, Role: role}
-	keys.Add(c.AccessKey, c.SecretKey, who)
-	return c, who
+	principal := sigv4.Principal{
+		ARN: "arn:aws:sts::" + account + ":assumed-role/" + role + "/" + session, UserID: "AROALAB:" + session, Role: role,
+	}
+	keys.Add(c.AccessKey, c.SecretKey, principal)
+	return c, principal
 }
 
+// random returns n random bytes in hexadecimal.
 func random(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b)
 	return hex.EncodeToString(b)
-}
-
-const namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
-
-func document(action string, result any) ([]byte, error) {
-	var body bytes.Buffer
-	if err := xml.NewEncoder(&body).EncodeElement(result, xml.StartElement{Name: xml.Name{Local: action + "Result"}}); err != nil {
-		return nil, fmt.Errorf("encode the answer to %s: %w", action, err)
-	}
-	return fmt.Appendf(nil, "<%sResponse xmlns=%q>%s<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%sResponse>",
-		action, namespace, body.Bytes(), random(16), action), nil
-}
-
-// Refusal is the XML of an error.
-func Refusal(err error) []byte {
-	refused := &Error{"InternalFailure", err.Error()}
-	errors.As(err, &refused)
-	type response struct {
-		XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
-		Type      string   `xml:"Error>Type"`
-		Code      string   `xml:"Error>Code"`
-		Message   string   `xml:"Error>Message"`
-		RequestID string   `xml:"RequestId"`
-	}
-	b, _ := xml.Marshal(response{Type: "Sender", Code: refused.Code, Message: refused.Message, RequestID: random(16)})
-	return b
 }

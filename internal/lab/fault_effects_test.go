@@ -25,15 +25,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// broken is a lab with faults.
-func broken(t *testing.T, faults ...string) *labtest.Lab {
+// withFaults starts a lab with faults.
+func withFaults(t *testing.T, faults ...string) *labtest.Lab {
 	t.Helper()
 	var o lab.Options
 	for _, text := range faults {
-		f, err := lab.ParseFault(text)
+		f, err := fault.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +88,7 @@ func TestEachServiceWordsAFaultInItsOwnWay(t *testing.T) {
 		t.Run(service, func(t *testing.T) {
 			var got []string
 			for _, word := range words[:len(c.want)] {
-				got = append(got, statusAnd(c.call(broken(t, "*="+word))))
+				got = append(got, statusAnd(c.call(withFaults(t, "*="+word))))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("the answers to %v (-want +got):\n%s", words[:len(c.want)], diff)
@@ -97,7 +98,7 @@ func TestEachServiceWordsAFaultInItsOwnWay(t *testing.T) {
 }
 
 func TestAHangingCallTakesEffectAndIsNotAnswered(t *testing.T) {
-	l := broken(t, "CreateSecurityGroup=hang=1h:after:1")
+	l := withFaults(t, "CreateSecurityGroup=hang=1h:after:1")
 	c := ec2.NewFromConfig(sdk(l))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -117,7 +118,7 @@ func TestAHangingCallTakesEffectAndIsNotAnswered(t *testing.T) {
 		t.Errorf("once more: %v", err)
 	}
 	began := time.Now()
-	l2 := broken(t, "DescribeVpcs=hang=100ms")
+	l2 := withFaults(t, "DescribeVpcs=hang=100ms")
 	_, err := ec2.NewFromConfig(sdk(l2)).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
 	if err == nil || time.Since(began) < 100*time.Millisecond {
 		t.Errorf("after %s: %v", time.Since(began), err)
@@ -127,7 +128,7 @@ func TestAHangingCallTakesEffectAndIsNotAnswered(t *testing.T) {
 func TestAConnectionBreaksInItsMiddle(t *testing.T) {
 	big := bytes.Repeat([]byte("12345678"), 64<<10)
 	t.Run("an upload", func(t *testing.T) {
-		l := broken(t, "PutObject=cut=100000:1")
+		l := withFaults(t, "PutObject=cut=100000:1")
 		c := s3Client(l)
 		put := func() error {
 			_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: bytes.NewReader(big)})
@@ -144,7 +145,7 @@ func TestAConnectionBreaksInItsMiddle(t *testing.T) {
 		}
 	})
 	t.Run("a download", func(t *testing.T) {
-		l := broken(t, "GetObject=cut=100000:1")
+		l := withFaults(t, "GetObject=cut=100000:1")
 		c := s3Client(l)
 		if _, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: bytes.NewReader(big)}); err != nil {
 			t.Fatal(err)
@@ -164,7 +165,7 @@ func TestAConnectionBreaksInItsMiddle(t *testing.T) {
 		}
 	})
 	t.Run("an answer of EC2", func(t *testing.T) {
-		l := broken(t, "DescribeVpcs=cut=50")
+		l := withFaults(t, "DescribeVpcs=cut=50")
 		if _, err := ec2.NewFromConfig(sdk(l)).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{}); err == nil {
 			t.Error("it was read")
 		}
@@ -172,7 +173,7 @@ func TestAConnectionBreaksInItsMiddle(t *testing.T) {
 }
 
 func TestAPresignedURLCanHaveExpired(t *testing.T) {
-	l := broken(t, "GetObject=expired:Presigned=true", "PutObject=SlowDown:Key=*/log.gz")
+	l := withFaults(t, "GetObject=expired:Presigned=true", "PutObject=SlowDown:Key=*/log.gz")
 	c := s3Client(l)
 	for key, want := range map[string]string{"a": "", "bake/1/log.gz": "503 SlowDown"} {
 		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String(key), Body: strings.NewReader("x")})
@@ -295,7 +296,7 @@ func TestWhatIsNewIsNotKnownYet(t *testing.T) {
 }
 
 func TestAFaultOfOneActionDoesNotKnowWhatIsNew(t *testing.T) {
-	l := broken(t, "DescribeInstances=unknown=1h")
+	l := withFaults(t, "DescribeInstances=unknown=1h")
 	c := ec2.NewFromConfig(sdk(l))
 	i := run(t, c, nil)
 	_, err := c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*i.InstanceId}})

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// Younger refuses an id as one that does not exist while what it is of is younger than an age. What is no id, or one of
-// nothing, it does not refuse.
-func (c *Cloud) Younger(id string, age time.Duration) error {
+// NotVisibleYet returns the error for a resource that does not exist while the resource with this id is younger than minAge.
+// Other text than the id of a resource is no error.
+func (c *Cloud) NotVisibleYet(id string, minAge time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k, made := c.birth(id)
-	if made.IsZero() || time.Since(made) >= age {
+	k, made := c.creation(id)
+	if made.IsZero() || time.Since(made) >= minAge {
 		return nil
 	}
 	return k.missing(id)
@@ -23,8 +23,8 @@ func (c *Cloud) Younger(id string, age time.Duration) error {
 
 var kindInterface = kind{"eni-", "InvalidNetworkInterfaceID.Malformed", "InvalidNetworkInterfaceID.NotFound", "networkInterface"}
 
-// birth is the kind of an id, and when it was made; the caller holds c.mu.
-func (c *Cloud) birth(id string) (kind, time.Time) {
+// creation returns the kind of an id, and when its resource was created. The caller holds c.mu.
+func (c *Cloud) creation(id string) (kind, time.Time) {
 	switch prefix, _, _ := strings.Cut(id, "-"); prefix {
 	case "i", "eni":
 		at := slices.IndexFunc(c.instances, func(in *instance) bool { return in.ID == id || in.Interface == id })

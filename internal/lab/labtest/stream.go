@@ -1,0 +1,37 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package labtest
+
+import "github.com/amibakery/packer-plugin-bakery/internal/guest"
+
+// streamLines does what program/log_stream.py does while the steps run: it sends the new lines, on the console or by S3.
+func (b *bake) streamLines() {
+	switch b.instructions.live {
+	case guest.ByConsole:
+		l := guest.Lines{Source: guest.FromSteps, Since: b.streamed + 1, First: b.streamed + 1, Text: b.log[b.streamed:]}
+		b.printEncrypted(l)
+		b.streamed = len(b.log)
+	case guest.ByStore:
+		_ = b.upload() // it is tried again with the next step
+	}
+}
+
+// printTail prints the last lines of the step that failed, encrypted where there is a key.
+func (b *bake) printTail(tail []string) {
+	if b.instructions.key == nil {
+		for _, line := range tail {
+			b.report("tail %s", line)
+		}
+		return
+	}
+	for range 2 { // the kernel may print into it
+		b.printEncrypted(guest.Lines{Source: guest.FromEnd, Since: 1, First: 1, Text: tail})
+	}
+}
+
+func (b *bake) printEncrypted(l guest.Lines) {
+	for _, piece := range guest.FormatLines(b.instructions.bakeID, *b.instructions.key, l) {
+		b.print(piece)
+	}
+}
