@@ -60,7 +60,7 @@ func ParseExpiringName(name string) (expires time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	expires, err := time.Parse(expiringStamp, stamp)
-	return expires, err == nil
+	return expires, err == nil && ExpiringName(expires, id) == name // time.Parse also reads fractions of a second
 }
 
 // IsID reports whether a text has the form of a bake's id.
