@@ -16,10 +16,16 @@ tests='gcc:gcc ld:binutils shellcheck:shellcheck pigz:pigz aws:awscli
 
 # works COMMAND - whether it is here and runs. /usr/bin and /usr/sbin are asked too: a version
 # manager's shim may shadow the real program, and users other than root lack the sbin folders.
+# Of awscli, version 2 is needed: version 1 signs some URLs in a way that S3 has ended.
 works() {
 	for candidate in "$(command -v "$1" || true)" "/usr/bin/$1" "/usr/sbin/$1" "/sbin/$1"; do
 		[ -x "$candidate" ] || continue
-		[ "$1" != aws ] || "$candidate" --version >/dev/null 2>&1 || continue
+		if [ "$1" = aws ]; then
+			case $("$candidate" --version 2>&1) in
+			aws-cli/2*) ;;
+			*) continue ;;
+			esac
+		fi
 		return 0
 	done
 	return 1

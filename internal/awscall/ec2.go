@@ -9,7 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
-// EC2 is the calls of an *ec2.Client that the plugin makes. A call that is not bound is nil: tests set those they need.
+// EC2 is the calls of an *ec2.Client that the plugin makes. A call that is not bound is nil: tests set those they need. What is
+// not said to be in another policy is in docs/iam/bake.json, or image.json for the calls of ami's settings.
 type EC2 struct {
 	// What images there are, and where they come from.
 	DescribeImages    ec2Call[ec2.DescribeImagesInput, ec2.DescribeImagesOutput]
@@ -27,6 +28,7 @@ type EC2 struct {
 	DisableImageDeregistrationProtection ec2Call[ec2.DisableImageDeregistrationProtectionInput, ec2.DisableImageDeregistrationProtectionOutput]
 	DeregisterImage                      ec2Call[ec2.DeregisterImageInput, ec2.DeregisterImageOutput]
 	DeleteSnapshot                       ec2Call[ec2.DeleteSnapshotInput, ec2.DeleteSnapshotOutput]
+	DeleteTags                           ec2Call[ec2.DeleteTagsInput, ec2.DeleteTagsOutput]
 
 	// The network.
 	DescribeVpcs           ec2Call[ec2.DescribeVpcsInput, ec2.DescribeVpcsOutput]
@@ -44,14 +46,13 @@ type EC2 struct {
 	TerminateInstances      ec2Call[ec2.TerminateInstancesInput, ec2.TerminateInstancesOutput]
 	DeleteVolume            ec2Call[ec2.DeleteVolumeInput, ec2.DeleteVolumeOutput]
 
-	// Spot Instances.
+	// Spot Instances: what docs/iam/spot.json has to allow.
 	DescribeSpotPriceHistory     ec2Call[ec2.DescribeSpotPriceHistoryInput, ec2.DescribeSpotPriceHistoryOutput]
 	DescribeSpotInstanceRequests ec2Call[ec2.DescribeSpotInstanceRequestsInput, ec2.DescribeSpotInstanceRequestsOutput]
 	CancelSpotInstanceRequests   ec2Call[ec2.CancelSpotInstanceRequestsInput, ec2.CancelSpotInstanceRequestsOutput]
 
-	// Tags.
+	// The sweep: what docs/iam/sweep.json has to allow, beside its removals.
 	DescribeTags ec2Call[ec2.DescribeTagsInput, ec2.DescribeTagsOutput]
-	DeleteTags   ec2Call[ec2.DeleteTagsInput, ec2.DeleteTagsOutput]
 }
 
 // ec2Call is one call of EC2's client.

@@ -23,32 +23,62 @@ func TestTheReadmeShowsThePolicyAsItIs(t *testing.T) {
 	}
 }
 
-// awsCall is a method of the ports through which the builder reaches EC2 and IAM.
-var awsCall = regexp.MustCompile(`(\w+)\(context\.Context, \*(ec2|iam)\.`)
+// awsCall is a field of the structs through which the plugin reaches EC2 and IAM.
+var awsCall = regexp.MustCompile(`^\t(\w+) +(ec2|iam)Call\[`)
+
+// awsCalls returns the calls of a file of internal/awscall, such as "ec2:DescribeTags", by the policy that a comment of the file
+// names for them; those of no such comment have the policy "".
+func awsCalls(t *testing.T, file string) map[string][]string {
+	t.Helper()
+	policyOf := regexp.MustCompile(`docs/iam/(\w+)\.json has to allow`)
+	calls := map[string][]string{}
+	policy := ""
+	for line := range strings.Lines(read(t, "internal/awscall/"+file)) {
+		switch {
+		case strings.HasPrefix(line, "\t// "):
+			policy = ""
+			if m := policyOf.FindStringSubmatch(line); m != nil {
+				policy = m[1]
+			}
+		case awsCall.MatchString(line):
+			m := awsCall.FindStringSubmatch(line)
+			calls[policy] = append(calls[policy], m[2]+":"+m[1])
+		}
+	}
+
+	return calls
+}
 
 func TestPoliciesAllowWhatTheBuilderCallsAndNothingElse(t *testing.T) {
-	for ports, policy := range map[string]struct {
+	ec2, iam := awsCalls(t, "ec2.go"), awsCalls(t, "iam.go")
+	isRole := func(call string) bool { return call == "iam:ListRoles" || call == "iam:ListRoleTags" }
+	for _, policy := range []struct {
 		names []string
+		calls []string
 		also  []string // what the calls need beside the right to make them
 		not   []string // what may be refused
 	}{
-		"ports.go":      {[]string{"bake", "image"}, []string{"ec2:CreateTags", "ssm:GetParameter"}, nil}, // tags are set by the calls that make things
-		"ports_spot.go": {[]string{"spot"}, []string{"ec2:RunInstances"}, nil},                            // the request is one of the things that it makes
-		"ports_sweep.go": {[]string{"sweep"}, []string{ // looking at what has expired, and removing it
+		{[]string{"bake", "image"}, ec2[""], []string{"ec2:CreateTags", "ssm:GetParameter"}, nil}, // calls that make things set tags
+		{[]string{"spot"}, ec2["spot"], []string{"ec2:RunInstances"}, nil},                        // which makes the request
+		{[]string{"sweep"}, slices.Concat(ec2["sweep"], []string{"iam:ListRoles", "iam:ListRoleTags"}), []string{
 			"ec2:CancelSpotInstanceRequests", "ec2:DeleteSecurityGroup", "ec2:DeleteSnapshot", "ec2:DeleteVolume", "ec2:DeregisterImage",
 			"ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeSpotInstanceRequests", "ec2:TerminateInstances",
 			"iam:DeleteInstanceProfile", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:RemoveRoleFromInstanceProfile",
 			"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
 		}, nil},
-		"ports_iam.go": {
-			[]string{"temporary-profile"}, []string{"iam:PassRole", "iam:TagInstanceProfile", "iam:TagRole"}, []string{"iam:GetInstanceProfile"},
+		{
+			[]string{"temporary-profile"}, slices.DeleteFunc(iam[""], isRole),
+			[]string{"iam:PassRole", "iam:TagInstanceProfile", "iam:TagRole"}, []string{"iam:GetInstanceProfile"},
 		},
 	} {
 		want := policy.also
-		for _, match := range awsCall.FindAllStringSubmatch(read(t, "builder/userdata/"+ports), -1) {
-			if action := match[2] + ":" + match[1]; !slices.Contains(policy.not, action) {
+		for _, action := range policy.calls {
+			if !slices.Contains(policy.not, action) {
 				want = append(want, action)
 			}
+		}
+		if len(policy.calls) == 0 {
+			t.Errorf("internal/awscall has no calls for %v", policy.names)
 		}
 		slices.Sort(want)
 		var allowed []string
