@@ -17,20 +17,20 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-func TestTheReadmeShowsThePolicyAsItIs(t *testing.T) {
+func TestTheReadmeContainsTheCurrentPolicy(t *testing.T) {
 	if policy := read(t, "docs/iam/bake.json"); !strings.Contains(read(t, "README.md"), "```json\n"+policy+"```\n") {
 		t.Error("the policy in README.md is not docs/iam/bake.json")
 	}
 }
 
-// awsCall is a method of the ports through which the builder reaches EC2 and IAM.
+// awsCall matches a method of the interfaces through which the builder calls EC2 and IAM.
 var awsCall = regexp.MustCompile(`(\w+)\(context\.Context, \*(ec2|iam)\.`)
 
-func TestPoliciesAllowWhatTheBuilderCallsAndNothingElse(t *testing.T) {
+func TestPoliciesAllowExactlyTheCallsOfTheBuilder(t *testing.T) {
 	for ports, policy := range map[string]struct {
 		names []string
-		also  []string // what the calls need beside the right to make them
-		not   []string // what may be refused
+		also  []string // rights that the calls need in addition
+		not   []string // calls that may be refused
 	}{
 		"ports.go":      {[]string{"bake", "image"}, []string{"ec2:CreateTags", "ssm:GetParameter"}, nil}, // tags are set by the calls that make things
 		"ports_spot.go": {[]string{"spot"}, []string{"ec2:RunInstances"}, nil},                            // the request is one of the things that it makes
@@ -70,7 +70,7 @@ func TestPoliciesAreReadable(t *testing.T) {
 	}
 }
 
-// actions returns what a policy of docs/iam allows, sorted.
+// actions returns the actions that a policy of docs/iam allows, sorted.
 func actions(t *testing.T, name string) []string {
 	t.Helper()
 
@@ -100,10 +100,10 @@ func actions(t *testing.T, name string) []string {
 	return all
 }
 
-// markdownLink is [text](target), without the links of other schemes.
+// markdownLink matches [text](target) with a relative target.
 var markdownLink = regexp.MustCompile(`\]\(([^):# ]+)(?:#[^)]*)?\)`)
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestTheTargetsOfLinksExist(t *testing.T) {
 	for _, page := range pages(t) {
 		content, err := os.ReadFile(page)
 		if err != nil {
@@ -117,7 +117,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-func TestReleasesAreNamedByTheAPITheyImplement(t *testing.T) {
+func TestReleaseNamesContainTheAPIVersion(t *testing.T) {
 	described := packertest.Run(t, t.TempDir(), packertest.Env(t), packertest.Built(t).Plugin, "describe")
 	var plugin struct {
 		Version      string   `json:"version"`
