@@ -15,34 +15,34 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// encoded is the part of EC2's refusals that only AWS itself can read.
-var encoded = regexp.MustCompile(`Encoded authorization failure message: ([\w-]+)`)
+// encodedMessage matches the part of EC2's errors that only AWS can decode.
+var encodedMessage = regexp.MustCompile(`Encoded authorization failure message: ([\w-]+)`)
 
-// decodeCall is sts:DecodeAuthorizationMessage.
+// decodeCall is the call sts:DecodeAuthorizationMessage.
 type decodeCall func(context.Context, *sts.DecodeAuthorizationMessageInput, ...func(*sts.Options)) (*sts.DecodeAuthorizationMessageOutput, error)
 
-// decoding is cfg, whose clients say in words what AWS refuses in code.
-func decoding(cfg aws.Config) aws.Config {
+// withDecodedErrors returns a copy of cfg whose clients decode the authorization messages in errors.
+func withDecodedErrors(cfg aws.Config) aws.Config {
 	decode := decodeCall(sts.NewFromConfig(cfg).DecodeAuthorizationMessage)
 	cfg = cfg.Copy()
-	// The first step of a call sees the error that is left after all attempts.
+	// The first step of the middleware gets the error after all attempts.
 	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("DecodeAuthorizationMessage",
 			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 				out, metadata, err := next.HandleInitialize(ctx, in)
-				return out, metadata, decode.inWords(ctx, err)
+				return out, metadata, decode.decoded(ctx, err)
 			}), middleware.Before)
 	})
 	return cfg
 }
 
-// inWords is err with its code decoded, or err as it is when there is none, or it cannot be decoded.
-func (decode decodeCall) inWords(ctx context.Context, err error) error {
+// decoded returns err with its message decoded, or err itself when there is none or it cannot be decoded.
+func (decode decodeCall) decoded(ctx context.Context, err error) error {
 	var api smithy.APIError
 	if !errors.As(err, &api) || api.ErrorCode() != "UnauthorizedOperation" {
 		return err
 	}
-	found := encoded.FindStringSubmatch(err.Error())
+	found := encodedMessage.FindStringSubmatch(err.Error())
 	if found == nil {
 		return err
 	}
@@ -50,16 +50,16 @@ func (decode decodeCall) inWords(ctx context.Context, err error) error {
 	if decodeErr != nil {
 		return err
 	}
-	words := "Authorization failure message: " + aws.ToString(out.DecodedMessage)
+	decodedMessage := "Authorization failure message: " + aws.ToString(out.DecodedMessage)
 	return &decodedError{
-		cause: err, text: strings.Replace(err.Error(), found[0], words, 1),
+		cause: err, text: strings.Replace(err.Error(), found[0], decodedMessage, 1),
 		APIError: &smithy.GenericAPIError{
-			Code: api.ErrorCode(), Message: strings.Replace(api.ErrorMessage(), found[0], words, 1), Fault: api.ErrorFault(),
+			Code: api.ErrorCode(), Message: strings.Replace(api.ErrorMessage(), found[0], decodedMessage, 1), Fault: api.ErrorFault(),
 		},
 	}
 }
 
-// decodedError is an error of AWS's in other words.
+// decodedError is an error of AWS with a decoded message.
 type decodedError struct {
 	smithy.APIError
 

@@ -28,19 +28,19 @@ import (
 )
 
 const (
-	// appID is added to the user agent of every call, so that CloudTrail tells who made it.
+	// appID is added to the user agent of every call, so that CloudTrail shows who made it.
 	appID = "packer-plugin-bakery"
 
-	// defaultMaxRetries is amazon-ebs': three attempts "regularly get tripped" there (access_config.go).
+	// defaultMaxRetries is that of amazon-ebs, where three attempts "regularly get tripped" (access_config.go).
 	defaultMaxRetries = 10
 )
 
-// ErrNoRegion says that neither the template nor the environment names a region.
+// ErrNoRegion is returned when neither the template nor the environment sets a region.
 var ErrNoRegion = errors.New(
 	"find the AWS region: set region in the template, AWS_REGION in the environment, or the region of the profile")
 
-// Load makes the SDK's configuration out of the settings and the environment. It reads the shared files; it talks to
-// the metadata service only when there is no other source of a region, and to STS only when credentials are used.
+// Load makes the SDK's configuration from the settings and the environment. It reads the shared files. It calls the
+// metadata service only when there is no other source of a region, and STS only when credentials are used.
 func (s *Settings) Load(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, s.options()...)
 	if err != nil {
@@ -56,12 +56,12 @@ func (s *Settings) Load(ctx context.Context) (aws.Config, error) {
 		return aws.Config{}, err
 	}
 	if s.DecodeAuthZMessages {
-		cfg = decoding(cfg)
+		cfg = withDecodedErrors(cfg)
 	}
 	return cfg, nil
 }
 
-// loadCredentials replaces the credentials the SDK has found where the settings name others.
+// loadCredentials replaces the credentials that the SDK has found, when the settings name others.
 func (s *Settings) loadCredentials(ctx context.Context, cfg *aws.Config) error {
 	if s.VaultAWSEngine != nil {
 		provider, err := s.VaultAWSEngine.credentials(ctx)
@@ -73,7 +73,7 @@ func (s *Settings) loadCredentials(ctx context.Context, cfg *aws.Config) error {
 	if s.AssumeRole == nil {
 		return nil
 	}
-	serial := device(*cfg)
+	serial := mfaSerial(*cfg)
 	if s.MFACode != "" && serial == "" {
 		return errNoDevice
 	}
@@ -81,7 +81,7 @@ func (s *Settings) loadCredentials(ctx context.Context, cfg *aws.Config) error {
 		if s.MFACode == "" {
 			return
 		}
-		o.SerialNumber, o.TokenProvider = aws.String(serial), s.code
+		o.SerialNumber, o.TokenProvider = aws.String(serial), s.mfaToken
 		if s.AssumeRole.DurationSeconds == 0 {
 			o.Duration = mfaDuration
 		}
@@ -89,8 +89,8 @@ func (s *Settings) loadCredentials(ctx context.Context, cfg *aws.Config) error {
 	return nil
 }
 
-// ownRegion asks the metadata service which region this machine is in; "" when there is no such service. A second is
-// ample: where the service exists, it answers within milliseconds.
+// ownRegion returns the region of this machine from the metadata service, or "" when there is none. The timeout is a
+// second, because the service answers within milliseconds.
 func ownRegion(ctx context.Context, cfg aws.Config) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -120,21 +120,21 @@ func (s *Settings) options() []func(*config.LoadOptions) error {
 		opts = append(opts, config.WithCredentialsProvider(provider))
 	}
 	if s.MFACode != "" {
-		opts = append(opts, config.WithAssumeRoleCredentialOptions(s.profileCode))
+		opts = append(opts, config.WithAssumeRoleCredentialOptions(s.setProfileMFA))
 	}
 	if s.SkipMetadataAPICheck {
 		opts = append(opts, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
 	opts = append(opts, config.WithHTTPClient(s.httpClient()))
 	if !s.InsecureSkipTLSVerify {
-		opts = append(opts, config.WithAPIOptions([]func(*middleware.Stack) error{onlyEncrypted}))
+		opts = append(opts, config.WithAPIOptions([]func(*middleware.Stack) error{requireTLS}))
 	}
 	return opts
 }
 
-// retryer tries again as often as the template says, with growing pauses. It has no quota of retries: that is for fleets
-// of callers, and would make the only caller of a throttled account give up. The SDK's adaptive mode is not used, because
-// its limiter waits in a loop of sleeps of no length (aws/retry/adaptive.go), and throttles the clean-up as well.
+// retryer returns a retryer with the number of attempts of the template and growing pauses. It has no quota of retries,
+// which would make even the only caller of a throttled account give up. It does not use the SDK's adaptive mode, whose
+// limiter loops with sleeps of length zero (aws/retry/adaptive.go), and also throttles the clean-up.
 func (s *Settings) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = s.MaxRetries
@@ -142,8 +142,8 @@ func (s *Settings) retryer() aws.Retryer {
 	}, awserror.RetryCutAnswers)
 }
 
-// answerTimeout is how long AWS may take to begin with an answer, after which the call is made again. The SDK has no limit
-// of its own, and a connection that died unseen would hold up a bake for ever. It is the AWS CLI's.
+// answerTimeout is how long AWS may take to begin its answer before the call is retried. The SDK has no limit, so a broken
+// connection would stop a bake for ever. The value is that of the AWS CLI.
 const answerTimeout = time.Minute
 
 func (s *Settings) httpClient() *awshttp.BuildableClient {
@@ -180,8 +180,8 @@ func (r *AssumeRole) provider(cfg aws.Config, with func(*stscreds.AssumeRoleOpti
 	})
 }
 
-// EC2 returns a client of EC2 that honours custom_endpoint_ec2. It is not a method of the settings, because then the linker
-// would keep every call of EC2 in the plugin: methods of settings can be called by name.
+// EC2 returns a client of EC2 that uses custom_endpoint_ec2. It is not a method of the settings: reflection may call any
+// method of the settings, so the linker would include every call of EC2 in the plugin.
 func EC2(cfg aws.Config, s *Settings) *ec2.Client {
 	return ec2.NewFromConfig(cfg, func(o *ec2.Options) {
 		if s.CustomEndpointEc2 != "" {

@@ -12,22 +12,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 )
 
-// mfaDuration is how long a role's credentials last that cannot be renewed: the most that every role allows.
+// mfaDuration is how long credentials of a role last when they cannot be renewed: the longest that every role allows.
 const mfaDuration = time.Hour
 
-// errNoDevice says what mfa_code lacks.
+// errNoDevice is returned when mfa_code is set without an MFA device.
 var errNoDevice = errors.New("mfa_code: find the MFA device the code is of: set its mfa_serial in the profile")
 
-// profileCode is mfa_code for a role of the profile's.
-func (s *Settings) profileCode(o *stscreds.AssumeRoleOptions) {
-	o.TokenProvider = s.code
+// setProfileMFA makes the SDK use mfa_code for a role of the profile.
+func (s *Settings) setProfileMFA(o *stscreds.AssumeRoleOptions) {
+	o.TokenProvider = s.mfaToken
 	o.Duration = mfaDuration
 }
 
-func (s *Settings) code() (string, error) { return s.MFACode, nil }
+func (s *Settings) mfaToken() (string, error) { return s.MFACode, nil }
 
-// device returns the serial number of the MFA device the profile names, or "".
-func device(cfg aws.Config) string {
+// mfaSerial returns the serial number of the MFA device of the profile, or "".
+func mfaSerial(cfg aws.Config) string {
 	for _, source := range cfg.ConfigSources {
 		if shared, ok := source.(config.SharedConfig); ok {
 			return shared.MFASerial

@@ -4,11 +4,11 @@
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc struct-markdown
 //go:generate go tool -modfile=../../tools/go.mod packer-sdc mapstructure-to-hcl2 -type Settings,AssumeRole,VaultAWSEngine
 
-// Package awsconfig is how a template says which AWS account and region to use, and what the AWS SDK makes of it.
+// Package awsconfig has the settings for the AWS account and region, and makes the AWS SDK's configuration from them.
 //
-// The names and meanings of the settings are amazon-ebs', so a template moves over as it is. Everything that is
-// not set is left to the SDK's own loader: environment, shared files, SSO, web identity, container and instance
-// credentials, and AWS_ENDPOINT_URL. The package may not know what the credentials are used for.
+// The settings have the names and meanings of amazon-ebs, so that a template needs no changes. For everything that is not
+// set, the SDK's own loader is used: environment, shared files, SSO, web identity, container and instance credentials,
+// and AWS_ENDPOINT_URL. The package may not know what the credentials are used for.
 package awsconfig
 
 import (
@@ -21,8 +21,8 @@ import (
 // Unknown is what Packer passes in place of a string that is not known while a template is only validated.
 const Unknown = placeholder.Unknown
 
-// Settings say which AWS account and region to work in. All of them are optional when the environment of Packer
-// already says so, through variables, a shared configuration file, or the role of the machine it runs on.
+// Settings choose the AWS account and region. All of them are optional when the environment of Packer already does that,
+// through variables, a shared configuration file, or the role of the machine it runs on.
 type Settings struct {
 	// The access key of the AWS account. Needs `secret_key` as well. Default: what the AWS SDK finds by itself, in
 	// the environment, the shared files, or the role of the machine Packer runs on.
@@ -37,8 +37,8 @@ type Settings struct {
 	// The file that holds the credentials of the profiles. Default: the `AWS_SHARED_CREDENTIALS_FILE` environment
 	// variable, then `~/.aws/credentials`.
 	SharedCredentialsFile string `mapstructure:"shared_credentials_file"`
-	// The region the machine runs in and the image is made in, such as `eu-central-1`. Default: the `AWS_REGION`
-	// environment variable, then the region of the profile. A build stops with an error when none of them says.
+	// The region of the machine and of the image, such as `eu-central-1`. Default: the `AWS_REGION` environment variable,
+	// then the region of the profile. Without any of these, a build stops with an error.
 	Region string `mapstructure:"region"`
 	// The IAM role to work as. See [AssumeRole](#assume-role-configuration).
 	AssumeRole *AssumeRole `mapstructure:"assume_role"`
@@ -49,32 +49,32 @@ type Settings struct {
 	// Where in HashiCorp Vault to get credentials from. See [VaultAWSEngine](#vault-aws-engine-configuration). Vault is
 	// asked when the build begins, and not by `packer validate`. Conflicts with `access_key`.
 	VaultAWSEngine *VaultAWSEngine `mapstructure:"vault_aws_engine"`
-	// Have AWS decode what it says in code when it refuses a call, and put that into the error. Needs the right to
-	// `sts:DecodeAuthorizationMessage`; without it, the error stays as it is. Default: `false`.
+	// When AWS refuses a call with an encoded message, let AWS decode the message, and put the result into the error.
+	// Needs the right to `sts:DecodeAuthorizationMessage`; without it, the error does not change. Default: `false`.
 	DecodeAuthZMessages bool `mapstructure:"decode_authorization_messages"`
-	// How many times a call to AWS is tried before its error counts, the first time included. Default: 10, because
-	// the SDK's own 3 are used up when an account bakes several images at once and AWS asks it to slow down. A launch that
-	// AWS asks to wait is patient for as many times 20 seconds instead, and for eight minutes at most.
+	// How many times a call to AWS is tried before it fails, including the first time. Default: 10, because the SDK's own
+	// 3 are not enough when an account bakes several images at once and AWS throttles it. A throttled launch waits for
+	// that many times 20 seconds instead, and for eight minutes at most.
 	MaxRetries int `mapstructure:"max_retries"`
-	// The URL to send EC2's calls to, for a service that looks like EC2. Default: AWS's own. For everything but
-	// EC2 as well, set the environment variable `AWS_ENDPOINT_URL` instead.
+	// The URL of EC2's endpoint, for a service with the same interface. Default: that of AWS. To change the endpoints of
+	// all services, set the environment variable `AWS_ENDPOINT_URL` instead.
 	CustomEndpointEc2 string `mapstructure:"custom_endpoint_ec2"`
-	// Do not check the certificates of AWS's endpoints, and allow endpoints without encryption (`http://`) that are not
-	// on this computer: whoever is on the way reads user data and signed URLs. Default: `false`.
+	// Do not check the certificates of AWS's endpoints, and allow endpoints without encryption (`http://`) on other
+	// computers. Then others on the network can read user data and signed URLs. Default: `false`.
 	InsecureSkipTLSVerify bool `mapstructure:"insecure_skip_tls_verify"`
-	// Do not ask AWS who the credentials belong to before the build starts. Default: `false`.
+	// Do not check the credentials with AWS before the build starts. Default: `false`.
 	SkipCredsValidation bool `mapstructure:"skip_credential_validation"`
 	// Do not look for credentials and the region in the metadata service of the machine Packer runs on. Default:
 	// `false`.
 	SkipMetadataAPICheck bool `mapstructure:"skip_metadata_api_check"`
 }
 
-// AssumeRole is the IAM role to work as: the credentials found otherwise are only used to become it.
+// AssumeRole is the IAM role to work as. All other credentials are used only to assume it.
 type AssumeRole struct {
 	// The ARN of the role. Required within `assume_role`.
 	RoleARN string `mapstructure:"role_arn" required:"true"`
-	// How long the role's credentials are valid, in seconds, between 900 and 43200. They are renewed before they
-	// expire, but a URL that was signed with them ends with them. Default: 900.
+	// How long the role's credentials are valid, in seconds, between 900 and 43200. They are renewed before they expire,
+	// but a URL that was signed with them expires together with them. Default: 900.
 	DurationSeconds int `mapstructure:"duration_seconds"`
 	// The external id the role's trust policy asks for.
 	ExternalID string `mapstructure:"external_id"`
@@ -90,8 +90,8 @@ type AssumeRole struct {
 	TransitiveTagKeys []string `mapstructure:"transitive_tag_keys"`
 }
 
-// Prepare sets defaults and returns everything that is wrong with the settings, without talking to anybody and
-// without reading any file.
+// Prepare sets defaults and returns everything that is wrong with the settings, without any network call and without
+// reading a file.
 func (s *Settings) Prepare() []error {
 	var errs []error
 	if s.MaxRetries == 0 {

@@ -19,8 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// alone hides the account of the person who runs the tests.
-func alone(t *testing.T) {
+// isolateEnvironment hides the AWS account of the person who runs the tests.
+func isolateEnvironment(t *testing.T) {
 	t.Helper()
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") {
@@ -41,7 +41,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"an access key alone":     {Settings{AccessKey: "x"}, []string{"access_key and secret_key"}},
 		"a secret key alone":      {Settings{SecretKey: "x"}, []string{"access_key and secret_key"}},
 		"a token alone":           {Settings{Token: "x"}, []string{"token belongs"}},
-		"less than no retries":    {Settings{MaxRetries: -1}, []string{"max_retries"}},
+		"negative retries":        {Settings{MaxRetries: -1}, []string{"max_retries"}},
 		"a role without its ARN":  {Settings{AssumeRole: &AssumeRole{}}, []string{"role_arn"}},
 		"a role for a minute":     {Settings{AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 60}}, []string{"900"}},
 		"a role for ever":         {Settings{AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 86400}}, []string{"43200"}},
@@ -72,7 +72,7 @@ func TestPrepareAccepts(t *testing.T) {
 	}
 }
 
-func TestSecretsAreWhatNoLogMayShow(t *testing.T) {
+func TestSecrets(t *testing.T) {
 	s := Settings{AccessKey: "a", SecretKey: "b", Token: "c"}
 	if diff := cmp.Diff([]string{"b", "c"}, s.Secrets()); diff != "" {
 		t.Errorf("secrets (-want +got):\n%s", diff)
@@ -83,7 +83,7 @@ func TestSecretsAreWhatNoLogMayShow(t *testing.T) {
 }
 
 func TestLoadNeedsARegion(t *testing.T) {
-	alone(t)
+	isolateEnvironment(t)
 	if _, err := new(Settings).Load(t.Context()); !errors.Is(err, ErrNoRegion) || !strings.Contains(err.Error(), "region") {
 		t.Errorf("the error is %v", err)
 	}
@@ -92,8 +92,8 @@ func TestLoadNeedsARegion(t *testing.T) {
 	}
 }
 
-func TestLoadTakesTheTemplateBeforeTheEnvironment(t *testing.T) {
-	alone(t)
+func TestLoadPrefersTheTemplateToTheEnvironment(t *testing.T) {
+	isolateEnvironment(t)
 	t.Setenv("AWS_REGION", "us-west-1")
 	t.Setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
@@ -121,7 +121,7 @@ func TestLoadTakesTheTemplateBeforeTheEnvironment(t *testing.T) {
 }
 
 func TestLoadReadsAProfileOfTheTemplatesOwnFile(t *testing.T) {
-	alone(t)
+	isolateEnvironment(t)
 	file := filepath.Join(t.TempDir(), "credentials")
 	if err := os.WriteFile(file, []byte("[bakery]\naws_access_key_id = of-the-file\naws_secret_access_key = x\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -140,8 +140,8 @@ func TestLoadReadsAProfileOfTheTemplatesOwnFile(t *testing.T) {
 	}
 }
 
-func TestRoleIsAssumedWithWhatTheTemplateSays(t *testing.T) {
-	alone(t)
+func TestTheRoleIsAssumedWithTheSettings(t *testing.T) {
+	isolateEnvironment(t)
 	var asked url.Values
 	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -179,8 +179,8 @@ func TestRoleIsAssumedWithWhatTheTemplateSays(t *testing.T) {
 	}
 }
 
-func TestCallsGoWhereTheTemplateSaysAndSayWhoTheyAreFrom(t *testing.T) {
-	alone(t)
+func TestCallsUseTheEndpointOfTheTemplateAndTheUserAgent(t *testing.T) {
+	isolateEnvironment(t)
 	var agent string
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		agent = r.UserAgent()

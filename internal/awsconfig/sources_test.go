@@ -19,8 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// vaultOf returns a Vault that answers one path, and what it was asked with.
-func vaultOf(t *testing.T, path, answer string) map[string]any {
+// newVault starts a Vault that answers one path, and returns the body of the request it gets.
+func newVault(t *testing.T, path, answer string) map[string]any {
 	t.Helper()
 	asked := map[string]any{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,8 +51,8 @@ func TestVaultIsAskedWhenTheBuildBegins(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			alone(t)
-			asked := vaultOf(t, c.path, answer)
+			isolateEnvironment(t)
+			asked := newVault(t, c.path, answer)
 			s := Settings{Region: "us-east-1", VaultAWSEngine: &c.engine}
 			if errs := s.Prepare(); len(errs) > 0 {
 				t.Fatal(errs)
@@ -72,17 +72,17 @@ func TestVaultIsAskedWhenTheBuildBegins(t *testing.T) {
 	}
 }
 
-func TestVaultThatHasNoCredentials(t *testing.T) {
+func TestLoadFailsWhenVaultHasNoCredentials(t *testing.T) {
 	for name, c := range map[string]struct{ path, answer, want string }{
-		"no such role":       {"aws/creds/other", "", "no role \"baker\""},
-		"something else":     {"aws/creds/baker", `{"data":{"token":"x"}}`, "no access_key"},
-		"not even a secret":  {"aws/creds/baker", `{`, "read the credentials of baker"},
-		"no address at all":  {"", "", "read the credentials of baker"},
-		"no address that is": {"-", "", "reach Vault"},
+		"no such role":      {"aws/creds/other", "", "no role \"baker\""},
+		"something else":    {"aws/creds/baker", `{"data":{"token":"x"}}`, "no access_key"},
+		"not even a secret": {"aws/creds/baker", `{`, "read the credentials of baker"},
+		"no address at all": {"", "", "read the credentials of baker"},
+		"no valid address":  {"-", "", "reach Vault"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			alone(t)
-			vaultOf(t, c.path, c.answer)
+			isolateEnvironment(t)
+			newVault(t, c.path, c.answer)
 			switch c.path {
 			case "":
 				t.Setenv("VAULT_ADDR", "http://127.0.0.1:1")
@@ -99,8 +99,9 @@ func TestVaultThatHasNoCredentials(t *testing.T) {
 	}
 }
 
-// refusing returns an AWS that refuses EC2's calls in code, and decodes it when it may.
-func refusing(t *testing.T, decodes bool) string {
+// newRefusingAWS starts an AWS that refuses EC2's calls with an encoded message, and decodes it when decodes is set. It
+// returns its URL.
+func newRefusingAWS(t *testing.T, decodes bool) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -120,18 +121,18 @@ func refusing(t *testing.T, decodes bool) string {
 	return server.URL
 }
 
-func TestRefusalsAreDecoded(t *testing.T) {
+func TestEncodedMessagesAreDecoded(t *testing.T) {
 	for name, c := range map[string]struct {
 		asked, may bool
 		want       string
 	}{
-		"when it is asked for":     {true, true, `Authorization failure message: {"allowed":false,"action":"ec2:RunInstances"} (Service`},
-		"but not against AWS":      {true, false, "Encoded authorization failure message: abc-DEF_1 (Service"},
-		"and left alone otherwise": {false, true, "Encoded authorization failure message: abc-DEF_1 (Service"},
+		"with the setting":    {true, true, `Authorization failure message: {"allowed":false,"action":"ec2:RunInstances"} (Service`},
+		"without the right":   {true, false, "Encoded authorization failure message: abc-DEF_1 (Service"},
+		"without the setting": {false, true, "Encoded authorization failure message: abc-DEF_1 (Service"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			alone(t)
-			t.Setenv("AWS_ENDPOINT_URL", refusing(t, c.may))
+			isolateEnvironment(t)
+			t.Setenv("AWS_ENDPOINT_URL", newRefusingAWS(t, c.may))
 			s := Settings{Region: "us-east-1", AccessKey: "a", SecretKey: "b", DecodeAuthZMessages: c.asked}
 			_ = s.Prepare()
 			cfg, err := s.Load(t.Context())
@@ -168,7 +169,7 @@ func TestTheCodeOfAnMFADevice(t *testing.T) {
 		"without a device": {"", &AssumeRole{RoleARN: "arn:role"}, nil, "mfa_serial"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			alone(t)
+			isolateEnvironment(t)
 			var asked map[string]string
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				asked = map[string]string{}
@@ -184,7 +185,7 @@ func TestTheCodeOfAnMFADevice(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Setenv("AWS_CONFIG_FILE", file)
-			// The SDK's own roles of profiles know nothing of AWS_ENDPOINT_URL.
+			// For roles of profiles, the SDK does not use AWS_ENDPOINT_URL.
 			t.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
 			s := Settings{Region: "us-east-1", MFACode: "123456", AssumeRole: c.role}
 			if c.role != nil {

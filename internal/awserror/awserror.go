@@ -1,10 +1,11 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package awserror says in words a person can act on what AWS answered a call with: who refused what, why, and what to do.
+// Package awserror makes readable error messages of the errors of AWS calls: which service refused which call, why, and
+// what to do.
 //
-// The SDK's own text is a chain of what its layers went through. The package knows the SDK's errors and AWS' codes; it may
-// not know what the calls are for, which is for the caller to say in front.
+// The SDK's own text is a chain of messages of all its layers. The package knows the SDK's errors and the codes of AWS. It
+// may not know what the calls are for; the caller adds that.
 package awserror
 
 import (
@@ -21,32 +22,33 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// wordedError is an error of the SDK's in other words. It wraps the SDK's own, so codes and types are found as before.
-type wordedError struct {
+// readableError is an error of the SDK with another text. It wraps the SDK's error, so errors.As finds codes and types.
+type readableError struct {
 	cause error
 	text  string
 }
 
-func (e *wordedError) Error() string { return e.text }
-func (e *wordedError) Unwrap() error { return e.cause }
+func (e *readableError) Error() string { return e.text }
+func (e *readableError) Unwrap() error { return e.cause }
 
-// InWords returns an error of a call in words, or the error as it is when it is none of a call: nil, or one of this package's.
+// InWords returns the error of a call with a readable text. It returns other errors unchanged: nil, errors that are not of
+// a call, and those that InWords has already returned.
 func InWords(err error) error {
 	var operation *smithy.OperationError
 	if !errors.As(err, &operation) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if already := (*wordedError)(nil); errors.As(err, &already) {
+	if already := (*readableError)(nil); errors.As(err, &already) {
 		return err
 	}
 	text := describe(operation, err)
 	if remedy := remedy(operation, err); remedy != "" {
 		text += ": " + remedy
 	}
-	return &wordedError{err, text}
+	return &readableError{err, text}
 }
 
-// describe says who answered what: "EC2 refuses RunInstances: Request limit exceeded. (RequestLimitExceeded)".
+// describe returns a text such as "EC2 refuses RunInstances: Request limit exceeded. (RequestLimitExceeded)".
 func describe(operation *smithy.OperationError, err error) string {
 	service, name := operation.ServiceID, operation.OperationName
 	var api smithy.APIError
@@ -54,31 +56,31 @@ func describe(operation *smithy.OperationError, err error) string {
 	switch {
 	case errors.As(err, &api):
 		text = fmt.Sprintf("%s refuses %s: %s", service, name, refusal(api))
-	case cut(err):
-		text = fmt.Sprintf("%s does not answer %s to the end: %s", service, name, innermost(err))
-	case unanswered(err):
-		text = fmt.Sprintf("%s does not answer %s: %s", service, name, innermost(err))
+	case truncated(err):
+		text = fmt.Sprintf("%s does not answer %s to the end: %s", service, name, rootCause(err))
+	case noAnswer(err):
+		text = fmt.Sprintf("%s does not answer %s: %s", service, name, rootCause(err))
 	case status(err) != 0:
 		text = fmt.Sprintf("%s answers %s with %d %s", service, name, status(err), http.StatusText(status(err)))
 	default:
 		text = fmt.Sprintf("%s %s: %s", service, name, operation.Err)
 	}
-	return text + circumstances(err)
+	return text + details(err)
 }
 
-// refusal returns AWS' own sentence and its code. What only AWS itself can read is left out.
+// refusal returns the message and the code of AWS, without the encoded part that only AWS can read.
 func refusal(api smithy.APIError) string {
-	message := strings.TrimSpace(encoded.ReplaceAllString(api.ErrorMessage(), ""))
+	message := strings.TrimSpace(encodedMessage.ReplaceAllString(api.ErrorMessage(), ""))
 	if message == "" {
 		return api.ErrorCode()
 	}
 	return fmt.Sprintf("%s (%s)", message, api.ErrorCode())
 }
 
-var encoded = regexp.MustCompile(`\s*Encoded authorization failure message: [\w-]+`)
+var encodedMessage = regexp.MustCompile(`\s*Encoded authorization failure message: [\w-]+`)
 
-// circumstances returns how often it was tried, and what AWS' support asks for of a fault that is AWS'.
-func circumstances(err error) string {
+// details returns the number of attempts, and for an error of AWS itself the request id, which its support needs.
+func details(err error) string {
 	var parts []string
 	var attempts *retry.MaxAttemptsError
 	if errors.As(err, &attempts) && attempts.Attempt > 1 {
@@ -94,14 +96,14 @@ func circumstances(err error) string {
 	return ", " + strings.Join(parts, ", ")
 }
 
-// unanswered reports whether no answer came, or not in time.
-func unanswered(err error) bool {
+// noAnswer reports whether there was no answer, or none in time.
+func noAnswer(err error) bool {
 	var unsent *smithyhttp.RequestSendError
 	return errors.As(err, &unsent) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// innermost returns the error without what is around it: the URL of an answer that did not come is the endpoint's.
-func innermost(err error) error {
+// rootCause returns the innermost error. The outer ones only add the URL of the endpoint.
+func rootCause(err error) error {
 	for {
 		next := errors.Unwrap(err)
 		if next == nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// call makes a call to an AWS that answers so.
+// call makes a call to a server that answers with answer.
 func call(t *testing.T, do func(context.Context, aws.Config) error, answer http.HandlerFunc) error {
 	t.Helper()
 	server := httptest.NewServer(answer)
@@ -29,19 +29,19 @@ func call(t *testing.T, do func(context.Context, aws.Config) error, answer http.
 	return InWords(do(t.Context(), aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 		Retryer: func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = 2, retry.BackoffDelayerFunc(atOnce) }, RetryCutAnswers)
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = 2, retry.BackoffDelayerFunc(noDelay) }, RetryCutAnswers)
 		},
 	}))
 }
 
-func atOnce(int, error) (time.Duration, error) { return 0, nil }
+func noDelay(int, error) (time.Duration, error) { return 0, nil }
 
-func runs(ctx context.Context, cfg aws.Config) error {
+func runInstances(ctx context.Context, cfg aws.Config) error {
 	_, err := ec2.NewFromConfig(cfg).RunInstances(ctx, &ec2.RunInstancesInput{MinCount: aws.Int32(1), MaxCount: aws.Int32(1)})
 	return err
 }
 
-func heads(ctx context.Context, cfg aws.Config) error {
+func headBucket(ctx context.Context, cfg aws.Config) error {
 	_, err := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String("ovens")})
 	return err
 }
@@ -53,43 +53,43 @@ func refuses(status int, code, message string) http.HandlerFunc {
 	}
 }
 
-func TestInWordsSaysWhoRefusedWhatWhyAndWhatToDo(t *testing.T) {
+func TestInWords(t *testing.T) {
 	for name, c := range map[string]struct {
 		make   func(context.Context, aws.Config) error
 		answer http.HandlerFunc
 		want   string
 	}{
 		"throttled": {
-			runs, refuses(503, "RequestLimitExceeded", "Request limit exceeded."),
+			runInstances, refuses(503, "RequestLimitExceeded", "Request limit exceeded."),
 			"EC2 refuses RunInstances: Request limit exceeded. (RequestLimitExceeded), after 2 attempts, request r-1: " +
 				"AWS throttles the account; bake again later, or raise max_retries",
 		},
-		"not allowed, in code": {
-			runs, refuses(403, "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: abc-DEF_1"),
+		"not allowed, with an encoded message": {
+			runInstances, refuses(403, "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: abc-DEF_1"),
 			"EC2 refuses RunInstances: You are not authorized. (UnauthorizedOperation): allow ec2:RunInstances to the credentials, " +
 				"as the policies in docs/iam do; decode_authorization_messages shows what AWS says of it",
 		},
 		"a quota": {
-			runs, refuses(400, "VcpuLimitExceeded", "You have 32."),
+			runInstances, refuses(400, "VcpuLimitExceeded", "You have 32."),
 			"EC2 refuses RunInstances: You have 32. (VcpuLimitExceeded): a quota of the account is used up; " +
 				"remove what is not needed, or ask AWS for more in Service Quotas",
 		},
-		"a mistake of the template's": {
-			runs, refuses(400, "InvalidParameterValue", "No such thing."), "EC2 refuses RunInstances: No such thing. (InvalidParameterValue)",
+		"a mistake of the template": {
+			runInstances, refuses(400, "InvalidParameterValue", "No such thing."), "EC2 refuses RunInstances: No such thing. (InvalidParameterValue)",
 		},
 		"an answer without a body": {
-			heads, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
+			headBucket, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
 			"S3 refuses HeadBucket: Forbidden (Forbidden): allow s3:ListBucket to the credentials, as the policies in docs/iam do",
 		},
 		"half an answer": {
-			runs, func(w http.ResponseWriter, _ *http.Request) {
+			runInstances, func(w http.ResponseWriter, _ *http.Request) {
 				fmt.Fprint(w, "<RunInstancesResponse><reservationId>r-1</res")
 			},
 			"EC2 does not answer RunInstances to the end: XML syntax error on line 1: unexpected EOF, after 2 attempts: see that AWS can be reached from here: the " +
 				"network, a proxy, the region and its endpoint; or bake again later",
 		},
 		"no answer": {
-			runs, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			runInstances, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 			"EC2 does not answer RunInstances: EOF, after 2 attempts: see that AWS can be reached from here: the network, a proxy, " +
 				"the region and its endpoint; or bake again later",
 		},
@@ -103,13 +103,13 @@ func TestInWordsSaysWhoRefusedWhatWhyAndWhatToDo(t *testing.T) {
 				t.Error("the SDK's own error is lost")
 			}
 			if again := InWords(fmt.Errorf("run the machine: %w", err)); strings.Count(again.Error(), c.want) != 1 {
-				t.Errorf("said again: %s", again)
+				t.Errorf("the text is repeated: %s", again)
 			}
 		})
 	}
 }
 
-func TestInWordsLeavesWhatIsNoCalls(t *testing.T) {
+func TestInWordsReturnsOtherErrorsUnchanged(t *testing.T) {
 	for _, err := range []error{nil, errors.New("of the disk"), context.Canceled} {
 		if got := InWords(err); got != err { //nolint:errorlint // the very one
 			t.Errorf("%v became %v", err, got)

@@ -13,18 +13,18 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// What AWS' codes mean, of which each service has its own. Sources: the lists of errors of EC2
+// The error codes of AWS by their meaning. Each service has its own codes. Sources: the lists of errors of EC2
 // (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html), of S3
 // (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html), and those common to all
 // (https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html).
 var (
-	expired = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-	unknown = []string{
+	expired            = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+	invalidCredentials = []string{
 		"AuthFailure", "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "SignatureDoesNotMatch",
 		"InvalidSignatureException", "InvalidToken", "MissingAuthenticationToken", "IncompleteSignature",
 	}
-	skewed     = []string{"RequestTimeTooSkewed", "RequestInTheFuture"}
-	forbidden  = []string{"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "Forbidden", "AccountProblem"}
+	clockSkew  = []string{"RequestTimeTooSkewed", "RequestInTheFuture"}
+	denied     = []string{"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "Forbidden", "AccountProblem"}
 	noCapacity = []string{
 		"InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
 		"InsufficientFreeAddressesInSubnet", "SpotMaxPriceTooLow", "Unsupported",
@@ -32,11 +32,11 @@ var (
 	noVolume = []string{"InsufficientVolumeCapacity"}
 )
 
-// remedy returns what to do about a refusal, or "" where AWS' own sentence has to do.
+// remedy returns what to do about an error, or "" when the message of AWS must be enough.
 func remedy(operation *smithy.OperationError, err error) string {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		return remedyOfSilence(err)
+		return remedyForNoAnswer(err)
 	}
 	code := api.ErrorCode()
 	is := func(codes []string) bool { return slices.Contains(codes, code) }
@@ -45,18 +45,18 @@ func remedy(operation *smithy.OperationError, err error) string {
 	case is(expired):
 		return "the AWS credentials have expired, unless this computer's clock is wrong; renew them, and use ones that outlive " +
 			"instance_timeout and image_timeout"
-	case is(skewed):
+	case is(clockSkew):
 		return "this computer's clock is wrong; set it, best by NTP"
-	case is(unknown):
-		return "AWS does not take the credentials; correct profile, access_key, secret_key or token, or the environment's, and see that " +
-			"this computer's clock is right"
-	case is(forbidden):
-		return "allow " + permission(operation) + " to the credentials, as the policies in docs/iam do" + decoding(api)
+	case is(invalidCredentials):
+		return "AWS does not accept the credentials; correct profile, access_key, secret_key or token, or those of the " +
+			"environment, and check that this computer's clock is right"
+	case is(denied):
+		return "allow " + permission(operation) + " to the credentials, as the policies in docs/iam do" + decodeHint(api)
 	case is(noVolume):
 		return "AWS has no room for the disk; choose another volume_type, or another availability_zone or subnet_id, or bake again later"
 	case is(noCapacity):
 		return "AWS has no room for the machine; choose another instance_type, or another subnet_id, or bake again later"
-	case code == "BadRequest" && operation.ServiceID == "S3": // to a HEAD it gives no reasons
+	case code == "BadRequest" && operation.ServiceID == "S3": // an answer to HEAD contains no reason
 		return "S3 does not say why; the usual causes are credentials that have expired, and a bucket of another region"
 	case code == "ServiceUnavailable" || code == "Unavailable":
 		return "AWS is out of order, or throttles the account; bake again later, or raise max_retries"
@@ -72,29 +72,29 @@ func remedy(operation *smithy.OperationError, err error) string {
 
 const unreachable = "see that AWS can be reached from here: the network, a proxy, the region and its endpoint; or bake again later"
 
-func remedyOfSilence(err error) string {
+func remedyForNoAnswer(err error) string {
 	switch s := status(err); {
-	case cut(err):
+	case truncated(err):
 		return unreachable
 	case s >= http.StatusInternalServerError:
 		return "AWS is out of order; bake again later, or raise max_retries"
 	case s == http.StatusForbidden:
 		return "allow it to the credentials, as the policies in docs/iam do"
-	case unanswered(err):
+	case noAnswer(err):
 		return unreachable
 	}
 	return ""
 }
 
-// decoding returns the setting that lets AWS say more, where it has more to say.
-func decoding(api smithy.APIError) string {
-	if encoded.MatchString(api.ErrorMessage()) {
+// decodeHint names the setting that decodes the message, when there is an encoded message.
+func decodeHint(api smithy.APIError) string {
+	if encodedMessage.MatchString(api.ErrorMessage()) {
 		return "; decode_authorization_messages shows what AWS says of it"
 	}
 	return ""
 }
 
-// permissions are the actions of policies that are not called as the call.
+// permissions are the policy actions of calls whose action has another name.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 var permissions = map[string]string{
 	"S3 HeadBucket": "s3:ListBucket", "S3 HeadObject": "s3:GetObject",

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// benchBake measures a whole bake of example/hello, and the same machine with the same user data launched
-// by hand, from the launch until it has powered itself off. What is left is Packer's and the plugin's.
+// benchBake measures a whole bake of example/hello, and the same machine with the same user data launched by hand, from the
+// launch until it has powered off. The difference is the time that Packer and the plugin need.
 func benchBake(ctx context.Context, b *bench) error {
 	if os.Getenv("BAKERY_LAB_AMI") == "" {
 		return errors.New("this needs the lab: run make bench, or bin/bakery-lab run -- go run ./internal/bench bake")
@@ -35,7 +35,7 @@ func benchBake(ctx context.Context, b *bench) error {
 			"example/hello"); err != nil {
 			return err
 		}
-		machine, bake = least(machine, alone), least(bake, time.Since(begin))
+		machine, bake = shorter(machine, alone), shorter(bake, time.Since(begin))
 	}
 	b.report("the machine alone", inSeconds(machine), "from its launch until it has powered off")
 	b.report("packer build", inSeconds(bake),
@@ -44,8 +44,8 @@ func benchBake(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// least returns the shorter of two times; zero is none.
-func least(a, b time.Duration) time.Duration {
+// shorter returns the shorter of two times; zero means not measured.
+func shorter(a, b time.Duration) time.Duration {
 	if a == 0 || b < a {
 		return b
 	}
@@ -81,7 +81,7 @@ func (b *bench) machineAlone(ctx context.Context, userData string) (time.Duratio
 	}
 }
 
-// state finds the state of an instance without a name in the list bakery-lab prints; empty when it is not there.
+// state returns the state of an instance in the list that bakery-lab prints, or "". The instance must have no name.
 func state(list, instance string) string {
 	for line := range strings.Lines(list) {
 		if fields := strings.Fields(line); len(fields) > 2 && fields[0] == instance {

@@ -17,18 +17,18 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 )
 
-// rounds is how often the fast ones are measured, in turns; the best counts, as everything else a machine does only
-// ever makes things slower.
+// rounds is how often the fast programs are measured, in turns. The best result counts, because other work of the computer
+// only makes a program slower.
 const rounds = 3
 
 // result is one measurement.
 type result struct {
 	took time.Duration
-	size int64 // of what came out, bytes
+	size int64 // of the output, bytes
 	peak int64 // memory, bytes
 }
 
-// faster returns the better of two measurements of the same thing; the zero result is none.
+// faster returns the faster of two measurements; the zero result means not measured.
 func faster(a, b result) result {
 	if a.took == 0 || b.took < a.took {
 		return b
@@ -43,7 +43,7 @@ func benchCompile(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer os.RemoveAll(source)
-	// Everybody reads from memory then, as far as there is enough of it.
+	// After this, all programs read the files from memory, if there is enough of it.
 	if _, err := b.shell(ctx, `tar -C "$1" -cf - . | cat >/dev/null`, fs); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func benchMemory(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// shell times a script that gets the directory to read and the file to write.
+// shell measures a script that gets the directory to read and the file to write.
 func (b *bench) shell(ctx context.Context, script, dir string) (result, error) {
 	out := filepath.Join(b.dir, "out.tgz")
 	if err := os.WriteFile(out, nil, 0o600); err != nil {
@@ -109,8 +109,8 @@ func (b *bench) shell(ctx context.Context, script, dir string) (result, error) {
 	}
 	defer os.Remove(out)
 	start := time.Now()
-	if said, err := exec.CommandContext(ctx, "sh", "-c", script, "sh", dir, out).CombinedOutput(); err != nil {
-		return result{}, fmt.Errorf("run %s: %w: %s", script, err, said)
+	if output, err := exec.CommandContext(ctx, "sh", "-c", script, "sh", dir, out).CombinedOutput(); err != nil {
+		return result{}, fmt.Errorf("run %s: %w: %s", script, err, output)
 	}
 	took := time.Since(start)
 	info, err := os.Stat(out)
@@ -122,7 +122,7 @@ func (b *bench) shell(ctx context.Context, script, dir string) (result, error) {
 
 const childCommand = "compile-apart"
 
-// compileApart compiles in a process of its own, whose memory can be told from that of this one.
+// compileApart compiles in a child process, so that its memory can be measured separately.
 func compileApart(ctx context.Context, source, target string) (result, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -132,18 +132,18 @@ func compileApart(ctx context.Context, source, target string) (result, error) {
 	cmd := exec.CommandContext(ctx, program, childCommand, source, target)
 	cmd.Stderr = os.Stderr
 	start := time.Now()
-	said, err := cmd.Output()
+	output, err := cmd.Output()
 	if err != nil {
 		return result{}, fmt.Errorf("compile %s: %w", source, err)
 	}
 	r := result{took: time.Since(start)}
-	if _, err := fmt.Sscan(string(said), &r.size, &r.peak); err != nil {
-		return result{}, fmt.Errorf("read what compiling printed, %q: %w", said, err)
+	if _, err := fmt.Sscan(string(output), &r.size, &r.peak); err != nil {
+		return result{}, fmt.Errorf("read what compiling printed, %q: %w", output, err)
 	}
 	return r, nil
 }
 
-// child compiles and prints the size of what came out and the most memory there was.
+// child compiles, and prints the size of the output and the peak memory.
 func child(ctx context.Context, source, target string) error {
 	compiled, err := bundle.Compile(ctx, bundle.Options{Source: source, Target: target})
 	if err != nil {
@@ -159,7 +159,7 @@ func child(ctx context.Context, source, target string) error {
 
 var highWater = regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`)
 
-// peakMemory returns the most memory this process has had, runtime and program included.
+// peakMemory returns the peak memory of this process, including the runtime and the program.
 func peakMemory() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Command bench measures what this project promises about speed and size, each figure beside something known that was
-// measured in the same run, since seconds alone say more about the machine than about the program.
+// Command bench measures the speed and size of this project. It compares each figure with that of a known program measured
+// in the same run, because seconds alone depend more on the computer than on the program.
 //
 //	go run ./internal/bench                                 # everything
 //	go run ./internal/bench -size 256MiB compile memory     # some of it, smaller
@@ -25,7 +25,7 @@ type section struct {
 	name  string
 	about string
 	run   func(context.Context, *bench) error
-	named bool // runs only when it is named
+	named bool // runs only when it is named on the command line
 }
 
 var sections = []section{
@@ -37,14 +37,14 @@ var sections = []section{
 	{"peer", "a bake beside the real amazon-ebs without SSH (make bench-peer)", benchPeer, true},
 }
 
-// bench is what the sections work with.
+// bench is the state that the sections share.
 type bench struct {
 	out  io.Writer
-	dir  string // scratch, removed at the end
+	dir  string // for temporary files; removed at the end
 	size int64  // bytes of the tree to compile
 }
 
-// report prints one figure: what was measured, the value, and how it stands to something known.
+// report prints one figure: what was measured, the value, and a comparison.
 func (b *bench) report(what, value, against string) {
 	fmt.Fprintf(b.out, "  %-34s %18s   %s\n", what, value, against)
 }
@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return nil
 }
 
-// choose returns the named sections, or all that need not be named.
+// choose returns the named sections, or without names all that need not be named.
 func choose(names []string) ([]section, error) {
 	var chosen []section
 	if len(names) == 0 {

@@ -20,7 +20,7 @@ func TestSizesAreReadWithTheirUnit(t *testing.T) {
 	}
 	for _, text := range []string{"", "0", "-1MiB", "1GB", "x"} {
 		if err := new(byteSize).Set(text); err == nil {
-			t.Errorf("%q is taken for a size", text)
+			t.Errorf("%q is accepted as a size", text)
 		}
 	}
 }

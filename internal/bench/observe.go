@@ -16,37 +16,37 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// timeline is when a machine or an image was first seen in a state.
+// timeline has the time when a machine or an image was first seen in each state.
 type timeline map[string]time.Time
 
-// note remembers the first time of something.
-func (t timeline) note(state string) {
+// add records the time of a state that was not seen before.
+func (t timeline) add(state string) {
 	if _, known := t[state]; !known && state != "" {
 		t[state] = time.Now()
 	}
 }
 
-// look is how often the observer asks: the error of its times, far below what is compared.
-const look = 100 * time.Millisecond
+// pollInterval is how often the observer polls. The error of its times is far below the compared times.
+const pollInterval = 100 * time.Millisecond
 
-// observe looks at the machine with a tag and the image of a name until ctx ends. What it cannot see is missing.
+// observe polls the machine with a tag and the image with a name until ctx ends. States that it does not see are missing.
 func observe(ctx context.Context, cfg aws.Config, tag, image string) timeline {
 	seen, client := timeline{}, ec2.NewFromConfig(cfg)
 	machines := &ec2.DescribeInstancesInput{Filters: []types.Filter{{Name: aws.String("tag:Contender"), Values: []string{tag}}}}
 	images := &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("name"), Values: []string{image}}}}
-	ticker := time.NewTicker(look)
+	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
 		if out, err := client.DescribeInstances(ctx, machines); err == nil {
 			for _, r := range out.Reservations {
 				for i := range r.Instances {
-					seen.note(string(r.Instances[i].State.Name))
+					seen.add(string(r.Instances[i].State.Name))
 				}
 			}
 		}
 		if out, err := client.DescribeImages(ctx, images); err == nil {
 			for i := range out.Images {
-				seen.note(string(out.Images[i].State))
+				seen.add(string(out.Images[i].State))
 			}
 		}
 		select {
@@ -57,7 +57,7 @@ func observe(ctx context.Context, cfg aws.Config, tag, image string) timeline {
 	}
 }
 
-// call is one request the lab got.
+// call is one request that the lab has received.
 type call struct {
 	Time    time.Time `json:"time"`
 	Service string    `json:"service"`

@@ -37,15 +37,15 @@ var figures = []figure{
 	{"from available to the end", func(o *outcome) time.Duration { return o.end.Sub(o.seen[string(types.ImageStateAvailable)]) }},
 }
 
-// delays returns what AWS and the machine take whoever bakes: from the launch until the machine has stopped, from
-// CreateImage until the image is available, and from TerminateInstances until the machine is gone.
+// delays returns the time that AWS and the machine need with every builder: from the launch until the machine has stopped,
+// from CreateImage until the image is available, and from TerminateInstances until the machine is gone.
 func (o *outcome) delays() time.Duration {
 	return o.seen[string(types.InstanceStateNameStopped)].Sub(o.called("RunInstances")) +
 		o.seen[string(types.ImageStateAvailable)].Sub(o.called("CreateImage")) +
 		o.seen[string(types.InstanceStateNameTerminated)].Sub(o.called("TerminateInstances"))
 }
 
-// called is when an action was called first.
+// called returns the time when an action was first called.
 func (o *outcome) called(action string) time.Time {
 	for _, c := range o.calls {
 		if c.Action == action {
@@ -55,7 +55,7 @@ func (o *outcome) called(action string) time.Time {
 	return time.Time{}
 }
 
-// complete returns an error when something that is compared was not seen to happen.
+// complete returns an error when a call or a state that is compared was not seen.
 func (o *outcome) complete() error {
 	var missing []string
 	for _, action := range []string{"RunInstances", "CreateImage", "TerminateInstances"} {
@@ -71,14 +71,13 @@ func (o *outcome) complete() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%s: nobody saw %s", o.name, strings.Join(missing, ", "))
+		return fmt.Errorf("%s: not seen: %s", o.name, strings.Join(missing, ", "))
 	}
 	return nil
 }
 
-// watching are the calls by which a bake follows the machine and the image; how many there are is a question of how soon
-// it notices.
-var watching = []string{"DescribeInstances", "GetConsoleOutput", "DescribeImages"}
+// pollingActions are the calls with which a bake polls the machine and the image. Their number depends on the interval.
+var pollingActions = []string{"DescribeInstances", "GetConsoleOutput", "DescribeImages"}
 
 // printOutcomes prints one table of times and one of calls, with a column for each contender.
 func printOutcomes(out io.Writer, outcomes []outcome) error {
@@ -99,23 +98,23 @@ func printOutcomes(out io.Writer, outcomes []outcome) error {
 		row(f.what, func(o *outcome) string { return inSeconds(f.of(o)) })
 	}
 	fmt.Fprintln(out)
-	besides := make(map[string]int, len(outcomes))
+	others := make(map[string]int, len(outcomes))
 	for _, action := range actions(outcomes) {
 		row(action, func(o *outcome) string {
 			n := o.count(action)
-			if !slices.Contains(watching, action) {
-				besides[o.name] += n
+			if !slices.Contains(pollingActions, action) {
+				others[o.name] += n
 			}
 			return fmt.Sprint(n)
 		})
 	}
 	row("calls", func(o *outcome) string { return fmt.Sprint(len(o.calls)) })
-	row("calls that do not watch", func(o *outcome) string { return fmt.Sprint(besides[o.name]) })
+	row("calls that do not poll", func(o *outcome) string { return fmt.Sprint(others[o.name]) })
 
 	return nil
 }
 
-// actions returns all that were called, by name.
+// actions returns all actions that were called, sorted.
 func actions(outcomes []outcome) []string {
 	names := map[string]bool{}
 	for i := range outcomes {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// exemplary returns a bake that began at 0 s, launched at 1 s, and lost one second at each turn.
-func exemplary(name string) outcome {
+// exampleOutcome returns the outcome of a bake that began at 0 s, launched at 1 s, and lost one second at each step.
+func exampleOutcome(name string) outcome {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	return outcome{
 		name: name, begin: at(0), end: at(154),
@@ -24,15 +24,15 @@ func exemplary(name string) outcome {
 	}
 }
 
-func TestWhatABakeLosesIsWhatTheDelaysDoNotExplain(t *testing.T) {
+func TestPrintOutcomesSubtractsTheDelays(t *testing.T) {
 	var out bytes.Buffer
-	if err := printOutcomes(&out, []outcome{exemplary("one"), exemplary("two")}); err != nil {
+	if err := printOutcomes(&out, []outcome{exampleOutcome("one"), exampleOutcome("two")}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"total 154.00 s 154.00 s", "the delays themselves 150.00 s 150.00 s", "total minus the delays 4.00 s 4.00 s",
 		"from stopped to CreateImage 1.00 s 1.00 s", "from available to the end 22.00 s 22.00 s",
-		"calls 4 4", "calls that do not watch 3 3",
+		"calls 4 4", "calls that do not poll 3 3",
 	} {
 		if got := regexp.MustCompile(` +`).ReplaceAllString(out.String(), " "); !strings.Contains(got, " "+want+"\n") {
 			t.Errorf("%q is not in\n%s", want, got)
@@ -40,8 +40,8 @@ func TestWhatABakeLosesIsWhatTheDelaysDoNotExplain(t *testing.T) {
 	}
 }
 
-func TestABakeOfWhichSomethingWasNotSeenHasNoFigures(t *testing.T) {
-	o := exemplary("one")
+func TestPrintOutcomesFailsWhenAStateWasNotSeen(t *testing.T) {
+	o := exampleOutcome("one")
 	delete(o.seen, "available")
 	if err := printOutcomes(new(bytes.Buffer), []outcome{o}); err == nil || !strings.Contains(err.Error(), "available") {
 		t.Errorf("got %v", err)

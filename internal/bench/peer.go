@@ -20,20 +20,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// peerPlugins is where tools/peer/build.sh installs the real amazon-ebs together with this plugin.
+// peerPlugins is where tools/peer/build.sh installs the real amazon-ebs and this plugin.
 const peerPlugins = "bin/peer/plugins"
 
-// work is what the machine does in either bake. It boots in a few seconds, so that it is busy for about 60.
+// work is the user data of both bakes. With the few seconds of the boot, it takes about 60 s.
 const work = "#cloud-config\nruncmd:\n- sleep 52\n"
 
-// contender bakes the same work as the others, beside them, on the same lab.
+// contender is a builder that is compared. All contenders bake the same work at the same time, on the same lab.
 type contender struct {
 	name     string // of the builder
-	template string // its source's settings; %s is the directory of its files
+	template string // the settings of its source; %s is the directory of its files
 	files    map[string]string
 }
 
-// What amazon-ebs needs to bake without SSH: it has no verdict, so the user data must end the machine itself.
+// amazon-ebs without SSH has no verdict, so its user data must power the machine off.
 var contenders = []contender{
 	{
 		name: "amazon-ebs",
@@ -52,7 +52,7 @@ var contenders = []contender{
 	},
 }
 
-// outcome is how a contender's bake went.
+// outcome is the result of a contender's bake.
 type outcome struct {
 	name       string
 	begin, end time.Time
@@ -76,8 +76,8 @@ func benchPeer(ctx context.Context, b *bench) error {
 	return printOutcomes(b.out, outcomes)
 }
 
-// bake runs packer build and observes meanwhile what really happens. The lab tells the calls of the contenders apart
-// by their credentials.
+// bake runs packer build, and observes the machine and the image meanwhile. The lab distinguishes the calls of the
+// contenders by their credentials.
 func (c *contender) bake(ctx context.Context, b *bench) (outcome, error) {
 	o := outcome{name: c.name}
 	image := fmt.Sprintf("bench-peer-%s-%d", c.name, os.Getpid())
@@ -150,7 +150,7 @@ func (c *contender) packer(ctx context.Context, b *bench, env []string, template
 	return nil
 }
 
-// credentials returns an environment with which a program is somebody of its own for the lab, and whom the lab calls it.
+// credentials returns an environment with which the lab sees a program as a separate user, and the name of that user.
 func credentials(ctx context.Context, cfg aws.Config, name string) (env []string, who string, err error) {
 	out, err := sts.NewFromConfig(cfg).AssumeRole(ctx, &sts.AssumeRoleInput{
 		RoleArn: aws.String("arn:aws:iam::123456789012:role/bench"), RoleSessionName: aws.String(name),

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Where make build leaves the programs; make bench runs at the top of the repository.
+// The paths of the programs that make build makes; make bench runs at the top of the repository.
 const (
 	packerProgram = "bin/packer"
 	pluginProgram = "bin/packer-plugin-bakery"
 	labProgram    = "bin/bakery-lab"
 )
 
-// starts is how often something short is started; the median counts.
+// starts is how often a short program is started; the median counts.
 const starts = 9
 
 const nullTemplate = `
@@ -34,7 +34,7 @@ build {
 }
 `
 
-// benchValidate compares the same command on a template with the plugin and on one without any.
+// benchValidate compares packer validate for a template with the plugin and for one without plugins.
 func benchValidate(ctx context.Context, b *bench) error {
 	null := filepath.Join(b.dir, "null.pkr.hcl")
 	if err := os.WriteFile(null, []byte(nullTemplate), 0o600); err != nil {
@@ -79,7 +79,7 @@ func benchPlugin(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// median returns how long a program takes, with the environment packer needs.
+// median returns the median time of a program, with the environment that packer needs.
 func (b *bench) median(ctx context.Context, argv ...string) (time.Duration, error) {
 	var times []time.Duration
 	for range starts {

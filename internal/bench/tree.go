@@ -14,20 +14,20 @@ import (
 	"runtime"
 )
 
-// The mix of a tree: what images are made of, an application with its sources and programs, and a part that is
-// compressed already, as packages, pictures and models are.
+// The contents of a tree are similar to those of images: text and binaries of an application, and a part that is already
+// compressed, as packages, pictures and models are.
 const (
 	textShare   = 0.4
 	binaryShare = 0.4 // the rest is random
 )
 
-// mixedTree fills dir with size bytes of files. The texts are the sources of Go; the binaries are those of this
-// machine. They repeat when they do not suffice, too far apart for a compressor to notice.
+// mixedTree fills dir with size bytes of files. The texts are the sources of Go; the binaries are those of this computer.
+// When they are not enough, they are repeated, too far apart for a compressor to find the repetition.
 func mixedTree(dir string, size int64) error {
 	text := int64(float64(size) * textShare)
 	binary := int64(float64(size) * binaryShare)
 	return errors.Join(
-		fill(filepath.Join(dir, "usr/share/src"), text, filepath.Join(runtime.GOROOT(), "src")), //nolint:staticcheck // the Go that runs this is the one whose sources are at hand
+		fill(filepath.Join(dir, "usr/share/src"), text, filepath.Join(runtime.GOROOT(), "src")), //nolint:staticcheck // the sources of the Go that runs this
 		fill(filepath.Join(dir, "usr/lib/app"), binary, "/usr/bin", "/usr/lib"),
 		randomFiles(filepath.Join(dir, "var/lib/app"), size-text-binary),
 	)
@@ -35,14 +35,14 @@ func mixedTree(dir string, size int64) error {
 
 var errFull = errors.New("the tree is full")
 
-// fill copies files from the directories from until there are size bytes.
+// fill copies files from the directories in from, until size bytes are copied.
 func fill(to string, size int64, from ...string) error {
 	for round := 0; size > 0; round++ {
 		before := size
 		for _, source := range from {
 			err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
 				if err != nil || !d.Type().IsRegular() {
-					return nil //nolint:nilerr // what this user may not read is left out
+					return nil //nolint:nilerr // files that this user may not read are left out
 				}
 				relative, err := filepath.Rel(source, path)
 				if err != nil {

@@ -12,17 +12,18 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// allowed are the licences (SPDX ids) of what we may link into a program that is under the MPL-2.0, asking for no more than
-// notices and, as the MPL itself, the source of the very files.
+// allowed are the licences (SPDX ids) of modules that may be linked into a program under the MPL-2.0. They require only
+// notices and, as the MPL itself does, the source of their own files.
 var allowed = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "Unicode-DFS-2016"}
 
-// recognized is how much of a licence file, in percent of its words, must be words of licences. The rest is copyright notices.
+// recognized is how many percent of the words of a licence file must be words of known licences. The rest is copyright
+// notices.
 const recognized = 75
 
-// licenceFile are notices that must be licences; NOTICE and PATENTS come with one.
+// licenceFile matches files that must contain a licence. NOTICE and PATENTS are additions to one.
 var licenceFile = regexp.MustCompile(`(?i)(^|/)(licen[cs]e|copying)[^/]*$`)
 
-// check names every module that has no licence, one that is not known, or one that is not allowed.
+// check returns an error for every module without a licence, or with one that is unknown or not allowed.
 func check(modules []module) error {
 	var errs []error
 	for _, m := range modules {

@@ -20,22 +20,22 @@ import (
 	"strings"
 )
 
-// systems are those that .goreleaser.yml builds for; a test compares them. What is linked differs between them.
+// systems are the operating systems of .goreleaser.yml; a test compares them. The linked modules differ between them.
 var systems = []string{"linux", "darwin", "windows", "freebsd"}
 
-// architectures likewise.
+// architectures are the architectures of .goreleaser.yml.
 var architectures = []string{"amd64", "arm64"}
 
-// module is a Go module, or Go itself, of which packages are linked.
+// module is a Go module, or Go itself, whose packages are linked.
 type module struct {
 	Path, Version string
 	Notices       []notice
 }
 
-// notice is a licence, or what a licence asks to be passed on.
+// notice is a licence, or a text that a licence requires to be passed on.
 type notice struct{ Name, Text string }
 
-// listed is what go list says of a package.
+// listed is the output of go list for a package.
 type listed struct {
 	Dir      string
 	Standard bool
@@ -65,7 +65,7 @@ func linked(ctx context.Context, top string) ([]module, error) {
 					folders[dir] = map[string]bool{}
 				}
 				modules[dir] = m
-				if !p.Standard { // all of which is under Go's own licence, but for what only cgo links
+				if !p.Standard { // Go's standard library has one licence, except for parts that only cgo links
 					folders[dir][p.Dir] = true
 				}
 			}
@@ -97,16 +97,16 @@ func (p *listed) module() (dir string, m module) {
 	return p.Module.Dir, module{Path: p.Module.Path, Version: p.Module.Version}
 }
 
-// list asks go which packages the plugin has on a platform.
+// list returns the packages of the plugin on a platform.
 func list(ctx context.Context, top, system, architecture string) ([]listed, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-json=Dir,Standard,Module", ".")
 	cmd.Dir = top
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+architecture)
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("go list for %s/%s: %w\n%s", system, architecture, err, complaints.String())
+		return nil, fmt.Errorf("go list for %s/%s: %w\n%s", system, architecture, err, stderr.String())
 	}
 	var all []listed
 	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
@@ -114,16 +114,16 @@ func list(ctx context.Context, top, system, architecture string) ([]listed, erro
 		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
 			return all, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("read what go list says: %w", err)
+			return nil, fmt.Errorf("read the output of go list: %w", err)
 		}
 		all = append(all, p)
 	}
 }
 
-// noticeFile are the names of files with licences and notices.
+// noticeFile matches the names of files with licences and notices.
 var noticeFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)([-.].*)?$`)
 
-// notices are in the folders of packages that are linked, and in those above them up to their module's.
+// notices reads the notices of a module, from the folders of its linked packages and the folders above them.
 func notices(module string, packages []string) ([]notice, error) {
 	found := map[string]string{}
 	for _, dir := range packages {

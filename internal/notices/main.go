@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Notices prints the licences of everything that is linked into a release of the plugin, on any of the platforms it is
-// released for, which their licences ask to go with it. It fails where one of them is none we may link, or is not known.
-// Releases carry its output as THIRD_PARTY. It knows modules by what go list says; nothing is downloaded but modules.
+// Notices prints the licences of everything that is linked into a release of the plugin, on all its platforms. It fails
+// when a licence is not allowed or not known. Releases contain its output as THIRD_PARTY. It finds the modules with go
+// list, and downloads nothing but modules.
 package main
 
 import (
@@ -41,14 +41,14 @@ func run(ctx context.Context, top string, out io.Writer) error {
 
 const rule = "\n----------------------------------------------------------------------------------------\n"
 
-// format returns the text of all notices. A text that several modules share stands once.
+// format returns the text of all notices. A text that several modules share appears once.
 func format(modules []module, own string) string {
 	var b strings.Builder
 	b.WriteString("packer-plugin-bakery is under the Mozilla Public License 2.0, see LICENSE. It contains the following, unchanged.\n\n")
 	for _, m := range modules {
 		fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(m.Path+" "+m.Version), strings.Join(m.ids(), ", "))
 	}
-	b.WriteString("\nThe source of each Go module is what go mod download MODULE@VERSION fetches.\n" + rule + own)
+	b.WriteString("\nThe source of each Go module can be downloaded with go mod download MODULE@VERSION.\n" + rule + own)
 	users := map[string][]string{}
 	var order []string
 	for _, m := range modules {

@@ -13,15 +13,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestEverythingThatIsLinkedMayBe(t *testing.T) {
+func TestAllLinkedModulesHaveAnAllowedLicence(t *testing.T) {
 	var out strings.Builder
 	if err := run(t.Context(), filepath.Join("..", ".."), &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"Go's standard library: BSD-3-Clause\n", "github.com/hashicorp/packer-plugin-sdk v", "schema-cloud-config-v1.json is part of cloud-init",
-		"github.com/nywilken/go-cty v", // in the place of another
-		"golang.org/x/sys v",           // has more of it on Windows
+		"github.com/nywilken/go-cty v", // replaces another module
+		"golang.org/x/sys v",           // more of its packages are linked on Windows
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the notices lack %q", want)
@@ -31,11 +31,11 @@ func TestEverythingThatIsLinkedMayBe(t *testing.T) {
 		t.Error("the notices name what only the tests and the lab have")
 	}
 	if n := strings.Count(out.String(), "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION"); n > 15 {
-		t.Errorf("the Apache License stands there %d times", n)
+		t.Errorf("the Apache License appears %d times", n)
 	}
 }
 
-func TestLicencesThatAreNotAllowedAreNamed(t *testing.T) {
+func TestModulesWithoutAnAllowedLicenceAreNamed(t *testing.T) {
 	own, err := os.ReadFile(filepath.Join("..", "..", "LICENSE"))
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// AWSCLI returns the path of awscli, unmodified. Debian's comes first: another aws in PATH may be a shim that leads nowhere.
+// AWSCLI returns the path of the real awscli. It prefers Debian's: another aws in PATH may be a shim that does not work.
 func AWSCLI(tb testing.TB) string {
 	tb.Helper()
 

@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock waits until no other process holds the file's lock, and holds it until unlock or the end
-// of this process.
+// lock waits for the exclusive lock of a file. Unlock, or the end of this process, releases it.
 func lock(path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err

@@ -1,9 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package packertest gives tests the real, pinned packer with this plugin installed. It knows how
-// both are built (make build) and which environment keeps them apart from the person running the
-// tests: their plugins, their credentials, their proxies.
+// Package packertest runs the real, pinned packer with this plugin in tests. It builds both with make build, and gives them
+// an environment without the plugins, credentials and proxies of the person who runs the tests.
 package packertest
 
 import (
@@ -20,7 +19,7 @@ import (
 	"testing"
 )
 
-// Programs are the paths of what make build leaves.
+// Programs are the paths of the programs that make build makes.
 type Programs struct {
 	Dir    string // bin/
 	Packer string // packer, of the version pinned in tools/go.mod
@@ -28,8 +27,7 @@ type Programs struct {
 	Lab    string // bakery-lab
 }
 
-// Built returns the programs, building them first unless make has just done so, which it says by
-// setting BAKERY_BIN.
+// Built returns the programs. It builds them first, unless make has already done so and has set BAKERY_BIN.
 func Built(tb testing.TB) Programs {
 	tb.Helper()
 
@@ -51,12 +49,12 @@ func Built(tb testing.TB) Programs {
 
 var buildOnce = sync.OnceValue(func() error { return build("make", "-C", Root(), "build") })
 
-// build runs what builds programs into bin/, unless make has just done so.
+// build runs a program that builds into bin/, unless make has already done so and has set BAKERY_BIN.
 func build(program string, args ...string) error {
 	if os.Getenv("BAKERY_BIN") != "" {
 		return nil
 	}
-	// Test binaries run side by side, and each would write the same files.
+	// Test binaries run at the same time, and would all write the same files.
 	unlock, err := lock(filepath.Join(Root(), "bin", ".lock"))
 	if err != nil {
 		return fmt.Errorf("lock bin: %w", err)
@@ -78,9 +76,9 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Env returns an environment in which packer finds this plugin and nothing else: no credentials, a home
-// and temporary folder of its own, and proxies that answer nothing, so that whatever needs the
-// network fails at once. Additions come last and win.
+// Env returns an environment in which packer finds only this plugin: no credentials, its own home and temporary folder, and
+// proxies that do not answer, so that every use of the network fails at once. Additions come last, and so replace other
+// values.
 func Env(tb testing.TB, additions ...string) []string {
 	tb.Helper()
 
@@ -95,7 +93,7 @@ func Env(tb testing.TB, additions ...string) []string {
 		"PACKER_NO_COLOR=1",
 		"AWS_EC2_METADATA_DISABLED=true",
 	}
-	// Port 9 is discard: reserved, and nobody listens.
+	// Port 9 is reserved for discard, and nothing listens on it.
 	for _, name := range []string{"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
 		env = append(env, name+"=http://127.0.0.1:9")
 	}
@@ -103,14 +101,14 @@ func Env(tb testing.TB, additions ...string) []string {
 	return append(env, additions...)
 }
 
-// Result is how a program ended.
+// Result is the exit status and the output of a program.
 type Result struct {
 	Code   int
-	Output string // standard output and error, in the order they came
+	Output string // standard output and error together, in order
 }
 
-// Run runs a program in a folder with an environment, and returns how it ended. A program that
-// does not start at all fails the test.
+// Run runs a program in a folder with an environment, and returns its result. It fails the test when the program cannot be
+// started.
 func Run(tb testing.TB, dir string, env []string, argv ...string) Result {
 	tb.Helper()
 
@@ -120,7 +118,7 @@ func Run(tb testing.TB, dir string, env []string, argv ...string) Result {
 	return Result{Code: code, Output: out.String()}
 }
 
-// Stream is Run for output that is to be seen as it happens.
+// Stream is like Run, but writes the output to out while the program runs.
 func Stream(tb testing.TB, out io.Writer, dir string, env []string, argv ...string) int {
 	tb.Helper()
 

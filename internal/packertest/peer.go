@@ -11,8 +11,8 @@ import (
 )
 
 // Peer returns an addition to Env with which packer also finds the real amazon-ebs, of the version pinned in
-// tools/peer/go.mod, beside this plugin. It is built first, which takes minutes where nothing is cached, unless make
-// has just done so, which it says by setting BAKERY_BIN.
+// tools/peer/go.mod. It builds it first, which takes minutes without a cache, unless make has already done so and has set
+// BAKERY_BIN.
 func Peer(tb testing.TB) string {
 	tb.Helper()
 

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// validateLimit is how long packer validate may take, over what it takes without any plugin where that computer has other
-// things to do: this is what runs before every commit.
+// validateLimit is how long packer validate may take, because it runs before every commit. On a busy computer, it is the
+// limit of what it takes longer than without any plugin.
 const validateLimit = time.Second
 
-// nothing is a template that needs no plugin.
-const nothing = `
+// nullTemplate is a template that needs no plugin.
+const nullTemplate = `
 source "null" "n" {
   communicator = "none"
 }
@@ -26,7 +26,8 @@ build {
 }
 `
 
-// warning is what packer prints of one: for a template in HCL its first line; for one in JSON that is the line below.
+// warning matches a warning of packer. Its text is in the first line for a template in HCL, and in the next line for one in
+// JSON.
 var warning = regexp.MustCompile(`(?m)^Warning: (?:Warning when preparing build: .*\n\n?)?(.*)$`)
 
 // Validate runs packer validate in a folder, which must succeed within the limit, and returns the first line of each
@@ -35,14 +36,14 @@ func Validate(tb testing.TB, dir string, env []string, arguments ...string) (war
 	tb.Helper()
 
 	took, warnings := validate(tb, dir, env, arguments)
-	if took > validateLimit && !quickEnough(tb, dir, env, arguments) {
+	if took > validateLimit && !fastEnough(tb, dir, env, arguments) {
 		tb.Errorf("packer validate %s takes %v", strings.Join(arguments, " "), took.Round(time.Millisecond))
 	}
 
 	return warnings
 }
 
-// ValidatePeer is Validate for a template of another plugin, whatever time that takes.
+// ValidatePeer is like Validate, without a time limit, for a template of another plugin.
 func ValidatePeer(tb testing.TB, dir string, env []string, arguments ...string) (warnings []string) {
 	tb.Helper()
 
@@ -65,13 +66,13 @@ func validate(tb testing.TB, dir string, env, arguments []string) (took time.Dur
 	return took, warnings
 }
 
-// quickEnough asks again, beside a template that needs nothing: in one of three attempts the difference is below the
-// limit.
-func quickEnough(tb testing.TB, dir string, env, arguments []string) bool {
+// fastEnough compares the time with that of a template without plugins. In one of three attempts, the difference must be
+// below the limit.
+func fastEnough(tb testing.TB, dir string, env, arguments []string) bool {
 	tb.Helper()
 
 	empty := filepath.Join(tb.TempDir(), "null.pkr.hcl")
-	if err := os.WriteFile(empty, []byte(nothing), 0o600); err != nil {
+	if err := os.WriteFile(empty, []byte(nullTemplate), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 	for range 3 {

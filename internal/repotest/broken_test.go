@@ -12,7 +12,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// broken are the mistakes of an Image-Source, by file, each with the position validate must name.
+// broken are the files of an Image-Source with one mistake each, and the position that validate must print.
 var broken = map[string]struct{ content, position string }{
 	"cloudinit/10_twice.cfg":  {"#cloud-config\npackages: [a]\npackages: [b]\n", "cloudinit/10_twice.cfg:3:1: "},
 	"cloudinit/20_tab.cfg":    {"#cloud-config\nruncmd:\n\t- a\n", "cloudinit/20_tab.cfg:3:1: "},
@@ -24,7 +24,7 @@ var broken = map[string]struct{ content, position string }{
 	"ami.env":                 {"NAME=broken\nVERSION=$(date)\n", "ami.env:2:9: "},
 }
 
-func TestABrokenImageSourceFailsValidateWithEveryMistakeAndItsPosition(t *testing.T) {
+func TestValidatePrintsEveryMistakeOfAnImageSourceWithItsPosition(t *testing.T) {
 	for name, template := range map[string]string{
 		"builder": `
 source "bakery-userdata" "broken" {
@@ -74,7 +74,7 @@ build {
 	}
 }
 
-func TestAFailingCompileScriptFailsTheBuildWithItsExitCodeAndItsLastWords(t *testing.T) {
+func TestAFailingCompileScriptFailsTheBuildWithItsExitCodeAndLastLines(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "image", "script", "compile.sh"), "#!/bin/sh\necho 'no such jar' >&2\nexit 7\n", 0o755)
 	result := packertest.Run(t, dir, packertest.Env(t, "PACKER="+packertest.Built(t).Packer),

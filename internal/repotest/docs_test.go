@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// hclBlock is a fenced block of HCL in Markdown.
+// hclBlock matches a fenced block of HCL in Markdown.
 var hclBlock = regexp.MustCompile("(?ms)^```hcl\n(.*?)^```$")
 
 func TestEveryHCLBlockOfTheDocumentationValidates(t *testing.T) {
@@ -40,7 +40,7 @@ func TestEveryHCLBlockOfTheDocumentationValidates(t *testing.T) {
 			})
 		}
 	}
-	// The pattern would find nothing without an error if the documentation's form changed.
+	// If the format of the documentation changed, the pattern would find nothing, without an error.
 	if count < 5 {
 		t.Errorf("found %d blocks of HCL in README.md and docs/", count)
 	}
@@ -72,7 +72,7 @@ func TestTheManualNamesEveryCommandOfTheLab(t *testing.T) {
 	}
 }
 
-// pages are README.md and everything in docs/.
+// pages returns the paths of README.md and of everything in docs/.
 func pages(t *testing.T) []string {
 	t.Helper()
 
@@ -93,8 +93,8 @@ var (
 	sourceBlock = regexp.MustCompile(`(?m)^source "([^"]+)" "([^"]+)"`)
 )
 
-// complete makes a template of a block: settings alone go into a source, what makes one valid is
-// added, and a build that uses what the block has.
+// complete makes a template of a block. It puts settings alone into a source, and adds required settings and a build that
+// uses the sources of the block.
 func complete(block string) string {
 	if !topLevel.MatchString(block) {
 		block = "source \"bakery-userdata\" \"example\" {\n" + defaults(block) + block + "}\n"
@@ -114,7 +114,7 @@ func complete(block string) string {
 	return block + "build {\n  sources = [" + strings.Join(sources, ", ") + "]\n}\n"
 }
 
-// defaults returns the required settings that a block of settings does not have itself.
+// defaults returns the required settings that a block does not have.
 func defaults(block string) string {
 	var lines strings.Builder
 	for _, setting := range []struct{ unless, line string }{

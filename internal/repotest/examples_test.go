@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// examples are the arguments of packer validate for every template of example/, by the template's
-// path. Each runs in a workspace (see there).
+// examples are the arguments of packer validate for every template of example/, by the template's path. Each runs in a
+// workspace.
 var examples = map[string][]string{
 	"hello/hello.pkr.hcl":       {"hello"},
 	"web/web.pkr.hcl":           {"web"},
@@ -31,7 +31,7 @@ var examples = map[string][]string{
 	"migrate/after.pkr.hcl": {"-var", "source_ami=ami-086063d8c95bfa211", "-var", "bucket=my-bucket", "migrate/after.pkr.hcl"},
 }
 
-// peerExamples are the templates that need a plugin which is not ours; make test-peer bakes them.
+// peerExamples are the templates that need another plugin; make test-peer bakes them.
 var peerExamples = []string{"migrate/before.pkr.hcl"}
 
 func TestEveryExampleIsCoveredByTheValidateTest(t *testing.T) {
@@ -77,8 +77,8 @@ func TestTheFirstOfTwoStagesNeedsNoCredentialsAndNoNetwork(t *testing.T) {
 	}
 }
 
-// workspace returns a folder with what templates in examples and documentation refer to: image/, an
-// Image-Source, out/, its bundle, and userdata.sh, a script somebody wrote.
+// workspace returns a folder with the files that templates in examples and documentation refer to: an Image-Source in
+// image/, its bundle in out/, and userdata.sh, user data written by hand.
 func workspace(t *testing.T) string {
 	t.Helper()
 
@@ -93,7 +93,7 @@ func workspace(t *testing.T) string {
 	return dir
 }
 
-// packer runs packer, which must succeed.
+// packer runs packer and fails the test unless it succeeds.
 func packer(t *testing.T, dir string, arguments ...string) {
 	t.Helper()
 
@@ -103,7 +103,7 @@ func packer(t *testing.T, dir string, arguments ...string) {
 	}
 }
 
-// validate runs packer validate, which must succeed in time and without a warning.
+// validate runs packer validate and fails the test unless it succeeds in time and without a warning.
 func validate(t *testing.T, dir string, arguments ...string) {
 	t.Helper()
 

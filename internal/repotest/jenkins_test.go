@@ -15,7 +15,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// stubPacker notes its arguments, one per line, and prints and ends as its variables say.
+// stubPacker writes its arguments to a file, one per line. Variables set its output and exit status.
 const stubPacker = `#!/bin/sh
 printf '%s\n' "$@" >"$STUB_ARGUMENTS"
 [ -z "$STUB_TOUCH" ] || touch "$STUB_TOUCH"
@@ -23,9 +23,9 @@ printf '%s\n' "$@" >"$STUB_ARGUMENTS"
 exit "${STUB_CODE:-0}"
 `
 
-// jenkins runs one of example/jenkins' scripts with the stub for packer, in a folder with an
-// Image-Source "ami", a bundle "out" and a lone "opaque/userdata.gz". It returns how the script
-// ended and what packer was asked for, nil when it was not run.
+// jenkins runs a script of example/jenkins with the stub as packer, in a folder with an Image-Source "ami", a bundle "out"
+// and a single "opaque/userdata.gz". It returns the result of the script and the arguments of packer, nil when packer was
+// not run.
 func jenkins(t *testing.T, script string, env []string, arguments ...string) (packertest.Result, []string) {
 	t.Helper()
 
@@ -49,7 +49,7 @@ func jenkins(t *testing.T, script string, env []string, arguments ...string) (pa
 	return result, strings.Split(strings.TrimSpace(string(content)), "\n")
 }
 
-// variables returns the NAME=VALUE behind -var, by name.
+// variables returns the values of the -var arguments, by name.
 func variables(arguments []string) map[string]string {
 	vars := map[string]string{}
 	for i := 1; i < len(arguments); i++ {
@@ -61,7 +61,7 @@ func variables(arguments []string) map[string]string {
 	return vars
 }
 
-// required returns the least build-ami.sh runs with.
+// required returns the environment that build-ami.sh requires, and more.
 func required(more ...string) []string {
 	return append([]string{
 		"BUILDAMI_BASEAMI=ami-086063d8c95bfa211", "BUILDAMI_SECURITYGROUPS=sg-1",
@@ -92,7 +92,7 @@ func TestBuildAMIExitCodes(t *testing.T) {
 		"a URL without the tarball":                {required(staged[:2]...), full, 1, "BUILDAMI_FSTGZ"},
 		"a URL without its region":                 {required(staged[0], staged[2]), full, 1, "BUILDAMI_S3REGION"},
 		"a tarball without its URL":                {required(staged[2]), full, 1, "BUILDAMI_S3URL"},
-		"a URL that is none":                       {required(append(staged, "BUILDAMI_S3URL=b/p")...), full, 1, "s3://"},
+		"an invalid URL":                           {required(append(staged, "BUILDAMI_S3URL=b/p")...), full, 1, "s3://"},
 		"user data does not exist":                 {required(), []string{"no/userdata.gz", "a", "1"}, 2, "no/userdata.gz"},
 		"the tarball does not exist":               {required(append(staged, "BUILDAMI_FSTGZ=no.tgz")...), full, 2, "no.tgz"},
 		"a tarball without the bundle's vars.env":  {required(staged...), []string{"opaque/userdata.gz", "a", "1"}, 2, "vars.env"},
@@ -122,7 +122,7 @@ func TestBuildAMIExitCodes(t *testing.T) {
 	}
 }
 
-func TestBuildAMIAsksPackerForTheSeedsDefaults(t *testing.T) {
+func TestBuildAMIPassesTheDefaultsOfTheOriginalScript(t *testing.T) {
 	result, asked := jenkins(t, "build-ami.sh", required(), "out/userdata.gz", "Hello World", "1.2.3")
 	if result.Code != 0 {
 		t.Fatalf("exit code %d\n%s", result.Code, result.Output)
@@ -170,7 +170,7 @@ func TestBuildAMIPassesEverySetting(t *testing.T) {
 	}
 }
 
-func TestBuildAMITellsABundleFromUserDataSomebodyWrote(t *testing.T) {
+func TestBuildAMIDistinguishesABundleFromOtherUserData(t *testing.T) {
 	_, asked := jenkins(t, "build-ami.sh", required(), "opaque/userdata.gz", "n", "1")
 	if got := variables(asked); got["user_data_file"] != "opaque/userdata.gz" || got["bundle"] != "" {
 		t.Errorf("without vars.env beside it, user data is asked for as %q", got)
@@ -193,7 +193,7 @@ func TestBuildCreateImageUserdata(t *testing.T) {
 		"no arguments":                     {nil, nil, 1, "usage"},
 		"only a source":                    {nil, []string{"ami"}, 1, "usage"},
 		"a source that does not exist":     {nil, []string{"no", "new"}, 2, "no"},
-		"a URL that is none":               {[]string{"S3URL=bucket/fs.tgz"}, []string{"ami", "new"}, 1, "S3URL"},
+		"an invalid URL":                   {[]string{"S3URL=bucket/fs.tgz"}, []string{"ami", "new"}, 1, "S3URL"},
 		"a tarball is left and no URL set": {[]string{"STUB_TOUCH=out/fs.tgz"}, []string{"ami", "out"}, 3, "S3URL"},
 		"a tarball is left and a URL set":  {[]string{"S3URL=s3://b/fs.tgz"}, []string{"ami", "out"}, 0, ""},
 		"compile.sh fails":                 {[]string{"STUB_CODE=1", "STUB_OUTPUT=run script/compile.sh: exit status 7"}, []string{"ami", "new"}, 4, "exit status 7"},

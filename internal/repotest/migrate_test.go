@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// moved is everything that moving a template over changes in it.
+// moved are all the changes that the migration of a template needs.
 var moved = []struct{ before, after string }{
 	{
 		before: "    amazon = {\n      source  = \"github.com/hashicorp/amazon\"\n      version = \">= 1.8.2\"\n    }\n",
@@ -24,7 +24,7 @@ var moved = []struct{ before, after string }{
 	{before: `"source.amazon-ebs.`, after: `"source.bakery-userdata.`},
 }
 
-func TestTheMigratedTemplateDiffersInThePluginTheSourceTypeAndTheStagingBlockAlone(t *testing.T) {
+func TestTheMigratedTemplateDiffersOnlyInPluginSourceTypeAndStaging(t *testing.T) {
 	want := read(t, "example/migrate/before.pkr.hcl")
 	for _, change := range moved {
 		if strings.Count(want, change.before) != 1 {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// diffBlock is a template of the migration guide, before and after.
+// diffBlock matches a template of the migration guide, before and after.
 var diffBlock = regexp.MustCompile("(?ms)^```diff\n(.*?)^```$")
 
 func TestTheTemplatesOfTheMigrationGuideValidateAfterTheMove(t *testing.T) {
@@ -36,7 +36,7 @@ func TestTheTemplatesOfTheMigrationGuideValidateAfterTheMove(t *testing.T) {
 	}
 }
 
-// sides returns the two files that a diff is between.
+// sides returns the two files of a diff.
 func sides(diff string) (before, after string) {
 	var a, b strings.Builder
 	for line := range strings.Lines(diff) {
@@ -52,10 +52,10 @@ func sides(diff string) (before, after string) {
 	return a.String(), b.String()
 }
 
-// right is an action of IAM.
+// right matches an action of IAM.
 var right = regexp.MustCompile("`([a-z0-9]+:[A-Za-z]+)`")
 
-func TestWhatTheMigrationGuideDropsIsInNoPolicy(t *testing.T) {
+func TestRightsThatTheMigrationGuideDropsAreInNoPolicy(t *testing.T) {
 	_, section, _ := strings.Cut(read(t, "docs/migrating.md"), "\n## Rights that can go\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	rights := right.FindAllStringSubmatch(section, -1)

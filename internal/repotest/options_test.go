@@ -18,17 +18,17 @@ import (
 
 const optionsPage = "docs/amazon-ebs-options.md"
 
-// What the page says becomes of an option.
+// What this builder does with an option, as the page says.
 const (
-	optionSame    = "same"    // means here what it means there
-	optionMapped  = "mapped"  // has an effect, not quite the same one
-	optionIgnored = "ignored" // is accepted, and a warning names it
+	optionSame    = "same"    // it means the same as in amazon-ebs
+	optionMapped  = "mapped"  // it has a similar effect
+	optionIgnored = "ignored" // it is accepted, and a warning lists it
 )
 
-// optionRow is a row of the page: | `option` | word | note |.
+// optionRow matches a row of the page: | `option` | word | note |.
 var optionRow = regexp.MustCompile("(?m)^\\| `([A-Za-z0-9_]+)` \\| ([a-z]+) \\|(.*)\\|$")
 
-// rows returns what the page says of each option.
+// rows returns the word of the page for each option.
 func rows(t *testing.T) map[string]string {
 	t.Helper()
 
@@ -49,14 +49,14 @@ func rows(t *testing.T) map[string]string {
 	return rows
 }
 
-// peerOptions returns the options of the real amazon-ebs that a person can write.
+// peerOptions returns the options of the real amazon-ebs that a template can set.
 func peerOptions(t *testing.T, s specs) map[string]option {
 	t.Helper()
 
 	options := s.of(t, "github.com/hashicorp/packer-plugin-amazon/builder/ebs", "FlatConfig")
-	// What Packer hands to every builder.
+	// Packer itself sets these for every builder.
 	maps.DeleteFunc(options, func(name string, _ option) bool { return strings.HasPrefix(name, "packer_") })
-	// 1.8.2 has 148; far fewer would mean that the generated source has another form now.
+	// 1.8.2 has 148; far fewer would mean that the format of the generated source has changed.
 	if len(options) < 140 {
 		t.Fatalf("found %d options of amazon-ebs", len(options))
 	}
@@ -64,7 +64,7 @@ func peerOptions(t *testing.T, s specs) map[string]option {
 	return options
 }
 
-func TestEveryOptionOfAmazonEBSHasARowAndEveryRowAnOption(t *testing.T) {
+func TestTheOptionsPageHasExactlyTheOptionsOfAmazonEBS(t *testing.T) {
 	options, rows := peerOptions(t, readableSpecs(t)), rows(t)
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		if rows[name] == "" {
@@ -78,8 +78,8 @@ func TestEveryOptionOfAmazonEBSHasARowAndEveryRowAnOption(t *testing.T) {
 	}
 }
 
-// Also what is ignored: HCL would say "unsupported argument" of what the builder does not know.
-func TestEveryOptionOfAmazonEBSIsHereInTheSameForm(t *testing.T) {
+// This includes ignored options: for an option that the builder does not have, HCL prints "unsupported argument".
+func TestEveryOptionOfAmazonEBSHasTheSameType(t *testing.T) {
 	s := readableSpecs(t)
 	theirs, ours := peerOptions(t, s), s.of(t, module+"/builder/userdata", "FlatConfig")
 	for _, name := range slices.Sorted(maps.Keys(theirs)) {
@@ -95,8 +95,7 @@ func TestEveryOptionOfAmazonEBSIsHereInTheSameForm(t *testing.T) {
 	}
 }
 
-// The warning is the other half of what the page says of these.
-func TestTheIgnoredOptionsAreThoseTheWarningLists(t *testing.T) {
+func TestTheWarningListsTheIgnoredOptionsOfThePage(t *testing.T) {
 	options, dir := peerOptions(t, readableSpecs(t)), workspace(t)
 	var want []string
 	var settings strings.Builder
@@ -119,7 +118,7 @@ func TestTheIgnoredOptionsAreThoseTheWarningLists(t *testing.T) {
 	}
 }
 
-// setting returns an option some value of its type.
+// setting returns a line that sets an option to a value of its type.
 func setting(t *testing.T, name string, o option) string {
 	t.Helper()
 

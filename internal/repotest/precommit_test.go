@@ -12,8 +12,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestPreCommitHook runs the real pre-commit on a repository with a template and its Image-Source.
-// The hook comes from a repository made of this one's two files, so nothing is fetched.
+// TestPreCommitHook runs the real pre-commit on a repository with a template and its Image-Source. The hook comes from a
+// new repository with two files of this one, so nothing is downloaded.
 func TestPreCommitHook(t *testing.T) {
 	hooks, repo := t.TempDir(), t.TempDir()
 	env := gitEnv(t)
@@ -71,11 +71,11 @@ func TestThePreCommitHookFindsTheTemplatesOfAFile(t *testing.T) {
 	tests := map[string]struct {
 		changed, validated string
 	}{
-		"the template itself":                    {"a/one.pkr.hcl", "a"},
-		"an Image-Source beside its template":    {"a/image/cloudinit/60_app.cfg", "a"},
-		"an Image-Source nobody's folder is for": {"sources/x/ami.env", "a b c d"},
-		"several files of one folder":            {"a/image/ami.env a/one.pkr.hcl", "a"},
-		"a template in JSON":                     {"c d/image/fs/etc/motd", "c d"},
+		"the template itself":                 {"a/one.pkr.hcl", "a"},
+		"an Image-Source beside its template": {"a/image/cloudinit/60_app.cfg", "a"},
+		"an Image-Source without a template":  {"sources/x/ami.env", "a b c d"},
+		"several files of one folder":         {"a/image/ami.env a/one.pkr.hcl", "a"},
+		"a template in JSON":                  {"c d/image/fs/etc/motd", "c d"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -104,8 +104,8 @@ func TestThePreCommitHookFindsTheTemplatesOfAFile(t *testing.T) {
 	}
 }
 
-// gitEnv returns the environment of packertest.Env in which git and pre-commit see no settings of the
-// person running the tests either.
+// gitEnv returns the environment of packertest.Env, without the settings for git and pre-commit of the person who runs the
+// tests.
 func gitEnv(t *testing.T) []string {
 	t.Helper()
 
@@ -113,7 +113,7 @@ func gitEnv(t *testing.T) []string {
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org")
 }
 
-// run runs a program that must succeed, and returns what it printed.
+// run runs a program, fails the test unless it succeeds, and returns its output.
 func run(t *testing.T, dir string, env []string, argv ...string) string {
 	t.Helper()
 

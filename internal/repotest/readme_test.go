@@ -17,7 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-func TestTheReadmeShowsThePolicyAsItIs(t *testing.T) {
+func TestTheReadmeContainsTheCurrentPolicy(t *testing.T) {
 	if policy := read(t, "docs/iam/bake.json"); !strings.Contains(read(t, "README.md"), "```json\n"+policy+"```\n") {
 		t.Error("the policy in README.md is not docs/iam/bake.json")
 	}
@@ -49,7 +49,7 @@ func awsCalls(t *testing.T, file string) map[string][]string {
 	return calls
 }
 
-func TestPoliciesAllowWhatTheBuilderCallsAndNothingElse(t *testing.T) {
+func TestPoliciesAllowExactlyTheCallsOfTheBuilder(t *testing.T) {
 	ec2, iam := awsCalls(t, "ec2.go"), awsCalls(t, "iam.go")
 	isRole := func(call string) bool { return call == "iam:ListRoles" || call == "iam:ListRoleTags" }
 	for _, policy := range []struct {
@@ -100,7 +100,7 @@ func TestPoliciesAreReadable(t *testing.T) {
 	}
 }
 
-// actions returns what a policy of docs/iam allows, sorted.
+// actions returns the actions that a policy of docs/iam allows, sorted.
 func actions(t *testing.T, name string) []string {
 	t.Helper()
 
@@ -130,10 +130,10 @@ func actions(t *testing.T, name string) []string {
 	return all
 }
 
-// markdownLink is [text](target), without the links of other schemes.
+// markdownLink matches [text](target) with a relative target.
 var markdownLink = regexp.MustCompile(`\]\(([^):# ]+)(?:#[^)]*)?\)`)
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestTheTargetsOfLinksExist(t *testing.T) {
 	for _, page := range pages(t) {
 		content, err := os.ReadFile(page)
 		if err != nil {
@@ -147,7 +147,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-func TestReleasesAreNamedByTheAPITheyImplement(t *testing.T) {
+func TestReleaseNamesContainTheAPIVersion(t *testing.T) {
 	described := packertest.Run(t, t.TempDir(), packertest.Env(t), packertest.Built(t).Plugin, "describe")
 	var plugin struct {
 		Version      string   `json:"version"`

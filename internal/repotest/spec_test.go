@@ -19,21 +19,21 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// option is what HCL knows of an option of a component: the kind of its spec (AttrSpec, BlockSpec, BlockListSpec),
-// the type of an attribute, and the options of a block.
+// option is the HCL spec of an option: its kind (AttrSpec, BlockSpec, BlockListSpec), the type of an attribute, and the
+// options of a block.
 type option struct {
 	Kind  string
 	Type  string
 	Block map[string]option
 }
 
-// specs reads the options of components out of the source that packer-sdc generates (*.hcl2spec.go), so that a plugin
-// need not be compiled to know what it accepts.
+// specs reads the options of components from the source that packer-sdc generates (*.hcl2spec.go), so that the plugin need
+// not be compiled.
 type specs struct {
-	modules map[string]string // directories by the path of the package they are for
+	modules map[string]string // directories by module path
 }
 
-// peerModules are the modules whose packages take part in amazon-ebs' options, as tools/peer/go.mod pins them.
+// peerModules are the modules with packages of amazon-ebs' options, as tools/peer/go.mod pins them.
 var peerModules = []string{"github.com/hashicorp/packer-plugin-amazon", "github.com/hashicorp/packer-plugin-sdk"}
 
 // readableSpecs finds the modules, and downloads those that are not in the cache.
@@ -80,7 +80,7 @@ func (s specs) of(t *testing.T, pkg, flat string) map[string]option {
 	return nil
 }
 
-// dir returns where the source of a package is.
+// dir returns the directory with the source of a package.
 func (s specs) dir(t *testing.T, pkg string) string {
 	t.Helper()
 
@@ -110,7 +110,7 @@ func specOf(file *ast.File, flat string) *ast.CompositeLit {
 	return nil
 }
 
-// options reads `"name": &hcldec.AttrSpec{...}` and its like.
+// options reads elements such as `"name": &hcldec.AttrSpec{...}`.
 func (s specs) options(t *testing.T, pkg string, file *ast.File, list *ast.CompositeLit) map[string]option {
 	t.Helper()
 
@@ -138,7 +138,7 @@ func (s specs) options(t *testing.T, pkg string, file *ast.File, list *ast.Compo
 	return options
 }
 
-// nested follows `hcldec.ObjectSpec((*common.FlatTag)(nil).HCL2Spec())`.
+// nested returns the options of `hcldec.ObjectSpec((*common.FlatTag)(nil).HCL2Spec())`.
 func (s specs) nested(t *testing.T, pkg string, file *ast.File, expression string) map[string]option {
 	t.Helper()
 
@@ -162,10 +162,10 @@ func (s specs) nested(t *testing.T, pkg string, file *ast.File, expression strin
 	return nil
 }
 
-// source returns an expression as it is written.
+// source returns the source text of an expression.
 func source(node ast.Node) string {
 	var text strings.Builder
-	_ = printer.Fprint(&text, token.NewFileSet(), node) // a Builder takes everything
+	_ = printer.Fprint(&text, token.NewFileSet(), node) // a Builder returns no error
 
 	return text.String()
 }

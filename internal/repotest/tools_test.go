@@ -11,7 +11,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// tool runs a script of tools/ where the named programs are stubs.
+// tool runs a script of tools/ with stubs in place of the named programs.
 func tool(t *testing.T, stubs map[string]string, arguments ...string) packertest.Result {
 	t.Helper()
 
@@ -24,14 +24,14 @@ func tool(t *testing.T, stubs map[string]string, arguments ...string) packertest
 	return packertest.Run(t, t.TempDir(), []string{"PATH=" + bin + ":/usr/bin:/bin"}, arguments...)
 }
 
-func TestRootIsAskedForOnlyWhereItIsMissing(t *testing.T) {
+func TestAsRootUsesSudoOnlyForOtherUsers(t *testing.T) {
 	for name, test := range map[string]struct {
 		stubs map[string]string
 		want  string
 	}{
-		"as root":             {map[string]string{"id": "echo 0", "sudo": "echo sudo"}, "ran\n"},
-		"as somebody else":    {map[string]string{"id": "echo 1000", "sudo": `[ "$1 $2" = "-E -H" ] && shift 2 && exec "$@"`}, "ran\n"},
-		"as somebody with Go": {map[string]string{"id": "echo 1000", "go": "echo /modules", "sudo": `echo "$@"`}, "GOMODCACHE=/modules"},
+		"as root":         {map[string]string{"id": "echo 0", "sudo": "echo sudo"}, "ran\n"},
+		"as another user": {map[string]string{"id": "echo 1000", "sudo": `[ "$1 $2" = "-E -H" ] && shift 2 && exec "$@"`}, "ran\n"},
+		"with Go":         {map[string]string{"id": "echo 1000", "go": "echo /modules", "sudo": `echo "$@"`}, "GOMODCACHE=/modules"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if result := tool(t, test.stubs, "as-root.sh", "echo", "ran"); !strings.Contains(result.Output, test.want) {
@@ -41,8 +41,8 @@ func TestRootIsAskedForOnlyWhereItIsMissing(t *testing.T) {
 	}
 }
 
-func TestSetupInstallsNothingWhereEverythingWorks(t *testing.T) {
-	// awscli's package is here when the tests run; a shim that does not work in front of it must not matter.
+func TestSetupInstallsNothingWhenEverythingIsInstalled(t *testing.T) {
+	// The package awscli is installed when the tests run. A broken shim before it in PATH must not matter.
 	if result := tool(t, map[string]string{"aws": "exit 1", "apt-get": "echo installed; exit 1"}, "setup.sh", "test"); result.Code != 0 {
 		t.Errorf("with everything installed: exit code %d\n%s", result.Code, result.Output)
 	}
@@ -51,7 +51,7 @@ func TestSetupInstallsNothingWhereEverythingWorks(t *testing.T) {
 	}
 }
 
-func TestVulnerabilitiesAreLookedForWhereTheirDatabaseAnswers(t *testing.T) {
+func TestVulncheckRunsWhenItsDatabaseCanBeReached(t *testing.T) {
 	for name, test := range map[string]struct {
 		stubs     map[string]string
 		arguments []string

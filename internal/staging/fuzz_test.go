@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// FuzzParseURL: a URL is refused, or comes back as itself, and its keys are below it.
+// FuzzParseURL: every URL is refused, or String returns one that is parsed to the same location, with keys below it.
 func FuzzParseURL(f *testing.F) {
 	for _, s := range []string{"s3://bucket", "s3://bucket/prefix/", "s3://b", "s3://bucket//a//b", "s3://bucket/../x", "s3://bucket/a?b", "s3:///x", "s3://bucket/\x00\n"} {
 		f.Add(s, "fs.tgz")

@@ -21,19 +21,19 @@ func (l Location) Folder(key string) string {
 	return name
 }
 
-// begin returns what keys begin with whose name below the prefix begins with a text.
-func (l Location) begin(name string) *string {
+// keyPrefix returns the beginning of all keys whose name below the prefix begins with name.
+func (l Location) keyPrefix(name string) *string {
 	if l.Prefix == "" {
 		return aws.String(name)
 	}
 	return aws.String(l.Prefix + "/" + name)
 }
 
-// Folders returns the names below the prefix that begin with a text and have something below them, sorted.
+// Folders returns the folders below the prefix whose names begin with name, sorted.
 func (s *Store) Folders(ctx context.Context, name string) ([]string, error) {
 	var all []string
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
-		Bucket: &s.Bucket, Prefix: s.begin(name), Delimiter: aws.String("/"), ExpectedBucketOwner: s.owner,
+		Bucket: &s.Bucket, Prefix: s.keyPrefix(name), Delimiter: aws.String("/"), ExpectedBucketOwner: s.owner,
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -51,7 +51,7 @@ func (s *Store) Folders(ctx context.Context, name string) ([]string, error) {
 func (s *Store) Keys(ctx context.Context, folder string) ([]string, error) {
 	var all []string
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
-		Bucket: &s.Bucket, Prefix: s.begin(folder + "/"), ExpectedBucketOwner: s.owner,
+		Bucket: &s.Bucket, Prefix: s.keyPrefix(folder + "/"), ExpectedBucketOwner: s.owner,
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -65,14 +65,14 @@ func (s *Store) Keys(ctx context.Context, folder string) ([]string, error) {
 	return all, nil
 }
 
-// Unfinished is an upload in parts that is not complete. Its parts are paid for until it is ended.
+// Unfinished is a multipart upload that is not complete. Its parts cost money until it is aborted.
 type Unfinished struct{ Key, ID string }
 
-// Uploads returns those not complete below the prefix, to names that begin with a text.
+// Uploads returns the uploads that are not complete, to names below the prefix that begin with name.
 func (s *Store) Uploads(ctx context.Context, name string) ([]Unfinished, error) {
 	var all []Unfinished
 	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{
-		Bucket: &s.Bucket, Prefix: s.begin(name), ExpectedBucketOwner: s.owner,
+		Bucket: &s.Bucket, Prefix: s.keyPrefix(name), ExpectedBucketOwner: s.owner,
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -86,7 +86,7 @@ func (s *Store) Uploads(ctx context.Context, name string) ([]Unfinished, error) 
 	return all, nil
 }
 
-// Abort ends an upload and removes its parts; one that is not there is as good as ended.
+// Abort aborts an upload and removes its parts. It returns nil when the upload does not exist.
 func (s *Store) Abort(ctx context.Context, u Unfinished) error {
 	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 		Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID, ExpectedBucketOwner: s.owner,

@@ -1,11 +1,11 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package staging keeps files in S3 for a machine to fetch, while it is being baked.
+// Package staging stores files in S3 for a machine to download during a bake.
 //
-// An object carries its content's sha256, so a file that is there already is known without reading it. URLs are signed
-// with the credentials at hand and work for nobody but their holder, until they expire. The package knows S3; it may not
-// know EC2, Packer, or what the files are for.
+// The metadata of an object contains its sha256, so that the package can find an object that was already uploaded without
+// reading it. Signed URLs use the credentials of the caller, and work until they expire for everybody who has them. The
+// package knows S3; it may not know EC2, Packer, or what the files are for.
 package staging
 
 import (
@@ -16,14 +16,14 @@ import (
 	"strings"
 )
 
-// Location is a bucket and the prefix below which files are kept. Prefix neither begins nor ends with a slash.
+// Location is a bucket and the prefix of the stored files. Prefix neither begins nor ends with a slash.
 type Location struct{ Bucket, Prefix string }
 
-// bucketName is the rule for new buckets, without its rarer exceptions:
+// bucketName matches the names of new buckets, without the rarer rules:
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html.
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
-// ParseURL reads s3://bucket or s3://bucket/prefix.
+// ParseURL parses s3://bucket or s3://bucket/prefix.
 func ParseURL(s string) (Location, error) {
 	rest, ok := strings.CutPrefix(s, "s3://")
 	if !ok {
@@ -31,11 +31,11 @@ func ParseURL(s string) (Location, error) {
 	}
 	bucket, prefix, _ := strings.Cut(rest, "/")
 	if !bucketName.MatchString(bucket) {
-		return Location{}, fmt.Errorf("%q names no bucket: that has 3 to 63 lower case letters, digits, dots and hyphens", s)
+		return Location{}, fmt.Errorf("%q has no valid bucket name: 3 to 63 lower case letters, digits, dots and hyphens", s)
 	}
 	prefix = strings.Trim(prefix, "/")
 	if strings.ContainsAny(prefix, "?#") {
-		return Location{}, errors.New("a prefix with ? or # cannot be part of a URL the machine can fetch")
+		return Location{}, errors.New("a prefix with ? or # cannot be part of a URL that the machine can download")
 	}
 	return Location{Bucket: bucket, Prefix: prefix}, nil
 }

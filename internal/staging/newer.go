@@ -15,8 +15,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
-// OpenNewer reads an object that is not the version last seen, "" for none, and tells its version. One that is not there, or
-// is the same, is nil without an error.
+// OpenNewer reads an object when its version is not the one last seen ("" for none), and returns its version. It returns a
+// nil reader and no error when the object does not exist or has the same version.
 func (s *Store) OpenNewer(ctx context.Context, key, seen string) (io.ReadCloser, string, error) {
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
 	if seen != "" {
@@ -26,7 +26,7 @@ func (s *Store) OpenNewer(ctx context.Context, key, seen string) (io.ReadCloser,
 	switch statusOf(err) {
 	case http.StatusNotFound, http.StatusNotModified:
 		return nil, seen, nil
-	case http.StatusForbidden: // it is also what S3 says of nothing to those who may not list
+	case http.StatusForbidden: // also S3's answer for a missing object without the right to list
 		return nil, seen, fmt.Errorf("read %s, if it is there: %w", s.URL(key), awserror.InWords(err))
 	}
 	if err != nil {

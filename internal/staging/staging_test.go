@@ -42,7 +42,7 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
-func TestLocationNamesItsKeys(t *testing.T) {
+func TestLocationKeys(t *testing.T) {
 	at := Location{"bucket", "a/b"}
 	if got := at.Key("sum", "fs.tgz"); got != "a/b/sum/fs.tgz" {
 		t.Errorf("the key is %q", got)
@@ -55,7 +55,8 @@ func TestLocationNamesItsKeys(t *testing.T) {
 	}
 }
 
-// service returns an S3 that checks signatures. Change answers may change what it says.
+// service starts an S3 that checks signatures, and returns a store in it and its URL. Change, when not nil, wraps its
+// handler.
 func service(t *testing.T, bucket string, change func(http.Handler) http.Handler) (*Store, string) {
 	t.Helper()
 	const id, secret = "AKIDTESTTESTTEST", "secret-of-the-test"
@@ -85,7 +86,7 @@ func object(key string, content []byte) Object {
 	}
 }
 
-func TestStoreKeepsAndGives(t *testing.T) {
+func TestStoreUploadsReadsAndDeletes(t *testing.T) {
 	store, _ := service(t, "bucket", nil)
 	if err := store.Check(t.Context()); err != nil {
 		t.Fatal(err)
@@ -140,7 +141,7 @@ func read(t *testing.T, store *Store, key string) []byte {
 	return content
 }
 
-// fetch returns what the machine does: it knows the URL and nothing else.
+// fetch makes a request as the machine does, which knows only the URL.
 func fetch(t *testing.T, method, url string, body io.Reader) (int, []byte) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
@@ -159,7 +160,7 @@ func fetch(t *testing.T, method, url string, body io.Reader) (int, []byte) {
 	return response.StatusCode, content
 }
 
-func TestSignedURLsWorkForWhoeverHasThem(t *testing.T) {
+func TestSignedURLsNeedNoCredentials(t *testing.T) {
 	store, _ := service(t, "bucket", nil)
 	key := store.Key("a b", "log.gz")
 	put, err := store.PutURL(t.Context(), key, time.Minute)
@@ -170,7 +171,7 @@ func TestSignedURLsWorkForWhoeverHasThem(t *testing.T) {
 		t.Fatalf("an upload to %s: %d %s", put.URL, status, body)
 	}
 	if strings.Contains(put.URL, "checksum") || put.Headers != nil {
-		t.Errorf("the URL is only good for one content: %+v", put)
+		t.Errorf("the URL works only for one content: %+v", put)
 	}
 	get, err := store.GetURL(t.Context(), key, time.Minute)
 	if err != nil {
@@ -191,7 +192,7 @@ func TestSignedURLsWorkForWhoeverHasThem(t *testing.T) {
 	}
 }
 
-func TestCheckSaysWhatIsWrongWithTheBucket(t *testing.T) {
+func TestCheckReportsProblemsOfTheBucket(t *testing.T) {
 	answer := func(status int) func(http.Handler) http.Handler {
 		return func(http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -206,10 +207,10 @@ func TestCheckSaysWhatIsWrongWithTheBucket(t *testing.T) {
 		want   string
 		denied bool
 	}{
-		"there is none":           {"other", nil, "there is none of that name", false},
-		"it is elsewhere":         {"bucket", answer(http.StatusMovedPermanently), "eu-central-1", false},
-		"nobody may say":          {"bucket", answer(http.StatusForbidden), "access denied", true},
-		"S3 itself is not itself": {"bucket", answer(http.StatusInternalServerError), "look at bucket", false},
+		"there is none":    {"other", nil, "there is none of that name", false},
+		"it is elsewhere":  {"bucket", answer(http.StatusMovedPermanently), "eu-central-1", false},
+		"access is denied": {"bucket", answer(http.StatusForbidden), "access denied", true},
+		"S3 has an error":  {"bucket", answer(http.StatusInternalServerError), "look at bucket", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, _ := service(t, c.bucket, c.change)
@@ -225,7 +226,7 @@ func TestPutLeavesNothingOfAnUploadThatFails(t *testing.T) {
 	store, _ := service(t, "bucket", nil)
 	o := object(store.Key("x"), nil)
 	o.Open = func() (io.ReadCloser, error) {
-		return io.NopCloser(io.MultiReader(bytes.NewReader(make([]byte, 17<<20)), failing{})), nil
+		return io.NopCloser(io.MultiReader(bytes.NewReader(make([]byte, 17<<20)), failingReader{})), nil
 	}
 	if err := store.Put(t.Context(), o); err == nil || !strings.Contains(err.Error(), "s3://bucket/some prefix/x") {
 		t.Errorf("the error is %v", err)
@@ -239,17 +240,17 @@ func TestPutLeavesNothingOfAnUploadThatFails(t *testing.T) {
 	}
 }
 
-type failing struct{}
+type failingReader struct{}
 
-func (failing) Read([]byte) (int, error) { return 0, errors.New("the disk is broken") }
+func (failingReader) Read([]byte) (int, error) { return 0, errors.New("the disk is broken") }
 
-// heads keeps the headers of every request, by method, and answers as whoever is asked next.
-func heads(kept map[string][]http.Header) func(http.Handler) http.Handler {
-	var mu sync.Mutex // the parts of an upload come side by side
+// recordHeaders records the headers of every request, by method, and calls the next handler.
+func recordHeaders(recorded map[string][]http.Header) func(http.Handler) http.Handler {
+	var mu sync.Mutex // the parts of an upload arrive at the same time
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
-			kept[r.Method] = append(kept[r.Method], r.Header.Clone())
+			recorded[r.Method] = append(recorded[r.Method], r.Header.Clone())
 			mu.Unlock()
 			next.ServeHTTP(w, r)
 		})
@@ -257,10 +258,10 @@ func heads(kept map[string][]http.Header) func(http.Handler) http.Handler {
 }
 
 func TestEveryCallNamesTheOwnerAndUploadsTheEncryption(t *testing.T) {
-	kept := map[string][]http.Header{}
-	plain, _ := service(t, "bucket", heads(kept))
+	recorded := map[string][]http.Header{}
+	plain, _ := service(t, "bucket", recordHeaders(recorded))
 	store := *plain
-	store.owner, store.encryption, store.kmsKey = some("123456789012"), "aws:kms", some("alias/of-ours")
+	store.owner, store.encryption, store.kmsKey = nonZeroPtr("123456789012"), "aws:kms", nonZeroPtr("alias/of-ours")
 	for _, size := range []int{3, 12 << 20} { // in one piece, and in parts
 		o := object(store.Key("x"), make([]byte, size))
 		_, hasErr := store.Has(t.Context(), o)
@@ -270,7 +271,7 @@ func TestEveryCallNamesTheOwnerAndUploadsTheEncryption(t *testing.T) {
 		}
 	}
 	encrypted := 0
-	for method, all := range kept {
+	for method, all := range recorded {
 		for _, h := range all {
 			if got := h.Get("X-Amz-Expected-Bucket-Owner"); got != "123456789012" {
 				t.Errorf("a %s is for the owner %q", method, got)
@@ -291,7 +292,7 @@ func TestEveryCallNamesTheOwnerAndUploadsTheEncryption(t *testing.T) {
 func TestSignedURLsNameTheOwnerAndTheHeadersToSend(t *testing.T) {
 	plain, _ := service(t, "bucket", nil)
 	store := *plain
-	store.owner, store.encryption, store.kmsKey = some("123456789012"), "aws:kms", some("alias/of-ours")
+	store.owner, store.encryption, store.kmsKey = nonZeroPtr("123456789012"), "aws:kms", nonZeroPtr("alias/of-ours")
 	put, err := store.PutURL(t.Context(), store.Key("log.gz"), time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -313,13 +314,13 @@ func TestSignedURLsNameTheOwnerAndTheHeadersToSend(t *testing.T) {
 		}
 	}
 	if status, body := fetch(t, http.MethodGet, get, nil); status != http.StatusNotFound {
-		t.Errorf("S3 does not take the URL: %d %s", status, body)
+		t.Errorf("S3 does not accept the URL: %d %s", status, body)
 	}
 }
 
-// othersBucket is S3's answer when the bucket is not of the account that is expected:
+// otherAccountsBucket answers as S3 does for a bucket that does not belong to the expected account:
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html.
-func othersBucket(next http.Handler) http.Handler {
+func otherAccountsBucket(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if owner := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != "999999999999" {
 			w.WriteHeader(http.StatusForbidden)
@@ -330,10 +331,11 @@ func othersBucket(next http.Handler) http.Handler {
 }
 
 func TestABucketOfAnotherAccountIsRefused(t *testing.T) {
-	plain, _ := service(t, "bucket", othersBucket)
+	plain, _ := service(t, "bucket", otherAccountsBucket)
 	store := *plain
-	store.owner = some("123456789012")
-	const want = "bucket bucket does not belong to account 123456789012: where it is meant to be another's, set expected_bucket_owner"
+	store.owner = nonZeroPtr("123456789012")
+	const want = "bucket bucket does not belong to account 123456789012: if it is meant to belong to another, set " +
+		"expected_bucket_owner"
 	for name, err := range map[string]error{
 		"the check": store.Check(t.Context()), "an upload": store.Put(t.Context(), object(store.Key("x"), []byte("secret"))),
 	} {
@@ -344,14 +346,14 @@ func TestABucketOfAnotherAccountIsRefused(t *testing.T) {
 	if got := read(t, plain, store.Key("x")); got != nil {
 		t.Errorf("it was given %d bytes", len(got))
 	}
-	store.owner = some("999999999999")
+	store.owner = nonZeroPtr("999999999999")
 	if err := store.Check(t.Context()); err != nil {
 		t.Errorf("the owner's own bucket: %v", err)
 	}
 }
 
-// A bucket's answers may come from anybody who has its name; what they hold must not be believed to be small.
-func TestWhatS3SaysOfAnObjectIsNotBelieved(t *testing.T) {
+// The bucket may belong to an attacker, so its answers must not be trusted, such as an enormous size.
+func TestHasDoesNotTrustTheAnswer(t *testing.T) {
 	store, _ := service(t, "bucket", func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Amz-Meta-Bakery-Sha256", strings.Repeat("ab", 32))

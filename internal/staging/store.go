@@ -24,15 +24,16 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
-// sha256Key is the metadata an upload leaves on its object, so that a later bake need not upload it again. It is
-// compared together with the size: the key alone says what the object should be, not that its upload was finished.
+// sha256Key is the name of the metadata with which a later bake recognises an object, so that it need not upload it again.
+// It is compared together with the size: the key of the object alone does not say that its upload was completed.
 const sha256Key = "bakery-sha256"
 
-// abortTimeout is how long the parts of a cancelled upload may take to be removed; they cost money while they exist.
+// abortTimeout is how long removing the parts of a cancelled upload may take; they cost money while they exist.
 const abortTimeout = 30 * time.Second
 
-// An upload keeps partsAtOnce+1 parts of partSize bytes in memory. They are the smallest that S3 takes, and as many as
-// fill a fast line; the library's own defaults need more than twice as much, which many bakes at once would feel.
+// An upload has partsAtOnce+1 parts of partSize bytes in memory. This is the smallest part that S3 accepts, and enough
+// parts for a fast network. The defaults of the library need more than twice the memory, which is too much for many bakes
+// at the same time.
 const (
 	partSize    = 5 << 20
 	partsAtOnce = 3
@@ -49,7 +50,7 @@ type Object struct {
 	Open   func() (io.ReadCloser, error)
 }
 
-// Store keeps files below one location.
+// Store stores files below one location.
 type Store struct {
 	Location
 
@@ -59,10 +60,10 @@ type Store struct {
 	encryption types.ServerSideEncryption
 	kmsKey     *string
 
-	doubtful *sync.Map // the keys of which an upload may be there that nobody finishes
+	incomplete *sync.Map // keys that may have an incomplete multipart upload
 }
 
-// Options say whose the bucket is, and how S3 encrypts what is put there. The zero value leaves both to S3.
+// Options are the owner of the bucket and the encryption of the objects. With the zero value, S3 decides both.
 type Options struct {
 	Owner      string // the id of the account the bucket must belong to; S3 refuses every call otherwise
 	Encryption string // AES256, aws:kms or aws:kms:dsse; empty is the bucket's default
@@ -72,23 +73,24 @@ type Options struct {
 // New returns a store at a location.
 func New(cfg aws.Config, at Location, options Options) *Store {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		// An endpoint of one's own is one host: bucket.host need not resolve there.
+		// With a custom endpoint, bucket.host need not resolve.
 		o.UsePathStyle = o.BaseEndpoint != nil
-		// Logs are gzip'd, and fs/ is checked by the machine: a missing checksum of S3's is no news.
+		// Logs are gzip'd, and the machine verifies fs/: a missing checksum of S3 need not be logged.
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
-	// Who uploads to a signed URL knows nothing of checksums; the SDK would sign that of no content at all.
+	// A program that uploads to a signed URL sends no checksum. The SDK would sign the checksum of an empty body.
 	plain := s3.New(client.Options(), func(o *s3.Options) {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	})
 	return &Store{
-		doubtful: &sync.Map{},
-		Location: at, client: client, presign: s3.NewPresignClient(plain),
-		owner: some(options.Owner), encryption: types.ServerSideEncryption(options.Encryption), kmsKey: some(options.KMSKey),
+		incomplete: &sync.Map{},
+		Location:   at, client: client, presign: s3.NewPresignClient(plain),
+		owner: nonZeroPtr(options.Owner), encryption: types.ServerSideEncryption(options.Encryption), kmsKey: nonZeroPtr(options.KMSKey),
 	}
 }
 
-func some(s string) *string {
+// nonZeroPtr returns a pointer to s, or nil when s is empty.
+func nonZeroPtr(s string) *string {
 	if s == "" {
 		return nil
 	}
@@ -98,11 +100,11 @@ func some(s string) *string {
 // Region returns the region of the bucket.
 func (s *Store) Region() string { return s.client.Options().Region }
 
-// ErrDenied says that S3 refused to say whether the bucket is there.
+// ErrDenied is returned when S3 refuses to say whether the bucket exists.
 var ErrDenied = errors.New("look at the bucket: access denied")
 
-// Check looks at the bucket. The error wraps ErrDenied when S3 does not say, which does not mean that an upload fails:
-// s3:PutObject can be granted without s3:ListBucket.
+// Check checks the bucket. The error wraps ErrDenied when S3 denies access. Uploads may work even then: s3:PutObject can
+// be granted without s3:ListBucket.
 func (s *Store) Check(ctx context.Context) error {
 	err := s.head(ctx, s.owner)
 	switch statusOf(err) {
@@ -112,7 +114,7 @@ func (s *Store) Check(ctx context.Context) error {
 	case http.StatusNotFound:
 		return fmt.Errorf("find bucket %s of staging: there is none of that name", s.Bucket)
 	case http.StatusForbidden:
-		if s.isSomebodyElses(ctx) {
+		if s.belongsToOtherAccount(ctx) {
 			return s.wrongOwner()
 		}
 		return fmt.Errorf("%w to %s", ErrDenied, s.Bucket)
@@ -123,27 +125,28 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// isSomebodyElses reports whether S3 refuses to show the bucket only because it is asked for that of another account.
-func (s *Store) isSomebodyElses(ctx context.Context) bool {
+// belongsToOtherAccount reports whether S3 denies access only because the bucket belongs to another account than the
+// expected one.
+func (s *Store) belongsToOtherAccount(ctx context.Context) bool {
 	return s.owner != nil && statusOf(s.head(ctx, s.owner)) == http.StatusForbidden && s.head(ctx, nil) == nil
 }
 
-// head looks at the bucket of an account, or of any.
+// head calls HeadBucket, with an expected owner or without.
 func (s *Store) head(ctx context.Context, owner *string) error {
 	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.Bucket, ExpectedBucketOwner: owner})
 	return err
 }
 
 func (s *Store) wrongOwner() error {
-	return fmt.Errorf("bucket %s does not belong to account %s: where it is meant to be another's, set expected_bucket_owner of "+
-		"staging to the id of that account", s.Bucket, aws.ToString(s.owner))
+	return fmt.Errorf("bucket %s does not belong to account %s: if it is meant to belong to another, set "+
+		"expected_bucket_owner of staging to the id of that account", s.Bucket, aws.ToString(s.owner))
 }
 
-// Has reports whether an object of this content is there already.
+// Has reports whether an object with this content already exists.
 func (s *Store) Has(ctx context.Context, o Object) (bool, error) {
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.Bucket, Key: &o.Key, ExpectedBucketOwner: s.owner})
 	switch statusOf(err) {
-	case http.StatusNotFound, http.StatusForbidden: // forbidden is what S3 says of nothing to those who may not list
+	case http.StatusNotFound, http.StatusForbidden: // without the right to list, a missing object is forbidden
 		return false, nil
 	}
 	if err != nil {
@@ -152,7 +155,7 @@ func (s *Store) Has(ctx context.Context, o Object) (bool, error) {
 	return out.Metadata[sha256Key] == o.SHA256 && aws.ToInt64(out.ContentLength) == o.Size, nil
 }
 
-// Open reads an object. One that is not there is nil, without an error.
+// Open reads an object. It returns a nil reader and no error when the object does not exist.
 func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
 	out, err := s.client.GetObject(ctx, in)
@@ -166,20 +169,21 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return out.Body, nil
 }
 
-// Delete removes an object, and the parts of an upload of it that was not finished; one that is not there is as good as
-// removed.
+// Delete removes an object, and the parts of uploads of it that were not completed. It returns nil when the object does not
+// exist.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner})
 	if err != nil && statusOf(err) != http.StatusNotFound {
 		return fmt.Errorf("delete %s: %w", s.URL(key), awserror.InWords(err))
 	}
-	if _, doubtful := s.doubtful.Load(key); doubtful {
+	if _, incomplete := s.incomplete.Load(key); incomplete {
 		return s.abort(ctx, key)
 	}
 	return nil
 }
 
-// GetURL returns a URL that fetches an object until it expires, while the bucket is its owner's.
+// GetURL returns a signed URL to download an object. It works until it expires, and only while the bucket belongs to its
+// expected owner.
 func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (string, error) {
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
 	r, err := s.presign.PresignGetObject(ctx, in, s3.WithPresignExpires(expiry))
@@ -189,14 +193,14 @@ func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (s
 	return r.URL, nil
 }
 
-// Upload is a URL that an object can be uploaded to until it expires, with PUT and these headers, each as "name: value".
-// There is none unless the encryption is chosen: S3 takes that from headers only.
+// Upload is a signed URL to upload an object with PUT and these headers, each as "name: value". There are headers only for
+// a chosen encryption, which S3 accepts only in headers.
 type Upload struct {
 	URL     string
 	Headers []string
 }
 
-// PutURL signs an upload.
+// PutURL returns a signed upload.
 func (s *Store) PutURL(ctx context.Context, key string, expiry time.Duration) (Upload, error) {
 	r, err := s.presign.PresignPutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner, ServerSideEncryption: s.encryption, SSEKMSKeyId: s.kmsKey,
@@ -227,7 +231,7 @@ func (s *Store) PlainURL(ctx context.Context, key string) (string, error) {
 	return u.String(), nil
 }
 
-// statusOf returns the HTTP status S3 answered with, 0 for no error or no answer.
+// statusOf returns the HTTP status of S3's answer, or 0 for no error or no answer.
 func statusOf(err error) int {
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return response.HTTPStatusCode()
@@ -235,7 +239,7 @@ func statusOf(err error) int {
 	return 0
 }
 
-// regionOf returns the region S3 says a bucket is in, in an answer to a request that went to another.
+// regionOf returns the region of a bucket from S3's answer to a request that was sent to another region.
 func regionOf(err error) string {
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		if region := response.HTTPResponse().Header.Get("X-Amz-Bucket-Region"); region != "" {

@@ -19,34 +19,34 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
-// Put uploads an object, in parts when it is large, so that memory does not grow with it. A failed or cancelled upload
-// leaves nothing; where S3 could not be told so, or its answers were lost, Delete removes what is left.
+// Put uploads an object, in parts when it is large, so that memory does not grow with it. A failed or cancelled upload is
+// aborted. When that fails, or answers of S3 are lost, parts may remain, which Delete removes.
 func (s *Store) Put(ctx context.Context, o Object) error {
 	body, err := o.Open()
 	if err != nil {
-		return fmt.Errorf("open what is uploaded to %s: %w", s.URL(o.Key), err)
+		return fmt.Errorf("open the file to upload to %s: %w", s.URL(o.Key), err)
 	}
 	defer body.Close()
 	client := &uploader{Client: s.client}
 	manager := transfermanager.New(client, func(t *transfermanager.Options) {
 		t.FailTimeout, t.PartSizeBytes, t.Concurrency = abortTimeout, partSize, partsAtOnce
-		t.MultipartUploadThreshold = partSize // what comes before is read as a whole, and kept until the end
+		t.MultipartUploadThreshold = partSize // a smaller object is in memory as a whole
 	})
 	_, err = manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
 		Bucket: &s.Bucket, Key: &o.Key, Body: body, ExpectedBucketOwner: s.owner,
 		Metadata:             map[string]string{sha256Key: o.SHA256},
 		ServerSideEncryption: tmtypes.ServerSideEncryption(s.encryption), SSEKMSKeyID: s.kmsKey,
 	})
-	if client.doubtful.Load() {
-		s.doubtful.Store(o.Key, true)
+	if client.incomplete.Load() {
+		s.incomplete.Store(o.Key, true)
 	}
-	// To finish an upload again that is finished, because the answer was lost, is refused.
+	// When the answer to CompleteMultipartUpload is lost, S3 refuses the second attempt.
 	if err != nil && client.finished.Load() {
 		if there, _ := s.Has(ctx, o); there {
 			return nil
 		}
 	}
-	if statusOf(err) == http.StatusForbidden && s.isSomebodyElses(ctx) {
+	if statusOf(err) == http.StatusForbidden && s.belongsToOtherAccount(ctx) {
 		return s.wrongOwner()
 	}
 	if err != nil {
@@ -55,61 +55,63 @@ func (s *Store) Put(ctx context.Context, o Object) error {
 	return nil
 }
 
-// uploader is the client of one upload. It notes when S3 may have parts that nobody finishes.
+// uploader is the client of one upload. It records whether S3 may have parts of an incomplete upload.
 type uploader struct {
 	*s3.Client
 
-	doubtful atomic.Bool // there may be an upload nobody knows the id of, or one that could not be ended
-	finished atomic.Bool // S3 was told that all parts are there
+	incomplete atomic.Bool // there may be an upload with an unknown id, or one that could not be aborted
+	finished   atomic.Bool // CompleteMultipartUpload was called
 }
 
-// settle returns the context of a call that makes something in S3. It goes on when the upload is cancelled meanwhile: a call
-// that is broken off may take effect later, after what it made was removed.
-func settle(ctx context.Context) (context.Context, context.CancelFunc) {
+// uninterruptible returns the context of a call that changes something in S3. The call continues when the upload is
+// cancelled: an interrupted call could take effect later, after the clean-up.
+func uninterruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	const limit = 2 * time.Minute // the SDK's ten attempts, with some of S3's slowness
 	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }
 
-// PutObject uploads what is no larger than a part.
+// PutObject uploads an object that is not larger than a part.
 func (u *uploader) PutObject(ctx context.Context, in *s3.PutObjectInput, opts ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
-	own, cancel := settle(ctx)
+	own, cancel := uninterruptible(ctx)
 	defer cancel()
 	return u.Client.PutObject(own, in, opts...)
 }
 
-// CreateMultipartUpload begins an upload. When it takes more than one attempt, an earlier one may have begun one, too.
+// CreateMultipartUpload begins an upload. When it needs more than one attempt, an earlier one may have begun another
+// upload.
 func (u *uploader) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
-	own, cancel := settle(ctx)
+	own, cancel := uninterruptible(ctx)
 	defer cancel()
 	out, err := u.Client.CreateMultipartUpload(own, in, opts...)
 	if err != nil {
-		u.doubtful.Store(true)
+		u.incomplete.Store(true)
 		return out, err
 	}
 	if tried, ok := retry.GetAttemptResults(out.ResultMetadata); ok && len(tried.Results) > 1 {
-		u.doubtful.Store(true)
+		u.incomplete.Store(true)
 	}
 	return out, nil
 }
 
-// CompleteMultipartUpload makes the parts an object.
+// CompleteMultipartUpload makes an object of the parts.
 func (u *uploader) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
-	own, cancel := settle(ctx)
+	own, cancel := uninterruptible(ctx)
 	defer cancel()
 	u.finished.Store(true)
 	return u.Client.CompleteMultipartUpload(own, in, opts...)
 }
 
-// AbortMultipartUpload ends an upload that has failed. Its own failure is not told: it would take the place of the reason.
+// AbortMultipartUpload aborts an upload that has failed. It does not return its own error, which would replace the reason
+// of the failure.
 func (u *uploader) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, opts ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
 	out, err := u.Client.AbortMultipartUpload(ctx, in, opts...)
 	if err != nil && statusOf(err) != http.StatusNotFound {
-		u.doubtful.Store(true)
+		u.incomplete.Store(true)
 	}
 	return out, nil
 }
 
-// abort ends all uploads of a key that were not finished: their parts are in no list of objects, and cost money.
+// abort aborts all incomplete uploads of a key: their parts cost money, and are in no list of objects.
 func (s *Store) abort(ctx context.Context, key string) error {
 	all, err := s.Uploads(ctx, strings.TrimPrefix(strings.TrimPrefix(key, s.Prefix), "/"))
 	if err != nil {
@@ -123,6 +125,6 @@ func (s *Store) abort(ctx context.Context, key string) error {
 			return err
 		}
 	}
-	s.doubtful.Delete(key)
+	s.incomplete.Delete(key)
 	return nil
 }

@@ -14,26 +14,26 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// onlyEncrypted keeps every call that is not encrypted from leaving this computer: user data, and the URLs in it, would be
-// there to read on the way. What AWS_ENDPOINT_URL and its like come to is only known when a call is made.
-func onlyEncrypted(stack *middleware.Stack) error {
+// requireTLS refuses every call to another computer that is not encrypted: user data, and the URLs in it, could be read on
+// the way. It checks each call, because the endpoint is only known then.
+func requireTLS(stack *middleware.Stack) error {
 	return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("BakeryOnlyEncrypted", func(
 		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
 	) (middleware.FinalizeOutput, middleware.Metadata, error) {
-		if r, ok := in.Request.(*smithyhttp.Request); ok && r.URL.Scheme == "http" && !isHere(r.URL.Host) {
-			return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("call http://%s: this endpoint is not encrypted: use one "+
-				"of https, or set insecure_skip_tls_verify = true where the network on the way is trusted", r.URL.Host)
+		if r, ok := in.Request.(*smithyhttp.Request); ok && r.URL.Scheme == "http" && !isLocal(r.URL.Host) {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("call http://%s: this endpoint is not "+
+				"encrypted: use one with https, or set insecure_skip_tls_verify = true if you trust the network", r.URL.Host)
 		}
 		return next.HandleFinalize(ctx, in)
 	}), middleware.After)
 }
 
-// metadataIPv6 is where the metadata services of EC2 and EKS are, which know no TLS:
+// metadataIPv6 contains the addresses of the metadata services of EC2 and EKS, which have no TLS:
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html.
 var metadataIPv6 = netip.MustParsePrefix("fd00:ec2::/32")
 
-// isHere reports whether a host is this computer, or a link-local service of the machine it is.
-func isHere(hostPort string) bool {
+// isLocal reports whether a host is this computer, or a link-local service such as the metadata service.
+func isLocal(hostPort string) bool {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {
 		host = strings.Trim(hostPort, "[]")

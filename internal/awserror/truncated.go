@@ -13,20 +13,20 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// RetryCutAnswers makes calls again whose answer has begun and broken off. To the SDK, an answer that cannot be read is a
-// fault of its own, and is not tried again, but a connection can end in the middle of it as well as before. The call may
-// have taken effect, as when its answer was lost.
+// RetryCutAnswers makes the SDK retry a call whose answer was truncated. The SDK itself does not retry when it cannot parse
+// an answer, but the connection may have been lost in the middle of it. As with every lost answer, the call may have taken
+// effect.
 func RetryCutAnswers(o *retry.StandardOptions) {
 	o.Retryables = append(slices.Clone(o.Retryables), retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-		if unreadable := (*smithy.DeserializationError)(nil); errors.As(err, &unreadable) { // of a refusal as well
+		if unreadable := (*smithy.DeserializationError)(nil); errors.As(err, &unreadable) { // also for the answer of a refused call
 			return aws.TrueTernary
 		}
 		return aws.UnknownTernary
 	}))
 }
 
-// cut reports whether AWS has answered that a call succeeded, and what it answered cannot be read.
-func cut(err error) bool {
+// truncated reports whether AWS has answered with success, but the answer cannot be parsed.
+func truncated(err error) bool {
 	var unreadable *smithy.DeserializationError
 	s := status(err)
 	return errors.As(err, &unreadable) && (s == 0 || s == http.StatusOK)

@@ -1,0 +1,65 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package repotest
+
+// layer is one row of the architecture: the packages that match a pattern, and what their code may import of this
+// repository. Tests may import more; see prohibited.
+type layer struct {
+	pkg     string // a path below the module, or a pattern such as cmd/...
+	imports string // paths below internal/, or patterns; ./ is the top of the repository, ... is everything below internal/
+	sdks    string // the SDKs that it may use, also through other packages of this repository: packer, aws
+}
+
+// layers has one row for each package. docs/architecture.md shows the same table; after a change here, write it with
+// go test ./internal/repotest -run TestTheArchitecturePage -update.
+var layers = []layer{
+	// Pure packages: they reach neither SDK, not even through other modules.
+	{"internal/problem", "", ""},
+	{"internal/placeholder", "", ""},
+	{"internal/shell", "", ""},
+	{"internal/terminal", "", ""},
+	{"internal/timeless", "", ""},
+	{"internal/archive", "shell", ""},
+	{"internal/cloudconfig", "problem shell", ""},
+	{"internal/imagesource", "cloudconfig problem shell", ""},
+	{"internal/guest", "shell terminal", ""},
+	{"internal/bundle", "archive cloudconfig guest imagesource problem shell", ""},
+	// Packer alone.
+	{"internal/recorder", "bundle placeholder shell", "packer"},
+	// AWS. internal/awsconfig reaches a HashiCorp module too, the client of Vault.
+	{"internal/awserror", "", "aws"},
+	{"internal/staging", "awserror", "aws"},
+	{"internal/awsconfig", "awserror placeholder", "packer aws"},
+	// The components of the plugin.
+	{"datasource/imagesource", "bundle guest placeholder problem terminal", "packer"},
+	{"provisioner/imagesource", "bundle guest placeholder terminal", "packer"},
+	{"builder/userdata", "...", "packer aws"},
+	{".", "./builder/userdata ./datasource/imagesource ./provisioner/imagesource ./version", "packer aws"},
+	{"version", "", "packer"},
+	// The lab, and programs for development.
+	{"internal/lab/...", "lab/... guest", "aws"},
+	{"cmd/bakery-lab", "lab/...", "aws"},
+	{"internal/bench", "bundle", "aws"},
+	{"internal/notices", "", ""},
+	// Tests alone, and what they share.
+	{"internal/packertest", "", ""},
+	{"internal/repotest", "", ""},
+	{"internal/e2e/...", "", "packer"},
+}
+
+// prohibited are imports that no package may have, whatever its row allows.
+var prohibited = []struct {
+	imports string   // a list of patterns
+	from    string   // a pattern of the packages that may not import them
+	except  []string // patterns of packages that may
+	tests   bool     // tests may not either
+}{
+	// Nothing below imports a component or a command.
+	{
+		imports: "./builder/... ./provisioner/... ./datasource/... ./cmd/...",
+		from:    "internal/...", except: []string{"internal/e2e/...", "internal/bench"}, tests: true,
+	},
+	// The plugin does not contain the lab.
+	{imports: "lab/...", from: "...", except: []string{"internal/lab/...", "cmd/...", "internal/bench"}},
+}
