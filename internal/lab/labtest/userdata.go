@@ -37,7 +37,7 @@ type instructions struct {
 
 type fetch struct{ url, sha256 string }
 
-// includeOnce is the part of user data that says where the rest of it is.
+// includeOnce is the part of user data with the URL of the rest.
 var includeOnce = regexp.MustCompile(`(?m)^#include-once\n(\S+)$`)
 
 // readUserData reads the user data and the user data that it includes, as cloud-init does. An include that cannot be fetched is
