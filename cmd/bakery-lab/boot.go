@@ -21,8 +21,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// bootFinished is the file cloud-init writes last. It is this instance's own directory: an image may
-// have brought another's, which /var/lib/cloud/instance still leads to while the machine boots.
+// bootFinished returns the file that cloud-init writes last. It is in the instance's own directory: while the machine boots,
+// /var/lib/cloud/instance may still be a link to that of another instance, from the image.
 func bootFinished(id string) string { return "/var/lib/cloud/instances/" + id + "/boot-finished" }
 
 func boot(args []string) (int, error) {
@@ -32,7 +32,7 @@ func boot(args []string) (int, error) {
 	kind := f.String("type", "t3.nano", "instance `TYPE`")
 	profile := f.String("profile", "", "instance profile `NAME`")
 	with := ""
-	f.Func("runner", "run it with `nspawn` or qemu instead of the lab's own; a lab that runs without root has qemu only", func(name string) error {
+	f.Func("runner", "run it with `nspawn` or qemu instead of the lab's runner; a lab without root has qemu only", func(name string) error {
 		with = name
 		return new(runner).parse(name)
 	})
@@ -43,7 +43,7 @@ func boot(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words) != 1 || len(rest) > 0 {
-		return wrong("boot")
+		return usageError("boot")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), *limit)
 	defer cancel()
@@ -81,7 +81,7 @@ func boot(args []string) (int, error) {
 	return 0, nil
 }
 
-// image is an image's id, which may be given by the image's name; of several, the newest.
+// image returns the id of an image that is given by its id or its name; of several with that name, the newest.
 func (c client) image(ctx context.Context, name string) (string, error) {
 	if strings.HasPrefix(name, "ami-") {
 		return name, nil
@@ -97,7 +97,7 @@ func (c client) image(ctx context.Context, name string) (string, error) {
 	return *newest.ImageId, nil
 }
 
-// tags are the instance's.
+// tags returns the tags of the instance.
 func tags(name, with string) []types.TagSpecification {
 	var all []types.Tag
 	for key, value := range map[string]string{"Name": name, cloud.RunnerTag: with} {
@@ -111,13 +111,12 @@ func tags(name, with string) []types.TagSpecification {
 	return []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: all}}
 }
 
-// waitForBoot waits until cloud-init has finished on a machine, and says what its console ended with
-// when that does not happen.
+// waitForBoot waits until cloud-init has finished on a machine. Its error has the end of the console.
 func (c client) waitForBoot(ctx context.Context, id string) error {
 	for {
 		i, err := c.describe(ctx, id)
 		if err != nil {
-			return c.because(id, fmt.Errorf("wait for %s to boot: %w", id, err))
+			return c.withConsole(id, fmt.Errorf("wait for %s to boot: %w", id, err))
 		}
 		switch i.State.Name {
 		case types.InstanceStateNameRunning:
@@ -126,19 +125,19 @@ func (c client) waitForBoot(ctx context.Context, id string) error {
 			}
 		case types.InstanceStateNamePending:
 		default:
-			return c.because(id, fmt.Errorf("wait for %s to boot: it is %s (%s)", id, i.State.Name, reasonOf(i)))
+			return c.withConsole(id, fmt.Errorf("wait for %s to boot: it is %s (%s)", id, i.State.Name, reasonOf(i)))
 		}
 		select {
 		case <-time.After(poll):
 		case <-ctx.Done():
-			return c.because(id, errors.New("wait for "+id+" to boot: "+ctx.Err().Error()+"; --timeout sets how long"))
+			return c.withConsole(id, errors.New("wait for "+id+" to boot: "+ctx.Err().Error()+"; --timeout sets how long"))
 		}
 	}
 }
 
-// because adds the end of the console to an error.
-func (c client) because(id string, err error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the caller's own may be over
+// withConsole adds the end of the console to an error.
+func (c client) withConsole(id string, err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the caller's context may have ended
 	defer cancel()
 	text, fail := c.console(ctx, id)
 	if fail != nil || text == "" {

@@ -25,10 +25,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 )
 
-// poll is how often a waiting command looks: the lab is on this computer, and a machine boots in seconds.
+// poll is the pause between two requests of a command that waits. Machines on this computer boot in seconds.
 const poll = 200 * time.Millisecond
 
-// client is a running lab, found through the environment.
+// client is a client of the running lab that is in the environment.
 type client struct {
 	endpoint, secret string
 	ec2              *ec2.Client
@@ -47,20 +47,20 @@ func connect(ctx context.Context) (client, error) {
 	return client{endpoint, secret, ec2.NewFromConfig(c)}, nil
 }
 
-// control asks the lab what no AWS call can.
+// control sends a request to the lab's own API, for what AWS has no call for.
 func (c client) control(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.endpoint+"/_lab/"+path, body)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.secret)
-	answer, err := http.DefaultClient.Do(r) //nolint:gosec // the environment names the lab that is asked
+	answer, err := http.DefaultClient.Do(r) //nolint:gosec // the lab's address is from the environment
 	if err != nil {
 		return nil, fmt.Errorf("ask the lab: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
 		defer answer.Body.Close()
-		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16)) // no answer is as long
+		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16)) // no response is as long
 		return nil, fmt.Errorf("ask the lab: %s: %s", answer.Status, bytes.TrimSpace(why))
 	}
 	return answer, nil
@@ -77,7 +77,7 @@ func (c client) exec(ctx context.Context, instance string, argv []string, in io.
 	return lab.ReadExec(answer.Body, out, errs)
 }
 
-// describe is one instance.
+// describe returns an instance.
 func (c client) describe(ctx context.Context, id string) (types.Instance, error) {
 	out, err := c.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 	if err != nil {
@@ -101,7 +101,7 @@ func console(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words) != 1 || len(rest) > 0 {
-		return wrong("console")
+		return usageError("console")
 	}
 	c, err := connect(context.Background())
 	if err != nil {
@@ -118,7 +118,7 @@ func instances(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words)+len(rest) > 0 {
-		return wrong("instances")
+		return usageError("instances")
 	}
 	c, err := connect(context.Background())
 	if err != nil {
@@ -157,13 +157,13 @@ func reasonOf(i types.Instance) string {
 
 func execute(args []string) (int, error) {
 	f := flags("exec")
-	input := f.Bool("i", false, "give the command this one's standard input")
+	input := f.Bool("i", false, "pass standard input to the command")
 	words, argv, err := parse(f, args)
 	if err != nil {
 		return usageExit, err
 	}
 	if len(words) != 1 || len(argv) == 0 {
-		return wrong("exec")
+		return usageError("exec")
 	}
 	c, err := connect(context.Background())
 	if err != nil {
@@ -171,27 +171,27 @@ func execute(args []string) (int, error) {
 	}
 	var in io.Reader
 	if *input {
-		in = struct{ io.Reader }{os.Stdin} // without Close: standard input stays open
+		in = struct{ io.Reader }{os.Stdin} // without Close, so that standard input stays open
 	}
 	return c.exec(context.Background(), words[0], argv, in, os.Stdout, os.Stderr)
 }
 
 func stop(args []string) (int, error) {
-	return ending("stop", args, types.InstanceStateNameStopped, func(ctx context.Context, c client, ids []string) error {
+	return endMachines("stop", args, types.InstanceStateNameStopped, func(ctx context.Context, c client, ids []string) error {
 		_, err := c.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: ids})
 		return err
 	})
 }
 
 func terminate(args []string) (int, error) {
-	return ending("terminate", args, types.InstanceStateNameTerminated, func(ctx context.Context, c client, ids []string) error {
+	return endMachines("terminate", args, types.InstanceStateNameTerminated, func(ctx context.Context, c client, ids []string) error {
 		_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
 		return err
 	})
 }
 
-// ending asks for a state and waits for it.
-func ending(name string, args []string, want types.InstanceStateName, ask func(context.Context, client, []string) error) (int, error) {
+// endMachines stops or terminates machines, and waits for the state.
+func endMachines(name string, args []string, want types.InstanceStateName, ask func(context.Context, client, []string) error) (int, error) {
 	f := flags(name)
 	limit := f.Duration("timeout", 3*time.Minute, "how long to wait")
 	words, rest, err := parse(f, args)
@@ -199,7 +199,7 @@ func ending(name string, args []string, want types.InstanceStateName, ask func(c
 		return usageExit, err
 	}
 	if len(words) == 0 || len(rest) > 0 {
-		return wrong(name)
+		return usageError(name)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), *limit)
 	defer cancel()
@@ -231,7 +231,7 @@ func calls(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words)+len(rest) > 0 {
-		return wrong("calls")
+		return usageError("calls")
 	}
 	c, err := connect(context.Background())
 	if err != nil {

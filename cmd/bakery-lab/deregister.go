@@ -14,14 +14,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// deregister removes images and their disks. A name may hold * and ?, and need not match anything.
+// deregister removes images and their disks. A name may contain * and ?. It is not an error when there is no such image.
 func deregister(args []string) (int, error) {
 	words, rest, err := parse(flags("deregister"), args)
 	if err != nil {
 		return usageExit, err
 	}
 	if len(words) == 0 || len(rest) > 0 {
-		return wrong("deregister")
+		return usageError("deregister")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // only files are removed
 	defer cancel()

@@ -26,7 +26,7 @@ func diff(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words) < 1 || len(words) > 2 || len(rest) > 0 {
-		return wrong("diff")
+		return usageError("diff")
 	}
 	inside := []string{"_diff"}
 	for _, pattern := range ignored {
@@ -57,11 +57,11 @@ func diffInside(args []string) (int, error) {
 		}
 		args = append(args, image.SourceImage)
 	}
-	newer, err := h.mounted(args[0])
+	newer, err := h.mountImage(args[0])
 	if err != nil {
 		return usageExit, err
 	}
-	older, err := h.mounted(args[1])
+	older, err := h.mountImage(args[1])
 	if err != nil {
 		return usageExit, err
 	}
@@ -73,21 +73,21 @@ func diffInside(args []string) (int, error) {
 	if err != nil {
 		return usageExit, err
 	}
-	return min(count, 1), nil // 1 when they differ, as diff
+	return min(count, 1), nil // 1 when they differ, as diff(1)
 }
 
-// file is what is compared of one entry of a tree; its content only when the rest is equal.
+// file is an entry of a tree. Its content is read only when it is needed.
 type file struct {
-	path   string // in its tree, beginning with /
+	path   string // in its tree, with a leading /
 	full   string
 	kind   string
 	mode   fs.FileMode
 	owner  string
 	size   int64
-	target string // of a link; a device's number
+	target string // of a link; the number of a device
 }
 
-// compare writes one line for each path that differs and is not ignored: + only in newer, - only in older, ~ in both.
+// compare writes a line for each path that differs and is not ignored: + only in newer, - only in older, ~ in both.
 func compare(w io.Writer, older, newer string, ignored ignore) (count int, err error) {
 	old, err := tree(older, ignored)
 	if err != nil {
@@ -99,7 +99,7 @@ func compare(w io.Writer, older, newer string, ignored ignore) (count int, err e
 	}
 	for len(old) > 0 || len(now) > 0 {
 		var line string
-		switch order := first(old, now); {
+		switch order := comparePaths(old, now); {
 		case order < 0:
 			line, err = old[0].line("-")
 			old = old[1:]
@@ -123,8 +123,9 @@ func compare(w io.Writer, older, newer string, ignored ignore) (count int, err e
 	return count, nil
 }
 
-// first says which list has the path that comes first: negative old, positive now, 0 both.
-func first(old, now []file) int {
+// comparePaths compares the first paths of two lists: it is negative when old's comes first, positive when now's does, and 0 when
+// they are the same.
+func comparePaths(old, now []file) int {
 	switch {
 	case len(now) == 0:
 		return -1
@@ -134,7 +135,7 @@ func first(old, now []file) int {
 	return strings.Compare(old[0].path, now[0].path)
 }
 
-// tree reads a whole tree but for what is ignored, sorted by path.
+// tree reads a whole tree, without ignored paths, sorted by path.
 func tree(root string, ignored ignore) ([]file, error) {
 	var all []file
 	err := filepath.WalkDir(root, func(full string, d fs.DirEntry, err error) error {
@@ -182,7 +183,7 @@ func describe(full string, info fs.FileInfo) (file, error) {
 	return one, err
 }
 
-// octal is a mode as chmod takes it.
+// octal formats a mode as for chmod.
 func octal(m fs.FileMode) string {
 	n := uint32(m.Perm())
 	for bit, value := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
@@ -214,21 +215,21 @@ func (f file) content() (string, error) {
 
 func (f file) line(sign string) (string, error) {
 	content, err := f.content()
-	return strings.TrimRight(fmt.Sprintf("%s %s %s %s %s %d %s", sign, shown(f.path), f.kind, octal(f.mode), f.owner, f.size, content), " "), err
+	return strings.TrimRight(fmt.Sprintf("%s %s %s %s %s %d %s", sign, quotedPath(f.path), f.kind, octal(f.mode), f.owner, f.size, content), " "), err
 }
 
-// changed is a line with each property that differs, or "".
+// changed returns a line with all properties that differ, or "".
 func (f file) changed(now file) (string, error) {
 	var all []string
-	note := func(what, before, after string) {
+	addChange := func(what, before, after string) {
 		if before != after {
 			all = append(all, what+" "+before+" => "+after)
 		}
 	}
-	note("type", f.kind, now.kind)
-	note("mode", octal(f.mode), octal(now.mode))
-	note("owner", f.owner, now.owner)
-	note("size", strconv.FormatInt(f.size, 10), strconv.FormatInt(now.size, 10))
+	addChange("type", f.kind, now.kind)
+	addChange("mode", octal(f.mode), octal(now.mode))
+	addChange("owner", f.owner, now.owner)
+	addChange("size", strconv.FormatInt(f.size, 10), strconv.FormatInt(now.size, 10))
 	if f.kind == now.kind {
 		before, err := f.content()
 		if err != nil {
@@ -238,16 +239,16 @@ func (f file) changed(now file) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		note("content", before, after)
+		addChange("content", before, after)
 	}
 	if len(all) == 0 {
 		return "", nil
 	}
-	return "~ " + shown(f.path) + " " + strings.Join(all, ", "), nil
+	return "~ " + quotedPath(f.path) + " " + strings.Join(all, ", "), nil
 }
 
-// shown quotes a path that would not be one word on one line.
-func shown(path string) string {
+// quotedPath quotes a path with spaces or special characters.
+func quotedPath(path string) string {
 	if quoted := strconv.Quote(path); len(quoted) != len(path)+2 || strings.Contains(path, " ") {
 		return quoted
 	}

@@ -12,13 +12,13 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// baseDisk is a suite's disk, built when it is not there yet.
+// baseDisk returns the disk of a suite's base image, which it builds when there is none.
 func (h home) baseDisk(ctx context.Context, suite string) (string, error) {
 	image, err := baseimage.Ensure(ctx, h.base(), suite, os.Stderr)
 	return image.Disk, err
 }
 
-// rootDisk is the disk of an image's root file system.
+// rootDisk returns the disk of an image's root file system.
 func (h home) rootDisk(ctx context.Context, i cloud.Image) (string, error) {
 	if i.Suite != "" {
 		return h.baseDisk(ctx, i.Suite)

@@ -12,16 +12,16 @@ import (
 	"strings"
 )
 
-// faults adds to what the lab breaks, clears it, or lists it.
+// faults adds, removes or lists the lab's faults.
 func faults(args []string) (int, error) {
 	f := flags("faults")
-	clearFirst := f.Bool("clear", false, "break nothing any more, but for the FAULTs given")
+	clearFirst := f.Bool("clear", false, "remove all faults before adding the FAULTs")
 	words, rest, err := parse(f, args)
 	if err != nil {
 		return usageExit, err
 	}
 	if len(rest) > 0 {
-		return wrong("faults")
+		return usageError("faults")
 	}
 	ctx := context.Background()
 	c, err := connect(ctx)
@@ -29,12 +29,12 @@ func faults(args []string) (int, error) {
 		return 1, err
 	}
 	if *clearFirst {
-		if err := c.tell(ctx, http.MethodDelete, "faults", ""); err != nil {
+		if err := c.send(ctx, http.MethodDelete, "faults", ""); err != nil {
 			return 1, err
 		}
 	}
 	if len(words) > 0 {
-		err = c.tell(ctx, http.MethodPost, "faults", strings.Join(words, "\n"))
+		err = c.send(ctx, http.MethodPost, "faults", strings.Join(words, "\n"))
 	} else if !*clearFirst {
 		err = c.printFaults(ctx)
 	}
@@ -44,16 +44,16 @@ func faults(args []string) (int, error) {
 	return 0, nil
 }
 
-// reclaim takes a Spot Instance back.
+// reclaim interrupts a Spot Instance.
 func reclaim(args []string) (int, error) {
 	f := flags("reclaim")
-	notice := f.Duration("notice", 0, "how long the request is marked before the machine is stopped or terminated")
+	notice := f.Duration("notice", 0, "how long before the machine is stopped or terminated the request is marked")
 	words, rest, err := parse(f, args)
 	if err != nil {
 		return usageExit, err
 	}
 	if len(words) != 1 || len(rest) > 0 {
-		return wrong("reclaim")
+		return usageError("reclaim")
 	}
 	ctx := context.Background()
 	c, err := connect(ctx)
@@ -61,14 +61,14 @@ func reclaim(args []string) (int, error) {
 		return 1, err
 	}
 	q := url.Values{"instance": words, "notice": {notice.String()}}
-	if err := c.tell(ctx, http.MethodPost, "reclaim?"+q.Encode(), ""); err != nil {
+	if err := c.send(ctx, http.MethodPost, "reclaim?"+q.Encode(), ""); err != nil {
 		return 1, err
 	}
 	return 0, nil
 }
 
-// tell is control without an answer.
-func (c client) tell(ctx context.Context, method, path, body string) error {
+// send is control for requests whose response has no body.
+func (c client) send(ctx context.Context, method, path, body string) error {
 	answer, err := c.control(ctx, method, path, strings.NewReader(body))
 	if err != nil {
 		return err

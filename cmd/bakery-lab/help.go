@@ -11,25 +11,24 @@ import (
 )
 
 const intro = `bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. An instance is a
-real machine that boots systemd and cloud-init, from a real disk, in a few seconds. Linux and root are
-needed; machines are run by systemd-nspawn, or with --runner qemu, slower and without root, as virtual
-machines.
+real machine that boots systemd and cloud-init from a real disk in a few seconds. It needs Linux and root:
+systemd-nspawn runs the machines. With --runner qemu they are virtual machines, which are slower and need
+no root.
 
   sudo bakery-lab run -- packer build .          bake on the lab
-  sudo bakery-lab run -- bash                    a shell in which aws, packer and bakery-lab use one lab
+  sudo bakery-lab run -- bash                    a shell in which aws, packer and bakery-lab use the lab
   bakery-lab images                              what has been baked
 `
 
 const outro = `
-COMMAND of run finds AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION in its
-environment, so AWS clients work as they are (awscli before 2.13, which Debian 12 has, does not read
-AWS_ENDPOINT_URL: give it --endpoint-url "$AWS_ENDPOINT_URL"); and BAKERY_LAB_AMI (Debian 12; _BULLSEYE, _BOOKWORM and _TRIXIE
-for one of them), BAKERY_LAB_USER (who logs in there by SSH), BAKERY_LAB_SUBNET, BAKERY_LAB_VPC, BAKERY_LAB_SECURITY_GROUP and BAKERY_LAB_BUCKET.
-A run inside a run uses the lab that is there.
+run sets AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION for COMMAND, so AWS
+clients use the lab. (awscli before 2.13, which Debian 12 has, does not read AWS_ENDPOINT_URL: add
+--endpoint-url "$AWS_ENDPOINT_URL".) It also sets BAKERY_LAB_AMI (Debian 12; with _BULLSEYE, _BOOKWORM and
+_TRIXIE for each release), BAKERY_LAB_USER (the login user for SSH), BAKERY_LAB_SUBNET, BAKERY_LAB_VPC,
+BAKERY_LAB_SECURITY_GROUP and BAKERY_LAB_BUCKET. A run inside a run uses the lab that is running.
 
-AMIs and their disks are kept in BAKERY_LAB_HOME (default: bakery-lab in the user's cache directory);
-instances, S3 objects and parameters end with the lab. Base images are kept in BAKERY_LAB_BASE
-(default: BAKERY_LAB_HOME).
+AMIs and their disks are stored in BAKERY_LAB_HOME (default: bakery-lab in the user's cache directory), base
+images in BAKERY_LAB_BASE (default: BAKERY_LAB_HOME). Instances, S3 objects and parameters end with the lab.
 
 bakery-lab COMMAND --help lists a command's flags.
 `

@@ -16,11 +16,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// home is the directory that outlives labs:
+// home is the directory of all that stays after a lab has ended:
 //
 //	base/       base images, by package baseimage
 //	images/     AMIs and snapshots: a .json each, and the snapshots' disks
-//	run/XXXX/   what one lab needs while it runs, locked by it
+//	run/XXXX/   files of a running lab, which locks the directory
 type home struct{ dir string }
 
 func openHome() (home, error) {
@@ -41,7 +41,7 @@ func openHome() (home, error) {
 
 func (h home) images() string { return filepath.Join(h.dir, "images") }
 
-// base is the cache of base images, which several homes may share.
+// base returns the cache of base images, which several homes may share.
 func (h home) base() string {
 	if dir := os.Getenv("BAKERY_LAB_BASE"); dir != "" {
 		return dir
@@ -49,7 +49,7 @@ func (h home) base() string {
 	return h.dir
 }
 
-// runDirectory makes a lab's own directory, and removes those of labs that were killed. close removes it.
+// runDirectory creates a directory for a lab, and removes those of labs that were killed. closeDir removes it.
 func (h home) runDirectory() (dir string, closeDir func(), err error) {
 	all := filepath.Join(h.dir, "run")
 	if err := os.MkdirAll(all, 0o700); err != nil {
@@ -60,7 +60,7 @@ func (h home) runDirectory() (dir string, closeDir func(), err error) {
 		return "", nil, err
 	}
 	defer starting.Close()
-	h.sweep(all)
+	h.removeStale(all)
 	if dir, err = os.MkdirTemp(all, ""); err != nil {
 		return "", nil, fmt.Errorf("make the lab's directory: %w", err)
 	}
@@ -74,9 +74,9 @@ func (h home) runDirectory() (dir string, closeDir func(), err error) {
 	}, nil
 }
 
-// sweep removes what labs left that were killed: their directories, and, when no lab runs, disks of
-// images that were never finished.
-func (h home) sweep(all string) {
+// removeStale removes the directories of labs that were killed and, when no lab is running, the disks of images that were not
+// completed.
+func (h home) removeStale(all string) {
 	running := false
 	entries, _ := os.ReadDir(all)
 	for _, e := range entries {
@@ -116,7 +116,7 @@ func lock(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// find looks an image up by its id or its name; of several with one name, the newest.
+// find returns an image by its id or its name; of several with that name, the newest.
 func (h home) find(name string) (cloud.Image, error) {
 	all, _, err := cloud.Stored(h.images())
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// ignore are patterns of paths that a comparison leaves out, each with everything below it. They begin with /;
-// * and ? match within one name, as in a shell.
+// ignore are patterns of paths that a comparison leaves out, with all that is below them. They begin with /. As in a shell, *
+// and ? match within one name.
 type ignore []string
 
 func (i *ignore) define(f *flag.FlagSet) {
-	f.Func("ignore", "leave out `PATH` and everything below it; its names may hold * and ?. May be repeated", i.add)
-	f.Func("ignore-from", "leave out the paths in `FILE`, one a line; # begins a comment", i.read)
+	f.Func("ignore", "leave out `PATH` and all that is below it; its names may contain * and ?. May be repeated", i.add)
+	f.Func("ignore-from", "leave out the paths in `FILE`, one on each line; # begins a comment", i.read)
 }
 
 func (i *ignore) add(pattern string) error {
@@ -48,10 +48,10 @@ func (i *ignore) read(file string) error {
 	return nil
 }
 
-// has says whether a path is left out. What is below one that is never gets asked about.
+// has reports whether a path is left out. Callers do not ask about paths below one that is left out.
 func (i ignore) has(name string) bool {
 	for _, pattern := range i {
-		if ok, _ := path.Match(pattern, name); ok { // the pattern was tried in add
+		if ok, _ := path.Match(pattern, name); ok { // add has checked the pattern
 			return true
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
-// sandboxed runs one of this program's inside commands in a sandbox, so that no mount survives it.
+// sandboxed runs a command of this program in a sandbox, so that its mounts end with it.
 func sandboxed(args ...string) (int, error) {
 	if err := machine.Check(); err != nil {
 		return 1, err
@@ -35,7 +35,7 @@ func imageBuild(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words)+len(rest) > 0 {
-		return wrong("image build")
+		return usageError("image build")
 	}
 	suites := []string{*suite}
 	if *suite == "all" {
@@ -71,7 +71,7 @@ func imageImport(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words) != 1 || len(rest) > 0 || *name == "" {
-		return wrong("image import")
+		return usageError("image import")
 	}
 	return sandboxed("_import", *name, words[0], fmt.Sprint(*size))
 }
@@ -106,7 +106,7 @@ func importInside(args []string) (int, error) {
 	return 0, nil
 }
 
-// isExt4 looks for the magic number of ext2, 3 and 4 in the superblock, which is 1024 bytes in.
+// isExt4 returns an error when a file does not have the magic number of ext2, 3 and 4 in its superblock, at byte 1024.
 func isExt4(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -115,7 +115,7 @@ func isExt4(path string) error {
 	defer f.Close()
 	var magic [2]byte
 	if _, err := f.ReadAt(magic[:], 1024+0x38); err != nil || binary.LittleEndian.Uint16(magic[:]) != 0xef53 {
-		return fmt.Errorf("import %s: it is no raw ext4 file system; the lab's disks have no partition table", path)
+		return fmt.Errorf("import %s: it is not a raw ext4 file system; the lab's disks have no partition table", path)
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func images(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words)+len(rest) > 0 {
-		return wrong("images")
+		return usageError("images")
 	}
 	h, err := openHome()
 	if err != nil {

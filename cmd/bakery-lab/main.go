@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Command bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. Its
-// instances are real machines: systemd and cloud-init, booted by systemd-nspawn or, as virtual machines, by QEMU.
+// Command bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. Its instances are real
+// machines with systemd and cloud-init, which systemd-nspawn runs as containers or QEMU as virtual machines.
 package main
 
 import (
@@ -24,30 +24,30 @@ type command struct {
 	name, args, about string
 	run               func(args []string) (exit int, err error)
 	group             string
-	inside            bool // runs in the sandbox, started by another command
+	inside            bool // another command starts it in the sandbox
 }
 
-// commands in the order the help shows them. It is a function because help refers to it.
+// commands returns the commands in the order of the help. It is a function because help refers to it.
 func commands() []command {
 	return []command{
-		{"run", "[flags] -- COMMAND [ARG...]", "serve the lab while COMMAND runs, with its environment set; exits as COMMAND does", run, "Lab", false},
+		{"run", "[flags] -- COMMAND [ARG...]", "serve the lab while COMMAND runs with the lab's environment; exits with COMMAND's exit code", run, "Lab", false},
 		{"serve", "[flags]", "serve the lab until interrupted", serve, "Lab", false},
-		{"image build", "[--suite SUITE]", "make a base image from Debian's packages, once, and print its AMI id", imageBuild, "Images", false},
-		{"image import", "--name NAME FILE|TREE", "make an AMI of a raw ext4 disk or of a directory tree", imageImport, "Images", false},
+		{"image build", "[--suite SUITE]", "build a base image of Debian's packages, unless there is one, and print its AMI id", imageBuild, "Images", false},
+		{"image import", "--name NAME FILE|TREE", "make an AMI from a raw ext4 disk or a directory tree", imageImport, "Images", false},
 		{"images", "", "list the images", images, "Images", false},
 		{"ls", "AMI [PATH]", "list a directory of an image", list, "Images", false},
 		{"cat", "AMI PATH", "print a file of an image", printFile, "Images", false},
-		{"diff", "[--ignore PATH]... AMI [OTHER]", "compare an image with the one it was made from, or with OTHER; exits 1 when they differ", diff, "Images", false},
+		{"diff", "[--ignore PATH]... AMI [OTHER]", "compare an image with the one it was made from, or with OTHER; exits with 1 when they differ", diff, "Images", false},
 		{"boot", "AMI [--user-data FILE] [--name NAME] [--runner qemu] [--wait]", "launch an image and print the instance's id", boot, "Machines (in a running lab)", false},
 		{"instances", "", "list the instances", instances, "Machines (in a running lab)", false},
-		{"console", "INSTANCE", "print what a machine has printed", console, "Machines (in a running lab)", false},
-		{"exec", "[-i] INSTANCE -- COMMAND [ARG...]", "run a command as root on a machine; exits as it does", execute, "Machines (in a running lab)", false},
-		{"stop", "INSTANCE...", "shut machines down and wait for it", stop, "Machines (in a running lab)", false},
-		{"terminate", "INSTANCE...", "end machines for good and wait for it", terminate, "Machines (in a running lab)", false},
-		{"reclaim", "[--notice 2m] INSTANCE", "take a Spot Instance back, as EC2 does when it needs the capacity", reclaim, "Machines (in a running lab)", false},
-		{"deregister", "AMI|NAME...", "remove images and their disks; a NAME may hold * and ?", deregister, "Machines (in a running lab)", false},
+		{"console", "INSTANCE", "print a machine's console output", console, "Machines (in a running lab)", false},
+		{"exec", "[-i] INSTANCE -- COMMAND [ARG...]", "run a command as root on a machine; exits with its exit code", execute, "Machines (in a running lab)", false},
+		{"stop", "INSTANCE...", "shut machines down and wait until they are stopped", stop, "Machines (in a running lab)", false},
+		{"terminate", "INSTANCE...", "terminate machines and wait until they have ended", terminate, "Machines (in a running lab)", false},
+		{"reclaim", "[--notice 2m] INSTANCE", "interrupt a Spot Instance, as EC2 does when it needs the capacity", reclaim, "Machines (in a running lab)", false},
+		{"deregister", "AMI|NAME...", "remove images and their disks; a NAME may contain * and ?", deregister, "Machines (in a running lab)", false},
 		{"calls", "", "list the API calls the lab has answered", calls, "Machines (in a running lab)", false},
-		{"faults", "[--clear] [FAULT...]", "break API calls from now on, as --fault of run and serve does; without a FAULT, list what is broken", faults, "Machines (in a running lab)", false},
+		{"faults", "[--clear] [FAULT...]", "make API calls fail from now on, as --fault of run and serve does; without a FAULT, list the faults", faults, "Machines (in a running lab)", false},
 		{name: "_server", run: server, inside: true},
 		{name: "_build", run: buildInside, inside: true},
 		{name: "_import", run: importInside, inside: true},
@@ -74,7 +74,7 @@ func main() {
 	os.Exit(exit)
 }
 
-// usageExit is what a wrong command line gives, apart from what commands themselves return.
+// usageExit is the exit code for a wrong command line.
 const usageExit = 2
 
 func dispatch(args []string) (int, error) {
@@ -103,7 +103,7 @@ func asksForHelp(word string) bool {
 	return slices.Contains([]string{"help", "--help", "-help", "-h"}, word)
 }
 
-// flags makes a flag set whose help says what the command is for.
+// flags returns a flag set whose help describes the command.
 func flags(name string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(io.Discard) // errors are printed by main, once
@@ -111,8 +111,7 @@ func flags(name string) *flag.FlagSet {
 	return f
 }
 
-// parse reads flags wherever they stand among the arguments, up to a --, and returns the others and
-// what follows the --.
+// parse parses flags anywhere among the arguments before a --. It returns the other arguments, and those after the --.
 func parse(f *flag.FlagSet, args []string) (words, rest []string, err error) {
 	if at := slices.Index(args, "--"); at >= 0 {
 		args, rest = args[:at], args[at+1:]
@@ -131,8 +130,8 @@ func parse(f *flag.FlagSet, args []string) (words, rest []string, err error) {
 	}
 }
 
-// wrong is a command line with too few or too many words.
-func wrong(name string) (int, error) {
+// usageError is the error for a command line with too few or too many arguments.
+func usageError(name string) (int, error) {
 	for _, c := range commands() {
 		if c.name == name {
 			return usageExit, fmt.Errorf("usage: bakery-lab %s %s", c.name, c.args)

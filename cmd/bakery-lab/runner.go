@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
-// runner is what runs the machines, by the name that --runner knows.
+// runner is what runs the machines, by its name for --runner.
 type runner string
 
 const (
@@ -38,7 +38,7 @@ func (r *runner) parse(name string) error {
 	return nil
 }
 
-// check says what is missing here.
+// check returns an error that names what is missing on this computer.
 func (r runner) check(internet bool) error {
 	if r == virtual {
 		return qemu.Check()
@@ -46,8 +46,8 @@ func (r runner) check(internet bool) error {
 	return machine.Check(internet)
 }
 
-// server is how the server part is started: containers are mounts and processes that must not
-// survive it, virtual machines end with it by themselves.
+// server returns how to start the server: in a sandbox for containers, whose mounts and processes must end with it. Virtual
+// machines end with it anyway.
 func (r runner) server() func(argv []string, files []*os.File) (int, error) {
 	if r == virtual {
 		return sandbox.Child
@@ -55,49 +55,49 @@ func (r runner) server() func(argv []string, files []*os.File) (int, error) {
 	return sandbox.Run
 }
 
-// tidy removes what machines leave.
+// tidy removes what machines leave behind.
 func (r runner) tidy() {
 	if r == container {
 		machine.Tidy()
 	}
 }
 
-// virtualMachine says whether an instance is one, in a lab whose own runner this is.
+// virtualMachine reports whether an instance is a virtual machine, in a lab with this runner.
 func (r runner) virtualMachine(i cloud.Instance) bool {
-	return r.or(i.Tags[cloud.RunnerTag]) == virtual
+	return r.orNamed(i.Tags[cloud.RunnerTag]) == virtual
 }
 
-// or is the runner of a name, and r where there is none or an unknown one.
-func (r runner) or(name string) runner {
+// orNamed returns the runner with a name; r when there is no such runner.
+func (r runner) orNamed(name string) runner {
 	other := r
-	_ = other.parse(name) // it leaves what it does not know alone
+	_ = other.parse(name) // does not change it when the name is unknown
 	return other
 }
 
-// machines starts each machine with the runner that is asked for, if any, else with the lab's own. A
-// lab without a sandbox has virtual machines only.
+// machines starts each machine with the runner that its spec names, by default with the lab's own. A lab without a sandbox has
+// virtual machines only.
 type machines struct {
-	own   runner
-	boxes machine.Runner
-	vms   func() (machine.Runner, error)
+	own        runner
+	containers machine.Runner
+	vms        func() (machine.Runner, error)
 }
 
 func (r runner) machines(ctx context.Context, h home) (machines, error) {
-	m := machines{own: r, boxes: machine.Nspawn(), vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx) })}
-	if r == virtual { // what is missing is said now, and not at the first launch
+	m := machines{own: r, containers: machine.Nspawn(), vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx) })}
+	if r == virtual { // so that errors are returned now, and not at the first launch
 		_, err := m.vms()
 		return m, err
 	}
 	return m, nil
 }
 
-// vms is what runs virtual machines.
+// vms returns the runner of virtual machines.
 func (h home) vms(ctx context.Context) (machine.Runner, error) {
 	if err := qemu.Check(); err != nil {
 		return nil, err
 	}
 	k, err := baseimage.EnsureKernel(ctx, h.base(), os.Stderr)
-	if errors.Is(err, fs.ErrPermission) && h.base() != h.dir { // the cache is someone else's
+	if errors.Is(err, fs.ErrPermission) && h.base() != h.dir { // the cache is read-only
 		k, err = baseimage.EnsureKernel(ctx, h.dir, os.Stderr)
 	}
 	return qemu.Runner{Kernel: qemu.Kernel{Image: k.Image, Modules: k.Modules}}, err
@@ -105,7 +105,7 @@ func (h home) vms(ctx context.Context) (machine.Runner, error) {
 
 // Start implements machine.Runner.
 func (m machines) Start(ctx context.Context, s machine.Spec) (machine.Machine, error) {
-	switch wanted := m.own.or(s.Runner); {
+	switch wanted := m.own.orNamed(s.Runner); {
 	case wanted == virtual:
 		vms, err := m.vms()
 		if err != nil {
@@ -115,5 +115,5 @@ func (m machines) Start(ctx context.Context, s machine.Spec) (machine.Machine, e
 	case m.own == virtual:
 		return nil, errors.New("start a container: this lab was started with --runner qemu and has virtual machines only")
 	}
-	return m.boxes.Start(ctx, s)
+	return m.containers.Start(ctx, s)
 }

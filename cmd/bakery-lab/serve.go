@@ -26,16 +26,16 @@ type settings struct {
 	listen  string
 	runner  runner
 	envFile string
-	lab     lab.Options // as far as flags say
+	lab     lab.Options // those that have flags
 }
 
-// define adds the flags to a flag set. Files are read while parsing, so that a mistake in one is
-// found before anything starts.
+// define adds the flags to a flag set. Files are read while the flags are parsed, so that errors in them are found before
+// anything starts.
 func (s *settings) define(f *flag.FlagSet) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
 	f.BoolVar(&s.lab.Internet, "internet", false, "let machines reach this computer's network, and with it package mirrors")
-	f.Func("runner", "run machines with `nspawn` (the default: containers, seconds, root) or qemu (virtual machines, minutes without\n"+
-		"      KVM, no root once there is a base image)", s.runner.parse)
+	f.Func("runner", "run machines with `nspawn` (default: containers, which need root and boot in seconds) or qemu (virtual machines, which\n"+
+		"      need minutes without KVM, and no root when there is a base image)", s.runner.parse)
 	delays := &s.lab.Delays
 	f.DurationVar(&delays.Pending, "pending", 0, "how long instances are pending, at least")
 	f.DurationVar(&delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
@@ -44,7 +44,7 @@ func (s *settings) define(f *flag.FlagSet) {
 	f.DurationVar(&s.lab.IAMDelay, "iam-delay", 0, "how long EC2 does not know a new instance profile, or a change of its role")
 	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.lab.Policy))
 	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action", policyFlag(&s.lab.RolePolicy))
-	s.defineFaults(f)
+	s.defineFaultFlags(f)
 }
 
 func policyFlag(to **iam.Policy) func(string) error {
@@ -54,11 +54,11 @@ func policyFlag(to **iam.Policy) func(string) error {
 	}
 }
 
-// variables are the lab's environment, as the server announces it.
+// variables are the lab's environment.
 type variables []lab.Variable
 
-// start runs the server part. ready is called with the environment when it serves; it
-// keeps serving until ready returns, or until it is interrupted when ready is nil's serve form.
+// start runs the server in the sandbox. It calls ready with the lab's environment when the server is ready, and ends the server
+// when ready returns.
 func start(args []string, s settings, ready func(variables) (int, error)) (int, error) {
 	if err := s.runner.check(s.lab.Internet); err != nil {
 		return 1, err
@@ -76,23 +76,23 @@ func start(args []string, s settings, ready func(variables) (int, error)) (int, 
 	if err != nil {
 		return 1, fmt.Errorf("make a pipe to the lab: %w", err)
 	}
-	held, hold, err := os.Pipe() // the server ends when hold is closed
+	endRead, endWrite, err := os.Pipe() // the server ends when endWrite is closed
 	if err != nil {
 		return 1, fmt.Errorf("make a pipe to the lab: %w", err)
 	}
 	ended := make(chan result, 1)
 	go func() {
-		exit, err := s.runner.server()(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args), []*os.File{announce, held})
+		exit, err := s.runner.server()(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args), []*os.File{announce, endRead})
 		_ = announce.Close()
 		ended <- result{exit, err}
 	}()
 	var env variables
 	if err := json.NewDecoder(announced).Decode(&env); err != nil {
-		r := <-ended // it has said why
+		r := <-ended // it has printed the reason, or returns it
 		return max(r.exit, 1), r.err
 	}
 	exit, err := ready(env)
-	_ = hold.Close()
+	_ = endWrite.Close()
 	r := <-ended
 	s.runner.tidy()
 	return max(exit, r.exit), errors.Join(err, r.err)
@@ -113,7 +113,7 @@ func run(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words) > 0 || len(argv) == 0 {
-		return wrong("run")
+		return usageError("run")
 	}
 	if os.Getenv("BAKERY_LAB_ENDPOINT") != "" {
 		if f.NFlag() > 0 {
@@ -126,8 +126,7 @@ func run(args []string) (int, error) {
 	})
 }
 
-// runCommand runs a command to its end. What is typed at the terminal reaches it by itself; other
-// signals are passed on.
+// runCommand runs a command to its end. It forwards signals, except for SIGINT: Ctrl-C at the terminal signals the command, too.
 func runCommand(argv, env []string) (int, error) {
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Stdin, c.Stdout, c.Stderr, c.Env = os.Stdin, os.Stdout, os.Stderr, env
@@ -147,15 +146,15 @@ func runCommand(argv, env []string) (int, error) {
 	err := c.Wait()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-			return 128 + int(ws.Signal()), nil // as a shell says it
+			return 128 + int(ws.Signal()), nil // as in a shell
 		}
 		return exit.ExitCode(), nil
 	}
 	return 0, err
 }
 
-// environment is this process's environment with the lab's laid over it: nothing that would lead an
-// AWS client elsewhere is left, and no proxy stands between.
+// environment returns this process's environment with the lab's variables, and without those with which AWS clients would use
+// another endpoint, other credentials or a proxy.
 func environment(env variables) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -189,7 +188,7 @@ func serve(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words)+len(rest) > 0 {
-		return wrong("serve")
+		return usageError("serve")
 	}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -210,7 +209,7 @@ func (s *settings) publish(env variables) error {
 	if s.envFile == "" {
 		return env.export(os.Stdout)
 	}
-	f, err := os.CreateTemp(filepath.Dir(s.envFile), ".bakery-lab-*") // mode 0600: it holds the key
+	f, err := os.CreateTemp(filepath.Dir(s.envFile), ".bakery-lab-*") // mode 0600, because it has the key
 	if err != nil {
 		return fmt.Errorf("write the environment file: %w", err)
 	}
@@ -222,11 +221,11 @@ func (s *settings) publish(env variables) error {
 		_ = os.Remove(f.Name())
 		return fmt.Errorf("write the environment file: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "bakery-lab: serving; . %s sets a shell up for it\n", s.envFile)
+	fmt.Fprintf(os.Stderr, "bakery-lab: serving; run . %s in a shell to use it\n", s.envFile)
 	return nil
 }
 
-// export writes shell exports; no value has a quote in it but perhaps a foreign NO_PROXY.
+// export writes shell exports. NO_PROXY may have quotes.
 func (v variables) export(w io.Writer) error {
 	for _, one := range append(v, noProxy()...) {
 		if _, err := fmt.Fprintf(w, "export %s='%s'\n", one.Name, strings.ReplaceAll(one.Value, "'", `'\''`)); err != nil {

@@ -23,10 +23,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
-// server is the part of run and serve that is in the sandbox. It announces its environment on its
-// first file and ends when the second one does, which is when the command before it ends, however.
+// server is the part of run and serve in the sandbox. It writes its environment to its first file, and ends when its second file
+// ends: when the command that started it ends in any way.
 func server(args []string) (int, error) {
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // the command that started it decides
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // the command that started it handles them
 	var s settings
 	f := flags("_server")
 	s.define(f)
@@ -46,7 +46,7 @@ func server(args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	// What machines keep in the directory for temporary files goes with the lab, however it ends.
+	// Temporary files of machines are in the lab's directory, so that they are removed with it, however the lab ends.
 	temporary := filepath.Join(*run, "tmp")
 	if err := errors.Join(os.Mkdir(temporary, 0o700), os.Setenv("TMPDIR", temporary)); err != nil {
 		return 1, fmt.Errorf("make the lab's directory: %w", err)
@@ -75,7 +75,7 @@ func (s *settings) options(h home, run, address string) lab.Options {
 	return o
 }
 
-// serveUntil serves until the file ends.
+// serveUntil serves until reading the file ends.
 func serveUntil(end *os.File, listener net.Listener, l *lab.Lab) error {
 	// No limit on the time of reading or writing a whole request: objects may be large and slow.
 	s := &http.Server{Handler: l, ReadHeaderTimeout: time.Minute}
@@ -99,5 +99,5 @@ func serveUntil(end *os.File, listener net.Listener, l *lab.Lab) error {
 	return errors.Join(err, l.Close())
 }
 
-// shutdownLimit is how long requests that are being answered may take when the lab ends.
+// shutdownLimit is how long current requests may take when the lab ends.
 const shutdownLimit = 2 * time.Second

@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"cmp"
 	"crypto/subtle"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,14 +14,14 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/frame"
 )
 
-// controlPath is where the lab answers what AWS has no call for. It takes the lab's secret key as a
-// bearer token: machines reach this port, too, and must not command others.
+// controlPath is the path of the lab's own API, for what AWS has no call for. It requires the lab's secret key as a bearer
+// token, because machines can reach this port, too, and must not control others.
 const controlPath = "/_lab/"
 
 func (l *Lab) control(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +66,7 @@ func writeList[T any](w http.ResponseWriter, all []T) {
 	_ = json.NewEncoder(w).Encode(all) //nolint:errchkjson // fails only when the client is gone
 }
 
-// reclaim takes the Spot Instance ?instance= back, after ?notice=, which is a duration and 0s when it is missing.
+// reclaim interrupts the Spot Instance ?instance= after ?notice=, a duration, by default 0s.
 func (l *Lab) reclaim(w http.ResponseWriter, r *http.Request) {
 	notice, err := time.ParseDuration(cmp.Or(r.URL.Query().Get("notice"), "0s"))
 	if err == nil {
@@ -97,42 +96,34 @@ func (l *Lab) addFaults(w http.ResponseWriter, r *http.Request) {
 	l.faults.Add(all...)
 }
 
-// The answer to exec is a row of frames: a kind, a length of four bytes, big endian, and so many bytes.
-const (
-	frameOut  = 'o'
-	frameErr  = 'e'
-	frameExit = 'x' // the exit status in decimal; the last frame
-	frameFail = 'f' // why the command could not be run; the last frame
-)
-
-// serveExec runs ?arg=... in ?instance=... with the body as its input.
+// serveExec runs ?arg=... in ?instance=..., with the body as its input. It answers with frames of package frame.
 func (l *Lab) serveExec(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 of net/http always can
+	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 of net/http always supports it
 	q := r.URL.Query()
-	frames := &framer{w: w}
+	frames := frame.NewWriter(flushWriter{w})
 	stdin, stop, err := inputOf(r)
 	if err != nil {
-		frames.write(frameFail, []byte(err.Error()))
+		_ = frames.Write(frame.Fail, []byte(err.Error()))
 		return
 	}
 	defer stop()
-	err = l.cloud.Exec(r.Context(), q.Get("instance"), q["arg"], stdin, frames.of(frameOut), frames.of(frameErr))
+	err = l.cloud.Exec(r.Context(), q.Get("instance"), q["arg"], stdin, frames.Stream(frame.Out), frames.Stream(frame.Err))
 	var exit interface {
 		error
 		ExitCode() int
 	}
 	switch {
 	case err == nil:
-		frames.write(frameExit, []byte("0"))
+		_ = frames.Write(frame.Exit, []byte("0"))
 	case errors.As(err, &exit):
-		frames.write(frameExit, []byte(strconv.Itoa(exit.ExitCode())))
+		_ = frames.Write(frame.Exit, []byte(strconv.Itoa(exit.ExitCode())))
 	default:
-		frames.write(frameFail, []byte(err.Error()))
+		_ = frames.Write(frame.Fail, []byte(err.Error()))
 	}
 }
 
-// inputOf hands the body on through a pipe, so that a command that does not read its input is not
-// waited for until the input ends.
+// inputOf passes the body on through a pipe. Without it, a command that does not read its input would not end before the input
+// does.
 func inputOf(r *http.Request) (io.Reader, func(), error) {
 	if r.ContentLength == 0 {
 		return nil, func() {}, nil
@@ -148,58 +139,26 @@ func inputOf(r *http.Request) (io.Reader, func(), error) {
 	return from, func() { _ = from.Close() }, nil
 }
 
-type framer struct {
-	mu sync.Mutex
-	w  http.ResponseWriter
-}
+// flushWriter sends each write at once.
+type flushWriter struct{ w http.ResponseWriter }
 
-func (f *framer) write(kind byte, p []byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	header := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(p))) //nolint:gosec // a buffer's length
-	_, _ = f.w.Write(append(header, p...))
+func (f flushWriter) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
 	_ = http.NewResponseController(f.w).Flush()
+	return n, err
 }
 
-func (f *framer) of(kind byte) io.Writer { return stream{f, kind} }
-
-type stream struct {
-	f    *framer
-	kind byte
-}
-
-func (s stream) Write(p []byte) (int, error) {
-	s.f.write(s.kind, p)
-	return len(p), nil
-}
-
-// ReadExec reads the answer to exec and returns the command's exit status.
+// ReadExec reads the response to exec and returns the command's exit status.
 func ReadExec(r io.Reader, stdout, stderr io.Writer) (int, error) {
-	in := bufio.NewReader(r)
-	for {
-		var header [5]byte
-		if _, err := io.ReadFull(in, header[:]); err != nil {
-			return 0, errors.New("read the command's output: the lab went away")
-		}
-		size := int64(binary.BigEndian.Uint32(header[1:]))
-		switch header[0] {
-		case frameOut, frameErr:
-			to := stdout
-			if header[0] == frameErr {
-				to = stderr
-			}
-			if _, err := io.CopyN(to, in, size); err != nil {
-				return 0, err
-			}
-		default:
-			text, err := io.ReadAll(io.LimitReader(in, size))
-			if err != nil {
-				return 0, err
-			}
-			if header[0] == frameFail {
-				return 0, errors.New(string(text))
-			}
-			return strconv.Atoi(string(text))
-		}
+	kind, p, err := frame.CopyOutput(bufio.NewReader(r), stdout, stderr)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, errors.New("read the command's output: the lab ended the connection")
 	}
+	if err != nil {
+		return 0, err
+	}
+	if kind == frame.Fail {
+		return 0, errors.New(string(p))
+	}
+	return strconv.Atoi(string(p))
 }

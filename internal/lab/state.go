@@ -13,26 +13,26 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// Resource is one thing that somebody has made in the lab, of any kind and in any region. What every lab has from the
-// start is none: the base images and their snapshots, the default security group, the instance profile.
+// Resource is a resource that somebody has created in the lab, of any kind and in any region. Those that every lab has from the
+// start are left out: the base images and their snapshots, the default security group, the instance profile.
 type Resource struct {
 	// Kind is instance, volume, snapshot, image, security-group, spot-request, key-pair, launch-template, role,
 	// instance-profile, object, upload (a multipart upload that was not finished) or bucket.
 	Kind   string            `json:"kind"`
-	Region string            `json:"region,omitempty"` // of what EC2 has
-	ID     string            `json:"id"`               // of an object and an upload: bucket/key
+	Region string            `json:"region,omitempty"` // of resources of EC2
+	ID     string            `json:"id"`               // of objects and uploads: bucket/key
 	Name   string            `json:"name,omitempty"`
-	State  string            `json:"state,omitempty"`  // in EC2's words
-	Reason string            `json:"reason,omitempty"` // EC2's code, of an instance and an image
-	Owner  string            `json:"owner,omitempty"`  // of a volume its instance, of an instance its spot request
-	Size   int64             `json:"size,omitempty"`   // of an object, in bytes
+	State  string            `json:"state,omitempty"`  // EC2's name of it
+	Reason string            `json:"reason,omitempty"` // EC2's code, of instances, images and spot requests
+	Owner  string            `json:"owner,omitempty"`  // of volumes the instance, of instances the spot request
+	Size   int64             `json:"size,omitempty"`   // of objects, in bytes
 	Made   time.Time         `json:"made,omitzero"`
 	Tags   map[string]string `json:"tags,omitempty"`
-	// Metadata is what an object was uploaded with: its metadata, encryption and what describes its content, by header name.
+	// Metadata are headers of an object's upload: metadata, encryption and those about its content.
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
-// Gone says that it only shows for a while longer: a terminated instance, or a spot request that is over.
+// Gone reports whether the resource is only listed for some time longer: a terminated instance, or a spot request that has ended.
 func (r Resource) Gone() bool {
 	switch r.Kind {
 	case "instance":
@@ -43,13 +43,13 @@ func (r Resource) Gone() bool {
 	return false
 }
 
-// String names it for a person.
+// String returns the resource for messages.
 func (r Resource) String() string {
 	words := slices.DeleteFunc([]string{r.Kind, r.ID, r.Name, r.Region, r.State}, func(w string) bool { return w == "" })
 	return strings.Join(words, " ")
 }
 
-// State is everything there is, by kind, region and id.
+// State returns all resources, by kind, region and id.
 func (l *Lab) State() []Resource {
 	all := slices.Concat(l.machines(), l.storage(), l.network(), l.identities(), l.objects())
 	slices.SortStableFunc(all, func(a, b Resource) int {
@@ -58,7 +58,7 @@ func (l *Lab) State() []Resource {
 	return all
 }
 
-// Left is what there is and is not on its way out, in words.
+// Left returns all resources that are not gone, as text.
 func (l *Lab) Left() []string {
 	var left []string
 	for _, r := range l.State() {
@@ -71,7 +71,7 @@ func (l *Lab) Left() []string {
 
 func (l *Lab) machines() []Resource {
 	var all []Resource
-	instances, _ := l.cloud.Instances("", nil) // without ids there is nothing to refuse, here and below
+	instances, _ := l.cloud.Instances("", nil) // cannot fail without ids, here and below
 	for _, i := range instances {
 		all = append(all, Resource{
 			Kind: "instance", Region: i.Region, ID: i.ID, State: string(i.State), Reason: i.Reason.Code, Owner: i.SpotRequest, Made: i.Created, Tags: i.Tags,

@@ -16,18 +16,17 @@ import (
 	"strings"
 )
 
-// kernelPackage depends on the present kernel's.
+// kernelPackage depends on the package of the current kernel.
 const kernelPackage = "linux-image-cloud-amd64"
 
-// apt is apt with nothing but directories of its own, so that it needs neither root nor the lists of
-// this computer's.
+// apt is apt with directories of its own, so that it needs neither root nor the package lists of this computer.
 type apt struct {
 	work    string
 	sources []string
 	options []string // as `Name "value"`
 }
 
-// download gives the path of the kernel's package.
+// download downloads the kernel's package and returns its path.
 func (a apt) download(ctx context.Context) (string, error) {
 	if _, err := os.Stat(keyring); err != nil {
 		return "", fmt.Errorf("%w; install it with: apt-get install debian-archive-keyring", err)
@@ -57,7 +56,7 @@ func (a apt) download(ctx context.Context) (string, error) {
 	return debs[0], nil
 }
 
-// configure makes apt's directories and the file that names them.
+// configure creates apt's directories and the file that names them.
 func (a apt) configure() error {
 	var problems []error
 	for _, dir := range []string{"state/lists/partial", "cache/archives/partial", "parts"} {
@@ -94,7 +93,7 @@ func (a apt) run(ctx context.Context, name string, args ...string) (string, erro
 	return out.String(), nil
 }
 
-// unpackKernel writes the files that are needed of a package to a directory.
+// unpackKernel writes the required files of a package to a directory.
 func unpackKernel(ctx context.Context, deb, dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -108,7 +107,7 @@ func unpackKernel(ctx context.Context, deb, dir string) error {
 		return err
 	}
 	got, err := extract(tar.NewReader(out), dir)
-	_, _ = io.Copy(io.Discard, out) // or dpkg-deb would fail when reading ends early
+	_, _ = io.Copy(io.Discard, out) // otherwise dpkg-deb fails when reading ends early
 	if err := errors.Join(err, cmd.Wait()); err != nil {
 		return err
 	}

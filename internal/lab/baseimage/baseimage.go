@@ -1,22 +1,19 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package baseimage makes the disks the lab's first AMIs stand for: plain
-// Debian with systemd and cloud-init, from Debian's own packages, with the
-// mirror this computer's own apt uses, and the kernel a virtual machine needs
-// for them. It knows no EC2 and runs nothing of what it makes.
+// Package baseimage builds the disks of the lab's base images: Debian with systemd and cloud-init, from Debian's packages and the
+// mirror that this computer's apt uses. It also downloads the kernel for virtual machines. It may not know EC2, and runs nothing
+// from the disks.
 package baseimage
 
-// Suites are the Debian releases a base image can be made of, oldest first.
-// They bring cloud-init 20.4, 22.4 and 25.1.
+// Suites are the Debian releases that base images can be built of, oldest first. They have cloud-init 20.4, 22.4 and 25.1.
 var Suites = []string{"bullseye", "bookworm", "trixie"}
 
 // Image is a base image in the cache.
 type Image struct {
 	Suite string // one of Suites
-	Disk  string // path of the raw ext4 disk; never to be written, clone it
-	// Versions of the packages that decide what a machine does, by name:
-	// cloud-init, systemd.
+	Disk  string // path of the raw ext4 disk; do not write to it, clone it
+	// Versions of cloud-init and systemd, by package.
 	Versions map[string]string
 }
 

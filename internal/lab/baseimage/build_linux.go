@@ -19,13 +19,12 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
-// noUsrmerge makes apt fulfil "usrmerge or usr-is-merged" with the latter while
-// the image is made; it is not part of the image.
+// noUsrmerge makes apt choose the latter of "usrmerge or usr-is-merged" while the image is built. It does not become part of the
+// image.
 const noUsrmerge = "etc/apt/preferences.d/no-usrmerge"
 
-// mergedUsr prepares the tree "$1": /bin, /sbin and /lib are links, as on every
-// installed Debian, before the first package is unpacked. usrmerge, which else
-// would do it afterwards, brings perl and with it 50 MB.
+// mergedUsr prepares the tree "$1": it makes /bin, /sbin and /lib links, as on every installed Debian, before the first package is
+// unpacked. Otherwise usrmerge would do it afterwards, which needs perl: 50 MB.
 const mergedUsr = `set -e
 mkdir -p "$1/etc/apt/preferences.d"
 printf 'Package: usrmerge\nPin: release *\nPin-Priority: -1\n' >"$1/` + noUsrmerge + `"
@@ -33,7 +32,7 @@ dirs='bin sbin lib'
 if [ "$(dpkg --print-architecture)" = amd64 ]; then dirs="$dirs lib64"; fi
 for d in $dirs; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done`
 
-// build makes the image below work and gives its path and the versions in it.
+// build builds the image in the directory work, and returns its path and the versions of its packages.
 func (r recipe) build(ctx context.Context, work string, progress io.Writer) (image string, versions map[string]string, err error) {
 	tree := filepath.Join(work, "tree")
 	if err := r.bootstrap(ctx, tree, progress); err != nil {
@@ -49,8 +48,8 @@ func (r recipe) build(ctx context.Context, work string, progress io.Writer) (ima
 	return image, versions, disk.FromTree(ctx, tree, image, disk.DefaultSize)
 }
 
-// bootstrap fills tree with packages. A suite that has left the mirror's updates
-// and security archives is tried a second time without them.
+// bootstrap installs packages into tree. When that fails, it tries again without the updates and security archives, which old
+// suites do not have any more.
 func (r recipe) bootstrap(ctx context.Context, tree string, progress io.Writer) error {
 	err := r.mmdebstrap(ctx, tree, r.Sources, progress)
 	if err == nil || ctx.Err() != nil || len(r.Sources) < 2 || !strings.Contains(err.Error(), "does not have a Release file") {
@@ -70,8 +69,7 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
 		return fmt.Errorf("%w; install it with: apt-get install mmdebstrap", err)
 	}
-	// A mount table of its own: whatever way it ends, nothing is mounted in the
-	// tree when that is removed.
+	// A mount table of its own, so that nothing is mounted in the tree when it is removed, however mmdebstrap ends.
 	args := []string{
 		"--mount", "--", "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
 		"--include=" + strings.Join(r.Packages, ","),
@@ -87,7 +85,7 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	cmd := exec.CommandContext(ctx, "unshare", append(append(args, r.Suite, tree), sources...)...)
 	cmd.Stdout = io.MultiWriter(progress, &said)
 	cmd.Stderr = cmd.Stdout
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it tidies up
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it removes its files then
 	cmd.WaitDelay = 30 * time.Second
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("mmdebstrap: %w; it ended with:\n%s", err, lastLines(said.String(), 15))
@@ -95,8 +93,7 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	return nil
 }
 
-// customize makes an image of the tree: its own configuration in, what belongs
-// to one machine or one build out.
+// customize adds the image's configuration to the tree, and removes what belongs to one machine or one build.
 func (r recipe) customize(tree string) error {
 	root, err := os.OpenRoot(tree)
 	if err != nil {
@@ -123,7 +120,7 @@ func (r recipe) customize(tree string) error {
 	return errors.Join(problems...)
 }
 
-// packageVersions reads them from dpkg's database in the tree.
+// packageVersions reads the versions of packages from dpkg's database in the tree.
 func packageVersions(tree string, names ...string) (map[string]string, error) {
 	args := append([]string{"--root=" + tree, "-W", `-f=${Package} ${Version}\n`}, names...)
 	out, err := exec.Command("dpkg-query", args...).Output()

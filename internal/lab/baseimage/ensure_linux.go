@@ -18,10 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ensure returns the base image of suite, building it first when cacheDir/base
-// has none of the present recipe: about a minute and 300 MB, with what happens
-// on progress. Concurrent calls, also of other processes, wait for one build.
-// Images of older recipes are removed.
+// Ensure returns the base image of suite. When cacheDir/base has none of the current recipe, it builds one, which takes about a
+// minute and 300 MB; progress gets messages. Concurrent calls, also in other processes, wait for one build. Images of older
+// recipes are removed.
 func Ensure(ctx context.Context, cacheDir, suite string, progress io.Writer) (Image, error) {
 	if !slices.Contains(Suites, suite) {
 		return Image{}, fmt.Errorf("make a base image of %q: the suites are %s", suite, strings.Join(Suites, ", "))
@@ -30,14 +29,14 @@ func Ensure(ctx context.Context, cacheDir, suite string, progress io.Writer) (Im
 	if image, err := c.load(); err == nil {
 		return image, nil
 	}
-	image, err := c.make(ctx, progress)
+	image, err := c.buildOnce(ctx, progress)
 	if err != nil {
 		return Image{}, fmt.Errorf("make the base image of %s: %w", suite, err)
 	}
 	return image, nil
 }
 
-// cached is a base image's place in the cache.
+// cached is a base image in the cache, or to be built there.
 type cached struct {
 	dir    string
 	recipe recipe
@@ -45,8 +44,7 @@ type cached struct {
 
 func (c cached) path(ending string) string { return filepath.Join(c.dir, c.recipe.name()+ending) }
 
-// load reads the image that is there. The description is written last, so an
-// image that has one is complete.
+// load reads the image from the cache. Its description is written last, so an image with one is complete.
 func (c cached) load() (Image, error) {
 	text, err := os.ReadFile(c.path(".json"))
 	if err != nil {
@@ -64,7 +62,7 @@ func (c cached) load() (Image, error) {
 var errNotRoot = errors.New("it needs root; run bakery-lab image build once as root, with BAKERY_LAB_HOME set to a directory " +
 	"that others can read, and set BAKERY_LAB_BASE to that directory")
 
-func (c cached) make(ctx context.Context, progress io.Writer) (Image, error) {
+func (c cached) buildOnce(ctx context.Context, progress io.Writer) (Image, error) {
 	if os.Geteuid() != 0 {
 		return Image{}, errNotRoot
 	}
@@ -76,7 +74,7 @@ func (c cached) make(ctx context.Context, progress io.Writer) (Image, error) {
 		return Image{}, err
 	}
 	defer unlock()
-	if image, err := c.load(); err == nil { // made while we waited
+	if image, err := c.load(); err == nil { // built while this process waited
 		return image, nil
 	}
 	if err := c.build(ctx, progress); err != nil {
@@ -85,8 +83,7 @@ func (c cached) make(ctx context.Context, progress io.Writer) (Image, error) {
 	return c.load()
 }
 
-// lock keeps others from building images of the suite, and from taking a build
-// directory away.
+// lock prevents others from building images of the suite, and from removing a build directory.
 func (c cached) lock(ctx context.Context, progress io.Writer) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, c.recipe.Suite+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -113,9 +110,9 @@ func (c cached) lock(ctx context.Context, progress io.Writer) (unlock func(), er
 	return func() { _ = f.Close() }, nil
 }
 
-// build makes the image in a directory of its own and moves it in place.
+// build builds the image in a directory of its own and moves it in place.
 func (c cached) build(ctx context.Context, progress io.Writer) (err error) {
-	if err := c.sweep("build-" + c.recipe.Suite + "-*"); err != nil { // of a build that was killed
+	if err := c.removeMatching("build-" + c.recipe.Suite + "-*"); err != nil { // of a build that was killed
 		return err
 	}
 	work, err := os.MkdirTemp(c.dir, "build-"+c.recipe.Suite+"-")
@@ -131,18 +128,18 @@ func (c cached) build(ctx context.Context, progress io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.sweep(c.recipe.Suite + "-*"); err != nil {
+	if err := c.removeMatching(c.recipe.Suite + "-*"); err != nil {
 		return err
 	}
-	// Who may read the cache may clone the image; there is no secret in it.
+	// Everybody who can read the cache may clone the image. It has no secrets.
 	if err := errors.Join(os.Chmod(image, 0o644), os.Rename(image, c.path(".img"))); err != nil {
 		return err
 	}
 	return os.WriteFile(c.path(".json"), append(text, '\n'), 0o644)
 }
 
-// sweep removes what matches pattern in the cache.
-func (c cached) sweep(pattern string) error {
+// removeMatching removes the files in the cache that match a pattern.
+func (c cached) removeMatching(pattern string) error {
 	old, err := filepath.Glob(filepath.Join(c.dir, pattern))
 	if err != nil {
 		return err

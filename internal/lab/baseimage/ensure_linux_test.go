@@ -68,7 +68,7 @@ func TestABaseImageIsDebianBeforeItsFirstBoot(t *testing.T) {
 		}
 	}
 	sources, err := os.ReadFile(filepath.Join(dir, "etc/apt/sources.list"))
-	for _, line := range ownMirror("/etc/apt").lines("bookworm") {
+	for _, line := range ownMirror("/etc/apt").sourcesList("bookworm") {
 		if !strings.Contains(string(sources), line+"\n") {
 			t.Errorf("sources.list lacks %q, %v:\n%s", line, err, sources)
 		}
@@ -85,7 +85,7 @@ func TestACachedImageIsFoundAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	image, err := c.make(t.Context(), t.Output())
+	image, err := c.buildOnce(t.Context(), t.Output())
 	if err != nil || image.Disk != c.path(".img") || image.Versions["systemd"] != "257" {
 		t.Errorf("got %+v, %v", image, err)
 	}
@@ -100,7 +100,7 @@ func TestAnotherBuildIsWaitedFor(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var said bytes.Buffer
 	cancel()
-	if _, err := c.make(ctx, &said); !errors.Is(err, context.Canceled) || !strings.Contains(said.String(), "waiting for another process") {
+	if _, err := c.buildOnce(ctx, &said); !errors.Is(err, context.Canceled) || !strings.Contains(said.String(), "waiting for another process") {
 		t.Errorf("got %v, %q", err, said.String())
 	}
 	unlock()
@@ -118,7 +118,7 @@ func TestWhatCannotBeMadeSaysWhy(t *testing.T) {
 	}
 	dir := t.TempDir()
 	c := cached{dir: dir, recipe: newRecipe("bookworm", mirror{archive: "http://127.0.0.1:9/debian"}, nil)}
-	_, err = c.make(t.Context(), t.Output())
+	_, err = c.buildOnce(t.Context(), t.Output())
 	if err == nil || !strings.Contains(err.Error(), "mmdebstrap") || !strings.Contains(err.Error(), "127.0.0.1:9") {
 		t.Errorf("an unreachable mirror: %v", err)
 	}
@@ -130,7 +130,7 @@ func TestWhatCannotBeMadeSaysWhy(t *testing.T) {
 func TestABuildEndsWithItsContext(t *testing.T) {
 	c := cached{dir: t.TempDir(), recipe: newRecipe("bookworm", ownMirror("/etc/apt"), aptOptions())}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := c.make(ctx, writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil }))
+	_, err := c.buildOnce(ctx, writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil }))
 	if err == nil {
 		t.Error("it went on")
 	}

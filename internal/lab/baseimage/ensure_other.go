@@ -11,12 +11,12 @@ import (
 	"io"
 )
 
-// Ensure fails: base images are made on Linux.
+// Ensure returns an error, because base images are built on Linux.
 func Ensure(context.Context, string, string, io.Writer) (Image, error) {
 	return Image{}, errors.New("make a base image: it needs Linux and root, to run machines of it anyway")
 }
 
-// EnsureKernel returns a kernel for virtual machines.
+// EnsureKernel returns an error, because virtual machines run on Linux.
 func EnsureKernel(context.Context, string, io.Writer) (Kernel, error) {
 	return Kernel{}, errors.New("get a kernel: virtual machines need Linux")
 }

@@ -14,14 +14,14 @@ import (
 	"strings"
 )
 
-// kernelSuite is whose kernel is taken; it runs every suite's systemd.
+// kernelSuite is the suite of the kernel, which works with the systemd of every suite.
 const kernelSuite = "bookworm"
 
-// kernelRevision counts what is done below with the package; a change here makes a new kernel.
+// kernelRevision is the version of the code below. Change it when the code changes, so that the kernel is downloaded again.
 const kernelRevision = 1
 
-// modules are what the kernel package for clouds has not built in of what a machine of QEMU has: a
-// virtio network card and a power button, which logind hears through evdev. Dependencies come first.
+// modules are the drivers for QEMU's machines that are not built into the kernel: for a virtio network card, and for the power
+// button, which logind reads through evdev. Dependencies come first.
 var modules = []string{
 	"virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
 	"failover", "net_failover", "virtio_net", "button", "evdev",
@@ -30,12 +30,12 @@ var modules = []string{
 var errNoMirror = errors.New("get a kernel: apt of this computer knows no mirror of Debian: name one in /etc/apt/sources.list.d, " +
 	"as in sources.list(5)")
 
-// EnsureKernel returns a kernel for virtual machines, downloading Debian's when cacheDir/base has
-// none: some seconds, without root. Unlike images it is not made anew when the mirror changes.
+// EnsureKernel returns a kernel for virtual machines. It downloads Debian's when cacheDir/base has none, which takes some seconds
+// and does not need root. Other than an image, the kernel is not replaced when the mirror changes.
 func EnsureKernel(ctx context.Context, cacheDir string, progress io.Writer) (Kernel, error) {
 	c := cached{
 		dir:    filepath.Join(cacheDir, "base"),
-		recipe: recipe{Suite: "kernel", Sources: ownMirror("/etc/apt").lines(kernelSuite), AptOpts: aptOptions()},
+		recipe: recipe{Suite: "kernel", Sources: ownMirror("/etc/apt").sourcesList(kernelSuite), AptOpts: aptOptions()},
 	}
 	k, err := c.loadKernel()
 	if err == nil {
@@ -66,7 +66,7 @@ func (c cached) kernelDir() string {
 	return filepath.Join(c.dir, "kernel-"+strconv.Itoa(kernelRevision))
 }
 
-// loadKernel reads the kernel that is there. Its directory is moved in place, so it is complete.
+// loadKernel reads the kernel from the cache. Its directory is moved in place, so it is complete.
 func (c cached) loadKernel() (Kernel, error) {
 	k := Kernel{Image: filepath.Join(c.kernelDir(), "vmlinuz")}
 	for _, m := range modules {
@@ -77,7 +77,7 @@ func (c cached) loadKernel() (Kernel, error) {
 }
 
 func (c cached) makeKernel(ctx context.Context) (err error) {
-	if err := c.sweep("build-kernel-*"); err != nil { // of a download that was killed
+	if err := c.removeMatching("build-kernel-*"); err != nil { // of a download that was killed
 		return err
 	}
 	work, err := os.MkdirTemp(c.dir, "build-kernel-")
@@ -93,13 +93,13 @@ func (c cached) makeKernel(ctx context.Context) (err error) {
 	if err := unpackKernel(ctx, deb, made); err != nil {
 		return fmt.Errorf("unpack %s: %w", filepath.Base(deb), err)
 	}
-	if err := c.sweep("kernel-*"); err != nil {
+	if err := c.removeMatching("kernel-*"); err != nil {
 		return err
 	}
 	return os.Rename(made, c.kernelDir())
 }
 
-// kernelFile is the name in the cache for a file of the package, "" for what is not needed.
+// kernelFile returns the name in the cache for a file of the package; "" when the file is not needed.
 func kernelFile(name string) string {
 	base := filepath.Base(name)
 	if strings.HasPrefix(base, "vmlinuz-") {

@@ -10,18 +10,16 @@ import (
 	"strings"
 )
 
-// keyring verifies every suite. Package debian-archive-keyring has it, here and
-// in the image.
+// keyring verifies all suites. It is part of the package debian-archive-keyring, here and in the image.
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// mirror is where this computer gets Debian from, empty when it does not.
+// mirror is from where this computer gets Debian's packages; empty when it does not.
 type mirror struct{ archive, security string }
 
 // source is one entry of apt's configuration (sources.list(5)).
 type source struct{ uris, suites []string }
 
-// ownMirror reads apt's configuration below etc, "/etc/apt". A computer that
-// runs something else than Debian has no such mirror.
+// ownMirror reads apt's configuration in etc, "/etc/apt". Computers without Debian have no such mirror.
 func ownMirror(etc string) mirror {
 	files := []string{filepath.Join(etc, "sources.list")}
 	for _, ending := range []string{"*.list", "*.sources"} {
@@ -30,20 +28,20 @@ func ownMirror(etc string) mirror {
 	}
 	var m mirror
 	for _, file := range files {
-		content, _ := os.ReadFile(file) // a file that is not there has no entries
+		content, _ := os.ReadFile(file) // a missing file has no entries
 		parse := parseList
 		if filepath.Ext(file) == ".sources" {
 			parse = parseStanzas
 		}
 		for _, s := range parse(string(content)) {
-			m.take(s)
+			m.addSource(s)
 		}
 	}
 	return m
 }
 
-// take keeps the first archive and the first security archive.
-func (m *mirror) take(s source) {
+// addSource sets the archive and the security archive, unless they are set.
+func (m *mirror) addSource(s source) {
 	uri := firstURI(s.uris)
 	for _, suite := range s.suites {
 		release, pocket, _ := strings.Cut(strings.ReplaceAll(suite, "/", "-"), "-")
@@ -57,21 +55,20 @@ func (m *mirror) take(s source) {
 	}
 }
 
-// isRelease knows the names Debian's archive has. Ubuntu's are others.
+// isRelease reports whether a suite is Debian's; Ubuntu has other names.
 func isRelease(name string) bool {
 	return slices.Contains(Suites, name) || slices.Contains([]string{
 		"buster", "forky", "duke", "sid", "unstable", "testing", "stable", "oldstable", "oldoldstable",
 	}, name)
 }
 
-// firstURI gives the first that a machine can use as well. Debian's own cloud
-// images name a file with a list of mirrors.
+// firstURI returns the first URI that a machine can use, too. Debian's cloud images name a file with a list of mirrors.
 func firstURI(uris []string) string {
 	for _, uri := range uris {
 		if file, ok := strings.CutPrefix(uri, "mirror+file:"); ok {
 			list, _ := os.ReadFile(filepath.Clean("/" + strings.TrimLeft(file, "/")))
 			uri, _, _ = strings.Cut(strings.TrimSpace(string(list)), "\n")
-			uri, _, _ = strings.Cut(uri, "\t") // priorities and such
+			uri, _, _ = strings.Cut(uri, "\t") // priorities and other fields
 		}
 		if strings.HasPrefix(uri, "http://") || strings.HasPrefix(uri, "https://") {
 			return strings.TrimRight(uri, "/")
@@ -80,7 +77,7 @@ func firstURI(uris []string) string {
 	return ""
 }
 
-// parseList reads the one-line format: deb [options] URI SUITE COMPONENT...
+// parseList parses the one-line format: deb [options] URI SUITE COMPONENT...
 func parseList(content string) []source {
 	var found []source
 	for line := range strings.Lines(content) {
@@ -100,7 +97,7 @@ func parseList(content string) []source {
 	return found
 }
 
-// parseStanzas reads the deb822 format: paragraphs of "Field: value" lines.
+// parseStanzas parses the deb822 format: paragraphs of "Field: value" lines.
 func parseStanzas(content string) []source {
 	var found []source
 	fields := map[string]string{}
@@ -129,9 +126,9 @@ func parseStanzas(content string) []source {
 	return found
 }
 
-// lines gives the entries for sources.list of suite: release, updates,
-// security. None without a mirror, for mmdebstrap then knows its own.
-func (m mirror) lines(suite string) []string {
+// sourcesList returns the lines of sources.list for a suite: release, updates, security. Without a mirror there are none, and
+// mmdebstrap uses its own.
+func (m mirror) sourcesList(suite string) []string {
 	if m.archive == "" {
 		return nil
 	}

@@ -89,10 +89,10 @@ func TestAMirrorGivesReleaseUpdatesAndSecurity(t *testing.T) {
 		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://a.example/debian bullseye-updates main",
 		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://s.example/debian-security bullseye-security main",
 	}
-	if diff := cmp.Diff(want, m.lines("bullseye")); diff != "" {
+	if diff := cmp.Diff(want, m.sourcesList("bullseye")); diff != "" {
 		t.Error(diff)
 	}
-	if got := (mirror{}).lines("bullseye"); got != nil {
+	if got := (mirror{}).sourcesList("bullseye"); got != nil {
 		t.Errorf("without a mirror: %q", got)
 	}
 }

@@ -12,35 +12,34 @@ import (
 	"slices"
 )
 
-// recipe is everything a base image is made from. Its hash names the image, so
-// a change here makes a new one.
+// recipe is all that a base image is built from. Its hash is in the image's name, so that a change builds a new image.
 type recipe struct {
 	Suite    string
-	Revision int               // of what the code does with the rest
-	Sources  []string          // lines of sources.list; none for mmdebstrap's own
+	Revision int               // version of the code that uses the rest
+	Sources  []string          // lines of sources.list; empty: mmdebstrap's own
 	AptOpts  []string          // apt's configuration in the image
 	DpkgOpts []string          // dpkg's
 	Packages []string          // beyond minbase
-	Files    map[string]string // written over what the packages bring, by path
-	Masked   []string          // units that only cost time
+	Files    map[string]string // content by path; they replace those of the packages
+	Masked   []string          // units that take time and are not needed
 }
 
-// packages are what makes a bootable Debian with cloud-init that others can
-// install more into. No kernel: the lab's machines share the host's.
+// packages are those of a bootable Debian with cloud-init, into which users can install more. There is no kernel, because the
+// lab's machines use this computer's or the lab's.
 var packages = []string{
 	"systemd-sysv", "dbus", "udev", "kmod", "cloud-init", "openssh-server", "sudo",
 	"curl", "ca-certificates", "iproute2", "netbase", "procps", "debian-archive-keyring",
 }
 
-// masked units prepare what a machine of minutes never needs.
+// masked units are for machines that run longer than minutes.
 var masked = []string{
 	"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer",
 	"e2scrub_all.timer", "e2scrub_reap.service", "systemd-tmpfiles-clean.timer",
 	"systemd-hwdb-update.service", "systemd-pstore.service",
 }
 
-// cloudConfig makes cloud-init ask the lab's metadata service. On EC2 it finds
-// out by the machine's DMI data, which a container does not show.
+// cloudConfig makes cloud-init use the lab's metadata service. On EC2 it detects the service by the machine's DMI data, which a
+// container does not have.
 const cloudConfig = `# Written by bakery-lab: what tells a machine of the lab from one on EC2.
 datasource_list: [Ec2]
 datasource:
@@ -59,21 +58,21 @@ ssh_genkeytypes: [ed25519]
 locale: C.UTF-8
 `
 
-// files are the rest of the image's own configuration.
+// files are the other configuration files of the image.
 var files = map[string]string{
 	"etc/cloud/cloud.cfg.d/90_bakery-lab.cfg": cloudConfig,
 	"etc/fstab":       "# / is the whole disk; what boots the machine mounts it.\n",
 	"etc/hostname":    "debian\n",
 	"etc/hosts":       "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
-	"etc/machine-id":  "", // empty: made at first boot
-	"etc/resolv.conf": "", // laid over when it runs
+	"etc/machine-id":  "", // empty: created at the first boot
+	"etc/resolv.conf": "", // another file is mounted over it when the machine runs
 }
 
 func newRecipe(suite string, m mirror, aptOpts []string) recipe {
 	r := recipe{
 		Suite:    suite,
 		Revision: 1,
-		Sources:  m.lines(suite),
+		Sources:  m.sourcesList(suite),
 		AptOpts:  append([]string{`Acquire::Languages "none"`}, aptOpts...),
 		DpkgOpts: []string{"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*", "path-exclude=/usr/share/doc/*"},
 		Packages: slices.Clone(packages),
@@ -86,22 +85,21 @@ func newRecipe(suite string, m mirror, aptOpts []string) recipe {
 	return r
 }
 
-// name is the file name of the image without its ending: the suite and the
-// first 48 bits of the hash.
+// name returns the file name of the image without its extension: the suite and the first 48 bits of the hash.
 func (r recipe) name() string {
 	text, err := json.Marshal(r)
 	if err != nil {
-		panic(err) // strings and numbers only
+		panic(err) // cannot happen: there are only strings and numbers
 	}
 	sum := sha256.Sum256(text)
 	return r.Suite + "-" + hex.EncodeToString(sum[:6])
 }
 
-// inherited are the settings of this computer's apt that decide whether its
-// mirror can be used at all: behind a proxy, or one that serves an old state.
-var inherited = regexp.MustCompile(`(?m)^(Acquire::(?:Check-Valid-Until|Check-Date|https?::Proxy) "[^"]+");$`)
+// inheritedOptions are the settings of this computer's apt that its mirror may need: a proxy, or no check of dates for a mirror
+// with an old state.
+var inheritedOptions = regexp.MustCompile(`(?m)^(Acquire::(?:Check-Valid-Until|Check-Date|https?::Proxy) "[^"]+");$`)
 
-// aptOptions gives this computer's values of them; none where apt is not.
+// aptOptions returns the inherited options of this computer; none when it does not have apt.
 func aptOptions() []string {
 	dump, _ := exec.Command("apt-config", "dump").Output()
 	return matchOptions(string(dump))
@@ -109,7 +107,7 @@ func aptOptions() []string {
 
 func matchOptions(dump string) []string {
 	var options []string
-	for _, m := range inherited.FindAllStringSubmatch(dump, -1) {
+	for _, m := range inheritedOptions.FindAllStringSubmatch(dump, -1) {
 		options = append(options, m[1])
 	}
 	return options

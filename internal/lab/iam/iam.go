@@ -142,7 +142,7 @@ func (s statement) matches(r Request) bool {
 	return true
 }
 
-// among tells whether something is one of these, or, where there are none, none of those.
+// listMatches reports whether s matches a pattern of list or, when list is empty, no pattern of notList.
 func listMatches(list, notList []string, s string) bool {
 	if len(list) > 0 {
 		return anyMatch(list, s)

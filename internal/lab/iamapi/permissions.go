@@ -37,8 +37,8 @@ func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	return need
 }
 
-// named are the ARNs of the role and the instance profile that a request is about. Their paths are in them: those of what is
-// there, or the one that what is being made is to have.
+// namedARNs returns the ARNs of the role and the instance profile that a request names. Their paths are those of existing ones,
+// or the one in the request.
 func (s *Store) namedARNs(form url.Values) (roleARN, profileARN string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,7 @@ func (s *Store) RoleOf(profile string) string {
 	return s.arn("role", r.path, r.name)
 }
 
-// requested are the keys of the tags in a request.
+// requestTagKeys returns the condition keys of the tags in a request.
 func requestTagKeys(form url.Values) map[string][]string {
 	keys := map[string][]string{}
 	for n := 1; form.Has("Tags.member." + strconv.Itoa(n) + ".Key"); n++ {

@@ -180,7 +180,7 @@ func (s *Store) arn(kind, path, name string) string {
 // sortedNames returns a map's keys in order.
 func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 
-// pathOf is the path of a role or profile: /, unless the request has one.
+// validatedPath checks the path of a role or an instance profile; without one it is /.
 func validatedPath(path string) (string, error) {
 	path = cmp.Or(path, "/")
 	if !strings.HasPrefix(path, "/") || !strings.HasSuffix(path, "/") {

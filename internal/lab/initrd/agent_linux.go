@@ -18,16 +18,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/frame"
 )
 
-// runAgent serves until the machine's system ends it. It lives below the disk's root directory, so that it
-// sees what the machine sees, and needs nothing of it but what it is asked to run.
+// runAgent serves until the machine's system ends it. Its root directory is the disk's, so that it has the same files as the
+// machine. It needs no file of the disk but the commands that it is asked to run.
 func runAgent(c Config) error {
 	if err := errors.Join(unix.Chroot(root), unix.Chdir("/"), os.Setenv("PATH", path)); err != nil {
 		return fmt.Errorf("enter the disk: %w", err)
 	}
 	for at, address := range c.Relays {
-		if err := relay(address, lab(RelayTo+at)); err != nil {
+		if err := relay(address, labAddress(RelayTo+at)); err != nil {
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
 	}
@@ -36,29 +38,29 @@ func runAgent(c Config) error {
 	if err := errors.Join(err, ready.Close()); err != nil {
 		return fmt.Errorf("report to the initrd: %w", err)
 	}
-	_ = syscall.Dup3(0, 1, 0) // the console is the machine's from here; 0 is /dev/null
+	_ = syscall.Dup3(0, 1, 0) // the console is for the machine from here on; 0 is /dev/null
 	_ = syscall.Dup3(0, 2, 0)
 	for {
-		takeJob()
+		waitForJob()
 	}
 }
 
-// lab is the lab's address for a port.
-func lab(port int) string { return net.JoinHostPort(Lab, strconv.Itoa(port)) }
+// labAddress returns the lab's address for a port.
+func labAddress(port int) string { return net.JoinHostPort(Lab, strconv.Itoa(port)) }
 
-// relay listens on an address of the machine and hands connections on.
+// relay listens on an address of the machine and forwards connections to the lab.
 func relay(address, to string) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	// An alias, so that the interface's own address stays; systemd brings up what is there.
+	// An alias, so that the interface keeps its own address.
 	own, name := netip.MustParseAddr("127.0.0.1"), "lo"
-	if err := up(name, own, 8); err != nil {
+	if err := bringUp(name, own, 8); err != nil {
 		return err
 	}
 	if !at.Addr().IsLoopback() {
-		if err := up("lo:"+strconv.Itoa(int(at.Port())), at.Addr(), 32); err != nil {
+		if err := bringUp("lo:"+strconv.Itoa(int(at.Port())), at.Addr(), 32); err != nil {
 			return err
 		}
 	}
@@ -70,29 +72,29 @@ func relay(address, to string) error {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
-				time.Sleep(retry) // out of descriptors, perhaps
+				time.Sleep(retry) // too many open files, perhaps
 				continue
 			}
-			go handOn(conn, to)
+			go forwardTo(conn, to)
 		}
 	}()
 	return nil
 }
 
-// retry is the pause after a failure that may pass, such as a network that is being configured.
+// retry is the pause after an error that may be temporary, such as while the network is being configured.
 const retry = 500 * time.Millisecond
 
-func handOn(conn net.Conn, to string) {
+func forwardTo(conn net.Conn, to string) {
 	there, err := net.Dial("tcp4", to)
 	if err != nil {
 		_ = conn.Close()
 		return
 	}
-	join(conn, there)
+	copyBothWays(conn, there)
 }
 
-// join copies both ways until both are done, and closes both.
-func join(a, b net.Conn) {
+// copyBothWays copies until both directions have ended, and closes both connections.
+func copyBothWays(a, b net.Conn) {
 	done := make(chan struct{})
 	copyTo := func(to, from net.Conn) {
 		_, _ = io.Copy(to, from)
@@ -109,102 +111,102 @@ func join(a, b net.Conn) {
 	_, _ = a.Close(), b.Close()
 }
 
-// takeJob keeps one connection at the lab that waits for a job.
-func takeJob() {
-	conn, err := net.Dial("tcp4", lab(JobPort))
+// waitForJob opens a connection to the lab, waits there for a job and starts it.
+func waitForJob() {
+	conn, err := net.Dial("tcp4", labAddress(JobPort))
 	if err != nil {
 		time.Sleep(retry)
 		return
 	}
-	kind, text, err := readFrame(conn)
+	kind, text, err := frame.Read(conn)
 	if err != nil || kind != frameJob {
 		_ = conn.Close()
 		time.Sleep(retry)
 		return
 	}
-	go do(text, conn)
+	go handleJob(text, conn)
 }
 
-// do does the job that text describes.
-func do(text []byte, conn net.Conn) {
-	back := &frames{w: conn}
+// handleJob does a job, which is JSON.
+func handleJob(text []byte, conn net.Conn) {
+	back := frame.NewWriter(conn)
 	var j job
 	if err := json.Unmarshal(text, &j); err != nil {
-		_ = back.write(frameFail, []byte(err.Error()))
+		_ = back.Write(frame.Fail, []byte(err.Error()))
 		_ = conn.Close()
 		return
 	}
 	if j.Argv != nil {
 		kind, p := execute(j.Argv, conn, back)
-		_ = back.write(kind, p)
+		_ = back.Write(kind, p)
 		_ = conn.Close()
 		return
 	}
 	there, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(j.Port)))
 	if err != nil {
-		_ = back.write(frameFail, []byte(err.Error()))
+		_ = back.Write(frame.Fail, []byte(err.Error()))
 		_ = conn.Close()
 		return
 	}
-	if back.write(frameReady, nil) == nil {
-		join(conn, there)
+	if back.Write(frameReady, nil) == nil {
+		copyBothWays(conn, there)
 	}
 }
 
-// execute runs a command and gives the frame to end with.
-func execute(argv []string, conn net.Conn, back *frames) (byte, []byte) {
+// execute runs a command and returns the last frame.
+func execute(argv []string, conn net.Conn, back *frame.Writer) (byte, []byte) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Env = environment
-	cmd.Stdout, cmd.Stderr = back.of(frameOut), back.of(frameErr)
+	cmd.Stdout, cmd.Stderr = back.Stream(frame.Out), back.Stream(frame.Err)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.WaitDelay = time.Second // what it leaves in the background does not keep its streams
+	cmd.WaitDelay = time.Second // processes in the background may keep the streams open
 	input, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return frameFail, []byte(err.Error())
+		return frame.Fail, []byte(err.Error())
 	}
 	go func() {
-		feed(conn, input)
-		cancel() // whoever asked went away
+		writeInput(conn, input)
+		cancel() // the lab has closed the connection
 	}()
 	err = cmd.Wait()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
-		return frameFail, []byte(err.Error())
+		return frame.Fail, []byte(err.Error())
 	}
 	status := cmd.ProcessState.ExitCode()
 	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		status = 128 + int(ws.Signal()) // as a shell says it
+		status = 128 + int(ws.Signal()) // as in a shell
 	}
-	return frameExit, []byte(strconv.Itoa(status))
+	return frame.Exit, []byte(strconv.Itoa(status))
 }
 
 const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// environment of commands: clean, as that of a service.
+// environment of commands: the same as that of a service.
 var environment = []string{
 	"PATH=" + path,
 	"HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8", "TERM=dumb",
 }
 
-// feed writes the input frames to the command until the connection ends.
-func feed(conn io.Reader, input io.WriteCloser) {
+// writeInput writes the input frames to the command until the connection ends.
+func writeInput(conn io.Reader, input io.WriteCloser) {
 	for {
-		kind, p, err := readFrame(conn)
+		kind, p, err := frame.Read(conn)
 		if err != nil {
 			return
 		}
-		if kind != frameIn {
+		if kind != frame.In {
 			continue
 		}
 		if len(p) == 0 {
 			_ = input.Close()
 			continue
 		}
-		_, _ = input.Write(p) // a command that does not read its input loses it
+		_, _ = input.Write(p) // fails when the command does not read its input
 	}
 }

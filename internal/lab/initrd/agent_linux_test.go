@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/frame"
 )
 
 // agent is a connection at which the machine's end waits for a job.
@@ -26,9 +28,9 @@ func agent(t *testing.T) net.Conn {
 		t.Fatal(err)
 	}
 	go func() {
-		_, text, err := readFrame(far)
+		_, text, err := frame.Read(far)
 		if err == nil {
-			do(text, far)
+			handleJob(text, far)
 		}
 	}()
 	t.Cleanup(func() { _ = near.Close() })
@@ -57,7 +59,7 @@ func TestCommandsRunAsAskedFor(t *testing.T) {
 		"with an exit status":        {argv: []string{"sh", "-c", "exit 7"}, exit: 7},
 		"ended by a signal":          {argv: []string{"sh", "-c", "kill -9 $$"}, exit: 137},
 		"with input":                 {argv: []string{"cat"}, input: "typed", out: "typed"},
-		"that does not read it":      {argv: []string{"true"}, input: strings.Repeat("x", 3*maxFrame)},
+		"that does not read it":      {argv: []string{"true"}, input: strings.Repeat("x", 3*1<<20)},
 		"with a clean environment":   {argv: []string{"sh", "-c", "echo $HOME $LANG"}, out: "/root C.UTF-8\n"},
 		"that is not there":          {argv: []string{"no-such-command"}, impossible: "executable file not found"},
 		"that leaves one behind":     {argv: []string{"sh", "-c", "sleep 60 & echo done"}, out: "done\n"},

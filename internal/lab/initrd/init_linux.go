@@ -17,16 +17,16 @@ import (
 
 const (
 	root   = "/sysroot"     // where the disk is mounted until it becomes /
-	device = "/dev/nvme0n1" // the disk, as on EC2's present instance types
+	device = "/dev/nvme0n1" // the disk, as on EC2's current instance types
 	system = "/sbin/init"
 	nic    = "eth0"
 )
 
-// deviceLimit is how long the kernel may take to find the disk: milliseconds, seconds where it is emulated.
+// deviceLimit is how long the kernel may take to find the disk. It takes milliseconds, or seconds where it is emulated.
 const deviceLimit = 30 * time.Second
 
-// Init must be called first in main, and in TestMain of a test that calls Write. In a virtual machine
-// that Write's initrd boots it does the initrd's work and never returns; elsewhere it does nothing.
+// Init must be called first in main, and in TestMain of a test that calls Write. In a virtual machine with Write's initrd it
+// does the initrd's work and never returns; elsewhere it does nothing.
 func Init() {
 	if os.Args[0] != "/"+program {
 		return
@@ -41,8 +41,7 @@ func Init() {
 	default:
 		return
 	}
-	// When PID 1 ends the kernel panics, which is on the console as this is: what a machine on EC2
-	// does that cannot mount its disk.
+	// The kernel panics when PID 1 ends, as on EC2 when a machine cannot mount its disk. Both messages are on the console.
 	fmt.Fprintln(os.Stderr, "bakery-lab:", err)
 	os.Exit(1)
 }
@@ -58,13 +57,13 @@ func readConfig() (c Config, err error) {
 	return c, nil
 }
 
-// boot gets everything ready and becomes the system's own PID 1.
+// boot prepares the machine and becomes the PID 1 of the system on the disk.
 func boot(c Config) error {
 	if err := unix.Mount("devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"); err != nil {
 		return fmt.Errorf("mount /dev: %w", err)
 	}
 	for _, name := range c.Modules {
-		if err := load("/modules/" + name); err != nil {
+		if err := loadModule("/modules/" + name); err != nil {
 			return err
 		}
 	}
@@ -77,10 +76,10 @@ func boot(c Config) error {
 	if err := startAgent(); err != nil {
 		return err
 	}
-	return become()
+	return switchRoot()
 }
 
-func load(path string) error {
+func loadModule(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("load a kernel module: %w", err)
@@ -92,7 +91,7 @@ func load(path string) error {
 	return nil
 }
 
-// mountRoot mounts the disk, and over it what is the lab's and must not get into an image.
+// mountRoot mounts the disk, and over it the files of the lab that must not get into an image.
 func mountRoot(c Config) error {
 	for limit := time.Now().Add(deviceLimit); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(device); err == nil {
@@ -101,11 +100,11 @@ func mountRoot(c Config) error {
 			return fmt.Errorf("mount the disk: %w", err)
 		}
 	}
-	// noinit_itable: the kernel would fill the sparse file's inode tables with zeros.
+	// Without noinit_itable, the kernel fills the inode tables of the sparse file with zeros.
 	if err := unix.Mount(device, root, "ext4", 0, "noinit_itable"); err != nil {
 		return fmt.Errorf("mount the disk: %w", err)
 	}
-	// systemd takes a /run that is there for its own, as it does with any initrd's.
+	// systemd uses a /run that is mounted already, as after any initrd.
 	if err := unix.Mount("tmpfs", root+"/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}
@@ -117,7 +116,7 @@ func mountRoot(c Config) error {
 	if err := os.WriteFile(own, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write the name server: %w", err)
 	}
-	if info, err := os.Lstat(theirs); err == nil && info.Mode().IsRegular() { // or the image has its own ways
+	if info, err := os.Lstat(theirs); err == nil && info.Mode().IsRegular() { // otherwise the image configures name servers itself
 		if err := unix.Mount(own, theirs, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("lay the name server over the image's: %w", err)
 		}
@@ -139,16 +138,16 @@ func startAgent() error {
 		return fmt.Errorf("start the agent: %w", err)
 	}
 	_ = readyEnd.Close()
-	if n, _ := ready.Read(make([]byte, 1)); n == 0 { // it has said why
+	if n, _ := ready.Read(make([]byte, 1)); n == 0 { // it has printed the reason
 		return fmt.Errorf("start the agent: it ended")
 	}
 	return nil
 }
 
-// become makes the disk the root directory and its init this process.
-func become() error {
+// switchRoot makes the disk the root directory, and replaces this process by its init.
+func switchRoot() error {
 	for _, old := range []string{"/" + program, "/modules", "/" + configFile} {
-		if err := os.RemoveAll(old); err != nil { // it is memory
+		if err := os.RemoveAll(old); err != nil { // it is in memory
 			return fmt.Errorf("clear the initrd: %w", err)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// configure gives an interface its address and the way out.
+// configure sets an interface's address and the default route.
 func configure(name string) error {
 	var err error
 	for limit := time.Now().Add(deviceLimit); ; time.Sleep(time.Millisecond) {
-		if err = up(name, netip.MustParseAddr(Address), netip.MustParsePrefix(Network).Bits()); err == nil {
+		if err = bringUp(name, netip.MustParseAddr(Address), netip.MustParsePrefix(Network).Bits()); err == nil {
 			break
 		}
 		if time.Now().After(limit) {
@@ -26,8 +26,8 @@ func configure(name string) error {
 	return defaultRoute(netip.MustParseAddr(Gateway))
 }
 
-// up gives an interface an address and brings it up.
-func up(name string, address netip.Addr, bits int) error {
+// bringUp sets an interface's address and brings it up.
+func bringUp(name string, address netip.Addr, bits int) error {
 	mask := netip.PrefixFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), bits).Masked().Addr()
 	return withSocket(func(socket int) error {
 		for _, set := range []struct {

@@ -13,12 +13,12 @@ import (
 	"path/filepath"
 )
 
-// Write makes an initrd, uncompressed, with this executable as its init. modules are paths of kernel
-// modules; they are loaded in that order.
+// Write writes an uncompressed initrd with this executable as its init. modules are paths of kernel modules, which are loaded
+// in this order.
 func Write(w io.Writer, c Config, modules []string) error {
 	self, err := os.Executable()
 	if err == nil {
-		err = static(self)
+		err = checkStatic(self)
 	}
 	if err != nil {
 		return fmt.Errorf("make an initrd: %w", err)
@@ -34,7 +34,7 @@ func Write(w io.Writer, c Config, modules []string) error {
 	for _, dir := range []string{"dev", "proc", "sysroot", "modules"} {
 		a.add(entry{name: dir, mode: modeDir | 0o755})
 	}
-	// The kernel opens it for init before anything is mounted.
+	// The kernel opens it for init, before anything is mounted.
 	a.add(entry{name: "dev/console", mode: modeDevice | 0o600, major: 5, minor: 1})
 	a.add(entry{name: configFile, mode: modeFile | 0o600, content: text})
 	a.file(program, 0o755, self)
@@ -47,8 +47,8 @@ func Write(w io.Writer, c Config, modules []string) error {
 	return nil
 }
 
-// static refuses what a kernel cannot start where there is no C library.
-func static(path string) (err error) {
+// checkStatic returns an error for a program that needs a C library, which the initrd does not have.
+func checkStatic(path string) (err error) {
 	f, err := elf.Open(path)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ type entry struct {
 type archive struct {
 	w     io.Writer
 	inode int
-	err   error // the first one; nothing is written after it
+	err   error // the first error; nothing is written after it
 }
 
 func (a *archive) file(name string, mode uint32, path string) {
@@ -107,7 +107,7 @@ func (a *archive) add(e entry) {
 		if a.err == nil {
 			_, a.err = a.w.Write(part)
 		}
-		if pad := -len(part) & 3; a.err == nil && pad > 0 { // each part ends at a multiple of four
+		if pad := -len(part) & 3; a.err == nil && pad > 0 { // the size of each part is a multiple of four
 			_, a.err = a.w.Write(make([]byte, pad))
 		}
 	}

@@ -47,7 +47,7 @@ func TestWriteRefusesAProgramThatNeedsAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := static(sh); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
+	if err := checkStatic(sh); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
 		t.Errorf("/bin/sh: %v", err)
 	}
 	own := filepath.Join(t.TempDir(), "own")
@@ -60,7 +60,7 @@ func TestWriteRefusesAProgramThatNeedsAnother(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := static(own); err != nil {
+	if err := checkStatic(own); err != nil {
 		t.Errorf("a static program: %v", err)
 	}
 }

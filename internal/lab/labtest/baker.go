@@ -13,29 +13,29 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// Baker is a machine that bakes as far as anybody outside can tell: it reads its user data as cloud-init does, fetches what
-// is staged, reports on its console as internal/guest/program/bakery.sh does, uploads its log, gives a verdict and powers
-// off. It runs none of the steps. The zero value does the steps of the user data at once and succeeds; user data without a
-// guest program is a machine that powers off at once.
+// Baker is a machine that looks from outside as if it bakes: it reads its user data as cloud-init does, fetches staged files,
+// reports on its console as internal/guest/program/bakery.sh does, uploads its log, reports a verdict and powers off. It does not
+// run the steps. The zero value takes no time for the steps of the user data and succeeds. With user data that has no guest
+// program, the machine powers off at once.
 type Baker struct {
-	Steps        []string      // their names, in place of those in the user data
+	Steps        []string      // names of the steps, instead of those in the user data
 	StepDuration time.Duration // how long each step takes
 	Lines        int           // how many lines each step prints
-	Line         string        // what each of them is; "": which one it is
-	Fail         int           // the step that fails, from 1; 0: none
-	Code         int           // its exit status; 0 means 1
-	Reason       string        // and why, where the exit status does not say it
-	Hang         int           // the step that does not end until the machine's time is up, from 1; 0: none
-	NoVerdict    bool          // it powers off without a word
-	Speedup      int           // how many seconds of the machine pass in one: its time-out and its pauses are so much shorter
+	Line         string        // text of each line; "": the step and the line's number
+	Fail         int           // number of the step that fails, from 1; 0: none
+	Code         int           // exit status of the step that fails; 0 means 1
+	Reason       string        // reason that is reported for the failure; "": none
+	Hang         int           // number of the step that hangs until the time-out, from 1; 0: none
+	NoVerdict    bool          // power off without a verdict
+	Speedup      int           // divides the machine's time-out and pauses; 0 means 1
 
-	// Console prints a report; nil prints it as it is. See Split, Doubled and Interleaved.
+	// Console prints a report; nil: unchanged. See Split, Doubled, Interleaved and Mute.
 	Console func(m *Machine, report string)
-	// At is called when a step has begun and was reported, from 1, and at 0 when the machine is up.
+	// At is called with the number of a step when its begin has been reported, and with 0 when the machine has started.
 	At func(m *Machine, step int)
 }
 
-// unit is one line of the guest program's list of steps.
+// unit is a line in the guest program's list of steps.
 type unit struct{ kind, file, name string }
 
 // bake is a Baker on one machine.
@@ -43,16 +43,16 @@ type bake struct {
 	Baker
 	m            *Machine
 	instructions instructions
-	time         context.Context // ends with the machine, or when its time is up
+	time         context.Context // ends with the machine, or at its time-out
 	life         context.Context // ends with the machine
 	units        []unit
 	log          []string // lines
-	offset       int      // of the running step in the log
-	streamed     int      // lines of the log that were told while it runs
+	offset       int      // of the current step in the log
+	streamed     int      // lines of the log that have been streamed
 	seq          int
 }
 
-// Guest is the Guest of a Runner.
+// Guest runs the bake. It is for Runner.Guest.
 func (b Baker) Guest(m *Machine) {
 	life, end := context.WithCancel(context.Background())
 	defer end()
@@ -67,7 +67,7 @@ func (b Baker) Guest(m *Machine) {
 	in, err := one.readUserData()
 	if err != nil {
 		m.Print(fmt.Sprintf("cloud-init[1]: %v\r\n", err))
-		<-m.Done() // cloud-init goes on without user data, and nothing will power the machine off
+		<-m.Done() // cloud-init goes on without user data, and nothing powers the machine off
 		return
 	}
 	if in.bakeID != "" {
@@ -76,7 +76,7 @@ func (b Baker) Guest(m *Machine) {
 	m.PowerOff()
 }
 
-// begin bakes within the machine's time. The watchdog cuts the power when that did not help, as the guest program's does.
+// run bakes until the time-out. As in the guest program, a watchdog powers the machine off when that does not end the bake.
 func (b *bake) run(in instructions) {
 	b.instructions, b.units = in, in.units
 	if b.Steps != nil {
@@ -101,10 +101,10 @@ func (b *bake) run(in instructions) {
 	b.finish("verdict ok 0 bake")
 }
 
-// own turns the machine's time into the test's.
+// scaled converts a duration of the machine to one of the test.
 func (b *bake) scaled(d time.Duration) time.Duration { return d / time.Duration(max(1, b.Speedup)) }
 
-// step does one step and says whether the bake goes on.
+// step does one step and reports whether the bake goes on.
 func (b *bake) step(n int, u unit) bool {
 	b.offset = len(b.log)
 	b.report("start %d %s", n, u.name)
@@ -137,7 +137,7 @@ func (b *bake) step(n int, u unit) bool {
 	return true
 }
 
-// sleep says whether it was not interrupted.
+// sleep waits, and reports whether it was not interrupted.
 func (b *bake) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return b.time.Err() == nil
@@ -152,7 +152,7 @@ func (b *bake) sleep(d time.Duration) bool {
 	}
 }
 
-// fail is bakery_fail: the end of the step's output, the reason and the verdict.
+// fail does what bakery_fail does: it reports the end of the step's output, the reason and the verdict.
 func (b *bake) fail(code int, name, reason string) {
 	const lines = 40
 	var tail []string
@@ -168,7 +168,7 @@ func (b *bake) fail(code int, name, reason string) {
 	b.finish(fmt.Sprintf("verdict fail %d %s", code, name))
 }
 
-// finish is bakery_upload_log and bakery_power_off.
+// finish does what bakery_upload_log and bakery_power_off do.
 func (b *bake) finish(verdict string) {
 	if b.NoVerdict {
 		return
@@ -177,14 +177,14 @@ func (b *bake) finish(verdict string) {
 	if err := b.upload(); err != nil {
 		b.report("warn the log could not be uploaded")
 	}
-	for range 3 { // losing it loses the bake
+	for range 3 { // without a verdict, the bake fails
 		b.print(final)
 	}
 }
 
 func (b *bake) report(form string, args ...any) { b.print(b.compose(fmt.Sprintf(form, args...))) }
 
-// compose makes the next report, which goes to the log as well.
+// compose returns the next report, and adds it to the log.
 func (b *bake) compose(words string) string {
 	b.seq++
 	report := guest.FormatReport(b.instructions.bakeID, b.seq, words)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Split prints each report in two writes with a pause between them, so that who reads meanwhile sees half of it.
+// Split prints each report in two writes with a pause between them, so that readers may see half of it.
 func Split(pause time.Duration) func(*Machine, string) {
 	return func(m *Machine, report string) {
 		half := len(report) / 2
@@ -23,8 +23,8 @@ func Split(pause time.Duration) func(*Machine, string) {
 // Doubled prints each report twice.
 func Doubled(m *Machine, report string) { m.Print(report + report) }
 
-// Interleaved prints what the kernel and systemd print between reports and, every nth time, in the middle of one; that
-// report is lost. With n = 0 none is.
+// Interleaved prints lines of the kernel and systemd between reports and, in every nth one, in its middle, so that this report
+// is lost. With n = 0 none is lost.
 func Interleaved(n int64) func(*Machine, string) {
 	var count atomic.Int64
 	return func(m *Machine, report string) {
@@ -35,12 +35,12 @@ func Interleaved(n int64) func(*Machine, string) {
 			m.Print(report[:half] + kernel + report[half:])
 			return
 		}
-		// The kernel does not begin on a line of its own when someone else has not ended theirs.
+		// The kernel does not begin a new line when another line has not been ended.
 		m.Print(kernel + "         Starting \x1b[0;1;39msystemd-\x1b[0m..." + report + kernel)
 	}
 }
 
-// Mute prints no report whose words begin so, such as "verdict": the console has lost them.
+// Mute drops reports that begin with one of these words, such as "verdict".
 func Mute(words ...string) func(*Machine, string) {
 	return func(m *Machine, report string) {
 		fields := strings.SplitN(strings.TrimSpace(report), " ", 5) // @bakery, checksum, bake id, number, words

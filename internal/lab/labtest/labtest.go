@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package labtest runs the lab for tests, without root: its machines are goroutines and its disks
-// small files. What a machine does is the test's to say.
+// Package labtest runs the lab for tests, without root: its machines are goroutines, and its disks are small files. The test
+// decides what a machine does. Only tests may import it.
 package labtest
 
 import (
@@ -32,15 +32,14 @@ type Machine struct {
 	once     sync.Once
 	done     chan struct{}
 	exit     machine.Exit
-	inFlight sync.RWMutex // held for reading while something is on its way from the machine
+	inFlight sync.RWMutex // held for reading while the machine sends something
 }
 
-// Runner starts Machines. Guest is what runs on them, in a goroutine of its own; without one a machine
-// idles until it is stopped.
+// Runner starts Machines. Guest runs on each in a goroutine; without it, a machine does nothing until it is stopped.
 type Runner struct {
 	Guest func(m *Machine)
-	SSH   func(net.Conn) // what listens on TCP port 22, in a goroutine of its own; nothing does without
-	Fail  error          // what Start fails with
+	SSH   func(net.Conn) // serves connections to TCP port 22, in a goroutine for each; nil: nothing listens there
+	Fail  error          // error of Start
 }
 
 // Start implements machine.Runner.
@@ -55,10 +54,10 @@ func (r Runner) Start(_ context.Context, s machine.Spec) (machine.Machine, error
 	return m, nil
 }
 
-// PowerOff is what a guest calls to end its machine.
+// PowerOff ends the machine as when it shuts itself down.
 func (m *Machine) PowerOff() { m.end(machine.Exit{PoweredOff: true}) }
 
-// Crash ends the machine as when its runner failed.
+// Crash ends the machine as when its runner fails.
 func (m *Machine) Crash() { m.end(machine.Exit{Err: errors.New("crashed")}) }
 
 func (m *Machine) end(e machine.Exit) {
@@ -70,8 +69,8 @@ func (m *Machine) end(e machine.Exit) {
 	})
 }
 
-// transfer sends something, unless the machine has ended. The machine does not end before it has arrived: the server would
-// go on with it, and the lab has things that come from a machine that is gone.
+// transfer sends something, unless the machine has ended. The machine does not end before that is complete: otherwise the lab
+// could still receive an upload of a machine that has ended.
 func (m *Machine) transfer(send func()) {
 	m.inFlight.RLock()
 	defer m.inFlight.RUnlock()
@@ -85,13 +84,13 @@ func (m *Machine) transfer(send func()) {
 // Done implements machine.Machine, as do Exit, Stop, Kill and Exec.
 func (m *Machine) Done() <-chan struct{} { return m.done }
 
-// Exit says how the machine ended.
+// Exit returns how the machine has ended.
 func (m *Machine) Exit() machine.Exit {
 	<-m.done
 	return m.exit
 }
 
-// Stop ends the machine in an orderly way.
+// Stop shuts the machine down.
 func (m *Machine) Stop(context.Context) error {
 	m.end(machine.Exit{})
 	return nil
@@ -100,7 +99,7 @@ func (m *Machine) Stop(context.Context) error {
 // Kill ends the machine.
 func (m *Machine) Kill() { m.end(machine.Exit{}) }
 
-// Exec echoes: the command's words go to stdout. The command false fails.
+// Exec writes the input, or without input the command's words, to stdout. The command false fails.
 func (m *Machine) Exec(_ context.Context, argv []string, in io.Reader, out, _ io.Writer) error {
 	if in != nil {
 		_, err := io.Copy(out, in)
@@ -113,7 +112,7 @@ func (m *Machine) Exec(_ context.Context, argv []string, in io.Reader, out, _ io
 	return err
 }
 
-// Dial connects with SSH.
+// Dial connects to the SSH server.
 func (m *Machine) Dial(_ context.Context, port int) (net.Conn, error) {
 	if port != 22 || m.ssh == nil {
 		return nil, syscall.ECONNREFUSED
@@ -126,14 +125,14 @@ func (m *Machine) Dial(_ context.Context, port int) (net.Conn, error) {
 // Print writes to the machine's console.
 func (m *Machine) Print(text string) { _, _ = io.WriteString(m.Spec.Console, text) }
 
-// Metadata asks the machine's metadata service as IMDSv1: the status and the body of a GET.
+// Metadata returns the status and the body of a GET of the machine's metadata service, without a token.
 func (m *Machine) Metadata(path string) (int, string) {
 	w := httptest.NewRecorder()
 	m.Spec.Listeners[0].Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, w.Body.String()
 }
 
-// AppendDisk writes to the end of the machine's disk.
+// AppendDisk appends to the machine's disk.
 func (m *Machine) AppendDisk(text string) error {
 	f, err := os.OpenFile(m.Spec.Disk, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -143,7 +142,7 @@ func (m *Machine) AppendDisk(text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Disks copies small files and notes in them how far they were grown.
+// Disks copies small files, and does not grow them.
 func Disks() cloud.Disks {
 	return cloud.Disks{
 		Clone: func(src, dst string) error {
@@ -157,7 +156,7 @@ func Disks() cloud.Disks {
 	}
 }
 
-// Base makes base images that hold their suite's name.
+// Base creates base images that contain the name of their suite.
 func Base(dir string) func(context.Context, string) (string, error) {
 	return func(_ context.Context, suite string) (string, error) {
 		path := filepath.Join(dir, suite)
@@ -165,14 +164,14 @@ func Base(dir string) func(context.Context, string) (string, error) {
 	}
 }
 
-// Lab is a lab behind a server on 127.0.0.1.
+// Lab is a lab and its server on 127.0.0.1.
 type Lab struct {
 	*lab.Lab
 	URL string
-	Dir string // of its images
+	Dir string // directory of its images
 }
 
-// Start serves a lab until the test ends. Options that are zero get what tests usually want.
+// Start serves a lab until the test ends. It sets defaults for options that are zero.
 func Start(t *testing.T, o lab.Options) *Lab {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -198,7 +197,7 @@ func Start(t *testing.T, o lab.Options) *Lab {
 	return &Lab{Lab: l, URL: server.URL, Dir: o.Images}
 }
 
-// Value is one variable of the lab's environment.
+// Value returns a variable of the lab's environment.
 func (l *Lab) Value(name string) string {
 	for _, v := range l.Env() {
 		if v.Name == name {

@@ -5,7 +5,8 @@ package labtest
 
 import "github.com/amibakery/packer-plugin-bakery/internal/guest"
 
-// streamLines does what program/log_stream.py does while the steps run: it sends the new lines, on the console or by S3.
+// streamLines does what the guest program does while the steps run: it prints new lines of the log on the console, or uploads
+// the log to S3.
 func (b *bake) streamLines() {
 	switch b.instructions.live {
 	case guest.ByConsole:
@@ -13,11 +14,11 @@ func (b *bake) streamLines() {
 		b.printEncrypted(l)
 		b.streamed = len(b.log)
 	case guest.ByStore:
-		_ = b.upload() // it is tried again with the next step
+		_ = b.upload() // the next step tries again
 	}
 }
 
-// printTail prints the last lines of the step that failed, encrypted where there is a key.
+// printTail prints the last lines of the step that failed, encrypted when there is a key.
 func (b *bake) printTail(tail []string) {
 	if b.instructions.key == nil {
 		for _, line := range tail {
@@ -25,7 +26,7 @@ func (b *bake) printTail(tail []string) {
 		}
 		return
 	}
-	for range 2 { // the kernel may print into it
+	for range 2 { // because the kernel may print into one
 		b.printEncrypted(guest.Lines{Source: guest.FromEnd, Since: 1, First: 1, Text: tail})
 	}
 }

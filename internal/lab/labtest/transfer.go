@@ -22,10 +22,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// network is the machine's own: no proxy of the test's, and no connection that outlives the machine.
+// network is the machine's HTTP client: without the test's proxy, and without connections that outlive the machine.
 var network = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 
-// do does what of a step can be seen from outside, which is to fetch files.
+// download does what is visible of a step from outside: it fetches files.
 func (b *bake) download(u unit) (code int, reason string) {
 	if u.kind != "download" {
 		return 0, ""
@@ -49,7 +49,7 @@ func (b *bake) download(u unit) (code int, reason string) {
 	return 1, reason
 }
 
-// get fetches what a URL leads to, signed with the role of the machine where it has one.
+// get sends a GET to a URL, signed with the machine's role if there is one.
 func (b *bake) get(ctx context.Context, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -65,7 +65,7 @@ func (b *bake) get(ctx context.Context, url string) ([]byte, error) {
 
 func (b *bake) sign(ctx context.Context, request *http.Request) error {
 	_, text := b.m.Metadata("/latest/meta-data/iam/security-credentials/" + b.instructions.role)
-	var role struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive,staticcheck // the names that IMDS gives them
+	var role struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive,staticcheck // the names in the metadata
 	if err := json.Unmarshal([]byte(text), &role); err != nil {
 		return fmt.Errorf("read the credentials of role %s: %w", b.instructions.role, err)
 	}
@@ -76,7 +76,7 @@ func (b *bake) sign(ctx context.Context, request *http.Request) error {
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 }
 
-// upload puts the log where the delivery says.
+// upload uploads the log to the URL of the delivery.
 func (b *bake) upload() error {
 	if b.instructions.log == "" {
 		return nil
@@ -84,7 +84,7 @@ func (b *bake) upload() error {
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	steps := guest.Lines{Source: guest.FromSteps, Since: 1, First: 1, Text: b.log}
-	_, _ = io.WriteString(w, guest.FormatLog(b.instructions.bakeID, guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps)) // a bytes.Buffer takes everything
+	_, _ = io.WriteString(w, guest.FormatLog(b.instructions.bakeID, guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps)) // writing to a bytes.Buffer cannot fail
 	_ = w.Close()
 	request, err := http.NewRequestWithContext(context.WithoutCancel(b.life), http.MethodPut, b.instructions.log, &packed)
 	if err != nil {
@@ -103,7 +103,7 @@ func send(request *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = answer.Body.Close() }() // read to its end, or given up
+	defer func() { _ = answer.Body.Close() }() // it has been read to its end, or reading has failed
 	body, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %s", answer.Status, body)

@@ -22,26 +22,26 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// instructions are what the user data tells the guest program. The zero value is user data without one.
+// instructions are what the guest program reads from the user data. The zero value is for user data without a guest program.
 type instructions struct {
 	bakeID       string
 	timeout      time.Duration
-	log          string           // the URL to upload it to
-	headers      []string         // of that upload: "Name: value"
-	live         guest.Way        // how lines are told while the steps run
-	key          *guest.Key       // that they are encrypted with on the console
-	files        map[string]fetch // what is downloaded, by the name that its step has
-	role, region string           // with which the machine signs its downloads; "" with presigned URLs
+	log          string           // URL to upload the log to
+	headers      []string         // headers of that upload: "Name: value"
+	live         guest.Way        // how lines are streamed while the steps run
+	key          *guest.Key       // encrypts lines on the console
+	files        map[string]fetch // files to download, by the name in their step
+	role, region string           // with which the machine signs downloads; "" with presigned URLs
 	units        []unit
 }
 
 type fetch struct{ url, sha256 string }
 
-// includeOnce is the part of user data that says where the rest of it is.
+// includeOnce is the part of user data with the URL of the rest.
 var includeOnce = regexp.MustCompile(`(?m)^#include-once\n(\S+)$`)
 
-// read reads the user data as cloud-init does, and what it includes. An include that cannot be fetched is an error: all of
-// the user data is lost then.
+// readUserData reads the user data and the user data that it includes, as cloud-init does. An include that cannot be fetched is
+// an error, because cloud-init ignores the whole user data then.
 func (b *bake) readUserData() (instructions, error) {
 	status, text := b.m.Metadata("/latest/user-data")
 	if status != http.StatusOK {
@@ -60,7 +60,7 @@ func (b *bake) readUserData() (instructions, error) {
 	return b.parseInstructions(document)
 }
 
-// include tries as often as cloud-init 22 to 25: ten times more, a second between (cloudinit/user_data.py, _do_include).
+// include tries as often as cloud-init 22 to 25: it retries ten times, a second apart (cloudinit/user_data.py, _do_include).
 func (b *bake) include(url string) ([]byte, error) {
 	for n := 0; ; n++ {
 		body, err := b.get(b.life, url)
@@ -88,7 +88,7 @@ func (b *bake) parseInstructions(document []byte) (instructions, error) {
 	if files["units"] == "" {
 		return instructions{}, nil
 	}
-	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // as bakery_load_env
+	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // the defaults of bakery_load
 	parseAssignments(files["env"], values)
 	parseAssignments(files["delivery"], values)
 	seconds, err := strconv.Atoi(values["BAKERY_TIMEOUT"])
@@ -124,11 +124,11 @@ func (b *bake) parseInstructions(document []byte) (instructions, error) {
 	return in, nil
 }
 
-// boothooks are the scripts of a MIME document that cloud-init runs first; none of other user data.
+// boothooks returns the boothooks of a MIME document; none for other user data.
 func boothooks(document []byte) ([]string, error) {
 	message, err := mail.ReadMessage(bytes.NewReader(document))
 	if err != nil {
-		return nil, nil //nolint:nilerr // it is a script or a cloud-config
+		return nil, nil //nolint:nilerr // it is a script or a cloud-config then
 	}
 	kind, parameters, err := mime.ParseMediaType(message.Header.Get("Content-Type"))
 	if err != nil || !strings.HasPrefix(kind, "multipart/") {
@@ -157,10 +157,10 @@ func boothooks(document []byte) ([]string, error) {
 	}
 }
 
-// hereDocument is a file that a boothook of this plugin writes, as internal/guest renders it.
+// hereDocument is a file that a boothook writes, as internal/guest renders it.
 var hereDocument = regexp.MustCompile(`(?ms)^(cat|base64 -d) >(\S+) <<'BAKERY_END'\n(.*?)^BAKERY_END$`)
 
-// written adds the files that a boothook writes.
+// addWrittenFiles adds the files that a boothook writes.
 func addWrittenFiles(hook string, files map[string]string) error {
 	for _, m := range hereDocument.FindAllStringSubmatch(hook, -1) {
 		content := m[3]
@@ -176,10 +176,10 @@ func addWrittenFiles(hook string, files map[string]string) error {
 	return nil
 }
 
-// assignment is what shell.Assign writes; a value may have several lines.
+// assignment is the form of shell.Assign; a value may have several lines.
 var assignment = regexp.MustCompile(`(?ms)^([A-Z0-9_]+)='((?:[^']|'\\'')*)'$`)
 
-// assignments reads them.
+// parseAssignments adds the variables that are assigned.
 func parseAssignments(text string, values map[string]string) {
 	for _, m := range assignment.FindAllStringSubmatch(text, -1) {
 		values[m[1]] = strings.ReplaceAll(m[2], `'\''`, "'")

@@ -14,16 +14,15 @@ import (
 	"time"
 )
 
-// machinePrefix begins the names of everything of a machine that is visible on
-// the host: control groups and systemd-nspawn's runtime directory.
+// machinePrefix is the prefix of all names of a machine that are visible on this computer: its control groups and
+// systemd-nspawn's runtime directory.
 const machinePrefix = "bakery-lab-"
 
-// groups are a machine's control groups, one in each hierarchy systemd uses.
-// Without groups of their own all machines would share one "payload" group
-// and stop each other's services.
+// groups are a machine's control groups, one in each hierarchy that systemd uses. Without them, all machines would share one
+// "payload" group and stop each other's services.
 type groups []string
 
-// makeGroups makes the groups below those of this process.
+// makeGroups creates the groups below those of this process.
 func makeGroups(name string) (groups, error) {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -44,8 +43,7 @@ func makeGroups(name string) (groups, error) {
 	return made, nil
 }
 
-// hierarchy gives the directory of one line of /proc/self/cgroup, "" when it is
-// not one of systemd's.
+// hierarchy returns the directory of a line of /proc/self/cgroup; "" when systemd does not use it.
 func hierarchy(line string) string {
 	parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 	if len(parts) != 3 {
@@ -64,12 +62,12 @@ func hierarchy(line string) string {
 	return ""
 }
 
-// remove removes the groups and all below them once the last process is gone.
+// remove removes the groups and those below them when the last process has ended.
 func (g groups) remove() error {
 	var problems []error
 	for _, dir := range g {
 		var err error
-		// A killed process leaves its group some moments after it was waited for.
+		// A killed process leaves its group a moment after it was waited for.
 		for limit := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			if err = removeTree(dir); !errors.Is(err, syscall.EBUSY) || time.Now().After(limit) {
 				break
@@ -80,8 +78,7 @@ func (g groups) remove() error {
 	return errors.Join(problems...)
 }
 
-// removeTree removes a group from its leaves up: only the directories can be
-// removed, the files go with them.
+// removeTree removes a group and those below it. Only the directories can be removed; that removes the files.
 func removeTree(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

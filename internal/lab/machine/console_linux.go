@@ -12,18 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// consoleColumns is wider than any line systemd prints, which it would shorten
-// to the width of the terminal.
+// consoleColumns is wider than all lines of systemd, because systemd shortens lines to the width of the terminal.
 const consoleColumns = 1000
 
-// console is a pseudo-terminal whose other end is the machine's console.
+// console is a pseudo-terminal. Its other end is the machine's console.
 type console struct {
 	terminal *os.File // for systemd-nspawn
 	drained  chan struct{}
 	master   *os.File
 }
 
-// openConsole starts copying what is printed to w.
+// openConsole opens a console and copies what is printed there to w.
 func openConsole(w io.Writer) (*console, error) {
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -39,8 +38,8 @@ func openConsole(w io.Writer) (*console, error) {
 	return c, nil
 }
 
-// drain ends with EIO when the last user of the terminal is gone. It does not end
-// when w fails: a machine whose console nobody reads would stop.
+// drain copies until EIO, when the last user of the terminal has closed it. It goes on when w fails: a machine stops when
+// nobody reads its console.
 func (c *console) drain(w io.Writer) {
 	defer close(c.drained)
 	for buf := make([]byte, 64<<10); ; {
@@ -69,7 +68,7 @@ func otherEnd(master *os.File) (*os.File, error) {
 		if failed = unix.IoctlSetWinsize(int(m), unix.TIOCSWINSZ, size); failed != nil {
 			return
 		}
-		// By descriptor, since /dev/pts may be another one in a container.
+		// By descriptor, because /dev/pts may be another one in a container.
 		peer, _, errno := unix.Syscall(unix.SYS_IOCTL, m, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
 		if errno != 0 {
 			failed = errno
@@ -86,11 +85,11 @@ func otherEnd(master *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "console"), nil
 }
 
-// started lets go of the terminal once systemd-nspawn has it.
-func (c *console) started() { _ = c.terminal.Close() }
+// closeTerminal closes this process's terminal, when systemd-nspawn has its own.
+func (c *console) closeTerminal() { _ = c.terminal.Close() }
 
-// close returns when everything printed has been written. Whatever still holds
-// the terminal after systemd-nspawn has ended gets a second to let go.
+// close returns when all that was printed has been written. Processes that have the terminal open after systemd-nspawn has
+// ended have a second to close it.
 func (c *console) close() {
 	_ = c.terminal.Close()
 	_ = c.master.SetReadDeadline(time.Now().Add(time.Second))

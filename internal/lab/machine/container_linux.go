@@ -16,11 +16,11 @@ import (
 	"sync"
 )
 
-// container is a machine run by systemd-nspawn.
+// container is a machine that systemd-nspawn runs.
 type container struct {
 	spec Spec
 	name string
-	dir  string // its own directory: root/, resolv.conf
+	dir  string // with root/ and resolv.conf
 
 	unmount  func() error
 	network  *network
@@ -28,12 +28,12 @@ type container struct {
 	groups   groups
 	lock     *os.File // see claim
 
-	tail    tail // of the console, for errors
+	tail    tail // end of the console, for errors
 	console *console
 
-	mu    sync.Mutex
-	boot  *boot // the present one
-	asked bool  // Stop or Kill was called: it is not to boot again
+	mu           sync.Mutex
+	boot         *boot // the current one
+	endRequested bool  // Stop or Kill was called: do not boot again
 
 	exit Exit
 	done chan struct{}
@@ -46,12 +46,12 @@ func (m *container) Exit() Exit {
 	return m.exit
 }
 
-// powerOn boots, unless it is to end.
+// powerOn boots, unless Stop or Kill was called.
 func (m *container) powerOn() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.asked {
-		return errAsked
+	if m.endRequested {
+		return errEndRequested
 	}
 	out := io.Writer(&m.tail)
 	if m.spec.Console != nil {
@@ -61,9 +61,9 @@ func (m *container) powerOn() error {
 	if err != nil {
 		return err
 	}
-	// From inside the machine's network, or its /sys would show the host's interfaces.
+	// From inside the machine's network; otherwise its /sys would show this computer's interfaces.
 	var b *boot
-	err = within(m.network.namespace, func() (err error) {
+	err = inNamespace(m.network.namespace, func() (err error) {
 		b, err = startBoot(m.groups, m.arguments(), c.terminal)
 		return err
 	})
@@ -71,19 +71,19 @@ func (m *container) powerOn() error {
 		c.close()
 		return err
 	}
-	c.started()
+	c.closeTerminal()
 	m.console, m.boot = c, b
 	return nil
 }
 
-// errAsked ends live's loop when Stop or Kill came during a reboot.
-var errAsked = errors.New("it was asked to end")
+// errEndRequested ends the loop of waitForEnd when Stop or Kill is called during a reboot.
+var errEndRequested = errors.New("it was asked to end")
 
-// live waits for the machine's end, through reboots, and gives everything back.
-func (m *container) live() {
+// waitForEnd waits for the machine's end, through reboots, and releases its resources.
+func (m *container) waitForEnd() {
 	defer close(m.done)
 	for {
-		b := m.present()
+		b := m.currentBoot()
 		<-b.ended
 		m.console.close()
 		if status(b.err) == rebooted {
@@ -91,23 +91,23 @@ func (m *container) live() {
 			if err == nil {
 				continue
 			}
-			if !errors.Is(err, errAsked) {
+			if !errors.Is(err, errEndRequested) {
 				m.exit.Err = fmt.Errorf("boot machine %s again: %w", m.spec.ID, err)
 			}
 		} else {
-			m.judge(b.err)
+			m.setExit(b.err)
 		}
 		m.exit.Err = errors.Join(m.exit.Err, m.release())
 		return
 	}
 }
 
-// judge says what the end of the last boot means.
-func (m *container) judge(err error) {
+// setExit sets how the machine has ended, by the end of its last boot.
+func (m *container) setExit(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.asked:
+	case m.endRequested:
 	case err == nil:
 		m.exit.PoweredOff = true
 	default:
@@ -115,22 +115,22 @@ func (m *container) judge(err error) {
 	}
 }
 
-func (m *container) present() *boot {
+func (m *container) currentBoot() *boot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.boot
 }
 
-// end notes that the machine is not to boot again and gives the present boot.
-func (m *container) end() *boot {
+// requestEnd prevents that the machine boots again, and returns the current boot.
+func (m *container) requestEnd() *boot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.asked = true
+	m.endRequested = true
 	return m.boot
 }
 
 func (m *container) Stop(ctx context.Context) error {
-	b := m.end()
+	b := m.requestEnd()
 	b.powerOff(ctx)
 	if ctx.Err() != nil {
 		b.kill()
@@ -140,21 +140,21 @@ func (m *container) Stop(ctx context.Context) error {
 }
 
 func (m *container) Kill() {
-	m.end().kill()
+	m.requestEnd().kill()
 	<-m.done
 }
 
 func (m *container) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	err := m.present().exec(ctx, argv, stdin, stdout, stderr)
+	err := m.currentBoot().exec(ctx, argv, stdin, stdout, stderr)
 	if err != nil {
 		return fmt.Errorf("run %s in machine %s: %w", strings.Join(argv, " "), m.spec.ID, err)
 	}
 	return nil
 }
 
-// Dial connects from inside the machine's network, by its loopback interface.
+// Dial connects from inside the machine's network, to its loopback interface.
 func (m *container) Dial(ctx context.Context, port int) (conn net.Conn, err error) {
-	err = within(m.network.namespace, func() (err error) {
+	err = inNamespace(m.network.namespace, func() (err error) {
 		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		return err
 	})
@@ -164,7 +164,7 @@ func (m *container) Dial(ctx context.Context, port int) (conn net.Conn, err erro
 	return conn, nil
 }
 
-// status is an exit status, 0 for nil, -1 for what is none.
+// status returns the exit status of an error; 0 for nil, -1 for other errors.
 func status(err error) int {
 	exit := (*exec.ExitError)(nil)
 	switch {
@@ -176,10 +176,10 @@ func status(err error) int {
 	return -1
 }
 
-// tailSize is enough for a dozen lines.
+// tailSize is about a dozen lines.
 const tailSize = 1024
 
-// tail keeps the end of what is written to it.
+// tail stores the end of what is written to it.
 type tail struct{ end []byte }
 
 func (t *tail) Write(p []byte) (int, error) {

@@ -39,7 +39,7 @@ func TestAStartThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want an error with %q", err, tc.want)
 			}
-			noTrace(t, tc.spec)
+			assertNothingLeft(t, tc.spec)
 		})
 	}
 }
@@ -115,5 +115,5 @@ func TestNothingIsLeftOfALabThatIsKilled(t *testing.T) {
 	}
 	// The next machine takes the rest away: empty directories.
 	launch(t, "i-next", newDisk(t, "bookworm"), "").Kill()
-	noTrace(t, machine.Spec{ID: "i-victim", Disk: image})
+	assertNothingLeft(t, machine.Spec{ID: "i-victim", Disk: image})
 }

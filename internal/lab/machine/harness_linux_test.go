@@ -93,7 +93,7 @@ func launch(t *testing.T, id, image, userData string, change ...func(*machine.Sp
 		if t.Failed() {
 			t.Logf("console of %s:\n%s", id, g.console)
 		}
-		noTrace(t, g.spec)
+		assertNothingLeft(t, g.spec)
 	})
 	return g
 }
@@ -127,8 +127,8 @@ func (g *guest) see(t *testing.T, text string) {
 	}
 }
 
-// noTrace asserts that nothing of a machine that has ended is on the host.
-func noTrace(t *testing.T, s machine.Spec) {
+// assertNothingLeft asserts that nothing of a machine that has ended is on the host.
+func assertNothingLeft(t *testing.T, s machine.Spec) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil || bytes.Contains(mounts, []byte(s.ID)) {

@@ -13,16 +13,14 @@ import (
 	"strings"
 )
 
-// resolvConf is the machine's /etc/resolv.conf: slirp4netns' own resolver,
-// which asks whatever the host asks.
+// resolvConf is the machine's /etc/resolv.conf: the resolver of slirp4netns, which asks this computer's resolver.
 const resolvConf = "nameserver 10.0.2.3\n"
 
-// internet is a running slirp4netns: it has a TAP device eth0 inside the
-// machine's namespace and makes the host's own connections of what comes out of
-// it. The host's firewall, routes and addresses are not touched.
+// internet is a running slirp4netns. It has a TAP device eth0 in the machine's namespace, and opens connections on this
+// computer for those of the machine. It does not change this computer's firewall, routes and addresses.
 type internet struct {
-	process *exec.Cmd
-	leash   *os.File // slirp4netns ends when this closes, also because we died
+	process  *exec.Cmd
+	exitPipe *os.File // slirp4netns ends when this is closed, also by the end of this process
 }
 
 // connect returns when the interface is configured.
@@ -37,8 +35,8 @@ func connect(ctx context.Context, namespace string) (*internet, error) {
 		return nil, errors.Join(fmt.Errorf("connect the machine to the internet: %w", err), readyEnd.Close())
 	}
 	var said bytes.Buffer
-	// --disable-host-loopback: what listens on the host's 127.0.0.1 is not the
-	// machine's business. A large MTU saves most of the work per byte.
+	// --disable-host-loopback: the machine must not reach what listens on this computer's 127.0.0.1. A large MTU saves
+	// most of the work for each byte.
 	cmd := exec.Command(slirp, "--configure", "--mtu=65520", "--disable-host-loopback",
 		"--ready-fd=3", "--exit-fd=4", "--netns-type=path", namespace, "eth0")
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -49,7 +47,7 @@ func connect(ctx context.Context, namespace string) (*internet, error) {
 		_ = leash.Close()
 		return nil, fmt.Errorf("connect the machine to the internet (Debian package %s): %w", slirp, err)
 	}
-	i := &internet{process: cmd, leash: leash}
+	i := &internet{process: cmd, exitPipe: leash}
 	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
 	if n, _ := ready.Read(make([]byte, 1)); n == 0 { // it ended instead
 		i.close()
@@ -59,7 +57,7 @@ func connect(ctx context.Context, namespace string) (*internet, error) {
 }
 
 func (i *internet) close() {
-	_ = i.leash.Close()
+	_ = i.exitPipe.Close()
 	_ = i.process.Process.Kill()
 	_ = i.process.Wait()
 }

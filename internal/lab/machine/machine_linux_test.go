@@ -105,7 +105,7 @@ func TestAMachineCanBeEnded(t *testing.T) {
 			if orderly := strings.Contains(g.console.String(), "Power Off"); orderly != tc.orderly && !tc.early {
 				t.Errorf("orderly: %v, want %v", orderly, tc.orderly)
 			}
-			noTrace(t, g.spec)
+			assertNothingLeft(t, g.spec)
 			if err := disk.Clone(image, image+".clone"); err != nil {
 				t.Error(err)
 			}
@@ -122,7 +122,7 @@ func TestTwoMachinesDoNotMeet(t *testing.T) {
 	one.see(t, "one is up")
 	two.see(t, "two is up")
 	one.Kill()
-	noTrace(t, one.spec)
+	assertNothingLeft(t, one.spec)
 	if got := run(t, two, "systemctl", "is-active", "ssh"); got != "active\n" {
 		t.Errorf("ssh of the other machine is %q", got)
 	}

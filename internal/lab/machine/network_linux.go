@@ -18,15 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network is an anonymous network namespace: no name in /run/netns, gone with
-// the last descriptor, socket and process in it.
+// network is a network namespace without a name in /run/netns. It ends with the last descriptor, socket and process in it.
 type network struct {
 	namespace *os.File
-	outside   *os.File // where what is not the machine's own listens, or nil
+	outside   *os.File // namespace of listeners outside of the machine, or nil
 	servers   []*http.Server
 }
 
-// newNetwork makes a namespace with the loopback interface up.
+// newNetwork creates a namespace with the loopback interface up.
 func newNetwork() (*network, error) {
 	namespace, err := newNamespace()
 	if err != nil {
@@ -36,7 +35,7 @@ func newNetwork() (*network, error) {
 }
 
 func newNamespace() (namespace *os.File, err error) {
-	err = onThread(func() error {
+	err = onOSThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
@@ -52,21 +51,21 @@ func newNamespace() (namespace *os.File, err error) {
 	return namespace, nil
 }
 
-// path names the namespace for other programs, as long as this one has it open.
+// path returns a path of the namespace for other programs, which exists while this process has the namespace open.
 func (n *network) path() string { return path(n.namespace) }
 
 func path(namespace *os.File) string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), namespace.Fd())
 }
 
-// serve listens on addresses the machine reaches, and serves from this process.
+// serve listens on addresses that the machine reaches, and serves from this process.
 func (n *network) serve(listeners []Listener) error {
 	for _, l := range listeners {
 		socket, err := n.listen(l.Address)
 		if err != nil {
 			return fmt.Errorf("listen on %s for the machine: %w", l.Address, err)
 		}
-		// A guest that opens a connection and says nothing must not keep it for ever.
+		// A machine that opens a connection and sends nothing must not keep it open for ever.
 		server := &http.Server{Handler: l.Handler, ReadHeaderTimeout: time.Minute}
 		n.servers = append(n.servers, server)
 		go func() { _ = server.Serve(socket) }() // ends with close
@@ -74,9 +73,8 @@ func (n *network) serve(listeners []Listener) error {
 	return nil
 }
 
-// listen opens a socket inside the machine for an address of its loopback
-// interface. Any other address is behind a wire, as on EC2: a socket inside
-// would take the port from the machine, where a server on 0.0.0.0:80 is common.
+// listen opens a socket in the machine's namespace for an address of its loopback interface. Other addresses are in a
+// namespace of their own: in the machine's, the socket would use the port there, where a server on 0.0.0.0:80 is common.
 func (n *network) listen(address string) (socket net.Listener, err error) {
 	tcp, err := net.ResolveTCPAddr("tcp4", address)
 	if err != nil {
@@ -84,21 +82,21 @@ func (n *network) listen(address string) (socket net.Listener, err error) {
 	}
 	namespace := n.namespace
 	if !tcp.IP.IsLoopback() {
-		if err := n.wire(tcp.IP.To4()); err != nil {
+		if err := n.connectVeth(tcp.IP.To4()); err != nil {
 			return nil, err
 		}
 		namespace = n.outside
 	}
-	err = within(namespace, func() error {
+	err = inNamespace(namespace, func() error {
 		socket, err = net.Listen("tcp4", address)
 		return err
 	})
 	return socket, err
 }
 
-// wire connects the machine to a namespace of its own that has an address, by
-// a pair of veth devices. The machine's end has the address below.
-func (n *network) wire(ip net.IP) (err error) {
+// connectVeth connects the machine to another namespace with an address, by a pair of veth devices. The machine's device has
+// the address below that one.
+func (n *network) connectVeth(ip net.IP) (err error) {
 	if n.outside != nil {
 		return errors.New("one address outside of the machine is all there can be")
 	}
@@ -107,26 +105,26 @@ func (n *network) wire(ip net.IP) (err error) {
 	}
 	near := net.IPv4(ip[0], ip[1], ip[2], ip[3]-1).String()
 	far := ip.String()
-	err = within(n.namespace, func() error {
+	err = inNamespace(n.namespace, func() error {
 		return errors.Join(
-			iproute("link", "add", wireName, "type", "veth", "peer", "name", wireName, "netns", path(n.outside)),
-			iproute("address", "add", near, "peer", far, "dev", wireName),
-			iproute("link", "set", wireName, "up"))
+			iproute("link", "add", vethName, "type", "veth", "peer", "name", vethName, "netns", path(n.outside)),
+			iproute("address", "add", near, "peer", far, "dev", vethName),
+			iproute("link", "set", vethName, "up"))
 	})
 	if err != nil {
 		return err
 	}
-	return within(n.outside, func() error {
+	return inNamespace(n.outside, func() error {
 		return errors.Join(
-			iproute("address", "add", far, "peer", near, "dev", wireName),
-			iproute("link", "set", wireName, "up"))
+			iproute("address", "add", far, "peer", near, "dev", vethName),
+			iproute("link", "set", vethName, "up"))
 	})
 }
 
-// wireName is the veth device, at both ends.
-const wireName = "lab0"
+// vethName is the name of both veth devices.
+const vethName = "lab0"
 
-// iproute runs ip(8) in the namespace of the calling thread.
+// iproute runs ip(8) in the calling thread's namespace.
 func iproute(args ...string) error {
 	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("ip %s (Debian package iproute2): %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
@@ -134,9 +132,9 @@ func iproute(args ...string) error {
 	return nil
 }
 
-// within runs do on a thread inside a namespace.
-func within(namespace *os.File, do func() error) error {
-	return onThread(func() error {
+// inNamespace runs do on a thread in a namespace.
+func inNamespace(namespace *os.File, do func() error) error {
+	return onOSThread(func() error {
 		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
 			return err
 		}
@@ -156,9 +154,9 @@ func (n *network) close() {
 	}
 }
 
-// onThread runs do on an operating-system thread whose network namespace it may
-// change. A thread that cannot be brought back ends with its goroutine.
-func onThread(do func() error) error {
+// onOSThread runs do on a thread of the operating system, whose network namespace do may change. When the namespace cannot be
+// restored, the thread ends with its goroutine.
+func onOSThread(do func() error) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -177,7 +175,7 @@ func onThread(do func() error) error {
 	return <-result
 }
 
-// loopbackUp brings 127.0.0.1 up in the thread's namespace.
+// loopbackUp brings up 127.0.0.1 in the thread's namespace.
 func loopbackUp() error {
 	return withInterface("lo", func(socket int, r *unix.Ifreq) error {
 		r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)

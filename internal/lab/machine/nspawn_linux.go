@@ -9,27 +9,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
 type nspawn struct{}
 
-// Nspawn runs machines with systemd-nspawn. A machine shares the host's kernel:
-// it has no kernel log, no DMI (cloud-init therefore asks its metadata service
-// without a token), and its halt looks like a power-off. Everything else is
-// its own: disk, PID 1, network.
+// Nspawn returns a Runner that uses systemd-nspawn. A machine has this computer's kernel: it has no kernel log and no DMI (so
+// cloud-init sends requests without a token to the metadata service), and its halt looks like a power-off. All else is its
+// own: disk, PID 1, network.
 func Nspawn() Runner { return nspawn{} }
 
-var validID = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$`)
-
-// Start mounts the disk, makes the network and boots.
+// Start mounts the disk, creates the network and boots.
 func (nspawn) Start(ctx context.Context, s Spec) (Machine, error) {
-	if !validID.MatchString(s.ID) {
-		return nil, fmt.Errorf("start machine %q: its id becomes a host name: lower-case letters, digits and dashes, at most 50", s.ID)
+	if err := CheckID(s.ID); err != nil {
+		return nil, err
 	}
-	sweep()
+	removeStaleMachines()
 	m := &container{spec: s, name: machinePrefix + s.ID, done: make(chan struct{})}
 	err := m.prepare(ctx)
 	if err == nil {
@@ -41,12 +37,11 @@ func (nspawn) Start(ctx context.Context, s Spec) (Machine, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start machine %s: %w", s.ID, err), m.release())
 	}
-	go m.live()
+	go m.waitForEnd()
 	return m, nil
 }
 
-// prepare gets everything a boot needs. What it got before an error is in m,
-// for release.
+// prepare creates all that a boot needs. After an error, m has what was created before, for release.
 func (m *container) prepare(ctx context.Context) (err error) {
 	if m.dir, err = os.MkdirTemp("", m.name+"-"); err != nil {
 		return fmt.Errorf("make its directory: %w", err)
@@ -82,7 +77,7 @@ func (m *container) prepare(ctx context.Context) (err error) {
 func (m *container) root() string       { return filepath.Join(m.dir, "root") }
 func (m *container) resolvConf() string { return filepath.Join(m.dir, "resolv.conf") }
 
-// arguments are systemd-nspawn's (systemd-nspawn(1)).
+// arguments returns those of systemd-nspawn(1).
 func (m *container) arguments() []string {
 	hostname := m.spec.Hostname
 	if hostname == "" {
@@ -93,20 +88,19 @@ func (m *container) arguments() []string {
 		"--directory=" + m.root(),
 		"--machine=" + m.name,
 		"--hostname=" + hostname,
-		// Nothing of it is to be known to the host's systemd, if it has one.
+		// Do not register the machine with this computer's systemd, if there is one.
 		"--register=no", "--keep-unit", "--link-journal=no",
-		"--console=interactive", // --console=pipe shows nothing of a boot
+		"--console=interactive", // --console=pipe does not show the boot
 		"--network-namespace-path=" + m.network.path(),
-		// The image's own files stay what they are; this one is laid over, so
-		// that no name server of the lab gets into an AMI.
+		// The file is mounted over the image's own, so that no name server of the lab gets into an AMI.
 		"--resolv-conf=off", "--timezone=off",
 		"--bind-ro=" + m.resolvConf() + ":/etc/resolv.conf",
-		// Left out by default because the network is not of its making.
+		// systemd-nspawn drops it by default, because it has not created the network itself.
 		"--capability=CAP_NET_ADMIN,CAP_IPC_LOCK",
 	}
 }
 
-// release gives everything back, in the reverse order. The disk is free after it.
+// release releases all resources, in reverse order. Afterwards the disk is not in use.
 func (m *container) release() error {
 	if m.internet != nil {
 		m.internet.close()
@@ -119,7 +113,7 @@ func (m *container) release() error {
 		problems = append(problems, m.unmount())
 	}
 	problems = append(problems, m.groups.remove(), removeRuntime(m.name))
-	if m.dir != "" && errors.Join(problems...) == nil { // never what may still be mounted
+	if m.dir != "" && errors.Join(problems...) == nil { // never remove what may still be mounted
 		problems = append(problems, os.RemoveAll(m.dir))
 	}
 	if m.lock != nil {
@@ -128,7 +122,7 @@ func (m *container) release() error {
 	return errors.Join(problems...)
 }
 
-// removeRuntime removes what systemd-nspawn leaves where /run is no tmpfs.
+// removeRuntime removes what systemd-nspawn leaves behind where /run is not a tmpfs.
 func removeRuntime(name string) error {
 	dir, err := os.OpenRoot("/run/systemd/nspawn/propagate")
 	if err == nil {

@@ -14,14 +14,13 @@ var errNotLinux = errors.New("run machines: they need Linux (namespaces and syst
 
 type nspawn struct{}
 
-// Nspawn runs machines with systemd-nspawn; elsewhere than on Linux it only
-// says so.
+// Nspawn returns a Runner that fails, because this is not Linux.
 func Nspawn() Runner { return nspawn{} }
 
 func (nspawn) Start(context.Context, Spec) (Machine, error) { return nil, errNotLinux }
 
-// Check says that machines cannot run here.
+// Check returns an error, because machines cannot run here.
 func Check(...bool) error { return errNotLinux }
 
-// Tidy has nothing to do where machines cannot run.
+// Tidy does nothing, because machines cannot run here.
 func Tidy() {}

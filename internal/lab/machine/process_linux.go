@@ -16,35 +16,34 @@ import (
 	"time"
 )
 
-// powerOff is what systemd takes as a wish for an orderly power-off,
-// SIGRTMIN+4 of the C library (systemd(1)).
+// powerOff is the signal at which systemd powers off: SIGRTMIN+4 of the C library (systemd(1)).
 const powerOff = syscall.Signal(34 + 4)
 
-// rebooted is systemd-nspawn's exit status when the machine wants to boot again
-// and it is to keep the unit it runs in (EXIT_FORCE_RESTART in its source).
+// rebooted is systemd-nspawn's exit status when the machine reboots and systemd-nspawn has been told to keep its unit
+// (EXIT_FORCE_RESTART in its source).
 const rebooted = 133
 
 // boot is one run of systemd-nspawn, from power-on to power-off or reboot.
 type boot struct {
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when systemd-nspawn was waited for
-	err   error         // of waiting; after ended
+	ended chan struct{} // closed when systemd-nspawn has ended
+	err   error         // of waiting for it; set before ended is closed
 }
 
-// startBoot starts systemd-nspawn with args on terminal, inside the groups.
+// startBoot starts systemd-nspawn on a terminal, in the groups.
 func startBoot(g groups, args []string, terminal *os.File) (*boot, error) {
-	// A process can join its control groups only by itself or from outside; the
-	// shell does it before it becomes systemd-nspawn, under the same process id.
+	// A process can join control groups only by itself or from outside. The shell joins them and then becomes systemd-nspawn,
+	// with the same process id.
 	const join = `while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"`
 	argv := append([]string{"-c", join, "sh"}, g...)
 	cmd := exec.Command("/bin/sh", append(append(argv, "--", "systemd-nspawn"), args...)...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"),
 		"LANG=C.UTF-8",
-		"TERM=vt220",                         // what a serial console is
-		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", // control groups as on an EC2 instance, also where the host's are older
-		"SYSTEMD_NSPAWN_TMPFS_TMP=0",         // /tmp is on the disk unless the machine itself mounts something
-		"SYSTEMD_TINT_BACKGROUND=0",          // no colours of systemd-nspawn's own (256 and later)
+		"TERM=vt220",                         // as on a serial console
+		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", // control groups as on an EC2 instance, also where this computer has older ones
+		"SYSTEMD_NSPAWN_TMPFS_TMP=0",         // /tmp is on the disk, unless the machine itself mounts something there
+		"SYSTEMD_TINT_BACKGROUND=0",          // no colours of systemd-nspawn (256 and later)
 		"SYSTEMD_ADJUST_TERMINAL_TITLE=0",
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
@@ -60,8 +59,7 @@ func startBoot(g groups, args []string, terminal *os.File) (*boot, error) {
 	return b, nil
 }
 
-// children gives systemd-nspawn's child processes. After the first moments it
-// is one, the machine's PID 1.
+// children returns the child processes of systemd-nspawn. After the start there is one, the machine's PID 1.
 func (b *boot) children() []int {
 	pid := strconv.Itoa(b.cmd.Process.Pid)
 	list, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
@@ -74,12 +72,12 @@ func (b *boot) children() []int {
 	return pids
 }
 
-// kill returns when systemd-nspawn and everything in the machine are gone. PID
-// 1 of the machine goes first: killing systemd-nspawn alone would leave it.
+// kill returns when systemd-nspawn and all processes of the machine have ended. It kills the machine's PID 1 first, which goes
+// on when only systemd-nspawn is killed.
 func (b *boot) kill() {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	// A systemd-nspawn that does not notice that its machine is gone is killed, too.
+	// A systemd-nspawn that does not end after its machine is killed, too.
 	stubborn := time.After(5 * time.Second)
 	for {
 		for _, pid := range b.children() {
@@ -95,9 +93,8 @@ func (b *boot) kill() {
 	}
 }
 
-// powerOff asks for an orderly power-off until ctx ends or the machine has. It
-// asks again and again: a systemd that has just started does not listen yet,
-// and asking twice is no more than asking once.
+// powerOff sends the signal to power off until ctx ends or the machine has ended. It repeats it, because a systemd that has
+// just started ignores it, and twice has the same effect as once.
 func (b *boot) powerOff(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -117,8 +114,7 @@ func (b *boot) powerOff(ctx context.Context) {
 	}
 }
 
-// isInit says whether pid is PID 1 in a namespace of its own, and not one of
-// systemd-nspawn's helpers, whom a signal would end.
+// isInit reports whether pid is PID 1 in a namespace of its own, and not a helper of systemd-nspawn, which a signal would end.
 func isInit(pid int) bool {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(status)) {
@@ -130,7 +126,7 @@ func isInit(pid int) bool {
 	return false
 }
 
-// errBooting is Exec's answer before the machine has a PID 1.
+// errBooting is the error of Exec when the machine has no PID 1.
 var errBooting = errors.New("the machine has no PID 1 yet or any more")
 
 // exec runs argv as root in the namespaces of the machine's PID 1.
@@ -146,8 +142,8 @@ func (b *boot) exec(ctx context.Context, argv []string, stdin io.Reader, stdout,
 			"HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8", "TERM=dumb",
 		}
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
-		// nsenter's child is the command; both are ended, and what the command
-		// leaves in the background does not keep its streams.
+		// The command is a child of nsenter, so the whole process group is killed. WaitDelay is for processes in the
+		// background that keep the streams open.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		cmd.WaitDelay = time.Second

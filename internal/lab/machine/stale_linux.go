@@ -13,9 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// claim holds a lock on the machine's directory as long as this process lives,
-// and then notes what else there is to remove. So a directory that has the note
-// and can be locked belongs to a lab that was killed.
+// claim locks the machine's directory while this process lives, and writes a note about what else there is to remove. So a
+// directory with a note that can be locked is of a lab that was killed.
 func (m *container) claim() error {
 	lock, err := lockDir(m.dir)
 	if err != nil {
@@ -40,41 +39,41 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// sweep removes what machines of killed labs have left: the kernel ends their
-// processes and mounts, but empty control groups and directories stay.
-func sweep() {
+// removeStaleMachines removes what is left of the machines of killed labs: the kernel ends their processes and mounts, but
+// empty control groups and directories stay.
+func removeStaleMachines() {
 	notes, _ := filepath.Glob(filepath.Join(os.TempDir(), machinePrefix+"*", noteName)) // the pattern is right
 	for _, file := range notes {
 		dir := filepath.Dir(file)
 		lock, err := lockDir(dir)
 		if err != nil {
-			continue // it is alive
+			continue // its lab is running
 		}
 		if note, err := os.ReadFile(file); err == nil {
 			lines := strings.Split(string(note), "\n")
-			removeStale(dir, lines[0], lines[1:])
+			removeStaleMachine(dir, lines[0], lines[1:])
 		}
 		_ = lock.Close()
 	}
 }
 
-// removeStale does what it can; what is left now is for the next sweep.
-func removeStale(dir, name string, g groups) {
+// removeStaleMachine removes what it can. The next call removes what is left.
+func removeStaleMachine(dir, name string, g groups) {
 	if g.remove() != nil || removeRuntime(name) != nil {
 		return
 	}
-	if os.Remove(filepath.Join(dir, "root")) == nil { // never what is mounted
+	if os.Remove(filepath.Join(dir, "root")) == nil { // fails when it is mounted
 		_ = os.RemoveAll(dir)
 	}
 }
 
-// Tidy removes the folders that systemd-nspawn and mount have made below /run,
-// unless something is in them. It is for the end of a lab.
+// Tidy removes the directories that systemd-nspawn and mount have created below /run, when they are empty. Call it at the end
+// of a lab.
 func Tidy() {
-	sweep()
+	removeStaleMachines()
 	for _, dir := range []string{
 		"/run/systemd/nspawn/propagate", "/run/systemd/nspawn/locks", "/run/systemd/nspawn", "/run/mount",
 	} {
-		_ = os.Remove(dir) // fails where there is something in it, as it should
+		_ = os.Remove(dir) // fails when it is not empty, as it should
 	}
 }

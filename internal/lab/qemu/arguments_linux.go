@@ -14,10 +14,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/initrd"
 )
 
-// memory of a machine in MiB: between a t3.nano and a t3.small.
+// memory of a machine in MiB: between those of t3.nano and t3.small.
 const memory = 1024
 
-// arguments are QEMU's (qemu-system-x86_64(1)). The monitor is descriptor 3, the console standard output.
+// arguments returns those of qemu-system-x86_64(1). The monitor is descriptor 3, the console is standard output.
 func (m *vm) arguments() []string {
 	id := sha256.Sum256([]byte(m.spec.ID))
 	args := []string{
@@ -27,28 +27,27 @@ func (m *vm) arguments() []string {
 		"-kernel", m.runner.Kernel.Image, "-initrd", m.path(initrdName), "-append", m.commandLine(),
 		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-		// The host's crash loses the machine anyway: no need to wait for its disk.
+		// A crash of this computer ends the machine anyway, so there is no need to flush the disk.
 		"-drive", "if=none,id=root,format=raw,cache=unsafe,file=" + escape(m.spec.Disk),
 		"-device", "nvme,drive=root,serial=vol0" + hex.EncodeToString(id[:8]),
 		"-netdev", m.network(),
 		"-device", "virtio-net-pci,netdev=net,romfile=,mac=" + fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4]),
 	}
 	args = append(args, smbios(id)...)
-	if accelerated() {
+	if hasKVM() {
 		return append(args, "-accel", "kvm", "-cpu", "host", "-smp", "2")
 	}
-	// Measured: one processor in one thread is faster than two, and five-level page tables cost.
+	// Measured: one processor in one thread is faster than two, and five-level page tables are slower.
 	return append(args, "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max,la57=off", "-smp", "1")
 }
 
-// commandLine is the kernel's. net.ifnames=0: the interface keeps the name the initrd gave it an
-// address by. mitigations=off: they cost a third where a processor is emulated.
+// commandLine returns the kernel's command line. With net.ifnames=0, the interface keeps the name that the initrd uses.
+// mitigations=off saves a third of the time where the processor is emulated.
 func (m *vm) commandLine() string {
 	line := "console=ttyS0,115200n8 net.ifnames=0 mitigations=off"
-	if !accelerated() {
-		// The kernel writes to the disk what files have held for half a minute by the clock, whose
-		// processor has done in that time what a real one does in a few seconds: on EC2 much that is
-		// written at first is gone before it reaches the disk.
+	if !hasKVM() {
+		// The kernel writes changes of files to the disk after half a minute. An emulated processor does as much in that
+		// time as a real one in a few seconds. On EC2, many temporary files are removed before they are written to the disk.
 		line += " sysctl.vm.dirty_expire_centisecs=30000 sysctl.vm.dirty_writeback_centisecs=5000"
 	}
 	if m.spec.Hostname != "" {
@@ -57,7 +56,7 @@ func (m *vm) commandLine() string {
 	return line
 }
 
-// smbios are the strings by which cloud-init and systemd know EC2
+// smbios returns the strings by which cloud-init and systemd detect EC2
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html): serial number
 // and UUID are the same and begin with ec2.
 func smbios(id [sha256.Size]byte) []string {
@@ -70,8 +69,8 @@ func smbios(id [sha256.Size]byte) []string {
 	}
 }
 
-// network is user networking: QEMU makes ordinary connections of what the machine sends, or drops it
-// all but what is forwarded. A connection to a forwarded address starts a process that hands it on.
+// network returns the option for user networking: QEMU opens connections on this computer for those of the machine, or, without
+// internet, drops all that are not forwarded. For each connection to a forwarded address it starts a process.
 func (m *vm) network() string {
 	restrict := "on"
 	if m.spec.Internet {
@@ -80,18 +79,18 @@ func (m *vm) network() string {
 	parts := []string{"user,id=net,ipv6=off,restrict=" + restrict + ",net=" + initrd.Network +
 		",host=" + initrd.Gateway + ",dns=" + initrd.Resolver + ",dhcpstart=" + initrd.Address}
 	for _, f := range m.forwards {
-		parts = append(parts, "guestfwd=tcp:"+f.at+"-cmd:"+escape(quote(m.self)+" "+relayWord+" "+quote(m.dir)+" "+f.socket))
+		parts = append(parts, "guestfwd=tcp:"+f.address+"-cmd:"+escape(quote(m.self)+" "+relayArgument+" "+quote(m.dir)+" "+f.socket))
 	}
 	return strings.Join(parts, ",")
 }
 
-// forward is an address of the machine's network that leads to a socket in the machine's directory.
-type forward struct{ at, socket string }
+// forward is an address of the machine's network and the socket in the machine's directory that it is forwarded to.
+type forward struct{ address, socket string }
 
 func labAddress(port int) string { return net.JoinHostPort(initrd.Lab, strconv.Itoa(port)) }
 
-// escape writes a value of a QEMU option: commas are doubled.
+// escape doubles the commas in a value of a QEMU option.
 func escape(value string) string { return strings.ReplaceAll(value, ",", ",,") }
 
-// quote writes a word for the shell-like parser of forwarded commands.
+// quote quotes a word for QEMU's parser of forwarded commands, which is like a shell's.
 func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

@@ -6,41 +6,28 @@ package qemu
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
 const emulator = "qemu-system-x86_64"
 
-// tools are the programs needed, with the Debian package that has each.
-var tools = []struct{ program, pkg string }{
-	{emulator, "qemu-system-x86"},
-	{"e2fsck", "e2fsprogs"},
-	{"resize2fs", "e2fsprogs"},
+// programs are needed to run virtual machines.
+var programs = []machine.Program{
+	{Name: emulator, Package: "qemu-system-x86"},
+	{Name: "e2fsck", Package: "e2fsprogs"},
+	{Name: "resize2fs", Package: "e2fsprogs"},
 }
 
-// Check says everything that is missing here to run virtual machines, with the Debian packages to install.
-func Check() error {
-	var programs, packages []string
-	for _, t := range tools {
-		if _, err := exec.LookPath(t.program); err != nil {
-			programs, packages = append(programs, t.program), append(packages, t.pkg)
-		}
-	}
-	if len(programs) == 0 {
-		return nil
-	}
-	return fmt.Errorf("run virtual machines: not found in PATH: %s; install them with: apt-get install %s",
-		strings.Join(programs, ", "), strings.Join(packages, " "))
-}
+// Check returns an error that names all that is missing to run virtual machines, with the Debian packages to install.
+func Check() error { return machine.CheckPrograms("run virtual machines", programs) }
 
-// accelerated says whether KVM is real here. /dev/kvm alone is not enough: there are modules behind
-// it, for nested clouds, under which an ordinary kernel is interpreted, slower than by QEMU itself.
-func accelerated() bool {
+// hasKVM reports whether KVM works with the processor's virtualization. /dev/kvm alone is not enough: some nested clouds have
+// modules for it that interpret an ordinary kernel, slower than QEMU.
+func hasKVM() bool {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil || !hasVirtualization(info) {
 		return false
@@ -52,7 +39,7 @@ func accelerated() bool {
 	return f.Close() == nil
 }
 
-// hasVirtualization looks for the processor's own virtualization among its flags.
+// hasVirtualization reports whether the processor's flags contain virtualization.
 func hasVirtualization(cpuinfo []byte) bool {
 	for line := range bytes.Lines(cpuinfo) {
 		name, flags, _ := bytes.Cut(line, []byte(":"))

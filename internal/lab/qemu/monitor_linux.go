@@ -14,19 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monitor speaks QMP, QEMU's control protocol, a JSON object a line
+// monitor is a connection with QMP, QEMU's control protocol, which has a JSON object on each line
 // (https://www.qemu.org/docs/master/interop/qmp-spec.html).
 type monitor struct {
 	conn net.Conn
 	peer *os.File // for QEMU
 
 	mu       sync.Mutex
-	guestOff bool // the guest itself powered the machine off
+	guestOff bool // the machine has powered itself off
 
-	ended chan struct{} // closed when QEMU is gone
+	ended chan struct{} // closed when QEMU has ended
 }
 
-// openMonitor makes the connection. It is a pair of sockets, so that there is no path for others to find.
+// openMonitor opens the connection: a pair of sockets, so that there is no path that others could use.
 func openMonitor() (*monitor, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -40,11 +40,11 @@ func openMonitor() (*monitor, error) {
 	return &monitor{conn: conn, peer: peer, ended: make(chan struct{})}, nil
 }
 
-// started lets go of QEMU's end and reads what it says until it is gone.
-func (m *monitor) started() {
+// start closes this process's copy of QEMU's socket, and reads events until QEMU ends.
+func (m *monitor) start() {
 	_ = m.peer.Close()
 	go m.listen()
-	m.command("qmp_capabilities") // the greeting that comes first may be read later
+	m.command("qmp_capabilities") // QEMU's greeting, which comes first, is read by listen
 }
 
 func (m *monitor) listen() {
@@ -68,12 +68,12 @@ func (m *monitor) listen() {
 	}
 }
 
-// command sends a command without arguments. What comes of it is seen in what the machine does.
+// command sends a command without arguments. It does not wait for the response.
 func (m *monitor) command(name string) {
-	_, _ = fmt.Fprintf(m.conn, "{\"execute\":%q}\n", name) // a QEMU that is gone needs no command
+	_, _ = fmt.Fprintf(m.conn, "{\"execute\":%q}\n", name) // fails only when QEMU has ended
 }
 
-// poweredOff says, after ended, whether the guest powered the machine off.
+// poweredOff reports whether the machine has powered itself off. Call it when ended is closed.
 func (m *monitor) poweredOff() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -105,7 +105,7 @@ func TestTheMonitorTellsAPowerOffFromOtherEnds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m.started()
+			m.start()
 			var first struct{ Execute string }
 			if err := json.NewDecoder(peer).Decode(&first); err != nil || first.Execute != "qmp_capabilities" {
 				t.Errorf("the first command is %q (%v)", first.Execute, err)
@@ -120,7 +120,7 @@ func TestTheMonitorTellsAPowerOffFromOtherEnds(t *testing.T) {
 	}
 }
 
-func TestDoorsLeadToTheirHandlers(t *testing.T) {
+func TestForwardedAddressesReachTheirHandlers(t *testing.T) {
 	// Deeper than a socket's address is long.
 	dir := t.TempDir() + "/" + strings.Repeat("x", 100)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -129,7 +129,7 @@ func TestDoorsLeadToTheirHandlers(t *testing.T) {
 	say := func(text string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
 	}
-	d, forwards, relays, err := openDoors(dir, []machine.Listener{
+	d, forwards, relays, err := openSockets(dir, []machine.Listener{
 		{Address: "169.254.169.254:80", Handler: say("metadata")}, {Address: "127.0.0.1:4566", Handler: say("endpoint")},
 	})
 	if err != nil {
@@ -156,7 +156,7 @@ func TestDoorsLeadToTheirHandlers(t *testing.T) {
 
 func TestTheAgentsLatestConnectionCounts(t *testing.T) {
 	dir := t.TempDir()
-	d, _, _, err := openDoors(dir, nil)
+	d, _, _, err := openSockets(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,11 +14,11 @@ import (
 
 var errNotLinux = errors.New("run virtual machines: the lab needs Linux")
 
-// Start says that machines cannot run here.
+// Start returns an error, because machines cannot run here.
 func (Runner) Start(context.Context, machine.Spec) (machine.Machine, error) { return nil, errNotLinux }
 
-// Check says the same.
+// Check returns the same error.
 func Check() error { return errNotLinux }
 
-// Init has nothing to do here.
+// Init does nothing here.
 func Init() {}

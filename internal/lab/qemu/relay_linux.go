@@ -10,13 +10,13 @@ import (
 	"os"
 )
 
-// relayWord is the first argument of a process that hands one of a machine's connections on.
-const relayWord = "_qemu-relay"
+// relayArgument is the first argument of a process that forwards a connection of a machine.
+const relayArgument = "_qemu-relay"
 
-// Init must be called first in main, and in TestMain of a test that starts machines. In a process
-// that QEMU started to hand a connection on it does that and never returns; elsewhere it does nothing.
+// Init must be called first in main, and in TestMain of a test that starts machines. In a process that QEMU has started to
+// forward a connection, it does that and never returns; elsewhere it does nothing.
 func Init() {
-	if len(os.Args) != 4 || os.Args[1] != relayWord {
+	if len(os.Args) != 4 || os.Args[1] != relayArgument {
 		return
 	}
 	if err := relay(os.Args[2], os.Args[3]); err != nil {
@@ -26,8 +26,8 @@ func Init() {
 	os.Exit(0)
 }
 
-// relay connects standard input and output with a socket. It goes to the socket's directory, since
-// the whole path may be longer than a socket's address can be.
+// relay connects standard input and output with a socket. It changes to the socket's directory, because the path may be too
+// long for a socket's address.
 func relay(dir, name string) error {
 	if err := os.Chdir(dir); err != nil {
 		return fmt.Errorf("hand a connection on: %w", err)
@@ -40,6 +40,6 @@ func relay(dir, name string) error {
 		_, _ = io.Copy(conn, os.Stdin)
 		_ = conn.CloseWrite()
 	}()
-	_, err = io.Copy(os.Stdout, conn) // ends when the lab has answered, or hangs up
+	_, err = io.Copy(os.Stdout, conn) // ends when the lab has answered or has closed the connection
 	return err
 }

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -26,44 +25,42 @@ import (
 
 const (
 	initrdName = "initrd"
-	// buttonInterval: a guest that has not started logind yet does not hear the power button, and
-	// pressing it twice is no more than once.
+	// buttonInterval is the time between two presses of the power button. A machine ignores it before logind has started, and
+	// twice has the same effect as once.
 	buttonInterval = 3 * time.Second
-	// strayLimit is how long QEMU's children may keep its output open after its end.
-	strayLimit = 2 * time.Second
+	// outputLimit is how long QEMU's children may keep its output open after its end.
+	outputLimit = 2 * time.Second
 )
 
-// vm is one virtual machine. Reboots stay inside QEMU.
+// vm is a virtual machine. QEMU does not end at a reboot.
 type vm struct {
 	runner Runner
 	spec   machine.Spec
 	self   string // this executable
-	dir    string // its own directory
+	dir    string // of the machine's files
 
 	forwards []forward
-	doors    *doors
+	sockets  *sockets
 	monitor  *monitor
 
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
 	ended  chan error
 
-	mu    sync.Mutex
-	asked bool // Stop or Kill was called
+	mu           sync.Mutex
+	endRequested bool // Stop or Kill was called
 
 	exit machine.Exit
 	done chan struct{}
 }
 
-var validID = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$`)
-
-// Start makes the initrd and the network and boots.
+// Start creates the initrd and the network, and boots.
 func (r Runner) Start(ctx context.Context, s machine.Spec) (machine.Machine, error) {
 	if r.Kernel.Image == "" {
 		return nil, errNoKernel
 	}
-	if !validID.MatchString(s.ID) {
-		return nil, fmt.Errorf("start machine %q: its id becomes a file name: lower-case letters, digits and dashes, at most 50", s.ID)
+	if err := machine.CheckID(s.ID); err != nil {
+		return nil, err
 	}
 	m := &vm{runner: r, spec: s, ended: make(chan error, 1), done: make(chan struct{})}
 	err := m.prepare()
@@ -76,11 +73,11 @@ func (r Runner) Start(ctx context.Context, s machine.Spec) (machine.Machine, err
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start machine %s: %w", s.ID, err), m.release())
 	}
-	go m.live()
+	go m.waitForEnd()
 	return m, nil
 }
 
-// prepare gets everything a boot needs. What it got before an error is in m, for release.
+// prepare creates all that a boot needs. After an error, m has what was created before, for release.
 func (m *vm) prepare() (err error) {
 	if m.self, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -89,7 +86,7 @@ func (m *vm) prepare() (err error) {
 		return fmt.Errorf("make its directory: %w", err)
 	}
 	var relays []string
-	if m.doors, m.forwards, relays, err = openDoors(m.dir, m.spec.Listeners); err != nil {
+	if m.sockets, m.forwards, relays, err = openSockets(m.dir, m.spec.Listeners); err != nil {
 		return err
 	}
 	if err := m.writeInitrd(initrd.Config{Relays: relays, Internet: m.spec.Internet}); err != nil {
@@ -109,8 +106,8 @@ func (m *vm) writeInitrd(c initrd.Config) error {
 	return errors.Join(initrd.Write(f, c, m.runner.Kernel.Modules), f.Close())
 }
 
-// powerOn starts QEMU. It dies with the thread that started it, which is kept for that, so that a lab
-// that is killed leaves no machine.
+// powerOn starts QEMU. The kernel kills QEMU when the thread that started it ends, so that no machine stays after a lab was
+// killed. The thread is kept for that.
 func (m *vm) powerOn() error {
 	m.cmd = exec.Command(emulator, m.arguments()...)
 	m.cmd.Stdout, m.cmd.Stderr = m.spec.Console, &m.stderr
@@ -118,7 +115,7 @@ func (m *vm) powerOn() error {
 		m.cmd.Stdout = io.Discard
 	}
 	m.cmd.ExtraFiles = []*os.File{m.monitor.peer}
-	m.cmd.WaitDelay = strayLimit
+	m.cmd.WaitDelay = outputLimit
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error, 1)
 	go func() {
@@ -133,17 +130,17 @@ func (m *vm) powerOn() error {
 	if err := <-started; err != nil {
 		return fmt.Errorf("start %s (Debian package qemu-system-x86): %w", emulator, err)
 	}
-	m.monitor.started()
+	m.monitor.start()
 	return nil
 }
 
-// live waits for the machine's end and gives everything back.
-func (m *vm) live() {
+// waitForEnd waits for the machine's end and releases its resources.
+func (m *vm) waitForEnd() {
 	defer close(m.done)
 	err := <-m.ended
 	<-m.monitor.ended
 	m.mu.Lock()
-	asked := m.asked
+	asked := m.endRequested
 	m.mu.Unlock()
 	switch {
 	case asked:
@@ -156,13 +153,13 @@ func (m *vm) live() {
 	m.exit.Err = errors.Join(m.exit.Err, m.release())
 }
 
-// release gives everything back.
+// release releases all resources.
 func (m *vm) release() error {
 	if m.monitor != nil {
 		m.monitor.close()
 	}
-	if m.doors != nil {
-		m.doors.close()
+	if m.sockets != nil {
+		m.sockets.close()
 	}
 	if m.dir == "" {
 		return nil
@@ -177,16 +174,16 @@ func (m *vm) Exit() machine.Exit {
 	return m.exit
 }
 
-// end notes that whatever comes was asked for.
-func (m *vm) end() {
+// requestEnd records that the machine is being ended by Stop or Kill.
+func (m *vm) requestEnd() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.asked = true
+	m.endRequested = true
 }
 
 // Stop presses the ACPI power button, as EC2 does.
 func (m *vm) Stop(ctx context.Context) error {
-	m.end()
+	m.requestEnd()
 	tick := time.NewTicker(buttonInterval)
 	defer tick.Stop()
 	for {
@@ -203,14 +200,14 @@ func (m *vm) Stop(ctx context.Context) error {
 }
 
 func (m *vm) Kill() {
-	m.end()
-	_ = m.cmd.Process.Kill() // it may have ended just now
+	m.requestEnd()
+	_ = m.cmd.Process.Kill() // fails when it has just ended
 	<-m.done
 }
 
-// Exec runs a command by way of the machine's agent.
+// Exec runs a command with the machine's agent.
 func (m *vm) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	conn, err := m.doors.agent(ctx)
+	conn, err := m.sockets.agent(ctx)
 	if err == nil {
 		defer conn.Close()
 		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
@@ -222,9 +219,9 @@ func (m *vm) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, s
 	return nil
 }
 
-// Dial connects by way of the machine's agent.
+// Dial connects with the machine's agent.
 func (m *vm) Dial(ctx context.Context, port int) (net.Conn, error) {
-	conn, err := m.doors.agent(ctx)
+	conn, err := m.sockets.agent(ctx)
 	if err == nil {
 		stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 		if err = initrd.Connect(conn, port); err != nil || !stop() {

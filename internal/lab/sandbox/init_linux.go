@@ -13,13 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runInit is PID 1: it starts the program, passes signals on, and reaps every
-// orphan, which nothing else does here. The program is a child of it and not
-// PID 1 itself, so the program's own waiting for its children is left alone.
-// When it returns and the process exits, the kernel kills whatever is left.
+// runInit is PID 1: it starts the program, forwards signals, and reaps orphans, which no other process does here. The program is
+// not PID 1 itself, so that it can wait for its own children only. When runInit returns and the process exits, the kernel kills
+// all other processes.
 func runInit(role string, files []*os.File) int {
-	signals := notify(role)
-	if err := ownMounts(); err != nil {
+	signals := signalsToForward(role)
+	if err := isolateMounts(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -29,7 +28,7 @@ func runInit(role string, files []*os.File) int {
 		return 1
 	}
 	for _, f := range files {
-		_ = f.Close() // or a listener would stay open after the program closed it
+		_ = f.Close() // otherwise a listener would stay open after the program has closed it
 	}
 	go func() {
 		for sig := range signals {
@@ -41,10 +40,9 @@ func runInit(role string, files []*os.File) int {
 	return reap(program)
 }
 
-// ownMounts cuts the mount table off the host's and shows this PID namespace in
-// /proc. Within, mounts stay shared: what is unmounted here goes from
-// the mount tables of machines, too, which else would hold on to it.
-func ownMounts() error {
+// isolateMounts separates the mount table from this computer's, and mounts /proc for this PID namespace. Mounts are shared
+// below: what is unmounted here is also unmounted in machines, which would keep it otherwise.
+func isolateMounts() error {
 	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	if err == nil {
 		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
@@ -73,7 +71,7 @@ func startProgram(files []*os.File) (pid int, err error) {
 	return p.Pid, nil
 }
 
-// reap waits for all children until program ends and gives its exit code.
+// reap waits for all children until the program ends, and returns its exit code.
 func reap(program int) int {
 	for {
 		var ws syscall.WaitStatus

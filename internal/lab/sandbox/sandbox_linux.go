@@ -16,15 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roleVariable tells a process that Run started what it is. Init takes it out
-// of the environment, so nothing started later takes itself for one.
+// roleVariable has the role of a process that Run has started. Init removes it from the environment, so that processes which
+// are started later have no role.
 const (
 	roleVariable  = "BAKERY_LAB_SANDBOX"
 	filesVariable = "BAKERY_LAB_SANDBOX_FILES"
 
 	roleInit       = "init"            // PID 1 of the namespaces, in a process group of its own
-	roleForeground = "init-foreground" // the same, but the terminal signals it itself
-	roleProgram    = "program"         // the program that was asked for
+	roleForeground = "init-foreground" // the same, but it gets the terminal's signals
+	roleProgram    = "program"         // the program to run
 )
 
 var inside struct {
@@ -32,9 +32,8 @@ var inside struct {
 	files []*os.File
 }
 
-// Init must be called first in main, and in TestMain of a test that calls Run.
-// In the sandbox's PID 1 it does PID 1's work and never returns; in the program
-// it notes what Inside and Files say; elsewhere it does nothing.
+// Init must be called first in main, and in TestMain of a test that calls Run. In the sandbox's PID 1 it does the work of PID 1
+// and never returns; in the program it sets what Inside and Files return; elsewhere it does nothing.
 func Init() {
 	role := os.Getenv(roleVariable)
 	if role == "" {
@@ -43,7 +42,7 @@ func Init() {
 	count, _ := strconv.Atoi(os.Getenv(filesVariable))
 	files := make([]*os.File, count)
 	for i := range files {
-		// The first three are the standard streams. None may reach what is started later.
+		// The first three are the standard streams. Processes that are started later must not get any.
 		syscall.CloseOnExec(3 + i)
 		files[i] = os.NewFile(uintptr(3+i), "inherited"+strconv.Itoa(i))
 	}
@@ -56,18 +55,16 @@ func Init() {
 	os.Exit(runInit(role, files))
 }
 
-// Inside says whether this process is the program that Run was asked for.
+// Inside reports whether this process is the program that Run has started.
 func Inside() bool { return inside.yes }
 
-// Files are the files given to Run, inside.
+// Files returns the files of Run, in the program.
 func Files() []*os.File { return inside.files }
 
-// Run runs this very executable with argv (argv[0] is only a name) in PID and
-// mount namespaces of its own, with the standard streams and files, and waits
-// for it. Signals are passed on. When it ends, or this process does by whatever
-// signal, every process in there is killed and every mount made in there is
-// gone. exit is the program's exit status, 128 plus the signal's number when
-// a signal ended it. It needs root.
+// Run runs this executable with argv (argv[0] is only a name) in PID and mount namespaces of its own, with the standard streams
+// and files, and waits for it. It forwards signals. When the program ends, or this process by any signal, the kernel kills all
+// processes in the sandbox and removes its mounts. exit is the program's exit status, or 128 plus the number of the signal that
+// ended it. Run needs root.
 func Run(argv []string, files []*os.File) (exit int, err error) {
 	role := roleInit
 	if foreground() {
@@ -80,8 +77,7 @@ func Run(argv []string, files []*os.File) (exit int, err error) {
 	return exit, err
 }
 
-// Child is Run without namespaces, for a program that makes no mounts and whose processes end with
-// it. It needs no root.
+// Child is Run without namespaces, for a program that makes no mounts and whose processes end with it. It does not need root.
 func Child(argv []string, files []*os.File) (exit int, err error) {
 	if exit, err = run(argv, files, roleProgram, 0); err != nil {
 		err = fmt.Errorf("start the lab: %w", err)
@@ -90,7 +86,7 @@ func Child(argv []string, files []*os.File) (exit int, err error) {
 }
 
 func run(argv []string, files []*os.File, role string, namespaces uintptr) (exit int, err error) {
-	// The parent of Pdeathsig is a thread, which must not end before the process.
+	// For Pdeathsig the parent is a thread, which must not end before the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd := exec.Command("/proc/self/exe")
@@ -103,7 +99,7 @@ func run(argv []string, files []*os.File, role string, namespaces uintptr) (exit
 		Pdeathsig:  syscall.SIGKILL,
 		Setpgid:    role != roleForeground,
 	}
-	signals := notify(role)
+	signals := signalsToForward(role)
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		return 0, err
@@ -113,15 +109,15 @@ func run(argv []string, files []*os.File, role string, namespaces uintptr) (exit
 	for {
 		select {
 		case sig := <-signals:
-			_ = cmd.Process.Signal(sig) // it may have ended just now
+			_ = cmd.Process.Signal(sig) // fails when it has just ended
 		case err := <-done:
-			return status(err)
+			return exitStatus(err)
 		}
 	}
 }
 
-// status tells a program that failed from a wait that did.
-func status(err error) (int, error) {
+// exitStatus returns the exit status of a program, or the error of waiting for it.
+func exitStatus(err error) (int, error) {
 	exit := (*exec.ExitError)(nil)
 	if !errors.As(err, &exit) {
 		return 0, err
@@ -132,27 +128,26 @@ func status(err error) (int, error) {
 
 func exitCode(ws syscall.WaitStatus) int {
 	if ws.Signaled() {
-		return 128 + int(ws.Signal()) // as a shell says it
+		return 128 + int(ws.Signal()) // as in a shell
 	}
 	return ws.ExitStatus()
 }
 
-// notify gives the signals to pass on. What is typed at a terminal reaches the
-// whole foreground process group by itself; passing it on as well would make two
-// of one Ctrl-C, and the second means "now" to many programs.
-func notify(role string) chan os.Signal {
+// signalsToForward returns a channel of the signals to forward. Ctrl-C at a terminal signals the whole foreground process
+// group. It is not forwarded, because a second one has another meaning for many programs.
+func signalsToForward(role string) chan os.Signal {
 	c := make(chan os.Signal, 16)
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	if role == roleForeground {
 		typed := make(chan os.Signal, 1)
-		signal.Notify(typed, syscall.SIGINT, syscall.SIGQUIT) // survive it, to give the program's exit status
+		signal.Notify(typed, syscall.SIGINT, syscall.SIGQUIT) // ignore these, to return the program's exit status
 	} else {
 		signal.Notify(c, syscall.SIGINT, syscall.SIGQUIT)
 	}
 	return c
 }
 
-// foreground says whether a terminal signals this process group.
+// foreground reports whether a terminal signals this process group.
 func foreground() bool {
 	tty, err := os.Open("/dev/tty")
 	if err != nil {

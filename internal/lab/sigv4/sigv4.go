@@ -44,7 +44,8 @@ const (
 	ErrScope      VerificationError = "signature is for another service or a region that does not exist"
 )
 
-// gofakes3 compares times with the clock of this process. Each lab has a clock of its own, so Keys compares them.
+// init disables the comparison of times in gofakes3, which uses the clock of this process. Each lab has a clock of its own, so
+// Keys compares times.
 func init() { signature.TimeNow = func() time.Time { return time.Time{} } }
 
 // skew is how far a request's date may be from now, as on AWS for signatures in headers.

@@ -16,8 +16,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
-// mounted mounts an image's root disk read-only at a new place. Only for the sandbox: its end unmounts it.
-func (h home) mounted(name string) (string, error) {
+// mountImage mounts an image's root disk read-only at a new directory. It is only for the sandbox, whose end unmounts it.
+func (h home) mountImage(name string) (string, error) {
 	image, err := h.find(name)
 	if err != nil {
 		return "", err
@@ -26,7 +26,7 @@ func (h home) mounted(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	place, err := scratch(h.dir, h.base())
+	place, err := mountScratch(h.dir, h.base())
 	if err != nil {
 		return "", err
 	}
@@ -38,18 +38,17 @@ func (h home) mounted(name string) (string, error) {
 	return dir, err
 }
 
-// inImage opens the home, mounts an image and makes it the root directory, so that links in it lead
-// where they lead on the machine.
-func inImage(name string) error {
+// enterImage mounts an image and makes it the root directory, so that links in it have the same targets as on the machine.
+func enterImage(name string) error {
 	h, err := openHome()
 	if err != nil {
 		return err
 	}
-	dir, err := h.mounted(name)
+	dir, err := h.mountImage(name)
 	if err != nil {
 		return err
 	}
-	return enter(dir)
+	return changeRoot(dir)
 }
 
 func list(args []string) (int, error) {
@@ -58,13 +57,13 @@ func list(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words) < 1 || len(words) > 2 || len(rest) > 0 {
-		return wrong("ls")
+		return usageError("ls")
 	}
 	return sandboxed("_ls", words[0], append(words, "/")[1])
 }
 
 func listInside(args []string) (int, error) {
-	if err := inImage(args[0]); err != nil {
+	if err := enterImage(args[0]); err != nil {
 		return 1, err
 	}
 	path := filepath.Join("/", args[1])
@@ -114,13 +113,13 @@ func printFile(args []string) (int, error) {
 		return usageExit, err
 	}
 	if len(words) != 2 || len(rest) > 0 {
-		return wrong("cat")
+		return usageError("cat")
 	}
 	return sandboxed("_cat", words[0], words[1])
 }
 
 func printFileInside(args []string) (int, error) {
-	if err := inImage(args[0]); err != nil {
+	if err := enterImage(args[0]); err != nil {
 		return 1, err
 	}
 	f, err := os.Open(filepath.Join("/", args[1]))

@@ -18,33 +18,34 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-// jobSocket is where the machine's agent waits for jobs.
+// jobSocket is the socket at which the machine's agent waits for jobs.
 const jobSocket = "jobs"
 
-// doors are the sockets behind the machine's forwarded addresses, below its directory.
-type doors struct {
+// sockets are the sockets for the machine's forwarded addresses, in its directory.
+type sockets struct {
 	dir     *os.File
-	agents  chan net.Conn // the connection at which the agent waits, when it does
+	agents  chan net.Conn // the connection at which the agent waits, if it does
 	servers []*http.Server
 	jobs    net.Listener
 }
 
-// open listens at every door and says which addresses lead there, and on which the agent is to listen.
-func openDoors(dir string, listeners []machine.Listener) (d *doors, forwards []forward, relays []string, err error) {
-	d = &doors{agents: make(chan net.Conn, 1)}
+// openSockets listens on a socket for each listener. It returns which addresses QEMU must forward, and on which the agent must
+// listen.
+func openSockets(dir string, listeners []machine.Listener) (d *sockets, forwards []forward, relays []string, err error) {
+	d = &sockets{agents: make(chan net.Conn, 1)}
 	if d.dir, err = os.Open(dir); err != nil {
 		return d, nil, nil, err
 	}
 	if d.jobs, err = d.listen(jobSocket); err != nil {
 		return d, nil, nil, err
 	}
-	go d.welcome()
+	go d.acceptAgents()
 	forwards = []forward{{labAddress(initrd.JobPort), jobSocket}}
 	for at, l := range listeners {
 		socket := "listener" + strconv.Itoa(at)
 		f := forward{l.Address, socket}
 		if !strings.HasPrefix(l.Address, networkPrefix) {
-			f.at = labAddress(initrd.RelayTo + len(relays))
+			f.address = labAddress(initrd.RelayTo + len(relays))
 			relays = append(relays, l.Address)
 		}
 		forwards = append(forwards, f)
@@ -55,29 +56,29 @@ func openDoors(dir string, listeners []machine.Listener) (d *doors, forwards []f
 	return d, forwards, relays, nil
 }
 
-// networkPrefix begins the addresses of the machine's own network, which need no agent.
+// networkPrefix is the prefix of addresses in the machine's network, which need no agent.
 var networkPrefix = strings.TrimSuffix(initrd.Network, "0/24")
 
-// listen makes a socket by way of the directory's descriptor, since the whole path may be longer than
-// the 108 bytes a socket's address has.
-func (d *doors) listen(name string) (net.Listener, error) {
+// listen creates a socket by the directory's descriptor, because the path may be longer than the 108 bytes of a socket's
+// address.
+func (d *sockets) listen(name string) (net.Listener, error) {
 	return (&net.ListenConfig{}).Listen(context.Background(), "unix", fmt.Sprintf("/proc/self/fd/%d/%s", d.dir.Fd(), name))
 }
 
-func (d *doors) serve(name string, handler http.Handler) error {
+func (d *sockets) serve(name string, handler http.Handler) error {
 	socket, err := d.listen(name)
 	if err != nil {
 		return err
 	}
-	// A guest that opens a connection and says nothing must not keep it for ever.
+	// A machine that opens a connection and sends nothing must not keep it open for ever.
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	d.servers = append(d.servers, server)
 	go func() { _ = server.Serve(socket) }() // ends with close
 	return nil
 }
 
-// welcome keeps the agent's latest connection. An older one is that of a boot that has ended.
-func (d *doors) welcome() {
+// acceptAgents stores the agent's latest connection. Older ones are of boots that have ended.
+func (d *sockets) acceptAgents() {
 	for {
 		conn, err := d.jobs.Accept()
 		if err != nil {
@@ -88,19 +89,19 @@ func (d *doors) welcome() {
 			_ = old.Close()
 		default:
 		}
-		d.agents <- conn // only this goroutine fills it
+		d.agents <- conn // does not block: only this goroutine sends
 	}
 }
 
-// errNoAgent is what a command gets in a machine that has not mounted its disk yet, or is going down.
+// errNoAgent is the error of commands before the machine has mounted its disk, and when it is shutting down.
 var errNoAgent = errors.New("the machine has not come so far yet, or is going down")
 
-// agentLimit is how long the agent may take to connect again after the last job: an instant, but
-// not where its processor is emulated and has much to do.
+// agentLimit is how long the agent may take to connect again after a job. It takes longer where an emulated processor has much
+// to do.
 const agentLimit = 5 * time.Second
 
-// agent is a connection at which the agent waits.
-func (d *doors) agent(ctx context.Context) (net.Conn, error) {
+// agent returns a connection at which the agent waits.
+func (d *sockets) agent(ctx context.Context) (net.Conn, error) {
 	select {
 	case conn := <-d.agents:
 		return conn, nil
@@ -111,7 +112,7 @@ func (d *doors) agent(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-func (d *doors) close() {
+func (d *sockets) close() {
 	for _, s := range d.servers {
 		_ = s.Close()
 	}

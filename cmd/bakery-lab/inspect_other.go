@@ -9,6 +9,6 @@ import "errors"
 
 var errNotLinux = errors.New("look into an image: it needs Linux")
 
-func scratch(...string) (string, error) { return "", errNotLinux }
+func mountScratch(...string) (string, error) { return "", errNotLinux }
 
-func enter(string) error { return errNotLinux }
+func changeRoot(string) error { return errNotLinux }

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scratch puts a tmpfs over a directory that every Linux has, seen in the sandbox only, and returns
-// it. It is one that nothing of the lab is below of.
-func scratch(avoid ...string) (string, error) {
+// mountScratch mounts a tmpfs, which only the sandbox sees, over a directory that every Linux has, and returns the directory.
+// None of the directories to avoid is below it.
+func mountScratch(avoid ...string) (string, error) {
 	for _, dir := range []string{"/mnt", "/media", "/srv"} {
 		if slices.ContainsFunc(avoid, func(a string) bool { return strings.HasPrefix(a+"/", dir+"/") }) {
 			continue
@@ -35,7 +35,7 @@ func scratch(avoid ...string) (string, error) {
 	return "", errors.New("mount a scratch directory: there is none of /mnt, /media, /srv")
 }
 
-func enter(dir string) error {
+func changeRoot(dir string) error {
 	if err := unix.Chroot(dir); err != nil {
 		return fmt.Errorf("look into the image: %w", err)
 	}
