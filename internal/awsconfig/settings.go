@@ -18,9 +18,6 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
-// Unknown is what Packer passes in place of a string that is not known while a template is only validated.
-const Unknown = placeholder.Unknown
-
 // Settings choose the AWS account and region. All of them are optional when the environment of Packer already does that,
 // through variables, a shared configuration file, or the role of the machine it runs on.
 type Settings struct {
@@ -100,17 +97,17 @@ func (s *Settings) Prepare() []error {
 	if s.MaxRetries < 0 {
 		errs = append(errs, errors.New("max_retries is below 0; leave it out for the default of 10"))
 	}
-	if (s.AccessKey == "") != (s.SecretKey == "") && s.AccessKey != Unknown && s.SecretKey != Unknown {
+	if (s.AccessKey == "") != (s.SecretKey == "") && s.AccessKey != placeholder.Unknown && s.SecretKey != placeholder.Unknown {
 		errs = append(errs, errors.New("access_key and secret_key belong together: set both, or none"))
 	}
-	if s.Token != "" && s.Token != Unknown && s.AccessKey == "" {
+	if s.Token != "" && s.Token != placeholder.Unknown && s.AccessKey == "" {
 		errs = append(errs, errors.New("token belongs to an access_key and a secret_key: set all three, or none"))
 	}
 	if s.AssumeRole != nil {
 		errs = append(errs, s.AssumeRole.prepare()...)
 	}
 	if s.VaultAWSEngine != nil {
-		if s.AccessKey != "" && s.AccessKey != Unknown {
+		if s.AccessKey != "" && s.AccessKey != placeholder.Unknown {
 			errs = append(errs, errors.New("vault_aws_engine and access_key exclude each other: keep one of them"))
 		}
 		errs = append(errs, s.VaultAWSEngine.prepare()...)
@@ -137,7 +134,7 @@ func (r *AssumeRole) prepare() []error {
 func (s *Settings) Secrets() []string {
 	var secrets []string
 	for _, v := range []string{s.SecretKey, s.Token, s.MFACode} {
-		if v != "" && v != Unknown {
+		if v != "" && v != placeholder.Unknown {
 			secrets = append(secrets, v)
 		}
 	}

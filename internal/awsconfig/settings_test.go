@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
 // isolateEnvironment hides the AWS account of the person who runs the tests.
@@ -62,7 +64,7 @@ func TestPrepareAccepts(t *testing.T) {
 	for name, settings := range map[string]Settings{
 		"nothing":                {},
 		"keys":                   {AccessKey: "x", SecretKey: "y", Token: "z"},
-		"what is not known yet":  {AccessKey: Unknown, SecretKey: Unknown, AssumeRole: &AssumeRole{RoleARN: Unknown}},
+		"what is not known yet":  {AccessKey: placeholder.Unknown, SecretKey: placeholder.Unknown, AssumeRole: &AssumeRole{RoleARN: placeholder.Unknown}},
 		"a role for half a day":  {AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 43200}},
 		"a profile and a region": {Profile: "x", Region: "y"},
 	} {
@@ -77,7 +79,7 @@ func TestSecrets(t *testing.T) {
 	if diff := cmp.Diff([]string{"b", "c"}, s.Secrets()); diff != "" {
 		t.Errorf("secrets (-want +got):\n%s", diff)
 	}
-	if got := (&Settings{SecretKey: Unknown}).Secrets(); got != nil {
+	if got := (&Settings{SecretKey: placeholder.Unknown}).Secrets(); got != nil {
 		t.Errorf("the secrets of a template that is validated are %v", got)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
 func statement(effect string, action, resource []string) *PolicyDocument {
@@ -38,11 +38,11 @@ func TestCheckRefusesAPolicy(t *testing.T) {
 }
 
 func TestCheckAccepts(t *testing.T) {
-	unknown := []string{awsconfig.Unknown}
+	unknown := []string{placeholder.Unknown}
 	for name, policy := range map[string]*PolicyDocument{
 		"no policy":                      nil,
 		"a policy":                       statement("Allow", []string{"s3:GetObject"}, []string{"*"}),
-		"a policy that is not known yet": statement(awsconfig.Unknown, unknown, unknown),
+		"a policy that is not known yet": statement(placeholder.Unknown, unknown, unknown),
 	} {
 		if warnings, errs := (&ProfileConfig{TemporaryProfilePolicy: policy}).Check(); len(warnings)+len(errs) > 0 {
 			t.Errorf("%s: warnings %q, errors %v", name, warnings, errs)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 
-	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
 // decode returns the settings of a template, checked.
@@ -54,8 +54,8 @@ func TestCheckRefuses(t *testing.T) {
 
 func TestCheckAcceptsGroupsThatAreNotKnownYet(t *testing.T) {
 	for name, settings := range map[string]map[string]any{
-		"the one":    {"security_group_id": awsconfig.Unknown, "security_group_ids": []string{"sg-2"}},
-		"the others": {"security_group_id": "sg-1", "security_group_ids": []string{awsconfig.Unknown}},
+		"the one":    {"security_group_id": placeholder.Unknown, "security_group_ids": []string{"sg-2"}},
+		"the others": {"security_group_id": "sg-1", "security_group_ids": []string{placeholder.Unknown}},
 	} {
 		if _, err := decode(t, settings); err != nil {
 			t.Errorf("%s: %v", name, err)

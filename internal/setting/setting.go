@@ -15,12 +15,12 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 	"github.com/mitchellh/mapstructure"
 
-	"github.com/amibakery/packer-plugin-bakery/internal/awsconfig"
+	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
 // Unknown reports whether a value is Packer's placeholder for a value that is not known yet: the result of a data source that
 // `packer validate` did not run. Such a value is never an error.
-func Unknown(s string) bool { return strings.Contains(s, awsconfig.Unknown) }
+func Unknown(s string) bool { return placeholder.In(s) }
 
 // Known reports whether a value is set and known.
 func Known(s string) bool { return s != "" && !Unknown(s) }
@@ -29,7 +29,7 @@ func Known(s string) bool { return s != "" && !Unknown(s) }
 var DecodeHooks = append([]mapstructure.DecodeHookFunc{decodeUnknownDuration}, config.DefaultDecodeHookFuncs...)
 
 func decodeUnknownDuration(from, to reflect.Type, value any) (any, error) {
-	if from.Kind() == reflect.String && to == reflect.TypeFor[time.Duration]() && value == awsconfig.Unknown {
+	if from.Kind() == reflect.String && to == reflect.TypeFor[time.Duration]() && value == placeholder.Unknown {
 		return time.Duration(0), nil
 	}
 	return value, nil
