@@ -25,8 +25,10 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 		want map[string]string
 	}{
 		"with the defaults": {func(*Config) {}, map[string]string{
-			"CreditSpecification.CpuCredits": "", "EbsOptimized": "", "EnclaveOptions.Enabled": "", "Placement.Tenancy": "",
-			"CapacityReservationSpecification.CapacityReservationPreference": "none", "InstanceMarketOptions.MarketType": "",
+			"CreditSpecification.CpuCredits": "", "EbsOptimized": "", "EnclaveOptions.Enabled": "",
+			"Placement.Tenancy": "",
+			"CapacityReservationSpecification.CapacityReservationPreference": "none",
+			"InstanceMarketOptions.MarketType":                               "",
 			// Regions without this option refuse a request that names it.
 			"MetadataOptions.InstanceMetadataTags": "",
 		}},
@@ -34,12 +36,17 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			func(c *Config) { c.Metadata.InstanceMetadataTags = "enabled" },
 			map[string]string{"MetadataOptions.InstanceMetadataTags": "enabled"},
 		},
-		"with a burstable type": {func(c *Config) { c.InstanceType = "t3.small" }, map[string]string{"CreditSpecification.CpuCredits": "standard"}},
+		"with a burstable type": {
+			func(c *Config) { c.InstanceType = "t3.small" },
+			map[string]string{"CreditSpecification.CpuCredits": "standard"},
+		},
 		"with unlimited credits": {
 			func(c *Config) { c.InstanceType, c.EnableUnlimitedCredits = "t3.small", true },
 			map[string]string{"CreditSpecification.CpuCredits": "unlimited"},
 		},
-		"with a type without credits": {func(c *Config) { c.InstanceType = "m5.large" }, map[string]string{"CreditSpecification.CpuCredits": ""}},
+		"with a type without credits": {
+			func(c *Config) { c.InstanceType = "m5.large" }, map[string]string{"CreditSpecification.CpuCredits": ""},
+		},
 		"on a dedicated host": {func(c *Config) {
 			c.InstanceType, c.EnableNitroEnclave, c.EbsOptimized = "m5.xlarge", true, true
 			c.AvailabilityZone = "us-east-1a"
@@ -47,7 +54,8 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			c.LicenseSpecifications = []licenseSpecification{{LicenseConfigurationRequest{"arn:licence"}}}
 			c.CapacityReservationID = "cr-1"
 		}, map[string]string{
-			"EbsOptimized": "true", "EnclaveOptions.Enabled": "true", "Placement.Tenancy": "host", "Placement.HostId": "h-1",
+			"EbsOptimized": "true", "EnclaveOptions.Enabled": "true", "Placement.Tenancy": "host",
+			"Placement.HostId":           "h-1",
 			"Placement.AvailabilityZone": "us-east-1a", "LicenseSpecification.1.LicenseConfigurationArn": "arn:licence",
 			"CapacityReservationSpecification.CapacityReservationPreference":                   "",
 			"CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId": "cr-1",
@@ -59,16 +67,23 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			"Placement.HostResourceGroupArn": "arn:hosts",
 			"CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationResourceGroupArn": "arn:reservations",
 		}},
-		"with the old name of tenancy": {func(c *Config) { c.Tenancy = "dedicated" }, map[string]string{"Placement.Tenancy": "dedicated"}},
+		"with the old name of tenancy": {
+			func(c *Config) { c.Tenancy = "dedicated" }, map[string]string{"Placement.Tenancy": "dedicated"},
+		},
 		"with disks": {func(c *Config) {
 			c.LaunchBlockDevices = []blockDevice{
 				{DeviceName: "/dev/xvda", KmsKeyID: "alias/x", IOPS: 3000, VolumeType: "gp3", Throughput: 200},
-				{DeviceName: "/dev/sdf", IOPS: 100, VolumeType: "gp2", VolumeSize: 9, Encrypted: config.TriFalse, DeleteOnTermination: config.TriFalse},
+				{
+					DeviceName: "/dev/sdf", IOPS: 100, VolumeType: "gp2", VolumeSize: 9,
+					Encrypted: config.TriFalse, DeleteOnTermination: config.TriFalse,
+				},
 				{DeviceName: "/dev/sdg", NoDevice: true},
 			}
 		}, map[string]string{
-			"BlockDeviceMapping.1.Ebs.Encrypted": "true", "BlockDeviceMapping.1.Ebs.KmsKeyId": "alias/x", "BlockDeviceMapping.1.Ebs.Iops": "3000",
-			"BlockDeviceMapping.1.Ebs.Throughput": "200", "BlockDeviceMapping.2.Ebs.Iops": "", "BlockDeviceMapping.2.Ebs.Encrypted": "false",
+			"BlockDeviceMapping.1.Ebs.Encrypted": "true", "BlockDeviceMapping.1.Ebs.KmsKeyId": "alias/x",
+			"BlockDeviceMapping.1.Ebs.Iops":       "3000",
+			"BlockDeviceMapping.1.Ebs.Throughput": "200", "BlockDeviceMapping.2.Ebs.Iops": "",
+			"BlockDeviceMapping.2.Ebs.Encrypted":           "false",
 			"BlockDeviceMapping.2.Ebs.DeleteOnTermination": "false", "BlockDeviceMapping.3.DeviceName": "/dev/sdg",
 		}},
 		"in a network by filters": {func(c *Config) {
@@ -118,8 +133,8 @@ func TestNetworkFiltersAreThoseOfTemplate(t *testing.T) {
 			t.Errorf("filters of %s (-want +got):\n%s", action, diff)
 		}
 	}
-	if n := b.account.Count("DescribeVpcs") + b.account.Count("DescribeSubnets") + b.account.Count("DescribeSecurityGroups"); n != 3 {
-		t.Errorf("%d calls about the network, want 3", n)
+	if calls := b.account.CallsOf("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups"); len(calls) != 3 {
+		t.Errorf("the calls about the network are %v, want each once", calls)
 	}
 }
 
@@ -128,7 +143,10 @@ func TestNetworkFiltersThatMatchTooManyOrNone(t *testing.T) {
 		set  func(*testBuild)
 		want string
 	}{
-		"several subnets": {func(b *testBuild) { b.config.SubnetFilter.Filters = map[string]string{"tag:a": "b"} }, "matches 2 subnets"},
+		"several subnets": {
+			func(b *testBuild) { b.config.SubnetFilter.Filters = map[string]string{"tag:a": "b"} },
+			"matches 2 subnets",
+		},
 		"no group": {func(b *testBuild) {
 			b.config.SecurityGroupFilter.Filters = map[string]string{"tag:Class": "nothing"}
 		}, "security_group_filter matches no security group"},
@@ -144,7 +162,9 @@ func TestNetworkFiltersThatMatchTooManyOrNone(t *testing.T) {
 
 func TestSourceIsWhatFilterFinds(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
-		b.config.SourceAmiFilter = sourceFilter{Owners: []string{"self", "amazon"}, Filters: map[string]string{"name": "debian-*, ubuntu-*"}}
+		b.config.SourceAmiFilter = sourceFilter{
+			Owners: []string{"self", "amazon"}, Filters: map[string]string{"name": "debian-*, ubuntu-*"},
+		}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +189,8 @@ func (p pagedImages) DescribeImages(
 }
 
 func TestSourceIsNewestImageOnAnyPage(t *testing.T) {
-	source, err := findSource(t.Context(), &SourceConfig{SourceAmi: "debian-*"}, pagedImages{"2025", "2026", "2024"}, nil)
+	wanted, pages := &SourceConfig{SourceAmi: "debian-*"}, pagedImages{"2025", "2026", "2024"}
+	source, err := findSource(t.Context(), wanted, pages, nil)
 	if err != nil || aws.ToString(source.ImageId) != "2026" {
 		t.Errorf("found %s, error %v", aws.ToString(source.ImageId), err)
 	}
@@ -191,7 +212,8 @@ func TestLaunchTriesNextSubnetWithoutCapacity(t *testing.T) {
 func TestTemporaryProfileIsCreatedAndRemoved(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.setTemporaryProfile()
-		b.account.FailBefore["RunInstances"] = awsfake.FirstCalls(3, 400, awscall.CodeParameterValue) // EC2 does not know it yet
+		// EC2 does not know the profile yet.
+		b.account.FailBefore["RunInstances"] = awsfake.FirstCalls(3, 400, awscall.CodeParameterValue)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +258,9 @@ func TestTemporaryProfileIsRemovedThoughIAMIsSlow(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.setTemporaryProfile()
 		b.account.FailBefore["RunInstances"] = awsfake.Always(400, "Unsupported")
-		for _, action := range []string{"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole"} {
+		for _, action := range []string{
+			"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
+		} {
 			b.account.FailBefore[action] = awsfake.FirstCalls(2, 404, awscall.CodeNoSuchEntity)
 		}
 	})
@@ -258,7 +282,8 @@ func TestTagsOfRoleHaveOnlyCharactersThatIAMAllows(t *testing.T) {
 
 func TestRoleTrustsEC2OfItsPartition(t *testing.T) {
 	for region, want := range map[string]string{
-		"us-east-1": `"ec2.amazonaws.com"`, "us-gov-west-1": `"ec2.amazonaws.com"`, "cn-north-1": `"ec2.amazonaws.com.cn"`,
+		"us-east-1": `"ec2.amazonaws.com"`, "us-gov-west-1": `"ec2.amazonaws.com"`,
+		"cn-north-1": `"ec2.amazonaws.com.cn"`,
 	} {
 		if got := trust(region); !strings.Contains(got, want) {
 			t.Errorf("the role of %s trusts %s", region, got)
@@ -267,7 +292,9 @@ func TestRoleTrustsEC2OfItsPartition(t *testing.T) {
 }
 
 func TestTemporaryProfileLeavesNothingWhenAnyCallFails(t *testing.T) {
-	for _, action := range []string{"CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "RunInstances"} {
+	for _, action := range []string{
+		"CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "RunInstances",
+	} {
 		for name, set := range map[string]func(*testBuild){
 			"refused": func(b *testBuild) { b.account.FailBefore[action] = awsfake.Always(403, "AccessDenied") },
 			"lost":    func(b *testBuild) { b.account.FailAfter[action] = awsfake.Always(403, "AccessDenied") },

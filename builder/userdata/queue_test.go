@@ -16,8 +16,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// limited is EC2's limit of RunInstances.
-type limited struct {
+// rateLimit is a token bucket, as EC2 has one for RunInstances.
+type rateLimit struct {
 	mu     sync.Mutex
 	tokens float64
 	at     time.Time
@@ -26,7 +26,7 @@ type limited struct {
 
 var errThrottled = &smithy.GenericAPIError{Code: "RequestLimitExceeded"}
 
-func (b *limited) call(context.Context) error {
+func (b *rateLimit) call(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls++
@@ -40,22 +40,22 @@ func (b *limited) call(context.Context) error {
 	return nil
 }
 
-func TestLaunchesAtOnceTakeTurns(t *testing.T) {
+func TestConcurrentLaunchesShareRateLimit(t *testing.T) {
 	const launches = 50
 	for name, c := range map[string]struct {
 		together      bool // on one computer
 		calls         int  // at most
 		within, least time.Duration
 	}{
-		// 5 at once and 2 a second are 23 seconds. Those that began at once have called in vain once.
+		// With 5 at once and 2 a second, 50 launches take 23 seconds. Those that begin together are throttled once.
 		"of one computer": {true, 2*launches + 5, 30 * time.Second, 22 * time.Second},
-		// Nobody tells them of each other.
+		// They do not know of each other.
 		"of as many computers": {false, 10 * launches, 2 * time.Minute, 22 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			shared := turns{dir: t.TempDir()}
 			synctest.Test(t, func(t *testing.T) {
-				ec2 := &limited{tokens: 5, at: time.Now()}
+				ec2 := &rateLimit{tokens: 5, at: time.Now()}
 				began := time.Now()
 				var all sync.WaitGroup
 				for range launches {
@@ -74,14 +74,14 @@ func TestLaunchesAtOnceTakeTurns(t *testing.T) {
 				took := time.Since(began)
 				t.Logf("%d launches took %s and %d calls", launches, took, ec2.calls)
 				if took < c.least || took > c.within || ec2.calls > c.calls {
-					t.Errorf("it is to be %s at most, and %d calls", c.within, c.calls)
+					t.Errorf("want %s and %d calls at most", c.within, c.calls)
 				}
 			})
 		})
 	}
 }
 
-func TestAQueueEnds(t *testing.T) {
+func TestQueueEnds(t *testing.T) {
 	refused := errors.New("refused")
 	for name, c := range map[string]struct {
 		call   func(int) error
@@ -89,10 +89,16 @@ func TestAQueueEnds(t *testing.T) {
 		want   error
 		least  time.Duration
 	}{
-		"with any other answer":             {func(int) error { return refused }, 0, refused, 0},
-		"with another answer after a while": {func(n int) error { return []error{errThrottled, errThrottled, refused}[n] }, 0, refused, 0},
-		"when its time is over":             {func(int) error { return errThrottled }, 0, errThrottled, 40 * time.Second},
-		"when the bake is cancelled":        {func(int) error { return errThrottled }, 3 * time.Second, context.Canceled, 3 * time.Second},
+		"with any other answer": {func(int) error { return refused }, 0, refused, 0},
+		"with another answer after a while": {
+			func(n int) error { return []error{errThrottled, errThrottled, refused}[n] }, 0, refused, 0,
+		},
+		"when its time is over": {
+			func(int) error { return errThrottled }, 0, errThrottled, 40 * time.Second,
+		},
+		"when the bake is cancelled": {
+			func(int) error { return errThrottled }, 3 * time.Second, context.Canceled, 3 * time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := turns{dir: t.TempDir()}
@@ -115,7 +121,7 @@ func TestAQueueEnds(t *testing.T) {
 	}
 }
 
-func TestTurnsAreForgotten(t *testing.T) {
+func TestOldLaunchSlotsAreRemoved(t *testing.T) {
 	at := turns{dir: t.TempDir()}
 	now := time.Now()
 	for range 3 {

@@ -19,7 +19,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
-func TestChangesAreNamed(t *testing.T) {
+func TestChangedInputsAreNamed(t *testing.T) {
 	sum := sumOf
 	old := inputs{
 		name: "app-*", source: "ami-1", userData: sum("u"), steps: []stepDigest{{"one", sum("1")}, {"two", sum("2")}},
@@ -36,21 +36,39 @@ func TestChangesAreNamed(t *testing.T) {
 		change func(*inputs)
 		want   []string
 	}{
-		"nothing":        {func(*inputs) {}, nil},
-		"the source":     {func(in *inputs) { in.source = "ami-2" }, []string{"source_ami (ami-1 -> ami-2)"}},
-		"data and files": {func(in *inputs) { in.userData, in.fs = sum("v"), sum("f") }, []string{"the user data", "fs/"}},
-		"a step":         {func(in *inputs) { in.steps = []stepDigest{old.steps[0], {"other", sum("3")}} }, []string{"other"}},
-		"a step more":    {func(in *inputs) { in.steps = append(in.steps, stepDigest{"three", sum("3")}) }, []string{"three", "the provisioners (2 steps -> 3)"}},
-		"a step less":    {func(in *inputs) { in.steps = in.steps[:1] }, []string{"the provisioners (2 steps -> 1)"}},
-		"no steps":       {func(in *inputs) { in.steps = nil }, []string{"the provisioners (2 steps -> 0)"}},
-		"an option less": {func(in *inputs) { in.options = map[string]string{"tags": sum("t")} }, []string{"ami_users"}},
+		"nothing":    {func(*inputs) {}, nil},
+		"the source": {func(in *inputs) { in.source = "ami-2" }, []string{"source_ami (ami-1 -> ami-2)"}},
+		"data and files": {
+			func(in *inputs) { in.userData, in.fs = sum("v"), sum("f") }, []string{"the user data", "fs/"},
+		},
+		"a step": {
+			func(in *inputs) { in.steps = []stepDigest{old.steps[0], {"other", sum("3")}} }, []string{"other"},
+		},
+		"a step more": {
+			func(in *inputs) { in.steps = append(in.steps, stepDigest{"three", sum("3")}) },
+			[]string{"three", "the provisioners (2 steps -> 3)"},
+		},
+		"a step less": {func(in *inputs) { in.steps = in.steps[:1] }, []string{"the provisioners (2 steps -> 1)"}},
+		"no steps":    {func(in *inputs) { in.steps = nil }, []string{"the provisioners (2 steps -> 0)"}},
+		"an option less": {
+			func(in *inputs) { in.options = map[string]string{"tags": sum("t")} }, []string{"ami_users"},
+		},
 		"an option more": {func(in *inputs) {
 			in.options = map[string]string{"ami_users": sum("a"), "tags": sum("x"), "x": "0123456"}
 		}, []string{"tags", "x"}},
-		"too many options":  {func(in *inputs) { in.options = many(40) }, []string{"the options of the image"}},
-		"all of the above":  {func(in *inputs) { *in = inputs{source: "ami-3"} }, []string{"source_ami (ami-1 -> ami-3)", "the user data", "the provisioners (2 steps -> 0)", "ami_users", "tags"}},
-		"the name's form":   {func(in *inputs) { in.name = "x" }, nil}, // such an image is not looked for
-		"steps beyond hope": {func(in *inputs) { in.steps = append(in.steps, in.steps...) }, []string{"one", "the provisioners (2 steps -> 4)"}},
+		"too many options": {func(in *inputs) { in.options = manyOptions(40) }, []string{"the options of the image"}},
+		"all of the above": {
+			func(in *inputs) { *in = inputs{source: "ami-3"} },
+			[]string{
+				"source_ami (ami-1 -> ami-3)", "the user data", "the provisioners (2 steps -> 0)", "ami_users",
+				"tags",
+			},
+		},
+		"the name's form": {func(in *inputs) { in.name = "x" }, nil}, // such an image is not looked for
+		"steps beyond hope": {
+			func(in *inputs) { in.steps = append(in.steps, in.steps...) },
+			[]string{"one", "the provisioners (2 steps -> 4)"},
+		},
 	} {
 		is := old
 		c.change(&is)
@@ -66,7 +84,7 @@ func TestChangesAreNamed(t *testing.T) {
 	}
 }
 
-func many(n int) map[string]string {
+func manyOptions(n int) map[string]string {
 	all := map[string]string{}
 	for i := range n {
 		all[fmt.Sprintf("setting%d", i)] = sumOf(fmt.Sprint(i))
@@ -74,8 +92,8 @@ func many(n int) map[string]string {
 	return all
 }
 
-func TestTheTagsOfTheInputsHaveRoom(t *testing.T) {
-	in := inputs{source: awsfake.SourceImageID, userData: sumOf("u"), fs: sumOf("f"), options: many(60)}
+func TestTagsOfInputsFitLimits(t *testing.T) {
+	in := inputs{source: awsfake.SourceImageID, userData: sumOf("u"), fs: sumOf("f"), options: manyOptions(60)}
 	for i := range toldApart {
 		in.steps = append(in.steps, stepDigest{fmt.Sprint(i), sumOf(fmt.Sprint(i))})
 	}
@@ -86,9 +104,8 @@ func TestTheTagsOfTheInputsHaveRoom(t *testing.T) {
 	}
 }
 
-// TestEverySettingOfAnImageIsComparedUnlessItIsNamed: a setting that somebody adds is compared, and one that is not compared is
-// one that there is.
-func TestEverySettingOfAnImageIsComparedUnlessItIsNamed(t *testing.T) {
+// A new setting is compared, unless somebody lists it. Whatever is listed must exist.
+func TestEveryImageSettingIsComparedOrListed(t *testing.T) {
 	there := map[string]bool{}
 	for _, group := range []any{ImageConfig{}, CopyConfig{}, SharingConfig{}, TraitsConfig{}} {
 		for f := range reflect.TypeOf(group).Fields() {
@@ -112,19 +129,21 @@ func TestEverySettingOfAnImageIsComparedUnlessItIsNamed(t *testing.T) {
 		return all["disks"]
 	}
 	if digest(blockDevice{Encrypted: config.TriTrue}) == digest(blockDevice{Encrypted: config.TriFalse}) {
-		t.Error("an encrypted disk is the same as one that is not")
+		t.Error("an encrypted disk has the digest of one that is not")
 	}
 }
 
-// ofTheMachine are the settings of machines that make their images no others, though they stand with ones that do.
-var ofTheMachine = []string{
-	"instance_type", "key_name", "run_volume_tags", "run_volume_tag", "metadata_options", "ebs_optimized", "enable_unlimited_credits",
-	"enable_t2_unlimited", "disable_stop_instance", "shutdown_behavior", "instance_timeout", "instance_poll_interval", "aws_polling",
+// machineOnlySettings are those of RunConfig and WatchConfig that make no difference to the image.
+var machineOnlySettings = []string{
+	"instance_type", "key_name", "run_volume_tags", "run_volume_tag", "metadata_options", "ebs_optimized",
+	"enable_unlimited_credits",
+	"enable_t2_unlimited", "disable_stop_instance", "shutdown_behavior", "instance_timeout", "instance_poll_interval",
+	"aws_polling",
 	"run_tags", "run_tag", // compared as the image's
 }
 
-// TestEverySettingOfAMachineIsComparedUnlessItIsNamed: a setting that somebody adds is compared, or listed here with intent.
-func TestEverySettingOfAMachineIsComparedUnlessItIsNamed(t *testing.T) {
+// A new setting is compared, or listed above on purpose.
+func TestEveryMachineSettingIsComparedOrListed(t *testing.T) {
 	c := &Config{
 		RunConfig:   RunConfig{LaunchBlockDevices: []blockDevice{{DeviceName: "/dev/xvda"}}},
 		WatchConfig: WatchConfig{Verdict: setting.VerdictStop, SkipCleanup: []string{"logs"}, WipeFreeSpace: true},
@@ -136,32 +155,34 @@ func TestEverySettingOfAMachineIsComparedUnlessItIsNamed(t *testing.T) {
 	for _, group := range []any{RunConfig{}, WatchConfig{}} {
 		for f := range reflect.TypeOf(group).Fields() {
 			name, ok := f.Tag.Lookup("mapstructure")
-			if ok && (options[name] != "") == slices.Contains(ofTheMachine, name) {
+			if ok && (options[name] != "") == slices.Contains(machineOnlySettings, name) {
 				t.Errorf("%s: compared is %v", name, options[name] != "")
 			}
 		}
 	}
 }
 
-func TestUserDataByHandIsComparedWithTheProgramRoundIt(t *testing.T) {
+func TestUserDataIsComparedWithGuestProgram(t *testing.T) {
 	of := func(document string) string {
 		return (&payload{document: []byte(document), userDataSHA256: sumOf("same")}).digest()
 	}
 	if of("program 1") == of("program 2") {
-		t.Error("another guest program of the same user data is no other image")
+		t.Error("the guest program makes no difference to the digest")
 	}
 	if got := (&payload{verbatim: []byte("x"), userDataSHA256: sumOf("x")}).digest(); got != sumOf("x") {
-		t.Errorf("what is launched as it is has the digest %s", got)
+		t.Errorf("user data without a guest program has the digest %s", got)
 	}
 }
 
-func TestAnImageThatNobodyShouldUseIsNotReturned(t *testing.T) {
+func TestUnusableImagesAreNotReused(t *testing.T) {
 	now := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 	for want, image := range map[string]types.Image{
 		"":        {State: types.ImageStateAvailable, DeprecationTime: aws.String("2026-11-21T00:01:00.000Z")},
 		"pending": {State: types.ImageStatePending},
 		"failed":  {State: types.ImageStateFailed},
-		"deprecated since 2026-11-20T23:59:00.000Z": {State: types.ImageStateAvailable, DeprecationTime: aws.String("2026-11-20T23:59:00.000Z")},
+		"deprecated since 2026-11-20T23:59:00.000Z": {
+			State: types.ImageStateAvailable, DeprecationTime: aws.String("2026-11-20T23:59:00.000Z"),
+		},
 	} {
 		if got := unusable(&image, now); got != want {
 			t.Errorf("%q, want %q", got, want)

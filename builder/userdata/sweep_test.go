@@ -24,28 +24,37 @@ import (
 	bakepkg "github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// labels are the tags of one resource as DescribeTags lists them.
-func labels(id string, tags ...string) (all []types.TagDescription) {
+// tagDescriptions returns the tags of one resource as DescribeTags lists them.
+func tagDescriptions(id string, tags ...string) (all []types.TagDescription) {
 	for _, t := range tags {
 		key, value, _ := strings.Cut(t, "=")
-		all = append(all, types.TagDescription{ResourceId: aws.String(id), Key: aws.String(key), Value: aws.String(value)})
+		all = append(all, types.TagDescription{
+			ResourceId: aws.String(id), Key: aws.String(key), Value: aws.String(value),
+		})
 	}
 	return all
 }
 
-func TestSweepTakesNothingWhoseTagsWereOnlyCopied(t *testing.T) {
+func TestSweepSkipsResourcesWithCopiedTags(t *testing.T) {
 	bake, source := bakepkg.TagBake+"="+awsfake.BakeID, bakepkg.TagSource+"="+awsfake.SourceImageID
 	w := &swath{ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
 	w.take(
 		map[string]types.ResourceType{
-			"vol-1": types.ResourceTypeVolume, "snap-ours": types.ResourceTypeSnapshot, "snap-backup": types.ResourceTypeSnapshot,
-			"ami-ours": types.ResourceTypeImage, "ami-backup": types.ResourceTypeImage, "sg-other": types.ResourceTypeSecurityGroup,
+			"vol-1": types.ResourceTypeVolume, "snap-ours": types.ResourceTypeSnapshot,
+			"snap-backup": types.ResourceTypeSnapshot,
+			"ami-ours":    types.ResourceTypeImage, "ami-backup": types.ResourceTypeImage,
+			"sg-other": types.ResourceTypeSecurityGroup,
 		},
-		slices.Concat(labels("vol-1", bake), labels("snap-ours", bake, source), labels("snap-backup", bake), labels("ami-ours", source, bake),
-			labels("ami-backup", bake), labels("sg-other", bakepkg.TagBake+"=not an id"), labels("sg-unasked", bake)),
+		slices.Concat(
+			tagDescriptions("vol-1", bake), tagDescriptions("snap-ours", bake, source),
+			tagDescriptions("snap-backup", bake), tagDescriptions("ami-ours", source, bake),
+			tagDescriptions("ami-backup", bake), tagDescriptions("sg-other", bakepkg.TagBake+"=not an id"),
+			tagDescriptions("sg-unasked", bake),
+		),
 	)
 	want := map[types.ResourceType][]string{
-		types.ResourceTypeVolume: {"vol-1"}, types.ResourceTypeSnapshot: {"snap-ours"}, types.ResourceTypeImage: {"ami-ours"},
+		types.ResourceTypeVolume: {
+			"vol-1"}, types.ResourceTypeSnapshot: {"snap-ours"}, types.ResourceTypeImage: {"ami-ours"},
 	}
 	if diff := cmp.Diff(want, w.ids); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -54,12 +63,14 @@ func TestSweepTakesNothingWhoseTagsWereOnlyCopied(t *testing.T) {
 		machine types.Instance
 		want    bool
 	}{
-		"the bake's":                     {types.Instance{ClientToken: aws.String(awsfake.BakeID)}, true},
-		"the bake's second":              {types.Instance{ClientToken: aws.String(awsfake.BakeID + "-2-0")}, true},
-		"a Spot Instance":                {types.Instance{SpotInstanceRequestId: aws.String("sir-1")}, true},
-		"one launched like the bake's":   {types.Instance{ClientToken: aws.String("c0ffee00-0000-4000-8000-000000000000")}, false},
-		"one launched without a token":   {types.Instance{}, false},
-		"one of an Auto Scaling group's": {types.Instance{ClientToken: aws.String("fleet-" + awsfake.BakeID)}, false},
+		"the bake's":        {types.Instance{ClientToken: aws.String(awsfake.BakeID)}, true},
+		"the bake's second": {types.Instance{ClientToken: aws.String(awsfake.BakeID + "-2-0")}, true},
+		"a Spot Instance":   {types.Instance{SpotInstanceRequestId: aws.String("sir-1")}, true},
+		"with another token": {
+			types.Instance{ClientToken: aws.String("c0ffee00-0000-4000-8000-000000000000")}, false,
+		},
+		"without a token":          {types.Instance{}, false},
+		"of an Auto Scaling group": {types.Instance{ClientToken: aws.String("fleet-" + awsfake.BakeID)}, false},
 	} {
 		c.machine.InstanceId = aws.String("i-1")
 		w.bakes["i-1"] = awsfake.BakeID
@@ -69,7 +80,7 @@ func TestSweepTakesNothingWhoseTagsWereOnlyCopied(t *testing.T) {
 	}
 }
 
-// busyGroup is an EC2 whose security group is in use for some tries.
+// busyGroup is an EC2 whose security group is in use for the first attempts to delete it.
 type busyGroup struct {
 	sweepAPI
 
@@ -86,15 +97,15 @@ func (g *busyGroup) DeleteSecurityGroup(
 	return new(ec2.DeleteSecurityGroupOutput), nil
 }
 
-// TestSweepWaitsForNoGroupOfSomebodyElse: a group is in use for a moment after its machine is gone, and for ever when
-// somebody has put another machine into it.
-func TestSweepWaitsForNoGroupOfSomebodyElse(t *testing.T) {
+// A group is in use for a moment after its machine is terminated. It is in use for ever when somebody has launched
+// another machine with it.
+func TestSweepRetriesOnlyGroupOfInstanceItTerminated(t *testing.T) {
 	for name, c := range map[string]struct {
 		ended string // whose machine the sweep has just terminated
 		tries int
 	}{
-		"its machine has just gone": {awsfake.BakeID, 3},
-		"its machine is long gone":  {"", 1},
+		"of an instance just terminated": {awsfake.BakeID, 3},
+		"of another instance":            {"", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -112,14 +123,14 @@ func TestSweepWaitsForNoGroupOfSomebodyElse(t *testing.T) {
 	}
 }
 
-func TestSweepAsksForNoMoreThanAFilterTakes(t *testing.T) {
+func TestSweepRespectsLimitOfFilterValues(t *testing.T) {
 	w := &swath{ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
 	kinds := map[string]types.ResourceType{}
 	var tags []types.TagDescription
 	for n := range mostValues + 1 {
 		id := fmt.Sprintf("i-%d", n)
 		kinds[id] = types.ResourceTypeInstance
-		tags = append(tags, labels(id, bakepkg.TagBake+"="+awsfake.BakeID)...)
+		tags = append(tags, tagDescriptions(id, bakepkg.TagBake+"="+awsfake.BakeID)...)
 	}
 	w.take(kinds, tags)
 	if got := len(w.ids[types.ResourceTypeInstance]); got != mostValues {
@@ -127,24 +138,29 @@ func TestSweepAsksForNoMoreThanAFilterTakes(t *testing.T) {
 	}
 }
 
-func TestSweepNamesARightOnce(t *testing.T) {
-	denied := &smithy.OperationError{ServiceID: "EC2", OperationName: "DescribeTags", Err: &smithy.GenericAPIError{Code: "UnauthorizedOperation"}}
+func TestSweepNamesMissingPermissionOnce(t *testing.T) {
+	denied := &smithy.OperationError{
+		ServiceID: "EC2", OperationName: "DescribeTags", Err: &smithy.GenericAPIError{Code: "UnauthorizedOperation"},
+	}
 	s := &sweeping{errs: []error{denied, fmt.Errorf("elsewhere: %w", denied)}}
 	if got := s.complaint(); strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "docs/iam/sweep.json") {
 		t.Error(got)
 	}
 }
 
-// silent is an EC2 whose answers tell nothing, not even the time.
-type silent struct{ sweepAPI }
+// noTime is an EC2 whose answers do not say the time.
+type noTime struct{ sweepAPI }
 
-func (silent) DescribeTags(context.Context, *ec2.DescribeTagsInput, ...func(*ec2.Options)) (*ec2.DescribeTagsOutput, error) {
-	return &ec2.DescribeTagsOutput{Tags: labels("i-1", bakepkg.TagExpires+"=1999-01-01T00:00:00Z")}, nil
+func (noTime) DescribeTags(
+	context.Context, *ec2.DescribeTagsInput, ...func(*ec2.Options),
+) (*ec2.DescribeTagsOutput, error) {
+	return &ec2.DescribeTagsOutput{Tags: tagDescriptions("i-1", bakepkg.TagExpires+"=1999-01-01T00:00:00Z")}, nil
 }
 
-func TestSweepRemovesNothingByAClockThatNobodyHasCompared(t *testing.T) {
+func TestSweepRemovesNothingWithoutTimeOfAWS(t *testing.T) {
 	w := &swath{
-		sweeping: &sweeping{bake: new(bake)}, api: silent{}, ids: map[types.ResourceType][]string{}, bakes: map[string]string{},
+		sweeping: &sweeping{bake: new(bake)}, api: noTime{}, ids: map[types.ResourceType][]string{},
+		bakes: map[string]string{},
 	}
 	if err := w.find(t.Context()); err != nil || len(w.ids) > 0 {
 		t.Errorf("%v, to be removed: %v", err, w.ids)

@@ -54,12 +54,14 @@ func TestCheckTags(t *testing.T) {
 		key, value string
 		want       string // in the error; "" for none
 	}{
-		"plain":                         {"team", "builders", ""},
-		"the most that AWS allows":      {strings.Repeat("ä", 128), strings.Repeat("本", 256), ""},
-		"a value that is rendered":      {"x", "{{ .SourceAMI }}" + strings.Repeat("x", 256), ""},
-		"no key":                        {"", "x", "must have 1 to 128 characters"},
-		"a long key":                    {strings.Repeat("x", 129), "", "must have 1 to 128 characters"},
-		"a long value":                  {"x", strings.Repeat("x", 257), "has 257 characters; it must have at most 256"},
+		"plain":                    {"team", "builders", ""},
+		"the most that AWS allows": {strings.Repeat("ä", 128), strings.Repeat("本", 256), ""},
+		"a value that is rendered": {"x", "{{ .SourceAMI }}" + strings.Repeat("x", 256), ""},
+		"no key":                   {"", "x", "must have 1 to 128 characters"},
+		"a long key":               {strings.Repeat("x", 129), "", "must have 1 to 128 characters"},
+		"a long value": {
+			"x", strings.Repeat("x", 257), "has 257 characters; it must have at most 256",
+		},
 		"a key of AWS":                  {"AWS:x", "", "begins with aws:"},
 		"a key of the plugin":           {TagExpires, "", "begins with bakery:"},
 		"a key of the plugin, in caps":  {"Bakery:x", "", "begins with bakery:"},

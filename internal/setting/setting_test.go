@@ -57,7 +57,8 @@ func TestNonZeroNames(t *testing.T) {
 		settings timeouts
 		want     []string
 	}{
-		{timeouts{}, nil}, {timeouts{more: more{Name: "x"}}, []string{"name"}}, {all, []string{"timeout", "encrypt", "users"}},
+		{timeouts{}, nil}, {timeouts{more: more{Name: "x"}}, []string{"name"}},
+		{all, []string{"timeout", "encrypt", "users"}},
 	} {
 		if diff := cmp.Diff(c.want, NonZeroNames(reflect.ValueOf(c.settings))); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
