@@ -376,11 +376,12 @@ func TestPrepareWarnsOnceOfSettingsForSSH(t *testing.T) {
 		"communicator none": {map[string]any{"communicator": "none"}, nil},
 		"several": {
 			map[string]any{
-				"communicator": "ssh", "ssh_username": "admin", "ssh_timeout": "5m", "temporary_key_pair_type": "ed25519",
+				"communicator": "ssh", "ssh_username": "admin", "ssh_timeout": "5m",
+				"temporary_key_pair_type": "ed25519",
 			},
-			[]string{"this builder connects to nothing and bakes Linux, so these settings have no effect: communicator, " +
-				"ssh_timeout, temporary_key_pair_type. The machine gets its provisioners in its user data, which run " +
-				"there as admin; there is no key pair, and nothing may connect to it"},
+			[]string{"this builder connects to nothing and bakes Linux, so these settings have no effect: " +
+				"communicator, ssh_timeout, temporary_key_pair_type. The machine gets its provisioners in its " +
+				"user data, which run there as admin; there is no key pair, and nothing may connect to it"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

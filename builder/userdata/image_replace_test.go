@@ -37,7 +37,8 @@ func TestOldImagesAreRemovedAfterNewOnesAreCompleteInEveryRegion(t *testing.T) {
 	}
 	b.checkImages("ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1")
 	for id, i := range b.account.Images {
-		complete := len(i.Attributes) > 0 && i.Tags[bakepkg.TagBake] == awsfake.BakeID && i.Tags[bakepkg.TagExpires] == ""
+		complete := len(i.Attributes) > 0 && i.Tags[bakepkg.TagBake] == awsfake.BakeID &&
+			i.Tags[bakepkg.TagExpires] == ""
 		if i.Existing || !complete {
 			t.Errorf("%s is not a complete new image: %+v", id, i)
 		}

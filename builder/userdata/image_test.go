@@ -135,7 +135,8 @@ func TestImageIsRegisteredAgainToChangeBootMode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _, err := runBuild(t, func(b *testBuild) {
-				b.account.SourceImageXML = "<bootMode>legacy-bios</bootMode><usageOperation>RunInstances</usageOperation>"
+				b.account.SourceImageXML = "<bootMode>legacy-bios</bootMode>" +
+					"<usageOperation>RunInstances</usageOperation>"
 				b.config.BootMode, b.config.TPMSupport, b.config.ForceDeregister = "uefi", "v2.0", true
 				set(b)
 			})
@@ -209,7 +210,9 @@ func TestBakeRetriesWhenNewImageIsNotVisibleYet(t *testing.T) {
 		b.copyToOtherRegions()
 		b.setEveryImageAttribute()
 		b.config.BootMode = "uefi"
-		for _, action := range []string{"RegisterImage", "CopyImage", "ModifyImageAttribute", "EnableImageDeprecation"} {
+		for _, action := range []string{
+			"RegisterImage", "CopyImage", "ModifyImageAttribute", "EnableImageDeprecation",
+		} {
 			b.account.FailBefore[action] = awsfake.FirstCalls(2, 400, awscall.CodeImageNotFound)
 		}
 		b.account.FailBefore["ModifyInstanceAttribute"] = awsfake.FirstCalls(2, 400, awscall.CodeInstanceState)
@@ -260,7 +263,9 @@ func TestBakeChecksImageSettingsBeforeLaunch(t *testing.T) {
 		"no disk /dev/sdb": func(b *testBuild) {
 			b.account.SourceImageXML = "<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName></item>" +
 				"</blockDeviceMapping>"
-			b.config.AMIBlockDevices = []blockDevice{{DeviceName: "/dev/xvda"}, {DeviceName: "/dev/sdb", VolumeType: "gp3"}}
+			b.config.AMIBlockDevices = []blockDevice{
+				{DeviceName: "/dev/xvda"}, {DeviceName: "/dev/sdb", VolumeType: "gp3"},
+			}
 		},
 		"has 261 characters": func(b *testBuild) {
 			b.config.Tags = map[string]string{"long": strings.Repeat("x", 252) + "{{ .SourceAMIName }}"}

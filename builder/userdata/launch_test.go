@@ -65,7 +65,8 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			c.CapacityReservationGroupARN = "arn:reservations"
 		}, map[string]string{
 			"Placement.HostResourceGroupArn": "arn:hosts",
-			"CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationResourceGroupArn": "arn:reservations",
+			"CapacityReservationSpecification.CapacityReservationTarget." +
+				"CapacityReservationResourceGroupArn": "arn:reservations",
 		}},
 		"with the old name of tenancy": {
 			func(c *Config) { c.Tenancy = "dedicated" }, map[string]string{"Placement.Tenancy": "dedicated"},
@@ -219,7 +220,8 @@ func TestTemporaryProfileIsCreatedAndRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.checkOnlyImageLeft()
-	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}`
+	const policy = `{"Version":"2012-10-17","Statement":[` +
+		`{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}`
 	if got := b.account.Requests["PutRolePolicy"].Get("PolicyDocument"); got != policy {
 		t.Errorf("the policy is %s", got)
 	}

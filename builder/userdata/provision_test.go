@@ -200,18 +200,9 @@ func TestProvisionerThatCannotBeRecordedFailsBake(t *testing.T) {
 		set  func(*testBuild)
 		want []string
 	}{
-		"one that downloads": {func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			return comm.Download("/x", new(bytes.Buffer))
-		}, nil, []string{"provisioner 1", "download /x"}},
-		"one that ignores an error": {func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			_ = comm.Download("/x", new(bytes.Buffer))
-			return nil
-		}, nil, []string{"provisioner 1", "download /x"}},
-		"one that waits for ever after an error": {func(ctx context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			_ = comm.Download("/x", new(bytes.Buffer))
-			<-ctx.Done()
-			return ctx.Err()
-		}, nil, []string{"provisioner 1", "download /x"}},
+		"one that downloads":                     {download, nil, []string{"provisioner 1", "download /x"}},
+		"one that ignores an error":              {ignoreError, nil, []string{"provisioner 1", "download /x"}},
+		"one that waits for ever after an error": {waitForEver, nil, []string{"provisioner 1", "download /x"}},
 		"any, with verdict stop": {
 			shellBlock, func(b *testBuild) { b.config.Verdict = setting.VerdictStop },
 			[]string{`verdict = "stop"`, "provisioners cannot be added"},
@@ -227,9 +218,7 @@ func TestProvisionerThatCannotBeRecordedFailsBake(t *testing.T) {
 			joinBlock(bundle.Join{Source: "/nonexistent"}), func(b *testBuild) { b.config.UserData = "" },
 			[]string{"compile /nonexistent"},
 		},
-		"valid_exit_codes without 0": {func(context.Context, packersdk.Ui, packersdk.Communicator, map[string]any) error {
-			return errors.New("script exited with non-zero exit status: 0. Allowed exit codes are: [3]")
-		}, nil, []string{"non-zero exit status: 0"}},
+		"valid_exit_codes without 0": {refuseStatus0, nil, []string{"non-zero exit status: 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var began, ended time.Time
@@ -277,6 +266,27 @@ func TestErrorCleanupProvisionerHasNoMachine(t *testing.T) {
 	}
 }
 
+// download asks for a file of the machine, which is not there yet.
+func download(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
+	return comm.Download("/x", new(bytes.Buffer))
+}
+
+func ignoreError(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+	_ = download(ctx, ui, comm, data)
+	return nil
+}
+
+func waitForEver(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+	_ = download(ctx, ui, comm, data)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// refuseStatus0 returns the error of the shell provisioner when valid_exit_codes does not list 0.
+func refuseStatus0(context.Context, packersdk.Ui, packersdk.Communicator, map[string]any) error {
+	return errors.New("script exited with non-zero exit status: 0. Allowed exit codes are: [3]")
+}
+
 // timed runs a provisioner, and sets when it began and ended.
 func timed(p provisioner, began, ended *time.Time) provisioner {
 	return func(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
@@ -316,7 +326,9 @@ func TestLocalProvisionersGetBuildData(t *testing.T) {
 	var seen map[string]any
 	_, _, err := runBuild(t, func(b *testBuild) {
 		b.config.Comm.SSHUsername = "ec2-user"
-		b.hook = provisioner(func(_ context.Context, _ packersdk.Ui, _ packersdk.Communicator, data map[string]any) error {
+		b.hook = provisioner(func(
+			_ context.Context, _ packersdk.Ui, _ packersdk.Communicator, data map[string]any,
+		) error {
 			seen = data
 			return nil
 		})

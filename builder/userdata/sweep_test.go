@@ -143,7 +143,8 @@ func TestSweepNamesMissingPermissionOnce(t *testing.T) {
 		ServiceID: "EC2", OperationName: "DescribeTags", Err: &smithy.GenericAPIError{Code: "UnauthorizedOperation"},
 	}
 	s := &sweeping{errs: []error{denied, fmt.Errorf("elsewhere: %w", denied)}}
-	if got := s.complaint(); strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "docs/iam/sweep.json") {
+	got := s.complaint()
+	if strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "docs/iam/sweep.json") {
 		t.Error(got)
 	}
 }

@@ -89,8 +89,10 @@ type Account struct {
 	SourceImageXML       string               // more elements of the source image
 	createdImages        int
 
-	SecurityGroup string          // the name of the group that was created; "" when there is none
-	ProfileParts  map[string]bool // what there is of an instance profile: Role, RolePolicy, InstanceProfile, RoleOfInstanceProfile
+	SecurityGroup string // the name of the group that was created; "" when there is none
+
+	// ProfileParts is what exists of an instance profile: Role, RolePolicy, InstanceProfile, RoleOfInstanceProfile.
+	ProfileParts map[string]bool
 }
 
 // New returns an account in which a bake succeeds: its machine takes 20 seconds, and its image 30.

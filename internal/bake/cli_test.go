@@ -51,11 +51,14 @@ func TestWordQuotesWhatShellsRead(t *testing.T) {
 
 // FuzzWord checks that the sh of this computer reads every word as itself, and runs nothing of it.
 func FuzzWord(f *testing.F) {
-	for _, text := range []string{"", "i-0123", "a b", "it's", "$(id)", "`id`", "-n", "~", "a=b", "\\", "a\nb", "#", "\u00e4", "\"x\""} {
+	for _, text := range []string{
+		"", "i-0123", "a b", "it's", "$(id)", "`id`", "-n", "~", "a=b", "\\", "a\nb", "#", "\u00e4", `"x"`,
+	} {
 		f.Add(text, text)
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {
-		if !shell.CanQuote(first) || !shell.CanQuote(second) || len(first)+len(second) > 10000 { // a command line has its limits
+		const longest = 10_000 // of what a command line can hold
+		if !shell.CanQuote(first) || !shell.CanQuote(second) || len(first)+len(second) > longest {
 			return
 		}
 		script := "set -- " + Word(first) + " " + Word(second) + "\nprintf '%s.%s.%s' \"$#\" \"$1\" \"$2\""

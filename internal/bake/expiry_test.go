@@ -96,7 +96,9 @@ func (ahead clientWithDate) Do(r *http.Request) (*http.Response, error) {
 // answerMetadata returns what the SDK says about an answer that came at such a time.
 func answerMetadata(t *testing.T, ahead time.Duration) middleware.Metadata {
 	t.Helper()
-	client := ec2.New(ec2.Options{Region: "us-east-1", HTTPClient: clientWithDate(ahead), Credentials: aws.AnonymousCredentials{}})
+	client := ec2.New(ec2.Options{
+		Region: "us-east-1", HTTPClient: clientWithDate(ahead), Credentials: aws.AnonymousCredentials{},
+	})
 	out, err := client.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
 	if err != nil {
 		t.Fatal(err)

@@ -132,7 +132,9 @@ func TestMapping(t *testing.T) {
 var ignoreUnexported = cmpopts.IgnoreUnexported(types.BlockDeviceMapping{}, types.EbsBlockDevice{})
 
 func TestImageMappingKeepsDisksUnlessTemplateSaysOtherwise(t *testing.T) {
-	for setting, want := range map[config.Trilean]bool{config.TriUnset: false, config.TriFalse: false, config.TriTrue: true} {
+	for setting, want := range map[config.Trilean]bool{
+		config.TriUnset: false, config.TriFalse: false, config.TriTrue: true,
+	} {
 		d := BlockDevice{DeviceName: "/dev/sdb", DeleteOnTermination: setting}
 		if got := aws.ToBool(d.ImageMapping().Ebs.DeleteOnTermination); got != want {
 			t.Errorf("with %v it is deleted: %t, want %t", setting, got, want)

@@ -70,7 +70,8 @@ func TestCheckOneOf(t *testing.T) {
 }
 
 func TestCheckEach(t *testing.T) {
-	errs := CheckEach("ami_users", []string{"111111111111", "me", unknown, "1111111111111"}, AccountID, "an account id of 12 digits")
+	users := []string{"111111111111", "me", unknown, "1111111111111"}
+	errs := CheckEach("ami_users", users, AccountID, "an account id of 12 digits")
 	want := []string{
 		`ami_users: "me" must be an account id of 12 digits`,
 		`ami_users: "1111111111111" must be an account id of 12 digits`,
@@ -104,7 +105,8 @@ func TestCheckFilters(t *testing.T) {
 func TestWithinKeepsCauses(t *testing.T) {
 	cause := errors.New("device_name is needed")
 	errs := Within("disks[0]", []error{cause})
-	if diff := cmp.Diff([]string{"disks[0]: device_name is needed"}, texts(errs)); diff != "" || !errors.Is(errs[0], cause) {
+	diff := cmp.Diff([]string{"disks[0]: device_name is needed"}, texts(errs))
+	if diff != "" || !errors.Is(errs[0], cause) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if errs := Within("disks[0]", nil); errs != nil {
