@@ -27,13 +27,14 @@ import (
 
 // The types of settings that tests write out.
 type (
-	blockDevice          = BlockDevice
-	licenseSpecification = LicenseSpecification
-	placement            = Placement
-	policyDocument       = PolicyDocument
-	policyStatement      = Statement
-	sourceFilter         = SourceFilter
-	stagingConfig        = StagingConfig
+	blockDevice              = BlockDevice
+	deregistrationProtection = DeregistrationProtection
+	licenseSpecification     = LicenseSpecification
+	placement                = Placement
+	policyDocument           = PolicyDocument
+	policyStatement          = Statement
+	sourceFilter             = SourceFilter
+	stagingConfig            = StagingConfig
 )
 
 const (

@@ -234,9 +234,8 @@ func TestPrepareAcceptsImageSettings(t *testing.T) {
 func TestPrepareJoinsTagsAndTagBlocks(t *testing.T) {
 	var b Builder
 	if _, _, err := b.Prepare(templateWith(map[string]any{
-		"tags": map[string]any{
-			"a":                "1",
-			"{{ .SourceAMI }}": "2"}, "tag": []any{map[string]any{"key": "b", "value": "{{ .SourceAMIName }}"}},
+		"tags":         map[string]any{"a": "1", "{{ .SourceAMI }}": "2"},
+		"tag":          []any{map[string]any{"key": "b", "value": "{{ .SourceAMIName }}"}},
 		"snapshot_tag": []any{map[string]any{"key": "c", "value": "3"}, map[string]any{"key": "d", "value": "4"}},
 		"encrypt_boot": true, "ena_support": "false", "snapshot_copy_duration_minutes": 45,
 		"deregistration_protection": map[string]any{"with_cooldown": true},
@@ -247,7 +246,7 @@ func TestPrepareJoinsTagsAndTagBlocks(t *testing.T) {
 	for _, diff := range []string{
 		cmp.Diff(map[string]string{"a": "1", "{{ .SourceAMI }}": "2", "b": "{{ .SourceAMIName }}"}, c.Tags),
 		cmp.Diff(map[string]string{"c": "3", "d": "4"}, c.SnapshotTags),
-		cmp.Diff(DeregistrationProtection{Enabled: true, WithCooldown: true}, c.DeregistrationProtection),
+		cmp.Diff(deregistrationProtection{Enabled: true, WithCooldown: true}, c.DeregistrationProtection),
 		cmp.Diff(config.TriTrue, c.EncryptBoot), cmp.Diff(config.TriFalse, c.ENASupport),
 		cmp.Diff(int64(45), *c.copyMinutes()),
 	} {

@@ -348,12 +348,10 @@ func TestPrepareAcceptsUnknownValues(t *testing.T) {
 		settings := templateWith(map[string]any{
 			"ami_name": unknown, "ami_description": unknown, "image_version": unknown, "instance_type": unknown,
 			"instance_timeout": unknown, "image_timeout": unknown, "instance_poll_interval": unknown,
-			"image_poll_interval": unknown,
-			"verdict":             unknown, "skip_cleanup": []string{unknown}, "subnet_id": unknown,
-			"security_group_ids": []string{unknown},
-			"metadata_options":   map[string]any{"http_tokens": unknown}, "region": unknown, "output_file": unknown,
-			"staging": map[string]any{
-				"url": unknown, "delivery": unknown, "region": unknown}, "tags": map[string]any{unknown: unknown},
+			"image_poll_interval": unknown, "verdict": unknown, "skip_cleanup": []string{unknown}, "subnet_id": unknown,
+			"security_group_ids": []string{unknown}, "metadata_options": map[string]any{"http_tokens": unknown},
+			"region": unknown, "output_file": unknown, "tags": map[string]any{unknown: unknown},
+			"staging": map[string]any{"url": unknown, "delivery": unknown, "region": unknown},
 			"launch_block_device_mappings": []any{
 				map[string]any{"device_name": unknown, "volume_type": unknown, "iops": 3000, "virtual_name": unknown},
 			},

@@ -168,7 +168,7 @@ func TestLinesOfStagedLogAreShownBetweenReports(t *testing.T) {
 		b.uploadLog(8*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, begin...))
 		window := guest.Lines{Source: guest.FromSteps, Since: 1, First: 3, Text: more[2:]}
 		b.uploadLog(20*time.Second, lines(guest.FromCloudInit, 1, "early"), window)
-		all := append(more, "last", report(4, "verdict ok 0 bake"))
+		all := slices.Concat(more, []string{"last", report(4, "verdict ok 0 bake")})
 		b.uploadLog(40*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, all...))
 	})
 	if err != nil {

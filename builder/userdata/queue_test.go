@@ -89,8 +89,8 @@ func TestQueueEnds(t *testing.T) {
 		want   error
 		least  time.Duration
 	}{
-		"with any other answer": {func(int) error { return refused }, 0, refused, 0},
-		"with another answer after a while": {
+		"with any other error": {func(int) error { return refused }, 0, refused, 0},
+		"with another error after a while": {
 			func(n int) error { return []error{errThrottled, errThrottled, refused}[n] }, 0, refused, 0,
 		},
 		"when its time is over": {
@@ -101,7 +101,7 @@ func TestQueueEnds(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := turns{dir: t.TempDir()}
+			slots := turns{dir: t.TempDir()}
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -109,7 +109,7 @@ func TestQueueEnds(t *testing.T) {
 					time.AfterFunc(c.cancel, cancel)
 				}
 				n, began := 0, time.Now()
-				err := newTestQueue(at, 2).wait(ctx, func(context.Context) error { n++; return c.call(n - 1) })
+				err := newTestQueue(slots, 2).wait(ctx, func(context.Context) error { n++; return c.call(n - 1) })
 				if !errors.Is(err, c.want) {
 					t.Errorf("it ended with %v, want %v", err, c.want)
 				}
@@ -122,22 +122,22 @@ func TestQueueEnds(t *testing.T) {
 }
 
 func TestOldLaunchSlotsAreRemoved(t *testing.T) {
-	at := turns{dir: t.TempDir()}
+	slots := turns{dir: t.TempDir()}
 	now := time.Now()
 	for range 3 {
-		at.take(now.Add(-time.Hour))
+		slots.take(now.Add(-time.Hour))
 	}
-	if at.taken(now) {
-		t.Error("somebody waits for a turn that is over")
+	if slots.taken(now) {
+		t.Error("a slot that is over counts as reserved")
 	}
-	if got := at.take(now); got.Before(now) || got.After(now.Add(2*turnInterval)) {
-		t.Errorf("the first turn is %s from now", got.Sub(now))
+	if got := slots.take(now); got.Before(now) || got.After(now.Add(2*turnInterval)) {
+		t.Errorf("the first slot is %s from now", got.Sub(now))
 	}
-	if !at.taken(now) {
-		t.Error("nobody waits for the turn that was taken")
+	if !slots.taken(now) {
+		t.Error("a reserved slot does not count")
 	}
-	files, err := os.ReadDir(at.dir)
+	files, err := os.ReadDir(slots.dir)
 	if err != nil || len(files) != 1 {
-		t.Errorf("there are %d turns: %v", len(files), err)
+		t.Errorf("there are %d slots: %v", len(files), err)
 	}
 }

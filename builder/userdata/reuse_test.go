@@ -44,16 +44,16 @@ func TestChangedInputsAreNamed(t *testing.T) {
 		"a step": {
 			func(in *inputs) { in.steps = []stepDigest{old.steps[0], {"other", sum("3")}} }, []string{"other"},
 		},
-		"a step more": {
+		"one more step": {
 			func(in *inputs) { in.steps = append(in.steps, stepDigest{"three", sum("3")}) },
 			[]string{"three", "the provisioners (2 steps -> 3)"},
 		},
-		"a step less": {func(in *inputs) { in.steps = in.steps[:1] }, []string{"the provisioners (2 steps -> 1)"}},
-		"no steps":    {func(in *inputs) { in.steps = nil }, []string{"the provisioners (2 steps -> 0)"}},
-		"an option less": {
+		"one step less": {func(in *inputs) { in.steps = in.steps[:1] }, []string{"the provisioners (2 steps -> 1)"}},
+		"no steps":      {func(in *inputs) { in.steps = nil }, []string{"the provisioners (2 steps -> 0)"}},
+		"one option less": {
 			func(in *inputs) { in.options = map[string]string{"tags": sum("t")} }, []string{"ami_users"},
 		},
-		"an option more": {func(in *inputs) {
+		"one more option": {func(in *inputs) {
 			in.options = map[string]string{"ami_users": sum("a"), "tags": sum("x"), "x": "0123456"}
 		}, []string{"tags", "x"}},
 		"too many options": {func(in *inputs) { in.options = manyOptions(40) }, []string{"the options of the image"}},
@@ -64,23 +64,24 @@ func TestChangedInputsAreNamed(t *testing.T) {
 				"tags",
 			},
 		},
-		"the name's form": {func(in *inputs) { in.name = "x" }, nil}, // such an image is not looked for
-		"steps beyond hope": {
+		// Images with another form of the name are not searched.
+		"the form of the name": {func(in *inputs) { in.name = "x" }, nil},
+		"every step twice": {
 			func(in *inputs) { in.steps = append(in.steps, in.steps...) },
 			[]string{"one", "the provisioners (2 steps -> 4)"},
 		},
 	} {
-		is := old
-		c.change(&is)
-		if diff := cmp.Diff(c.want, is.changes(image(old))); diff != "" {
+		changed := old
+		c.change(&changed)
+		if diff := cmp.Diff(c.want, changed.changes(image(old))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		if same := is.digest() == old.digest(); same != (name == "nothing") {
+		if same := changed.digest() == old.digest(); same != (name == "nothing") {
 			t.Errorf("%s: the digest is the same: %v", name, same)
 		}
 	}
 	if got := old.changes(&types.Image{}); len(got) == 0 {
-		t.Error("nothing has changed since an image that says nothing")
+		t.Error("nothing has changed since an image without tags")
 	}
 }
 
@@ -114,7 +115,7 @@ func TestEveryImageSettingIsComparedOrListed(t *testing.T) {
 	}
 	for _, name := range notCompared {
 		if !there[name] {
-			t.Errorf("%s is not compared, and is no setting of an image", name)
+			t.Errorf("notCompared lists %s, which is no setting of an image", name)
 		}
 	}
 	set := settingsSet(CopyConfig{EncryptBoot: config.TriTrue, KMSKeyID: "x"})
@@ -136,9 +137,8 @@ func TestEveryImageSettingIsComparedOrListed(t *testing.T) {
 // machineOnlySettings are those of RunConfig and WatchConfig that make no difference to the image.
 var machineOnlySettings = []string{
 	"instance_type", "key_name", "run_volume_tags", "run_volume_tag", "metadata_options", "ebs_optimized",
-	"enable_unlimited_credits",
-	"enable_t2_unlimited", "disable_stop_instance", "shutdown_behavior", "instance_timeout", "instance_poll_interval",
-	"aws_polling",
+	"enable_unlimited_credits", "enable_t2_unlimited", "disable_stop_instance", "shutdown_behavior",
+	"instance_timeout", "instance_poll_interval", "aws_polling",
 	"run_tags", "run_tag", // compared as the image's
 }
 

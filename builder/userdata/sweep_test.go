@@ -53,8 +53,8 @@ func TestSweepSkipsResourcesWithCopiedTags(t *testing.T) {
 		),
 	)
 	want := map[types.ResourceType][]string{
-		types.ResourceTypeVolume: {
-			"vol-1"}, types.ResourceTypeSnapshot: {"snap-ours"}, types.ResourceTypeImage: {"ami-ours"},
+		types.ResourceTypeVolume: {"vol-1"}, types.ResourceTypeSnapshot: {"snap-ours"},
+		types.ResourceTypeImage: {"ami-ours"},
 	}
 	if diff := cmp.Diff(want, w.ids); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -63,9 +63,9 @@ func TestSweepSkipsResourcesWithCopiedTags(t *testing.T) {
 		machine types.Instance
 		want    bool
 	}{
-		"the bake's":        {types.Instance{ClientToken: aws.String(awsfake.BakeID)}, true},
-		"the bake's second": {types.Instance{ClientToken: aws.String(awsfake.BakeID + "-2-0")}, true},
-		"a Spot Instance":   {types.Instance{SpotInstanceRequestId: aws.String("sir-1")}, true},
+		"with the token of the bake":          {types.Instance{ClientToken: aws.String(awsfake.BakeID)}, true},
+		"with the token of its second launch": {types.Instance{ClientToken: aws.String(awsfake.BakeID + "-2-0")}, true},
+		"a Spot Instance":                     {types.Instance{SpotInstanceRequestId: aws.String("sir-1")}, true},
 		"with another token": {
 			types.Instance{ClientToken: aws.String("c0ffee00-0000-4000-8000-000000000000")}, false,
 		},
@@ -116,7 +116,7 @@ func TestSweepRetriesOnlyGroupOfInstanceItTerminated(t *testing.T) {
 					bakes: map[string]string{"sg-1": awsfake.BakeID}, ended: map[string]bool{c.ended: true},
 				}
 				if err := w.sweepGroups(t.Context()); api.tries != c.tries || (err != nil) != (c.tries == 1) {
-					t.Errorf("%d tries, and %v", api.tries, err)
+					t.Errorf("%d attempts, and %v", api.tries, err)
 				}
 			})
 		})
@@ -134,7 +134,7 @@ func TestSweepRespectsLimitOfFilterValues(t *testing.T) {
 	}
 	w.take(kinds, tags)
 	if got := len(w.ids[types.ResourceTypeInstance]); got != mostValues {
-		t.Errorf("%d machines are asked for at once", got)
+		t.Errorf("one filter has %d instances", got)
 	}
 }
 

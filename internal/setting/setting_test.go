@@ -24,9 +24,8 @@ func TestKnown(t *testing.T) {
 
 // timeouts are settings as a config struct has them, with some that are squashed.
 type timeouts struct {
-	Timeout    time.Duration `mapstructure:"timeout"`
-	more       `mapstructure:",squash"`
-	unexported string
+	Timeout time.Duration `mapstructure:"timeout"`
+	more    `mapstructure:",squash"`
 }
 
 type more struct {
