@@ -4,9 +4,10 @@
 // Package awsfake is a fake AWS account for tests: as much of EC2, IAM, STS, SSM and S3 as one bake uses.
 //
 // An Account is an aws.HTTPClient. The real clients of the SDK talk to it without any network, so it also works
-// inside a synctest bubble, where its time is that of the bubble. Only tests may import this package, and none of the
-// packages that a bake is made of may be imported by it: it knows the error codes of awscall and the tags of bake,
-// and what a machine reports on its console.
+// inside a synctest bubble, where its time is that of the bubble.
+//
+// Only tests may import this package. It may import awscall, bake and guest, for their error codes, tags and reports,
+// and no package that makes calls for a bake: the tests of those packages import this one.
 package awsfake
 
 import (
