@@ -15,7 +15,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-func TestArtifactIsWhatOtherToolsExpectOfAmazonEBS(t *testing.T) {
+func TestArtifactHasFormOfAmazonEBS(t *testing.T) {
 	a := &Artifact{images: map[string]string{"us-east-1": "ami-2", "eu-west-1": "ami-1"}}
 	if got, want := a.Id(), "eu-west-1:ami-1,us-east-1:ami-2"; got != want {
 		t.Errorf("Id is %q, want %q", got, want)
@@ -38,7 +38,8 @@ func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
 		t.Fatalf("the state is %v", artifact.State(registryimage.ArtifactStateURI))
 	}
 	want := &registryimage.Image{
-		ImageID: awsfake.NewImageID, ProviderName: "aws", ProviderRegion: "us-east-1", SourceImageID: awsfake.SourceImageID,
+		ImageID: awsfake.NewImageID, ProviderName: "aws", ProviderRegion: "us-east-1",
+		SourceImageID: awsfake.SourceImageID,
 		Labels: map[string]string{
 			"bake_id": awsfake.BakeID, "name": "hello-1", "source_ami_name": "debian-12",
 			"inputs":           b.account.ImageNamed("us-east-1", "hello-1").Tags[bake.TagInputs],
@@ -56,7 +57,7 @@ func TestArtifactDescribesItselfToTheRegistry(t *testing.T) {
 	}
 }
 
-func TestArtifactDestroysTheImageAndItsSnapshots(t *testing.T) {
+func TestDestroyRemovesImageAndSnapshots(t *testing.T) {
 	b, artifact, err := runBuild(t, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -70,13 +71,15 @@ func TestArtifactDestroysTheImageAndItsSnapshots(t *testing.T) {
 	b.checkNothingLeft()
 }
 
-// TestSnapshotsOfTheTemplateAreNobodyElses: an image refers to those of ami_block_device_mappings and has not made them.
-func TestSnapshotsOfTheTemplateAreNobodyElses(t *testing.T) {
+// An image refers to the snapshots of ami_block_device_mappings, which the bake has not created.
+func TestSnapshotsOfTemplateAreNeverRemoved(t *testing.T) {
 	const given = "snap-given"
-	withDisk := func(more func(*testBuild)) func(*testBuild) {
+	withSnapshot := func(more func(*testBuild)) func(*testBuild) {
 		return func(b *testBuild) {
 			b.config.AMIBlockDevices = []blockDevice{{DeviceName: "/dev/xvda", SnapshotID: given}}
-			b.account.Snapshots[given] = &awsfake.Snapshot{Region: "us-east-1", Tags: map[string]string{bake.TagExpires: "mine"}}
+			b.account.Snapshots[given] = &awsfake.Snapshot{
+				Region: "us-east-1", Tags: map[string]string{bake.TagExpires: "mine"}, Existing: true,
+			}
 			if more != nil {
 				more(b)
 			}
@@ -84,14 +87,16 @@ func TestSnapshotsOfTheTemplateAreNobodyElses(t *testing.T) {
 	}
 	for name, more := range map[string]func(*testBuild){
 		"an image that is destroyed": nil,
-		"a bake that fails":          func(b *testBuild) { b.account.FailBefore["DeleteTags"] = awsfake.Always(400, "TheTestSaysSo") },
+		"a bake that fails": func(b *testBuild) {
+			b.account.FailBefore["DeleteTags"] = awsfake.Always(400, "TheTestSaysSo")
+		},
 		"an image that is replaced": func(b *testBuild) {
 			b.config.ForceDeregister, b.config.ForceDeleteSnapshot = true, true
 			old := b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
 			old.Snapshots = append(old.Snapshots, given)
 		},
 	} {
-		b, artifact, _ := runBuild(t, withDisk(more))
+		b, artifact, _ := runBuild(t, withSnapshot(more))
 		if artifact != nil {
 			if err := artifact.Destroy(); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -100,7 +105,6 @@ func TestSnapshotsOfTheTemplateAreNobodyElses(t *testing.T) {
 		if s := b.account.Snapshots[given]; s == nil || s.Tags[bake.TagExpires] != "mine" {
 			t.Errorf("%s: the template's snapshot is %v", name, s)
 		}
-		delete(b.account.Snapshots, given)
 		if left := b.account.Leftovers(); len(left) > 0 {
 			t.Errorf("%s: left %v\n%s", name, left, b.ui)
 		}

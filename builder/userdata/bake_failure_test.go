@@ -179,7 +179,7 @@ func TestBakeFailsAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestBakeChecksTheAccountBeforeItSpendsMoney(t *testing.T) {
+func TestBakeChecksAccountBeforeLaunch(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.account.AddImage("us-east-1", awsfake.ExistingImageID, "hello-1")
 		b.config.SourceAmi = "ami-0dead000000000002"
@@ -190,13 +190,14 @@ func TestBakeChecksTheAccountBeforeItSpendsMoney(t *testing.T) {
 	if err == nil {
 		t.Fatal("the bake succeeded")
 	}
-	checkErrorSays(t, err, "output_file", awsfake.ExistingImageID, "force_deregister", "source image", "vpc_id", "no-such-bucket")
+	checkErrorSays(t, err, "output_file", awsfake.ExistingImageID, "force_deregister", "source image", "vpc_id",
+		"no-such-bucket")
 	if b.launched() {
 		t.Error("a machine was run")
 	}
 }
 
-func TestBakeRendersItsTextsBeforeItSpendsMoney(t *testing.T) {
+func TestBakeRendersTextsBeforeLaunch(t *testing.T) {
 	for want, set := range map[string]func(*Config){
 		"render tags":     func(c *Config) { c.Tags = map[string]string{"from": "{{ .SourceAmi }}"} },
 		"render run_tags": func(c *Config) { c.RunTags = map[string]string{"from": "{{ .SourceAmi }}"} },
@@ -210,7 +211,7 @@ func TestBakeRendersItsTextsBeforeItSpendsMoney(t *testing.T) {
 	}
 }
 
-func TestBakeTellsNoSignatureThatTheMachinePrinted(t *testing.T) {
+func TestSignaturesThatMachinePrintsAreReplaced(t *testing.T) {
 	const url = "https://b.s3/k?X-Amz-Credential=AKIA1&X-Amz-Security-Token=t0ken&X-Amz-Signature=5ecret"
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.account.SetReports("begin 1", "tail reading "+url+" failed", "verdict fail 1 cloud-init")
@@ -225,17 +226,13 @@ func TestBakeTellsNoSignatureThatTheMachinePrinted(t *testing.T) {
 	}
 }
 
-func TestBakeTellsWhatItCouldNotRemove(t *testing.T) {
+func TestBakeListsWhatItCouldNotRemove(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.account.SetReports("begin 1", "verdict failed 1 60_app.cfg")
 		b.account.FailBefore["TerminateInstances"] = awsfake.Always(403, "UnauthorizedOperation")
 	})
-	if err == nil || !strings.Contains(err.Error(), "remove instance i-") || !strings.Contains(err.Error(), "60_app.cfg failed") {
-		t.Errorf("the error is %v", err)
-	}
-	if !strings.Contains(b.ui.String(), "Not removed:") || !strings.Contains(b.ui.String(), "get-console-output") {
-		t.Errorf("the user is told\n%s", b.ui)
-	}
+	checkErrorSays(t, err, "remove instance i-", "60_app.cfg failed")
+	b.checkSaid("Not removed:", "get-console-output")
 	if b.account.SecurityGroup != "" {
 		t.Error("one thing that could not be removed has kept another")
 	}

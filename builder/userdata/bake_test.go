@@ -19,7 +19,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-func TestBakeMakesAnImageAndLeavesNothingElse(t *testing.T) {
+func TestBakeLeavesOnlyItsImage(t *testing.T) {
 	b, artifact, err := runBuild(t, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,8 @@ func TestBakeMakesAnImageAndLeavesNothingElse(t *testing.T) {
 	}
 	b.checkOnlyImageLeft()
 	for name, want := range map[string]string{
-		"InstanceInitiatedShutdownBehavior": "stop", "MetadataOptions.HttpTokens": "required", "ImageId": awsfake.SourceImageID,
+		"InstanceInitiatedShutdownBehavior": "stop", "MetadataOptions.HttpTokens": "required",
+		"ImageId":      awsfake.SourceImageID,
 		"InstanceType": "t3.nano", "SecurityGroupId.1": "sg-new", "ClientToken": awsfake.BakeID, "KeyName": "",
 	} {
 		if got := b.account.Requests["RunInstances"].Get(name); got != want {
@@ -40,8 +41,8 @@ func TestBakeMakesAnImageAndLeavesNothingElse(t *testing.T) {
 
 func TestBakeShowsProgressOfMachine(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
-		b.account.SetReports("begin 2", "start 1 script/install.sh", "warn no clock", "end 1 0 script/install.sh", "boot 2",
-			"start 2 60_app.cfg", "end 2 0 60_app.cfg", "verdict ok 0 -")
+		b.account.SetReports("begin 2", "start 1 script/install.sh", "warn no clock", "end 1 0 script/install.sh",
+			"boot 2", "start 2 60_app.cfg", "end 2 0 60_app.cfg", "verdict ok 0 -")
 		b.account.StopsAfter = 30 * time.Second
 	})
 	if err != nil {
@@ -91,8 +92,8 @@ func TestBakeTagsWhatItCreates(t *testing.T) {
 		bake.TagSource: awsfake.SourceImageID, "team": "images", "from": "debian-12",
 		bake.TagUserData: "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
 		bake.TagInputs:   b.account.ImageNamed("us-east-1", "hello-1").Tags[bake.TagInputs],
-		bake.TagInputsDetail: "source=" + awsfake.SourceImageID + " user-data=" + sha256Hex(document)[:16] +
-			" fs=none provisioners=none",
+		bake.TagInputsDetail: "source=" + awsfake.SourceImageID +
+			" user-data=" + sha256Hex(document)[:16] + " fs=none provisioners=none",
 		bake.TagInputsOptions: "ami_description=abf617 snapshot_tags=b1cd35 tags=d81151",
 	}
 	snapshot := map[string]string{"kind": "snapshot"}
@@ -189,7 +190,7 @@ func TestBakeSucceedsDespite(t *testing.T) {
 	}
 }
 
-func TestBakeMakesNoImageWithSkipCreateAMI(t *testing.T) {
+func TestSkipCreateAMIMakesNoImage(t *testing.T) {
 	b, artifact, err := runBuild(t, func(b *testBuild) { b.config.SkipCreateAMI = true })
 	if err != nil || artifact != nil {
 		t.Fatalf("artifact %v, error %v", artifact, err)
@@ -197,7 +198,7 @@ func TestBakeMakesNoImageWithSkipCreateAMI(t *testing.T) {
 	b.checkNothingLeft()
 }
 
-func TestBakeWritesOutputFileForAShell(t *testing.T) {
+func TestOutputFileIsForShell(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.env")
 	if _, _, err := runBuild(t, func(b *testBuild) { b.config.OutputFile = path }); err != nil {
 		t.Fatal(err)

@@ -31,18 +31,19 @@ import (
 
 // The types of settings that tests write out.
 type (
-	blockDevice          = blockdevice.BlockDevice
-	licenseSpecification = instance.LicenseSpecification
-	placement            = instance.Placement
-	policyDocument       = instanceprofile.PolicyDocument
-	policyStatement      = instanceprofile.Statement
-	sourceFilter         = ami.SourceFilter
-	stagingConfig        = StagingConfig
+	blockDevice              = blockdevice.BlockDevice
+	deregistrationProtection = ami.DeregistrationProtection
+	licenseSpecification     = instance.LicenseSpecification
+	placement                = instance.Placement
+	policyDocument           = instanceprofile.PolicyDocument
+	policyStatement          = instanceprofile.Statement
+	sourceFilter             = ami.SourceFilter
+	stagingConfig            = StagingConfig
 )
 
 const (
-	// testFolder is the folder in the bucket of what only this build uses. A synctest bubble begins at 2000-01-01T00:00:00Z,
-	// and the folder expires an hour and a half later.
+	// testFolder is the folder in the bucket of what only this build uses. A synctest bubble begins at
+	// 2000-01-01T00:00:00Z, and the folder expires an hour and a half later.
 	testFolder = "bakery-20000101T013000Z-" + awsfake.BakeID
 	// testPrefix is below which all builds use the bucket.
 	testPrefix = "some/prefix/"
@@ -63,12 +64,13 @@ type testBuild struct {
 	secondInterrupt chan struct{} // closed for the user's second interrupt
 }
 
-// runBuild runs the builder in a synctest bubble, after set has changed its settings and the account, and returns what Packer
-// gets.
+// runBuild runs the builder in a synctest bubble, after set has changed its settings and the account, and returns
+// what Packer gets.
 func runBuild(t *testing.T, set func(*testBuild)) (*testBuild, packersdk.Artifact, error) {
 	t.Helper()
 	b := &testBuild{
-		T: t, account: awsfake.New(t), config: smallConfig(), hook: &packersdk.DispatchHook{}, ui: new(bytes.Buffer), ctx: t.Context(),
+		T: t, account: awsfake.New(t), config: smallConfig(), hook: &packersdk.DispatchHook{}, ui: new(bytes.Buffer),
+		ctx: t.Context(),
 	}
 	var artifact packersdk.Artifact
 	var err error
@@ -220,6 +222,27 @@ func (b *testBuild) checkOnlyImageLeft() {
 	b.Helper()
 	if diff := cmp.Diff([]string{awsfake.NewImageID, awsfake.NewSnapshotID}, b.account.Leftovers()); diff != "" {
 		b.Errorf("what is left (-want +got):\n%s\n%s", diff, b.ui)
+	}
+}
+
+// checkSaid checks that the user was told some texts.
+func (b *testBuild) checkSaid(texts ...string) {
+	b.Helper()
+	for _, text := range texts {
+		if !strings.Contains(b.ui.String(), text) {
+			b.Errorf("the user is not told %q:\n%s", text, b.ui)
+		}
+	}
+}
+
+// checkUserDataHas checks that the machine was launched with user data that has some texts.
+func (b *testBuild) checkUserDataHas(texts ...string) {
+	b.Helper()
+	document := string(b.account.UserData())
+	for _, text := range texts {
+		if !strings.Contains(document, text) {
+			b.Errorf("the user data does not have %q:\n%s", text, document)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
 )
 
-func TestBakeThatIsCancelledWhenItsImageIsCompleteTellsOfIt(t *testing.T) {
+func TestBakeSucceedsWhenCancelledAfterImageIsComplete(t *testing.T) {
 	for _, action := range []string{"EnableImageDeregistrationProtection", "TerminateInstances"} {
 		b, artifact, err := runBuild(t, func(b *testBuild) {
 			b.config.DeregistrationProtection.Enabled = true
@@ -27,7 +27,7 @@ func TestBakeThatIsCancelledWhenItsImageIsCompleteTellsOfIt(t *testing.T) {
 	}
 }
 
-func TestBakeKeepsTheMachineWithOnErrorAbort(t *testing.T) {
+func TestOnErrorAbortKeepsMachine(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.PackerOnError = "abort"
 		b.account.SetReports("begin 1", "verdict failed 1 60_app.cfg")
@@ -35,12 +35,10 @@ func TestBakeKeepsTheMachineWithOnErrorAbort(t *testing.T) {
 	if err == nil || b.account.Instance.Terminated {
 		t.Fatalf("error %v, the instance is terminated: %t", err, b.account.Instance.Terminated)
 	}
-	if !strings.Contains(b.ui.String(), "instance "+b.account.Instance.ID) || !strings.Contains(b.ui.String(), "get-console-output") {
-		t.Errorf("the user is told\n%s", b.ui)
-	}
+	b.checkSaid("instance "+b.account.Instance.ID, "get-console-output")
 }
 
-func TestAbortedBakeSaysHowToRemoveWhatItLeaves(t *testing.T) {
+func TestOnErrorAbortPrintsCommandsThatRemoveWhatIsLeft(t *testing.T) {
 	b, _, _ := runBuild(t, func(b *testBuild) {
 		b.setStaging()
 		b.config.PackerOnError = "abort"
@@ -51,7 +49,8 @@ func TestAbortedBakeSaysHowToRemoveWhatItLeaves(t *testing.T) {
 		"    aws ec2 terminate-instances --instance-ids " + b.account.Instance.ID + where,
 		"    aws ec2 delete-security-group --group-id sg-new" + where,
 		"    aws s3 rm s3://" + awsfake.Bucket + "/some/prefix/" + testFolder + "/log.gz" + where,
-		"longer: aws ec2 delete-tags --tags Key=bakery:expires --resources " + b.account.Instance.ID + " vol-root" + where,
+		"longer: aws ec2 delete-tags --tags Key=bakery:expires --resources " + b.account.Instance.ID +
+			" vol-root" + where,
 	} {
 		if !strings.Contains(b.ui.String(), want+"\n") {
 			t.Errorf("the user is not told %q:\n%s", want, b.ui)
@@ -59,7 +58,7 @@ func TestAbortedBakeSaysHowToRemoveWhatItLeaves(t *testing.T) {
 	}
 }
 
-func TestSecondInterruptCutsTheCleanUpShort(t *testing.T) {
+func TestSecondInterruptShortensCleanUp(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.setStaging()
 		b.secondInterrupt = make(chan struct{})
@@ -67,13 +66,15 @@ func TestSecondInterruptCutsTheCleanUpShort(t *testing.T) {
 		b.account.FailBefore["DeleteSecurityGroup"] = awsfake.Always(400, awscall.CodeGroupInUse)
 		time.AfterFunc(12*time.Second, func() { close(b.secondInterrupt) })
 	})
-	if err == nil || !strings.Contains(b.ui.String(), "delete-security-group --group-id sg-new") || !strings.Contains(b.ui.String(), "interrupted again") {
-		t.Errorf("%v, the user is told\n%s", err, b.ui)
+	if err == nil {
+		t.Error("the bake succeeded")
 	}
+	b.checkSaid("delete-security-group --group-id sg-new", "interrupted again")
 	if diff := cmp.Diff([]string{"bakery-" + awsfake.BakeID}, b.account.Leftovers()); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
-	if _, total, _ := strings.Cut(b.ui.String(), ", total "); !strings.HasPrefix(total, "17.") && !strings.HasPrefix(total, "18.") {
+	_, total, _ := strings.Cut(b.ui.String(), ", total ")
+	if !strings.HasPrefix(total, "17.") && !strings.HasPrefix(total, "18.") {
 		t.Errorf("it took %s", total)
 	}
 }

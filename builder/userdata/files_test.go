@@ -26,8 +26,10 @@ func TestMain(m *testing.M) {
 		}
 	}
 	for name, value := range map[string]string{
-		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST",
+		"AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
+		"AWS_CONFIG_FILE":       os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"AWS_EC2_METADATA_DISABLED": "true",
 	} {
 		_ = os.Setenv(name, value)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
-// terminalControls is a sequence that clears a terminal, one that writes to the clipboard, a carriage return that overwrites
-// the line, a character that reverses the order of letters, and bytes that are not UTF-8.
+// terminalControls is a sequence that clears a terminal, one that writes to the clipboard, a carriage return that
+// overwrites the line, a character that reverses the order of letters, and bytes that are not UTF-8.
 const terminalControls = "\x1b[2J\x1b]52;c;cm0=\x07over\rwritten\u202egnp\u009b2J\xff"
 
 func TestTerminalControlsAreReplaced(t *testing.T) {
@@ -31,7 +31,9 @@ func TestTerminalControlsAreReplaced(t *testing.T) {
 			b.account.FailBefore["PUT object"] = awsfake.Always(400, "x")
 			b.config.Staging.URL = "s3://" + awsfake.Bucket + "/\u202epre\u009bfix"
 		},
-		"from the reason EC2 gives for a stop": func(b *testBuild) { b.account.StopReason = "Server.\u202eSpot\u009b2J" },
+		"from the reason EC2 gives for a stop": func(b *testBuild) {
+			b.account.StopReason = "Server.\u202eSpot\u009b2J"
+		},
 		"from the staged log": func(b *testBuild) {
 			b.setStaging()
 			b.account.Console = nil
@@ -53,7 +55,8 @@ func TestTerminalControlsAreReplaced(t *testing.T) {
 					t.Errorf("%s has what a terminal obeys: %q", what, text)
 				}
 			}
-			if text := err.Error() + b.ui.String(); !strings.Contains(text, `\u202e`) && !strings.Contains(text, "over?written") {
+			text := err.Error() + b.ui.String()
+			if !strings.Contains(text, `\u202e`) && !strings.Contains(text, "over?written") {
 				t.Errorf("it was not shown at all: %q", text)
 			}
 		})
@@ -74,9 +77,7 @@ func TestTagsWithSecretsAreRefused(t *testing.T) {
 				b.config.AccessKey, b.config.SecretKey = "AKIDOFTHETEST", "the-secret-key-of-"+name
 				set(b.config, b.config.SecretKey)
 			})
-			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "would hold a secret") {
-				t.Errorf("the error is %v", err)
-			}
+			checkErrorSays(t, err, name, "would hold a secret")
 			if text := b.ui.String() + err.Error(); strings.Contains(text, b.config.SecretKey) {
 				t.Errorf("the secret was said:\n%s", text)
 			}
@@ -87,8 +88,8 @@ func TestTagsWithSecretsAreRefused(t *testing.T) {
 	}
 }
 
-// A machine may write anything to its console, but only what carries the bake's own id counts, and that is the machine's own
-// word: https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/security.md.
+// A machine may write anything to its console, but only reports with the bake's own id count. See
+// https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/security.md.
 func TestReportsOfOtherBakesAreIgnored(t *testing.T) {
 	_, artifact, err := runBuild(t, func(b *testBuild) {
 		b.account.Console = nil

@@ -24,7 +24,8 @@ func TestOldImagesAreRemovedAfterNewOnesAreCompleteInEveryRegion(t *testing.T) {
 		b.config.AMIUsers = []string{"111111111111"}
 		b.account.FailBefore["DeregisterImage"] = func(n int) *awsfake.Failure {
 			for id, i := range b.account.Images {
-				if n < 1 && (time.Since(i.CreatedAt) < b.account.ImagePendingFor && !i.Existing || !i.Existing && len(i.Attributes) == 0) {
+				pending := time.Since(i.CreatedAt) < b.account.ImagePendingFor
+				if n < 1 && !i.Existing && (pending || len(i.Attributes) == 0) {
 					t.Errorf("an old image is removed, and %s is not complete: %+v", id, i)
 				}
 			}
@@ -36,7 +37,9 @@ func TestOldImagesAreRemovedAfterNewOnesAreCompleteInEveryRegion(t *testing.T) {
 	}
 	b.checkImages("ap-south-1 hello-1", "eu-west-1 hello-1", "us-east-1 hello-1")
 	for id, i := range b.account.Images {
-		if i.Existing || len(i.Attributes) == 0 || i.Tags[bake.TagBake] != awsfake.BakeID || i.Tags[bake.TagExpires] != "" {
+		complete := len(i.Attributes) > 0 && i.Tags[bake.TagBake] == awsfake.BakeID &&
+			i.Tags[bake.TagExpires] == ""
+		if i.Existing || !complete {
 			t.Errorf("%s is not a complete new image: %+v", id, i)
 		}
 	}
@@ -64,7 +67,8 @@ func TestReplacingKeepsKMSKeyOfDisks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := b.account.RootSnapshot(b.account.ImageNamed("us-east-1", "hello-1")); !s.Encrypted || s.KMSKey != "key-of-the-machine" {
+	s := b.account.RootSnapshot(b.account.ImageNamed("us-east-1", "hello-1"))
+	if !s.Encrypted || s.KMSKey != "key-of-the-machine" {
 		t.Errorf("the snapshot is %+v", s)
 	}
 }
@@ -90,7 +94,8 @@ func TestReplacingThatFails(t *testing.T) {
 			func(b *testBuild) {
 				b.account.FailBefore["DeregisterImage"] = awsfake.FirstCalls(1, 403, "UnauthorizedOperation")
 			},
-			[]string{"us-east-1 hello-1 " + awsfake.ExistingImageID}, []string{"deregister " + awsfake.ExistingImageID, "UnauthorizedOperation"},
+			[]string{"us-east-1 hello-1 " + awsfake.ExistingImageID},
+			[]string{"deregister " + awsfake.ExistingImageID, "UnauthorizedOperation"},
 		},
 		"keeps the new image under its temporary name when the old one is gone": {
 			func(b *testBuild) { b.account.FailBefore["CopyImage"] = awsfake.Always(403, "UnauthorizedOperation") },
@@ -101,13 +106,15 @@ func TestReplacingThatFails(t *testing.T) {
 			func(b *testBuild) {
 				b.account.FailBefore["ModifyImageAttribute"] = awsfake.SecondCall(403, "UnauthorizedOperation")
 			},
-			[]string{"us-east-1 hello-1 " + awsfake.CreatedImageID(2)}, []string{"UnauthorizedOperation", "kept", `named "hello-1"`},
+			[]string{"us-east-1 hello-1 " + awsfake.CreatedImageID(2)},
+			[]string{"UnauthorizedOperation", "kept", `named "hello-1"`},
 		},
 		"keeps the new image when it is not known whether the old one is gone": {
 			func(b *testBuild) {
 				b.account.FailAfter["DeregisterImage"] = awsfake.FirstCalls(1, 400, "TheTestSaysSo")
 				b.account.FailBefore["DescribeImages"] = func(int) *awsfake.Failure {
-					if b.account.Count("DeregisterImage") > 0 && b.account.Requests["DescribeImages"].Get("ImageId.1") == awsfake.ExistingImageID {
+					described := b.account.Requests["DescribeImages"].Get("ImageId.1")
+					if b.account.Count("DeregisterImage") > 0 && described == awsfake.ExistingImageID {
 						return &awsfake.Failure{Status: 403, Code: "UnauthorizedOperation"}
 					}
 					return nil

@@ -21,8 +21,10 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 		want map[string]string
 	}{
 		"with the defaults": {func(*Config) {}, map[string]string{
-			"CreditSpecification.CpuCredits": "", "EbsOptimized": "", "EnclaveOptions.Enabled": "", "Placement.Tenancy": "",
-			"CapacityReservationSpecification.CapacityReservationPreference": "none", "InstanceMarketOptions.MarketType": "",
+			"CreditSpecification.CpuCredits": "", "EbsOptimized": "", "EnclaveOptions.Enabled": "",
+			"Placement.Tenancy": "",
+			"CapacityReservationSpecification.CapacityReservationPreference": "none",
+			"InstanceMarketOptions.MarketType":                               "",
 			// Regions without this option refuse a request that names it.
 			"MetadataOptions.InstanceMetadataTags": "",
 		}},
@@ -30,12 +32,17 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			func(c *Config) { c.Metadata.InstanceMetadataTags = "enabled" },
 			map[string]string{"MetadataOptions.InstanceMetadataTags": "enabled"},
 		},
-		"with a burstable type": {func(c *Config) { c.InstanceType = "t3.small" }, map[string]string{"CreditSpecification.CpuCredits": "standard"}},
+		"with a burstable type": {
+			func(c *Config) { c.InstanceType = "t3.small" },
+			map[string]string{"CreditSpecification.CpuCredits": "standard"},
+		},
 		"with unlimited credits": {
 			func(c *Config) { c.InstanceType, c.EnableUnlimitedCredits = "t3.small", true },
 			map[string]string{"CreditSpecification.CpuCredits": "unlimited"},
 		},
-		"with a type without credits": {func(c *Config) { c.InstanceType = "m5.large" }, map[string]string{"CreditSpecification.CpuCredits": ""}},
+		"with a type without credits": {
+			func(c *Config) { c.InstanceType = "m5.large" }, map[string]string{"CreditSpecification.CpuCredits": ""},
+		},
 		"on a dedicated host": {func(c *Config) {
 			c.InstanceType, c.EnableNitroEnclave, c.EbsOptimized = "m5.xlarge", true, true
 			c.AvailabilityZone = "us-east-1a"
@@ -43,7 +50,8 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			c.LicenseSpecifications = []licenseSpecification{{Request: instance.LicenseConfigurationRequest{LicenseConfigurationARN: "arn:licence"}}}
 			c.CapacityReservationID = "cr-1"
 		}, map[string]string{
-			"EbsOptimized": "true", "EnclaveOptions.Enabled": "true", "Placement.Tenancy": "host", "Placement.HostId": "h-1",
+			"EbsOptimized": "true", "EnclaveOptions.Enabled": "true", "Placement.Tenancy": "host",
+			"Placement.HostId":           "h-1",
 			"Placement.AvailabilityZone": "us-east-1a", "LicenseSpecification.1.LicenseConfigurationArn": "arn:licence",
 			"CapacityReservationSpecification.CapacityReservationPreference":                   "",
 			"CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId": "cr-1",
@@ -53,21 +61,26 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			c.CapacityReservationGroupARN = "arn:reservations"
 		}, map[string]string{
 			"Placement.HostResourceGroupArn": "arn:hosts",
-			"CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationResourceGroupArn": "arn:reservations",
+			"CapacityReservationSpecification.CapacityReservationTarget." +
+				"CapacityReservationResourceGroupArn": "arn:reservations",
 		}},
 		"with the old name of tenancy": {
-			func(c *Config) { c.Tenancy = "dedicated" }, //nolint:staticcheck // deprecated, and has to work
-			map[string]string{"Placement.Tenancy": "dedicated"},
+			func(c *Config) { c.Tenancy = "dedicated" }, map[string]string{"Placement.Tenancy": "dedicated"},
 		},
 		"with disks": {func(c *Config) {
 			c.LaunchBlockDevices = []blockDevice{
 				{DeviceName: "/dev/xvda", KmsKeyID: "alias/x", IOPS: 3000, VolumeType: "gp3", Throughput: 200},
-				{DeviceName: "/dev/sdf", IOPS: 100, VolumeType: "gp2", VolumeSize: 9, Encrypted: config.TriFalse, DeleteOnTermination: config.TriFalse},
+				{
+					DeviceName: "/dev/sdf", IOPS: 100, VolumeType: "gp2", VolumeSize: 9,
+					Encrypted: config.TriFalse, DeleteOnTermination: config.TriFalse,
+				},
 				{DeviceName: "/dev/sdg", NoDevice: true},
 			}
 		}, map[string]string{
-			"BlockDeviceMapping.1.Ebs.Encrypted": "true", "BlockDeviceMapping.1.Ebs.KmsKeyId": "alias/x", "BlockDeviceMapping.1.Ebs.Iops": "3000",
-			"BlockDeviceMapping.1.Ebs.Throughput": "200", "BlockDeviceMapping.2.Ebs.Iops": "", "BlockDeviceMapping.2.Ebs.Encrypted": "false",
+			"BlockDeviceMapping.1.Ebs.Encrypted": "true", "BlockDeviceMapping.1.Ebs.KmsKeyId": "alias/x",
+			"BlockDeviceMapping.1.Ebs.Iops":       "3000",
+			"BlockDeviceMapping.1.Ebs.Throughput": "200", "BlockDeviceMapping.2.Ebs.Iops": "",
+			"BlockDeviceMapping.2.Ebs.Encrypted":           "false",
 			"BlockDeviceMapping.2.Ebs.DeleteOnTermination": "false", "BlockDeviceMapping.3.DeviceName": "/dev/sdg",
 		}},
 		"in a network by filters": {func(c *Config) {
@@ -117,8 +130,8 @@ func TestNetworkFiltersAreThoseOfTemplate(t *testing.T) {
 			t.Errorf("filters of %s (-want +got):\n%s", action, diff)
 		}
 	}
-	if n := b.account.Count("DescribeVpcs") + b.account.Count("DescribeSubnets") + b.account.Count("DescribeSecurityGroups"); n != 3 {
-		t.Errorf("%d calls about the network, want 3", n)
+	if calls := b.account.CallsOf("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups"); len(calls) != 3 {
+		t.Errorf("the calls about the network are %v, want each once", calls)
 	}
 }
 
@@ -127,7 +140,10 @@ func TestNetworkFiltersThatMatchTooManyOrNone(t *testing.T) {
 		set  func(*testBuild)
 		want string
 	}{
-		"several subnets": {func(b *testBuild) { b.config.SubnetFilter.Filters = map[string]string{"tag:a": "b"} }, "matches 2 subnets"},
+		"several subnets": {
+			func(b *testBuild) { b.config.SubnetFilter.Filters = map[string]string{"tag:a": "b"} },
+			"matches 2 subnets",
+		},
 		"no group": {func(b *testBuild) {
 			b.config.SecurityGroupFilter.Filters = map[string]string{"tag:Class": "nothing"}
 		}, "security_group_filter matches no security group"},
@@ -143,7 +159,9 @@ func TestNetworkFiltersThatMatchTooManyOrNone(t *testing.T) {
 
 func TestSourceIsWhatFilterFinds(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
-		b.config.SourceAmiFilter = sourceFilter{Owners: []string{"self", "amazon"}, Filters: map[string]string{"name": "debian-*, ubuntu-*"}}
+		b.config.SourceAmiFilter = sourceFilter{
+			Owners: []string{"self", "amazon"}, Filters: map[string]string{"name": "debian-*, ubuntu-*"},
+		}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -169,13 +187,15 @@ func TestLaunchTriesNextSubnetWithoutCapacity(t *testing.T) {
 func TestTemporaryProfileIsCreatedAndRemoved(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.setTemporaryProfile()
-		b.account.FailBefore["RunInstances"] = awsfake.FirstCalls(3, 400, awscall.CodeParameterValue) // EC2 does not know it yet
+		// EC2 does not know the profile yet.
+		b.account.FailBefore["RunInstances"] = awsfake.FirstCalls(3, 400, awscall.CodeParameterValue)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.checkOnlyImageLeft()
-	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}`
+	const policy = `{"Version":"2012-10-17","Statement":[` +
+		`{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}`
 	if got := b.account.Requests["PutRolePolicy"].Get("PolicyDocument"); got != policy {
 		t.Errorf("the policy is %s", got)
 	}
@@ -214,7 +234,9 @@ func TestTemporaryProfileIsRemovedThoughIAMIsSlow(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.setTemporaryProfile()
 		b.account.FailBefore["RunInstances"] = awsfake.Always(400, "Unsupported")
-		for _, action := range []string{"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole"} {
+		for _, action := range []string{
+			"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
+		} {
 			b.account.FailBefore[action] = awsfake.FirstCalls(2, 404, awscall.CodeNoSuchEntity)
 		}
 	})
@@ -225,7 +247,9 @@ func TestTemporaryProfileIsRemovedThoughIAMIsSlow(t *testing.T) {
 }
 
 func TestTemporaryProfileLeavesNothingWhenAnyCallFails(t *testing.T) {
-	for _, action := range []string{"CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "RunInstances"} {
+	for _, action := range []string{
+		"CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "RunInstances",
+	} {
 		for name, set := range map[string]func(*testBuild){
 			"refused": func(b *testBuild) { b.account.FailBefore[action] = awsfake.Always(403, "AccessDenied") },
 			"lost":    func(b *testBuild) { b.account.FailAfter[action] = awsfake.Always(403, "AccessDenied") },

@@ -21,15 +21,16 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
-// lines are those of the steps, or cloud-init, from a number on.
+// lines returns lines of the steps or of cloud-init. The first has a number; those before it are not repeated.
 func lines(from guest.Source, first int, text ...string) guest.Lines {
 	return guest.Lines{Source: from, Since: first, First: first, Text: text}
 }
 
-// printedIn is what the UI says the machine has printed, without the times.
+// shownLines returns the lines of the machine in what the user is told, without their times.
 func shownLines(said string) []string {
 	var all []string
-	for _, m := range regexp.MustCompile(`(?m)^\[ *\d+ s\] ((?:\d+|cloud-init)\| .*)$`).FindAllStringSubmatch(said, -1) {
+	line := regexp.MustCompile(`(?m)^\[ *\d+ s\] ((?:\d+|cloud-init)\| .*)$`)
+	for _, m := range line.FindAllStringSubmatch(said, -1) {
 		all = append(all, m[1])
 	}
 	return all
@@ -37,7 +38,7 @@ func shownLines(said string) []string {
 
 func report(seq int, words string) string { return strings.TrimSpace(awsfake.Report(seq, words)) }
 
-func TestLinesAreToldOnceInOrderAndSoon(t *testing.T) {
+func TestLinesAreShownOnceInOrderWithinSeconds(t *testing.T) {
 	const total = 60
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.account.SetReports("begin 2", "start 1 a")
@@ -51,7 +52,7 @@ func TestLinesAreToldOnceInOrderAndSoon(t *testing.T) {
 			}
 			b.printLines(at(n+3), l) // once more
 		}
-		// Out of order is what the console is not, but the machine began anew after a reboot.
+		// The console keeps the order of lines, but after a reboot the machine repeats some.
 		b.printLines(at(total+1), lines(guest.FromSteps, total-2, "line 58", "line 59", "line 60"))
 		b.account.Print(at(total+8), awsfake.Report(9, "verdict ok 0 bake"))
 	})
@@ -85,7 +86,8 @@ func TestLinesThatAreLostAreCounted(t *testing.T) {
 		b.account.StopsAfter = 60 * time.Second
 		b.printLines(5*time.Second, lines(guest.FromSteps, 1, "one"))
 		b.printLines(6*time.Second, lines(guest.FromSteps, 12, "twelve")) // those before are damaged for good
-		b.printLines(30*time.Second, guest.Lines{Source: guest.FromSteps, Since: 13, First: 113, Text: []string{"many"}})
+		many := guest.Lines{Source: guest.FromSteps, Since: 13, First: 113, Text: []string{"many"}}
+		b.printLines(30*time.Second, many)
 		b.printLines(50*time.Second, lines(guest.FromSteps, 120, "the end"))
 		b.account.Print(51*time.Second, awsfake.Report(9, "verdict ok 0 bake"))
 	})
@@ -99,7 +101,7 @@ func TestLinesThatAreLostAreCounted(t *testing.T) {
 	}
 }
 
-func TestLinesOfTheStagedLogComeBetweenTheirReports(t *testing.T) {
+func TestLinesOfStagedLogAreShownBetweenReports(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "machine.log")
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.setStaging()
@@ -109,12 +111,14 @@ func TestLinesOfTheStagedLogComeBetweenTheirReports(t *testing.T) {
 		b.account.Console = nil // it is not a Nitro machine
 		b.account.StopsAfter = 45 * time.Second
 		begin := []string{report(1, "begin 1"), report(2, "start 1 60_a.cfg"), "one"}
-		more := append(slices.Clone(begin), "\x1b[1mfirst-of\x1b[0m-a-secret lines-of-a-secret", report(3, "end 1 0 60_a.cfg"))
+		more := append(slices.Clone(begin),
+			"\x1b[1mfirst-of\x1b[0m-a-secret lines-of-a-secret", report(3, "end 1 0 60_a.cfg"))
 		b.uploadLog(5*time.Second, lines(guest.FromCloudInit, 1, "early"))
 		b.uploadLog(8*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, begin...))
 		window := guest.Lines{Source: guest.FromSteps, Since: 1, First: 3, Text: more[2:]}
 		b.uploadLog(20*time.Second, lines(guest.FromCloudInit, 1, "early"), window)
-		b.uploadLog(40*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, append(more, "last", report(4, "verdict ok 0 bake"))...))
+		all := slices.Concat(more, []string{"last", report(4, "verdict ok 0 bake")})
+		b.uploadLog(40*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, all...))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +130,8 @@ func TestLinesOfTheStagedLogComeBetweenTheirReports(t *testing.T) {
 		}
 	}
 	want := []string{
-		"cloud-init| early", "the machine is up, with 1 steps to do", "1/1 60_a.cfg", "1| one", "1| <sensitive> <sensitive>", "1| last", "verdict: success",
+		"cloud-init| early", "the machine is up, with 1 steps to do", "1/1 60_a.cfg", "1| one",
+		"1| <sensitive> <sensitive>", "1| last", "verdict: success",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s\n%s", diff, b.ui)
@@ -135,7 +140,9 @@ func TestLinesOfTheStagedLogComeBetweenTheirReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"the log that it uploaded\n", "\nearly\n", "\n<sensitive> <sensitive>\n", "verdict ok"} {
+	for _, want := range []string{
+		"the log that it uploaded\n", "\nearly\n", "\n<sensitive> <sensitive>\n", "verdict ok",
+	} {
 		if !strings.Contains(string(saved), want) {
 			t.Errorf("%q is not in log_file:\n%s", want, saved)
 		}
@@ -145,7 +152,7 @@ func TestLinesOfTheStagedLogComeBetweenTheirReports(t *testing.T) {
 	}
 }
 
-func TestLogIsSavedBesideTheOutputOfABakeThatFails(t *testing.T) {
+func TestLogFileIsWrittenBesideOutputFileWhenBakeFails(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "hello-1.log")
 	if err := os.WriteFile(path, []byte("of an earlier bake"), 0o644); err != nil {
@@ -155,19 +162,23 @@ func TestLogIsSavedBesideTheOutputOfABakeThatFails(t *testing.T) {
 		b.config.LogFile, b.config.OutputFile = "", filepath.Join(dir, "out.env")
 		b.account.SetReports("begin 1", "start 1 60_a.cfg")
 		for n := range 100 {
-			b.printLines(10*time.Second, lines(guest.FromSteps, n+1, fmt.Sprintf("%s line %d", strings.Repeat("=", 10), n+1)))
+			b.printLines(10*time.Second, lines(guest.FromSteps, n+1, fmt.Sprintf("========== line %d", n+1)))
 		}
 		b.printLines(11*time.Second, lines(guest.FromEnd, 1, "the very", "\x1b[31mend"))
 		b.account.Print(12*time.Second, awsfake.Report(9, "verdict fail 3 60_a.cfg"))
 	})
-	if err == nil || !strings.HasSuffix(err.Error(), "60_a.cfg failed with exit status 3; its last lines were:\n    the very\n    end") {
+	const want = "60_a.cfg failed with exit status 3; its last lines were:\n    the very\n    end"
+	if err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("the error is %v", err)
 	}
 	saved, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, b.ui)
 	}
-	for _, want := range []string{"what it told while it baked; 0 lines are missing\n", "staging { }", "0| ========== line 1\n", "line 100\n", "verdict: 60_a.cfg"} {
+	for _, want := range []string{
+		"what it told while it baked; 0 lines are missing\n", "staging { }", "0| ========== line 1\n", "line 100\n",
+		"verdict: 60_a.cfg",
+	} {
 		if !strings.Contains(string(saved), want) || strings.Contains(string(saved), "earlier") {
 			t.Errorf("%q is not in log_file:\n%s", want, saved)
 		}
@@ -180,7 +191,7 @@ func TestLogIsSavedBesideTheOutputOfABakeThatFails(t *testing.T) {
 	}
 }
 
-func TestFailureShowsTheLastLinesThatCame(t *testing.T) {
+func TestErrorEndsWithLastLinesOfMachine(t *testing.T) {
 	_, _, err := runBuild(t, func(b *testBuild) {
 		b.account.SetReports("begin 2")
 		text := []string{report(2, "start 1 a"), "of the step before", report(3, "end 1 0 a"), report(4, "start 2 b")}
@@ -190,12 +201,13 @@ func TestFailureShowsTheLastLinesThatCame(t *testing.T) {
 		b.printLines(5*time.Second, lines(guest.FromSteps, 1, text...))
 		b.account.Print(9*time.Second, awsfake.Report(9, "verdict fail 3 b"))
 	})
-	if err == nil || !strings.Contains(err.Error(), "were:\n    line 11\n") || !strings.HasSuffix(err.Error(), "line 50") {
+	checkErrorSays(t, err, "were:\n    line 11\n")
+	if err != nil && !strings.HasSuffix(err.Error(), "line 50") {
 		t.Errorf("the error is %v", err)
 	}
 }
 
-func TestLogIsKeptWhereTheTemplateAsks(t *testing.T) {
+func TestKeepLogKeepsLogInBucket(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.setStaging()
 		b.config.Staging.KeepLog = true
@@ -210,7 +222,7 @@ func TestLogIsKeptWhereTheTemplateAsks(t *testing.T) {
 	}
 }
 
-func TestUserDataWithoutRoomTellsNoLines(t *testing.T) {
+func TestLiveLogIsLeftOutWhenUserDataIsFull(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.UserData = ""
 		b.config.ImageSource = writeImageSource(b.T, 6500)
@@ -218,23 +230,17 @@ func TestUserDataWithoutRoomTellsNoLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(b.ui.String(), "no room left") || bytes.Contains(mustDecompress(t, b.account.UserData()), []byte("log_stream.py <<")) {
-		t.Errorf("the bake said:\n%s", b.ui)
+	b.checkSaid("no room left")
+	if bytes.Contains(b.account.UserData(), []byte("tell.py <<")) {
+		t.Error("the program that tells lines is in the user data")
 	}
 }
 
-func TestLogFileThatCannotBeWrittenFailsNoBake(t *testing.T) {
-	b, _, err := runBuild(t, func(b *testBuild) { b.config.LogFile = filepath.Join(t.TempDir(), "no", "directory", "x") })
+func TestBakeSucceedsWhenLogFileCannotBeWritten(t *testing.T) {
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.config.LogFile = filepath.Join(t.TempDir(), "no", "directory", "x")
+	})
 	if err != nil || !strings.Contains(b.ui.String(), "could not be written to log_file") {
 		t.Errorf("the error is %v, and the bake said:\n%s", err, b.ui)
 	}
-}
-
-func mustDecompress(t *testing.T, userData []byte) []byte {
-	t.Helper()
-	document, err := guest.Decompress(userData)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return document
 }

@@ -19,17 +19,19 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
-// provisioner is a hook that does what a provisioner would.
+// provisioner is a hook that acts as a provisioner.
 type provisioner func(context.Context, packersdk.Ui, packersdk.Communicator, map[string]any) error
 
-func (p provisioner) Run(ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator, data any) error {
+func (p provisioner) Run(
+	ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator, data any,
+) error {
 	if name != packersdk.HookProvision {
 		return nil
 	}
 	return p(ctx, ui, comm, data.(map[string]any))
 }
 
-// shellBlock does what the shell provisioner does, and takes exit statuses but zero for failures.
+// shellBlock does what the shell provisioner does. An exit status other than 0 is a failure.
 func shellBlock(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
 	ui.Say("Provisioning with shell script: scripts/setup.sh")
 	if err := comm.Upload("/tmp/script_1.sh", strings.NewReader("true"), nil); err != nil {
@@ -66,14 +68,14 @@ func fileBlock(src, dst string) provisioner {
 	}
 }
 
-// joining does what the provisioner bakery-image-source does.
-func joining(join bundle.Join) provisioner {
+// joinBlock does what the provisioner bakery-image-source does.
+func joinBlock(join bundle.Join) provisioner {
 	return func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
 		return comm.Upload(bundle.JoinPath, bytes.NewReader(join.Render()), nil)
 	}
 }
 
-// blocks are provisioners one after another.
+// blocks runs provisioners one after another.
 func blocks(all ...provisioner) provisioner {
 	return func(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
 		for _, p := range all {
@@ -85,7 +87,7 @@ func blocks(all ...provisioner) provisioner {
 	}
 }
 
-func TestWhatProvisionersDoGoesToTheMachine(t *testing.T) {
+func TestProvisionersAreRecordedIntoUserData(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.hook = blocks(shellBlock, fileBlock(writeRandomFile(t, 100), "/etc/noise"))
 		b.config.Comm.SSHUsername = "admin"
@@ -93,24 +95,19 @@ func TestWhatProvisionersDoGoesToTheMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document := string(b.account.UserData())
-	for _, want := range []string{"replay 001 provisioner 1 (shell setup.sh)\nreplay 002 provisioner 2 (file)\n", "BAKERY_USER='admin'", "provisioners.tgz"} {
-		if !strings.Contains(document, want) {
-			t.Errorf("the machine is not told %q:\n%s", want, document)
-		}
-	}
-	for _, want := range []string{"Recording the provisioners", "Recorded 2 provisioners for user admin: 2 commands and 2 files of 104 bytes"} {
-		if !strings.Contains(b.ui.String(), want) {
-			t.Errorf("the user is not told %q:\n%s", want, b.ui)
-		}
-	}
+	b.checkUserDataHas("replay 001 provisioner 1 (shell setup.sh)\nreplay 002 provisioner 2 (file)\n",
+		"BAKERY_USER='admin'", "provisioners.tgz")
+	b.checkSaid("Recording the provisioners",
+		"Recorded 2 provisioners for user admin: 2 commands and 2 files of 104 bytes")
 	if b.account.Count("PUT object") > 0 {
 		t.Error("something was staged")
 	}
 }
 
-func TestWhatProvisionersDoIsStagedWhenItIsLarge(t *testing.T) {
-	for delivery, want := range map[string]string{"presigned": "X-Amz-Signature=", "profile": "/" + testFolder + "/provisioners.tgz'"} {
+func TestLargeRecordingIsStaged(t *testing.T) {
+	for delivery, want := range map[string]string{
+		"presigned": "X-Amz-Signature=", "profile": "/" + testFolder + "/provisioners.tgz'",
+	} {
 		t.Run(delivery, func(t *testing.T) {
 			b, _, err := runBuild(t, func(b *testBuild) {
 				b.setStaging()
@@ -134,23 +131,27 @@ func TestWhatProvisionersDoIsStagedWhenItIsLarge(t *testing.T) {
 					t.Errorf("%s is left; keep is for fs/", object)
 				}
 			}
-			if !strings.Contains(b.ui.String(), "bytes to s3://"+awsfake.Bucket+"/some/prefix/"+testFolder+"/provisioners.tgz") {
-				t.Errorf("the upload is not told of:\n%s", b.ui)
-			}
+			b.checkSaid("bytes to s3://" + awsfake.Bucket + "/some/prefix/" + testFolder + "/provisioners.tgz")
 		})
 	}
 }
 
-func TestRecordedProvisionersThatDoNotFitAreAnErrorBeforeAnythingCosts(t *testing.T) {
+func TestLargeRecordingWithoutStagingFailsBeforeLaunch(t *testing.T) {
 	for name, c := range map[string]struct {
 		size int
 		want []string
 	}{
-		"with the user data":  {14000, []string{"the user data is ", "bytes of the recorded provisioners", "16384", "staging {"}},
-		"already by themself": {200_000, []string{"what the provisioners upload and run is 20", "16384", "staging {"}},
+		"too large with the user data": {
+			14000, []string{"the user data is ", "bytes of the recorded provisioners", "16384", "staging {"},
+		},
+		"too large by themselves": {
+			200_000, []string{"what the provisioners upload and run is 20", "16384", "staging {"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, _, err := runBuild(t, func(b *testBuild) { b.hook = fileBlock(writeRandomFile(t, c.size), "/opt/noise") })
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.hook = fileBlock(writeRandomFile(t, c.size), "/opt/noise")
+			})
 			if err == nil {
 				t.Fatal("the bake succeeded")
 			}
@@ -162,26 +163,23 @@ func TestRecordedProvisionersThatDoNotFitAreAnErrorBeforeAnythingCosts(t *testin
 	}
 }
 
-func TestAnImageSourceJoinsBetweenProvisioners(t *testing.T) {
+func TestImageSourceRunsBetweenProvisioners(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.UserData = ""
-		b.hook = blocks(shellBlock, joining(bundle.Join{Source: writeImageSource(t, 10)}), fileBlock(writeRandomFile(t, 10), "/x"))
+		join := bundle.Join{Source: writeImageSource(t, 10)}
+		b.hook = blocks(shellBlock, joinBlock(join), fileBlock(writeRandomFile(t, 10), "/x"))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	document := string(b.account.UserData())
-	for _, want := range []string{"replay 001 provisioner 1 (shell setup.sh)\n", "replay 002 provisioner 2 (file)\n", "60_a.cfg", "units.first", "units.last"} {
-		if !strings.Contains(document, want) {
-			t.Errorf("the machine is not told %q:\n%s", want, document)
-		}
-	}
+	b.checkUserDataHas("replay 001 provisioner 1 (shell setup.sh)\n", "replay 002 provisioner 2 (file)\n", "60_a.cfg",
+		"units.first", "units.last")
 	if got := awsfake.Tags(b.account.Requests["CreateImage"], "image")["Version"]; got != "1.2" {
 		t.Errorf("the version of the Image-Source is %q in the tags", got)
 	}
 }
 
-func TestABakeMayConsistOfProvisionersAlone(t *testing.T) {
+func TestBakeOfProvisionersAlone(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.UserData = ""
 		b.hook = provisioner(shellBlock)
@@ -195,41 +193,37 @@ func TestABakeMayConsistOfProvisionersAlone(t *testing.T) {
 	}
 }
 
-func TestProvisionersThatCannotBeRecordedEndTheBake(t *testing.T) {
+func TestProvisionerThatCannotBeRecordedFailsBake(t *testing.T) {
 	join := bundle.Join{Source: writeImageSource(t, 10)}
 	for name, c := range map[string]struct {
 		hook provisioner
 		set  func(*testBuild)
 		want []string
 	}{
-		"one that downloads": {func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			return comm.Download("/x", new(bytes.Buffer))
-		}, nil, []string{"provisioner 1", "download /x"}},
-		"one that does not care": {func(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			_ = comm.Download("/x", new(bytes.Buffer))
-			return nil
-		}, nil, []string{"provisioner 1", "download /x"}},
-		"one that waits for what will not come": {func(ctx context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
-			_ = comm.Download("/x", new(bytes.Buffer))
-			<-ctx.Done()
-			return ctx.Err()
-		}, nil, []string{"provisioner 1", "download /x"}},
-		"any, with opaque user data":    {shellBlock, func(b *testBuild) { b.config.Verdict = setting.VerdictStop }, []string{`verdict = "stop"`, "provisioners cannot be added"}},
-		"an Image-Source and user data": {joining(join), nil, []string{"image_source, bundle, user_data_file or user_data", "keep either"}},
-		"two Image-Sources":             {blocks(joining(join), joining(join)), func(b *testBuild) { b.config.UserData = "" }, []string{"a bake takes one"}},
-		"an Image-Source with mistakes": {joining(bundle.Join{Source: "/nonexistent"}), func(b *testBuild) { b.config.UserData = "" }, []string{"compile /nonexistent"}},
-		"valid_exit_codes without 0": {func(context.Context, packersdk.Ui, packersdk.Communicator, map[string]any) error {
-			return errors.New("script exited with non-zero exit status: 0. Allowed exit codes are: [3]")
-		}, nil, []string{"non-zero exit status: 0"}},
+		"one that downloads":                     {download, nil, []string{"provisioner 1", "download /x"}},
+		"one that ignores an error":              {ignoreError, nil, []string{"provisioner 1", "download /x"}},
+		"one that waits for ever after an error": {waitForEver, nil, []string{"provisioner 1", "download /x"}},
+		"any, with verdict stop": {
+			shellBlock, func(b *testBuild) { b.config.Verdict = setting.VerdictStop },
+			[]string{`verdict = "stop"`, "provisioners cannot be added"},
+		},
+		"an Image-Source and user data": {
+			joinBlock(join), nil, []string{"image_source, bundle, user_data_file or user_data", "keep either"},
+		},
+		"two Image-Sources": {
+			blocks(joinBlock(join), joinBlock(join)), func(b *testBuild) { b.config.UserData = "" },
+			[]string{"a bake takes one"},
+		},
+		"an Image-Source with mistakes": {
+			joinBlock(bundle.Join{Source: "/nonexistent"}), func(b *testBuild) { b.config.UserData = "" },
+			[]string{"compile /nonexistent"},
+		},
+		"valid_exit_codes without 0": {refuseStatus0, nil, []string{"non-zero exit status: 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var began, ended time.Time
 			b, _, err := runBuild(t, func(b *testBuild) {
-				b.hook = provisioner(func(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
-					began = time.Now()
-					defer func() { ended = time.Now() }()
-					return c.hook(ctx, ui, comm, data)
-				})
+				b.hook = timed(c.hook, &began, &ended)
 				if c.set != nil {
 					c.set(b)
 				}
@@ -248,39 +242,70 @@ func TestProvisionersThatCannotBeRecordedEndTheBake(t *testing.T) {
 	}
 }
 
-func TestAnErrorCleanupProvisionerFindsNoMachine(t *testing.T) {
+func TestErrorCleanupProvisionerHasNoMachine(t *testing.T) {
 	for name, fails := range map[string]func(*testBuild){
 		"while provisioning": func(b *testBuild) {},
 		"on the machine":     func(b *testBuild) { b.account.SetReports("begin 1", "start 1 x", "verdict fail 3 x") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			hook := &cleaning{}
+			hook := &errorCleanup{}
 			b, _, err := runBuild(t, func(b *testBuild) {
 				b.hook = hook
 				hook.fails = name == "while provisioning"
 				fails(b)
 			})
 			if err == nil || hook.cleaned != 1 {
-				t.Fatalf("cleaned %d times: %v", hook.cleaned, err)
+				t.Fatalf("the cleanup provisioner ran %d times: %v", hook.cleaned, err)
 			}
-			if hook.code != 1 || hook.data["User"] != "root" || hook.data["Host"] != "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER" {
+			data := hook.data
+			if hook.code != 1 || data["User"] != "root" || data["Host"] != "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER" {
 				t.Errorf("exit status %d, variables %v", hook.code, hook.data)
 			}
-			if !strings.Contains(b.ui.String(), "there is no machine to connect to") {
-				t.Errorf("nobody says why:\n%s", b.ui)
-			}
+			b.checkSaid("there is no machine to connect to")
 		})
 	}
 }
 
-// cleaning is a template with an error-cleanup-provisioner that runs a command.
-type cleaning struct {
+// download asks for a file of the machine, which is not there yet.
+func download(_ context.Context, _ packersdk.Ui, comm packersdk.Communicator, _ map[string]any) error {
+	return comm.Download("/x", new(bytes.Buffer))
+}
+
+func ignoreError(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+	_ = download(ctx, ui, comm, data)
+	return nil
+}
+
+func waitForEver(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+	_ = download(ctx, ui, comm, data)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// refuseStatus0 returns the error of the shell provisioner when valid_exit_codes does not list 0.
+func refuseStatus0(context.Context, packersdk.Ui, packersdk.Communicator, map[string]any) error {
+	return errors.New("script exited with non-zero exit status: 0. Allowed exit codes are: [3]")
+}
+
+// timed runs a provisioner, and sets when it began and ended.
+func timed(p provisioner, began, ended *time.Time) provisioner {
+	return func(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+		*began = time.Now()
+		defer func() { *ended = time.Now() }()
+		return p(ctx, ui, comm, data)
+	}
+}
+
+// errorCleanup is a template with an error-cleanup-provisioner that runs a command.
+type errorCleanup struct {
 	fails         bool
 	code, cleaned int
 	data          map[string]any
 }
 
-func (c *cleaning) Run(ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator, data any) error {
+func (c *errorCleanup) Run(
+	ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator, data any,
+) error {
 	if name == packersdk.HookProvision {
 		if c.fails {
 			return errors.New("a shell-local fails")
@@ -297,11 +322,13 @@ func (c *cleaning) Run(ctx context.Context, name string, ui packersdk.Ui, comm p
 	return nil
 }
 
-func TestProvisionersThatRunHereSeeTheBuildData(t *testing.T) {
+func TestLocalProvisionersGetBuildData(t *testing.T) {
 	var seen map[string]any
 	_, _, err := runBuild(t, func(b *testBuild) {
 		b.config.Comm.SSHUsername = "ec2-user"
-		b.hook = provisioner(func(_ context.Context, _ packersdk.Ui, _ packersdk.Communicator, data map[string]any) error {
+		b.hook = provisioner(func(
+			_ context.Context, _ packersdk.Ui, _ packersdk.Communicator, data map[string]any,
+		) error {
 			seen = data
 			return nil
 		})
@@ -310,9 +337,11 @@ func TestProvisionersThatRunHereSeeTheBuildData(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"SourceAMI": awsfake.SourceImageID, "SourceAMIName": "debian-12", "BuildRegion": "us-east-1", "BakeID": awsfake.BakeID, "ConnType": "none",
-		"User": "ec2-user", "Host": "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER", "Port": "ERR_PORT_NOT_IMPLEMENTED_BY_BUILDER",
-		"ID": "ERR_ID_NOT_IMPLEMENTED_BY_BUILDER", "Password": "ERR_PASSWORD_NOT_IMPLEMENTED_BY_BUILDER",
+		"SourceAMI": awsfake.SourceImageID, "SourceAMIName": "debian-12", "BuildRegion": "us-east-1",
+		"BakeID": awsfake.BakeID, "ConnType": "none",
+		"User": "ec2-user", "Host": "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER",
+		"Port": "ERR_PORT_NOT_IMPLEMENTED_BY_BUILDER",
+		"ID":   "ERR_ID_NOT_IMPLEMENTED_BY_BUILDER", "Password": "ERR_PASSWORD_NOT_IMPLEMENTED_BY_BUILDER",
 		"SSHPrivateKey": "ERR_SSH_PRIVATE_KEY_NOT_IMPLEMENTED_BY_BUILDER",
 	} {
 		if seen[name] != want {

@@ -33,7 +33,8 @@ func TestSpotInstanceCanStopAndRequestIsCancelledFirst(t *testing.T) {
 		"InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior": "stop",
 		"InstanceMarketOptions.SpotOptions.MaxPrice":                     "0.02",
 		"InstanceMarketOptions.SpotOptions.ValidUntil":                   "2000-01-01T02:00:00Z",
-		"InstanceType": "t3.small", "InstanceInitiatedShutdownBehavior": "stop", "CreditSpecification.CpuCredits": "standard",
+		"InstanceType": "t3.small", "InstanceInitiatedShutdownBehavior": "stop",
+		"CreditSpecification.CpuCredits":                                 "standard",
 		"CapacityReservationSpecification.CapacityReservationPreference": "",
 	} {
 		if got := form.Get(name); got != want {
@@ -41,7 +42,8 @@ func TestSpotInstanceCanStopAndRequestIsCancelledFirst(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"Name": "bakery hello-1", bake.TagBake: awsfake.BakeID, bake.TagExpires: "2000-01-01T02:00:00Z", "of": "fleet", "team": "debian-12",
+		"Name": "bakery hello-1", bake.TagBake: awsfake.BakeID, bake.TagExpires: "2000-01-01T02:00:00Z",
+		"of": "fleet", "team": "debian-12",
 	}
 	if diff := cmp.Diff(want, awsfake.Tags(form, "spot-instances-request")); diff != "" {
 		t.Errorf("tags of the request (-want +got):\n%s", diff)
@@ -108,14 +110,15 @@ func TestSpotTypesKeepOrderOfTemplateWithoutPrices(t *testing.T) {
 	}
 }
 
-func TestATypeWithoutRoomIsPassedOver(t *testing.T) {
-	for _, code := range []string{"InsufficientInstanceCapacity", "SpotMaxPriceTooLow", "Unsupported", "MaxSpotInstanceCountExceeded",
+func TestLaunchTriesNextTypeWithoutCapacity(t *testing.T) {
+	for _, code := range []string{
+		"InsufficientInstanceCapacity", "SpotMaxPriceTooLow", "Unsupported", "MaxSpotInstanceCountExceeded",
 		"InsufficientFreeAddressesInSubnet",
 	} {
 		t.Run(code, func(t *testing.T) {
 			status := 400
 			if code == "InsufficientInstanceCapacity" {
-				status = 500 // by which the SDK would call again for a minute
+				status = 500 // which the SDK would retry for a minute
 			}
 			b, _, err := runBuild(t, func(b *testBuild) {
 				b.setSpot()
@@ -161,7 +164,7 @@ func TestSpotCapacityMissingEverywhere(t *testing.T) {
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
-			if left := b.account.Leftovers(); slices.ContainsFunc(left, func(s string) bool { return strings.HasPrefix(s, "i-") }) {
+			if left := b.account.Leftovers(); slices.Contains(left, b.account.Instance.ID) {
 				t.Errorf("left: %v", left)
 			}
 		})
@@ -179,9 +182,13 @@ func TestSpotInstanceThatIsReclaimed(t *testing.T) {
 	}{
 		"launches another type":                 {"", 1, 2, "spot", "m5.large", ""},
 		"launches on demand with that fallback": {"on-demand", 1, 2, "", "m5.large", ""},
-		"fails without a fallback":              {"none", 1, 1, "spot", "t3.small", "took the Spot Instance i-0123456789abcdef0 back"},
-		"fails the second time":                 {"", 2, 2, "spot", "m5.large", "took the Spot Instance i-0123456789abcdef1 back"},
-		"or is not":                             {"", 0, 1, "spot", "t3.small", ""},
+		"fails without a fallback": {
+			"none", 1, 1, "spot", "t3.small", "took the Spot Instance i-0123456789abcdef0 back",
+		},
+		"fails the second time": {
+			"", 2, 2, "spot", "m5.large", "took the Spot Instance i-0123456789abcdef1 back",
+		},
+		"or is not": {"", 0, 1, "spot", "t3.small", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _, err := runBuild(t, func(b *testBuild) {
@@ -196,8 +203,9 @@ func TestSpotInstanceThatIsReclaimed(t *testing.T) {
 			if n := b.account.Count("RunInstances"); n != c.machines {
 				t.Errorf("%d machines, want %d", n, c.machines)
 			}
-			if got := form.Get("InstanceMarketOptions.MarketType") + " " + form.Get("InstanceType"); got != c.market+" "+c.instanceType {
-				t.Errorf("the last machine was %q", got)
+			market, instanceType := form.Get("InstanceMarketOptions.MarketType"), form.Get("InstanceType")
+			if market != c.market || instanceType != c.instanceType {
+				t.Errorf("the last machine was %s %s", market, instanceType)
 			}
 			images := 0
 			if err == nil {
@@ -273,6 +281,6 @@ func TestSpotRequestThatCannotBeCancelledKeepsMachine(t *testing.T) {
 		t.Error("the machine was terminated, and EC2 would launch another")
 	}
 	if !strings.Contains(b.ui.String(), "instance i-0123456789abcdef0 and its spot request sir-1") {
-		t.Errorf("nobody is told what is left:\n%s", b.ui)
+		t.Errorf("the user is not told what is left:\n%s", b.ui)
 	}
 }

@@ -29,7 +29,8 @@ func TestBakeStagesLargeFilesAndRemovesThem(t *testing.T) {
 	if document == "" {
 		t.Error("no user data")
 	}
-	if tags := awsfake.Tags(b.account.Requests["CreateImage"], "image"); len(tags[bake.TagFS]) != 64 || tags["Name"] != "hello" || tags["Version"] != "1.2" {
+	tags := awsfake.Tags(b.account.Requests["CreateImage"], "image")
+	if len(tags[bake.TagFS]) != 64 || tags["Name"] != "hello" || tags["Version"] != "1.2" {
 		t.Errorf("the image's tags are %v", tags)
 	}
 }
@@ -119,7 +120,8 @@ func TestVerdictIsFoundInStagedLog(t *testing.T) {
 
 func TestBakeWarnsOfCredentialsThatExpireTooSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		if got := warningOfExpiry(t, credentialsThatExpire(10*time.Minute), time.Hour); !strings.Contains(got, "expire in 10m0s") {
+		got := warningOfExpiry(t, credentialsThatExpire(10*time.Minute), time.Hour)
+		if !strings.Contains(got, "expire in 10m0s") {
 			t.Errorf("the user is told %q", got)
 		}
 	})

@@ -39,12 +39,14 @@ func TestErrorClasses(t *testing.T) {
 		err                                                error
 		transient, throttled, mayHaveTakenEffect, capacity bool
 	}{
-		"no error":                 {err: nil},
-		"EC2's throttling":         {err: apiError("RequestLimitExceeded"), transient: true, throttled: true},
-		"the SDK's throttling":     {err: apiError("Throttling"), transient: true, throttled: true},
-		"IAM's throttling":         {err: apiError("ThrottlingException"), transient: true, throttled: true},
-		"S3's throttling":          {err: apiError("SlowDown"), transient: true, throttled: true},
-		"throttling in context":    {err: fmt.Errorf("x: %w", apiError("Throttling")), transient: true, throttled: true},
+		"no error":             {err: nil},
+		"EC2's throttling":     {err: apiError("RequestLimitExceeded"), transient: true, throttled: true},
+		"the SDK's throttling": {err: apiError("Throttling"), transient: true, throttled: true},
+		"IAM's throttling":     {err: apiError("ThrottlingException"), transient: true, throttled: true},
+		"S3's throttling":      {err: apiError("SlowDown"), transient: true, throttled: true},
+		"throttling in context": {
+			err: fmt.Errorf("x: %w", apiError("Throttling")), transient: true, throttled: true,
+		},
 		"a timeout at AWS":         {err: apiError("RequestTimeout"), transient: true, mayHaveTakenEffect: true},
 		"a fault of AWS":           {err: apiError("InternalError"), transient: true, mayHaveTakenEffect: true},
 		"a connection that breaks": {err: reset, transient: true, mayHaveTakenEffect: true},
@@ -83,7 +85,8 @@ func TestCapacityErrorHasNoEffectWhateverItsStatus(t *testing.T) {
 func TestIgnoreNotFound(t *testing.T) {
 	gone, denied := apiError(CodeVolumeNotFound), apiError("UnauthorizedOperation")
 	for _, c := range []struct{ err, want error }{
-		{nil, nil}, {gone, nil}, {fmt.Errorf("delete: %w", gone), nil}, {denied, denied}, {apiError(CodeImageNotFound), nil},
+		{nil, nil}, {gone, nil}, {fmt.Errorf("delete: %w", gone), nil}, {denied, denied},
+		{apiError(CodeImageNotFound), nil},
 	} {
 		got := IgnoreNotFound(c.err, CodeVolumeNotFound, CodeImageNotFound)
 		if !errors.Is(got, c.want) || (got == nil) != (c.want == nil) {

@@ -3,10 +3,11 @@
 
 // Package awsfake is a fake AWS account for tests: as much of EC2, IAM, STS, SSM and S3 as one bake uses.
 //
-// An Account is an aws.HTTPClient. The real clients of the SDK talk to it without any network, so it also works inside a
-// synctest bubble, where its time is that of the bubble. Only tests may import this package, and none of the packages that a
-// bake is made of may be imported by it: it knows the error codes of awscall and the tags of bake, and what a machine
-// reports on its console.
+// An Account is an aws.HTTPClient. The real clients of the SDK talk to it without any network, so it also works
+// inside a synctest bubble, where its time is that of the bubble.
+//
+// Only tests may import this package. It may import awscall, bake and guest, for their error codes, tags and reports,
+// and no package that makes calls for a bake: the tests of those packages import this one.
 package awsfake
 
 import (
@@ -44,8 +45,9 @@ const (
 // OtherRegions are the regions of the account besides Region.
 var OtherRegions = []string{"eu-west-1", "ap-south-1"}
 
-// Account is a fake AWS account. Tests set its fields before calls are made and read them afterwards. What changes a field
-// while calls are made has to be a Fault, which is called with the account locked, or a function that Change runs.
+// Account is a fake AWS account. Tests set its fields before calls are made and read them afterwards. What changes a
+// field while calls are made has to be a Fault, which is called with the account locked, or a function that Change
+// runs.
 type Account struct {
 	t       testing.TB
 	mu      sync.Mutex
@@ -57,8 +59,8 @@ type Account struct {
 	Requests    map[string]url.Values // the newest request of each action
 	RequestedAt map[string]time.Time  // when that came
 
-	// FailBefore has, by action, the calls that fail and have no effect. FailAfter has those that fail after they have taken
-	// effect, as when the answer is lost.
+	// FailBefore has, by action, the calls that fail and have no effect. FailAfter has those that fail after they
+	// have taken effect, as when the answer is lost.
 	FailBefore, FailAfter map[string]Fault
 
 	// Instances. There is one at a time: the newest.
@@ -88,8 +90,10 @@ type Account struct {
 	SourceImageXML       string               // more elements of the source image
 	createdImages        int
 
-	SecurityGroup string          // the name of the group that was created; "" when there is none
-	ProfileParts  map[string]bool // what there is of an instance profile: Role, RolePolicy, InstanceProfile, RoleOfInstanceProfile
+	SecurityGroup string // the name of the group that was created; "" when there is none
+
+	// ProfileParts is what exists of an instance profile: Role, RolePolicy, InstanceProfile, RoleOfInstanceProfile.
+	ProfileParts map[string]bool
 }
 
 // New returns an account in which a bake succeeds: its machine takes 20 seconds, and its image 30.

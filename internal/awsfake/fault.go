@@ -15,8 +15,8 @@ type Failure struct {
 	Code   string
 }
 
-// Fault decides whether a call of an action fails, given how often the action was called before. It returns nil when the call
-// does not fail. It is called with the account locked, so it may change the account.
+// Fault decides whether a call of an action fails, given how often the action was called before. It returns nil when
+// the call does not fail. It is called with the account locked, so it may change the account.
 type Fault func(callsBefore int) *Failure
 
 // Always fails every call of an action.

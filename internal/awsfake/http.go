@@ -88,7 +88,8 @@ func (a *Account) Count(action string) int { return len(a.CallsOf(action)) }
 
 // CallsOf returns the calls of some actions, in order.
 func (a *Account) CallsOf(actions ...string) []string {
-	return slices.DeleteFunc(slices.Clone(a.Calls), func(called string) bool { return !slices.Contains(actions, called) })
+	other := func(called string) bool { return !slices.Contains(actions, called) }
+	return slices.DeleteFunc(slices.Clone(a.Calls), other)
 }
 
 // query is one call of EC2, IAM or STS.

@@ -5,8 +5,8 @@ package awsfake
 
 import "slices"
 
-// Leftovers returns what exists in the account that did not exist before the test began, sorted: instances, images and the
-// like by their ids, security groups by their names, objects by their keys.
+// Leftovers returns what exists in the account that did not exist before the test began, sorted: instances, images
+// and the like by their ids, security groups by their names, objects by their keys.
 func (a *Account) Leftovers() []string {
 	var left []string
 	if a.Instance.ID != "" && !a.Instance.Terminated {

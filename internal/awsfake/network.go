@@ -5,8 +5,8 @@ package awsfake
 
 import "github.com/amibakery/packer-plugin-bakery/internal/awscall"
 
-// The account has one VPC, with two subnets. The security group of a bake is sg-new; searches of the template find sg-found,
-// unless they look for the value "nothing".
+// The account has one VPC, with two subnets. The security group of a bake is sg-new; searches of the template find
+// sg-found, unless they look for the value "nothing".
 const (
 	vpcID      = "vpc-1"
 	newGroupID = "sg-new"

@@ -28,7 +28,8 @@ func (a *Account) describeSpotPrices(q query) string {
 	}
 	var items []string
 	for name, price := range a.SpotPrices {
-		items = append(items, value("instanceType", name)+value("spotPrice", price)+value("availabilityZone", Region+"a"))
+		items = append(items,
+			value("instanceType", name)+value("spotPrice", price)+value("availabilityZone", Region+"a"))
 	}
 	return list("spotPriceHistorySet", items...)
 }

@@ -16,9 +16,13 @@ func TestCommandQuotesItsWords(t *testing.T) {
 		cli  CLI
 		want string
 	}{
-		"plain":                    {CLI{Region: "us-east-1"}, "aws s3 rm s3://x/y --region us-east-1"},
-		"with a profile":           {CLI{Region: "us-east-1", Profile: "dev"}, "aws s3 rm s3://x/y --region us-east-1 --profile dev"},
-		"with words in a profile":  {CLI{Region: "us-east-1", Profile: "it's"}, `aws s3 rm s3://x/y --region us-east-1 --profile 'it'\''s'`},
+		"plain": {CLI{Region: "us-east-1"}, "aws s3 rm s3://x/y --region us-east-1"},
+		"with a profile": {
+			CLI{Region: "us-east-1", Profile: "dev"}, "aws s3 rm s3://x/y --region us-east-1 --profile dev",
+		},
+		"with words in a profile": {
+			CLI{Region: "us-east-1", Profile: "it's"}, `aws s3 rm s3://x/y --region us-east-1 --profile 'it'\''s'`,
+		},
 		"with an unusual region":   {CLI{Region: "a b"}, "aws s3 rm s3://x/y --region 'a b'"},
 		"without a region (never)": {CLI{}, "aws s3 rm s3://x/y --region ''"},
 	} {
@@ -36,7 +40,8 @@ func TestCommandQuotesItsWords(t *testing.T) {
 func TestWordQuotesWhatShellsRead(t *testing.T) {
 	for text, want := range map[string]string{
 		"i-0123": "i-0123", "s3://b/k.gz": "s3://b/k.gz", "a@b:c_d": "a@b:c_d",
-		"": "''", "a b": "'a b'", "$x": "'$x'", "~": "'~'", "a*": "'a*'", "it's": `'it'\''s'`, "a\nb": "'a\nb'", "a=b": "'a=b'",
+		"": "''", "a b": "'a b'", "$x": "'$x'", "~": "'~'", "a*": "'a*'", "it's": `'it'\''s'`, "a\nb": "'a\nb'",
+		"a=b": "'a=b'",
 	} {
 		if got := Word(text); got != want {
 			t.Errorf("%q became %s, want %s", text, got, want)
@@ -46,11 +51,14 @@ func TestWordQuotesWhatShellsRead(t *testing.T) {
 
 // FuzzWord checks that the sh of this computer reads every word as itself, and runs nothing of it.
 func FuzzWord(f *testing.F) {
-	for _, text := range []string{"", "i-0123", "a b", "it's", "$(id)", "`id`", "-n", "~", "a=b", "\\", "a\nb", "#", "\u00e4", "\"x\""} {
+	for _, text := range []string{
+		"", "i-0123", "a b", "it's", "$(id)", "`id`", "-n", "~", "a=b", "\\", "a\nb", "#", "\u00e4", `"x"`,
+	} {
 		f.Add(text, text)
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {
-		if !shell.CanQuote(first) || !shell.CanQuote(second) || len(first)+len(second) > 10000 { // a command line has its limits
+		const longest = 10_000 // of what a command line can hold
+		if !shell.CanQuote(first) || !shell.CanQuote(second) || len(first)+len(second) > longest {
 			return
 		}
 		script := "set -- " + Word(first) + " " + Word(second) + "\nprintf '%s.%s.%s' \"$#\" \"$1\" \"$2\""

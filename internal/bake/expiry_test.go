@@ -44,9 +44,12 @@ func TestExpiringNamesAreInOrderOfExpiry(t *testing.T) {
 func TestOtherNamesNeverExpire(t *testing.T) {
 	for _, name := range []string{
 		"", "bakery", "bakery-", "bakery-" + testID, "bakery-20260102T030405Z", "bakery-20260102T030405Z-",
-		"bakery-20260102T030405Z-" + testID[1:], "bakery-20260102T030405Z-" + testID + "0", "bakery-20260102T030405Z-" + testID + "-x",
-		"bakery-20260102T030405Z-0123456789ABCDEF", "bakery-20260102T030405-" + testID, "bakery-20260102T030405.5Z-" + testID, "bakery-20261302T030405Z-" + testID,
-		"my-bakery-20260102T030405Z-" + testID, "Bakery-20260102T030405Z-" + testID, " bakery-20260102T030405Z-" + testID,
+		"bakery-20260102T030405Z-" + testID[1:], "bakery-20260102T030405Z-" + testID + "0",
+		"bakery-20260102T030405Z-" + testID + "-x",
+		"bakery-20260102T030405Z-0123456789ABCDEF", "bakery-20260102T030405-" + testID,
+		"bakery-20260102T030405.5Z-" + testID, "bakery-20261302T030405Z-" + testID,
+		"my-bakery-20260102T030405Z-" + testID, "Bakery-20260102T030405Z-" + testID,
+		" bakery-20260102T030405Z-" + testID,
 	} {
 		if expires, ok := ParseExpiringName(name); ok {
 			t.Errorf("%q expires at %s", name, expires)
@@ -71,7 +74,8 @@ func FuzzParseExpiringName(f *testing.F) {
 
 func TestIsID(t *testing.T) {
 	for id, want := range map[string]bool{
-		testID: true, "00000000000000aa": true, "": false, testID[1:]: false, testID + "0": false, "0123456789ABCDEF": false,
+		testID: true, "00000000000000aa": true, "": false, testID[1:]: false, testID + "0": false,
+		"0123456789ABCDEF": false,
 		"0123456789abcdeg": false, " 123456789abcde ": false, "01234567 9abcdef": false,
 	} {
 		if got := IsID(id); got != want {
@@ -92,7 +96,9 @@ func (ahead clientWithDate) Do(r *http.Request) (*http.Response, error) {
 // answerMetadata returns what the SDK says about an answer that came at such a time.
 func answerMetadata(t *testing.T, ahead time.Duration) middleware.Metadata {
 	t.Helper()
-	client := ec2.New(ec2.Options{Region: "us-east-1", HTTPClient: clientWithDate(ahead), Credentials: aws.AnonymousCredentials{}})
+	client := ec2.New(ec2.Options{
+		Region: "us-east-1", HTTPClient: clientWithDate(ahead), Credentials: aws.AnonymousCredentials{},
+	})
 	out, err := client.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +118,7 @@ func TestClockGoesByFirstAnswerWithATime(t *testing.T) {
 		}
 		c.Set(answerMetadata(t, time.Hour))
 		c.Set(answerMetadata(t, 3*time.Hour))
-		if got := c.Now().Sub(time.Now()); !c.Known() || got != time.Hour {
+		if got := time.Until(c.Now()); !c.Known() || got != time.Hour {
 			t.Errorf("the clock is %s ahead, known %t; want 1 h", got, c.Known())
 		}
 	})

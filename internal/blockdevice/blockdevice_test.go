@@ -21,20 +21,32 @@ func TestCheck(t *testing.T) {
 		disk BlockDevice
 		want string // in the only error; "" for none
 	}{
-		"a name":              {BlockDevice{DeviceName: "/dev/xvda"}, ""},
-		"no name":             {BlockDevice{VolumeSize: 8}, "device_name is needed"},
-		"a key":               {BlockDevice{DeviceName: "/dev/xvda", KmsKeyID: "alias/x"}, ""},
-		"a key in the clear":  {BlockDevice{DeviceName: "/dev/xvda", KmsKeyID: "k", Encrypted: config.TriFalse}, "is encrypted"},
-		"a key, unknown":      {BlockDevice{DeviceName: "/dev/xvda", KmsKeyID: unknown, Encrypted: config.TriFalse}, ""},
-		"an instance store":   {BlockDevice{DeviceName: "/dev/sdb", VirtualName: "ephemeral12"}, ""},
-		"another virtual":     {BlockDevice{DeviceName: "/dev/sdb", VirtualName: "ephemeral"}, "must be ephemeral and a number"},
-		"no device":           {BlockDevice{DeviceName: "/dev/sdb", NoDevice: true}, ""},
-		"no device of a size": {BlockDevice{DeviceName: "/dev/sdb", NoDevice: true, VolumeSize: 8}, "no size, type or snapshot"},
-		"no device, unknown":  {BlockDevice{DeviceName: "/dev/sdb", NoDevice: true, VolumeType: unknown, SnapshotID: unknown}, ""},
+		"a name":  {BlockDevice{DeviceName: "/dev/xvda"}, ""},
+		"no name": {BlockDevice{VolumeSize: 8}, "device_name is needed"},
+		"a key":   {BlockDevice{DeviceName: "/dev/xvda", KmsKeyID: "alias/x"}, ""},
+		"a key in the clear": {
+			BlockDevice{DeviceName: "/dev/xvda", KmsKeyID: "k", Encrypted: config.TriFalse}, "is encrypted",
+		},
+		"a key, unknown": {
+			BlockDevice{DeviceName: "/dev/xvda", KmsKeyID: unknown, Encrypted: config.TriFalse}, "",
+		},
+		"an instance store": {BlockDevice{DeviceName: "/dev/sdb", VirtualName: "ephemeral12"}, ""},
+		"another virtual": {
+			BlockDevice{DeviceName: "/dev/sdb", VirtualName: "ephemeral"}, "must be ephemeral and a number",
+		},
+		"no device": {BlockDevice{DeviceName: "/dev/sdb", NoDevice: true}, ""},
+		"no device of a size": {
+			BlockDevice{DeviceName: "/dev/sdb", NoDevice: true, VolumeSize: 8}, "no size, type or snapshot",
+		},
+		"no device, unknown": {
+			BlockDevice{DeviceName: "/dev/sdb", NoDevice: true, VolumeType: unknown, SnapshotID: unknown}, "",
+		},
 		"throughput":          {BlockDevice{DeviceName: "/dev/sdb", Throughput: 200, VolumeType: "gp3"}, ""},
 		"throughput, unknown": {BlockDevice{DeviceName: "/dev/sdb", Throughput: 200, VolumeType: unknown}, ""},
-		"throughput of gp2":   {BlockDevice{DeviceName: "/dev/sdb", Throughput: 200, VolumeType: "gp2"}, "gp3, not \"gp2\""},
-		"less than no size":   {BlockDevice{DeviceName: "/dev/sdb", VolumeSize: -1}, "-1 GiB"},
+		"throughput of gp2": {
+			BlockDevice{DeviceName: "/dev/sdb", Throughput: 200, VolumeType: "gp2"}, "gp3, not \"gp2\"",
+		},
+		"less than no size": {BlockDevice{DeviceName: "/dev/sdb", VolumeSize: -1}, "-1 GiB"},
 	} {
 		checkOneError(t, name, c.disk.Check(), c.want)
 	}
@@ -45,14 +57,22 @@ func TestCheckForImage(t *testing.T) {
 		disk BlockDevice
 		want string
 	}{
-		"a size":              {BlockDevice{DeviceName: "/dev/sdb", VolumeSize: 8, Encrypted: config.TriTrue}, ""},
-		"a snapshot":          {BlockDevice{DeviceName: "/dev/sdb", SnapshotID: "snap-1"}, ""},
-		"encrypted snapshot":  {BlockDevice{DeviceName: "/dev/sdb", SnapshotID: "snap-1", Encrypted: config.TriTrue}, "snapshot_id"},
-		"unencrypted":         {BlockDevice{DeviceName: "/dev/sdb", SnapshotID: "snap-1", Encrypted: config.TriFalse}, "snapshot_id"},
-		"an unknown snapshot": {BlockDevice{DeviceName: "/dev/sdb", SnapshotID: unknown, Encrypted: config.TriTrue}, ""},
-		"a key":               {BlockDevice{DeviceName: "/dev/sdb", KmsKeyID: "k"}, "kms_key_id is for launch_block_device_mappings"},
-		"an unknown key":      {BlockDevice{DeviceName: "/dev/sdb", KmsKeyID: unknown}, ""},
-		"no name":             {BlockDevice{}, "device_name is needed"},
+		"a size":     {BlockDevice{DeviceName: "/dev/sdb", VolumeSize: 8, Encrypted: config.TriTrue}, ""},
+		"a snapshot": {BlockDevice{DeviceName: "/dev/sdb", SnapshotID: "snap-1"}, ""},
+		"encrypted snapshot": {
+			BlockDevice{DeviceName: "/dev/sdb", SnapshotID: "snap-1", Encrypted: config.TriTrue}, "snapshot_id",
+		},
+		"unencrypted": {
+			BlockDevice{DeviceName: "/dev/sdb", SnapshotID: "snap-1", Encrypted: config.TriFalse}, "snapshot_id",
+		},
+		"an unknown snapshot": {
+			BlockDevice{DeviceName: "/dev/sdb", SnapshotID: unknown, Encrypted: config.TriTrue}, "",
+		},
+		"a key": {
+			BlockDevice{DeviceName: "/dev/sdb", KmsKeyID: "k"}, "kms_key_id is for launch_block_device_mappings",
+		},
+		"an unknown key": {BlockDevice{DeviceName: "/dev/sdb", KmsKeyID: unknown}, ""},
+		"no name":        {BlockDevice{}, "device_name is needed"},
 	} {
 		checkOneError(t, name, c.disk.CheckForImage(), c.want)
 	}
@@ -76,12 +96,14 @@ func TestMapping(t *testing.T) {
 		},
 		"everything": {
 			BlockDevice{
-				DeviceName: "/dev/xvda", KmsKeyID: "alias/x", IOPS: 3000, Throughput: 200, VolumeType: "gp3", VolumeSize: 9,
+				DeviceName: "/dev/xvda", KmsKeyID: "alias/x", IOPS: 3000, Throughput: 200, VolumeType: "gp3",
+				VolumeSize: 9,
 				SnapshotID: "snap-1", DeleteOnTermination: config.TriFalse,
 			},
 			types.BlockDeviceMapping{Ebs: &types.EbsBlockDevice{
 				DeleteOnTermination: aws.Bool(false), Encrypted: aws.Bool(true), KmsKeyId: aws.String("alias/x"),
-				Iops: aws.Int32(3000), Throughput: aws.Int32(200), VolumeType: types.VolumeTypeGp3, VolumeSize: aws.Int32(9),
+				Iops: aws.Int32(3000), Throughput: aws.Int32(200), VolumeType: types.VolumeTypeGp3,
+				VolumeSize: aws.Int32(9),
 				SnapshotId: aws.String("snap-1"),
 			}},
 		},
@@ -110,7 +132,9 @@ func TestMapping(t *testing.T) {
 var ignoreUnexported = cmpopts.IgnoreUnexported(types.BlockDeviceMapping{}, types.EbsBlockDevice{})
 
 func TestImageMappingKeepsDisksUnlessTemplateSaysOtherwise(t *testing.T) {
-	for setting, want := range map[config.Trilean]bool{config.TriUnset: false, config.TriFalse: false, config.TriTrue: true} {
+	for setting, want := range map[config.Trilean]bool{
+		config.TriUnset: false, config.TriFalse: false, config.TriTrue: true,
+	} {
 		d := BlockDevice{DeviceName: "/dev/sdb", DeleteOnTermination: setting}
 		if got := aws.ToBool(d.ImageMapping().Ebs.DeleteOnTermination); got != want {
 			t.Errorf("with %v it is deleted: %t, want %t", setting, got, want)

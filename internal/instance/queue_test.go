@@ -20,7 +20,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// rateLimit is EC2's limit of RunInstances.
+// rateLimit is a token bucket, as EC2 has one for RunInstances.
 type rateLimit struct {
 	mu     sync.Mutex
 	tokens float64
@@ -44,16 +44,16 @@ func (b *rateLimit) call(context.Context) error {
 	return nil
 }
 
-func TestSimultaneousLaunchesTakeTurns(t *testing.T) {
+func TestConcurrentLaunchesShareRateLimit(t *testing.T) {
 	const launches = 50
 	for name, c := range map[string]struct {
 		together      bool // on one computer
 		calls         int  // at most
 		within, least time.Duration
 	}{
-		// 5 at once and 2 a second are 23 seconds. Those that began at once have called in vain once.
+		// With 5 at once and 2 a second, 50 launches take 23 seconds. Those that begin together are throttled once.
 		"of one computer": {true, 2*launches + 5, 30 * time.Second, 22 * time.Second},
-		// Nobody tells them of each other.
+		// They do not know of each other.
 		"of as many computers": {false, 10 * launches, 2 * time.Minute, 22 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestSimultaneousLaunchesTakeTurns(t *testing.T) {
 				took := time.Since(began)
 				t.Logf("%d launches took %s and %d calls", launches, took, ec2.calls)
 				if took < c.least || took > c.within || ec2.calls > c.calls {
-					t.Errorf("it is to be %s at most, and %d calls", c.within, c.calls)
+					t.Errorf("want %s and %d calls at most", c.within, c.calls)
 				}
 			})
 		})
@@ -93,13 +93,19 @@ func TestLaunchQueueEnds(t *testing.T) {
 		want   error
 		least  time.Duration
 	}{
-		"with any other answer":             {func(int) error { return refused }, 0, refused, 0},
-		"with another answer after a while": {func(n int) error { return []error{errThrottled, errThrottled, refused}[n] }, 0, refused, 0},
-		"when its time is over":             {func(int) error { return errThrottled }, 0, errThrottled, 40 * time.Second},
-		"when the bake is cancelled":        {func(int) error { return errThrottled }, 3 * time.Second, context.Canceled, 3 * time.Second},
+		"with any other error": {func(int) error { return refused }, 0, refused, 0},
+		"with another error after a while": {
+			func(n int) error { return []error{errThrottled, errThrottled, refused}[n] }, 0, refused, 0,
+		},
+		"when its time is over": {
+			func(int) error { return errThrottled }, 0, errThrottled, 40 * time.Second,
+		},
+		"when the bake is cancelled": {
+			func(int) error { return errThrottled }, 3 * time.Second, context.Canceled, 3 * time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := LaunchSlots{dir: t.TempDir()}
+			slots := LaunchSlots{dir: t.TempDir()}
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -107,7 +113,7 @@ func TestLaunchQueueEnds(t *testing.T) {
 					time.AfterFunc(c.cancel, cancel)
 				}
 				n, began := 0, time.Now()
-				err := newTestQueue(at, 2).wait(ctx, func(context.Context) error { n++; return c.call(n - 1) })
+				err := newTestQueue(slots, 2).wait(ctx, func(context.Context) error { n++; return c.call(n - 1) })
 				if !errors.Is(err, c.want) {
 					t.Errorf("it ended with %v, want %v", err, c.want)
 				}
@@ -119,22 +125,22 @@ func TestLaunchQueueEnds(t *testing.T) {
 	}
 }
 
-func TestOldSlotsAreRemoved(t *testing.T) {
-	at := LaunchSlots{dir: t.TempDir()}
+func TestOldLaunchSlotsAreRemoved(t *testing.T) {
+	slots := LaunchSlots{dir: t.TempDir()}
 	now := time.Now()
 	for range 3 {
-		at.reserve(now.Add(-time.Hour))
+		slots.reserve(now.Add(-time.Hour))
 	}
-	if at.isReserved(now) {
+	if slots.isReserved(now) {
 		t.Error("a slot that is over counts as reserved")
 	}
-	if got := at.reserve(now); got.Before(now) || got.After(now.Add(2*slotInterval)) {
+	if got := slots.reserve(now); got.Before(now) || got.After(now.Add(2*slotInterval)) {
 		t.Errorf("the first slot is %s from now", got.Sub(now))
 	}
-	if !at.isReserved(now) {
-		t.Error("the reserved slot does not count as reserved")
+	if !slots.isReserved(now) {
+		t.Error("a reserved slot does not count")
 	}
-	files, err := os.ReadDir(at.dir)
+	files, err := os.ReadDir(slots.dir)
 	if err != nil || len(files) != 1 {
 		t.Errorf("there are %d slots: %v", len(files), err)
 	}

@@ -21,8 +21,33 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
-// TestStreamsLoseAndRepeatNothing gives lines in pieces of any size, in any order within a few seconds, and more than once.
-func TestStreamsLoseAndRepeatNothing(t *testing.T) {
+func TestSecretThatReportCutsIsReplaced(t *testing.T) {
+	redact.Add("cut-in-its-middle")
+	l := new(Log)
+	long := strings.Repeat("x", 200)
+	fresh := l.addReports([]guest.Report{
+		{Seq: 1, Kind: guest.Warn, Text: long + " cut-in-its-mi"}, {Seq: 2, Kind: guest.Warn, Text: "short cut-in"},
+	})
+	if fresh[0].Text != long+" <sensitive>" || l.reports[0].Text != fresh[0].Text || fresh[1].Text != "short cut-in" {
+		t.Errorf("the reports are %+v", fresh)
+	}
+}
+
+func gzipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// The lines come in pieces of any size, in any order within a few seconds, and more than once.
+func TestStreamLosesAndRepeatsNoLine(t *testing.T) {
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var s stream
@@ -42,7 +67,9 @@ func TestStreamsLoseAndRepeatNothing(t *testing.T) {
 			}
 			if random.IntN(4) == 0 && n > 10 { // a window that begins earlier
 				l.Since, l.First = 1, n-5
-				l.Text = append([]string{fmt.Sprint(n - 5), fmt.Sprint(n - 4), fmt.Sprint(n - 3), fmt.Sprint(n - 2), fmt.Sprint(n - 1)}, l.Text...)
+				for earlier := n - 1; earlier >= n-5; earlier-- {
+					l.Text = slices.Insert(l.Text, 0, fmt.Sprint(earlier))
+				}
 				l.Since = l.First
 			}
 			for range 1 + random.IntN(2) {
@@ -69,11 +96,12 @@ func TestStreamsLoseAndRepeatNothing(t *testing.T) {
 	}
 }
 
-func TestNoiseOfEveryBootIsNotShown(t *testing.T) {
+func TestBootNoiseIsNotShown(t *testing.T) {
 	var n bootNoise
 	var left []string
 	for _, line := range []string{
-		"Cloud-init v. 22.4.2 running", "ci-info: +----+", "Generating public/private rsa key pair.", "|  o .  |", "+----[SHA256]-----+", "Get:1 nginx",
+		"Cloud-init v. 22.4.2 running", "ci-info: +----+", "Generating public/private rsa key pair.", "|  o .  |",
+		"+----[SHA256]-----+", "Get:1 nginx",
 	} {
 		if !n.isNoise(line) {
 			left = append(left, line)
@@ -84,19 +112,7 @@ func TestNoiseOfEveryBootIsNotShown(t *testing.T) {
 	}
 }
 
-func TestSecretThatReportCutsIsReplaced(t *testing.T) {
-	redact.Add("cut-in-its-middle")
-	l := new(Log)
-	long := strings.Repeat("x", 200)
-	fresh := l.addReports([]guest.Report{
-		{Seq: 1, Kind: guest.Warn, Text: long + " cut-in-its-mi"}, {Seq: 2, Kind: guest.Warn, Text: "short cut-in"},
-	})
-	if fresh[0].Text != long+" <sensitive>" || l.reports[0].Text != fresh[0].Text || fresh[1].Text != "short cut-in" {
-		t.Errorf("the reports are %+v", fresh)
-	}
-}
-
-// A machine may put anything into the one object it may write.
+// A machine may write anything into the one object that it may write.
 func TestLogThatUnpacksToTooMuchIsCut(t *testing.T) {
 	const limit = 1 << 20
 	bomb := gzipped(t, strings.Repeat("@bakery 0000 1 warn x\n", 20*limit/22))
@@ -115,17 +131,4 @@ func TestLogThatUnpacksToTooMuchIsCut(t *testing.T) {
 	if text, err := io.ReadAll(unzipped); err != nil || string(text) != "a log" {
 		t.Errorf("a log of a machine is %q, %v", text, err)
 	}
-}
-
-func gzipped(t *testing.T, text string) string {
-	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	if _, err := w.Write([]byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
 func TestTextReplacesSecretsInEveryForm(t *testing.T) {
@@ -29,7 +31,8 @@ func TestTextReplacesSecretsInEveryForm(t *testing.T) {
 }
 
 func TestTextReplacesPartsOfPresignedURLs(t *testing.T) {
-	const url = "https://b.s3/k?X-Amz-Credential=AKIA1&X-Amz-Security-Token=t0ken&X-Amz-Expires=60&X-Amz-Signature=5ecret"
+	const url = "https://b.s3/k?X-Amz-Credential=AKIA1&X-Amz-Security-Token=t0ken&X-Amz-Expires=60" +
+		"&X-Amz-Signature=5ecret"
 	const want = "GET https://b.s3/k?X-Amz-Credential=<sensitive>&X-Amz-Security-Token=<sensitive>&X-Amz-Expires=60" +
 		"&X-Amz-Signature=<sensitive>' failed"
 	if got := Text("GET " + url + "' failed"); got != want {
@@ -154,9 +157,14 @@ func FuzzText(f *testing.F) {
 			return // such a short one may be in any text
 		}
 		Add(secret)
+		if strings.Contains(terminal.Plain(before+"\n"+after), secret) {
+			return // what is around it becomes the same text
+		}
 		got := Text(before + secret + after)
-		if strings.Contains(strings.ReplaceAll(got, Placeholder, ""), secret) {
-			t.Errorf("%q is in %q", secret, got)
+		for piece := range strings.SplitSeq(got, Placeholder) {
+			if strings.Contains(piece, secret) {
+				t.Errorf("%q is in %q", secret, got)
+			}
 		}
 	})
 }

@@ -30,12 +30,16 @@ func TestDurationBetween(t *testing.T) {
 		set         time.Duration
 		want        []string
 	}{
-		"nothing":        {0, most, byDefault, nil},
-		"the least":      {least, most, least, nil},
-		"the most":       {most, most, most, nil},
-		"too little":     {time.Second, most, time.Second, []string{"image_timeout is 1s; it must be at least 120s"}},
-		"less than zero": {-time.Hour, most, -time.Hour, []string{"image_timeout is -1h0m0s; it must be at least 120s"}},
-		"too much":       {2 * time.Hour, most, 2 * time.Hour, []string{"image_timeout is 2h0m0s; it must be at most 3600s"}},
+		"nothing":    {0, most, byDefault, nil},
+		"the least":  {least, most, least, nil},
+		"the most":   {most, most, most, nil},
+		"too little": {time.Second, most, time.Second, []string{"image_timeout is 1s; it must be at least 120s"}},
+		"less than zero": {
+			-time.Hour, most, -time.Hour, []string{"image_timeout is -1h0m0s; it must be at least 120s"},
+		},
+		"too much": {
+			2 * time.Hour, most, 2 * time.Hour, []string{"image_timeout is 2h0m0s; it must be at most 3600s"},
+		},
 		"without a most": {99 * time.Hour, 0, 99 * time.Hour, nil},
 	} {
 		d := c.given
@@ -66,9 +70,11 @@ func TestCheckOneOf(t *testing.T) {
 }
 
 func TestCheckEach(t *testing.T) {
-	errs := CheckEach("ami_users", []string{"111111111111", "me", unknown, "1111111111111"}, AccountID, "an account id of 12 digits")
+	users := []string{"111111111111", "me", unknown, "1111111111111"}
+	errs := CheckEach("ami_users", users, AccountID, "an account id of 12 digits")
 	want := []string{
-		`ami_users: "me" must be an account id of 12 digits`, `ami_users: "1111111111111" must be an account id of 12 digits`,
+		`ami_users: "me" must be an account id of 12 digits`,
+		`ami_users: "1111111111111" must be an account id of 12 digits`,
 	}
 	if diff := cmp.Diff(want, texts(errs)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -99,7 +105,8 @@ func TestCheckFilters(t *testing.T) {
 func TestWithinKeepsCauses(t *testing.T) {
 	cause := errors.New("device_name is needed")
 	errs := Within("disks[0]", []error{cause})
-	if diff := cmp.Diff([]string{"disks[0]: device_name is needed"}, texts(errs)); diff != "" || !errors.Is(errs[0], cause) {
+	diff := cmp.Diff([]string{"disks[0]: device_name is needed"}, texts(errs))
+	if diff != "" || !errors.Is(errs[0], cause) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if errs := Within("disks[0]", nil); errs != nil {

@@ -24,9 +24,8 @@ func TestKnown(t *testing.T) {
 
 // timeouts are settings as a config struct has them, with some that are squashed.
 type timeouts struct {
-	Timeout    time.Duration `mapstructure:"timeout"`
-	more       `mapstructure:",squash"`
-	unexported string
+	Timeout time.Duration `mapstructure:"timeout"`
+	more    `mapstructure:",squash"`
 }
 
 type more struct {
@@ -57,7 +56,8 @@ func TestNonZeroNames(t *testing.T) {
 		settings timeouts
 		want     []string
 	}{
-		{timeouts{}, nil}, {timeouts{more: more{Name: "x"}}, []string{"name"}}, {all, []string{"timeout", "encrypt", "users"}},
+		{timeouts{}, nil}, {timeouts{more: more{Name: "x"}}, []string{"name"}},
+		{all, []string{"timeout", "encrypt", "users"}},
 	} {
 		if diff := cmp.Diff(c.want, NonZeroNames(reflect.ValueOf(c.settings))); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
