@@ -35,7 +35,8 @@ type Render func(setting, text string) (string, error)
 
 // Tags returns base and the rendered tags of one setting, which win.
 func (r Render) Tags(base map[string]string, setting string, tags map[string]string) (map[string]string, error) {
-	all := maps.Clone(base)
+	all := map[string]string{}
+	maps.Copy(all, base)
 	for key, value := range tags {
 		name, err := r(setting, key)
 		if err != nil {

@@ -31,10 +31,27 @@ var layers = []layer{
 	{"internal/awserror", "", "aws"},
 	{"internal/staging", "awserror", "aws"},
 	{"internal/awsconfig", "awserror placeholder", "packer aws"},
+	{"internal/awscall", "awserror", "aws"},
+	// What every concern of a bake shares.
+	{"internal/redact", "terminal", "packer aws"},
+	{"internal/setting", "awscall placeholder", "packer aws"},
+	{"internal/bake", "redact shell", "packer aws"},
+	{"internal/blockdevice", "awscall setting", "packer aws"},
+	// The concerns of a bake: each has its settings, its check, its calls and its undoing.
+	{"internal/network", "awscall bake setting", "packer aws"},
+	{"internal/instanceprofile", "awscall bake setting", "packer aws"},
+	{"internal/machinelog", "awscall bake guest redact setting staging", "packer aws"},
+	{"internal/instance", "awscall bake blockdevice guest machinelog network setting", "packer aws"},
+	{"internal/ami", "awscall bake blockdevice setting", "packer aws"},
+	{"internal/reuse", "ami awscall bake recorder timeless", "packer aws"},
+	{"internal/sweep", "ami awscall bake instanceprofile network staging", "packer aws"},
 	// The components of the plugin.
 	{"datasource/imagesource", "bundle guest placeholder problem terminal", "packer"},
 	{"provisioner/imagesource", "bundle guest placeholder terminal", "packer"},
-	{"builder/userdata", "...", "packer aws"},
+	{
+		"builder/userdata", "ami archive awscall awsconfig bake blockdevice bundle guest instance instanceprofile machinelog network " +
+			"recorder redact reuse setting shell staging sweep timeless", "packer aws",
+	},
 	{".", "./builder/userdata ./datasource/imagesource ./provisioner/imagesource ./version", "packer aws"},
 	{"version", "", "packer"},
 	// The lab, and programs for development.
@@ -43,6 +60,7 @@ var layers = []layer{
 	{"internal/bench", "bundle", "aws"},
 	{"internal/notices", "", ""},
 	// Tests alone, and what they share.
+	{"internal/awsfake", "awscall bake guest", "packer aws"},
 	{"internal/packertest", "", ""},
 	{"internal/repotest", "", ""},
 	{"internal/e2e/...", "", "packer"},
@@ -62,4 +80,6 @@ var prohibited = []struct {
 	},
 	// The plugin does not contain the lab.
 	{imports: "lab/...", from: "...", except: []string{"internal/lab/...", "cmd/...", "internal/bench"}},
+	// Only tests use the fake account.
+	{imports: "awsfake", from: "..."},
 }

@@ -4,7 +4,7 @@
 // Package setting is the checks that settings of every concern share: values that are not known yet, limits, lists of
 // allowed values, filters.
 //
-// It knows how Packer decodes a template. It may not know what a setting is for, nor call AWS.
+// It knows how Packer decodes a template. It may not know what a setting is for, and makes no call.
 package setting
 
 import (
