@@ -367,9 +367,7 @@ func (f *fixture) make() error {
 
 // undo undoes what the ledger has.
 func (f *fixture) undo() error {
-	return f.bake.Ledger.UndoAll(f.Context(), func(ctx context.Context) (context.Context, context.CancelFunc) {
-		return context.WithCancel(ctx)
-	})
+	return f.bake.Ledger.UndoAll(f.Context(), context.WithCancel)
 }
 
 // count returns how often a call was made in all regions.

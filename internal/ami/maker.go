@@ -90,7 +90,7 @@ func (m *Maker) ImageName() string {
 // protection, but are never removed.
 func (m *Maker) UseExisting(images []types.Image) {
 	m.existing = true
-	for i, t := range m.targets {
-		t.Image = images[i]
+	for i := range images {
+		m.targets[i].Image = images[i]
 	}
 }
