@@ -237,6 +237,10 @@ func TestRemove(t *testing.T) {
 			removal: removal{protection: "enabled-with-cooldown", deregister: times(9, awscall.CodeNotPermitted)},
 			calls:   []string{"unprotect ami-1", "deregister ami-1"}, want: "24 hours",
 		},
+		"does not disable a protection that the image does not have": {
+			removal: removal{deregister: times(9, awscall.CodeNotPermitted)},
+			calls:   []string{"deregister ami-1"}, want: "deregister ami-1: ",
+		},
 		"ignores an image that is gone": {
 			removal: removal{deregister: times(9, awscall.CodeImageUnavailable)},
 			calls:   []string{"deregister ami-1", "delete snap-1", "delete snap-2"},

@@ -88,6 +88,9 @@ func call[I, O any](a *account, name string, do func(*I) (*O, error)) func(
 			}
 		}
 		out, err := do(in)
+		if ctx.Err() != nil {
+			return nil, ctx.Err() // the call was broken off, and has taken effect
+		}
 		if lose := a.lose[name]; err == nil && lose != nil {
 			err = lose()
 		}
