@@ -30,7 +30,7 @@ type Spec struct {
 	ImageTags, SnapshotTags map[string]string
 }
 
-// tags returns the tags as the calls that make an image and its snapshots take them.
+// tags returns the tags in the form of the calls that make an image and its snapshots.
 func (s *Spec) tags() []types.TagSpecification {
 	return []types.TagSpecification{
 		awscall.TagSpec(types.ResourceTypeImage, s.ImageTags),
