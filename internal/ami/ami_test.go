@@ -99,15 +99,23 @@ func TestFindSource(t *testing.T) {
 		want    string // in the error
 		request ec2.DescribeImagesInput
 	}{
-		"an id":           {ami.SourceConfig{SourceAmi: id}, []types.Image{image(id)}, "", byID},
-		"an unknown id":   {ami.SourceConfig{SourceAmi: id}, nil, "no image is " + id, byID},
-		"a pending image": {ami.SourceConfig{SourceAmi: id}, []types.Image{pending}, "is pending; it must be available", byID},
+		"an id":         {ami.SourceConfig{SourceAmi: id}, []types.Image{image(id)}, "", byID},
+		"an unknown id": {ami.SourceConfig{SourceAmi: id}, nil, "no image is " + id, byID},
+		"a pending image": {
+			ami.SourceConfig{SourceAmi: id}, []types.Image{pending}, "is pending; it must be available", byID,
+		},
 		"a parameter": {
 			ami.SourceConfig{SourceAmi: "resolve:ssm:/id"}, []types.Image{image(id)}, "",
 			byID,
 		},
-		"a parameter that is no id":   {ami.SourceConfig{SourceAmi: "resolve:ssm:/text"}, nil, `holds "hello", which is no image id`, ec2.DescribeImagesInput{}},
-		"a parameter that is missing": {ami.SourceConfig{SourceAmi: "resolve:ssm:/x"}, nil, "read SSM parameter /x of source_ami", ec2.DescribeImagesInput{}},
+		"a parameter that is no id": {
+			ami.SourceConfig{SourceAmi: "resolve:ssm:/text"}, nil, `holds "hello", which is no image id`,
+			ec2.DescribeImagesInput{},
+		},
+		"a parameter that is missing": {
+			ami.SourceConfig{SourceAmi: "resolve:ssm:/x"}, nil, "read SSM parameter /x of source_ami",
+			ec2.DescribeImagesInput{},
+		},
 		"a name": {
 			ami.SourceConfig{SourceAmi: "debian-*"}, []types.Image{image("a"), image("b")}, "",
 			ec2.DescribeImagesInput{
@@ -228,6 +236,10 @@ func TestRemove(t *testing.T) {
 		"says why a protection lasts": {
 			removal: removal{protection: "enabled-with-cooldown", deregister: times(9, awscall.CodeNotPermitted)},
 			calls:   []string{"unprotect ami-1", "deregister ami-1"}, want: "24 hours",
+		},
+		"does not disable a protection that the image does not have": {
+			removal: removal{deregister: times(9, awscall.CodeNotPermitted)},
+			calls:   []string{"deregister ami-1"}, want: "deregister ami-1: ",
 		},
 		"ignores an image that is gone": {
 			removal: removal{deregister: times(9, awscall.CodeImageUnavailable)},

@@ -81,14 +81,21 @@ func TestCheckRefuses(t *testing.T) {
 		settings s
 		want     string
 	}{
-		"no name":                      {s{"ami_name": ""}, "ami_name is needed"},
-		"a short name":                 {s{"ami_name": "ab"}, "3 to 128"},
-		"a long name":                  {s{"ami_name": strings.Repeat("a", 129)}, "3 to 128"},
-		"a name EC2 refuses":           {s{"ami_name": "a:b:c"}, "clean_resource_name"},
-		"no source":                    {s{"source_ami": ""}, "source_ami_filter is needed"},
-		"two sources":                  {s{"source_ami": "debian-12-*", "source_ami_filter": s{"owners": []string{"self"}}}, "must be an id"},
-		"a filter without owners":      {s{"source_ami": "", "source_ami_filter": s{"filters": s{"name": "x"}}}, "owners"},
-		"a filter without a name":      {s{"source_ami": "", "source_ami_filter": s{"owners": []string{"self"}, "filters": s{"": "x"}}}, "source_ami_filter: filters"},
+		"no name":            {s{"ami_name": ""}, "ami_name is needed"},
+		"a short name":       {s{"ami_name": "ab"}, "3 to 128"},
+		"a long name":        {s{"ami_name": strings.Repeat("a", 129)}, "3 to 128"},
+		"a name EC2 refuses": {s{"ami_name": "a:b:c"}, "clean_resource_name"},
+		"no source":          {s{"source_ami": ""}, "source_ami_filter is needed"},
+		"two sources": {
+			s{"source_ami": "debian-12-*", "source_ami_filter": s{"owners": []string{"self"}}}, "must be an id",
+		},
+		"a filter without owners": {
+			s{"source_ami": "", "source_ami_filter": s{"filters": s{"name": "x"}}}, "owners",
+		},
+		"a filter without a name": {
+			s{"source_ami": "", "source_ami_filter": s{"owners": []string{"self"}, "filters": s{"": "x"}}},
+			"source_ami_filter: filters",
+		},
 		"an invalid id":                {s{"source_ami": "ami-xyz"}, "not an image id"},
 		"a parameter without a name":   {s{"source_ami": "resolve:ssm:"}, "SSM parameter"},
 		"little time":                  {s{"image_timeout": "1m"}, "at least 120s"},
@@ -115,13 +122,18 @@ func TestCheckRefuses(t *testing.T) {
 			settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": "alias", "us-west-2": ""}}),
 			`region_kms_key_ids: eu-west-1: "alias"`,
 		},
-		"a key without encryption":             {s{"kms_key_id": testKey}, "encrypt_boot = true"},
-		"a key of a region without encryption": {s{"ami_regions": []string{"a"}, "region_kms_key_ids": s{"a": testKey}}, "region_kms_key_ids encrypts nothing"},
+		"a key without encryption": {s{"kms_key_id": testKey}, "encrypt_boot = true"},
+		"a key of a region without encryption": {
+			s{"ami_regions": []string{"a"}, "region_kms_key_ids": s{"a": testKey}},
+			"region_kms_key_ids encrypts nothing",
+		},
 		"a key for a region without an image": {
 			settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": "", "us-west-2": "", "a": ""}}),
 			"for a, which is not in ami_regions",
 		},
-		"a region without a key": {settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": ""}}), "ami_regions has us-west-2"},
+		"a region without a key": {
+			settings(encrypted, s{"region_kms_key_ids": s{"eu-west-1": ""}}), "ami_regions has us-west-2",
+		},
 		"sharing with the account's key": {
 			settings(encrypted, s{"ami_users": []string{testAccount}}), "ami_users shares what",
 		},
@@ -149,15 +161,21 @@ func TestCheckRefuses(t *testing.T) {
 		"a copy in three days":             {s{"snapshot_copy_duration_minutes": 4320}, "at most 2880"},
 		"a copy in ten minutes":            {s{"snapshot_copy_duration_minutes": 10}, "multiple of 15"},
 		"an image nowhere":                 {s{"skip_save_build_region": true}, "ami_regions must name"},
-		"an image in no other region":      {s{"skip_save_build_region": true, "region": "a", "ami_regions": []string{"a"}}, "ami_regions must name"},
+		"an image in no other region": {
+			s{"skip_save_build_region": true, "region": "a", "ami_regions": []string{"a"}}, "ami_regions must name",
+		},
 
 		"an invalid account":               {s{"ami_users": []string{"me"}}, `ami_users: "me" must be an account id`},
 		"an invalid account for snapshots": {s{"snapshot_users": []string{"1"}}, "snapshot_users"},
 		"an invalid group":                 {s{"ami_groups": []string{"friends"}}, `ami_groups: "friends"`},
 		"an invalid group for snapshots":   {s{"snapshot_groups": []string{"friends"}}, `snapshot_groups: "friends"`},
 		"an invalid organization":          {s{"ami_org_arns": []string{"o-123"}}, "ami_org_arns"},
-		"an invalid unit":                  {s{"ami_ou_arns": []string{"arn:aws:organizations::111111111111:organization/o-1"}}, "ami_ou_arns"},
-		"a product for everybody":          {s{"ami_product_codes": []string{"x"}, "ami_groups": []string{"all"}}, "product code"},
+		"an invalid unit": {
+			s{"ami_ou_arns": []string{"arn:aws:organizations::111111111111:organization/o-1"}}, "ami_ou_arns",
+		},
+		"a product for everybody": {
+			s{"ami_product_codes": []string{"x"}, "ami_groups": []string{"all"}}, "product code",
+		},
 
 		"an old metadata service":      {s{"imds_support": "v1.0"}, "imds_support"},
 		"an invalid boot mode":         {s{"boot_mode": "bios"}, "legacy-bios"},
@@ -188,8 +206,10 @@ func TestCheckAccepts(t *testing.T) {
 		"a name made by a function": {"ami_name": "hello {{ clean_resource_name `1:2` }}"},
 		"an SSM parameter":          {"source_ami": "resolve:ssm:/aws/service/debian/release/12/latest/amd64"},
 		"the name of an image":      {"source_ami": "debian-12-*"},
-		"a filter":                  {"source_ami": "", "source_ami_filter": s{"owners": []string{"amazon"}, "most_recent": true}},
-		"an id and a filter":        {"source_ami_filter": s{"owners": []string{"amazon"}}},
+		"a filter": {
+			"source_ami": "", "source_ami_filter": s{"owners": []string{"amazon"}, "most_recent": true},
+		},
+		"an id and a filter": {"source_ami_filter": s{"owners": []string{"amazon"}}},
 		"every form of a key": {
 			"encrypt_boot": true, "kms_key_id": "mrk-1234abcd12ab34cd56ef1234567890ab",
 			"ami_regions": []string{"a", "b", "c", "d", "e"},

@@ -88,6 +88,9 @@ func call[I, O any](a *account, name string, do func(*I) (*O, error)) func(
 			}
 		}
 		out, err := do(in)
+		if ctx.Err() != nil {
+			return nil, ctx.Err() // the call was broken off, and has taken effect
+		}
 		if lose := a.lose[name]; err == nil && lose != nil {
 			err = lose()
 		}
@@ -367,9 +370,7 @@ func (f *fixture) make() error {
 
 // undo undoes what the ledger has.
 func (f *fixture) undo() error {
-	return f.bake.Ledger.UndoAll(f.Context(), func(ctx context.Context) (context.Context, context.CancelFunc) {
-		return context.WithCancel(ctx)
-	})
+	return f.bake.Ledger.UndoAll(f.Context(), context.WithCancel)
 }
 
 // count returns how often a call was made in all regions.

@@ -30,7 +30,7 @@ type Spec struct {
 	ImageTags, SnapshotTags map[string]string
 }
 
-// tags returns the tags as the calls that make an image and its snapshots take them.
+// tags returns the tags in the form of the calls that make an image and its snapshots.
 func (s *Spec) tags() []types.TagSpecification {
 	return []types.TagSpecification{
 		awscall.TagSpec(types.ResourceTypeImage, s.ImageTags),
@@ -91,8 +91,8 @@ func (m *Maker) ImageName() string {
 // protection, but are never removed.
 func (m *Maker) UseExisting(images []types.Image) {
 	m.existing = true
-	for i, t := range m.targets {
-		t.Image = images[i]
+	for i := range images {
+		m.targets[i].Image = images[i]
 	}
 }
 

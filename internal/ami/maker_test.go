@@ -278,6 +278,23 @@ func TestSnapshotsThatComeLateAreRemoved(t *testing.T) {
 		if err := f.undo(); err != nil {
 			f.Error(err)
 		}
+		time.Sleep(time.Minute)
+		if left := a.left(); len(left) > 0 {
+			f.Errorf("left: %q", left)
+		}
+	})
+}
+
+func TestAnImageThatItsTagDoesNotFindYetIsRemoved(t *testing.T) {
+	bubble(t, nil, func(f *fixture) {
+		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+			f.Fatal(err)
+		}
+		a := f.accounts[home]
+		a.images["ami-us-east-1-0"].Tags = nil
+		if err := f.undo(); err != nil {
+			f.Error(err)
+		}
 		if left := a.left(); len(left) > 0 {
 			f.Errorf("left: %q", left)
 		}
@@ -384,6 +401,31 @@ func TestAnImageOfAnEarlierBakeGetsAttributesAndIsNeverRemoved(t *testing.T) {
 		}
 		if m.ImageName() != "hello-0" || m.Home().ImageID() != "ami-old" {
 			f.Errorf("the image is %s, named %q", m.Home().ImageID(), m.ImageName())
+		}
+	})
+}
+
+func TestAnImageThatIsProtectedAlreadyIsNotProtectedAgain(t *testing.T) {
+	f := newFixture(t, everyAttribute)
+	old := f.accounts[home].addOld("ami-old", "hello-0")
+	old.DeregistrationProtection = aws.String("enabled-with-cooldown")
+	f.Maker.UseExisting([]types.Image{*old})
+	if err := f.Maker.Protect(t.Context()); err != nil || f.count("EnableImageDeregistrationProtection") > 0 {
+		t.Errorf("calls: %q, error %v", f.accounts[home].calls, err)
+	}
+}
+
+// A call that is broken off may still make an image, and then nobody knows its id.
+func TestACancelDoesNotBreakOffTheCallThatMakesAnImage(t *testing.T) {
+	bubble(t, nil, func(f *fixture) {
+		ctx, cancel := context.WithCancel(f.Context())
+		f.accounts[home].refuse["CreateImage"] = func() error { cancel(); return nil }
+		if _, err := f.Maker.Create(ctx, testInstance, new(types.Image), nil); !errors.Is(err, context.Canceled) {
+			f.Errorf("the error is %v", err)
+		}
+		want := []string{"image ami-us-east-1-0 in us-east-1"}
+		if diff := cmp.Diff(want, f.bake.Ledger.List()); diff != "" {
+			f.Errorf("ledger (-want +got):\n%s", diff)
 		}
 	})
 }

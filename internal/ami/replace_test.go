@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/blockdevice"
 )
 
@@ -73,6 +74,37 @@ func TestTheOldImageGoesWhenTheNewOnesAreComplete(t *testing.T) {
 		}
 		if n := f.count("ModifyImageAttribute"); n != 3 {
 			f.Errorf("%d images were shared, want both and the copy under the name", n)
+		}
+	})
+}
+
+func TestAnOldImageInAnotherRegionIsReplacedThere(t *testing.T) {
+	bubble(t, func(f *fixture) {
+		abroad(f)
+		f.accounts[away].addOld("ami-old", "hello-1")
+		f.settings.Image.ForceDeregister = true
+	}, func(f *fixture) {
+		if err := errors.Join(f.make(), f.undo()); err != nil {
+			f.Fatal(err)
+		}
+		images := f.accounts[away].images
+		if i := images["ami-eu-west-1-1"]; len(images) != 1 || i == nil || *i.Name != "hello-1" {
+			f.Errorf("left in %s: %q", away, f.accounts[away].left())
+		}
+		if f.accounts[home].inputs["DeregisterImage"] != nil {
+			f.Errorf("an image in %s was deregistered", home)
+		}
+	})
+}
+
+// For a moment after an image was deregistered, EC2 may refuse its name.
+func TestTheNameOfTheOldImageMayNotBeFreeYet(t *testing.T) {
+	bubble(t, func(f *fixture) {
+		replacing(f)
+		f.accounts[home].refuse["CopyImage"] = once(awscall.CodeImageNameTaken)
+	}, func(f *fixture) {
+		if err := f.make(); err != nil {
+			f.Error(err)
 		}
 	})
 }

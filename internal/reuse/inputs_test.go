@@ -36,17 +36,23 @@ func TestChangesAreNamed(t *testing.T) {
 		change func(*Inputs)
 		want   []string
 	}{
-		"nothing":        {func(*Inputs) {}, nil},
-		"the source":     {func(in *Inputs) { in.Source = "ami-2" }, []string{"source_ami (ami-1 -> ami-2)"}},
-		"data and files": {func(in *Inputs) { in.UserData, in.FS = sum("v"), sum("f") }, []string{"the user data", "fs/"}},
-		"a step":         {func(in *Inputs) { in.Steps = []StepDigest{old.Steps[0], {"other", sum("3")}} }, []string{"other"}},
+		"nothing":    {func(*Inputs) {}, nil},
+		"the source": {func(in *Inputs) { in.Source = "ami-2" }, []string{"source_ami (ami-1 -> ami-2)"}},
+		"data and files": {
+			func(in *Inputs) { in.UserData, in.FS = sum("v"), sum("f") }, []string{"the user data", "fs/"},
+		},
+		"a step": {
+			func(in *Inputs) { in.Steps = []StepDigest{old.Steps[0], {"other", sum("3")}} }, []string{"other"},
+		},
 		"a step more": {
 			func(in *Inputs) { in.Steps = append(in.Steps, StepDigest{"three", sum("3")}) },
 			[]string{"three", "the provisioners (2 steps -> 3)"},
 		},
-		"a step less":    {func(in *Inputs) { in.Steps = in.Steps[:1] }, []string{"the provisioners (2 steps -> 1)"}},
-		"no steps":       {func(in *Inputs) { in.Steps = nil }, []string{"the provisioners (2 steps -> 0)"}},
-		"an option less": {func(in *Inputs) { in.Options = map[string]string{"tags": sum("t")} }, []string{"ami_users"}},
+		"a step less": {func(in *Inputs) { in.Steps = in.Steps[:1] }, []string{"the provisioners (2 steps -> 1)"}},
+		"no steps":    {func(in *Inputs) { in.Steps = nil }, []string{"the provisioners (2 steps -> 0)"}},
+		"an option less": {
+			func(in *Inputs) { in.Options = map[string]string{"tags": sum("t")} }, []string{"ami_users"},
+		},
 		"an option more": {func(in *Inputs) {
 			in.Options = map[string]string{"ami_users": sum("a"), "tags": sum("x"), "x": "0123456"}
 		}, []string{"tags", "x"}},
