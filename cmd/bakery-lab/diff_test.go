@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// plant makes a tree: names that end in / are directories, texts that begin with -> are links.
+// plant creates a tree. Names that end in / are directories, texts that begin with -> are links.
 func plant(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()

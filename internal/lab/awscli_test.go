@@ -20,7 +20,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// shell is awscli in the lab's environment and nothing else of this computer's.
+// shell runs awscli with the lab's environment only.
 type shell struct {
 	lab *labtest.Lab
 	env []string
@@ -36,7 +36,7 @@ func newShell(t *testing.T, o lab.Options) shell {
 	return shell{l, env}
 }
 
-// command is one call. The flag is for awscli before 2.13, which does not read AWS_ENDPOINT_URL.
+// command returns a command of awscli. --endpoint-url is for versions before 2.13, which do not read AWS_ENDPOINT_URL.
 func (s shell) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), packertest.AWSCLI(t), append([]string{"--endpoint-url", s.lab.URL, "--output", "json"}, args...)...)
@@ -44,7 +44,7 @@ func (s shell) command(t *testing.T, args ...string) *exec.Cmd {
 	return c
 }
 
-// aws runs a call that must succeed and returns what it printed.
+// aws runs a command that must succeed and returns its output.
 func (s shell) aws(t *testing.T, args ...string) string {
 	t.Helper()
 	c := s.command(t, args...)
@@ -57,7 +57,7 @@ func (s shell) aws(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// refused runs a call that must fail with a code of AWS's.
+// refused runs a command that must fail with an error code.
 func (s shell) refused(t *testing.T, code string, args ...string) {
 	t.Helper()
 	out, err := s.command(t, args...).CombinedOutput()
@@ -112,7 +112,7 @@ func TestAwscliBakes(t *testing.T) {
 	s.aws(t, "ec2", "deregister-image", "--image-id", image)
 }
 
-func TestAwscliIsRefused(t *testing.T) {
+func TestAwscliErrors(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
 	ami := s.lab.Value("BAKERY_LAB_AMI")
@@ -145,7 +145,7 @@ func TestAwscliReadsParametersAndIdentity(t *testing.T) {
 	}
 }
 
-// TestAwscliCopies100MiB is what tells a lab that streams from one that buffers: awscli uploads in parts of 8 MiB.
+// TestAwscliCopies100MiB fails or is slow when the lab does not stream. awscli uploads in parts of 8 MiB.
 func TestAwscliCopies100MiB(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})

@@ -43,7 +43,7 @@ func withFaults(t *testing.T, faults ...string) *labtest.Lab {
 	return labtest.Start(t, o)
 }
 
-// statusAnd is the HTTP status and the code of a refusal.
+// statusAnd returns the HTTP status and the code of an error.
 func statusAnd(err error) string {
 	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return strconv.Itoa(answer.HTTPStatusCode()) + " " + codeOf(err)
@@ -51,7 +51,7 @@ func statusAnd(err error) string {
 	return codeOf(err)
 }
 
-func TestEachServiceWordsAFaultInItsOwnWay(t *testing.T) {
+func TestErrorFaultsOfEachService(t *testing.T) {
 	words := []string{"throttle", "500", "503", "denied", "expired", "quota", "capacity"}
 	for service, c := range map[string]struct {
 		call func(*labtest.Lab) error
@@ -97,13 +97,13 @@ func TestEachServiceWordsAFaultInItsOwnWay(t *testing.T) {
 	}
 }
 
-func TestAHangingCallTakesEffectAndIsNotAnswered(t *testing.T) {
+func TestFaultHang(t *testing.T) {
 	l := withFaults(t, "CreateSecurityGroup=hang=1h:after:1")
 	c := ec2.NewFromConfig(sdk(l))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer cancel()
-		for ctx.Err() == nil && len(l.Calls()) == 0 { // it is among the calls as soon as it hangs
+		for ctx.Err() == nil && len(l.Calls()) == 0 { // it is recorded as soon as it hangs
 			time.Sleep(time.Millisecond)
 		}
 	}()
@@ -125,7 +125,7 @@ func TestAHangingCallTakesEffectAndIsNotAnswered(t *testing.T) {
 	}
 }
 
-func TestAConnectionBreaksInItsMiddle(t *testing.T) {
+func TestFaultCut(t *testing.T) {
 	big := bytes.Repeat([]byte("12345678"), 64<<10)
 	t.Run("an upload", func(t *testing.T) {
 		l := withFaults(t, "PutObject=cut=100000:1")
@@ -172,7 +172,7 @@ func TestAConnectionBreaksInItsMiddle(t *testing.T) {
 	})
 }
 
-func TestAPresignedURLCanHaveExpired(t *testing.T) {
+func TestFaultExpiredOfPresignedURLs(t *testing.T) {
 	l := withFaults(t, "GetObject=expired:Presigned=true", "PutObject=SlowDown:Key=*/log.gz")
 	c := s3Client(l)
 	for key, want := range map[string]string{"a": "", "bake/1/log.gz": "503 SlowDown"} {
@@ -203,13 +203,13 @@ func TestAPresignedURLCanHaveExpired(t *testing.T) {
 	}
 }
 
-// TestWhatIsNewIsNotKnownYet goes through every kind of id.
-func TestWhatIsNewIsNotKnownYet(t *testing.T) {
+// TestEventualConsistency goes through every kind of id.
+func TestEventualConsistency(t *testing.T) {
 	const young = 700 * time.Millisecond
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: powerOff}, Eventual: young})
 	c, roles := ec2.NewFromConfig(sdk(l)), iam.NewFromConfig(sdk(l))
 	ctx := t.Context()
-	// first is what calls answer at once, before what they are about is known; they are tried until they succeed.
+	// first returns the error code of a call's first try, when its resource is not visible yet. It tries until the call succeeds.
 	first := func(what string, call func() error) string {
 		t.Helper()
 		code := codeOf(call())
@@ -295,7 +295,7 @@ func TestWhatIsNewIsNotKnownYet(t *testing.T) {
 	}
 }
 
-func TestAFaultOfOneActionDoesNotKnowWhatIsNew(t *testing.T) {
+func TestFaultUnknownOfOneAction(t *testing.T) {
 	l := withFaults(t, "DescribeInstances=unknown=1h")
 	c := ec2.NewFromConfig(sdk(l))
 	i := run(t, c, nil)

@@ -19,7 +19,7 @@ import (
 
 const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 
-// newProfile makes an instance profile with a role that has one inline policy.
+// newProfile creates an instance profile with a role that has one inline policy.
 func (s shell) newProfile(t *testing.T, name, policy string) {
 	t.Helper()
 	s.aws(t, "iam", "create-instance-profile", "--instance-profile-name", name, "--tags", "Key=a,Value=b")
@@ -28,7 +28,7 @@ func (s shell) newProfile(t *testing.T, name, policy string) {
 	s.aws(t, "iam", "add-role-to-instance-profile", "--instance-profile-name", name, "--role-name", name)
 }
 
-func TestATemporaryInstanceProfileComesAndGoes(t *testing.T) {
+func TestCreateAndDeleteInstanceProfile(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 1)
 	s := newShell(t, lab.Options{Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
@@ -74,7 +74,7 @@ func TestATemporaryInstanceProfileComesAndGoes(t *testing.T) {
 	wrong.refused(t, "SignatureDoesNotMatch", "iam", "list-roles")
 }
 
-func TestEC2LearnsLateOfANewInstanceProfile(t *testing.T) {
+func TestEC2KnowsANewInstanceProfileAfterTheDelay(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{IAMDelay: time.Hour})
 	s.newProfile(t, "new", `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)

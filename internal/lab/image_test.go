@@ -16,7 +16,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// bake makes an image of a machine that powers off at once.
+// bake creates an image of a machine that powers off at once.
 func (s shell) bake(t *testing.T, name string, change func(*ec2.RunInstancesInput)) string {
 	t.Helper()
 	c := ec2.NewFromConfig(sdk(s.lab))
@@ -30,7 +30,7 @@ func (s shell) bake(t *testing.T, name string, change func(*ec2.RunInstancesInpu
 	return *out.ImageId
 }
 
-// available waits for an image. awscli's own waiter looks every 15 seconds.
+// available waits for an image. The waiter of awscli would poll every 15 seconds only.
 func (s shell) available(t *testing.T, region, image string) {
 	t.Helper()
 	c := ec2.NewFromConfig(sdk(s.lab), func(o *ec2.Options) { o.Region = region })
@@ -40,7 +40,7 @@ func (s shell) available(t *testing.T, region, image string) {
 	})
 }
 
-// copied is a copy of an image to a region.
+// copied copies an image to a region.
 func (s shell) copied(t *testing.T, region, image, name string, change func(*ec2.CopyImageInput)) (string, error) {
 	t.Helper()
 	in := &ec2.CopyImageInput{SourceRegion: aws.String("us-east-1"), SourceImageId: &image, Name: &name}
@@ -55,7 +55,7 @@ func (s shell) copied(t *testing.T, region, image, name string, change func(*ec2
 	return *out.ImageId, nil
 }
 
-// copy is copied, which must succeed.
+// copy copies an image to a region, which must succeed.
 func (s shell) copy(t *testing.T, region, image, name string, change func(*ec2.CopyImageInput)) string {
 	t.Helper()
 	id, err := s.copied(t, region, image, name, change)
@@ -65,7 +65,7 @@ func (s shell) copy(t *testing.T, region, image, name string, change func(*ec2.C
 	return id
 }
 
-// code asserts the code of a refusal.
+// code asserts the code of an error.
 func code(t *testing.T, want string, err error) {
 	t.Helper()
 	if got := codeOf(err); got != want {
@@ -73,7 +73,7 @@ func code(t *testing.T, want string, err error) {
 	}
 }
 
-// get is one value of a describe call.
+// get returns a value of a describe command.
 func (s shell) get(t *testing.T, query string, args ...string) string {
 	t.Helper()
 	return s.aws(t, append(append([]string{"ec2"}, args...), "--query", query, "--output", "text")...)
@@ -81,7 +81,7 @@ func (s shell) get(t *testing.T, query string, args ...string) string {
 
 var baker = lab.Options{Runner: labtest.Runner{Guest: powerOff}}
 
-func TestWhatAnImageMayBeSharedWith(t *testing.T) {
+func TestSharingImages(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, baker)
 	plain := s.bake(t, "plain", nil)
@@ -162,7 +162,7 @@ func TestEncryptionOfCopies(t *testing.T) {
 	code(t, "AuthFailure", err)
 }
 
-func TestACopyIsMadeOnceForAClientToken(t *testing.T) {
+func TestCopyImageIsIdempotentWithAClientToken(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, baker)
 	image := s.bake(t, "once", nil)
@@ -188,7 +188,7 @@ func TestACopyIsMadeOnceForAClientToken(t *testing.T) {
 	}
 }
 
-func TestAProtectedImageStays(t *testing.T) {
+func TestDeregistrationProtection(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShell(t, baker), t.Context()
 	c := ec2.NewFromConfig(sdk(s.lab))
@@ -215,7 +215,7 @@ func TestAProtectedImageStays(t *testing.T) {
 	code(t, "OperationNotPermitted", deregister()) // the cooldown
 }
 
-func TestAnImageWhoseProtectionEndedCanGo(t *testing.T) {
+func TestDeregistrationAfterProtection(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShell(t, baker), t.Context()
 	c := ec2.NewFromConfig(sdk(s.lab))
@@ -228,7 +228,7 @@ func TestAnImageWhoseProtectionEndedCanGo(t *testing.T) {
 	}
 }
 
-func TestImageAttributesAreReadBack(t *testing.T) {
+func TestDescribeImageAttributes(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShell(t, baker), t.Context()
 	c := ec2.NewFromConfig(sdk(s.lab))
@@ -259,7 +259,7 @@ func TestImageAttributesAreReadBack(t *testing.T) {
 	}
 }
 
-func TestAnImageIsRegisteredFromASnapshot(t *testing.T) {
+func TestRegisterImageFromASnapshot(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShell(t, baker), t.Context()
 	c := ec2.NewFromConfig(sdk(s.lab))

@@ -21,7 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-func TestOnlyKnownKeysAreServed(t *testing.T) {
+func TestUnknownAccessKeysAreRefused(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	access := l.Value("AWS_ACCESS_KEY_ID")
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestOnlyKnownKeysAreServed(t *testing.T) {
 	}
 }
 
-func TestAPolicyIsEnforcedPerAction(t *testing.T) {
+func TestPolicyOfTheLabsKey(t *testing.T) {
 	policy, err := iam.Parse([]byte(`{"Statement": [
 		{"Effect": "Allow", "Action": ["ec2:Describe*", "ec2:RunInstances", "s3:GetObject"], "Resource": "*"},
 		{"Effect": "Deny", "Action": "ec2:DescribeVpcs", "Resource": "*"}]}`))
@@ -89,7 +89,7 @@ func TestAPolicyIsEnforcedPerAction(t *testing.T) {
 	}
 }
 
-func TestAnInstanceProfilesCredentialsWork(t *testing.T) {
+func TestCredentialsOfAnInstanceProfile(t *testing.T) {
 	type answer struct {
 		status int
 		text   string
@@ -111,7 +111,7 @@ func TestAnInstanceProfilesCredentialsWork(t *testing.T) {
 	}
 }
 
-func TestAssumedRolesWork(t *testing.T) {
+func TestCredentialsOfAnAssumedRole(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	out, err := sts.NewFromConfig(sdk(l)).AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::123456789012:role/ci"), RoleSessionName: aws.String("s")})
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-func TestTheRoadFromALaunchToAnImage(t *testing.T) {
+func TestLaunchStopAndCreateImage(t *testing.T) {
 	asked := make(chan string, 1)
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
 		_, text := m.Metadata("/latest/user-data")
@@ -76,7 +76,7 @@ func TestTheRoadFromALaunchToAnImage(t *testing.T) {
 	untilState(t, c, *i.InstanceId, types.InstanceStateNameTerminated)
 }
 
-func TestEC2RefusesWhatAWSRefuses(t *testing.T) {
+func TestEC2Errors(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c := ec2.NewFromConfig(sdk(l))
 	i := run(t, c, nil)
@@ -120,7 +120,7 @@ func TestEC2RefusesWhatAWSRefuses(t *testing.T) {
 	}
 }
 
-func TestTheImageOfAParameterIsLaunched(t *testing.T) {
+func TestRunInstancesWithAnImageParameter(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	i := run(t, ec2.NewFromConfig(sdk(l)), func(in *ec2.RunInstancesInput) {
 		in.ImageId = aws.String("resolve:ssm:/aws/service/debian/release/13/latest/amd64")
@@ -130,7 +130,7 @@ func TestTheImageOfAParameterIsLaunched(t *testing.T) {
 	}
 }
 
-func TestSecurityGroupsAndKeysAsAmazonEbsMakesThem(t *testing.T) {
+func TestSecurityGroupsAndKeyPairsOfAmazonEbs(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c, ctx := ec2.NewFromConfig(sdk(l)), t.Context()
 	g, err := c.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("packer_1"), Description: aws.String("temporary"), VpcId: aws.String(cloud.DefaultVPC)})
@@ -227,7 +227,7 @@ func TestImageAttributes(t *testing.T) {
 	}
 }
 
-func TestWhatClientsAskBeforeTheyBegin(t *testing.T) {
+func TestDescribeCallsThatClientsBeginWith(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c, ctx := ec2.NewFromConfig(sdk(l)), t.Context()
 	regions, err := c.DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
@@ -290,7 +290,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestAResetConnection(t *testing.T) {
+func TestFaultReset(t *testing.T) {
 	l := labtest.Start(t, lab.Options{Faults: []fault.Fault{{Action: "*", Effect: fault.Reset{}}}})
 	_, err := ec2.NewFromConfig(sdk(l)).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
 	if err == nil || codeOf(err) == "" || !strings.Contains(err.Error(), "EOF") {
@@ -298,7 +298,7 @@ func TestAResetConnection(t *testing.T) {
 	}
 }
 
-func TestFaultsThatMakeNoSense(t *testing.T) {
+func TestFaultsThatAreRejected(t *testing.T) {
 	for _, text := range []string{"", "RunInstances", "=throttle", "A=", "A=slow=never", "A=500:sometimes", "A=500:0", "A=500:nth=0", "A=500:region=", "A=500:name=x"} {
 		if _, err := fault.Parse(text); err == nil {
 			t.Errorf("%q: accepted", text)

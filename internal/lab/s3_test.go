@@ -21,7 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-func TestS3KeepsWhatItIsGiven(t *testing.T) {
+func TestS3Objects(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c, ctx := s3.NewFromConfig(sdk(l)), t.Context()
 	body := make([]byte, 300<<10)

@@ -16,7 +16,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// persistent makes a launch one of a Spot Instance that can stop.
+// persistent changes a launch to one of a Spot Instance that can be stopped.
 func persistent(in *ec2.RunInstancesInput) {
 	in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
 		SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
@@ -28,7 +28,7 @@ func once(in *ec2.RunInstancesInput) {
 	in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot}
 }
 
-// request is the one Spot Instance request there is: its state, its status and its instance.
+// request returns the state, the status and the instance of the only Spot Instance request.
 func (s shell) request(t *testing.T) []string {
 	t.Helper()
 	var all [][]string
@@ -39,7 +39,7 @@ func (s shell) request(t *testing.T) []string {
 	return all[0]
 }
 
-func TestASpotInstanceIsTakenBack(t *testing.T) {
+func TestReclaimSpotInstance(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		launch         func(*ec2.RunInstancesInput)
@@ -69,7 +69,7 @@ func TestASpotInstanceIsTakenBack(t *testing.T) {
 	}
 }
 
-func TestAnInstanceOnDemandIsNotTakenBack(t *testing.T) {
+func TestReclaimRefusesOnDemandInstances(t *testing.T) {
 	t.Parallel()
 	l := labtest.Start(t, lab.Options{})
 	i := run(t, ec2.NewFromConfig(sdk(l)), nil)
@@ -78,7 +78,7 @@ func TestAnInstanceOnDemandIsNotTakenBack(t *testing.T) {
 	}
 }
 
-func TestAMarkedSpotInstanceSaysSoBeforeItGoes(t *testing.T) {
+func TestReclaimMarksTheRequestDuringTheNotice(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
 	c := ec2.NewFromConfig(sdk(s.lab))
@@ -120,7 +120,7 @@ func TestAPersistentRequestLaunchesAgainUnlessItIsCancelled(t *testing.T) {
 	s.refused(t, "InvalidSpotInstanceRequestID.NotFound", "ec2", "cancel-spot-instance-requests", "--spot-instance-request-ids", "sir-0123456789abcdef0")
 }
 
-func TestSpotInstancesAreRefused(t *testing.T) {
+func TestErrorsOfSpotRequests(t *testing.T) {
 	t.Parallel()
 	l := labtest.Start(t, lab.Options{})
 	c := ec2.NewFromConfig(sdk(l), func(o *ec2.Options) { o.RetryMaxAttempts = 1 })
@@ -157,7 +157,7 @@ func TestSpotPricesDifferByTypeAndZone(t *testing.T) {
 	}
 }
 
-func TestEverythingOfALaunchIsShown(t *testing.T) {
+func TestDescribeInstancesShowsLaunchParameters(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
 	c := ec2.NewFromConfig(sdk(s.lab))
@@ -192,7 +192,7 @@ func TestEverythingOfALaunchIsShown(t *testing.T) {
 	}
 }
 
-func TestAFleetLaunchesTheCheapestTypeOfItsTemplate(t *testing.T) {
+func TestCreateFleetLaunchesTheCheapestType(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShell(t, lab.Options{}), t.Context()
 	c := ec2.NewFromConfig(sdk(s.lab))

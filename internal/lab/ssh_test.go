@@ -19,13 +19,13 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// greeter is a machine whose SSH server says hello. Its guest idles.
+// greeter runs machines whose SSH server sends a greeting.
 var greeter = labtest.Runner{SSH: func(c net.Conn) {
 	_, _ = io.WriteString(c, "SSH-2.0-lab\r\n")
 	_ = c.Close()
 }}
 
-// ssh tries to reach an address until the answer is what is wanted: a greeting, or an error.
+// ssh connects to an address until the result is the wanted one: a greeting, or an error.
 func ssh(t *testing.T, address string, want error) {
 	t.Helper()
 	var got error
@@ -51,7 +51,7 @@ func (s shell) launch(t *testing.T, args ...string) string {
 	return id
 }
 
-// until waits for an instance's state; awscli's own waiters look every 15 seconds.
+// until waits for an instance's state. The waiters of awscli would poll every 15 seconds only.
 func (s shell) until(t *testing.T, id string, state types.InstanceStateName) {
 	t.Helper()
 	untilState(t, ec2.NewFromConfig(sdk(s.lab)), id, state)
@@ -62,7 +62,7 @@ func (s shell) publicIP(t *testing.T, id string) string {
 	return s.aws(t, "ec2", "describe-instances", "--instance-ids", id, "--query", "Reservations[0].Instances[0].PublicIpAddress", "--output", "text")
 }
 
-func TestSSHIsReachableOnlyWhenAGroupLetsItIn(t *testing.T) {
+func TestSSHIsReachableOnlyWhenASecurityGroupAllowsIt(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{Runner: greeter})
 	group := s.aws(t, "ec2", "create-security-group", "--group-name", "ssh", "--description", "d", "--query", "GroupId", "--output", "text")
@@ -99,7 +99,7 @@ func TestSSHIsReachableOnlyWhenAGroupLetsItIn(t *testing.T) {
 	}
 }
 
-func TestAnInstanceHasNoPublicAddressWhenItAsksForNone(t *testing.T) {
+func TestLaunchWithoutAPublicAddress(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
 	id := s.launch(t, "--no-associate-public-ip-address")

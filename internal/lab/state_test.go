@@ -22,7 +22,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// state asks for it as a test in another process does.
+// state returns the lab's state from its API, as for a test in another process.
 func state(t *testing.T, l *labtest.Lab) (all []lab.Resource) {
 	t.Helper()
 	_, text := control(t, l, http.MethodGet, "state", "")
@@ -36,7 +36,7 @@ func s3Client(l *labtest.Lab) *s3.Client {
 	return s3.NewFromConfig(sdk(l), func(o *s3.Options) { o.UsePathStyle = true })
 }
 
-func TestTheStateIsEverythingThatSomebodyMade(t *testing.T) {
+func TestStateListsAllCreatedResources(t *testing.T) {
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: powerOff}})
 	if all := state(t, l); len(all) > 0 {
 		t.Errorf("a new lab is not empty: %v", all)
@@ -123,7 +123,7 @@ func TestTheStateIsEverythingThatSomebodyMade(t *testing.T) {
 	}
 }
 
-func TestS3KeepsTheTagsOfObjects(t *testing.T) {
+func TestS3ObjectTags(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c := s3Client(l)
 	at := func() (*string, *string) { return aws.String(lab.Bucket), aws.String("x") }

@@ -17,7 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
-// cacheDir is the lab's own, so that one image serves all tests and the lab.
+// cacheDir returns the lab's own cache, so that all tests and the lab use the same images.
 func cacheDir(t *testing.T) string {
 	t.Helper()
 	if home := os.Getenv("BAKERY_LAB_HOME"); home != "" {
@@ -30,7 +30,7 @@ func cacheDir(t *testing.T) string {
 	return filepath.Join(cache, "bakery-lab")
 }
 
-func TestABaseImageIsDebianBeforeItsFirstBoot(t *testing.T) {
+func TestContentOfABaseImage(t *testing.T) {
 	image, err := Ensure(t.Context(), cacheDir(t), "bookworm", t.Output())
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestABaseImageIsDebianBeforeItsFirstBoot(t *testing.T) {
 	}
 }
 
-func TestACachedImageIsFoundAtOnce(t *testing.T) {
+func TestEnsureUsesACachedImage(t *testing.T) {
 	c := cached{dir: t.TempDir(), recipe: newRecipe("trixie", mirror{}, nil)}
 	if _, err := c.load(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an empty cache: %v", err)
@@ -91,7 +91,7 @@ func TestACachedImageIsFoundAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnotherBuildIsWaitedFor(t *testing.T) {
+func TestEnsureWaitsForAnotherBuild(t *testing.T) {
 	c := cached{dir: t.TempDir(), recipe: newRecipe("trixie", mirror{}, nil)}
 	unlock, err := c.lock(t.Context(), t.Output())
 	if err != nil {
@@ -111,7 +111,7 @@ func TestAnotherBuildIsWaitedFor(t *testing.T) {
 	unlock()
 }
 
-func TestWhatCannotBeMadeSaysWhy(t *testing.T) {
+func TestErrorsOfABuild(t *testing.T) {
 	_, err := Ensure(t.Context(), t.TempDir(), "woody", t.Output())
 	if err == nil || !strings.Contains(err.Error(), "the suites are bullseye, bookworm, trixie") {
 		t.Errorf("an unknown suite: %v", err)

@@ -22,7 +22,7 @@ import (
 
 const region = "us-east-1"
 
-// newCloud is a Cloud on machines that are goroutines; the images' directory may be given.
+// newCloud returns a Cloud whose machines are goroutines.
 func newCloud(t *testing.T, o cloud.Options) *cloud.Cloud {
 	t.Helper()
 	if o.Images == "" {
@@ -61,7 +61,7 @@ func state(t *testing.T, c *cloud.Cloud, id string) cloud.Instance {
 	return i
 }
 
-// code is the code of EC2's refusal, "" for none.
+// code returns the code of EC2's error; "" for nil.
 func code(err error) string {
 	if refused, ok := errors.AsType[*apierror.Error](err); ok {
 		return refused.Code
@@ -119,7 +119,7 @@ func TestAnInstanceThatPowersItselfOff(t *testing.T) {
 	}
 }
 
-func TestAUsersStopAndTerminationSaySo(t *testing.T) {
+func TestReasonsAfterStopAndTerminate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t, cloud.Options{})
 		defer c.Close()
@@ -181,7 +181,7 @@ func TestATerminationWhilePendingEndsTheMachine(t *testing.T) {
 	})
 }
 
-func TestAnImageIsWhatTheMachineLeft(t *testing.T) {
+func TestAnImageHasTheMachinesDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		c := newCloud(t, cloud.Options{Images: dir, Delays: cloud.Delays{Image: time.Minute}, Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
@@ -242,7 +242,7 @@ func TestAnImageOfARunningInstanceRestartsIt(t *testing.T) {
 	})
 }
 
-func TestDeregisteringLeavesSnapshotsUnlessAsked(t *testing.T) {
+func TestDeregisterDeletesSnapshotsOnlyOnRequest(t *testing.T) {
 	for _, with := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
@@ -275,7 +275,7 @@ func TestDeregisteringLeavesSnapshotsUnlessAsked(t *testing.T) {
 	}
 }
 
-func TestACopyStandsOnItsOwn(t *testing.T) {
+func TestACopyDoesNotNeedItsSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		c := newCloud(t, cloud.Options{Images: dir, Runner: labtest.Runner{Guest: (*labtest.Machine).PowerOff}})
@@ -308,7 +308,7 @@ func TestACopyStandsOnItsOwn(t *testing.T) {
 	})
 }
 
-func TestRefusalsOfALaunch(t *testing.T) {
+func TestErrorsOfALaunch(t *testing.T) {
 	c := newCloud(t, cloud.Options{})
 	t.Cleanup(func() { _ = c.Close() })
 	for want, change := range map[string]func(*cloud.Launch){
@@ -335,7 +335,7 @@ func TestRefusalsOfALaunch(t *testing.T) {
 	}
 }
 
-func TestUserDataOfExactlyTheLimitIsTaken(t *testing.T) {
+func TestUserDataOfExactlyTheLimitIsAccepted(t *testing.T) {
 	c := newCloud(t, cloud.Options{})
 	t.Cleanup(func() { _ = c.Close() })
 	launch(t, c, func(l *cloud.Launch) { l.UserData = make([]byte, cloud.UserDataLimit) })

@@ -75,7 +75,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-func TestTagsOfWhatIsNotThereMeetEveryCondition(t *testing.T) {
+func TestTagsOfAMissingResourceMeetEveryCondition(t *testing.T) {
 	p, err := iam.Parse([]byte(`{"Statement": {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*", "Condition": {"Null": {"aws:ResourceTag/a": "false"}}}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestTagsOfWhatIsNotThereMeetEveryCondition(t *testing.T) {
 	}
 }
 
-func TestDocumentsThatAreNoPolicies(t *testing.T) {
+func TestInvalidPolicies(t *testing.T) {
 	for _, text := range []string{
 		"", "{}", `{"Statement": []}`, `{"Statement": {"Effect": "allow", "Action": "*"}}`, `{"Statement": {"Effect": "Allow"}}`,
 		`{"Statement": {"Effect": "Allow", "Action": "RunInstances"}}`, `{"Statement": {"Effect": "Allow", "Action": "*", "NotAction": "*"}}`,

@@ -66,7 +66,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereIsNotFound(t *testing.T) {
+func TestUnknownPaths(t *testing.T) {
 	s := server(func(i *cloud.Instance) { i.UserData, i.KeyName, i.Profile, i.Metadata.Tags = nil, "", "", "disabled" })
 	for _, path := range []string{"user-data", "meta-data/public-keys/", "meta-data/iam/", "meta-data/tags/instance/"} {
 		if status, _ := ask(s, http.MethodGet, "/latest/"+path); status != http.StatusNotFound {
@@ -105,7 +105,7 @@ func TestTokens(t *testing.T) {
 	})
 }
 
-func TestADisabledEndpointAnswersNothing(t *testing.T) {
+func TestDisabledEndpoint(t *testing.T) {
 	s := server(func(i *cloud.Instance) { i.Metadata.Endpoint = "disabled" })
 	if status, _ := ask(s, http.MethodGet, "/latest/user-data"); status != http.StatusForbidden {
 		t.Errorf("%d", status)

@@ -15,7 +15,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/frame"
 )
 
-// agent is a connection at which the machine's end waits for a job.
+// agent returns a connection at which the agent waits for a job.
 func agent(t *testing.T) net.Conn {
 	t.Helper()
 	listener := listen(t)
@@ -47,7 +47,7 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-func TestCommandsRunAsAskedFor(t *testing.T) {
+func TestExec(t *testing.T) {
 	tests := map[string]struct {
 		argv       []string
 		input      string
@@ -99,7 +99,7 @@ func TestACommandEndsWithItsConnection(t *testing.T) {
 	}
 }
 
-func TestConnectIsAConnectionWithAPort(t *testing.T) {
+func TestConnect(t *testing.T) {
 	listener := listen(t)
 	go func() {
 		conn, err := listener.Accept()

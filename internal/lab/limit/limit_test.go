@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// burst is how many requests pass at once.
+// burst returns how many requests are allowed at once.
 func burst(l *Limits, r Request) int {
 	n := 0
 	for n < 10_000 && l.Allow(r) {
@@ -20,7 +20,7 @@ func burst(l *Limits, r Request) int {
 	return n
 }
 
-func TestEachActionHasABucketThatRefills(t *testing.T) {
+func TestBucketsOfActionsRefill(t *testing.T) {
 	for name, c := range map[string]struct {
 		request Request
 		want    [3]int // at once, a second later, and a quarter of an hour later

@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-func TestAStartThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
+func TestErrorsOfStart(t *testing.T) {
 	notADisk := filepath.Join(t.TempDir(), "empty.img")
 	if err := os.WriteFile(notADisk, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -65,8 +65,7 @@ func TestADiskWithoutSystemdEndsWithTheReason(t *testing.T) {
 	}
 }
 
-// victimVariable makes the test binary a lab that is to be killed: it runs one
-// machine on the disk the variable names.
+// victimVariable makes the test binary a lab that is going to be killed. It runs a machine on the disk that the variable names.
 const victimVariable = "MACHINE_TEST_VICTIM"
 
 func victim(image string) int {
@@ -113,7 +112,7 @@ func TestNothingIsLeftOfALabThatIsKilled(t *testing.T) {
 			t.Fatalf("processes or loop devices are left:\n%s", loops(t))
 		}
 	}
-	// The next machine takes the rest away: empty directories.
+	// The next machine removes the rest: empty directories.
 	launch(t, "i-next", newDisk(t, "bookworm"), "").Kill()
 	assertNothingLeft(t, machine.Spec{ID: "i-victim", Disk: image})
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-func TestCommandsRunInside(t *testing.T) {
+func TestExec(t *testing.T) {
 	const endpoint = "127.0.0.1:4599"
 	lab := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(w, r.Body)
@@ -77,7 +77,7 @@ func TestCommandsRunInside(t *testing.T) {
 	}
 }
 
-func TestTheInternetIsTheHosts(t *testing.T) {
+func TestInternet(t *testing.T) {
 	g := launch(t, "i-net", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo it is up > /dev/console]\n", func(s *machine.Spec) { s.Internet = true })
 	g.see(t, "it is up")
 	if got := run(t, g, "cat", "/etc/resolv.conf"); got != "nameserver 10.0.2.3\n" {

@@ -34,7 +34,7 @@ func TestAMachineRunsItsUserDataAndPowersOff(t *testing.T) {
 			if resolv := onDisk(t, image, "etc/resolv.conf"); resolv != "" {
 				t.Errorf("the lab's resolv.conf got onto the disk: %q", resolv)
 			}
-			// The same disk again, as a new instance: its user data runs as at a first boot.
+			// The same disk again, as a new instance: its user data runs as at the first boot.
 			g = launch(t, "i-second"+suite, image, "#cloud-config\nruncmd: [cp /etc/machine-id /root/second-id]\n"+powerOff)
 			if exit := g.wait(t); !exit.PoweredOff || exit.Err != nil {
 				t.Errorf("second boot: exit %+v", exit)
@@ -65,7 +65,7 @@ func TestAMachineGoesOnAfterAReboot(t *testing.T) {
 	}
 }
 
-func TestAMachineCanBeEnded(t *testing.T) {
+func TestStopAndKill(t *testing.T) {
 	soon := func(g *guest) error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -78,7 +78,7 @@ func TestAMachineCanBeEnded(t *testing.T) {
 	}
 	kill := func(g *guest) error { g.Kill(); return nil }
 	tests := map[string]struct {
-		early   bool // at once, else when user data has run
+		early   bool // at once; otherwise after user data has run
 		end     func(*guest) error
 		orderly bool
 	}{
@@ -116,7 +116,7 @@ func TestAMachineCanBeEnded(t *testing.T) {
 	}
 }
 
-func TestTwoMachinesDoNotMeet(t *testing.T) {
+func TestTwoMachinesAreIsolated(t *testing.T) {
 	one := launch(t, "i-one", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo one is up > /dev/console]\n")
 	two := launch(t, "i-two", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo two is up > /dev/console]\n")
 	one.see(t, "one is up")

@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-func TestKVMIsRealWhereTheProcessorSaysSo(t *testing.T) {
+func TestKVMNeedsTheProcessorsVirtualization(t *testing.T) {
 	tests := map[string]struct {
 		info string
 		want bool
@@ -38,7 +38,7 @@ func TestKVMIsRealWhereTheProcessorSaysSo(t *testing.T) {
 	}
 }
 
-func TestTheMachineIsOneOfEC2(t *testing.T) {
+func TestArgumentsLookLikeEC2(t *testing.T) {
 	m := &vm{
 		runner: Runner{Kernel{Image: "/cache/vmlinuz"}}, self: "/it's/here,now/bakery-lab", dir: "/run/a,b",
 		spec:     machine.Spec{ID: "i-1", Disk: "/disks/a,b.img", Hostname: "ip-1"},
@@ -80,7 +80,7 @@ func TestTheMachineIsOneOfEC2(t *testing.T) {
 	}
 }
 
-func TestTheMonitorTellsAPowerOffFromOtherEnds(t *testing.T) {
+func TestTheMonitorReportsPowerOffs(t *testing.T) {
 	event := func(guest bool, reason string) string {
 		return fmt.Sprintf("{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":%v,\"reason\":%q}}\n", guest, reason)
 	}
@@ -121,7 +121,7 @@ func TestTheMonitorTellsAPowerOffFromOtherEnds(t *testing.T) {
 }
 
 func TestForwardedAddressesReachTheirHandlers(t *testing.T) {
-	// Deeper than a socket's address is long.
+	// Longer than a socket's address can be.
 	dir := t.TempDir() + "/" + strings.Repeat("x", 100)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestForwardedAddressesReachTheirHandlers(t *testing.T) {
 	}
 }
 
-func TestTheAgentsLatestConnectionCounts(t *testing.T) {
+func TestTheAgentsLatestConnectionIsUsed(t *testing.T) {
 	dir := t.TempDir()
 	d, _, _, err := openSockets(dir, nil)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// FuzzVerify: nobody gets in without a signature, whatever the headers say.
+// FuzzVerify tests that no request without a valid signature is accepted, whatever its headers are.
 func FuzzVerify(f *testing.F) {
 	f.Add("AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host;x-amz-date, Signature=00", "20260101T000000Z", "", []byte("Action=x"))
 	f.Add("AWS4-HMAC-SHA256 ,=,Credential=AKID////aws4_request", "x", "X-Amz-Credential=AKID%2F1%2F2%2F3%2Faws4_request&X-Amz-Signature=", []byte{})

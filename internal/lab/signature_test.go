@@ -23,9 +23,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// TestTheClockIsOff also makes sure that the SDK corrects itself by the Date of a refusal, where it can: it does not take
+// TestClockSkew also makes sure that the SDK corrects itself by the Date of a refusal, where it can: it does not take
 // RequestExpired, with which EC2 answers a request that is too old, for a matter of clocks.
-func TestTheClockIsOff(t *testing.T) {
+func TestClockSkew(t *testing.T) {
 	for skew, want := range map[time.Duration]struct{ once, retried []string }{ // ec2, s3, sts, ssm
 		10 * time.Minute: {[]string{"", "", "", ""}, []string{"", "", "", ""}},
 		20 * time.Minute: {
@@ -112,7 +112,7 @@ func TestPresignedURLsExpireByTheLabsClock(t *testing.T) {
 	}
 }
 
-func TestSignaturesAreForARegionAndAService(t *testing.T) {
+func TestSignaturesForAnotherRegionOrService(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	cfg := sdk(l)
 	cfg.Region = "mars-north-1"
@@ -130,7 +130,7 @@ func TestSignaturesAreForARegionAndAService(t *testing.T) {
 	}
 }
 
-func TestBucketsHaveARegionAndAnOwner(t *testing.T) {
+func TestRegionAndOwnerOfBuckets(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c := s3Client(l)
 	ctx := t.Context()
@@ -176,7 +176,7 @@ func TestBucketsHaveARegionAndAnOwner(t *testing.T) {
 	}
 }
 
-func TestCallsOfS3KeepWhatTheyAskedFor(t *testing.T) {
+func TestCallsOfS3HaveTheirHeaders(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	_, err := s3Client(l).PutObject(t.Context(), &s3.PutObjectInput{
 		Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x"), ServerSideEncryption: s3types.ServerSideEncryptionAwsKms,
