@@ -21,8 +21,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// bootFinished returns the file that cloud-init writes last. It is in the instance's own directory: while the machine boots,
-// /var/lib/cloud/instance may still be a link to that of another instance, from the image.
+// bootFinished returns the file that cloud-init writes last. It is in the instance's own directory: while the machine
+// boots, /var/lib/cloud/instance may still be a link to that of another instance, from the image.
 func bootFinished(id string) string { return "/var/lib/cloud/instances/" + id + "/boot-finished" }
 
 func boot(args []string) (int, error) {

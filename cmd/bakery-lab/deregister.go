@@ -14,7 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// deregister removes images and their disks. A name may contain * and ?. It is not an error when there is no such image.
+// deregister removes images and their disks. A name may contain * and ?. It is not an error when there is no such
+// image.
 func deregister(args []string) (int, error) {
 	words, rest, err := parse(flags("deregister"), args)
 	if err != nil {

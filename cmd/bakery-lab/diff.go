@@ -123,8 +123,8 @@ func compare(w io.Writer, older, newer string, ignored ignore) (count int, err e
 	return count, nil
 }
 
-// comparePaths compares the first paths of two lists: it is negative when old's comes first, positive when now's does, and 0 when
-// they are the same.
+// comparePaths compares the first paths of two lists: it is negative when old's comes first, positive when now's does,
+// and 0 when they are the same.
 func comparePaths(old, now []file) int {
 	switch {
 	case len(now) == 0:

@@ -16,7 +16,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
-// mountImage mounts an image's root disk read-only at a new directory. It is only for the sandbox, whose end unmounts it.
+// mountImage mounts an image's root disk read-only at a new directory. It is only for the sandbox, whose end unmounts
+// it.
 func (h home) mountImage(name string) (string, error) {
 	image, err := h.find(name)
 	if err != nil {
@@ -38,7 +39,8 @@ func (h home) mountImage(name string) (string, error) {
 	return dir, err
 }
 
-// enterImage mounts an image and makes it the root directory, so that links in it have the same targets as on the machine.
+// enterImage mounts an image and makes it the root directory, so that links in it have the same targets as on the
+// machine.
 func enterImage(name string) error {
 	h, err := openHome()
 	if err != nil {

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Command bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. Its instances are real
-// machines with systemd and cloud-init, which systemd-nspawn runs as containers or QEMU as virtual machines.
+// Command bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. Its instances
+// are real machines with systemd and cloud-init, which systemd-nspawn runs as containers or QEMU as virtual machines.
 package main
 
 import (

@@ -46,8 +46,8 @@ func (r runner) check(internet bool) error {
 	return machine.Check(internet)
 }
 
-// server returns how to start the server: in a sandbox for containers, whose mounts and processes must end with it. Virtual
-// machines end with it anyway.
+// server returns how to start the server: in a sandbox for containers, whose mounts and processes must end with it.
+// Virtual machines end with it anyway.
 func (r runner) server() func(argv []string, files []*os.File) (int, error) {
 	if r == virtual {
 		return sandbox.Child
@@ -74,8 +74,8 @@ func (r runner) orNamed(name string) runner {
 	return other
 }
 
-// machines starts each machine with the runner that its spec names, by default with the lab's own. A lab without a sandbox has
-// virtual machines only.
+// machines starts each machine with the runner that its spec names, by default with the lab's own. A lab without a
+// sandbox has virtual machines only.
 type machines struct {
 	own        runner
 	containers machine.Runner

@@ -29,8 +29,8 @@ type settings struct {
 	lab     lab.Options // those that have flags
 }
 
-// define adds the flags to a flag set. Files are read while the flags are parsed, so that errors in them are found before
-// anything starts.
+// define adds the flags to a flag set. Files are read while the flags are parsed, so that errors in them are found
+// before anything starts.
 func (s *settings) define(f *flag.FlagSet) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
 	f.BoolVar(&s.lab.Internet, "internet", false, "let machines reach this computer's network, and with it package mirrors")
@@ -57,8 +57,8 @@ func policyFlag(to **iam.Policy) func(string) error {
 // variables are the lab's environment.
 type variables []lab.Variable
 
-// start runs the server in the sandbox. It calls ready with the lab's environment when the server is ready, and ends the server
-// when ready returns.
+// start runs the server in the sandbox. It calls ready with the lab's environment when the server is ready, and ends
+// the server when ready returns.
 func start(args []string, s settings, ready func(variables) (int, error)) (int, error) {
 	if err := s.runner.check(s.lab.Internet); err != nil {
 		return 1, err
@@ -126,7 +126,8 @@ func run(args []string) (int, error) {
 	})
 }
 
-// runCommand runs a command to its end. It forwards signals, except for SIGINT: Ctrl-C at the terminal signals the command, too.
+// runCommand runs a command to its end. It forwards signals, except for SIGINT: Ctrl-C at the terminal signals the
+// command, too.
 func runCommand(argv, env []string) (int, error) {
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Stdin, c.Stdout, c.Stderr, c.Env = os.Stdin, os.Stdout, os.Stderr, env
@@ -153,8 +154,8 @@ func runCommand(argv, env []string) (int, error) {
 	return 0, err
 }
 
-// environment returns this process's environment with the lab's variables, and without those with which AWS clients would use
-// another endpoint, other credentials or a proxy.
+// environment returns this process's environment with the lab's variables, and without those with which AWS clients
+// would use another endpoint, other credentials or a proxy.
 func environment(env variables) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")

@@ -21,8 +21,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// sdk returns a configuration of the SDK for a lab, with the lab's access key or another. It does not retry, so that tests get
-// each error.
+// sdk returns a configuration of the SDK for a lab, with the lab's access key or another. It does not retry, so that
+// tests get each error.
 func sdk(l *labtest.Lab, key ...string) aws.Config {
 	if len(key) == 0 {
 		key = []string{l.Value("AWS_ACCESS_KEY_ID"), l.Value("AWS_SECRET_ACCESS_KEY")}

@@ -203,13 +203,14 @@ func TestFaultExpiredOfPresignedURLs(t *testing.T) {
 	}
 }
 
-// TestEventualConsistency goes through every kind of id.
+// TestEventualConsistency tests all kinds of ids.
 func TestEventualConsistency(t *testing.T) {
 	const young = 700 * time.Millisecond
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: powerOff}, Eventual: young})
 	c, roles := ec2.NewFromConfig(sdk(l)), iam.NewFromConfig(sdk(l))
 	ctx := t.Context()
-	// first returns the error code of a call's first try, when its resource is not visible yet. It tries until the call succeeds.
+	// first returns the error code of a call's first try, when its resource is not visible yet. It tries until the call
+	// succeeds.
 	first := func(what string, call func() error) string {
 		t.Helper()
 		code := codeOf(call())

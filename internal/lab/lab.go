@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package lab is AWS on one computer: EC2, S3, SSM parameters, STS and IAM behind one http.Handler, and the metadata service
-// of each machine. For each request it finds the service, checks signature, limits and permissions, applies faults, and
-// records the call. It knows services only through package service; what they do is in the packages below.
+// Package lab is AWS on one computer: EC2, S3, SSM parameters, STS and IAM behind one http.Handler, and the metadata
+// service of each machine. For each request it finds the service, checks signature, limits and permissions, applies
+// faults, and records the call. It knows services only through package service; what they do is in the packages below.
 //
 // Only tests, cmd/bakery-lab and internal/bench may import it.
 package lab
@@ -202,8 +202,8 @@ func (l *Lab) resolveImage(parameter string) (string, error) {
 	return id, nil
 }
 
-// listeners are the servers in a machine's network: its metadata service and the lab's endpoint. The endpoint has the same
-// address as on this computer, so that URLs are valid in both.
+// listeners are the servers in a machine's network: its metadata service and the lab's endpoint. The endpoint has the
+// same address as on this computer, so that URLs are valid in both.
 func (l *Lab) listeners(instance string) []machine.Listener {
 	strict := false
 	if i, ok := l.cloud.Instance(instance); ok && l.options.StrictIMDS != nil {

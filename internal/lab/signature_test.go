@@ -23,8 +23,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// TestClockSkew also makes sure that the SDK corrects itself by the Date of a refusal, where it can: it does not take
-// RequestExpired, with which EC2 answers a request that is too old, for a matter of clocks.
+// TestClockSkew also tests that the SDK corrects its clock by the Date of an error response, where it can. It does not
+// correct it after RequestExpired, EC2's error for a request that is too old.
 func TestClockSkew(t *testing.T) {
 	for skew, want := range map[time.Duration]struct{ once, retried []string }{ // ec2, s3, sts, ssm
 		10 * time.Minute: {[]string{"", "", "", ""}, []string{"", "", "", ""}},

@@ -13,8 +13,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// Resource is a resource that somebody has created in the lab, of any kind and in any region. Those that every lab has from the
-// start are left out: the base images and their snapshots, the default security group, the instance profile.
+// Resource is a resource that somebody has created in the lab, of any kind and in any region. Those that every lab has
+// from the start are left out: the base images and their snapshots, the default security group, the instance profile.
 type Resource struct {
 	// Kind is instance, volume, snapshot, image, security-group, spot-request, key-pair, launch-template, role,
 	// instance-profile, object, upload (a multipart upload that was not finished) or bucket.
@@ -32,7 +32,8 @@ type Resource struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
-// Gone reports whether the resource is only listed for some time longer: a terminated instance, or a spot request that has ended.
+// Gone reports whether the resource is only listed for some time longer: a terminated instance, or a spot request that
+// has ended.
 func (r Resource) Gone() bool {
 	switch r.Kind {
 	case "instance":

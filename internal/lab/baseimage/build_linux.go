@@ -19,12 +19,12 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
-// noUsrmerge makes apt choose the latter of "usrmerge or usr-is-merged" while the image is built. It does not become part of the
-// image.
+// noUsrmerge makes apt choose the latter of "usrmerge or usr-is-merged" while the image is built. It does not become
+// part of the image.
 const noUsrmerge = "etc/apt/preferences.d/no-usrmerge"
 
-// mergedUsr prepares the tree "$1": it makes /bin, /sbin and /lib links, as on every installed Debian, before the first package is
-// unpacked. Otherwise usrmerge would do it afterwards, which needs perl: 50 MB.
+// mergedUsr prepares the tree "$1": it makes /bin, /sbin and /lib links, as on every installed Debian, before the first
+// package is unpacked. Otherwise usrmerge would do it afterwards, which needs perl: 50 MB.
 const mergedUsr = `set -e
 mkdir -p "$1/etc/apt/preferences.d"
 printf 'Package: usrmerge\nPin: release *\nPin-Priority: -1\n' >"$1/` + noUsrmerge + `"
@@ -48,8 +48,8 @@ func (r recipe) build(ctx context.Context, work string, progress io.Writer) (ima
 	return image, versions, disk.FromTree(ctx, tree, image, disk.DefaultSize)
 }
 
-// bootstrap installs packages into tree. When that fails, it tries again without the updates and security archives, which old
-// suites do not have any more.
+// bootstrap installs packages into tree. When that fails, it tries again without the updates and security archives,
+// which old suites do not have any more.
 func (r recipe) bootstrap(ctx context.Context, tree string, progress io.Writer) error {
 	err := r.mmdebstrap(ctx, tree, r.Sources, progress)
 	if err == nil || ctx.Err() != nil || len(r.Sources) < 2 || !strings.Contains(err.Error(), "does not have a Release file") {

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ensure returns the base image of suite. When cacheDir/base has none of the current recipe, it builds one, which takes about a
-// minute and 300 MB; progress gets messages. Concurrent calls, also in other processes, wait for one build. Images of older
-// recipes are removed.
+// Ensure returns the base image of suite. When cacheDir/base has none of the current recipe, it builds one, which takes
+// about a minute and 300 MB; progress gets messages. Concurrent calls, also in other processes, wait for one build.
+// Images of older recipes are removed.
 func Ensure(ctx context.Context, cacheDir, suite string, progress io.Writer) (Image, error) {
 	if !slices.Contains(Suites, suite) {
 		return Image{}, fmt.Errorf("make a base image of %q: the suites are %s", suite, strings.Join(Suites, ", "))

@@ -122,7 +122,8 @@ func (c *console) liveAt(at time.Time) []byte {
 	return c.live[:max(0, int64(len(c.live))-(c.total-had))]
 }
 
-// capturedAt returns the last text that was captured before a time; when runningOnly, only of a machine that was running.
+// capturedAt returns the last text that was captured before a time; when runningOnly, only of a machine that was
+// running.
 func (c *console) capturedAt(at time.Time, runningOnly bool) ([]byte, time.Time) {
 	for _, one := range slices.Backward(c.captures) {
 		if !one.at.After(at) && !(runningOnly && one.off) {

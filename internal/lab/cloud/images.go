@@ -28,8 +28,8 @@ type NewImage struct {
 // imageName is what EC2 allows as the name of an AMI.
 var imageName = regexp.MustCompile(`^[a-zA-Z0-9()\[\] ./\-'@_]{3,128}$`)
 
-// CreateImage creates an image of an instance. A running instance is shut down and started again; with NoReboot its disk is
-// copied as it is. The image is pending when CreateImage returns.
+// CreateImage creates an image of an instance. A running instance is shut down and started again; with NoReboot its
+// disk is copied as it is. The image is pending when CreateImage returns.
 func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +134,8 @@ func (c *Cloud) copyDisk(in *instance, image *Image, root *Snapshot, held bool) 
 	c.completeImage(image, began, err)
 }
 
-// completeImage makes a pending image available, or failed. It removes the files of an image that has been deregistered.
+// completeImage makes a pending image available, or failed. It removes the files of an image that has been
+// deregistered.
 func (c *Cloud) completeImage(image *Image, began time.Time, err error) {
 	c.wait(c.options.Delays.Image - time.Since(began))
 	c.mu.Lock()

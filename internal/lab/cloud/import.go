@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Import adds an image to a directory of images; fill writes its disk, a raw ext4 root file system, to a path. Labs that
-// are running do not see the image.
+// Import adds an image to a directory of images; fill writes its disk, a raw ext4 root file system, to a path. Labs
+// that are running do not see the image.
 func Import(dir, name string, fill func(disk string) error) (Image, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Image{}, fmt.Errorf("make the lab's directory: %w", err)

@@ -76,7 +76,8 @@ func (c *Cloud) Exec(ctx context.Context, id string, argv []string, in io.Reader
 	return m.Exec(ctx, argv, in, out, errs)
 }
 
-// Modify changes attributes of an instance. With needsStop it must be stopped, as on EC2 for attributes that apply at boot.
+// Modify changes attributes of an instance. With needsStop it must be stopped, as on EC2 for attributes that apply at
+// boot.
 func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

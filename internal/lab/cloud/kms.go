@@ -47,8 +47,8 @@ func (s encryption) withDefaultKey() bool {
 	return len(region) > 3 && s.key == KeyARN(region[3], "")
 }
 
-// encryptionOf returns the encryption of a new resource in a region, by the request's parameters and the encryption of what
-// it is created from.
+// encryptionOf returns the encryption of a new resource in a region, by the request's parameters and the encryption of
+// what it is created from.
 func encryptionOf(region string, from encryption, on *bool, key string) (encryption, error) {
 	switch {
 	case key != "" && !from.on && (on == nil || !*on):

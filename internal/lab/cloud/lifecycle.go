@@ -15,8 +15,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-// stopLimit is how long a machine may take to shut down before it is killed. EC2 forces a stop after some minutes; systemd
-// kills a unit after 90 seconds.
+// stopLimit is how long a machine may take to shut down before it is killed. EC2 forces a stop after some minutes;
+// systemd kills a unit after 90 seconds.
 const stopLimit = 100 * time.Second
 
 // runInstance runs an instance from pending until it is stopped or terminated. There is one goroutine for each start.
@@ -118,8 +118,8 @@ func (c *Cloud) setRunning(in *instance) {
 	}
 }
 
-// machineEnded is called when the machine is off. It copies the disk for images that wait for that, and reports whether the
-// machine is to be started again. Otherwise the instance stops, and has the reason.
+// machineEnded is called when the machine is off. It copies the disk for images that wait for that, and reports whether
+// the machine is to be started again. Otherwise the instance stops, and has the reason.
 func (c *Cloud) machineEnded(in *instance, m machine.Machine) bool {
 	c.mu.Lock()
 	in.machine = nil

@@ -49,8 +49,8 @@ type Subnet struct {
 // Zones returns the availability zones of a region.
 func Zones(region string) []string { return []string{region + "a", region + "b"} }
 
-// subnets returns the subnets of a region. A /20 has 4091 addresses beside the five that AWS reserves. The second subnet has
-// fewer free ones, so that clients can choose.
+// subnets returns the subnets of a region. A /20 has 4091 addresses beside the five that AWS reserves. The second
+// subnet has fewer free ones, so that clients can choose.
 func subnets(region string) []Subnet {
 	return []Subnet{
 		{DefaultSubnet, DefaultVPC, region + "a", "172.31.0.0/20", 4091},

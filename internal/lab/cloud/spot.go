@@ -47,8 +47,8 @@ var (
 
 var kindSpot = kind{"sir-", "InvalidSpotInstanceRequestID.Malformed", "InvalidSpotInstanceRequestID.NotFound", "spot instance request"}
 
-// SpotPrice returns the price of an instance type in a zone, in dollars an hour. It is below the On-Demand price, grows with
-// the size, and is lower in a region's second zone.
+// SpotPrice returns the price of an instance type in a zone, in dollars an hour. It is below the On-Demand price, grows
+// with the size, and is lower in a region's second zone.
 func SpotPrice(t Type, zone string) float64 {
 	price := 0.004*float64(t.VCPUs) + 0.001*float64(t.MemoryMiB)/1024
 	if zone != "" && zone[len(zone)-1] != 'a' {
@@ -180,8 +180,8 @@ func (c *Cloud) CancelSpot(region string, ids []string) error {
 	return nil
 }
 
-// Reclaim interrupts a Spot Instance, as EC2 does when it needs the capacity: it marks the request, and after the notice
-// (on EC2 two minutes) it stops or terminates the machine.
+// Reclaim interrupts a Spot Instance, as EC2 does when it needs the capacity: it marks the request, and after the
+// notice (on EC2 two minutes) it stops or terminates the machine.
 func (c *Cloud) Reclaim(id string, notice time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -126,7 +126,8 @@ func write(dir, id string, record any) error {
 	return nil
 }
 
-// saveImage writes an image's record, unless it is pending: what creates it ends with the process. The caller holds c.mu.
+// saveImage writes an image's record, unless it is pending: what creates it ends with the process. The caller holds
+// c.mu.
 func (c *Cloud) saveImage(i *Image) {
 	if i.State != "pending" && i.Suite == "" {
 		c.logError(write(c.options.Images, i.ID, i))

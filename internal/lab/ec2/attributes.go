@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// attribute returns the value of an attribute in ModifyInstanceAttribute: Attribute=userData&Value=..., UserData.Value=..., or
-// UserData=....
+// attribute returns the value of an attribute in ModifyInstanceAttribute: Attribute=userData&Value=...,
+// UserData.Value=..., or UserData=....
 func attribute(q *Query, name string) (string, bool) {
 	if strings.EqualFold(q.String("Attribute"), name) && q.Has("Value") {
 		return q.String("Value"), true

@@ -50,7 +50,7 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e })
 }
 
-// FuzzResponses: whatever is in an answer or a refusal, it is XML, and no element is other than meant.
+// FuzzResponses tests that responses and errors with any text are XML with the expected elements.
 func FuzzResponses(f *testing.F) {
 	for _, seed := range []string{"plain", "</x>", "<x>", "&amp;", "]]>", "\x00\x1b", "\xff", "\r\n"} {
 		f.Add(seed)

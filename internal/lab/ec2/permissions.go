@@ -15,11 +15,11 @@ import (
 )
 
 // The permissions follow the Service Authorization Reference, as far as policies for bakes use it:
-// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html. A resource that is being created has
-// the request's tags, an existing one has its own.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html. A resource that is being
+// created has the request's tags, an existing one has its own.
 
-// Permissions are what the sender of a request must be allowed to do: the action itself on all resources it names, and what
-// follows from its parameters.
+// Permissions are what the sender of a request must be allowed to do: the action itself on all resources it names, and
+// what follows from its parameters.
 func (r *request) Permissions() []iam.Request {
 	need := r.server.ownPermissions(r)
 	for _, spec := range r.query.List("TagSpecification") {
@@ -134,8 +134,8 @@ var kinds = map[string]string{
 	"eni": "network-interface", "sir": "spot-instances-request",
 }
 
-// permissionOn is an action on a resource with an id, or on a key pair with a name. Conditions about the tags of a resource
-// that does not exist are met, so that the call returns that error.
+// permissionOn is an action on a resource with an id, or on a key pair with a name. Conditions about the tags of a
+// resource that does not exist are met, so that the call returns that error.
 func (s *Server) permissionOn(action, region, id string) iam.Request {
 	prefix, _, _ := strings.Cut(id, "-")
 	kind, ok := kinds[prefix]

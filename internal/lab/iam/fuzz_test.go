@@ -11,7 +11,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
-// FuzzParse tests that a policy is either refused or evaluates every request, and that it does not allow what it denies.
+// FuzzParse tests that a policy is either refused or evaluates every request, and that it does not allow what it
+// denies.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"Statement": {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}}`,
@@ -34,8 +35,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzWildcard tests that a pattern matches the same text as the equivalent regular expression, in time that is proportional to
-// both lengths.
+// FuzzWildcard tests that a pattern matches the same text as the equivalent regular expression, in time that is
+// proportional to both lengths.
 func FuzzWildcard(f *testing.F) {
 	f.Add("ec2:Describe*", "ec2:DescribeImages")
 	f.Add("a?c", "abc")

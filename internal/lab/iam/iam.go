@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package iam evaluates IAM policy documents: Effect, Action, Resource and Condition, with the operators that policies for
-// EC2, S3 and IAM use. It refuses documents with anything else, so that no condition is ignored. It may not know services
-// or their resources; a Request has all that policies can use.
+// Package iam evaluates IAM policy documents: Effect, Action, Resource and Condition, with the operators that policies
+// for EC2, S3 and IAM use. It refuses documents with anything else, so that no condition is ignored. It may not know
+// services or their resources; a Request has all that policies can use.
 package iam
 
 import (

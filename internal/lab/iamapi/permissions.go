@@ -12,8 +12,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
-// permissions are what the sender of a request must be allowed to do: the action on the role or the instance profile, and
-// for tags and roles in instance profiles what
+// permissions are what the sender of a request must be allowed to do: the action on the role or the instance profile,
+// and for tags and roles in instance profiles what
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html says.
 func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	role, profile := s.namedARNs(form)
@@ -37,8 +37,8 @@ func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	return need
 }
 
-// namedARNs returns the ARNs of the role and the instance profile that a request names. Their paths are those of existing ones,
-// or the one in the request.
+// namedARNs returns the ARNs of the role and the instance profile that a request names. Their paths are those of
+// existing ones, or the one in the request.
 func (s *Store) namedARNs(form url.Values) (roleARN, profileARN string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestWriteWritesACpioArchive tests the archive only: with the race detector, the test binary is linked with a C library, so that
-// Write refuses it.
+// TestWriteWritesACpioArchive tests the archive only: with the race detector, the test binary is linked with a C
+// library, so that Write refuses it.
 func TestWriteWritesACpioArchive(t *testing.T) {
 	var b bytes.Buffer
 	a := &archive{w: &b}

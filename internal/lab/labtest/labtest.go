@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package labtest runs the lab for tests, without root: its machines are goroutines, and its disks are small files. The test
-// decides what a machine does. Only tests may import it.
+// Package labtest runs the lab for tests, without root: its machines are goroutines, and its disks are small files. The
+// test decides what a machine does. Only tests may import it.
 package labtest
 
 import (
@@ -69,8 +69,8 @@ func (m *Machine) end(e machine.Exit) {
 	})
 }
 
-// transfer sends something, unless the machine has ended. The machine does not end before that is complete: otherwise the lab
-// could still receive an upload of a machine that has ended.
+// transfer sends something, unless the machine has ended. The machine does not end before that is complete: otherwise
+// the lab could still receive an upload of a machine that has ended.
 func (m *Machine) transfer(send func()) {
 	m.inFlight.RLock()
 	defer m.inFlight.RUnlock()

@@ -5,8 +5,8 @@ package labtest
 
 import "github.com/amibakery/packer-plugin-bakery/internal/guest"
 
-// streamLines does what the guest program does while the steps run: it prints new lines of the log on the console, or uploads
-// the log to S3.
+// streamLines does what the guest program does while the steps run: it prints new lines of the log on the console, or
+// uploads the log to S3.
 func (b *bake) streamLines() {
 	switch b.instructions.live {
 	case guest.ByConsole:

@@ -4,8 +4,8 @@
 // Package limit is EC2's request limits of an account in a region: a token bucket for each action, and for actions on
 // instances one more, which counts instances. It may not know how requests look; the caller says what one costs.
 //
-// Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html, "Request token bucket sizes and refill
-// rates" and "Resource token bucket sizes and refill rates", as of 2025.
+// Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html, "Request token bucket sizes and
+// refill rates" and "Resource token bucket sizes and refill rates", as of 2025.
 package limit
 
 import (

@@ -24,8 +24,8 @@ var programs = []Program{
 
 const slirp = "slirp4netns" // program and package
 
-// Check returns an error that names all that is missing to build base images and run machines, with the Debian packages to
-// install. With internet, it includes what Spec.Internet needs.
+// Check returns an error that names all that is missing to build base images and run machines, with the Debian packages
+// to install. With internet, it includes what Spec.Internet needs.
 func Check(internet ...bool) error {
 	var problems []error
 	if os.Geteuid() != 0 {

@@ -15,7 +15,7 @@ import (
 // banner returns the greeting of the machine's SSH server. It tries until there is one.
 func banner(t *testing.T, g *guest) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
 	defer cancel()
 	for {
 		conn, err := g.Dial(ctx, 22)

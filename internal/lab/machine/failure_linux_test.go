@@ -65,7 +65,8 @@ func TestADiskWithoutSystemdEndsWithTheReason(t *testing.T) {
 	}
 }
 
-// victimVariable makes the test binary a lab that is going to be killed. It runs a machine on the disk that the variable names.
+// victimVariable makes the test binary a lab that is going to be killed. It runs a machine on the disk that the
+// variable names.
 const victimVariable = "MACHINE_TEST_VICTIM"
 
 func victim(image string) int {
@@ -107,7 +108,7 @@ func TestNothingIsLeftOfALabThatIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = lab.Wait()
-	for limit := time.Now().Add(patience); strings.Contains(loops(t), image) || running(t, "i-victim") || running(t, "slirp4netns"); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(bootTimeout); strings.Contains(loops(t), image) || running(t, "i-victim") || running(t, "slirp4netns"); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("processes or loop devices are left:\n%s", loops(t))
 		}

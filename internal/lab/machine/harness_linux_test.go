@@ -19,8 +19,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
-// patience is for a boot on a busy computer; a quiet one takes 3 s.
-const patience = 2 * time.Minute
+// bootTimeout is for a busy computer; a quiet one needs 3 s.
+const bootTimeout = 2 * time.Minute
 
 // TestMain runs the tests in a sandbox, as the lab runs its machines, so that processes of a failing test end with it.
 func TestMain(m *testing.M) {
@@ -102,7 +102,7 @@ func (g *guest) wait(t *testing.T) machine.Exit {
 	t.Helper()
 	select {
 	case <-g.Done():
-	case <-time.After(patience):
+	case <-time.After(bootTimeout):
 		t.Fatal("the machine did not end")
 	}
 	return g.Exit()
@@ -111,7 +111,7 @@ func (g *guest) wait(t *testing.T) machine.Exit {
 // see waits until the console has printed a text.
 func (g *guest) see(t *testing.T, text string) {
 	t.Helper()
-	limit := time.After(patience)
+	limit := time.After(bootTimeout)
 	for !strings.Contains(g.console.String(), text) {
 		select {
 		case <-g.console.changed:
@@ -126,7 +126,7 @@ func (g *guest) see(t *testing.T, text string) {
 	}
 }
 
-// assertNothingLeft asserts that nothing of a machine that has ended is on the host.
+// assertNothingLeft asserts that nothing of a machine that has ended is left on this computer.
 func assertNothingLeft(t *testing.T, s machine.Spec) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")

@@ -10,7 +10,8 @@ import (
 	"sync"
 )
 
-// imds returns a metadata service with the minimum that cloud-init's Ec2 datasource needs. Paths begin with any API version.
+// imds returns a metadata service with the minimum that cloud-init's Ec2 datasource needs. Paths begin with any API
+// version.
 func imds(instanceID, userData string) http.Handler {
 	metadata := map[string]string{
 		"ami-id":      "ami-0bace000000000012",

@@ -67,7 +67,7 @@ func TestAMachineGoesOnAfterAReboot(t *testing.T) {
 
 func TestStopAndKill(t *testing.T) {
 	soon := func(g *guest) error {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 		defer cancel()
 		return g.Stop(ctx)
 	}

@@ -32,8 +32,8 @@ type boot struct {
 
 // startBoot starts systemd-nspawn on a terminal, in the groups.
 func startBoot(g groups, args []string, terminal *os.File) (*boot, error) {
-	// A process can join control groups only by itself or from outside. The shell joins them and then becomes systemd-nspawn,
-	// with the same process id.
+	// A process can join control groups only by itself or from outside. The shell joins them and then becomes
+	// systemd-nspawn, with the same process id.
 	const join = `while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"`
 	argv := append([]string{"-c", join, "sh"}, g...)
 	cmd := exec.Command("/bin/sh", append(append(argv, "--", "systemd-nspawn"), args...)...)
@@ -72,8 +72,8 @@ func (b *boot) children() []int {
 	return pids
 }
 
-// kill returns when systemd-nspawn and all processes of the machine have ended. It kills the machine's PID 1 first, which goes
-// on when only systemd-nspawn is killed.
+// kill returns when systemd-nspawn and all processes of the machine have ended. It kills the machine's PID 1 first,
+// which goes on when only systemd-nspawn is killed.
 func (b *boot) kill() {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -93,8 +93,8 @@ func (b *boot) kill() {
 	}
 }
 
-// powerOff sends the signal to power off until ctx ends or the machine has ended. It repeats it, because a systemd that has
-// just started ignores it, and twice has the same effect as once.
+// powerOff sends the signal to power off until ctx ends or the machine has ended. It repeats it, because a systemd that
+// has just started ignores it, and twice has the same effect as once.
 func (b *boot) powerOff(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -114,7 +114,8 @@ func (b *boot) powerOff(ctx context.Context) {
 	}
 }
 
-// isInit reports whether pid is PID 1 in a namespace of its own, and not a helper of systemd-nspawn, which a signal would end.
+// isInit reports whether pid is PID 1 in a namespace of its own, and not a helper of systemd-nspawn, which a signal
+// would end.
 func isInit(pid int) bool {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(status)) {

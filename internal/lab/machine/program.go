@@ -14,8 +14,8 @@ import (
 // Program is a program that a Runner needs, and the Debian package that contains it.
 type Program struct{ Name, Package string }
 
-// CheckPrograms returns an error that names the programs which are not in PATH, and the packages to install. The purpose begins
-// the message: run machines.
+// CheckPrograms returns an error that names the programs which are not in PATH, and the packages to install. The
+// purpose begins the message: run machines.
 func CheckPrograms(purpose string, needed []Program) error {
 	var names, packages []string
 	for _, p := range needed {

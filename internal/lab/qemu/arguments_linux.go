@@ -46,8 +46,9 @@ func (m *vm) arguments() []string {
 func (m *vm) commandLine() string {
 	line := "console=ttyS0,115200n8 net.ifnames=0 mitigations=off"
 	if !hasKVM() {
-		// The kernel writes changes of files to the disk after half a minute. An emulated processor does as much in that
-		// time as a real one in a few seconds. On EC2, many temporary files are removed before they are written to the disk.
+		// The kernel writes changes of files to the disk after half a minute. An emulated processor does as much in
+		// that time as a real one in a few seconds. On EC2, many temporary files are removed before they are written to
+		// the disk.
 		line += " sysctl.vm.dirty_expire_centisecs=30000 sysctl.vm.dirty_writeback_centisecs=5000"
 	}
 	if m.spec.Hostname != "" {
@@ -69,8 +70,8 @@ func smbios(id [sha256.Size]byte) []string {
 	}
 }
 
-// network returns the option for user networking: QEMU opens connections on this computer for those of the machine, or, without
-// internet, drops all that are not forwarded. For each connection to a forwarded address it starts a process.
+// network returns the option for user networking: QEMU opens connections on this computer for those of the machine, or,
+// without internet, drops all that are not forwarded. For each connection to a forwarded address it starts a process.
 func (m *vm) network() string {
 	restrict := "on"
 	if m.spec.Internet {

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package s3 is the lab's S3. Package rclone/gofakes3 implements the protocol. Objects are files, so that those of any size
-// need no memory. The package may not know signatures or policies; the caller checks both.
+// Package s3 is the lab's S3. Package rclone/gofakes3 implements the protocol. Objects are files, so that those of any
+// size need no memory. The package may not know signatures or policies; the caller checks both.
 package s3
 
 import (
@@ -25,8 +25,8 @@ import (
 	"github.com/rclone/gofakes3"
 )
 
-// Backend stores the content of objects in files of a directory, and all else in memory, so that it ends with the process.
-// It implements gofakes3.Backend and gofakes3.MultipartBackend.
+// Backend stores the content of objects in files of a directory, and all else in memory, so that it ends with the
+// process. It implements gofakes3.Backend and gofakes3.MultipartBackend.
 type Backend struct {
 	dir string
 
@@ -185,8 +185,8 @@ func (b *Backend) object(bucket, key string) (*object, error) {
 	return nil, gofakes3.KeyNotFound(key)
 }
 
-// partsHeader marks the ETag of a multipart upload for headerFixer, because gofakes3 does not support it. Clients do not get
-// this header.
+// partsHeader marks the ETag of a multipart upload for headerFixer, because gofakes3 does not support it. Clients do
+// not get this header.
 const partsHeader = "X-Lab-Parts"
 
 func (o *object) describe(key string) *gofakes3.Object {

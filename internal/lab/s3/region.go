@@ -43,8 +43,8 @@ func (s *Server) owner(name string) string {
 	return s.account
 }
 
-// checkBucket refuses a bucket of another owner than the request expects, and one in another region than the request was
-// signed for: S3 answers such a request at the wrong region's endpoint.
+// checkBucket refuses a bucket of another owner than the request expects, and one in another region than the request
+// was signed for: S3 answers such a request at the wrong region's endpoint.
 func (s *Server) checkBucket(w http.ResponseWriter, r *http.Request, o operation) error {
 	owner := s.owner(o.bucket)
 	if want := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && want != "" && want != owner {

@@ -23,8 +23,8 @@ type Server struct {
 	fake    http.Handler
 }
 
-// NewServer serves a backend. It creates two buckets: the account's own, which answers in every region, and a foreign one,
-// which belongs to another account and lets everybody in.
+// NewServer serves a backend. It creates two buckets: the account's own, which answers in every region, and a foreign
+// one, which belongs to another account and lets everybody in.
 func NewServer(b *Backend, account, own, foreign string) (*Server, error) {
 	for _, name := range []string{own, foreign} {
 		if err := b.CreateBucket(context.Background(), name); err != nil {
@@ -77,7 +77,8 @@ type headerFixer struct {
 	sent     bool
 }
 
-// WriteHeader sends the first status only. gofakes3 writes a second one when the client is gone before the end of an object.
+// WriteHeader sends the first status only. gofakes3 writes a second one when the client is gone before the end of an
+// object.
 func (w *headerFixer) WriteHeader(status int) {
 	if w.sent {
 		return

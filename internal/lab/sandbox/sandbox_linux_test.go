@@ -106,7 +106,8 @@ func makeOrphans() int {
 	}
 }
 
-// childrenOfInit counts the children of PID 1. A child is listed with the thread that started it, which in Go can be any.
+// childrenOfInit counts the children of PID 1. A child is listed with the thread that started it, which in Go can be
+// any.
 func childrenOfInit() (n int, err error) {
 	lists, _ := filepath.Glob("/proc/1/task/*/children")
 	if len(lists) == 0 {

@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
 )
 
-// Causes of an error that every service reports with a code and a message of its own. So are the errors of package sigv4,
-// DeniedError, QuotaError and CodeError.
+// Causes of an error that every service reports with a code and a message of its own. So are the errors of package
+// sigv4, DeniedError, QuotaError and CodeError.
 var (
 	ErrThrottled          = errors.New("too many requests")
 	ErrInternal           = errors.New("internal error")

@@ -13,8 +13,8 @@ import (
 
 const badSignature = "InvalidSignatureException"
 
-// ssmErrors are from https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html and each action's own
-// page.
+// ssmErrors are from https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html and each
+// action's own page.
 var ssmErrors = service.Errors{
 	Causes: map[error]apierror.Error{
 		service.ErrThrottled:          {Code: "ThrottlingException", Message: "Rate exceeded"},

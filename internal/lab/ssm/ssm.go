@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package ssm is the Parameter Store of AWS Systems Manager in the lab: the actions that read and write parameters, and the
-// public parameters that hold the ids of the base images. It may not know signatures or policies; the caller has checked
-// both.
+// Package ssm is the Parameter Store of AWS Systems Manager in the lab: the actions that read and write parameters, and
+// the public parameters that hold the ids of the base images. It may not know signatures or policies; the caller has
+// checked both.
 package ssm
 
 import (
