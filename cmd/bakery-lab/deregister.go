@@ -42,7 +42,8 @@ func deregister(args []string) (int, error) {
 			return 1, err
 		}
 		for _, i := range out.Images {
-			if _, err := c.ec2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: i.ImageId, DeleteAssociatedSnapshots: aws.Bool(true)}); err != nil {
+			if _, err := c.ec2.DeregisterImage(ctx,
+				&ec2.DeregisterImageInput{ImageId: i.ImageId, DeleteAssociatedSnapshots: aws.Bool(true)}); err != nil {
 				return 1, err
 			}
 			fmt.Println(*i.ImageId)

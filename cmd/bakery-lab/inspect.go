@@ -99,7 +99,8 @@ func listLine(w io.Writer, path string, info fs.FileInfo) {
 		target = " -> " + to
 	}
 	uid, gid := owner(info)
-	_, _ = fmt.Fprintf(w, "%s\t%d:%d\t%10d\t%s\t%s%s\n", info.Mode(), uid, gid, info.Size(), info.ModTime().UTC().Format("2006-01-02 15:04"), filepath.Base(path), target)
+	_, _ = fmt.Fprintf(w, "%s\t%d:%d\t%10d\t%s\t%s%s\n", info.Mode(), uid, gid, info.Size(),
+		info.ModTime().UTC().Format("2006-01-02 15:04"), filepath.Base(path), target)
 }
 
 func owner(info fs.FileInfo) (uid, gid uint32) {

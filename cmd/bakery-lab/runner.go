@@ -83,7 +83,8 @@ type machines struct {
 }
 
 func (r runner) machines(ctx context.Context, h home) (machines, error) {
-	m := machines{own: r, containers: machine.Nspawn(), vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx) })}
+	m := machines{own: r, containers: machine.Nspawn(),
+		vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx) })}
 	if r == virtual { // so that errors are returned now, and not at the first launch
 		_, err := m.vms()
 		return m, err
@@ -113,7 +114,8 @@ func (m machines) Start(ctx context.Context, s machine.Spec) (machine.Machine, e
 		}
 		return vms.Start(ctx, s)
 	case m.own == virtual:
-		return nil, errors.New("start a container: this lab was started with --runner qemu and has virtual machines only")
+		return nil, errors.New("start a container: this lab was started with --runner qemu and has virtual machines " +
+			"only")
 	}
 	return m.containers.Start(ctx, s)
 }

@@ -33,17 +33,21 @@ type settings struct {
 // before anything starts.
 func (s *settings) define(f *flag.FlagSet) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
-	f.BoolVar(&s.lab.Internet, "internet", false, "let machines reach this computer's network, and with it package mirrors")
-	f.Func("runner", "run machines with `nspawn` (default: containers, which need root and boot in seconds) or qemu (virtual machines, which\n"+
+	f.BoolVar(&s.lab.Internet, "internet", false,
+		"let machines reach this computer's network, and with it package mirrors")
+	f.Func("runner", "run machines with `nspawn` (default: containers, which need root and boot in seconds) or qemu "+
+		"(virtual machines, which\n"+
 		"      need minutes without KVM, and no root when there is a base image)", s.runner.parse)
 	delays := &s.lab.Delays
 	f.DurationVar(&delays.Pending, "pending", 0, "how long instances are pending, at least")
 	f.DurationVar(&delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
 	f.DurationVar(&delays.Terminating, "terminating", 0, "how long instances are shutting-down")
 	f.DurationVar(&delays.Image, "image-pending", 0, "how long images and snapshots are pending, at least")
-	f.DurationVar(&s.lab.IAMDelay, "iam-delay", 0, "how long EC2 does not know a new instance profile, or a change of its role")
+	f.DurationVar(&s.lab.IAMDelay, "iam-delay", 0,
+		"how long EC2 does not know a new instance profile, or a change of its role")
 	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.lab.Policy))
-	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action", policyFlag(&s.lab.RolePolicy))
+	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action",
+		policyFlag(&s.lab.RolePolicy))
 	s.defineFaultFlags(f)
 }
 
@@ -82,7 +86,8 @@ func start(args []string, s settings, ready func(variables) (int, error)) (int, 
 	}
 	ended := make(chan result, 1)
 	go func() {
-		exit, err := s.runner.server()(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args), []*os.File{announce, endRead})
+		exit, err := s.runner.server()(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args),
+			[]*os.File{announce, endRead})
 		_ = announce.Close()
 		ended <- result{exit, err}
 	}()
@@ -183,7 +188,8 @@ func serve(args []string) (int, error) {
 	var s settings
 	f := flags("serve")
 	s.define(f)
-	f.StringVar(&s.envFile, "env-file", "", "write the lab's environment to `FILE` as shell exports when it is ready; removed at the end")
+	f.StringVar(&s.envFile, "env-file", "",
+		"write the lab's environment to `FILE` as shell exports when it is ready; removed at the end")
 	words, rest, err := parse(f, args)
 	if err != nil {
 		return usageExit, err
@@ -229,7 +235,8 @@ func (s *settings) publish(env variables) error {
 // export writes shell exports. NO_PROXY may have quotes.
 func (v variables) export(w io.Writer) error {
 	for _, one := range append(v, noProxy()...) {
-		if _, err := fmt.Fprintf(w, "export %s='%s'\n", one.Name, strings.ReplaceAll(one.Value, "'", `'\''`)); err != nil {
+		if _, err := fmt.Fprintf(w, "export %s='%s'\n", one.Name,
+			strings.ReplaceAll(one.Value, "'", `'\''`)); err != nil {
 			return err
 		}
 	}

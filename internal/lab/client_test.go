@@ -28,8 +28,9 @@ func sdk(l *labtest.Lab, key ...string) aws.Config {
 		key = []string{l.Value("AWS_ACCESS_KEY_ID"), l.Value("AWS_SECRET_ACCESS_KEY")}
 	}
 	return aws.Config{
-		Region: lab.Region, BaseEndpoint: aws.String(l.URL), Credentials: credentials.NewStaticCredentialsProvider(key[0], key[1], ""),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		Region: lab.Region, BaseEndpoint: aws.String(l.URL),
+		Credentials: credentials.NewStaticCredentialsProvider(key[0], key[1], ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }
 
@@ -52,7 +53,8 @@ func powerOff(m *labtest.Machine) {
 func run(t *testing.T, c *ec2.Client, change func(*ec2.RunInstancesInput)) types.Instance {
 	t.Helper()
 	in := &ec2.RunInstancesInput{
-		ImageId: aws.String(cloud.BaseImageID("bookworm")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId: aws.String(cloud.BaseImageID("bookworm")), InstanceType: types.InstanceTypeT3Nano,
+		MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 	}
 	if change != nil {
 		change(in)

@@ -107,7 +107,8 @@ func (l *Lab) serveExec(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer stop()
-	err = l.cloud.Exec(r.Context(), q.Get("instance"), q["arg"], stdin, frames.Stream(frame.Out), frames.Stream(frame.Err))
+	err = l.cloud.Exec(r.Context(), q.Get("instance"), q["arg"], stdin, frames.Stream(frame.Out),
+		frames.Stream(frame.Err))
 	var exit interface {
 		error
 		ExitCode() int

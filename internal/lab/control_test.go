@@ -47,7 +47,8 @@ func askBy(t *testing.T, l *labtest.Lab, method, key, path, body string) *http.R
 
 func TestExecNeedsTheLabsSecretKey(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
-	if answer := ask(t, l, "wrong", "/_lab/exec?instance=i-1&arg=true", ""); answer.StatusCode != http.StatusUnauthorized {
+	if answer := ask(t, l, "wrong", "/_lab/exec?instance=i-1&arg=true",
+		""); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("%s", answer.Status)
 	}
 }

@@ -30,7 +30,8 @@ func control(t *testing.T, l *labtest.Lab, method, path, body string) (int, stri
 
 func TestFaultsAffectMatchingCallsOnly(t *testing.T) {
 	group := func(c *ec2.Client, region, name string) string {
-		_, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{GroupName: &name, Description: aws.String("d")},
+		_, err := c.CreateSecurityGroup(t.Context(),
+			&ec2.CreateSecurityGroupInput{GroupName: &name, Description: aws.String("d")},
 			func(o *ec2.Options) { o.Region = region })
 		return codeOf(err)
 	}
@@ -73,7 +74,8 @@ func TestFaultsAreAddedAndRemovedWhileTheLabRuns(t *testing.T) {
 		_, err := c.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
 		return codeOf(err)
 	}
-	if status, text := control(t, l, http.MethodPost, "faults", "DescribeRegions=One:1\nnonsense"); status != http.StatusBadRequest || text == "" {
+	if status, text := control(t, l, http.MethodPost, "faults",
+		"DescribeRegions=One:1\nnonsense"); status != http.StatusBadRequest || text == "" {
 		t.Errorf("%d %s", status, text)
 	}
 	if got := regions(); got != "" {

@@ -29,11 +29,13 @@ func TestClockSkew(t *testing.T) {
 	for skew, want := range map[time.Duration]struct{ once, retried []string }{ // ec2, s3, sts, ssm
 		10 * time.Minute: {[]string{"", "", "", ""}, []string{"", "", "", ""}},
 		20 * time.Minute: {
-			[]string{"400 RequestExpired", "403 RequestTimeTooSkewed", "403 SignatureDoesNotMatch", "400 InvalidSignatureException"},
+			[]string{"400 RequestExpired", "403 RequestTimeTooSkewed", "403 SignatureDoesNotMatch",
+				"400 InvalidSignatureException"},
 			[]string{"400 RequestExpired", "", "", ""},
 		},
 		-20 * time.Minute: {
-			[]string{"401 AuthFailure", "403 RequestTimeTooSkewed", "403 SignatureDoesNotMatch", "400 InvalidSignatureException"},
+			[]string{"401 AuthFailure", "403 RequestTimeTooSkewed", "403 SignatureDoesNotMatch",
+				"400 InvalidSignatureException"},
 			[]string{"", "", "", ""},
 		},
 	} {
@@ -45,7 +47,8 @@ func TestClockSkew(t *testing.T) {
 				_, errs[1] = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).
 					ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket)})
 				_, errs[2] = sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-				_, errs[3] = ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"x"}})
+				_, errs[3] = ssm.NewFromConfig(cfg).GetParameters(t.Context(),
+					&ssm.GetParametersInput{Names: []string{"x"}})
 				var codes []string
 				for _, err := range errs {
 					codes = append(codes, statusAnd(err))
@@ -69,7 +72,8 @@ func TestClockSkew(t *testing.T) {
 // presigned fetches an object by a URL.
 func presigned(t *testing.T, c *s3.Client, life time.Duration, change func(string) string) string {
 	t.Helper()
-	signed, err := s3.NewPresignClient(c).PresignGetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")}, s3.WithPresignExpires(life))
+	signed, err := s3.NewPresignClient(c).PresignGetObject(t.Context(),
+		&s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")}, s3.WithPresignExpires(life))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,12 +90,19 @@ func TestPresignedURLsExpireByTheLabsClock(t *testing.T) {
 		change  func(string) string
 		want    string
 	}{
-		"in time":                     {lab.Options{}, time.Hour, nil, "200"},
-		"the clock is ahead":          {lab.Options{ClockSkew: 10 * time.Minute}, time.Minute, nil, "403 Request has expired"},
-		"the clock is far behind":     {lab.Options{ClockSkew: -time.Hour}, time.Minute, nil, "403 Request is not valid yet"},
-		"the lab ends it early":       {lab.Options{URLLife: time.Nanosecond}, time.Hour, nil, "403 Request has expired"},
-		"longer than a week":          {lab.Options{}, 8 * 24 * time.Hour, nil, "400 The authorization you provided is malformed."},
-		"somebody makes it last more": {lab.Options{}, time.Minute, func(u string) string { return strings.Replace(u, "Expires=60", "Expires=6000", 1) }, "403 The request signature we calculated does not match the signature you provided. Check your key and signing method."},
+		"in time": {lab.Options{}, time.Hour, nil, "200"},
+		"the clock is ahead": {lab.Options{ClockSkew: 10 * time.Minute}, time.Minute, nil,
+			"403 Request has expired"},
+		"the clock is far behind": {lab.Options{ClockSkew: -time.Hour}, time.Minute, nil,
+			"403 Request is not valid yet"},
+		"the lab ends it early": {lab.Options{URLLife: time.Nanosecond}, time.Hour, nil,
+			"403 Request has expired"},
+		"longer than a week": {lab.Options{}, 8 * 24 * time.Hour, nil,
+			"400 The authorization you provided is malformed."},
+		"somebody makes it last more": {lab.Options{}, time.Minute,
+			func(u string) string { return strings.Replace(u, "Expires=60", "Expires=6000", 1) },
+			"403 The request signature we calculated does not match the signature you provided. Check your key and " +
+				"signing method."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := labtest.Start(t, c.options)
@@ -99,7 +110,9 @@ func TestPresignedURLsExpireByTheLabsClock(t *testing.T) {
 				o.UsePathStyle = true
 				o.Retryer = retry.NewStandard()
 			})
-			if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x")}); err != nil {
+			if _, err := client.PutObject(t.Context(),
+				&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"),
+					Body: strings.NewReader("x")}); err != nil {
 				t.Fatal(err)
 			}
 			if c.change == nil {
@@ -117,14 +130,16 @@ func TestSignaturesForAnotherRegionOrService(t *testing.T) {
 	cfg := sdk(l)
 	cfg.Region = "mars-north-1"
 	_, ofEC2 := ec2.NewFromConfig(cfg).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
-	_, ofS3 := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket)})
+	_, ofS3 := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).ListObjectsV2(t.Context(),
+		&s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket)})
 	_, ofSTS := sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	_, ofSSM := ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"x"}})
 	var got []string
 	for _, err := range []error{ofEC2, ofS3, ofSTS, ofSSM} {
 		got = append(got, statusAnd(err))
 	}
-	want := []string{"401 AuthFailure", "400 AuthorizationHeaderMalformed", "403 SignatureDoesNotMatch", "400 InvalidSignatureException"}
+	want := []string{"401 AuthFailure", "400 AuthorizationHeaderMalformed", "403 SignatureDoesNotMatch",
+		"400 InvalidSignatureException"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("a region that is none (-want +got):\n%s", diff)
 	}
@@ -135,9 +150,11 @@ func TestRegionAndOwnerOfBuckets(t *testing.T) {
 	c := s3Client(l)
 	ctx := t.Context()
 	in := func(region string) func(*s3.Options) { return func(o *s3.Options) { o.Region = region } }
-	_, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("there"), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{
-		LocationConstraint: s3types.BucketLocationConstraintEuWest1,
-	}}, in("eu-west-1"))
+	_, err := c.CreateBucket(ctx,
+		&s3.CreateBucketInput{Bucket: aws.String("there"),
+			CreateBucketConfiguration: &s3types.CreateBucketConfiguration{
+				LocationConstraint: s3types.BucketLocationConstraintEuWest1,
+			}}, in("eu-west-1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +196,10 @@ func TestRegionAndOwnerOfBuckets(t *testing.T) {
 func TestCallsOfS3HaveTheirHeaders(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	_, err := s3Client(l).PutObject(t.Context(), &s3.PutObjectInput{
-		Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x"), ServerSideEncryption: s3types.ServerSideEncryptionAwsKms,
-		SSEKMSKeyId: aws.String("alias/own"), Tagging: aws.String("a=1"), ExpectedBucketOwner: aws.String("123456789012"), Metadata: map[string]string{"m": "v"},
+		Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x"),
+		ServerSideEncryption: s3types.ServerSideEncryptionAwsKms,
+		SSEKMSKeyId:          aws.String("alias/own"), Tagging: aws.String("a=1"),
+		ExpectedBucketOwner: aws.String("123456789012"), Metadata: map[string]string{"m": "v"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +212,8 @@ func TestCallsOfS3HaveTheirHeaders(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "alias/own", "X-Amz-Tagging": "a=1",
+		"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "alias/own",
+		"X-Amz-Tagging":               "a=1",
 		"X-Amz-Expected-Bucket-Owner": "123456789012", "X-Amz-Meta-M": "v",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -98,7 +98,8 @@ func TestForwardConnectsToTheMachine(t *testing.T) {
 
 func TestForwardResetsWhenTheMachineDoesNotListen(t *testing.T) {
 	where := free(t)
-	closer, err := address.Forward(where, func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED }, nil)
+	closer, err := address.Forward(where, func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,8 @@ if [ "$(dpkg --print-architecture)" = amd64 ]; then dirs="$dirs lib64"; fi
 for d in $dirs; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done`
 
 // build builds the image in the directory work, and returns its path and the versions of its packages.
-func (r recipe) build(ctx context.Context, work string, progress io.Writer) (image string, versions map[string]string, err error) {
+func (r recipe) build(ctx context.Context, work string, progress io.Writer) (image string, versions map[string]string,
+	err error) {
 	tree := filepath.Join(work, "tree")
 	if err := r.bootstrap(ctx, tree, progress); err != nil {
 		return "", nil, err
@@ -52,7 +53,8 @@ func (r recipe) build(ctx context.Context, work string, progress io.Writer) (ima
 // which old suites do not have any more.
 func (r recipe) bootstrap(ctx context.Context, tree string, progress io.Writer) error {
 	err := r.mmdebstrap(ctx, tree, r.Sources, progress)
-	if err == nil || ctx.Err() != nil || len(r.Sources) < 2 || !strings.Contains(err.Error(), "does not have a Release file") {
+	if err == nil || ctx.Err() != nil || len(r.Sources) < 2 ||
+		!strings.Contains(err.Error(), "does not have a Release file") {
 		return err
 	}
 	_, _ = fmt.Fprintf(progress, "%s has no updates on this mirror any more: the release alone is used\n", r.Suite)

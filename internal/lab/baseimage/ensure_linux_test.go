@@ -35,7 +35,8 @@ func TestContentOfABaseImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(image.Versions["cloud-init"], "22.4") || !strings.HasPrefix(image.Versions["systemd"], "252") {
+	if !strings.HasPrefix(image.Versions["cloud-init"], "22.4") ||
+		!strings.HasPrefix(image.Versions["systemd"], "252") {
 		t.Errorf("versions %v", image.Versions)
 	}
 	var st unix.Stat_t
@@ -52,7 +53,8 @@ func TestContentOfABaseImage(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for path, want := range map[string]string{"lib": "usr/lib", "bin": "usr/bin", "sbin": "usr/sbin", "var/run": "/run"} {
+	for path, want := range map[string]string{"lib": "usr/lib", "bin": "usr/bin", "sbin": "usr/sbin",
+		"var/run": "/run"} {
 		if got, err := os.Readlink(filepath.Join(dir, path)); got != want {
 			t.Errorf("/%s leads to %q, %v", path, got, err)
 		}
@@ -62,7 +64,8 @@ func TestContentOfABaseImage(t *testing.T) {
 			t.Errorf("/%s is not an empty file: %v, %v", path, info, err)
 		}
 	}
-	for _, pattern := range []string{"usr/share/perl/*", "etc/ssh/ssh_host_*", "boot/vmlinuz*", "var/lib/apt/lists/*Packages*", noUsrmerge} {
+	for _, pattern := range []string{"usr/share/perl/*", "etc/ssh/ssh_host_*", "boot/vmlinuz*",
+		"var/lib/apt/lists/*Packages*", noUsrmerge} {
 		if found, err := filepath.Glob(filepath.Join(dir, pattern)); err != nil || len(found) > 0 {
 			t.Errorf("it has %q, %v", found, err)
 		}
@@ -100,7 +103,8 @@ func TestEnsureWaitsForAnotherBuild(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var said bytes.Buffer
 	cancel()
-	if _, err := c.buildOnce(ctx, &said); !errors.Is(err, context.Canceled) || !strings.Contains(said.String(), "waiting for another process") {
+	if _, err := c.buildOnce(ctx, &said); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(said.String(), "waiting for another process") {
 		t.Errorf("got %v, %q", err, said.String())
 	}
 	unlock()

@@ -28,7 +28,8 @@ var modules = []string{
 	"failover", "net_failover", "virtio_net", "button", "evdev",
 }
 
-var errNoMirror = errors.New("get a kernel: apt of this computer knows no mirror of Debian: name one in /etc/apt/sources.list.d, " +
+var errNoMirror = errors.New("get a kernel: apt of this computer knows no mirror of Debian: name one in " +
+	"/etc/apt/sources.list.d, " +
 	"as in sources.list(5)")
 
 // EnsureKernel returns a kernel for virtual machines. It downloads Debian's when cacheDir/base has none, which takes

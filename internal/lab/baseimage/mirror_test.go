@@ -56,7 +56,8 @@ func TestOwnMirrorReadsAptsConfiguration(t *testing.T) {
 			mirror{security: "http://s.example/debian-security"},
 		},
 		"a list of mirrors in a file": {
-			map[string]string{"sources.list.d/debian.sources": "Types: deb\nURIs: mirror+file://" + list + "\nSuites: bookworm\n"},
+			map[string]string{"sources.list.d/debian.sources": "Types: deb\nURIs: mirror+file://" + list +
+				"\nSuites: bookworm\n"},
 			mirror{archive: "https://first.example/debian"},
 		},
 		"a disc is no mirror for a machine": {

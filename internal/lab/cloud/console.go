@@ -57,7 +57,8 @@ func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = append(c.live, p...)
-	if over := len(c.live) - consoleHistory; over > consoleHistory { // not at each write, because the whole text is moved
+	// not at each write, because the whole text is moved
+	if over := len(c.live) - consoleHistory; over > consoleHistory {
 		c.live = append(c.live[:0], c.live[over:]...)
 	}
 	c.total += int64(len(p))

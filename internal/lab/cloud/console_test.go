@@ -44,8 +44,10 @@ func TestConsoleViews(t *testing.T) {
 		}
 		all := "boot\none\nverdict\n"
 		want := map[string]string{
-			"plain": "boot\n", "latest": all, "latest, a second late": "boot\none\n", "latest, much later": "", "plain, late": "boot\n",
-			"cut": "e\nverdict\n", "without the verdict": "boot\none\n", "empty": "", "not posted": all, "not posted, plain": "boot\n",
+			"plain": "boot\n", "latest": all, "latest, a second late": "boot\none\n", "latest, much later": "",
+			"plain, late": "boot\n",
+			"cut":         "e\nverdict\n", "without the verdict": "boot\none\n", "empty": "", "not posted": all,
+			"not posted, plain": "boot\n",
 		}
 		if diff := cmp.Diff(want, running); diff != "" {
 			t.Errorf("while it runs (-want +got):\n%s", diff)

@@ -38,9 +38,11 @@ func Import(dir, name string, fill func(disk string) error) (Image, error) {
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	size := max((info.Size()+1<<30-1)>>30, 1)
-	snapshot := Snapshot{ID: id, Owner: Account, VolumeID: "vol-ffffffff", State: "completed", Size: size, Started: now, Description: "Imported for " + name}
+	snapshot := Snapshot{ID: id, Owner: Account, VolumeID: "vol-ffffffff", State: "completed", Size: size, Started: now,
+		Description: "Imported for " + name}
 	image := Image{
-		ID: NewID("ami-"), Name: name, Description: "Imported", Owner: Account, State: "available", Architecture: "x86_64", Created: now,
+		ID: NewID("ami-"), Name: name, Description: "Imported", Owner: Account, State: "available",
+		Architecture: "x86_64", Created: now,
 		RootDevice: DefaultRoot, ENA: true, SriovNet: "simple",
 		Devices: []ImageDevice{{Name: DefaultRoot, SnapshotID: id, Size: size, Type: "gp3", DeleteOnTermination: true}},
 	}

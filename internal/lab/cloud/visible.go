@@ -21,7 +21,8 @@ func (c *Cloud) NotVisibleYet(id string, minAge time.Duration) error {
 	return k.missing(id)
 }
 
-var kindInterface = kind{"eni-", "InvalidNetworkInterfaceID.Malformed", "InvalidNetworkInterfaceID.NotFound", "networkInterface"}
+var kindInterface = kind{"eni-", "InvalidNetworkInterfaceID.Malformed", "InvalidNetworkInterfaceID.NotFound",
+	"networkInterface"}
 
 // creation returns the kind of an id, and when its resource was created. The caller holds c.mu.
 func (c *Cloud) creation(id string) (kind, time.Time) {

@@ -105,7 +105,8 @@ func page[T any](q *Query, all []T) ([]T, string, error) {
 		return nil, "", err
 	}
 	if size < 0 || q.Has("MaxResults") && size == 0 {
-		return nil, "", apierror.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.", size)
+		return nil, "", apierror.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.",
+			size)
 	}
 	start, err := offset(q.String("NextToken"))
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 
 // FuzzMatch tests that a filter's pattern matches the same values as the equivalent regular expression.
 func FuzzMatch(f *testing.F) {
-	for _, seed := range [][2]string{{"a*", "abc"}, {"*a*b", "xaxb"}, {"a?c", "abc"}, {`\*`, "*"}, {`\`, `\`}, {"**", ""}, {"a*a*a*a*b", "aaaaaaaaaaaaaaaa"}} {
+	for _, seed := range [][2]string{{"a*", "abc"}, {"*a*b", "xaxb"}, {"a?c", "abc"}, {`\*`, "*"}, {`\`, `\`},
+		{"**", ""}, {"a*a*a*a*b", "aaaaaaaaaaaaaaaa"}} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, pattern, value string) {
@@ -40,7 +41,8 @@ func FuzzMatch(f *testing.F) {
 		if !isASCII(pattern + value) { // ? is a rune in a regular expression, and a byte in a filter
 			return
 		}
-		if want := regexp.MustCompile(re.String() + `\z`).MatchString(value); wildcard.MatchEscaped(pattern, value) != want {
+		if want := regexp.MustCompile(re.String() + `\z`).MatchString(value); wildcard.MatchEscaped(pattern,
+			value) != want {
 			t.Errorf("%q matches %q: %v, want %v", pattern, value, !want, want)
 		}
 	})

@@ -12,7 +12,8 @@ import (
 )
 
 // form is how faults are written; errors of Parse say so.
-const form = "write it as Action=code[:after][:count][:nth=N][:region=REGION][:Parameter=value], as in RunInstances=throttle:2"
+const form = "write it as Action=code[:after][:count][:nth=N][:region=REGION][:Parameter=value], as in " +
+	"RunInstances=throttle:2"
 
 // Parse reads Action=code and then, in any order and separated by colons: before or after, a count, nth=N,
 // region=REGION, and request parameters by their names in the API, which begin with a capital letter. Code is the name

@@ -42,7 +42,8 @@ func FuzzWildcard(f *testing.F) {
 	f.Add("a?c", "abc")
 	f.Add(strings.Repeat("*a", 30)+"b", strings.Repeat("a", 200))
 	f.Fuzz(func(t *testing.T, pattern, s string) {
-		if len(pattern) > 200 || len(s) > 1000 || strings.ContainsFunc(pattern+s, func(r rune) bool { return r > 0x7e }) {
+		if len(pattern) > 200 || len(s) > 1000 ||
+			strings.ContainsFunc(pattern+s, func(r rune) bool { return r > 0x7e }) {
 			return
 		}
 		re := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))

@@ -29,7 +29,8 @@ func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	need := []iam.Request{{Action: "iam:" + action, Resource: on, Keys: requestTagKeys(form)}}
 	switch {
 	case action == "AddRoleToInstanceProfile":
-		need = append(need, iam.Request{Action: "iam:PassRole", Resource: role, Keys: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}}})
+		need = append(need, iam.Request{Action: "iam:PassRole", Resource: role,
+			Keys: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}}})
 	case form.Has("Tags.member.1.Key"):
 		tag := "iam:Tag" + strings.TrimPrefix(action, "Create")
 		need = append(need, iam.Request{Action: tag, Resource: on, Keys: requestTagKeys(form)})
@@ -50,7 +51,8 @@ func (s *Store) namedARNs(form url.Values) (roleARN, profileARN string) {
 	if p := s.profiles[form.Get("InstanceProfileName")]; p != nil {
 		profilePath = p.path
 	}
-	return s.arn("role", rolePath, form.Get("RoleName")), s.arn("instance-profile", profilePath, form.Get("InstanceProfileName"))
+	return s.arn("role", rolePath, form.Get("RoleName")),
+		s.arn("instance-profile", profilePath, form.Get("InstanceProfileName"))
 }
 
 // RoleOf returns the ARN of the role of an instance profile that EC2 knows, or "".

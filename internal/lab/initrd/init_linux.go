@@ -117,7 +117,8 @@ func mountRoot(c Config) error {
 	if err := os.WriteFile(own, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write the name server: %w", err)
 	}
-	if info, err := os.Lstat(theirs); err == nil && info.Mode().IsRegular() { // otherwise the image configures name servers itself
+	// otherwise the image configures name servers itself
+	if info, err := os.Lstat(theirs); err == nil && info.Mode().IsRegular() {
 		if err := unix.Mount(own, theirs, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("lay the name server over the image's: %w", err)
 		}

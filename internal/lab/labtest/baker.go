@@ -126,7 +126,8 @@ func (b *bake) step(n int, u unit) bool {
 	case b.life.Err() != nil:
 		return false
 	case b.time.Err() != nil:
-		code, reason = 124, fmt.Sprintf("it was stopped: the machine's time, %d s, was up", int(b.instructions.timeout.Seconds()))
+		code, reason = 124, fmt.Sprintf("it was stopped: the machine's time, %d s, was up",
+			int(b.instructions.timeout.Seconds()))
 	case n == b.Fail:
 		code, reason = cmp.Or(b.Code, 1), b.Reason
 	}

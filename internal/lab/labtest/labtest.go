@@ -181,7 +181,8 @@ func Start(t *testing.T, o lab.Options) *Lab {
 	if o.Images == "" {
 		o.Images = t.TempDir()
 	}
-	o.Run, o.Disks, o.Base, o.Address, o.Log = t.TempDir(), Disks(), Base(t.TempDir()), server.Listener.Addr().String(), io.Discard
+	o.Run, o.Disks, o.Base = t.TempDir(), Disks(), Base(t.TempDir())
+	o.Address, o.Log = server.Listener.Addr().String(), io.Discard
 	l, err := lab.New(o)
 	if err != nil {
 		t.Fatal(err)

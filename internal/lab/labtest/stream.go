@@ -10,7 +10,8 @@ import "github.com/amibakery/packer-plugin-bakery/internal/guest"
 func (b *bake) streamLines() {
 	switch b.instructions.live {
 	case guest.ByConsole:
-		l := guest.Lines{Source: guest.FromSteps, Since: b.streamed + 1, First: b.streamed + 1, Text: b.log[b.streamed:]}
+		l := guest.Lines{Source: guest.FromSteps, Since: b.streamed + 1, First: b.streamed + 1,
+			Text: b.log[b.streamed:]}
 		b.printEncrypted(l)
 		b.streamed = len(b.log)
 	case guest.ByStore:

@@ -63,7 +63,8 @@ func TestNothingIsLimitedWithoutRates(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := New(only)
-	if n, m := burst(l, Request{Action: "CreateImage"}), burst(l, Request{Action: "RunInstances"}); n != 3 || m != 10_000 {
+	if n, m := burst(l, Request{Action: "CreateImage"}), burst(l, Request{Action: "RunInstances"}); n != 3 ||
+		m != 10_000 {
 		t.Errorf("%d and %d pass", n, m)
 	}
 }
@@ -78,7 +79,8 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	for _, text := range []string{"", "aws", "RunInstances", "RunInstances=5", "RunInstances=x/1", "RunInstances=0/1", "=5/2"} {
+	for _, text := range []string{"", "aws", "RunInstances", "RunInstances=5", "RunInstances=x/1", "RunInstances=0/1",
+		"=5/2"} {
 		if _, err := Parse(text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}

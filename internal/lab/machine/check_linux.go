@@ -32,13 +32,16 @@ func Check(internet ...bool) error {
 		problems = append(problems, errors.New("run machines: it needs root (namespaces, loop devices); try sudo"))
 	}
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		problems = append(problems, fmt.Errorf("run machines: no loop devices (%w); load the loop module, or give this container /dev/loop-control", err))
+		problems = append(problems,
+			fmt.Errorf("run machines: no loop devices (%w); load the loop module, or give this container "+
+				"/dev/loop-control", err))
 	}
 	needed := programs
 	if slices.Contains(internet, true) {
 		needed = append(slices.Clone(programs), Program{slirp, slirp})
 		if _, err := os.Stat("/dev/net/tun"); err != nil {
-			problems = append(problems, fmt.Errorf("give machines the internet: no TAP devices (%w); load the tun module", err))
+			problems = append(problems,
+				fmt.Errorf("give machines the internet: no TAP devices (%w); load the tun module", err))
 		}
 	}
 	return errors.Join(append(problems, CheckPrograms("run machines", needed))...)

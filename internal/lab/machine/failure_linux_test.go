@@ -27,11 +27,14 @@ func TestErrorsOfStart(t *testing.T) {
 		spec machine.Spec
 		want string
 	}{
-		"no disk":            {machine.Spec{ID: "i-nodisk", Disk: "/no/such.img"}, "mount disk /no/such.img"},
-		"no file system":     {machine.Spec{ID: "i-nofs", Disk: notADisk}, "mount disk"},
-		"no name":            {machine.Spec{ID: "../x", Disk: "/no/such.img"}, "lower-case letters"},
-		"no address":         {machine.Spec{ID: "i-noaddr", Disk: newDisk(t, "bookworm"), Listeners: []machine.Listener{{Address: "nowhere:80"}}}, "listen on nowhere:80"},
-		"one address, twice": {machine.Spec{ID: "i-twice", Disk: newDisk(t, "bookworm"), Listeners: []machine.Listener{{Address: "127.0.0.1:81"}, {Address: "127.0.0.1:81"}}}, "address already in use"},
+		"no disk":        {machine.Spec{ID: "i-nodisk", Disk: "/no/such.img"}, "mount disk /no/such.img"},
+		"no file system": {machine.Spec{ID: "i-nofs", Disk: notADisk}, "mount disk"},
+		"no name":        {machine.Spec{ID: "../x", Disk: "/no/such.img"}, "lower-case letters"},
+		"no address": {machine.Spec{ID: "i-noaddr", Disk: newDisk(t, "bookworm"),
+			Listeners: []machine.Listener{{Address: "nowhere:80"}}}, "listen on nowhere:80"},
+		"one address, twice": {machine.Spec{ID: "i-twice", Disk: newDisk(t, "bookworm"),
+			Listeners: []machine.Listener{{Address: "127.0.0.1:81"}, {Address: "127.0.0.1:81"}}},
+			"address already in use"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +76,8 @@ func victim(image string) int {
 	console := newTranscript()
 	_, err := machine.Nspawn().Start(context.Background(), machine.Spec{
 		ID: "i-victim", Disk: image, Console: console, Internet: true,
-		Listeners: []machine.Listener{{Address: "169.254.169.254:80", Handler: imds("i-victim", "#cloud-config\nruncmd: [echo it is up > /dev/console]\n")}},
+		Listeners: []machine.Listener{{Address: "169.254.169.254:80",
+			Handler: imds("i-victim", "#cloud-config\nruncmd: [echo it is up > /dev/console]\n")}},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -108,7 +112,8 @@ func TestNothingIsLeftOfALabThatIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = lab.Wait()
-	for limit := time.Now().Add(bootTimeout); strings.Contains(loops(t), image) || running(t, "i-victim") || running(t, "slirp4netns"); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(bootTimeout); strings.Contains(loops(t), image) || running(t, "i-victim") ||
+		running(t, "slirp4netns"); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("processes or loop devices are left:\n%s", loops(t))
 		}

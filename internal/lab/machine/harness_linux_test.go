@@ -135,7 +135,8 @@ func assertNothingLeft(t *testing.T, s machine.Spec) {
 	}
 	for _, pattern := range []string{ // /run/netns: the lab's namespaces have no names
 		"/sys/fs/cgroup/*" + s.ID + "*", "/sys/fs/cgroup/*/*" + s.ID + "*", "/sys/fs/cgroup/*/*/*" + s.ID + "*",
-		"/run/systemd/nspawn/propagate/*" + s.ID, "/run/netns/*", filepath.Join(filepath.Dir(filepath.Dir(t.TempDir())), "bakery-lab-"+s.ID+"*"),
+		"/run/systemd/nspawn/propagate/*" + s.ID, "/run/netns/*",
+		filepath.Join(filepath.Dir(filepath.Dir(t.TempDir())), "bakery-lab-"+s.ID+"*"),
 	} {
 		if left, err := filepath.Glob(pattern); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %q, %v", left, err)

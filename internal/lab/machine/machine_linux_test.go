@@ -35,7 +35,8 @@ func TestAMachineRunsItsUserDataAndPowersOff(t *testing.T) {
 				t.Errorf("the lab's resolv.conf got onto the disk: %q", resolv)
 			}
 			// The same disk again, as a new instance: its user data runs as at the first boot.
-			g = launch(t, "i-second"+suite, image, "#cloud-config\nruncmd: [cp /etc/machine-id /root/second-id]\n"+powerOff)
+			g = launch(t, "i-second"+suite, image,
+				"#cloud-config\nruncmd: [cp /etc/machine-id /root/second-id]\n"+powerOff)
 			if exit := g.wait(t); !exit.PoweredOff || exit.Err != nil {
 				t.Errorf("second boot: exit %+v", exit)
 			}
@@ -82,17 +83,19 @@ func TestStopAndKill(t *testing.T) {
 		end     func(*guest) error
 		orderly bool
 	}{
-		"stopped when it is up":               {false, soon, true},
-		"stopped while it starts":             {true, soon, false},
-		"stopped with no time left":           {false, expired, false},
-		"killed when it is up":                {false, kill, false},
-		"killed while it starts":              {true, kill, false},
-		"killed after it was stopped already": {false, func(g *guest) error { err := soon(g); g.Kill(); return err }, true},
+		"stopped when it is up":     {false, soon, true},
+		"stopped while it starts":   {true, soon, false},
+		"stopped with no time left": {false, expired, false},
+		"killed when it is up":      {false, kill, false},
+		"killed while it starts":    {true, kill, false},
+		"killed after it was stopped already": {false, func(g *guest) error { err := soon(g); g.Kill(); return err },
+			true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			image := newDisk(t, "bookworm")
-			g := launch(t, "i-"+strings.ReplaceAll(name, " ", ""), image, "#cloud-config\nruncmd: [echo it is up > /dev/console]\n")
+			g := launch(t, "i-"+strings.ReplaceAll(name, " ", ""), image,
+				"#cloud-config\nruncmd: [echo it is up > /dev/console]\n")
 			if !tc.early {
 				g.see(t, "it is up")
 			}

@@ -40,10 +40,11 @@ func startBoot(g groups, args []string, terminal *os.File) (*boot, error) {
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"),
 		"LANG=C.UTF-8",
-		"TERM=vt220",                         // as on a serial console
-		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", // control groups as on an EC2 instance, also where this computer has older ones
-		"SYSTEMD_NSPAWN_TMPFS_TMP=0",         // /tmp is on the disk, unless the machine itself mounts something there
-		"SYSTEMD_TINT_BACKGROUND=0",          // no colours of systemd-nspawn (256 and later)
+		"TERM=vt220", // as on a serial console
+		// control groups as on an EC2 instance, also where this computer has older ones
+		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
+		"SYSTEMD_NSPAWN_TMPFS_TMP=0", // /tmp is on the disk, unless the machine itself mounts something there
+		"SYSTEMD_TINT_BACKGROUND=0",  // no colours of systemd-nspawn (256 and later)
 		"SYSTEMD_ADJUST_TERMINAL_TITLE=0",
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
@@ -136,7 +137,8 @@ func (b *boot) exec(ctx context.Context, argv []string, stdin io.Reader, stdout,
 		if !isInit(pid) {
 			continue
 		}
-		args := []string{"--target=" + strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"}
+		args := []string{"--target=" + strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
+			"--root", "--wd", "--"}
 		cmd := exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
 		cmd.Env = []string{
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -38,5 +38,6 @@ func CheckID(id string) error {
 	if validID.MatchString(id) {
 		return nil
 	}
-	return fmt.Errorf("start machine %q: its id becomes a host name and a file name: lower-case letters, digits and dashes, at most 50", id)
+	return fmt.Errorf("start machine %q: its id becomes a host name and a file name: lower-case letters, digits and "+
+		"dashes, at most 50", id)
 }

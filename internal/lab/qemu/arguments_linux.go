@@ -31,7 +31,8 @@ func (m *vm) arguments() []string {
 		"-drive", "if=none,id=root,format=raw,cache=unsafe,file=" + escape(m.spec.Disk),
 		"-device", "nvme,drive=root,serial=vol0" + hex.EncodeToString(id[:8]),
 		"-netdev", m.network(),
-		"-device", "virtio-net-pci,netdev=net,romfile=,mac=" + fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4]),
+		"-device", "virtio-net-pci,netdev=net,romfile=,mac=" +
+			fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4]),
 	}
 	args = append(args, smbios(id)...)
 	if hasKVM() {
@@ -80,7 +81,8 @@ func (m *vm) network() string {
 	parts := []string{"user,id=net,ipv6=off,restrict=" + restrict + ",net=" + initrd.Network +
 		",host=" + initrd.Gateway + ",dns=" + initrd.Resolver + ",dhcpstart=" + initrd.Address}
 	for _, f := range m.forwards {
-		parts = append(parts, "guestfwd=tcp:"+f.address+"-cmd:"+escape(quote(m.self)+" "+relayArgument+" "+quote(m.dir)+" "+f.socket))
+		command := quote(m.self) + " " + relayArgument + " " + quote(m.dir) + " " + f.socket
+		parts = append(parts, "guestfwd=tcp:"+f.address+"-cmd:"+escape(command))
 	}
 	return strings.Join(parts, ",")
 }

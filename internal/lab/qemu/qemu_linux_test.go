@@ -58,7 +58,8 @@ func TestArgumentsLookLikeEC2(t *testing.T) {
 		t.Errorf("a comma in a path: %s", got)
 	}
 	net := value("-netdev", "user")
-	if !strings.Contains(net, `restrict=on`) || !strings.HasSuffix(net, `guestfwd=tcp:169.254.169.254:80-cmd:'/it'\''s/here,,now/bakery-lab' _qemu-relay '/run/a,,b' listener0`) {
+	if !strings.Contains(net, `restrict=on`) ||
+		!strings.HasSuffix(net, `guestfwd=tcp:169.254.169.254:80-cmd:'/it'\''s/here,,now/bakery-lab' _qemu-relay '/run/a,,b' listener0`) {
 		t.Errorf("network: %s", net)
 	}
 	var serial, uuid string
@@ -130,13 +131,15 @@ func TestForwardedAddressesReachTheirHandlers(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
 	}
 	d, forwards, relays, err := openSockets(dir, []machine.Listener{
-		{Address: "169.254.169.254:80", Handler: say("metadata")}, {Address: "127.0.0.1:4566", Handler: say("endpoint")},
+		{Address: "169.254.169.254:80", Handler: say("metadata")},
+		{Address: "127.0.0.1:4566", Handler: say("endpoint")},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.close()
-	wantForwards := []forward{{"169.254.169.253:1", "jobs"}, {"169.254.169.254:80", "listener0"}, {"169.254.169.253:2", "listener1"}}
+	wantForwards := []forward{{"169.254.169.253:1", "jobs"}, {"169.254.169.254:80", "listener0"},
+		{"169.254.169.253:2", "listener1"}}
 	if !slices.Equal(forwards, wantForwards) || !slices.Equal(relays, []string{"127.0.0.1:4566"}) {
 		t.Errorf("forwards %v, relays %v", forwards, relays)
 	}

@@ -31,7 +31,8 @@ type sockets struct {
 
 // openSockets listens on a socket for each listener. It returns which addresses QEMU must forward, and on which the
 // agent must listen.
-func openSockets(dir string, listeners []machine.Listener) (d *sockets, forwards []forward, relays []string, err error) {
+func openSockets(dir string, listeners []machine.Listener) (d *sockets, forwards []forward, relays []string,
+	err error) {
 	d = &sockets{agents: make(chan net.Conn, 1)}
 	if d.dir, err = os.Open(dir); err != nil {
 		return d, nil, nil, err
@@ -62,7 +63,8 @@ var networkPrefix = strings.TrimSuffix(initrd.Network, "0/24")
 // listen creates a socket by the directory's descriptor, because the path may be longer than the 108 bytes of a
 // socket's address.
 func (d *sockets) listen(name string) (net.Listener, error) {
-	return (&net.ListenConfig{}).Listen(context.Background(), "unix", fmt.Sprintf("/proc/self/fd/%d/%s", d.dir.Fd(), name))
+	return (&net.ListenConfig{}).Listen(context.Background(), "unix",
+		fmt.Sprintf("/proc/self/fd/%d/%s", d.dir.Fd(), name))
 }
 
 func (d *sockets) serve(name string, handler http.Handler) error {

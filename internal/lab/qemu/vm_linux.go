@@ -148,7 +148,8 @@ func (m *vm) waitForEnd() {
 		m.exit.PoweredOff = true
 	default:
 		said := errors.New(strings.TrimSpace(m.stderr.String()))
-		m.exit.Err = fmt.Errorf("run machine %s: %s ended, and not by the machine's power-off: %w", m.spec.ID, emulator, errors.Join(err, said))
+		m.exit.Err = fmt.Errorf("run machine %s: %s ended, and not by the machine's power-off: %w", m.spec.ID, emulator,
+			errors.Join(err, said))
 	}
 	m.exit.Err = errors.Join(m.exit.Err, m.release())
 }

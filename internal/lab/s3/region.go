@@ -52,7 +52,8 @@ func (s *Server) checkBucket(w http.ResponseWriter, r *http.Request, o operation
 	}
 	region := s.backend.regionOf(o.bucket)
 	scope, err := sigv4.ReadScope(r)
-	if err != nil || region == "" || scope.Region == region || o.name == "GetBucketLocation" { // which answers in every region
+	// which answers in every region
+	if err != nil || region == "" || scope.Region == region || o.name == "GetBucketLocation" {
 		return nil
 	}
 	w.Header().Set(regionHeader, region)

@@ -57,7 +57,8 @@ func (s *Server) WriteError(w http.ResponseWriter, r *service.Request, e *apierr
 	}
 	var body []byte
 	if r.HTTP.Method != http.MethodHead {
-		text, _ := xml.Marshal(response{Code: e.Code, Message: e.Message, Resource: r.HTTP.URL.Path, RequestID: "LAB"}) // it cannot fail
+		// it cannot fail
+		text, _ := xml.Marshal(response{Code: e.Code, Message: e.Message, Resource: r.HTTP.URL.Path, RequestID: "LAB"})
 		body = append([]byte(xml.Header), text...)
 	}
 	service.Write(w, s3Errors.Status(e.Code), contentType, body)

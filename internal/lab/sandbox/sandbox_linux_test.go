@@ -115,7 +115,8 @@ func childrenOfInit() (n int, err error) {
 	}
 	for _, list := range lists {
 		children, err := os.ReadFile(list)
-		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) { // a thread that has just ended
+		// a thread that has just ended
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
 			return 0, err
 		}
 		n += len(strings.Fields(string(children)))

@@ -34,7 +34,8 @@ type DeniedError struct {
 }
 
 func (d *DeniedError) Error() string {
-	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
+	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy "+
+		"allows the %s action",
 		d.Sender.ARN, d.Need.Action, d.Need.Resource, d.Need.Action)
 }
 

@@ -103,7 +103,8 @@ func NameOf(r *http.Request) string {
 	if err == nil && slices.Contains([]string{EC2, IAM, S3, SSM, STS}, scope.Service) {
 		return scope.Service
 	}
-	if r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+	if r.Method == http.MethodPost &&
+		strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		return EC2
 	}
 	return S3

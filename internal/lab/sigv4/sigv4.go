@@ -111,7 +111,8 @@ func ReadScope(r *http.Request) (Scope, error) {
 		return Scope{}, ErrMissing
 	}
 	s, err := credential(q.Get("X-Amz-Credential"))
-	s.SignedHeaders, s.Signature, s.Presigned = strings.Split(q.Get("X-Amz-SignedHeaders"), ";"), q.Get("X-Amz-Signature"), true
+	s.SignedHeaders, s.Signature, s.Presigned = strings.Split(q.Get("X-Amz-SignedHeaders"),
+		";"), q.Get("X-Amz-Signature"), true
 	return s, err
 }
 
@@ -198,7 +199,8 @@ func resign(r *http.Request, s Scope, secret string, body []byte, at time.Time) 
 	}
 	sum := sha256.Sum256(body)
 	creds := aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: secret}
-	err := v4.NewSigner().SignHTTP(context.Background(), creds, again, hex.EncodeToString(sum[:]), s.Service, s.Region, at)
+	err := v4.NewSigner().SignHTTP(context.Background(), creds, again, hex.EncodeToString(sum[:]), s.Service, s.Region,
+		at)
 	if err != nil {
 		return "", err
 	}
