@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,8 +20,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// bootFinished returns the file that cloud-init writes last. It is in the instance's own directory: while the machine boots,
-// /var/lib/cloud/instance may still be a link to that of another instance, from the image.
+// bootFinished returns the file that cloud-init writes last. It is in the instance's own directory: while the machine
+// boots, /var/lib/cloud/instance may still be a link to that of another instance, from the image.
 func bootFinished(id string) string { return "/var/lib/cloud/instances/" + id + "/boot-finished" }
 
 func boot(args []string) (int, error) {
@@ -32,10 +31,11 @@ func boot(args []string) (int, error) {
 	kind := f.String("type", "t3.nano", "instance `TYPE`")
 	profile := f.String("profile", "", "instance profile `NAME`")
 	with := ""
-	f.Func("runner", "run it with `nspawn` or qemu instead of the lab's runner; a lab without root has qemu only", func(name string) error {
-		with = name
-		return new(runner).parse(name)
-	})
+	f.Func("runner", "run it with `nspawn` or qemu instead of the lab's runner; a lab without root has qemu only",
+		func(name string) error {
+			with = name
+			return new(runner).parse(name)
+		})
 	wait := f.Bool("wait", false, "wait until cloud-init has finished")
 	limit := f.Duration("timeout", 5*time.Minute, "how long to wait")
 	words, rest, err := parse(f, args)
@@ -86,14 +86,16 @@ func (c client) image(ctx context.Context, name string) (string, error) {
 	if strings.HasPrefix(name, "ami-") {
 		return name, nil
 	}
-	out, err := c.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("name"), Values: []string{name}}}})
+	out, err := c.ec2.DescribeImages(ctx,
+		&ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("name"), Values: []string{name}}}})
 	if err != nil {
 		return "", err
 	}
 	if len(out.Images) == 0 {
 		return "", fmt.Errorf("there is no image named %s; bakery-lab images lists them", name)
 	}
-	newest := slices.MaxFunc(out.Images, func(a, b types.Image) int { return strings.Compare(*a.CreationDate, *b.CreationDate) })
+	newest := slices.MaxFunc(out.Images,
+		func(a, b types.Image) int { return strings.Compare(*a.CreationDate, *b.CreationDate) })
 	return *newest.ImageId, nil
 }
 
@@ -120,7 +122,8 @@ func (c client) waitForBoot(ctx context.Context, id string) error {
 		}
 		switch i.State.Name {
 		case types.InstanceStateNameRunning:
-			if exit, err := c.exec(ctx, id, []string{"test", "-e", bootFinished(id)}, nil, io.Discard, io.Discard); err == nil && exit == 0 {
+			if exit, err := c.exec(ctx, id, []string{"test", "-e", bootFinished(id)}, nil, io.Discard,
+				io.Discard); err == nil && exit == 0 {
 				return nil
 			}
 		case types.InstanceStateNamePending:
@@ -130,7 +133,7 @@ func (c client) waitForBoot(ctx context.Context, id string) error {
 		select {
 		case <-time.After(poll):
 		case <-ctx.Done():
-			return c.withConsole(id, errors.New("wait for "+id+" to boot: "+ctx.Err().Error()+"; --timeout sets how long"))
+			return c.withConsole(id, fmt.Errorf("wait for %s to boot: %w; --timeout sets how long", id, ctx.Err()))
 		}
 	}
 }

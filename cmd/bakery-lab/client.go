@@ -67,7 +67,8 @@ func (c client) control(ctx context.Context, method, path string, body io.Reader
 }
 
 // exec runs a command on a machine.
-func (c client) exec(ctx context.Context, instance string, argv []string, in io.Reader, out, errs io.Writer) (int, error) {
+func (c client) exec(ctx context.Context, instance string, argv []string, in io.Reader, out, errs io.Writer) (int,
+	error) {
 	q := url.Values{"instance": {instance}, "arg": argv}
 	answer, err := c.control(ctx, http.MethodPost, "exec?"+q.Encode(), in)
 	if err != nil {
@@ -177,21 +178,24 @@ func execute(args []string) (int, error) {
 }
 
 func stop(args []string) (int, error) {
-	return endMachines("stop", args, types.InstanceStateNameStopped, func(ctx context.Context, c client, ids []string) error {
-		_, err := c.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: ids})
-		return err
-	})
+	return endMachines("stop", args, types.InstanceStateNameStopped,
+		func(ctx context.Context, c client, ids []string) error {
+			_, err := c.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: ids})
+			return err
+		})
 }
 
 func terminate(args []string) (int, error) {
-	return endMachines("terminate", args, types.InstanceStateNameTerminated, func(ctx context.Context, c client, ids []string) error {
-		_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
-		return err
-	})
+	return endMachines("terminate", args, types.InstanceStateNameTerminated,
+		func(ctx context.Context, c client, ids []string) error {
+			_, err := c.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
+			return err
+		})
 }
 
 // endMachines stops or terminates machines, and waits for the state.
-func endMachines(name string, args []string, want types.InstanceStateName, ask func(context.Context, client, []string) error) (int, error) {
+func endMachines(name string, args []string, want types.InstanceStateName,
+	ask func(context.Context, client, []string) error) (int, error) {
 	f := flags(name)
 	limit := f.Duration("timeout", 3*time.Minute, "how long to wait")
 	words, rest, err := parse(f, args)
@@ -248,7 +252,8 @@ func calls(args []string) (int, error) {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, one := range all {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", one.Time.UTC().Format("15:04:05.000"), one.Service, one.Action, one.Region, one.Status, one.Code+one.Detail)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", one.Time.UTC().Format("15:04:05.000"), one.Service,
+			one.Action, one.Region, one.Status, one.Code+one.Detail)
 	}
 	return 0, w.Flush()
 }

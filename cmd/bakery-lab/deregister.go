@@ -14,7 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// deregister removes images and their disks. A name may contain * and ?. It is not an error when there is no such image.
+// deregister removes images and their disks. A name may contain * and ?. It is not an error when there is no such
+// image.
 func deregister(args []string) (int, error) {
 	words, rest, err := parse(flags("deregister"), args)
 	if err != nil {
@@ -41,7 +42,8 @@ func deregister(args []string) (int, error) {
 			return 1, err
 		}
 		for _, i := range out.Images {
-			if _, err := c.ec2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: i.ImageId, DeleteAssociatedSnapshots: aws.Bool(true)}); err != nil {
+			if _, err := c.ec2.DeregisterImage(ctx,
+				&ec2.DeregisterImageInput{ImageId: i.ImageId, DeleteAssociatedSnapshots: aws.Bool(true)}); err != nil {
 				return 1, err
 			}
 			fmt.Println(*i.ImageId)

@@ -53,7 +53,8 @@ func diffInside(args []string) (int, error) {
 			return 1, err
 		}
 		if image.SourceImage == "" {
-			return usageExit, fmt.Errorf("%s was not made from another image here; name the one to compare it with", args[0])
+			return usageExit, fmt.Errorf("%s was not made from another image here; name the one to compare it with",
+				args[0])
 		}
 		args = append(args, image.SourceImage)
 	}
@@ -123,8 +124,8 @@ func compare(w io.Writer, older, newer string, ignored ignore) (count int, err e
 	return count, nil
 }
 
-// comparePaths compares the first paths of two lists: it is negative when old's comes first, positive when now's does, and 0 when
-// they are the same.
+// comparePaths compares the first paths of two lists: it is negative when old's comes first, positive when now's does,
+// and 0 when they are the same.
 func comparePaths(old, now []file) int {
 	switch {
 	case len(now) == 0:
@@ -164,7 +165,8 @@ func tree(root string, ignored ignore) ([]file, error) {
 
 func describe(full string, info fs.FileInfo) (file, error) {
 	uid, gid := owner(info)
-	one := file{full: full, mode: info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky), owner: fmt.Sprintf("%d:%d", uid, gid)}
+	one := file{full: full, mode: info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky),
+		owner: fmt.Sprintf("%d:%d", uid, gid)}
 	var err error
 	switch info.Mode().Type() {
 	case 0:
@@ -186,7 +188,8 @@ func describe(full string, info fs.FileInfo) (file, error) {
 // octal formats a mode as for chmod.
 func octal(m fs.FileMode) string {
 	n := uint32(m.Perm())
-	for bit, value := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+	for bit, value := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000,
+		fs.ModeSticky: 0o1000} {
 		if m&bit != 0 {
 			n |= value
 		}
@@ -215,7 +218,8 @@ func (f file) content() (string, error) {
 
 func (f file) line(sign string) (string, error) {
 	content, err := f.content()
-	return strings.TrimRight(fmt.Sprintf("%s %s %s %s %s %d %s", sign, quotedPath(f.path), f.kind, octal(f.mode), f.owner, f.size, content), " "), err
+	return strings.TrimRight(fmt.Sprintf("%s %s %s %s %s %d %s", sign, quotedPath(f.path), f.kind, octal(f.mode),
+		f.owner, f.size, content), " "), err
 }
 
 // changed returns a line with all properties that differ, or "".

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// plant makes a tree: names that end in / are directories, texts that begin with -> are links.
+// plant creates a tree. Names that end in / are directories, texts that begin with -> are links.
 func plant(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -38,8 +38,10 @@ func plant(t *testing.T, files map[string]string) string {
 }
 
 func TestDifferencesOfTrees(t *testing.T) {
-	old := plant(t, map[string]string{"same": "x", "gone": "x", "text": "a", "link": "->a", "kind": "x", "mode": "x", "d/": ""})
-	now := plant(t, map[string]string{"same": "x", "new/file": "abc", "text": "b", "link": "->b", "kind/": "", "mode": "x", "d/": "", "a b": ""})
+	old := plant(t, map[string]string{"same": "x", "gone": "x", "text": "a", "link": "->a", "kind": "x", "mode": "x",
+		"d/": ""})
+	now := plant(t, map[string]string{"same": "x", "new/file": "abc", "text": "b", "link": "->b", "kind/": "",
+		"mode": "x", "d/": "", "a b": ""})
 	if err := os.Chmod(filepath.Join(now, "mode"), 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +90,13 @@ func TestEveryCommandHasHelp(t *testing.T) {
 }
 
 func TestDifferencesThatAreIgnored(t *testing.T) {
-	old := plant(t, map[string]string{"var/log/a": "1", "etc/ssh/ssh_host_rsa_key": "1", "etc/hostname": "a", "kept": "1"})
-	now := plant(t, map[string]string{"var/log/b/c": "2", "etc/ssh/ssh_host_ed25519_key": "2", "etc/hostname": "b", "kept": "2"})
+	old := plant(t, map[string]string{"var/log/a": "1", "etc/ssh/ssh_host_rsa_key": "1", "etc/hostname": "a",
+		"kept": "1"})
+	now := plant(t, map[string]string{"var/log/b/c": "2", "etc/ssh/ssh_host_ed25519_key": "2", "etc/hostname": "b",
+		"kept": "2"})
 	list := filepath.Join(t.TempDir(), "list")
-	if err := os.WriteFile(list, []byte("# what each machine has of its own\n/etc/ssh/ssh_host_*\n\n/etc/hostname # its name\n"), 0o600); err != nil {
+	if err := os.WriteFile(list,
+		[]byte("# what each machine has of its own\n/etc/ssh/ssh_host_*\n\n/etc/hostname # its name\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var ignored ignore
@@ -101,7 +106,8 @@ func TestDifferencesThatAreIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if count, err := compare(&out, old, now, ignored); err != nil || count != 1 || !strings.HasPrefix(out.String(), "~ /kept content ") {
+	if count, err := compare(&out, old, now, ignored); err != nil || count != 1 ||
+		!strings.HasPrefix(out.String(), "~ /kept content ") {
 		t.Errorf("%d, %v:\n%s", count, err, out.String())
 	}
 	for _, bad := range []string{"var/log", "/[", ""} {

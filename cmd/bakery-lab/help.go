@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-const intro = `bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. An instance is a
-real machine that boots systemd and cloud-init from a real disk in a few seconds. It needs Linux and root:
-systemd-nspawn runs the machines. With --runner qemu they are virtual machines, which are slower and need
-no root.
+const intro = `bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. An
+instance is a real machine that boots systemd and cloud-init from a real disk in a few seconds. It needs
+Linux and root: systemd-nspawn runs the machines. With --runner qemu they are virtual machines, which are
+slower and need no root.
 
   sudo bakery-lab run -- packer build .          bake on the lab
   sudo bakery-lab run -- bash                    a shell in which aws, packer and bakery-lab use the lab
@@ -52,7 +52,8 @@ func help(w io.Writer) {
 func commandHelp(w io.Writer, name string, f *flag.FlagSet) {
 	for _, c := range commands() {
 		if c.name == name {
-			_, _ = fmt.Fprintf(w, "Usage: bakery-lab %s %s\n\n%s%s.\n", c.name, c.args, strings.ToUpper(c.about[:1]), c.about[1:])
+			_, _ = fmt.Fprintf(w, "Usage: bakery-lab %s %s\n\n%s%s.\n", c.name, c.args, strings.ToUpper(c.about[:1]),
+				c.about[1:])
 		}
 	}
 	first := true

@@ -74,8 +74,8 @@ func (h home) runDirectory() (dir string, closeDir func(), err error) {
 	}, nil
 }
 
-// removeStale removes the directories of labs that were killed and, when no lab is running, the disks of images that were not
-// completed.
+// removeStale removes the directories of labs that were killed and, when no lab is running, the disks of images that
+// were not completed.
 func (h home) removeStale(all string) {
 	running := false
 	entries, _ := os.ReadDir(all)

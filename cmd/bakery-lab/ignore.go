@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// ignore are patterns of paths that a comparison leaves out, with all that is below them. They begin with /. As in a shell, *
-// and ? match within one name.
+// ignore are patterns of paths that a comparison leaves out, with all that is below them. They begin with /. As in a
+// shell, * and ? match within one name.
 type ignore []string
 
 func (i *ignore) define(f *flag.FlagSet) {

@@ -147,7 +147,8 @@ func images(args []string) (int, error) {
 		if region == "" {
 			region = "every"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Name, region, i.State, i.Created.UTC().Format("2006-01-02 15:04"), from)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Name, region, i.State,
+			i.Created.UTC().Format("2006-01-02 15:04"), from)
 	}
 	return 0, errors.Join(w.Flush())
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
-// mountImage mounts an image's root disk read-only at a new directory. It is only for the sandbox, whose end unmounts it.
+// mountImage mounts an image's root disk read-only at a new directory. It is only for the sandbox, whose end unmounts
+// it.
 func (h home) mountImage(name string) (string, error) {
 	image, err := h.find(name)
 	if err != nil {
@@ -38,7 +39,8 @@ func (h home) mountImage(name string) (string, error) {
 	return dir, err
 }
 
-// enterImage mounts an image and makes it the root directory, so that links in it have the same targets as on the machine.
+// enterImage mounts an image and makes it the root directory, so that links in it have the same targets as on the
+// machine.
 func enterImage(name string) error {
 	h, err := openHome()
 	if err != nil {
@@ -97,7 +99,8 @@ func listLine(w io.Writer, path string, info fs.FileInfo) {
 		target = " -> " + to
 	}
 	uid, gid := owner(info)
-	_, _ = fmt.Fprintf(w, "%s\t%d:%d\t%10d\t%s\t%s%s\n", info.Mode(), uid, gid, info.Size(), info.ModTime().UTC().Format("2006-01-02 15:04"), filepath.Base(path), target)
+	_, _ = fmt.Fprintf(w, "%s\t%d:%d\t%10d\t%s\t%s%s\n", info.Mode(), uid, gid, info.Size(),
+		info.ModTime().UTC().Format("2006-01-02 15:04"), filepath.Base(path), target)
 }
 
 func owner(info fs.FileInfo) (uid, gid uint32) {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountScratch mounts a tmpfs, which only the sandbox sees, over a directory that every Linux has, and returns the directory.
-// None of the directories to avoid is below it.
+// mountScratch mounts a tmpfs, which only the sandbox sees, over a directory that every Linux has, and returns the
+// directory. None of the directories to avoid is below it.
 func mountScratch(avoid ...string) (string, error) {
 	for _, dir := range []string{"/mnt", "/media", "/srv"} {
 		if slices.ContainsFunc(avoid, func(a string) bool { return strings.HasPrefix(a+"/", dir+"/") }) {

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Command bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. Its instances are real
-// machines with systemd and cloud-init, which systemd-nspawn runs as containers or QEMU as virtual machines.
+// Command bakery-lab is EC2, S3, SSM parameters, STS, IAM roles and instance metadata on this computer. Its instances
+// are real machines with systemd and cloud-init, which systemd-nspawn runs as containers or QEMU as virtual machines.
 package main
 
 import (
@@ -30,24 +30,39 @@ type command struct {
 // commands returns the commands in the order of the help. It is a function because help refers to it.
 func commands() []command {
 	return []command{
-		{"run", "[flags] -- COMMAND [ARG...]", "serve the lab while COMMAND runs with the lab's environment; exits with COMMAND's exit code", run, "Lab", false},
+		{"run", "[flags] -- COMMAND [ARG...]",
+			"serve the lab while COMMAND runs with the lab's environment; exits with COMMAND's exit code", run, "Lab",
+			false},
 		{"serve", "[flags]", "serve the lab until interrupted", serve, "Lab", false},
-		{"image build", "[--suite SUITE]", "build a base image of Debian's packages, unless there is one, and print its AMI id", imageBuild, "Images", false},
-		{"image import", "--name NAME FILE|TREE", "make an AMI from a raw ext4 disk or a directory tree", imageImport, "Images", false},
+		{"image build", "[--suite SUITE]",
+			"build a base image of Debian's packages, unless there is one, and print its AMI id", imageBuild, "Images",
+			false},
+		{"image import", "--name NAME FILE|TREE", "make an AMI from a raw ext4 disk or a directory tree", imageImport,
+			"Images", false},
 		{"images", "", "list the images", images, "Images", false},
 		{"ls", "AMI [PATH]", "list a directory of an image", list, "Images", false},
 		{"cat", "AMI PATH", "print a file of an image", printFile, "Images", false},
-		{"diff", "[--ignore PATH]... AMI [OTHER]", "compare an image with the one it was made from, or with OTHER; exits with 1 when they differ", diff, "Images", false},
-		{"boot", "AMI [--user-data FILE] [--name NAME] [--runner qemu] [--wait]", "launch an image and print the instance's id", boot, "Machines (in a running lab)", false},
+		{"diff", "[--ignore PATH]... AMI [OTHER]",
+			"compare an image with the one it was made from, or with OTHER; exits with 1 when they differ", diff,
+			"Images", false},
+		{"boot", "AMI [--user-data FILE] [--name NAME] [--runner qemu] [--wait]",
+			"launch an image and print the instance's id", boot, "Machines (in a running lab)", false},
 		{"instances", "", "list the instances", instances, "Machines (in a running lab)", false},
 		{"console", "INSTANCE", "print a machine's console output", console, "Machines (in a running lab)", false},
-		{"exec", "[-i] INSTANCE -- COMMAND [ARG...]", "run a command as root on a machine; exits with its exit code", execute, "Machines (in a running lab)", false},
-		{"stop", "INSTANCE...", "shut machines down and wait until they are stopped", stop, "Machines (in a running lab)", false},
-		{"terminate", "INSTANCE...", "terminate machines and wait until they have ended", terminate, "Machines (in a running lab)", false},
-		{"reclaim", "[--notice 2m] INSTANCE", "interrupt a Spot Instance, as EC2 does when it needs the capacity", reclaim, "Machines (in a running lab)", false},
-		{"deregister", "AMI|NAME...", "remove images and their disks; a NAME may contain * and ?", deregister, "Machines (in a running lab)", false},
+		{"exec", "[-i] INSTANCE -- COMMAND [ARG...]", "run a command as root on a machine; exits with its exit code",
+			execute, "Machines (in a running lab)", false},
+		{"stop", "INSTANCE...", "shut machines down and wait until they are stopped", stop,
+			"Machines (in a running lab)", false},
+		{"terminate", "INSTANCE...", "terminate machines and wait until they have ended", terminate,
+			"Machines (in a running lab)", false},
+		{"reclaim", "[--notice 2m] INSTANCE", "interrupt a Spot Instance, as EC2 does when it needs the capacity",
+			reclaim, "Machines (in a running lab)", false},
+		{"deregister", "AMI|NAME...", "remove images and their disks; a NAME may contain * and ?", deregister,
+			"Machines (in a running lab)", false},
 		{"calls", "", "list the API calls the lab has answered", calls, "Machines (in a running lab)", false},
-		{"faults", "[--clear] [FAULT...]", "make API calls fail from now on, as --fault of run and serve does; without a FAULT, list the faults", faults, "Machines (in a running lab)", false},
+		{"faults", "[--clear] [FAULT...]",
+			"make API calls fail from now on, as --fault of run and serve does; without a FAULT, list the faults",
+			faults, "Machines (in a running lab)", false},
 		{name: "_server", run: server, inside: true},
 		{name: "_build", run: buildInside, inside: true},
 		{name: "_import", run: importInside, inside: true},

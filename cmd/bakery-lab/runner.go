@@ -46,8 +46,8 @@ func (r runner) check(internet bool) error {
 	return machine.Check(internet)
 }
 
-// server returns how to start the server: in a sandbox for containers, whose mounts and processes must end with it. Virtual
-// machines end with it anyway.
+// server returns how to start the server: in a sandbox for containers, whose mounts and processes must end with it.
+// Virtual machines end with it anyway.
 func (r runner) server() func(argv []string, files []*os.File) (int, error) {
 	if r == virtual {
 		return sandbox.Child
@@ -74,8 +74,8 @@ func (r runner) orNamed(name string) runner {
 	return other
 }
 
-// machines starts each machine with the runner that its spec names, by default with the lab's own. A lab without a sandbox has
-// virtual machines only.
+// machines starts each machine with the runner that its spec names, by default with the lab's own. A lab without a
+// sandbox has virtual machines only.
 type machines struct {
 	own        runner
 	containers machine.Runner
@@ -83,7 +83,8 @@ type machines struct {
 }
 
 func (r runner) machines(ctx context.Context, h home) (machines, error) {
-	m := machines{own: r, containers: machine.Nspawn(), vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx) })}
+	m := machines{own: r, containers: machine.Nspawn(),
+		vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx) })}
 	if r == virtual { // so that errors are returned now, and not at the first launch
 		_, err := m.vms()
 		return m, err
@@ -113,7 +114,8 @@ func (m machines) Start(ctx context.Context, s machine.Spec) (machine.Machine, e
 		}
 		return vms.Start(ctx, s)
 	case m.own == virtual:
-		return nil, errors.New("start a container: this lab was started with --runner qemu and has virtual machines only")
+		return nil, errors.New("start a container: this lab was started with --runner qemu and has virtual machines " +
+			"only")
 	}
 	return m.containers.Start(ctx, s)
 }

@@ -29,21 +29,25 @@ type settings struct {
 	lab     lab.Options // those that have flags
 }
 
-// define adds the flags to a flag set. Files are read while the flags are parsed, so that errors in them are found before
-// anything starts.
+// define adds the flags to a flag set. Files are read while the flags are parsed, so that errors in them are found
+// before anything starts.
 func (s *settings) define(f *flag.FlagSet) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
-	f.BoolVar(&s.lab.Internet, "internet", false, "let machines reach this computer's network, and with it package mirrors")
-	f.Func("runner", "run machines with `nspawn` (default: containers, which need root and boot in seconds) or qemu (virtual machines, which\n"+
+	f.BoolVar(&s.lab.Internet, "internet", false,
+		"let machines reach this computer's network, and with it package mirrors")
+	f.Func("runner", "run machines with `nspawn` (default: containers, which need root and boot in seconds) or qemu "+
+		"(virtual machines, which\n"+
 		"      need minutes without KVM, and no root when there is a base image)", s.runner.parse)
 	delays := &s.lab.Delays
 	f.DurationVar(&delays.Pending, "pending", 0, "how long instances are pending, at least")
 	f.DurationVar(&delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
 	f.DurationVar(&delays.Terminating, "terminating", 0, "how long instances are shutting-down")
 	f.DurationVar(&delays.Image, "image-pending", 0, "how long images and snapshots are pending, at least")
-	f.DurationVar(&s.lab.IAMDelay, "iam-delay", 0, "how long EC2 does not know a new instance profile, or a change of its role")
+	f.DurationVar(&s.lab.IAMDelay, "iam-delay", 0,
+		"how long EC2 does not know a new instance profile, or a change of its role")
 	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.lab.Policy))
-	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action", policyFlag(&s.lab.RolePolicy))
+	f.Func("role-policy", "IAM policy document in `FILE` that limits instance profiles and assumed roles, by action",
+		policyFlag(&s.lab.RolePolicy))
 	s.defineFaultFlags(f)
 }
 
@@ -57,8 +61,8 @@ func policyFlag(to **iam.Policy) func(string) error {
 // variables are the lab's environment.
 type variables []lab.Variable
 
-// start runs the server in the sandbox. It calls ready with the lab's environment when the server is ready, and ends the server
-// when ready returns.
+// start runs the server in the sandbox. It calls ready with the lab's environment when the server is ready, and ends
+// the server when ready returns.
 func start(args []string, s settings, ready func(variables) (int, error)) (int, error) {
 	if err := s.runner.check(s.lab.Internet); err != nil {
 		return 1, err
@@ -82,7 +86,8 @@ func start(args []string, s settings, ready func(variables) (int, error)) (int, 
 	}
 	ended := make(chan result, 1)
 	go func() {
-		exit, err := s.runner.server()(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args), []*os.File{announce, endRead})
+		exit, err := s.runner.server()(slices.Concat([]string{os.Args[0], "_server", "--run-directory", dir}, args),
+			[]*os.File{announce, endRead})
 		_ = announce.Close()
 		ended <- result{exit, err}
 	}()
@@ -126,7 +131,8 @@ func run(args []string) (int, error) {
 	})
 }
 
-// runCommand runs a command to its end. It forwards signals, except for SIGINT: Ctrl-C at the terminal signals the command, too.
+// runCommand runs a command to its end. It forwards signals, except for SIGINT: Ctrl-C at the terminal signals the
+// command, too.
 func runCommand(argv, env []string) (int, error) {
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Stdin, c.Stdout, c.Stderr, c.Env = os.Stdin, os.Stdout, os.Stderr, env
@@ -153,8 +159,8 @@ func runCommand(argv, env []string) (int, error) {
 	return 0, err
 }
 
-// environment returns this process's environment with the lab's variables, and without those with which AWS clients would use
-// another endpoint, other credentials or a proxy.
+// environment returns this process's environment with the lab's variables, and without those with which AWS clients
+// would use another endpoint, other credentials or a proxy.
 func environment(env variables) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -182,7 +188,8 @@ func serve(args []string) (int, error) {
 	var s settings
 	f := flags("serve")
 	s.define(f)
-	f.StringVar(&s.envFile, "env-file", "", "write the lab's environment to `FILE` as shell exports when it is ready; removed at the end")
+	f.StringVar(&s.envFile, "env-file", "",
+		"write the lab's environment to `FILE` as shell exports when it is ready; removed at the end")
 	words, rest, err := parse(f, args)
 	if err != nil {
 		return usageExit, err
@@ -228,7 +235,8 @@ func (s *settings) publish(env variables) error {
 // export writes shell exports. NO_PROXY may have quotes.
 func (v variables) export(w io.Writer) error {
 	for _, one := range append(v, noProxy()...) {
-		if _, err := fmt.Fprintf(w, "export %s='%s'\n", one.Name, strings.ReplaceAll(one.Value, "'", `'\''`)); err != nil {
+		if _, err := fmt.Fprintf(w, "export %s='%s'\n", one.Name,
+			strings.ReplaceAll(one.Value, "'", `'\''`)); err != nil {
 			return err
 		}
 	}

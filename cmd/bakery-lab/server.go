@@ -23,8 +23,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
-// server is the part of run and serve in the sandbox. It writes its environment to its first file, and ends when its second file
-// ends: when the command that started it ends in any way.
+// server is the part of run and serve in the sandbox. It writes its environment to its first file, and ends when its
+// second file ends: when the command that started it ends in any way.
 func server(args []string) (int, error) {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // the command that started it handles them
 	var s settings

@@ -20,7 +20,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// shell is awscli in the lab's environment and nothing else of this computer's.
+// shell runs awscli with the lab's environment only.
 type shell struct {
 	lab *labtest.Lab
 	env []string
@@ -29,22 +29,24 @@ type shell struct {
 func newShell(t *testing.T, o lab.Options) shell {
 	t.Helper()
 	l := labtest.Start(t, o)
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1", "LC_ALL=C.UTF-8"}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1",
+		"LC_ALL=C.UTF-8"}
 	for _, v := range l.Env() {
 		env = append(env, v.Name+"="+v.Value)
 	}
 	return shell{l, env}
 }
 
-// command is one call. The flag is for awscli before 2.13, which does not read AWS_ENDPOINT_URL.
+// command returns a command of awscli. --endpoint-url is for versions before 2.13, which do not read AWS_ENDPOINT_URL.
 func (s shell) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), packertest.AWSCLI(t), append([]string{"--endpoint-url", s.lab.URL, "--output", "json"}, args...)...)
+	c := exec.CommandContext(t.Context(), packertest.AWSCLI(t),
+		append([]string{"--endpoint-url", s.lab.URL, "--output", "json"}, args...)...)
 	c.Env = s.env
 	return c
 }
 
-// aws runs a call that must succeed and returns what it printed.
+// aws runs a command that must succeed and returns its output.
 func (s shell) aws(t *testing.T, args ...string) string {
 	t.Helper()
 	c := s.command(t, args...)
@@ -57,7 +59,7 @@ func (s shell) aws(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// refused runs a call that must fail with a code of AWS's.
+// refused runs a command that must fail with an error code.
 func (s shell) refused(t *testing.T, code string, args ...string) {
 	t.Helper()
 	out, err := s.command(t, args...).CombinedOutput()
@@ -90,33 +92,39 @@ func TestAwscliBakes(t *testing.T) {
 		t.Errorf("user data: %q", got)
 	}
 	s.aws(t, "ec2", "wait", "instance-stopped", "--filters", "Name=tag:Name,Values=c*")
-	if got := s.aws(t, "ec2", "get-console-output", "--instance-id", id, "--query", "Output"); !strings.Contains(got, "hello from the machine") {
+	if got := s.aws(t, "ec2", "get-console-output", "--instance-id", id, "--query", "Output"); !strings.Contains(got,
+		"hello from the machine") {
 		t.Errorf("console: %s", got)
 	}
-	image := s.aws(t, "ec2", "create-image", "--instance-id", id, "--name", "cli-1", "--query", "ImageId", "--output", "text")
+	image := s.aws(t, "ec2", "create-image", "--instance-id", id, "--name", "cli-1", "--query", "ImageId", "--output",
+		"text")
 	s.aws(t, "ec2", "wait", "image-available", "--image-ids", image)
 	for _, filters := range [][]string{
-		{"--filters", "Name=name,Values=cli-*"}, {"--filters", "Name=name,Values=no,cli-?", "Name=architecture,Values=x86_64"}, {"--image-ids", image},
+		{"--filters", "Name=name,Values=cli-*"},
+		{"--filters", "Name=name,Values=no,cli-?", "Name=architecture,Values=x86_64"}, {"--image-ids", image},
 	} {
-		args := append([]string{"ec2", "describe-images", "--owners", "self", "--query", "Images[].ImageId", "--output", "text"}, filters...)
+		args := append([]string{"ec2", "describe-images", "--owners", "self", "--query", "Images[].ImageId", "--output",
+			"text"}, filters...)
 		if got := s.aws(t, args...); got != image {
 			t.Errorf("%v: found %q", filters, got)
 		}
 	}
 	s.refused(t, "InvalidAMIName.Duplicate", "ec2", "create-image", "--instance-id", id, "--name", "cli-1")
 	s.aws(t, "ec2", "create-tags", "--resources", image, "--tags", "Key=a,Value=b")
-	if got := s.aws(t, "ec2", "describe-tags", "--filters", "Name=resource-id,Values="+image, "--query", "Tags[0].Value", "--output", "text"); got != "b" {
+	if got := s.aws(t, "ec2", "describe-tags", "--filters", "Name=resource-id,Values="+image, "--query",
+		"Tags[0].Value", "--output", "text"); got != "b" {
 		t.Errorf("tag: %q", got)
 	}
 	s.aws(t, "ec2", "terminate-instances", "--instance-ids", id)
 	s.aws(t, "ec2", "deregister-image", "--image-id", image)
 }
 
-func TestAwscliIsRefused(t *testing.T) {
+func TestAwscliErrors(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
 	ami := s.lab.Value("BAKERY_LAB_AMI")
-	s.refused(t, "InvalidParameterValue", "ec2", "run-instances", "--image-id", ami, "--user-data", "file://"+file(t, "ud", strings.Repeat("x", 16385)))
+	s.refused(t, "InvalidParameterValue", "ec2", "run-instances", "--image-id", ami, "--user-data",
+		"file://"+file(t, "ud", strings.Repeat("x", 16385)))
 	s.refused(t, "InvalidAMIID.NotFound", "ec2", "run-instances", "--image-id", "ami-0123456789abcdef0")
 	s.refused(t, "InvalidInstanceID.NotFound", "ec2", "describe-instances", "--instance-ids", "i-0123456789abcdef0")
 	s.refused(t, "DryRunOperation", "ec2", "run-instances", "--image-id", ami, "--dry-run")
@@ -131,21 +139,24 @@ func TestAwscliIsRefused(t *testing.T) {
 func TestAwscliReadsParametersAndIdentity(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
-	got := s.aws(t, "ssm", "get-parameter", "--name", "/aws/service/debian/release/12/latest/amd64", "--query", "Parameter.Value", "--output", "text")
+	got := s.aws(t, "ssm", "get-parameter", "--name", "/aws/service/debian/release/12/latest/amd64", "--query",
+		"Parameter.Value", "--output", "text")
 	if got != s.lab.Value("BAKERY_LAB_AMI") {
 		t.Errorf("parameter: %q", got)
 	}
 	s.aws(t, "ssm", "put-parameter", "--name", "/mine/ami", "--value", "ami-1", "--type", "String")
-	if got := s.aws(t, "ssm", "get-parameters-by-path", "--path", "/mine", "--query", "Parameters[].Value", "--output", "text"); got != "ami-1" {
+	if got := s.aws(t, "ssm", "get-parameters-by-path", "--path", "/mine", "--query", "Parameters[].Value", "--output",
+		"text"); got != "ami-1" {
 		t.Errorf("by path: %q", got)
 	}
 	var who struct{ Account, Arn string }
-	if err := json.Unmarshal([]byte(s.aws(t, "sts", "get-caller-identity")), &who); err != nil || who.Account != "123456789012" {
+	if err := json.Unmarshal([]byte(s.aws(t, "sts", "get-caller-identity")), &who); err != nil ||
+		who.Account != "123456789012" {
 		t.Errorf("%v %v", who, err)
 	}
 }
 
-// TestAwscliCopies100MiB is what tells a lab that streams from one that buffers: awscli uploads in parts of 8 MiB.
+// TestAwscliCopies100MiB fails or is slow when the lab does not stream. awscli uploads in parts of 8 MiB.
 func TestAwscliCopies100MiB(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
@@ -169,7 +180,8 @@ func TestAwscliCopies100MiB(t *testing.T) {
 	if got, err := c.Output(); err != nil || !bytes.Equal(got, body) {
 		t.Errorf("curl: %d bytes, %v", len(got), err)
 	}
-	if status, text := fetch(t, http.MethodGet, presigned+"0", io.Reader(nil)); status != http.StatusForbidden || !strings.Contains(text, "SignatureDoesNotMatch") {
+	if status, text := fetch(t, http.MethodGet, presigned+"0", io.Reader(nil)); status != http.StatusForbidden ||
+		!strings.Contains(text, "SignatureDoesNotMatch") {
 		t.Errorf("tampered with: %d %s", status, text)
 	}
 	s.aws(t, "s3", "rm", "--recursive", "s3://"+lab.Bucket+"/")

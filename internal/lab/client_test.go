@@ -21,15 +21,16 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// sdk configures the real SDK for a lab, with its own key or another. It does not retry, so that tests
-// see each refusal.
+// sdk returns a configuration of the SDK for a lab, with the lab's access key or another. It does not retry, so that
+// tests get each error.
 func sdk(l *labtest.Lab, key ...string) aws.Config {
 	if len(key) == 0 {
 		key = []string{l.Value("AWS_ACCESS_KEY_ID"), l.Value("AWS_SECRET_ACCESS_KEY")}
 	}
 	return aws.Config{
-		Region: lab.Region, BaseEndpoint: aws.String(l.URL), Credentials: credentials.NewStaticCredentialsProvider(key[0], key[1], ""),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		Region: lab.Region, BaseEndpoint: aws.String(l.URL),
+		Credentials: credentials.NewStaticCredentialsProvider(key[0], key[1], ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }
 
@@ -52,7 +53,8 @@ func powerOff(m *labtest.Machine) {
 func run(t *testing.T, c *ec2.Client, change func(*ec2.RunInstancesInput)) types.Instance {
 	t.Helper()
 	in := &ec2.RunInstancesInput{
-		ImageId: aws.String(cloud.BaseImageID("bookworm")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId: aws.String(cloud.BaseImageID("bookworm")), InstanceType: types.InstanceTypeT3Nano,
+		MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 	}
 	if change != nil {
 		change(in)
@@ -64,7 +66,7 @@ func run(t *testing.T, c *ec2.Client, change func(*ec2.RunInstancesInput)) types
 	return out.Instances[0]
 }
 
-// until waits for a condition that must come true within seconds.
+// until waits for a condition, which must be true within ten seconds.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
@@ -88,7 +90,7 @@ func untilState(t *testing.T, c *ec2.Client, id string, want types.InstanceState
 	return got
 }
 
-// fetch gives the status and the body of the answer to a request that nobody signs.
+// fetch sends a request without a signature and returns the status and the body of the response.
 func fetch(t *testing.T, method, url string, body io.Reader) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)

@@ -22,7 +22,7 @@ func TestFaultsOfTheConsole(t *testing.T) {
 		m.Print("one\r\ntwo\r\n")
 		m.PowerOff()
 	}}
-	for text, want := range map[string][2]string{ // plain, Latest
+	for text, want := range map[string][2]string{ // without and with Latest
 		"DescribeVpcs=throttle":                             {"one\r\ntwo\r\n", "one\r\ntwo\r\n"},
 		"GetConsoleOutput=drop=two":                         {"one\r\n", "one\r\n"},
 		"GetConsoleOutput=keep=6":                           {"\ntwo\r\n", "\ntwo\r\n"},
@@ -51,7 +51,7 @@ func TestFaultsOfTheConsole(t *testing.T) {
 	}
 }
 
-func TestOnlyNitroInstancesShowTheLatestOfTheirConsole(t *testing.T) {
+func TestLatestConsoleOutputNeedsNitro(t *testing.T) {
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: powerOff}})
 	c := ec2.NewFromConfig(sdk(l))
 	i := run(t, c, func(in *ec2.RunInstancesInput) { in.InstanceType = types.InstanceTypeT2Micro })
@@ -64,7 +64,7 @@ func TestOnlyNitroInstancesShowTheLatestOfTheirConsole(t *testing.T) {
 	}
 }
 
-// console is the text, or the code of the refusal.
+// console returns the console's text, or the code of the error.
 func console(t *testing.T, c *ec2.Client, id string, latest bool) string {
 	t.Helper()
 	out, err := c.GetConsoleOutput(t.Context(), &ec2.GetConsoleOutputInput{InstanceId: &id, Latest: &latest})

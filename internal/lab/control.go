@@ -20,8 +20,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/frame"
 )
 
-// controlPath is the path of the lab's own API, for what AWS has no call for. It requires the lab's secret key as a bearer
-// token, because machines can reach this port, too, and must not control others.
+// controlPath is the path of the lab's own API, for what AWS has no call for. It requires the lab's secret key as a
+// bearer token, because machines can reach this port, too, and must not control others.
 const controlPath = "/_lab/"
 
 func (l *Lab) control(w http.ResponseWriter, r *http.Request) {
@@ -107,7 +107,8 @@ func (l *Lab) serveExec(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer stop()
-	err = l.cloud.Exec(r.Context(), q.Get("instance"), q["arg"], stdin, frames.Stream(frame.Out), frames.Stream(frame.Err))
+	err = l.cloud.Exec(r.Context(), q.Get("instance"), q["arg"], stdin, frames.Stream(frame.Out),
+		frames.Stream(frame.Err))
 	var exit interface {
 		error
 		ExitCode() int
@@ -122,8 +123,8 @@ func (l *Lab) serveExec(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// inputOf passes the body on through a pipe. Without it, a command that does not read its input would not end before the input
-// does.
+// inputOf passes the body on through a pipe. Without it, a command that does not read its input would not end before
+// the input does.
 func inputOf(r *http.Request) (io.Reader, func(), error) {
 	if r.ContentLength == 0 {
 		return nil, func() {}, nil

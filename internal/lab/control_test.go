@@ -24,7 +24,7 @@ func decode(t *testing.T, text string, into any) {
 	}
 }
 
-// ask sends a request to the lab's own endpoint.
+// ask sends a POST to the lab's own API, with a key.
 func ask(t *testing.T, l *labtest.Lab, key, path, body string) *http.Response {
 	t.Helper()
 	return askBy(t, l, http.MethodPost, key, path, body)
@@ -45,14 +45,15 @@ func askBy(t *testing.T, l *labtest.Lab, method, key, path, body string) *http.R
 	return answer
 }
 
-func TestExecNeedsTheLabsSecret(t *testing.T) {
+func TestExecNeedsTheLabsSecretKey(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
-	if answer := ask(t, l, "wrong", "/_lab/exec?instance=i-1&arg=true", ""); answer.StatusCode != http.StatusUnauthorized {
+	if answer := ask(t, l, "wrong", "/_lab/exec?instance=i-1&arg=true",
+		""); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("%s", answer.Status)
 	}
 }
 
-func TestExecCarriesOutputInputAndFailure(t *testing.T) {
+func TestExec(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c := ec2.NewFromConfig(sdk(l))
 	i := run(t, c, nil)

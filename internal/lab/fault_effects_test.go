@@ -43,7 +43,7 @@ func withFaults(t *testing.T, faults ...string) *labtest.Lab {
 	return labtest.Start(t, o)
 }
 
-// statusAnd is the HTTP status and the code of a refusal.
+// statusAnd returns the HTTP status and the code of an error.
 func statusAnd(err error) string {
 	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return strconv.Itoa(answer.HTTPStatusCode()) + " " + codeOf(err)
@@ -51,39 +51,49 @@ func statusAnd(err error) string {
 	return codeOf(err)
 }
 
-func TestEachServiceWordsAFaultInItsOwnWay(t *testing.T) {
+func TestErrorFaultsOfEachService(t *testing.T) {
 	words := []string{"throttle", "500", "503", "denied", "expired", "quota", "capacity"}
 	for service, c := range map[string]struct {
 		call func(*labtest.Lab) error
 		want []string
 	}{
 		"ec2": {func(l *labtest.Lab) error {
-			_, err := ec2.NewFromConfig(sdk(l)).RunInstances(t.Context(), &ec2.RunInstancesInput{MinCount: aws.Int32(1), MaxCount: aws.Int32(1)})
+			_, err := ec2.NewFromConfig(sdk(l)).RunInstances(t.Context(),
+				&ec2.RunInstancesInput{MinCount: aws.Int32(1), MaxCount: aws.Int32(1)})
 			return err
 		}, []string{
-			"503 RequestLimitExceeded", "500 InternalError", "503 Unavailable", "403 UnauthorizedOperation", "400 RequestExpired", "400 VcpuLimitExceeded",
+			"503 RequestLimitExceeded", "500 InternalError", "503 Unavailable", "403 UnauthorizedOperation",
+			"400 RequestExpired", "400 VcpuLimitExceeded",
 			"500 InsufficientInstanceCapacity",
 		}},
 		"s3": {func(l *labtest.Lab) error {
-			_, err := s3Client(l).GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")})
+			_, err := s3Client(l).GetObject(t.Context(),
+				&s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")})
 			return err
-		}, []string{"503 SlowDown", "500 InternalError", "503 ServiceUnavailable", "403 AccessDenied", "400 ExpiredToken"}},
+		}, []string{"503 SlowDown", "500 InternalError", "503 ServiceUnavailable", "403 AccessDenied",
+			"400 ExpiredToken"}},
 		"a HEAD of s3, which has no body": {func(l *labtest.Lab) error {
-			_, err := s3Client(l).HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")})
+			_, err := s3Client(l).HeadObject(t.Context(),
+				&s3.HeadObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")})
 			return err
-		}, []string{"503 ServiceUnavailable", "500 InternalServerError", "503 ServiceUnavailable", "403 Forbidden", "400 BadRequest"}},
+		}, []string{"503 ServiceUnavailable", "500 InternalServerError", "503 ServiceUnavailable", "403 Forbidden",
+			"400 BadRequest"}},
 		"sts": {func(l *labtest.Lab) error {
 			_, err := sts.NewFromConfig(sdk(l)).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 			return err
-		}, []string{"400 Throttling", "500 InternalFailure", "503 ServiceUnavailable", "403 AccessDenied", "403 ExpiredToken"}},
+		}, []string{"400 Throttling", "500 InternalFailure", "503 ServiceUnavailable", "403 AccessDenied",
+			"403 ExpiredToken"}},
 		"iam": {func(l *labtest.Lab) error {
-			_, err := iam.NewFromConfig(sdk(l)).CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("r"), AssumeRolePolicyDocument: aws.String("{}")})
+			_, err := iam.NewFromConfig(sdk(l)).CreateRole(t.Context(),
+				&iam.CreateRoleInput{RoleName: aws.String("r"), AssumeRolePolicyDocument: aws.String("{}")})
 			return err
-		}, []string{"400 Throttling", "500 ServiceFailure", "503 ServiceUnavailable", "403 AccessDenied", "403 ExpiredToken", "409 LimitExceeded"}},
+		}, []string{"400 Throttling", "500 ServiceFailure", "503 ServiceUnavailable", "403 AccessDenied",
+			"403 ExpiredToken", "409 LimitExceeded"}},
 		"ssm": {func(l *labtest.Lab) error {
 			_, err := ssm.NewFromConfig(sdk(l)).GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("x")})
 			return err
-		}, []string{"400 ThrottlingException", "500 InternalServerError", "503 ServiceUnavailable", "400 AccessDeniedException", "400 ExpiredTokenException"}},
+		}, []string{"400 ThrottlingException", "500 InternalServerError", "503 ServiceUnavailable",
+			"400 AccessDeniedException", "400 ExpiredTokenException"}},
 	} {
 		t.Run(service, func(t *testing.T) {
 			var got []string
@@ -97,13 +107,13 @@ func TestEachServiceWordsAFaultInItsOwnWay(t *testing.T) {
 	}
 }
 
-func TestAHangingCallTakesEffectAndIsNotAnswered(t *testing.T) {
+func TestFaultHang(t *testing.T) {
 	l := withFaults(t, "CreateSecurityGroup=hang=1h:after:1")
 	c := ec2.NewFromConfig(sdk(l))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer cancel()
-		for ctx.Err() == nil && len(l.Calls()) == 0 { // it is among the calls as soon as it hangs
+		for ctx.Err() == nil && len(l.Calls()) == 0 { // it is recorded as soon as it hangs
 			time.Sleep(time.Millisecond)
 		}
 	}()
@@ -125,13 +135,14 @@ func TestAHangingCallTakesEffectAndIsNotAnswered(t *testing.T) {
 	}
 }
 
-func TestAConnectionBreaksInItsMiddle(t *testing.T) {
+func TestFaultCut(t *testing.T) {
 	big := bytes.Repeat([]byte("12345678"), 64<<10)
 	t.Run("an upload", func(t *testing.T) {
 		l := withFaults(t, "PutObject=cut=100000:1")
 		c := s3Client(l)
 		put := func() error {
-			_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: bytes.NewReader(big)})
+			_, err := c.PutObject(t.Context(),
+				&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: bytes.NewReader(big)})
 			return err
 		}
 		if err := put(); err == nil || !strings.HasPrefix(statusAnd(err), "0 ") {
@@ -147,12 +158,15 @@ func TestAConnectionBreaksInItsMiddle(t *testing.T) {
 	t.Run("a download", func(t *testing.T) {
 		l := withFaults(t, "GetObject=cut=100000:1")
 		c := s3Client(l)
-		if _, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: bytes.NewReader(big)}); err != nil {
+		if _, err := c.PutObject(t.Context(),
+			&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"),
+				Body: bytes.NewReader(big)}); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		for range 2 {
-			out, err := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")})
+			out, err := c.GetObject(t.Context(),
+				&s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,19 +186,22 @@ func TestAConnectionBreaksInItsMiddle(t *testing.T) {
 	})
 }
 
-func TestAPresignedURLCanHaveExpired(t *testing.T) {
+func TestFaultExpiredOfPresignedURLs(t *testing.T) {
 	l := withFaults(t, "GetObject=expired:Presigned=true", "PutObject=SlowDown:Key=*/log.gz")
 	c := s3Client(l)
 	for key, want := range map[string]string{"a": "", "bake/1/log.gz": "503 SlowDown"} {
-		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String(key), Body: strings.NewReader("x")})
+		_, err := c.PutObject(t.Context(),
+			&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String(key), Body: strings.NewReader("x")})
 		if got := statusAnd(err); got != want {
 			t.Errorf("an upload to %s: %s", key, got)
 		}
 	}
-	if _, err := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a")}); err != nil {
+	if _, err := c.GetObject(t.Context(),
+		&s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a")}); err != nil {
 		t.Errorf("a call that is signed in its header: %v", err)
 	}
-	signed, err := s3.NewPresignClient(c).PresignGetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a")})
+	signed, err := s3.NewPresignClient(c).PresignGetObject(t.Context(),
+		&s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,18 +215,20 @@ func TestAPresignedURLCanHaveExpired(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusForbidden || !strings.Contains(string(text), "<Message>Request has expired</Message>") {
+	if err != nil || answer.StatusCode != http.StatusForbidden ||
+		!strings.Contains(string(text), "<Message>Request has expired</Message>") {
 		t.Errorf("%d %s %v", answer.StatusCode, text, err)
 	}
 }
 
-// TestWhatIsNewIsNotKnownYet goes through every kind of id.
-func TestWhatIsNewIsNotKnownYet(t *testing.T) {
+// TestEventualConsistency tests all kinds of ids.
+func TestEventualConsistency(t *testing.T) {
 	const young = 700 * time.Millisecond
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: powerOff}, Eventual: young})
 	c, roles := ec2.NewFromConfig(sdk(l)), iam.NewFromConfig(sdk(l))
 	ctx := t.Context()
-	// first is what calls answer at once, before what they are about is known; they are tried until they succeed.
+	// first returns the error code of a call's first try, when its resource is not visible yet. It tries until the call
+	// succeeds.
 	first := func(what string, call func() error) string {
 		t.Helper()
 		code := codeOf(call())
@@ -217,20 +236,25 @@ func TestWhatIsNewIsNotKnownYet(t *testing.T) {
 		return code
 	}
 	got := map[string]string{}
-	group, err := c.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("g"), Description: aws.String("d")})
+	group, err := c.CreateSecurityGroup(ctx,
+		&ec2.CreateSecurityGroupInput{GroupName: aws.String("g"), Description: aws.String("d")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{{Name: aws.String("group-name"), Values: []string{"g"}}}}
+	named := &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{{Name: aws.String("group-name"),
+		Values: []string{"g"}}}}
 	if out, err := c.DescribeSecurityGroups(ctx, named); err != nil || len(out.SecurityGroups) > 0 {
 		t.Errorf("a new group is listed: %v", err)
 	}
 	in := &ec2.RunInstancesInput{
-		ImageId: aws.String(l.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId: aws.String(l.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1),
+		MaxCount:         aws.Int32(1),
 		SecurityGroupIds: []string{*group.GroupId},
-		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
-			SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
-		}},
+		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot,
+			SpotOptions: &types.SpotMarketOptions{
+				SpotInstanceType:             types.SpotInstanceTypePersistent,
+				InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+			}},
 	}
 	var i types.Instance
 	got["security group"] = first("the launch", func() error {
@@ -241,7 +265,8 @@ func TestWhatIsNewIsNotKnownYet(t *testing.T) {
 		return err
 	})
 	got["spot request"] = first("the spot request", func() error {
-		_, err := c.DescribeSpotInstanceRequests(ctx, &ec2.DescribeSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{*i.SpotInstanceRequestId}})
+		_, err := c.DescribeSpotInstanceRequests(ctx,
+			&ec2.DescribeSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{*i.SpotInstanceRequestId}})
 		return err
 	})
 	in.InstanceMarketOptions, in.ClientToken = nil, nil // the SDK has set one
@@ -266,7 +291,9 @@ func TestWhatIsNewIsNotKnownYet(t *testing.T) {
 		}
 	}
 	got["snapshot"] = codeOf(func() error {
-		_, err := c.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{snapshot}, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}})
+		_, err := c.CreateTags(ctx,
+			&ec2.CreateTagsInput{Resources: []string{snapshot},
+				Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}})
 		return err
 	}())
 	got["image"] = first("the image", func() error {
@@ -274,11 +301,13 @@ func TestWhatIsNewIsNotKnownYet(t *testing.T) {
 		return err
 	})
 	name := aws.String("p")
-	if _, err := roles.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name}); err != nil {
+	if _, err := roles.CreateInstanceProfile(ctx,
+		&iam.CreateInstanceProfileInput{InstanceProfileName: name}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = c.RunInstances(ctx, &ec2.RunInstancesInput{
-		ImageId: in.ImageId, MinCount: aws.Int32(1), MaxCount: aws.Int32(1), IamInstanceProfile: &types.IamInstanceProfileSpecification{Name: name},
+		ImageId: in.ImageId, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		IamInstanceProfile: &types.IamInstanceProfileSpecification{Name: name},
 	})
 	got["instance profile at a launch"] = codeOf(err)
 	got["instance profile"] = first("the instance profile", func() error {
@@ -286,7 +315,8 @@ func TestWhatIsNewIsNotKnownYet(t *testing.T) {
 		return err
 	})
 	want := map[string]string{
-		"security group": "InvalidGroup.NotFound", "spot request": "InvalidSpotInstanceRequestID.NotFound", "instance": "InvalidInstanceID.NotFound",
+		"security group": "InvalidGroup.NotFound", "spot request": "InvalidSpotInstanceRequestID.NotFound",
+		"instance": "InvalidInstanceID.NotFound",
 		"snapshot": "InvalidSnapshot.NotFound", "image": "InvalidAMIID.NotFound", "instance profile": "NoSuchEntity",
 		"instance profile at a launch": "InvalidParameterValue",
 	}
@@ -295,7 +325,7 @@ func TestWhatIsNewIsNotKnownYet(t *testing.T) {
 	}
 }
 
-func TestAFaultOfOneActionDoesNotKnowWhatIsNew(t *testing.T) {
+func TestFaultUnknownOfOneAction(t *testing.T) {
 	l := withFaults(t, "DescribeInstances=unknown=1h")
 	c := ec2.NewFromConfig(sdk(l))
 	i := run(t, c, nil)
@@ -303,7 +333,8 @@ func TestAFaultOfOneActionDoesNotKnowWhatIsNew(t *testing.T) {
 	if codeOf(err) != "InvalidInstanceID.NotFound" {
 		t.Error(err)
 	}
-	if _, err := c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}); err != nil {
+	if _, err := c.TerminateInstances(t.Context(),
+		&ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// control sends a request to a path of the lab's own and returns the answer's status and body.
+// control sends a request to the lab's own API and returns the status and the body of the response.
 func control(t *testing.T, l *labtest.Lab, method, path, body string) (int, string) {
 	t.Helper()
 	answer := askBy(t, l, method, l.Value("AWS_SECRET_ACCESS_KEY"), "/_lab/"+path, body)
@@ -28,9 +28,10 @@ func control(t *testing.T, l *labtest.Lab, method, path, body string) (int, stri
 	return answer.StatusCode, string(text)
 }
 
-func TestAFaultStrikesTheCallsItIsMeantFor(t *testing.T) {
+func TestFaultsAffectMatchingCallsOnly(t *testing.T) {
 	group := func(c *ec2.Client, region, name string) string {
-		_, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{GroupName: &name, Description: aws.String("d")},
+		_, err := c.CreateSecurityGroup(t.Context(),
+			&ec2.CreateSecurityGroupInput{GroupName: &name, Description: aws.String("d")},
 			func(o *ec2.Options) { o.Region = region })
 		return codeOf(err)
 	}
@@ -59,7 +60,7 @@ func TestAFaultStrikesTheCallsItIsMeantFor(t *testing.T) {
 	}
 }
 
-func TestFaultsComeAndGoWhileTheLabRuns(t *testing.T) {
+func TestFaultsAreAddedAndRemovedWhileTheLabRuns(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	list := func() (all []string) {
 		_, text := control(t, l, http.MethodGet, "faults", "")
@@ -73,7 +74,8 @@ func TestFaultsComeAndGoWhileTheLabRuns(t *testing.T) {
 		_, err := c.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
 		return codeOf(err)
 	}
-	if status, text := control(t, l, http.MethodPost, "faults", "DescribeRegions=One:1\nnonsense"); status != http.StatusBadRequest || text == "" {
+	if status, text := control(t, l, http.MethodPost, "faults",
+		"DescribeRegions=One:1\nnonsense"); status != http.StatusBadRequest || text == "" {
 		t.Errorf("%d %s", status, text)
 	}
 	if got := regions(); got != "" {

@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package lab is AWS on one computer: EC2, S3, SSM parameters, STS and IAM behind one http.Handler, and the metadata service
-// of each machine. For each request it finds the service, checks signature, limits and permissions, applies faults, and
-// records the call. It knows services only through package service; what they do is in the packages below.
+// Package lab is AWS on one computer: EC2, S3, SSM parameters, STS and IAM behind one http.Handler, and the metadata
+// service of each machine. For each request it finds the service, checks signature, limits and permissions, applies
+// faults, and records the call. It knows services only through package service; what they do is in the packages below.
 //
 // Only tests, cmd/bakery-lab and internal/bench may import it.
 package lab
@@ -110,7 +110,8 @@ func New(o Options) (*Lab, error) {
 		iam: iamapi.New(cloud.Account, Profile, o.IAMDelay),
 	}
 	l.faults.Add(o.Faults...)
-	l.keys.Add(l.accessKey, l.secretKey, sigv4.Principal{ARN: "arn:aws:iam::" + cloud.Account + ":user/bakery", UserID: "AIDABAKERYLAB"})
+	l.keys.Add(l.accessKey, l.secretKey,
+		sigv4.Principal{ARN: "arn:aws:iam::" + cloud.Account + ":user/bakery", UserID: "AIDABAKERYLAB"})
 	l.seedParameters()
 	if err := l.startS3(); err != nil {
 		return nil, err
@@ -119,7 +120,8 @@ func New(o Options) (*Lab, error) {
 		return nil, err
 	}
 	l.ec2 = &ec2.Server{
-		Cloud: l.cloud, ResolveImage: l.resolveImage, RoleOf: l.iam.RoleOf, ProfileNotVisibleYet: l.iam.ProfileNotVisibleYet,
+		Cloud: l.cloud, ResolveImage: l.resolveImage, RoleOf: l.iam.RoleOf,
+		ProfileNotVisibleYet: l.iam.ProfileNotVisibleYet,
 	}
 	l.services = map[string]service.Service{}
 	for _, s := range []service.Service{l.ec2, l.iam, l.s3, l.ssm, &sts.Server{Account: cloud.Account, Keys: l.keys}} {
@@ -202,8 +204,8 @@ func (l *Lab) resolveImage(parameter string) (string, error) {
 	return id, nil
 }
 
-// listeners are the servers in a machine's network: its metadata service and the lab's endpoint. The endpoint has the same
-// address as on this computer, so that URLs are valid in both.
+// listeners are the servers in a machine's network: its metadata service and the lab's endpoint. The endpoint has the
+// same address as on this computer, so that URLs are valid in both.
 func (l *Lab) listeners(instance string) []machine.Listener {
 	strict := false
 	if i, ok := l.cloud.Instance(instance); ok && l.options.StrictIMDS != nil {
@@ -213,7 +215,8 @@ func (l *Lab) listeners(instance string) []machine.Listener {
 		Instance: func() (cloud.Instance, bool) { return l.cloud.Instance(instance) },
 		Groups:   l.groupNames, Credentials: l.credentialsOf, Strict: strict,
 	}
-	return []machine.Listener{{Address: "169.254.169.254:80", Handler: metadata}, {Address: l.options.Address, Handler: l}}
+	return []machine.Listener{{Address: "169.254.169.254:80", Handler: metadata},
+		{Address: l.options.Address, Handler: l}}
 }
 
 func (l *Lab) groupNames(ids []string) []string {
@@ -246,7 +249,8 @@ func (l *Lab) credentialsOf(role string) imds.Credentials {
 	}
 	issued, _ := sts.IssueCredentials(l.keys, cloud.Account, role, "lab")
 	now := time.Now().UTC()
-	c := imds.Credentials{AccessKey: issued.AccessKey, SecretKey: issued.SecretKey, Token: issued.Token, Updated: now, Expires: now.Add(profileLife)}
+	c := imds.Credentials{AccessKey: issued.AccessKey, SecretKey: issued.SecretKey, Token: issued.Token, Updated: now,
+		Expires: now.Add(profileLife)}
 	l.roleCredentials[role] = c
 	return c
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-func TestTheRoadFromALaunchToAnImage(t *testing.T) {
+func TestLaunchStopAndCreateImage(t *testing.T) {
 	asked := make(chan string, 1)
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
 		_, text := m.Metadata("/latest/user-data")
@@ -35,8 +35,10 @@ func TestTheRoadFromALaunchToAnImage(t *testing.T) {
 		in.SubnetId, in.SecurityGroupIds = aws.String(cloud.DefaultSubnet), []string{cloud.DefaultGroup}
 		in.MetadataOptions = &types.InstanceMetadataOptionsRequest{HttpTokens: types.HttpTokensStateRequired}
 		in.TagSpecifications = []types.TagSpecification{
-			{ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("bake")}}},
-			{ResourceType: types.ResourceTypeVolume, Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("disk")}}},
+			{ResourceType: types.ResourceTypeInstance,
+				Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("bake")}}},
+			{ResourceType: types.ResourceTypeVolume,
+				Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("disk")}}},
 		}
 	})
 	if i.State.Name != types.InstanceStateNamePending || aws.ToString(i.Tags[0].Value) != "bake" {
@@ -49,40 +51,48 @@ func TestTheRoadFromALaunchToAnImage(t *testing.T) {
 	if got := aws.ToString(stopped.StateReason.Code); got != "Client.InstanceInitiatedShutdown" {
 		t.Errorf("reason: %s", got)
 	}
-	console, err := c.GetConsoleOutput(t.Context(), &ec2.GetConsoleOutputInput{InstanceId: i.InstanceId, Latest: aws.Bool(true)})
+	console, err := c.GetConsoleOutput(t.Context(),
+		&ec2.GetConsoleOutputInput{InstanceId: i.InstanceId, Latest: aws.Bool(true)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if text, _ := base64.StdEncoding.DecodeString(*console.Output); string(text) != "hello from the machine\r\n" {
 		t.Errorf("console: %q", text)
 	}
-	image, err := c.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: i.InstanceId, Name: aws.String("web 1.0"), Description: aws.String("a web server")})
+	image, err := c.CreateImage(t.Context(),
+		&ec2.CreateImageInput{InstanceId: i.InstanceId, Name: aws.String("web 1.0"),
+			Description: aws.String("a web server")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ec2.NewImageAvailableWaiter(c, func(o *ec2.ImageAvailableWaiterOptions) { o.MinDelay, o.MaxDelay = time.Millisecond, time.Second }).
+	if err := ec2.NewImageAvailableWaiter(c,
+		func(o *ec2.ImageAvailableWaiterOptions) { o.MinDelay, o.MaxDelay = time.Millisecond, time.Second }).
 		Wait(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{*image.ImageId}}, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	found, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{
-		{Name: aws.String("name"), Values: []string{"web *"}}, {Name: aws.String("state"), Values: []string{"available"}},
-	}})
+	found, err := c.DescribeImages(t.Context(),
+		&ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{
+			{Name: aws.String("name"), Values: []string{"web *"}},
+			{Name: aws.String("state"), Values: []string{"available"}},
+		}})
 	if err != nil || len(found.Images) != 1 || *found.Images[0].ImageId != *image.ImageId {
 		t.Errorf("found %v %v", found, err)
 	}
-	if _, err := c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}); err != nil {
+	if _, err := c.TerminateInstances(t.Context(),
+		&ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}); err != nil {
 		t.Error(err)
 	}
 	untilState(t, c, *i.InstanceId, types.InstanceStateNameTerminated)
 }
 
-func TestEC2RefusesWhatAWSRefuses(t *testing.T) {
+func TestEC2Errors(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c := ec2.NewFromConfig(sdk(l))
 	i := run(t, c, nil)
 	untilState(t, c, *i.InstanceId, types.InstanceStateNameRunning)
 	launch := func(change func(*ec2.RunInstancesInput)) error {
-		in := &ec2.RunInstancesInput{ImageId: aws.String(cloud.BaseImageID("bookworm")), MinCount: aws.Int32(1), MaxCount: aws.Int32(1)}
+		in := &ec2.RunInstancesInput{ImageId: aws.String(cloud.BaseImageID("bookworm")), MinCount: aws.Int32(1),
+			MaxCount: aws.Int32(1)}
 		change(in)
 		_, err := c.RunInstances(t.Context(), in)
 		return err
@@ -92,16 +102,22 @@ func TestEC2RefusesWhatAWSRefuses(t *testing.T) {
 		return err
 	}
 	big := base64.StdEncoding.EncodeToString(make([]byte, 16385))
-	_, filter := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("nonsense"), Values: []string{"x"}}}})
+	_, filter := c.DescribeImages(t.Context(),
+		&ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("nonsense"), Values: []string{"x"}}}})
 	_, action := c.CreateTransitGateway(t.Context(), &ec2.CreateTransitGatewayInput{})
-	_, running := c.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{InstanceId: i.InstanceId, UserData: &types.SecureBlobAttributeValue{Value: []byte("x")}})
+	_, running := c.ModifyInstanceAttribute(t.Context(),
+		&ec2.ModifyInstanceAttributeInput{InstanceId: i.InstanceId,
+			UserData: &types.SecureBlobAttributeValue{Value: []byte("x")}})
 	for _, step := range []struct {
 		name string
 		err  error
 		want string
 	}{
-		{"user data over 16,384 bytes", launch(func(in *ec2.RunInstancesInput) { in.UserData = &big }), "InvalidParameterValue"},
-		{"user data that is no base64", launch(func(in *ec2.RunInstancesInput) { in.UserData = aws.String("#!/bin/sh") }), "InvalidUserData.Malformed"},
+		{"user data over 16,384 bytes", launch(func(in *ec2.RunInstancesInput) { in.UserData = &big }),
+			"InvalidParameterValue"},
+		{"user data that is no base64",
+			launch(func(in *ec2.RunInstancesInput) { in.UserData = aws.String("#!/bin/sh") }),
+			"InvalidUserData.Malformed"},
 		{"an unknown image", launch(func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("ami-0123456789abcdef0") }), "InvalidAMIID.NotFound"},
 		{"an unknown parameter", launch(func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("resolve:ssm:/none") }), "InvalidParameterValue"},
 		{"a dry run", launch(func(in *ec2.RunInstancesInput) { in.DryRun = aws.Bool(true) }), "DryRunOperation"},
@@ -120,7 +136,7 @@ func TestEC2RefusesWhatAWSRefuses(t *testing.T) {
 	}
 }
 
-func TestTheImageOfAParameterIsLaunched(t *testing.T) {
+func TestRunInstancesWithAnImageParameter(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	i := run(t, ec2.NewFromConfig(sdk(l)), func(in *ec2.RunInstancesInput) {
 		in.ImageId = aws.String("resolve:ssm:/aws/service/debian/release/13/latest/amd64")
@@ -130,23 +146,29 @@ func TestTheImageOfAParameterIsLaunched(t *testing.T) {
 	}
 }
 
-func TestSecurityGroupsAndKeysAsAmazonEbsMakesThem(t *testing.T) {
+func TestSecurityGroupsAndKeyPairsOfAmazonEbs(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c, ctx := ec2.NewFromConfig(sdk(l)), t.Context()
-	g, err := c.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("packer_1"), Description: aws.String("temporary"), VpcId: aws.String(cloud.DefaultVPC)})
+	g, err := c.CreateSecurityGroup(ctx,
+		&ec2.CreateSecurityGroupInput{GroupName: aws.String("packer_1"), Description: aws.String("temporary"),
+			VpcId: aws.String(cloud.DefaultVPC)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := []types.IpPermission{{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22), IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}}}
-	if _, err := c.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: open}); err != nil {
+	open := []types.IpPermission{{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22),
+		IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}}}
+	if _, err := c.AuthorizeSecurityGroupIngress(ctx,
+		&ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: open}); err != nil {
 		t.Error(err)
 	}
-	_, err = c.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: open})
+	_, err = c.AuthorizeSecurityGroupIngress(ctx,
+		&ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: open})
 	if codeOf(err) != "InvalidPermission.Duplicate" {
 		t.Error(err)
 	}
 	groups, err := c.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{*g.GroupId}})
-	if err != nil || len(groups.SecurityGroups[0].IpPermissions) != 1 || *groups.SecurityGroups[0].IpPermissionsEgress[0].IpProtocol != "-1" {
+	if err != nil || len(groups.SecurityGroups[0].IpPermissions) != 1 ||
+		*groups.SecurityGroups[0].IpPermissionsEgress[0].IpProtocol != "-1" {
 		t.Errorf("%+v %v", groups, err)
 	}
 	for _, kind := range []types.KeyType{types.KeyTypeRsa, types.KeyTypeEd25519} {
@@ -158,20 +180,25 @@ func TestSecurityGroupsAndKeysAsAmazonEbsMakesThem(t *testing.T) {
 	i := run(t, c, func(in *ec2.RunInstancesInput) {
 		in.KeyName, in.SecurityGroupIds = aws.String("ed25519"), []string{*g.GroupId}
 		in.BlockDeviceMappings = []types.BlockDeviceMapping{
-			{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(12), VolumeType: types.VolumeTypeGp3}},
-			{DeviceName: aws.String("/dev/sdb"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(5), DeleteOnTermination: aws.Bool(false)}},
+			{DeviceName: aws.String("/dev/xvda"),
+				Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(12), VolumeType: types.VolumeTypeGp3}},
+			{DeviceName: aws.String("/dev/sdb"),
+				Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(5), DeleteOnTermination: aws.Bool(false)}},
 		}
 	})
 	untilState(t, c, *i.InstanceId, types.InstanceStateNameRunning)
-	if _, err := c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: g.GroupId}); codeOf(err) != "DependencyViolation" {
+	if _, err := c.DeleteSecurityGroup(ctx,
+		&ec2.DeleteSecurityGroupInput{GroupId: g.GroupId}); codeOf(err) != "DependencyViolation" {
 		t.Error(err)
 	}
-	if _, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}); err != nil {
+	if _, err := c.TerminateInstances(ctx,
+		&ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}); err != nil {
 		t.Error(err)
 	}
 	untilState(t, c, *i.InstanceId, types.InstanceStateNameTerminated)
 	volumes, err := c.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{})
-	if err != nil || len(volumes.Volumes) != 1 || *volumes.Volumes[0].Size != 5 || volumes.Volumes[0].State != types.VolumeStateAvailable {
+	if err != nil || len(volumes.Volumes) != 1 || *volumes.Volumes[0].Size != 5 ||
+		volumes.Volumes[0].State != types.VolumeStateAvailable {
 		t.Errorf("volumes: %+v %v", volumes, err)
 	}
 	if _, err := c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: g.GroupId}); err != nil {
@@ -184,9 +211,12 @@ func TestImageAttributes(t *testing.T) {
 	c, ctx := ec2.NewFromConfig(sdk(l)), t.Context()
 	i := run(t, c, nil)
 	untilState(t, c, *i.InstanceId, types.InstanceStateNameStopped)
-	image, err := c.CreateImage(ctx, &ec2.CreateImageInput{InstanceId: i.InstanceId, Name: aws.String("one"), TagSpecifications: []types.TagSpecification{
-		{ResourceType: types.ResourceTypeImage, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}},
-	}})
+	image, err := c.CreateImage(ctx,
+		&ec2.CreateImageInput{InstanceId: i.InstanceId, Name: aws.String("one"),
+			TagSpecifications: []types.TagSpecification{
+				{ResourceType: types.ResourceTypeImage,
+					Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}},
+			}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,14 +227,19 @@ func TestImageAttributes(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	do(c.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{ImageId: id, Description: &types.AttributeValue{Value: aws.String("new")}}))
-	do(c.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{ImageId: id, LaunchPermission: &types.LaunchPermissionModifications{
-		Add: []types.LaunchPermission{{UserId: aws.String("111122223333")}, {Group: types.PermissionGroupAll}},
-	}}))
-	do(c.EnableImageDeprecation(ctx, &ec2.EnableImageDeprecationInput{ImageId: id, DeprecateAt: aws.Time(time.Now().Add(time.Hour))}))
+	do(c.ModifyImageAttribute(ctx,
+		&ec2.ModifyImageAttributeInput{ImageId: id, Description: &types.AttributeValue{Value: aws.String("new")}}))
+	do(c.ModifyImageAttribute(ctx,
+		&ec2.ModifyImageAttributeInput{ImageId: id, LaunchPermission: &types.LaunchPermissionModifications{
+			Add: []types.LaunchPermission{{UserId: aws.String("111122223333")}, {Group: types.PermissionGroupAll}},
+		}}))
+	do(c.EnableImageDeprecation(ctx,
+		&ec2.EnableImageDeprecationInput{ImageId: id, DeprecateAt: aws.Time(time.Now().Add(time.Hour))}))
 	do(c.EnableImageDeregistrationProtection(ctx, &ec2.EnableImageDeregistrationProtectionInput{ImageId: id}))
-	do(c.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{*id}, Tags: []types.Tag{{Key: aws.String("more"), Value: aws.String("tags")}}}))
-	if _, err := c.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: id}); codeOf(err) != "OperationNotPermitted" {
+	do(c.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{*id},
+		Tags: []types.Tag{{Key: aws.String("more"), Value: aws.String("tags")}}}))
+	if _, err := c.DeregisterImage(ctx,
+		&ec2.DeregisterImageInput{ImageId: id}); codeOf(err) != "OperationNotPermitted" {
 		t.Error(err)
 	}
 	out, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{*id}})
@@ -215,7 +250,8 @@ func TestImageAttributes(t *testing.T) {
 	if *got.Description != "new" || !*got.Public || got.DeprecationTime == nil || len(got.Tags) != 2 {
 		t.Errorf("%+v", got)
 	}
-	permissions, err := c.DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: id, Attribute: types.ImageAttributeNameLaunchPermission})
+	permissions, err := c.DescribeImageAttribute(ctx,
+		&ec2.DescribeImageAttributeInput{ImageId: id, Attribute: types.ImageAttributeNameLaunchPermission})
 	if err != nil || len(permissions.LaunchPermissions) != 2 {
 		t.Errorf("%+v %v", permissions, err)
 	}
@@ -227,7 +263,7 @@ func TestImageAttributes(t *testing.T) {
 	}
 }
 
-func TestWhatClientsAskBeforeTheyBegin(t *testing.T) {
+func TestDescribeCallsThatClientsBeginWith(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c, ctx := ec2.NewFromConfig(sdk(l)), t.Context()
 	regions, err := c.DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
@@ -235,20 +271,26 @@ func TestWhatClientsAskBeforeTheyBegin(t *testing.T) {
 		t.Errorf("%v %v", regions, err)
 	}
 	offerings, err := c.DescribeInstanceTypeOfferings(ctx, &ec2.DescribeInstanceTypeOfferingsInput{
-		LocationType: types.LocationTypeAvailabilityZone, Filters: []types.Filter{{Name: aws.String("instance-type"), Values: []string{"t3.nano"}}},
+		LocationType: types.LocationTypeAvailabilityZone,
+		Filters:      []types.Filter{{Name: aws.String("instance-type"), Values: []string{"t3.nano"}}},
 	})
-	if err != nil || len(offerings.InstanceTypeOfferings) != 1 || *offerings.InstanceTypeOfferings[0].Location != "us-east-1a" {
+	if err != nil || len(offerings.InstanceTypeOfferings) != 1 ||
+		*offerings.InstanceTypeOfferings[0].Location != "us-east-1a" {
 		t.Errorf("%v %v", offerings, err)
 	}
-	kinds, err := c.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{"t4g.nano"}})
+	kinds, err := c.DescribeInstanceTypes(ctx,
+		&ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{"t4g.nano"}})
 	if err != nil || kinds.InstanceTypes[0].ProcessorInfo.SupportedArchitectures[0] != types.ArchitectureTypeArm64 {
 		t.Errorf("%v %v", kinds, err)
 	}
-	subnets, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{cloud.DefaultVPC}}}})
+	subnets, err := c.DescribeSubnets(ctx,
+		&ec2.DescribeSubnetsInput{Filters: []types.Filter{{Name: aws.String("vpc-id"),
+			Values: []string{cloud.DefaultVPC}}}})
 	if err != nil || *subnets.Subnets[0].SubnetId != cloud.DefaultSubnet {
 		t.Errorf("%v %v", subnets, err)
 	}
-	vpcs, err := c.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: []types.Filter{{Name: aws.String("is-default"), Values: []string{"true"}}}})
+	vpcs, err := c.DescribeVpcs(ctx,
+		&ec2.DescribeVpcsInput{Filters: []types.Filter{{Name: aws.String("is-default"), Values: []string{"true"}}}})
 	if err != nil || len(vpcs.Vpcs) != 1 {
 		t.Errorf("%v %v", vpcs, err)
 	}
@@ -256,29 +298,35 @@ func TestWhatClientsAskBeforeTheyBegin(t *testing.T) {
 
 func TestCallsAreRecorded(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
-	_, _ = ec2.NewFromConfig(sdk(l)).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{VpcIds: []string{"vpc-0123456789abcdef0"}})
-	_, _ = s3.NewFromConfig(sdk(l)).PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a/b"), Body: strings.NewReader("x")})
+	_, _ = ec2.NewFromConfig(sdk(l)).DescribeVpcs(t.Context(),
+		&ec2.DescribeVpcsInput{VpcIds: []string{"vpc-0123456789abcdef0"}})
+	_, _ = s3.NewFromConfig(sdk(l)).PutObject(t.Context(),
+		&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a/b"), Body: strings.NewReader("x")})
 	var got []string
 	until(t, "two calls", func() bool { return len(l.Calls()) == 2 })
 	for _, c := range l.Calls() {
 		got = append(got, strings.Join([]string{c.Service, c.Action, c.Region, c.Code, c.Detail}, " "))
 	}
-	if diff := cmp.Diff([]string{"ec2 DescribeVpcs us-east-1 InvalidVpcID.NotFound ", "s3 PutObject us-east-1  bakery-lab/a/b"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"ec2 DescribeVpcs us-east-1 InvalidVpcID.NotFound ",
+		"s3 PutObject us-east-1  bakery-lab/a/b"}, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestFaults(t *testing.T) {
 	for text, want := range map[string]struct{ first, second string }{
-		"CreateSecurityGroup=throttle:1":                   {"RequestLimitExceeded", ""},
-		"CreateSecurityGroup=500:after:1":                  {"InternalError", "InvalidGroup.Duplicate"}, // the first call took effect
-		"CreateSecurityGroup=InsufficientInstanceCapacity": {"InsufficientInstanceCapacity", "InsufficientInstanceCapacity"},
-		"CreateSecurityGroup=slow=1ms":                     {"", "InvalidGroup.Duplicate"},
+		"CreateSecurityGroup=throttle:1": {"RequestLimitExceeded", ""},
+		// the first call took effect
+		"CreateSecurityGroup=500:after:1": {"InternalError", "InvalidGroup.Duplicate"},
+		"CreateSecurityGroup=InsufficientInstanceCapacity": {"InsufficientInstanceCapacity",
+			"InsufficientInstanceCapacity"},
+		"CreateSecurityGroup=slow=1ms": {"", "InvalidGroup.Duplicate"},
 	} {
 		l := withFaults(t, text)
 		c := ec2.NewFromConfig(sdk(l))
 		create := func() error {
-			_, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{GroupName: aws.String("g"), Description: aws.String("d")})
+			_, err := c.CreateSecurityGroup(t.Context(),
+				&ec2.CreateSecurityGroupInput{GroupName: aws.String("g"), Description: aws.String("d")})
 			return err
 		}
 		if got := codeOf(create()); got != want.first {
@@ -290,7 +338,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestAResetConnection(t *testing.T) {
+func TestFaultReset(t *testing.T) {
 	l := labtest.Start(t, lab.Options{Faults: []fault.Fault{{Action: "*", Effect: fault.Reset{}}}})
 	_, err := ec2.NewFromConfig(sdk(l)).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
 	if err == nil || codeOf(err) == "" || !strings.Contains(err.Error(), "EOF") {
@@ -298,8 +346,9 @@ func TestAResetConnection(t *testing.T) {
 	}
 }
 
-func TestFaultsThatMakeNoSense(t *testing.T) {
-	for _, text := range []string{"", "RunInstances", "=throttle", "A=", "A=slow=never", "A=500:sometimes", "A=500:0", "A=500:nth=0", "A=500:region=", "A=500:name=x"} {
+func TestFaultsThatAreRejected(t *testing.T) {
+	for _, text := range []string{"", "RunInstances", "=throttle", "A=", "A=slow=never", "A=500:sometimes", "A=500:0",
+		"A=500:nth=0", "A=500:region=", "A=500:name=x"} {
 		if _, err := fault.Parse(text); err == nil {
 			t.Errorf("%q: accepted", text)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/limit"
 )
 
-func TestTheAccountsRequestsAreLimitedInEachRegion(t *testing.T) {
+func TestRequestLimitsOfEachRegion(t *testing.T) {
 	l := labtest.Start(t, lab.Options{Limits: &limit.Rates{Actions: map[string]limit.Rate{"DescribeVpcs": {Size: 2}}}})
 	c := ec2.NewFromConfig(sdk(l))
 	for _, region := range []string{"us-east-1", "eu-west-1"} {

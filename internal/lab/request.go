@@ -135,7 +135,8 @@ func (q *request) verify() error {
 		return err
 	}
 	q.call.Who = principal.ARN
-	q.sender = service.Sender{Principal: principal, Allowed: func(need iam.Request) bool { return q.lab.allows(principal, need) }}
+	q.sender = service.Sender{Principal: principal,
+		Allowed: func(need iam.Request) bool { return q.lab.allows(principal, need) }}
 	return nil
 }
 
@@ -168,7 +169,8 @@ func (l *Lab) allows(who sigv4.Principal, need iam.Request) bool {
 
 func (q *request) faultCall() *fault.Call {
 	return &fault.Call{
-		Request: &q.Request, Service: q.service.Name(), Action: q.action, Sender: q.sender, Response: q.response, Record: q.recordUnanswered,
+		Request: &q.Request, Service: q.service.Name(), Action: q.action, Sender: q.sender, Response: q.response,
+		Record: q.recordUnanswered,
 	}
 }
 

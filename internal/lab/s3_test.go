@@ -21,43 +21,55 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-func TestS3KeepsWhatItIsGiven(t *testing.T) {
+func TestS3Objects(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c, ctx := s3.NewFromConfig(sdk(l)), t.Context()
 	body := make([]byte, 300<<10)
 	_, _ = rand.Read(body)
 	_, err := c.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), Body: bytes.NewReader(body), ContentType: aws.String("application/gzip"),
-		Metadata: map[string]string{"sha256": "abc"}, ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256,
+		Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), Body: bytes.NewReader(body),
+		ContentType: aws.String("application/gzip"),
+		Metadata:    map[string]string{"sha256": "abc"}, ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, err := c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), ChecksumMode: s3types.ChecksumModeEnabled})
-	if err != nil || head.Metadata["sha256"] != "abc" || *head.ContentLength != int64(len(body)) || aws.ToString(head.ChecksumSHA256) == "" ||
+	head, err := c.HeadObject(ctx,
+		&s3.HeadObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"),
+			ChecksumMode: s3types.ChecksumModeEnabled})
+	if err != nil || head.Metadata["sha256"] != "abc" || *head.ContentLength != int64(len(body)) ||
+		aws.ToString(head.ChecksumSHA256) == "" ||
 		aws.ToString(head.ContentType) != "application/gzip" {
 		t.Errorf("%+v %v", head, err)
 	}
-	got, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), Range: aws.String("bytes=10-19")})
+	got, err := c.GetObject(ctx,
+		&s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"),
+			Range: aws.String("bytes=10-19")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if part, _ := io.ReadAll(got.Body); !bytes.Equal(part, body[10:20]) {
 		t.Error("a range differs")
 	}
-	list, err := c.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket), Prefix: aws.String("a b/")})
+	list, err := c.ListObjectsV2(ctx,
+		&s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket), Prefix: aws.String("a b/")})
 	if err != nil || len(list.Contents) != 1 || *list.Contents[0].Key != "a b/c+d.tgz" {
 		t.Errorf("%+v %v", list, err)
 	}
-	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x"), ChecksumSHA256: aws.String("AAAA")})
+	_, err = c.PutObject(ctx,
+		&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x"),
+			ChecksumSHA256: aws.String("AAAA")})
 	if codeOf(err) != "BadDigest" {
 		t.Errorf("a wrong checksum: %v", err)
 	}
-	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), Body: strings.NewReader("x"), IfNoneMatch: aws.String("*")})
+	_, err = c.PutObject(ctx,
+		&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz"), Body: strings.NewReader("x"),
+			IfNoneMatch: aws.String("*")})
 	if codeOf(err) != "PreconditionFailed" {
 		t.Errorf("over an object: %v", err)
 	}
-	if _, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz")}); err != nil {
+	if _, err := c.DeleteObject(ctx,
+		&s3.DeleteObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz")}); err != nil {
 		t.Error(err)
 	}
 	_, err = c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("a b/c+d.tgz")})
@@ -71,9 +83,11 @@ func TestMultipartUploads(t *testing.T) {
 	c, ctx := s3.NewFromConfig(sdk(l)), t.Context()
 	body := make([]byte, 20<<20)
 	_, _ = rand.Read(body)
-	up := transfermanager.New(c, func(o *transfermanager.Options) { o.PartSizeBytes, o.MultipartUploadThreshold = 8<<20, 8<<20 })
+	up := transfermanager.New(c,
+		func(o *transfermanager.Options) { o.PartSizeBytes, o.MultipartUploadThreshold = 8<<20, 8<<20 })
 	if _, err := up.UploadObject(ctx, &transfermanager.UploadObjectInput{
-		Bucket: aws.String(lab.Bucket), Key: aws.String("big"), Body: io.MultiReader(bytes.NewReader(body)), Metadata: map[string]string{"sha256": "abc"},
+		Bucket: aws.String(lab.Bucket), Key: aws.String("big"), Body: io.MultiReader(bytes.NewReader(body)),
+		Metadata: map[string]string{"sha256": "abc"},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +96,8 @@ func TestMultipartUploads(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := io.ReadAll(got.Body)
-	if err != nil || !bytes.Equal(all, body) || got.Metadata["sha256"] != "abc" || !strings.HasSuffix(*got.ETag, "-3\"") {
+	if err != nil || !bytes.Equal(all, body) || got.Metadata["sha256"] != "abc" ||
+		!strings.HasSuffix(*got.ETag, "-3\"") {
 		t.Errorf("%d bytes, %v, %s, %v", len(all), got.Metadata, *got.ETag, err)
 	}
 }
@@ -90,7 +105,8 @@ func TestMultipartUploads(t *testing.T) {
 func TestPresignedURLs(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	p := s3.NewPresignClient(s3.NewFromConfig(sdk(l)))
-	put, err := p.PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("log")})
+	put, err := p.PresignPutObject(t.Context(),
+		&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("log")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +124,8 @@ func TestPresignedURLs(t *testing.T) {
 	}
 	until(t, "the short one expires", func() bool {
 		status, text := fetch(t, http.MethodGet, short.URL, nil)
-		return status == http.StatusForbidden && strings.Contains(text, "<Code>AccessDenied</Code><Message>Request has expired</Message>")
+		return status == http.StatusForbidden &&
+			strings.Contains(text, "<Code>AccessDenied</Code><Message>Request has expired</Message>")
 	})
 	for _, step := range []struct {
 		name, url string
@@ -120,7 +137,8 @@ func TestPresignedURLs(t *testing.T) {
 		{"for another method", put.URL, 403, "SignatureDoesNotMatch"},
 		{"unsigned", strings.SplitN(get.URL, "?", 2)[0], 403, "AccessDenied"},
 	} {
-		if status, text := fetch(t, http.MethodGet, step.url, nil); status != step.status || !strings.Contains(text, step.text) {
+		if status, text := fetch(t, http.MethodGet, step.url, nil); status != step.status ||
+			!strings.Contains(text, step.text) {
 			t.Errorf("%s: %d %s", step.name, status, text)
 		}
 	}

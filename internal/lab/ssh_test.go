@@ -19,13 +19,13 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// greeter is a machine whose SSH server says hello. Its guest idles.
+// greeter runs machines whose SSH server sends a greeting.
 var greeter = labtest.Runner{SSH: func(c net.Conn) {
 	_, _ = io.WriteString(c, "SSH-2.0-lab\r\n")
 	_ = c.Close()
 }}
 
-// ssh tries to reach an address until the answer is what is wanted: a greeting, or an error.
+// ssh connects to an address until the result is the wanted one: a greeting, or an error.
 func ssh(t *testing.T, address string, want error) {
 	t.Helper()
 	var got error
@@ -45,13 +45,14 @@ func ssh(t *testing.T, address string, want error) {
 
 func (s shell) launch(t *testing.T, args ...string) string {
 	t.Helper()
-	id := s.aws(t, append([]string{"ec2", "run-instances", "--image-id", s.lab.Value("BAKERY_LAB_AMI"), "--instance-type", "t3.nano",
+	id := s.aws(t, append([]string{"ec2", "run-instances", "--image-id", s.lab.Value("BAKERY_LAB_AMI"),
+		"--instance-type", "t3.nano",
 		"--query", "Instances[0].InstanceId", "--output", "text"}, args...)...)
 	s.until(t, id, types.InstanceStateNameRunning)
 	return id
 }
 
-// until waits for an instance's state; awscli's own waiters look every 15 seconds.
+// until waits for an instance's state. The waiters of awscli would poll every 15 seconds only.
 func (s shell) until(t *testing.T, id string, state types.InstanceStateName) {
 	t.Helper()
 	untilState(t, ec2.NewFromConfig(sdk(s.lab)), id, state)
@@ -59,13 +60,15 @@ func (s shell) until(t *testing.T, id string, state types.InstanceStateName) {
 
 func (s shell) publicIP(t *testing.T, id string) string {
 	t.Helper()
-	return s.aws(t, "ec2", "describe-instances", "--instance-ids", id, "--query", "Reservations[0].Instances[0].PublicIpAddress", "--output", "text")
+	return s.aws(t, "ec2", "describe-instances", "--instance-ids", id, "--query",
+		"Reservations[0].Instances[0].PublicIpAddress", "--output", "text")
 }
 
-func TestSSHIsReachableOnlyWhenAGroupLetsItIn(t *testing.T) {
+func TestSSHIsReachableOnlyWhenASecurityGroupAllowsIt(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{Runner: greeter})
-	group := s.aws(t, "ec2", "create-security-group", "--group-name", "ssh", "--description", "d", "--query", "GroupId", "--output", "text")
+	group := s.aws(t, "ec2", "create-security-group", "--group-name", "ssh", "--description", "d", "--query", "GroupId",
+		"--output", "text")
 	id := s.launch(t, "--security-group-ids", group)
 	ip := s.publicIP(t, id)
 	ssh(t, ip, syscall.ECONNREFUSED)
@@ -76,8 +79,10 @@ func TestSSHIsReachableOnlyWhenAGroupLetsItIn(t *testing.T) {
 		s.aws(t, append(append([]string{"ec2", "revoke-security-group-ingress"}, rule...), cidr)...)
 		ssh(t, ip, syscall.ECONNREFUSED)
 	}
-	for _, useless := range [][]string{{"--port", "22", "--cidr", "10.0.0.0/8"}, {"--port", "0", "--cidr", "0.0.0.0/0"}, {"--port", "23-80", "--cidr", "0.0.0.0/0"}} {
-		s.aws(t, append([]string{"ec2", "authorize-security-group-ingress", "--group-id", group, "--protocol", "tcp"}, useless...)...)
+	for _, useless := range [][]string{{"--port", "22", "--cidr", "10.0.0.0/8"}, {"--port", "0", "--cidr", "0.0.0.0/0"},
+		{"--port", "23-80", "--cidr", "0.0.0.0/0"}} {
+		s.aws(t, append([]string{"ec2", "authorize-security-group-ingress", "--group-id", group, "--protocol", "tcp"},
+			useless...)...)
 	}
 	ssh(t, ip, syscall.ECONNREFUSED)
 	s.aws(t, append(append([]string{"ec2", "authorize-security-group-ingress"}, rule...), "127.0.0.1/32")...)
@@ -99,7 +104,7 @@ func TestSSHIsReachableOnlyWhenAGroupLetsItIn(t *testing.T) {
 	}
 }
 
-func TestAnInstanceHasNoPublicAddressWhenItAsksForNone(t *testing.T) {
+func TestLaunchWithoutAPublicAddress(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
 	id := s.launch(t, "--no-associate-public-ip-address")

@@ -13,8 +13,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// Resource is a resource that somebody has created in the lab, of any kind and in any region. Those that every lab has from the
-// start are left out: the base images and their snapshots, the default security group, the instance profile.
+// Resource is a resource that somebody has created in the lab, of any kind and in any region. Those that every lab has
+// from the start are left out: the base images and their snapshots, the default security group, the instance profile.
 type Resource struct {
 	// Kind is instance, volume, snapshot, image, security-group, spot-request, key-pair, launch-template, role,
 	// instance-profile, object, upload (a multipart upload that was not finished) or bucket.
@@ -32,7 +32,8 @@ type Resource struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
-// Gone reports whether the resource is only listed for some time longer: a terminated instance, or a spot request that has ended.
+// Gone reports whether the resource is only listed for some time longer: a terminated instance, or a spot request that
+// has ended.
 func (r Resource) Gone() bool {
 	switch r.Kind {
 	case "instance":
@@ -45,7 +46,8 @@ func (r Resource) Gone() bool {
 
 // String returns the resource for messages.
 func (r Resource) String() string {
-	words := slices.DeleteFunc([]string{r.Kind, r.ID, r.Name, r.Region, r.State}, func(w string) bool { return w == "" })
+	words := slices.DeleteFunc([]string{r.Kind, r.ID, r.Name, r.Region, r.State},
+		func(w string) bool { return w == "" })
 	return strings.Join(words, " ")
 }
 
@@ -74,15 +76,18 @@ func (l *Lab) machines() []Resource {
 	instances, _ := l.cloud.Instances("", nil) // cannot fail without ids, here and below
 	for _, i := range instances {
 		all = append(all, Resource{
-			Kind: "instance", Region: i.Region, ID: i.ID, State: string(i.State), Reason: i.Reason.Code, Owner: i.SpotRequest, Made: i.Created, Tags: i.Tags,
+			Kind: "instance", Region: i.Region, ID: i.ID, State: string(i.State), Reason: i.Reason.Code,
+			Owner: i.SpotRequest, Made: i.Created, Tags: i.Tags,
 		})
 	}
 	requests, _ := l.cloud.SpotRequests("", nil)
 	for _, r := range requests {
-		all = append(all, Resource{Kind: "spot-request", Region: r.Region, ID: r.ID, State: r.State, Reason: r.Status, Made: r.Created, Tags: r.Tags})
+		all = append(all, Resource{Kind: "spot-request", Region: r.Region, ID: r.ID, State: r.State, Reason: r.Status,
+			Made: r.Created, Tags: r.Tags})
 	}
 	for _, t := range l.ec2.Templates() {
-		all = append(all, Resource{Kind: "launch-template", Region: t.Region, ID: t.ID, Name: t.Name, Made: t.Created, Tags: t.Tags})
+		all = append(all, Resource{Kind: "launch-template", Region: t.Region, ID: t.ID, Name: t.Name, Made: t.Created,
+			Tags: t.Tags})
 	}
 	return all
 }
@@ -91,19 +96,22 @@ func (l *Lab) storage() []Resource {
 	var all []Resource
 	volumes, _ := l.cloud.Volumes("", nil)
 	for _, v := range volumes {
-		all = append(all, Resource{Kind: "volume", Region: v.Region, ID: v.ID, State: v.State, Owner: v.Instance, Made: v.Created, Tags: v.Tags})
+		all = append(all, Resource{Kind: "volume", Region: v.Region, ID: v.ID, State: v.State, Owner: v.Instance,
+			Made: v.Created, Tags: v.Tags})
 	}
 	snapshots, _ := l.cloud.Snapshots("", nil)
 	for _, s := range snapshots {
 		if s.Owner == cloud.Account {
-			all = append(all, Resource{Kind: "snapshot", Region: s.Region, ID: s.ID, Name: s.Description, State: s.State, Made: s.Started, Tags: s.Tags})
+			all = append(all, Resource{Kind: "snapshot", Region: s.Region, ID: s.ID, Name: s.Description,
+				State: s.State, Made: s.Started, Tags: s.Tags})
 		}
 	}
 	images, _ := l.cloud.Images("", nil)
 	for _, i := range images {
 		if i.Owner == cloud.Account {
 			all = append(all, Resource{
-				Kind: "image", Region: i.Region, ID: i.ID, Name: i.Name, State: i.State, Reason: i.Reason.Code, Made: i.Created, Tags: i.Tags,
+				Kind: "image", Region: i.Region, ID: i.ID, Name: i.Name, State: i.State, Reason: i.Reason.Code,
+				Made: i.Created, Tags: i.Tags,
 			})
 		}
 	}
@@ -115,12 +123,14 @@ func (l *Lab) network() []Resource {
 	groups, _ := l.cloud.SecurityGroups("", nil)
 	for _, g := range groups {
 		if g.ID != cloud.DefaultGroup {
-			all = append(all, Resource{Kind: "security-group", Region: g.Region, ID: g.ID, Name: g.Name, Made: g.Created, Tags: g.Tags})
+			all = append(all, Resource{Kind: "security-group", Region: g.Region, ID: g.ID, Name: g.Name,
+				Made: g.Created, Tags: g.Tags})
 		}
 	}
 	keys, _ := l.cloud.KeyPairs("", nil)
 	for _, k := range keys {
-		all = append(all, Resource{Kind: "key-pair", Region: k.Region, ID: k.ID, Name: k.Name, Made: k.Created, Tags: k.Tags})
+		all = append(all, Resource{Kind: "key-pair", Region: k.Region, ID: k.ID, Name: k.Name, Made: k.Created,
+			Tags: k.Tags})
 	}
 	return all
 }
@@ -139,7 +149,8 @@ func (l *Lab) objects() []Resource {
 	var all []Resource
 	for _, o := range l.s3.Contents() {
 		if o.Kind != "bucket" || o.ID != Bucket && o.ID != ForeignBucket {
-			all = append(all, Resource{Kind: o.Kind, ID: o.ID, Size: o.Size, Made: o.Modified, Tags: o.Tags, Metadata: o.Metadata})
+			all = append(all, Resource{Kind: o.Kind, ID: o.ID, Size: o.Size, Made: o.Modified, Tags: o.Tags,
+				Metadata: o.Metadata})
 		}
 	}
 	return all

@@ -22,7 +22,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// state asks for it as a test in another process does.
+// state returns the lab's state from its API, as for a test in another process.
 func state(t *testing.T, l *labtest.Lab) (all []lab.Resource) {
 	t.Helper()
 	_, text := control(t, l, http.MethodGet, "state", "")
@@ -36,7 +36,7 @@ func s3Client(l *labtest.Lab) *s3.Client {
 	return s3.NewFromConfig(sdk(l), func(o *s3.Options) { o.UsePathStyle = true })
 }
 
-func TestTheStateIsEverythingThatSomebodyMade(t *testing.T) {
+func TestStateListsAllCreatedResources(t *testing.T) {
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: powerOff}})
 	if all := state(t, l); len(all) > 0 {
 		t.Errorf("a new lab is not empty: %v", all)
@@ -50,10 +50,13 @@ func TestTheStateIsEverythingThatSomebodyMade(t *testing.T) {
 	}
 	c := ec2.NewFromConfig(sdk(l))
 	i := run(t, c, func(in *ec2.RunInstancesInput) {
-		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
-			SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
-		}}
-		in.TagSpecifications = tagged(types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeSpotInstancesRequest)
+		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot,
+			SpotOptions: &types.SpotMarketOptions{
+				SpotInstanceType:             types.SpotInstanceTypePersistent,
+				InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+			}}
+		in.TagSpecifications = tagged(types.ResourceTypeInstance, types.ResourceTypeVolume,
+			types.ResourceTypeSpotInstancesRequest)
 	})
 	untilState(t, c, *i.InstanceId, types.InstanceStateNameStopped)
 	must := func(err error) {
@@ -63,11 +66,13 @@ func TestTheStateIsEverythingThatSomebodyMade(t *testing.T) {
 		}
 	}
 	image, err := c.CreateImage(t.Context(), &ec2.CreateImageInput{
-		InstanceId: i.InstanceId, Name: aws.String("web"), TagSpecifications: tagged(types.ResourceTypeImage, types.ResourceTypeSnapshot),
+		InstanceId: i.InstanceId, Name: aws.String("web"),
+		TagSpecifications: tagged(types.ResourceTypeImage, types.ResourceTypeSnapshot),
 	})
 	must(err)
 	_, err = c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{
-		GroupName: aws.String("g"), Description: aws.String("d"), TagSpecifications: tagged(types.ResourceTypeSecurityGroup),
+		GroupName: aws.String("g"), Description: aws.String("d"),
+		TagSpecifications: tagged(types.ResourceTypeSecurityGroup),
 	}, func(o *ec2.Options) { o.Region = "eu-west-1" })
 	must(err)
 	_, err = c.CreateKeyPair(t.Context(), &ec2.CreateKeyPairInput{
@@ -75,17 +80,22 @@ func TestTheStateIsEverythingThatSomebodyMade(t *testing.T) {
 	})
 	must(err)
 	roles := iam.NewFromConfig(sdk(l))
-	_, err = roles.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("r"), AssumeRolePolicyDocument: aws.String("{}")})
+	_, err = roles.CreateRole(t.Context(),
+		&iam.CreateRoleInput{RoleName: aws.String("r"), AssumeRolePolicyDocument: aws.String("{}")})
 	must(err)
-	_, err = roles.CreateInstanceProfile(t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String("p")})
+	_, err = roles.CreateInstanceProfile(t.Context(),
+		&iam.CreateInstanceProfileInput{InstanceProfileName: aws.String("p")})
 	must(err)
 	objects := s3Client(l)
 	_, err = objects.PutObject(t.Context(), &s3.PutObjectInput{
-		Bucket: aws.String(lab.Bucket), Key: aws.String("a/b"), Body: strings.NewReader("12345"), Metadata: map[string]string{"m": "v"},
-		Tagging: aws.String("bake=1"), ServerSideEncryption: s3types.ServerSideEncryptionAes256,
+		Bucket: aws.String(lab.Bucket), Key: aws.String("a/b"), Body: strings.NewReader("12345"),
+		Metadata: map[string]string{"m": "v"},
+		Tagging:  aws.String("bake=1"), ServerSideEncryption: s3types.ServerSideEncryptionAes256,
 	})
 	must(err)
-	_, err = objects.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(lab.Bucket), Key: aws.String("big"), Tagging: aws.String("bake=1")})
+	_, err = objects.CreateMultipartUpload(t.Context(),
+		&s3.CreateMultipartUploadInput{Bucket: aws.String(lab.Bucket), Key: aws.String("big"),
+			Tagging: aws.String("bake=1")})
 	must(err)
 
 	until(t, "the image is available", func() bool {
@@ -100,35 +110,42 @@ func TestTheStateIsEverythingThatSomebodyMade(t *testing.T) {
 			one += " tagged"
 		}
 		got = append(got, one)
-		if r.Kind == "object" && (r.Size != 5 || r.Metadata["X-Amz-Meta-M"] != "v" || r.Metadata["X-Amz-Server-Side-Encryption"] != "AES256") {
+		if r.Kind == "object" && (r.Size != 5 || r.Metadata["X-Amz-Meta-M"] != "v" ||
+			r.Metadata["X-Amz-Server-Side-Encryption"] != "AES256") {
 			t.Errorf("the object: %+v", r)
 		}
 	}
 	want := []string{
-		"image us-east-1 available tagged", "instance us-east-1 stopped tagged", "instance-profile  ", "key-pair us-east-1  tagged", "object   tagged",
-		"role  ", "security-group eu-west-1  tagged", "snapshot us-east-1 completed tagged", "spot-request us-east-1 disabled tagged",
+		"image us-east-1 available tagged", "instance us-east-1 stopped tagged", "instance-profile  ",
+		"key-pair us-east-1  tagged", "object   tagged",
+		"role  ", "security-group eu-west-1  tagged", "snapshot us-east-1 completed tagged",
+		"spot-request us-east-1 disabled tagged",
 		"upload   tagged", "volume us-east-1 in-use tagged",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the state (-want +got):\n%s", diff)
 	}
-	_, err = c.CancelSpotInstanceRequests(t.Context(), &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{*i.SpotInstanceRequestId}})
+	_, err = c.CancelSpotInstanceRequests(t.Context(),
+		&ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{*i.SpotInstanceRequestId}})
 	must(err)
 	_, err = c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}})
 	must(err)
 	untilState(t, c, *i.InstanceId, types.InstanceStateNameTerminated)
 	left := l.Left()
-	if len(left) != 8 || slices.ContainsFunc(left, func(r string) bool { return strings.HasPrefix(r, "instance ") || strings.HasPrefix(r, "spot-request ") }) {
+	if len(left) != 8 || slices.ContainsFunc(left,
+		func(r string) bool { return strings.HasPrefix(r, "instance ") || strings.HasPrefix(r, "spot-request ") }) {
 		t.Errorf("what is left counts what is gone: %v", left)
 	}
 }
 
-func TestS3KeepsTheTagsOfObjects(t *testing.T) {
+func TestS3ObjectTags(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c := s3Client(l)
 	at := func() (*string, *string) { return aws.String(lab.Bucket), aws.String("x") }
 	bucket, key := at()
-	_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("x"), Tagging: aws.String("a=1&b=two%20words")})
+	_, err := c.PutObject(t.Context(),
+		&s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("x"),
+			Tagging: aws.String("a=1&b=two%20words")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,13 +171,15 @@ func TestS3KeepsTheTagsOfObjects(t *testing.T) {
 		t.Errorf("%d tags are counted, %v", aws.ToInt32(get.TagCount), err)
 	}
 	other := &s3types.Tagging{TagSet: []s3types.Tag{{Key: aws.String("c"), Value: aws.String("3")}}}
-	if _, err := c.PutObjectTagging(t.Context(), &s3.PutObjectTaggingInput{Bucket: bucket, Key: key, Tagging: other}); err != nil {
+	if _, err := c.PutObjectTagging(t.Context(),
+		&s3.PutObjectTaggingInput{Bucket: bucket, Key: key, Tagging: other}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]string{"c": "3"}, tags()); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := c.DeleteObjectTagging(t.Context(), &s3.DeleteObjectTaggingInput{Bucket: bucket, Key: key}); err != nil {
+	if _, err := c.DeleteObjectTagging(t.Context(),
+		&s3.DeleteObjectTaggingInput{Bucket: bucket, Key: key}); err != nil {
 		t.Fatal(err)
 	}
 	if got := tags(); len(got) > 0 {

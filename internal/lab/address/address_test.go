@@ -25,7 +25,7 @@ func pool(t *testing.T) *address.Pool {
 	return p
 }
 
-func TestNoTwoPoolsHandOutTheSameAddress(t *testing.T) {
+func TestPoolsAllocateDifferentAddresses(t *testing.T) {
 	a, b := pool(t), pool(t)
 	seen := map[string]bool{}
 	for range 254 {
@@ -41,14 +41,14 @@ func TestNoTwoPoolsHandOutTheSameAddress(t *testing.T) {
 	}
 	back := b.Allocate()
 	for ip := range seen {
-		a.Release(ip) // the other pool's are not its own
+		a.Release(ip) // ignored when it is of the other pool
 	}
 	if ip := a.Allocate(); ip == "" || b.Allocate() != "" || back != "" {
 		t.Errorf("after some were given back: %q", ip)
 	}
 }
 
-// echo is a machine that answers with what it is told once it was told all.
+// echo is a machine that reads all input and then writes it back.
 func echo(context.Context) (net.Conn, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -71,7 +71,7 @@ func echo(context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-func TestACallerIsConnectedWithTheMachine(t *testing.T) {
+func TestForwardConnectsToTheMachine(t *testing.T) {
 	where := free(t)
 	done := make(chan struct{})
 	closer, err := address.Forward(where, echo, done)
@@ -96,14 +96,15 @@ func TestACallerIsConnectedWithTheMachine(t *testing.T) {
 	}
 }
 
-func TestAMachineThatDoesNotListenIsNotThere(t *testing.T) {
+func TestForwardResetsWhenTheMachineDoesNotListen(t *testing.T) {
 	where := free(t)
-	closer, err := address.Forward(where, func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED }, nil)
+	closer, err := address.Forward(where, func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = closer.Close() }()
-	call, err := net.Dial("tcp4", where) // the reset may come as early as this
+	call, err := net.Dial("tcp4", where) // the reset may come already here
 	if err == nil {
 		_, err = call.Read(make([]byte, 1))
 		_ = call.Close()
@@ -113,7 +114,7 @@ func TestAMachineThatDoesNotListenIsNotThere(t *testing.T) {
 	}
 }
 
-// free is a host and a port on which nobody listens.
+// free returns a host and a port on which nothing listens.
 func free(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", pool(t).Allocate()+":0")

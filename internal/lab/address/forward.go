@@ -17,8 +17,8 @@ const dialLimit = 10 * time.Second
 // Dial connects with the machine of an address.
 type Dial func(ctx context.Context) (net.Conn, error)
 
-// Forward listens on an address, host:port, and forwards each connection to dial's, until the returned Closer is closed.
-// Connections stay open after that, as after a change of a security group on EC2. They end when done is closed.
+// Forward listens on an address, host:port, and forwards each connection to dial's, until the returned Closer is
+// closed. Connections stay open after that, as after a change of a security group on EC2. They end when done is closed.
 func Forward(address string, dial Dial, done <-chan struct{}) (io.Closer, error) {
 	l, err := net.Listen("tcp4", address)
 	if err != nil {
@@ -36,7 +36,8 @@ func Forward(address string, dial Dial, done <-chan struct{}) (io.Closer, error)
 	return l, nil
 }
 
-// forwardConnection connects a client with a machine. It resets the connection when nothing listens on the machine, as on EC2.
+// forwardConnection connects a client with a machine. It resets the connection when nothing listens on the machine, as
+// on EC2.
 func forwardConnection(client net.Conn, dial Dial, done <-chan struct{}) {
 	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), dialLimit)

@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package address allocates public addresses for instances, and forwards connections from there to machines. The addresses
-// are in this computer's loopback network, 127.80.0.0/16: only this computer can reach them. The package may not know
-// instances or security groups; the caller decides when an address is reachable.
+// Package address allocates public addresses for instances, and forwards connections from there to machines. The
+// addresses are in this computer's loopback network, 127.80.0.0/16: only this computer can reach them. The package may
+// not know instances or security groups; the caller decides when an address is reachable.
 package address
 
 import (
@@ -16,8 +16,8 @@ import (
 	"sync"
 )
 
-// Pool allocates the addresses of one of the 256 networks 127.80.N.0/24. No other pool has the same network, not even in
-// another process of this computer.
+// Pool allocates the addresses of one of the 256 networks 127.80.N.0/24. No other pool has the same network, not even
+// in another process of this computer.
 type Pool struct {
 	claim   net.Listener
 	network string // 127.80.N.

@@ -50,7 +50,8 @@ func response(namespace, action string, result any) ([]byte, error) {
 			return nil, fmt.Errorf("encode the response to %s: %w", action, err)
 		}
 	}
-	return fmt.Appendf(nil, "<%sResponse xmlns=%q>%s<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%sResponse>",
+	return fmt.Appendf(nil, "<%sResponse xmlns=%q>%s"+
+		"<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%sResponse>",
 		action, namespace, body.Bytes(), requestID(), action), nil
 }
 

@@ -1,12 +1,13 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package baseimage builds the disks of the lab's base images: Debian with systemd and cloud-init, from Debian's packages and the
-// mirror that this computer's apt uses. It also downloads the kernel for virtual machines. It may not know EC2, and runs nothing
-// from the disks.
+// Package baseimage builds the disks of the lab's base images: Debian with systemd and cloud-init, from Debian's
+// packages and the mirror that this computer's apt uses. It also downloads the kernel for virtual machines. It may not
+// know EC2, and runs nothing from the disks.
 package baseimage
 
-// Suites are the Debian releases that base images can be built of, oldest first. They have cloud-init 20.4, 22.4 and 25.1.
+// Suites are the Debian releases that base images can be built of, oldest first. They have cloud-init 20.4, 22.4 and
+// 25.1.
 var Suites = []string{"bullseye", "bookworm", "trixie"}
 
 // Image is a base image in the cache.

@@ -19,12 +19,12 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
-// noUsrmerge makes apt choose the latter of "usrmerge or usr-is-merged" while the image is built. It does not become part of the
-// image.
+// noUsrmerge makes apt choose the latter of "usrmerge or usr-is-merged" while the image is built. It does not become
+// part of the image.
 const noUsrmerge = "etc/apt/preferences.d/no-usrmerge"
 
-// mergedUsr prepares the tree "$1": it makes /bin, /sbin and /lib links, as on every installed Debian, before the first package is
-// unpacked. Otherwise usrmerge would do it afterwards, which needs perl: 50 MB.
+// mergedUsr prepares the tree "$1": it makes /bin, /sbin and /lib links, as on every installed Debian, before the first
+// package is unpacked. Otherwise usrmerge would do it afterwards, which needs perl: 50 MB.
 const mergedUsr = `set -e
 mkdir -p "$1/etc/apt/preferences.d"
 printf 'Package: usrmerge\nPin: release *\nPin-Priority: -1\n' >"$1/` + noUsrmerge + `"
@@ -33,7 +33,8 @@ if [ "$(dpkg --print-architecture)" = amd64 ]; then dirs="$dirs lib64"; fi
 for d in $dirs; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done`
 
 // build builds the image in the directory work, and returns its path and the versions of its packages.
-func (r recipe) build(ctx context.Context, work string, progress io.Writer) (image string, versions map[string]string, err error) {
+func (r recipe) build(ctx context.Context, work string, progress io.Writer) (image string, versions map[string]string,
+	err error) {
 	tree := filepath.Join(work, "tree")
 	if err := r.bootstrap(ctx, tree, progress); err != nil {
 		return "", nil, err
@@ -48,11 +49,12 @@ func (r recipe) build(ctx context.Context, work string, progress io.Writer) (ima
 	return image, versions, disk.FromTree(ctx, tree, image, disk.DefaultSize)
 }
 
-// bootstrap installs packages into tree. When that fails, it tries again without the updates and security archives, which old
-// suites do not have any more.
+// bootstrap installs packages into tree. When that fails, it tries again without the updates and security archives,
+// which old suites do not have any more.
 func (r recipe) bootstrap(ctx context.Context, tree string, progress io.Writer) error {
 	err := r.mmdebstrap(ctx, tree, r.Sources, progress)
-	if err == nil || ctx.Err() != nil || len(r.Sources) < 2 || !strings.Contains(err.Error(), "does not have a Release file") {
+	if err == nil || ctx.Err() != nil || len(r.Sources) < 2 ||
+		!strings.Contains(err.Error(), "does not have a Release file") {
 		return err
 	}
 	_, _ = fmt.Fprintf(progress, "%s has no updates on this mirror any more: the release alone is used\n", r.Suite)

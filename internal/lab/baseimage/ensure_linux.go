@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ensure returns the base image of suite. When cacheDir/base has none of the current recipe, it builds one, which takes about a
-// minute and 300 MB; progress gets messages. Concurrent calls, also in other processes, wait for one build. Images of older
-// recipes are removed.
+// Ensure returns the base image of suite. When cacheDir/base has none of the current recipe, it builds one, which takes
+// about a minute and 300 MB; progress gets messages. Concurrent calls, also in other processes, wait for one build.
+// Images of older recipes are removed.
 func Ensure(ctx context.Context, cacheDir, suite string, progress io.Writer) (Image, error) {
 	if !slices.Contains(Suites, suite) {
 		return Image{}, fmt.Errorf("make a base image of %q: the suites are %s", suite, strings.Join(Suites, ", "))
@@ -59,7 +59,8 @@ func (c cached) load() (Image, error) {
 }
 
 // errNotRoot: mmdebstrap installs packages, which runs their scripts as root.
-var errNotRoot = errors.New("it needs root; run bakery-lab image build once as root, with BAKERY_LAB_HOME set to a directory " +
+var errNotRoot = errors.New("it needs root; run bakery-lab image build once as root, with BAKERY_LAB_HOME set to a " +
+	"directory " +
 	"that others can read, and set BAKERY_LAB_BASE to that directory")
 
 func (c cached) buildOnce(ctx context.Context, progress io.Writer) (Image, error) {
@@ -96,7 +97,8 @@ func (c cached) lock(ctx context.Context, progress io.Writer) (unlock func(), er
 		}
 		if !told {
 			told = true
-			_, _ = fmt.Fprintf(progress, "waiting for another process that makes the base image of %s\n", c.recipe.Suite)
+			_, _ = fmt.Fprintf(progress, "waiting for another process that makes the base image of %s\n",
+				c.recipe.Suite)
 		}
 		select {
 		case <-ctx.Done():

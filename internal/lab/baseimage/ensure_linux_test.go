@@ -17,7 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
-// cacheDir is the lab's own, so that one image serves all tests and the lab.
+// cacheDir returns the lab's own cache, so that all tests and the lab use the same images.
 func cacheDir(t *testing.T) string {
 	t.Helper()
 	if home := os.Getenv("BAKERY_LAB_HOME"); home != "" {
@@ -30,12 +30,13 @@ func cacheDir(t *testing.T) string {
 	return filepath.Join(cache, "bakery-lab")
 }
 
-func TestABaseImageIsDebianBeforeItsFirstBoot(t *testing.T) {
+func TestContentOfABaseImage(t *testing.T) {
 	image, err := Ensure(t.Context(), cacheDir(t), "bookworm", t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(image.Versions["cloud-init"], "22.4") || !strings.HasPrefix(image.Versions["systemd"], "252") {
+	if !strings.HasPrefix(image.Versions["cloud-init"], "22.4") ||
+		!strings.HasPrefix(image.Versions["systemd"], "252") {
 		t.Errorf("versions %v", image.Versions)
 	}
 	var st unix.Stat_t
@@ -52,7 +53,8 @@ func TestABaseImageIsDebianBeforeItsFirstBoot(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for path, want := range map[string]string{"lib": "usr/lib", "bin": "usr/bin", "sbin": "usr/sbin", "var/run": "/run"} {
+	for path, want := range map[string]string{"lib": "usr/lib", "bin": "usr/bin", "sbin": "usr/sbin",
+		"var/run": "/run"} {
 		if got, err := os.Readlink(filepath.Join(dir, path)); got != want {
 			t.Errorf("/%s leads to %q, %v", path, got, err)
 		}
@@ -62,7 +64,8 @@ func TestABaseImageIsDebianBeforeItsFirstBoot(t *testing.T) {
 			t.Errorf("/%s is not an empty file: %v, %v", path, info, err)
 		}
 	}
-	for _, pattern := range []string{"usr/share/perl/*", "etc/ssh/ssh_host_*", "boot/vmlinuz*", "var/lib/apt/lists/*Packages*", noUsrmerge} {
+	for _, pattern := range []string{"usr/share/perl/*", "etc/ssh/ssh_host_*", "boot/vmlinuz*",
+		"var/lib/apt/lists/*Packages*", noUsrmerge} {
 		if found, err := filepath.Glob(filepath.Join(dir, pattern)); err != nil || len(found) > 0 {
 			t.Errorf("it has %q, %v", found, err)
 		}
@@ -75,7 +78,7 @@ func TestABaseImageIsDebianBeforeItsFirstBoot(t *testing.T) {
 	}
 }
 
-func TestACachedImageIsFoundAtOnce(t *testing.T) {
+func TestEnsureUsesACachedImage(t *testing.T) {
 	c := cached{dir: t.TempDir(), recipe: newRecipe("trixie", mirror{}, nil)}
 	if _, err := c.load(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an empty cache: %v", err)
@@ -91,7 +94,7 @@ func TestACachedImageIsFoundAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnotherBuildIsWaitedFor(t *testing.T) {
+func TestEnsureWaitsForAnotherBuild(t *testing.T) {
 	c := cached{dir: t.TempDir(), recipe: newRecipe("trixie", mirror{}, nil)}
 	unlock, err := c.lock(t.Context(), t.Output())
 	if err != nil {
@@ -100,7 +103,8 @@ func TestAnotherBuildIsWaitedFor(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var said bytes.Buffer
 	cancel()
-	if _, err := c.buildOnce(ctx, &said); !errors.Is(err, context.Canceled) || !strings.Contains(said.String(), "waiting for another process") {
+	if _, err := c.buildOnce(ctx, &said); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(said.String(), "waiting for another process") {
 		t.Errorf("got %v, %q", err, said.String())
 	}
 	unlock()
@@ -111,7 +115,7 @@ func TestAnotherBuildIsWaitedFor(t *testing.T) {
 	unlock()
 }
 
-func TestWhatCannotBeMadeSaysWhy(t *testing.T) {
+func TestErrorsOfABuild(t *testing.T) {
 	_, err := Ensure(t.Context(), t.TempDir(), "woody", t.Output())
 	if err == nil || !strings.Contains(err.Error(), "the suites are bullseye, bookworm, trixie") {
 		t.Errorf("an unknown suite: %v", err)

@@ -17,21 +17,23 @@ import (
 // kernelSuite is the suite of the kernel, which works with the systemd of every suite.
 const kernelSuite = "bookworm"
 
-// kernelRevision is the version of the code below. Change it when the code changes, so that the kernel is downloaded again.
+// kernelRevision is the version of the code below. Change it when the code changes, so that the kernel is downloaded
+// again.
 const kernelRevision = 1
 
-// modules are the drivers for QEMU's machines that are not built into the kernel: for a virtio network card, and for the power
-// button, which logind reads through evdev. Dependencies come first.
+// modules are the drivers for QEMU's machines that are not built into the kernel: for a virtio network card, and for
+// the power button, which logind reads through evdev. Dependencies come first.
 var modules = []string{
 	"virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
 	"failover", "net_failover", "virtio_net", "button", "evdev",
 }
 
-var errNoMirror = errors.New("get a kernel: apt of this computer knows no mirror of Debian: name one in /etc/apt/sources.list.d, " +
+var errNoMirror = errors.New("get a kernel: apt of this computer knows no mirror of Debian: name one in " +
+	"/etc/apt/sources.list.d, " +
 	"as in sources.list(5)")
 
-// EnsureKernel returns a kernel for virtual machines. It downloads Debian's when cacheDir/base has none, which takes some seconds
-// and does not need root. Other than an image, the kernel is not replaced when the mirror changes.
+// EnsureKernel returns a kernel for virtual machines. It downloads Debian's when cacheDir/base has none, which takes
+// some seconds and does not need root. Other than an image, the kernel is not replaced when the mirror changes.
 func EnsureKernel(ctx context.Context, cacheDir string, progress io.Writer) (Kernel, error) {
 	c := cached{
 		dir:    filepath.Join(cacheDir, "base"),

@@ -126,8 +126,8 @@ func parseStanzas(content string) []source {
 	return found
 }
 
-// sourcesList returns the lines of sources.list for a suite: release, updates, security. Without a mirror there are none, and
-// mmdebstrap uses its own.
+// sourcesList returns the lines of sources.list for a suite: release, updates, security. Without a mirror there are
+// none, and mmdebstrap uses its own.
 func (m mirror) sourcesList(suite string) []string {
 	if m.archive == "" {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestTheMirrorIsTheOneAptUses(t *testing.T) {
+func TestOwnMirrorReadsAptsConfiguration(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "mirrors.list")
 	if err := os.WriteFile(list, []byte("https://first.example/debian\tpriority:1\nhttps://second.example/debian\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -56,7 +56,8 @@ func TestTheMirrorIsTheOneAptUses(t *testing.T) {
 			mirror{security: "http://s.example/debian-security"},
 		},
 		"a list of mirrors in a file": {
-			map[string]string{"sources.list.d/debian.sources": "Types: deb\nURIs: mirror+file://" + list + "\nSuites: bookworm\n"},
+			map[string]string{"sources.list.d/debian.sources": "Types: deb\nURIs: mirror+file://" + list +
+				"\nSuites: bookworm\n"},
 			mirror{archive: "https://first.example/debian"},
 		},
 		"a disc is no mirror for a machine": {
@@ -82,7 +83,7 @@ func TestTheMirrorIsTheOneAptUses(t *testing.T) {
 	}
 }
 
-func TestAMirrorGivesReleaseUpdatesAndSecurity(t *testing.T) {
+func TestSourcesListHasReleaseUpdatesAndSecurity(t *testing.T) {
 	m := mirror{"http://a.example/debian", "http://s.example/debian-security"}
 	want := []string{
 		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://a.example/debian bullseye main",

@@ -24,8 +24,8 @@ type recipe struct {
 	Masked   []string          // units that take time and are not needed
 }
 
-// packages are those of a bootable Debian with cloud-init, into which users can install more. There is no kernel, because the
-// lab's machines use this computer's or the lab's.
+// packages are those of a bootable Debian with cloud-init, into which users can install more. There is no kernel,
+// because the lab's machines use this computer's or the lab's.
 var packages = []string{
 	"systemd-sysv", "dbus", "udev", "kmod", "cloud-init", "openssh-server", "sudo",
 	"curl", "ca-certificates", "iproute2", "netbase", "procps", "debian-archive-keyring",
@@ -38,8 +38,8 @@ var masked = []string{
 	"systemd-hwdb-update.service", "systemd-pstore.service",
 }
 
-// cloudConfig makes cloud-init use the lab's metadata service. On EC2 it detects the service by the machine's DMI data, which a
-// container does not have.
+// cloudConfig makes cloud-init use the lab's metadata service. On EC2 it detects the service by the machine's DMI data,
+// which a container does not have.
 const cloudConfig = `# Written by bakery-lab: what tells a machine of the lab from one on EC2.
 datasource_list: [Ec2]
 datasource:
@@ -74,7 +74,8 @@ func newRecipe(suite string, m mirror, aptOpts []string) recipe {
 		Revision: 1,
 		Sources:  m.sourcesList(suite),
 		AptOpts:  append([]string{`Acquire::Languages "none"`}, aptOpts...),
-		DpkgOpts: []string{"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*", "path-exclude=/usr/share/doc/*"},
+		DpkgOpts: []string{"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*",
+			"path-exclude=/usr/share/doc/*"},
 		Packages: slices.Clone(packages),
 		Files:    files,
 		Masked:   masked,
@@ -95,8 +96,8 @@ func (r recipe) name() string {
 	return r.Suite + "-" + hex.EncodeToString(sum[:6])
 }
 
-// inheritedOptions are the settings of this computer's apt that its mirror may need: a proxy, or no check of dates for a mirror
-// with an old state.
+// inheritedOptions are the settings of this computer's apt that its mirror may need: a proxy, or no check of dates for
+// a mirror with an old state.
 var inheritedOptions = regexp.MustCompile(`(?m)^(Acquire::(?:Check-Valid-Until|Check-Date|https?::Proxy) "[^"]+");$`)
 
 // aptOptions returns the inherited options of this computer; none when it does not have apt.

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAnImageIsNamedByEverythingItIsMadeFrom(t *testing.T) {
+func TestAChangeOfTheRecipeChangesTheImagesName(t *testing.T) {
 	m := mirror{archive: "http://a.example/debian"}
 	base := newRecipe("bookworm", m, nil)
 	if !strings.HasPrefix(base.name(), "bookworm-") || base.name() != newRecipe("bookworm", m, nil).name() {
@@ -28,7 +28,7 @@ func TestAnImageIsNamedByEverythingItIsMadeFrom(t *testing.T) {
 	}
 }
 
-func TestOnlySettingsThatReachTheMirrorAreInherited(t *testing.T) {
+func TestInheritedAptOptions(t *testing.T) {
 	dump := `APT "";
 APT::Install-Recommends "false";
 Acquire::Check-Valid-Until "false";

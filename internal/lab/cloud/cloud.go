@@ -30,17 +30,21 @@ type Disks struct {
 
 // Options of a Cloud. All are required but Addresses, Profile, Delays, Internet and Log.
 type Options struct {
-	Images    string // directory of the images and snapshots, which the next process has, too
-	Run       string // directory of the instances' disks, which end with the process
-	Runner    machine.Runner
-	Disks     Disks
-	Base      func(ctx context.Context, suite string) (disk string, err error) // builds a base image's disk when it is needed
-	Listeners func(instanceID string) []machine.Listener                       // servers in a machine's network: metadata, the endpoint
-	Addresses Addresses                                                        // public addresses; without it, instances have none
-	Profile   func(name string) Profile                                        // what IAM knows of an instance profile; without it, every name is a profile
-	Delays    Delays
-	Internet  bool
-	Log       func(format string, args ...any) // messages for the lab's user that no API call can return
+	Images string // directory of the images and snapshots, which the next process has, too
+	Run    string // directory of the instances' disks, which end with the process
+	Runner machine.Runner
+	Disks  Disks
+	// builds a base image's disk when it is needed
+	Base func(ctx context.Context, suite string) (disk string, err error)
+	// servers in a machine's network: metadata, the endpoint
+	Listeners func(instanceID string) []machine.Listener
+	// public addresses; without it, instances have none
+	Addresses Addresses
+	// what IAM knows of an instance profile; without it, every name is a profile
+	Profile  func(name string) Profile
+	Delays   Delays
+	Internet bool
+	Log      func(format string, args ...any) // messages for the lab's user that no API call can return
 }
 
 // Cloud is the whole state. Safe for use by several goroutines. Its methods return copies.
@@ -80,7 +84,8 @@ func New(o Options) (*Cloud, error) {
 	}
 	c := &Cloud{
 		options: o, images: map[string]*Image{}, snapshots: map[string]*Snapshot{}, volumes: map[string]*Volume{},
-		groups: map[string]*SecurityGroup{}, keys: map[string]*KeyPair{}, launches: map[string]launched{}, copies: map[string]copied{}, nextIP: firstAddress,
+		groups: map[string]*SecurityGroup{}, keys: map[string]*KeyPair{}, launches: map[string]launched{},
+		copies: map[string]copied{}, nextIP: firstAddress,
 	}
 	c.context, c.end = context.WithCancel(context.Background())
 	for _, i := range images {

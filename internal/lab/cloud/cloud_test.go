@@ -22,7 +22,7 @@ import (
 
 const region = "us-east-1"
 
-// newCloud is a Cloud on machines that are goroutines; the images' directory may be given.
+// newCloud returns a Cloud whose machines are goroutines.
 func newCloud(t *testing.T, o cloud.Options) *cloud.Cloud {
 	t.Helper()
 	if o.Images == "" {
@@ -61,7 +61,7 @@ func state(t *testing.T, c *cloud.Cloud, id string) cloud.Instance {
 	return i
 }
 
-// code is the code of EC2's refusal, "" for none.
+// code returns the code of EC2's error; "" for nil.
 func code(err error) string {
 	if refused, ok := errors.AsType[*apierror.Error](err); ok {
 		return refused.Code
@@ -89,7 +89,8 @@ func TestAnInstanceThatPowersItselfOff(t *testing.T) {
 						m.Print("done\n")
 						m.PowerOff()
 					}},
-					Delays: cloud.Delays{Pending: 5 * time.Second, Stopping: 7 * time.Second, Terminating: 7 * time.Second},
+					Delays: cloud.Delays{Pending: 5 * time.Second, Stopping: 7 * time.Second,
+						Terminating: 7 * time.Second},
 				})
 				defer c.Close()
 				i := launch(t, c, func(l *cloud.Launch) { l.ShutdownBehavior = behaviour.set })
@@ -104,7 +105,8 @@ func TestAnInstanceThatPowersItselfOff(t *testing.T) {
 					t.Errorf("console without Latest while it runs: %q", text)
 				}
 				time.Sleep(16 * time.Second)
-				if got := state(t, c, i.ID); got.State != behaviour.via || got.Reason != cloud.ReasonGuest || got.TransitionReason != "" {
+				if got := state(t, c, i.ID); got.State != behaviour.via || got.Reason != cloud.ReasonGuest ||
+					got.TransitionReason != "" {
 					t.Errorf("after 22 s: %s %v %q", got.State, got.Reason, got.TransitionReason)
 				}
 				time.Sleep(7 * time.Second)
@@ -119,19 +121,21 @@ func TestAnInstanceThatPowersItselfOff(t *testing.T) {
 	}
 }
 
-func TestAUsersStopAndTerminationSaySo(t *testing.T) {
+func TestReasonsAfterStopAndTerminate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud(t, cloud.Options{})
 		defer c.Close()
 		i := launch(t, c, nil)
 		synctest.Wait()
 		changes, err := c.Stop(region, []string{i.ID}, false)
-		if want := []cloud.Change{{ID: i.ID, Before: cloud.Running, After: cloud.Stopping}}; err != nil || !cmp.Equal(changes, want) {
+		if want := []cloud.Change{{ID: i.ID, Before: cloud.Running, After: cloud.Stopping}}; err != nil ||
+			!cmp.Equal(changes, want) {
 			t.Errorf("stop: %v %v", changes, err)
 		}
 		synctest.Wait()
 		got := state(t, c, i.ID)
-		if got.State != cloud.Stopped || got.Reason != cloud.ReasonUser || !strings.HasPrefix(got.TransitionReason, "User initiated (") {
+		if got.State != cloud.Stopped || got.Reason != cloud.ReasonUser ||
+			!strings.HasPrefix(got.TransitionReason, "User initiated (") {
 			t.Errorf("stopped: %s %v %q", got.State, got.Reason, got.TransitionReason)
 		}
 		if _, err := c.Start(region, []string{i.ID}); err != nil {
@@ -145,7 +149,8 @@ func TestAUsersStopAndTerminationSaySo(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if got := state(t, c, i.ID); got.State != cloud.Terminated || got.Reason != cloud.ReasonUser || len(got.Devices) != 0 {
+		if got := state(t, c, i.ID); got.State != cloud.Terminated || got.Reason != cloud.ReasonUser ||
+			len(got.Devices) != 0 {
 			t.Errorf("terminated: %+v", got)
 		}
 		if all, _ := c.Volumes(region, nil); len(all) != 0 {
@@ -181,18 +186,20 @@ func TestATerminationWhilePendingEndsTheMachine(t *testing.T) {
 	})
 }
 
-func TestAnImageIsWhatTheMachineLeft(t *testing.T) {
+func TestAnImageHasTheMachinesDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		c := newCloud(t, cloud.Options{Images: dir, Delays: cloud.Delays{Image: time.Minute}, Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
-			if err := m.AppendDisk("baked\n"); err != nil {
-				t.Error(err)
-			}
-			m.PowerOff()
-		}}})
+		c := newCloud(t, cloud.Options{Images: dir, Delays: cloud.Delays{Image: time.Minute},
+			Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
+				if err := m.AppendDisk("baked\n"); err != nil {
+					t.Error(err)
+				}
+				m.PowerOff()
+			}}})
 		i := launch(t, c, nil)
 		synctest.Wait()
-		image, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: "first", Tags: cloud.Tags{"a": "b"}, SnapshotTags: cloud.Tags{"c": "d"}})
+		image, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: "first",
+			Tags: cloud.Tags{"a": "b"}, SnapshotTags: cloud.Tags{"c": "d"}})
 		if err != nil || image.State != "pending" {
 			t.Fatalf("%v %v", image, err)
 		}
@@ -242,7 +249,7 @@ func TestAnImageOfARunningInstanceRestartsIt(t *testing.T) {
 	})
 }
 
-func TestDeregisteringLeavesSnapshotsUnlessAsked(t *testing.T) {
+func TestDeregisterDeletesSnapshotsOnlyOnRequest(t *testing.T) {
 	for _, with := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
@@ -275,7 +282,7 @@ func TestDeregisteringLeavesSnapshotsUnlessAsked(t *testing.T) {
 	}
 }
 
-func TestACopyStandsOnItsOwn(t *testing.T) {
+func TestACopyDoesNotNeedItsSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		c := newCloud(t, cloud.Options{Images: dir, Runner: labtest.Runner{Guest: (*labtest.Machine).PowerOff}})
@@ -287,7 +294,8 @@ func TestACopyStandsOnItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		second, err := c.CopyImage(cloud.Copy{Region: "eu-west-1", SourceRegion: region, ImageID: first.ID, Name: "one"})
+		second, err := c.CopyImage(cloud.Copy{Region: "eu-west-1", SourceRegion: region, ImageID: first.ID,
+			Name: "one"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,18 +316,21 @@ func TestACopyStandsOnItsOwn(t *testing.T) {
 	})
 }
 
-func TestRefusalsOfALaunch(t *testing.T) {
+func TestErrorsOfALaunch(t *testing.T) {
 	c := newCloud(t, cloud.Options{})
 	t.Cleanup(func() { _ = c.Close() })
 	for want, change := range map[string]func(*cloud.Launch){
-		"InvalidAMIID.Malformed":    func(l *cloud.Launch) { l.ImageID = "ami-nonsense" },
-		"InvalidAMIID.NotFound":     func(l *cloud.Launch) { l.ImageID = "ami-0123456789abcdef0" },
-		"InvalidSubnetID.NotFound":  func(l *cloud.Launch) { l.SubnetID = "subnet-0123456789abcdef0" },
-		"InvalidGroup.NotFound":     func(l *cloud.Launch) { l.SecurityGroups = []string{"sg-0123456789abcdef0"} },
-		"InvalidGroupId.Malformed":  func(l *cloud.Launch) { l.SecurityGroups = []string{"default"} },
-		"InvalidKeyPair.NotFound":   func(l *cloud.Launch) { l.KeyName = "none" },
-		"InvalidParameterValue":     func(l *cloud.Launch) { l.UserData = make([]byte, cloud.UserDataLimit+1) },
-		"InvalidBlockDeviceMapping": func(l *cloud.Launch) { l.Devices = []cloud.ImageDevice{{Name: cloud.DefaultRoot, Size: 1}} },
+		"InvalidAMIID.Malformed":   func(l *cloud.Launch) { l.ImageID = "ami-nonsense" },
+		"InvalidAMIID.NotFound":    func(l *cloud.Launch) { l.ImageID = "ami-0123456789abcdef0" },
+		"InvalidSubnetID.NotFound": func(l *cloud.Launch) { l.SubnetID = "subnet-0123456789abcdef0" },
+		"InvalidGroup.NotFound":    func(l *cloud.Launch) { l.SecurityGroups = []string{"sg-0123456789abcdef0"} },
+		"InvalidGroupId.Malformed": func(l *cloud.Launch) { l.SecurityGroups = []string{"default"} },
+		"InvalidKeyPair.NotFound":  func(l *cloud.Launch) { l.KeyName = "none" },
+		"InvalidParameterValue":    func(l *cloud.Launch) { l.UserData = make([]byte, cloud.UserDataLimit+1) },
+		"InvalidBlockDeviceMapping": func(l *cloud.Launch) {
+			l.Devices = []cloud.ImageDevice{{Name: cloud.DefaultRoot,
+				Size: 1}}
+		},
 	} {
 		l := cloud.Launch{Region: region, ImageID: cloud.BaseImageID("bookworm"), Type: "t3.nano"}
 		change(&l)
@@ -335,7 +346,7 @@ func TestRefusalsOfALaunch(t *testing.T) {
 	}
 }
 
-func TestUserDataOfExactlyTheLimitIsTaken(t *testing.T) {
+func TestUserDataOfExactlyTheLimitIsAccepted(t *testing.T) {
 	c := newCloud(t, cloud.Options{})
 	t.Cleanup(func() { _ = c.Close() })
 	launch(t, c, func(l *cloud.Launch) { l.UserData = make([]byte, cloud.UserDataLimit) })
@@ -349,7 +360,8 @@ func TestAClientTokenLaunchesOnce(t *testing.T) {
 	if first.ID != second.ID {
 		t.Errorf("two instances: %s and %s", first.ID, second.ID)
 	}
-	_, err := c.Launch(cloud.Launch{Region: region, ImageID: cloud.BaseImageID("trixie"), Type: "t3.nano", ClientToken: "once"})
+	_, err := c.Launch(cloud.Launch{Region: region, ImageID: cloud.BaseImageID("trixie"), Type: "t3.nano",
+		ClientToken: "once"})
 	if code(err) != "IdempotentParameterMismatch" {
 		t.Error(err)
 	}
@@ -362,7 +374,8 @@ func TestImageNamesAreCheckedAndUnique(t *testing.T) {
 		i := launch(t, c, nil)
 		synctest.Wait()
 		for _, step := range []struct{ name, want string }{
-			{"ab", "InvalidAMIName.Malformed"}, {"a{}b", "InvalidAMIName.Malformed"}, {strings.Repeat("x", 129), "InvalidAMIName.Malformed"},
+			{"ab", "InvalidAMIName.Malformed"}, {"a{}b", "InvalidAMIName.Malformed"},
+			{strings.Repeat("x", 129), "InvalidAMIName.Malformed"},
 			{"a (b) [c] d/e-f'g@h_1.0", ""}, {"a (b) [c] d/e-f'g@h_1.0", "InvalidAMIName.Duplicate"},
 		} {
 			_, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: step.name})
@@ -412,14 +425,16 @@ func TestExecReachesTheMachine(t *testing.T) {
 		i := launch(t, c, nil)
 		synctest.Wait()
 		var out strings.Builder
-		if err := c.Exec(context.Background(), i.ID, []string{"echo", "a"}, nil, &out, &out); err != nil || out.String() != "[echo a]\n" {
+		if err := c.Exec(context.Background(), i.ID, []string{"echo", "a"}, nil, &out, &out); err != nil ||
+			out.String() != "[echo a]\n" {
 			t.Errorf("%q %v", out.String(), err)
 		}
 		if _, err := c.Stop(region, []string{i.ID}, true); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if err := c.Exec(context.Background(), i.ID, []string{"true"}, nil, &out, &out); code(err) != "IncorrectInstanceState" {
+		if err := c.Exec(context.Background(), i.ID, []string{"true"}, nil, &out,
+			&out); code(err) != "IncorrectInstanceState" {
 			t.Error(err)
 		}
 	})

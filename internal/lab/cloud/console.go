@@ -57,7 +57,8 @@ func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = append(c.live, p...)
-	if over := len(c.live) - consoleHistory; over > consoleHistory { // not at each write, because the whole text is moved
+	// not at each write, because the whole text is moved
+	if over := len(c.live) - consoleHistory; over > consoleHistory {
 		c.live = append(c.live[:0], c.live[over:]...)
 	}
 	c.total += int64(len(p))
@@ -122,7 +123,8 @@ func (c *console) liveAt(at time.Time) []byte {
 	return c.live[:max(0, int64(len(c.live))-(c.total-had))]
 }
 
-// capturedAt returns the last text that was captured before a time; when runningOnly, only of a machine that was running.
+// capturedAt returns the last text that was captured before a time; when runningOnly, only of a machine that was
+// running.
 func (c *console) capturedAt(at time.Time, runningOnly bool) ([]byte, time.Time) {
 	for _, one := range slices.Backward(c.captures) {
 		if !one.at.After(at) && !(runningOnly && one.off) {

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAConsoleShowsLessThanWasPrinted(t *testing.T) {
+func TestConsoleViews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &console{}
 		say := func(text string) {
@@ -44,8 +44,10 @@ func TestAConsoleShowsLessThanWasPrinted(t *testing.T) {
 		}
 		all := "boot\none\nverdict\n"
 		want := map[string]string{
-			"plain": "boot\n", "latest": all, "latest, a second late": "boot\none\n", "latest, much later": "", "plain, late": "boot\n",
-			"cut": "e\nverdict\n", "without the verdict": "boot\none\n", "empty": "", "not posted": all, "not posted, plain": "boot\n",
+			"plain": "boot\n", "latest": all, "latest, a second late": "boot\none\n", "latest, much later": "",
+			"plain, late": "boot\n",
+			"cut":         "e\nverdict\n", "without the verdict": "boot\none\n", "empty": "", "not posted": all,
+			"not posted, plain": "boot\n",
 		}
 		if diff := cmp.Diff(want, running); diff != "" {
 			t.Errorf("while it runs (-want +got):\n%s", diff)
@@ -70,7 +72,7 @@ func TestAConsoleShowsLessThanWasPrinted(t *testing.T) {
 func TestAConsoleKeepsTheLast64KBAndCutsInTheMiddleOfALine(t *testing.T) {
 	c := &console{}
 	var all strings.Builder
-	for i := range 200_000 { // more than the lab's own memory of it, twice
+	for i := range 200_000 { // twice as much as the lab stores
 		line := fmt.Sprintf("line %d of many\r\n", i)
 		all.WriteString(line)
 		_, _ = io.WriteString(c, line)

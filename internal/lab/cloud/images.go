@@ -28,8 +28,8 @@ type NewImage struct {
 // imageName is what EC2 allows as the name of an AMI.
 var imageName = regexp.MustCompile(`^[a-zA-Z0-9()\[\] ./\-'@_]{3,128}$`)
 
-// CreateImage creates an image of an instance. A running instance is shut down and started again; with NoReboot its disk is
-// copied as it is. The image is pending when CreateImage returns.
+// CreateImage creates an image of an instance. A running instance is shut down and started again; with NoReboot its
+// disk is copied as it is. The image is pending when CreateImage returns.
 func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,7 +42,8 @@ func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 	}
 	in := all[0]
 	if in.State != Running && in.State != Stopped {
-		return Image{}, apierror.Errorf("IncorrectInstanceState", "Instance is not in state 'running' or 'stopped'. Instance '%s' is in state '%s'", in.ID, in.State)
+		return Image{}, apierror.Errorf("IncorrectInstanceState",
+			"Instance is not in state 'running' or 'stopped'. Instance '%s' is in state '%s'", in.ID, in.State)
 	}
 	image, root := c.pendingImage(n, in)
 	if in.State == Running && !n.NoReboot && in.machine != nil {
@@ -58,7 +59,9 @@ func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 
 func (c *Cloud) checkImageName(region, name string) error {
 	if !imageName.MatchString(name) {
-		return apierror.Errorf("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', ')', '.', '-', '/', '_', '[', ']', ''' and '@'")
+		return apierror.Errorf("InvalidAMIName.Malformed",
+			"AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', "+
+				"')', '.', '-', '/', '_', '[', ']', ''' and '@'")
 	}
 	for _, i := range c.images {
 		if i.Name == name && i.Owner == Account && visibleIn(i.Region, region) && i.State != "failed" {
@@ -74,7 +77,8 @@ func (c *Cloud) pendingImage(n NewImage, in *instance) (*Image, *Snapshot) {
 	image := &Image{
 		ID: NewID("ami-"), Region: n.Region, Name: n.Name, Description: n.Description, Owner: Account, State: "pending",
 		Architecture: in.Architecture, Created: time.Now().UTC().Truncate(time.Millisecond), RootDevice: in.RootDevice,
-		Tags: maps.Clone(n.Tags), ENA: in.ENA, SriovNet: in.SriovNet, Instance: in.ID, SourceImage: in.ImageID, SourceRegion: n.Region,
+		Tags: maps.Clone(n.Tags), ENA: in.ENA, SriovNet: in.SriovNet, Instance: in.ID, SourceImage: in.ImageID,
+		SourceRegion: n.Region,
 	}
 	if source != nil {
 		image.BootMode, image.IMDS, image.TPM = source.BootMode, source.IMDS, source.TPM
@@ -117,7 +121,8 @@ func overlay(devices, over []ImageDevice) []ImageDevice {
 func (c *Cloud) pendingSnapshot(v *Volume, description string, tags Tags) *Snapshot {
 	s := &Snapshot{
 		ID: NewID("snap-"), Region: v.Region, Owner: Account, VolumeID: v.ID, State: "pending", Size: v.Size,
-		Started: time.Now().UTC(), Description: description, Tags: maps.Clone(tags), Encrypted: v.Encrypted, KMSKey: v.KMSKey,
+		Started: time.Now().UTC(), Description: description, Tags: maps.Clone(tags), Encrypted: v.Encrypted,
+		KMSKey: v.KMSKey,
 	}
 	c.snapshots[s.ID] = s
 	return s
@@ -134,7 +139,8 @@ func (c *Cloud) copyDisk(in *instance, image *Image, root *Snapshot, held bool) 
 	c.completeImage(image, began, err)
 }
 
-// completeImage makes a pending image available, or failed. It removes the files of an image that has been deregistered.
+// completeImage makes a pending image available, or failed. It removes the files of an image that has been
+// deregistered.
 func (c *Cloud) completeImage(image *Image, began time.Time, err error) {
 	c.wait(c.options.Delays.Image - time.Since(began))
 	c.mu.Lock()
@@ -236,10 +242,12 @@ func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, err
 		return nil, err
 	}
 	if i.Protected != "" {
-		return nil, apierror.Errorf("OperationNotPermitted", "The image '%s' may not be deregistered: deregistration protection is enabled.", id)
+		return nil, apierror.Errorf("OperationNotPermitted",
+			"The image '%s' may not be deregistered: deregistration protection is enabled.", id)
 	}
 	if time.Now().Before(i.ProtectedUntil) {
-		return nil, apierror.Errorf("OperationNotPermitted", "The image '%s' may not be deregistered before the cooldown of its protection ends at %s.",
+		return nil, apierror.Errorf("OperationNotPermitted",
+			"The image '%s' may not be deregistered before the cooldown of its protection ends at %s.",
 			id, i.ProtectedUntil.Format(time.RFC3339))
 	}
 	delete(c.images, id)
@@ -332,7 +340,8 @@ func (c *Cloud) copiedBefore(n Copy) (*Image, error) {
 		return nil, nil //nolint:nilnil // no earlier request is not an error
 	}
 	if before.print != n.fingerprint() {
-		return nil, apierror.Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+		return nil, apierror.Errorf("IdempotentParameterMismatch",
+			"Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 	}
 	return c.images[before.image], nil
 }
@@ -340,11 +349,14 @@ func (c *Cloud) copiedBefore(n Copy) (*Image, error) {
 // checkCopy returns EC2's error for a copy that the source's encryption does not allow.
 func (c *Cloud) checkCopy(source *Image, n Copy) error {
 	if n.KMSKey != "" && (n.Encrypted == nil || !*n.Encrypted) {
-		return apierror.Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+		return apierror.Errorf("InvalidParameterDependency",
+			"The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	}
 	for _, d := range source.Devices {
 		if c.snapshotEncryption(d.SnapshotID).on && n.Encrypted != nil && !*n.Encrypted {
-			return apierror.Errorf("InvalidRequest", "Snapshot %s is encrypted. Creating an unencrypted copy from an encrypted snapshot is not supported.", d.SnapshotID)
+			return apierror.Errorf("InvalidRequest",
+				"Snapshot %s is encrypted. Creating an unencrypted copy from an encrypted snapshot is not supported.",
+				d.SnapshotID)
 		}
 	}
 	return nil
@@ -358,8 +370,10 @@ func (c *Cloud) copySnapshot(d *ImageDevice, imageID string, n Copy, copies map[
 	}
 	s := from.clone()
 	s.ID, s.Region, s.Owner, s.OwnerAlias, s.State, s.Suite = NewID("snap-"), n.Region, Account, "", "pending", ""
-	s.Started, s.Tags, s.Users, s.Public, s.VolumeID = time.Now().UTC(), maps.Clone(n.SnapshotTags), nil, false, "vol-ffffffff"
-	s.Description = "Copied for DestinationAmi " + imageID + " from SourceAmi " + n.ImageID + " for SourceSnapshot " + from.ID
+	s.Started, s.Tags = time.Now().UTC(), maps.Clone(n.SnapshotTags)
+	s.Users, s.Public, s.VolumeID = nil, false, "vol-ffffffff"
+	s.Description = "Copied for DestinationAmi " + imageID + " from SourceAmi " + n.ImageID + " for SourceSnapshot " +
+		from.ID
 	switch {
 	case n.KMSKey != "" || !from.Encrypted && n.Encrypted != nil && *n.Encrypted:
 		s.Encrypted, s.KMSKey = true, KeyARN(n.Region, n.KMSKey)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Import adds an image to a directory of images; fill writes its disk, a raw ext4 root file system, to a path. Labs that
-// are running do not see the image.
+// Import adds an image to a directory of images; fill writes its disk, a raw ext4 root file system, to a path. Labs
+// that are running do not see the image.
 func Import(dir, name string, fill func(disk string) error) (Image, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Image{}, fmt.Errorf("make the lab's directory: %w", err)
@@ -38,9 +38,11 @@ func Import(dir, name string, fill func(disk string) error) (Image, error) {
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	size := max((info.Size()+1<<30-1)>>30, 1)
-	snapshot := Snapshot{ID: id, Owner: Account, VolumeID: "vol-ffffffff", State: "completed", Size: size, Started: now, Description: "Imported for " + name}
+	snapshot := Snapshot{ID: id, Owner: Account, VolumeID: "vol-ffffffff", State: "completed", Size: size, Started: now,
+		Description: "Imported for " + name}
 	image := Image{
-		ID: NewID("ami-"), Name: name, Description: "Imported", Owner: Account, State: "available", Architecture: "x86_64", Created: now,
+		ID: NewID("ami-"), Name: name, Description: "Imported", Owner: Account, State: "available",
+		Architecture: "x86_64", Created: now,
 		RootDevice: DefaultRoot, ENA: true, SriovNet: "simple",
 		Devices: []ImageDevice{{Name: DefaultRoot, SnapshotID: id, Size: size, Type: "gp3", DeleteOnTermination: true}},
 	}

@@ -23,7 +23,8 @@ func (c *Cloud) Instances(region string, ids []string) ([]Instance, error) {
 		return nil, err
 	}
 	if len(ids) == 0 {
-		chosen = slices.DeleteFunc(slices.Clone(c.instances), func(in *instance) bool { return !visibleIn(in.Region, region) })
+		chosen = slices.DeleteFunc(slices.Clone(c.instances),
+			func(in *instance) bool { return !visibleIn(in.Region, region) })
 	}
 	all := make([]Instance, 0, len(chosen))
 	for _, in := range chosen {
@@ -53,8 +54,9 @@ func (c *Cloud) Console(region, id string, v ConsoleView) ([]byte, time.Time, er
 		return nil, time.Time{}, err
 	}
 	if t, _ := InstanceType(all[0].Type); v.Latest && !t.Nitro() {
-		return nil, time.Time{}, apierror.Errorf("UnsupportedOperation", "This instance type does not support retrieving the latest console logs. "+
-			"Supported instance types are Nitro-based.")
+		return nil, time.Time{}, apierror.Errorf("UnsupportedOperation",
+			"This instance type does not support retrieving the latest console logs. "+
+				"Supported instance types are Nitro-based.")
 	}
 	text, at := all[0].console.view(v, time.Now())
 	return text, at, nil
@@ -76,7 +78,8 @@ func (c *Cloud) Exec(ctx context.Context, id string, argv []string, in io.Reader
 	return m.Exec(ctx, argv, in, out, errs)
 }
 
-// Modify changes attributes of an instance. With needsStop it must be stopped, as on EC2 for attributes that apply at boot.
+// Modify changes attributes of an instance. With needsStop it must be stopped, as on EC2 for attributes that apply at
+// boot.
 func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,12 +122,15 @@ func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) erro
 // newVolume adds a volume. The caller holds c.mu.
 func (c *Cloud) newVolume(in *instance, d ImageDevice, tags Tags) InstanceDevice {
 	v := &Volume{
-		ID: NewID("vol-"), Region: in.Region, Zone: in.Zone, State: "in-use", SnapshotID: d.SnapshotID, Type: cmp.Or(d.Type, "gp2"),
+		ID: NewID("vol-"), Region: in.Region, Zone: in.Zone, State: "in-use", SnapshotID: d.SnapshotID,
+		Type: cmp.Or(d.Type, "gp2"),
 		Size: max(d.Size, 1), IOPS: d.IOPS, Throughput: d.Throughput, Encrypted: d.Encrypted, KMSKey: d.KMSKey,
-		Created: in.LaunchTime, Tags: maps.Clone(tags), Instance: in.ID, Device: d.Name, DeleteOnTermination: d.DeleteOnTermination,
+		Created: in.LaunchTime, Tags: maps.Clone(tags), Instance: in.ID, Device: d.Name,
+		DeleteOnTermination: d.DeleteOnTermination,
 	}
 	c.volumes[v.ID] = v
-	return InstanceDevice{Name: d.Name, VolumeID: v.ID, AttachTime: in.LaunchTime, DeleteOnTermination: d.DeleteOnTermination}
+	return InstanceDevice{Name: d.Name, VolumeID: v.ID, AttachTime: in.LaunchTime,
+		DeleteOnTermination: d.DeleteOnTermination}
 }
 
 // dropVolumes deletes or detaches the volumes of a terminated instance. The caller holds c.mu.

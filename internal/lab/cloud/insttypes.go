@@ -33,13 +33,18 @@ func (t Type) Hypervisor() string {
 
 // types are those that bakes are likely to use.
 var types = []Type{
-	{"c5.large", "x86_64", 2, 4096, false}, {"c6i.large", "x86_64", 2, 4096, false}, {"c7i.large", "x86_64", 2, 4096, false},
-	{"m1.small", "x86_64", 1, 1740, false}, {"m5.large", "x86_64", 2, 8192, false}, {"m5.xlarge", "x86_64", 4, 16384, false},
+	{"c5.large", "x86_64", 2, 4096, false}, {"c6i.large", "x86_64", 2, 4096, false},
+	{"c7i.large", "x86_64", 2, 4096, false},
+	{"m1.small", "x86_64", 1, 1740, false}, {"m5.large", "x86_64", 2, 8192, false},
+	{"m5.xlarge", "x86_64", 4, 16384, false},
 	{"m6i.large", "x86_64", 2, 8192, false}, {"m7i.large", "x86_64", 2, 8192, false},
-	{"t2.micro", "x86_64", 1, 1024, true}, {"t2.small", "x86_64", 1, 2048, true}, {"t2.medium", "x86_64", 2, 4096, true},
+	{"t2.micro", "x86_64", 1, 1024, true}, {"t2.small", "x86_64", 1, 2048, true},
+	{"t2.medium", "x86_64", 2, 4096, true},
 	{"t3.nano", "x86_64", 2, 512, true}, {"t3.micro", "x86_64", 2, 1024, true}, {"t3.small", "x86_64", 2, 2048, true},
-	{"t3.medium", "x86_64", 2, 4096, true}, {"t3.large", "x86_64", 2, 8192, true}, {"t3.xlarge", "x86_64", 4, 16384, true},
-	{"t3a.nano", "x86_64", 2, 512, true}, {"t3a.micro", "x86_64", 2, 1024, true}, {"t3a.small", "x86_64", 2, 2048, true},
+	{"t3.medium", "x86_64", 2, 4096, true}, {"t3.large", "x86_64", 2, 8192, true},
+	{"t3.xlarge", "x86_64", 4, 16384, true},
+	{"t3a.nano", "x86_64", 2, 512, true}, {"t3a.micro", "x86_64", 2, 1024, true},
+	{"t3a.small", "x86_64", 2, 2048, true},
 	{"t4g.nano", "arm64", 2, 512, true}, {"t4g.micro", "arm64", 2, 1024, true}, {"t4g.small", "arm64", 2, 2048, true},
 	{"m6g.large", "arm64", 2, 8192, false}, {"c7g.large", "arm64", 2, 4096, false},
 }

@@ -41,7 +41,8 @@ func (c *Cloud) CreateKeyPair(region, name, algorithm string, tags Tags) (KeyPai
 	if err != nil {
 		return KeyPair{}, "", err
 	}
-	k, err := c.addKey(KeyPair{Region: region, Name: name, Type: algorithm, Fingerprint: fingerprint, Public: public, Tags: maps.Clone(tags)})
+	k, err := c.addKey(KeyPair{Region: region, Name: name, Type: algorithm, Fingerprint: fingerprint, Public: public,
+		Tags: maps.Clone(tags)})
 	return k, private, err
 }
 
@@ -132,7 +133,8 @@ func newKey(algorithm string) (public, private, fingerprint string, err error) {
 		block := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}
 		return line, string(pem.EncodeToMemory(block)), colonHex(sum[:]), nil
 	}
-	return "", "", "", apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter KeyType is invalid.", algorithm)
+	return "", "", "", apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter KeyType is invalid.",
+		algorithm)
 }
 
 func authorizedKey(public any) (line, fingerprint string, err error) {

@@ -47,12 +47,13 @@ func (s encryption) withDefaultKey() bool {
 	return len(region) > 3 && s.key == KeyARN(region[3], "")
 }
 
-// encryptionOf returns the encryption of a new resource in a region, by the request's parameters and the encryption of what
-// it is created from.
+// encryptionOf returns the encryption of a new resource in a region, by the request's parameters and the encryption of
+// what it is created from.
 func encryptionOf(region string, from encryption, on *bool, key string) (encryption, error) {
 	switch {
 	case key != "" && !from.on && (on == nil || !*on):
-		return encryption{}, apierror.Errorf("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+		return encryption{}, apierror.Errorf("InvalidParameterDependency",
+			"The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	case key != "":
 		return encryption{true, KeyARN(region, key)}, nil
 	case from.on:
@@ -78,9 +79,11 @@ func (c *Cloud) checkShared(old, now *Image) error {
 		s := c.snapshotEncryption(d.SnapshotID)
 		switch {
 		case s.on && now.Public && !old.Public:
-			return apierror.Errorf("UnsupportedOperation", "Encrypted snapshots can't be shared publicly. Specify another snapshot.")
+			return apierror.Errorf("UnsupportedOperation",
+				"Encrypted snapshots can't be shared publicly. Specify another snapshot.")
 		case s.withDefaultKey() && wider:
-			return apierror.Errorf("InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.")
+			return apierror.Errorf("InvalidParameter",
+				"Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.")
 		}
 	}
 	return nil

@@ -172,18 +172,23 @@ func (c *Cloud) profile(l *Launch) (Profile, error) {
 	}
 	switch {
 	case !p.Known && l.ProfileARN != "":
-		return p, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", l.ProfileARN)
+		return p, apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN",
+			l.ProfileARN)
 	case !p.Known:
-		return p, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
+		return p, apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", l.Profile)
 	case p.Role == "":
-		return p, apierror.Errorf("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles", cmp.Or(l.ProfileARN, l.Profile))
+		return p, apierror.Errorf("InvalidParameterValue", "IAM Instance Profile %q has no associated IAM Roles",
+			cmp.Or(l.ProfileARN, l.Profile))
 	}
 	return p, nil
 }
 
 func checkBehavior(value string) error {
 	if value != "stop" && value != "terminate" {
-		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for instanceInitiatedShutdownBehavior. Expected one of: [stop, terminate]", value)
+		return apierror.Errorf("InvalidParameterValue",
+			"Invalid value '%s' for instanceInitiatedShutdownBehavior. Expected one of: [stop, terminate]", value)
 	}
 	return nil
 }
@@ -195,7 +200,8 @@ func (c *Cloud) launchedBefore(l Launch) ([]Instance, error) {
 		return nil, nil
 	}
 	if before.print != fingerprint(l) {
-		return nil, apierror.Errorf("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+		return nil, apierror.Errorf("IdempotentParameterMismatch",
+			"Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 	}
 	var all []Instance
 	for _, in := range c.instances {
@@ -238,9 +244,11 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 		}
 		d := &devices[at]
 		if o.Size != 0 && o.Size < d.Size {
-			return nil, apierror.Errorf("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", o.Size, d.SnapshotID, d.Size)
+			return nil, apierror.Errorf("InvalidBlockDeviceMapping",
+				"Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", o.Size, d.SnapshotID, d.Size)
 		}
-		o.SnapshotID, o.Size, o.Type = cmp.Or(o.SnapshotID, d.SnapshotID), cmp.Or(o.Size, d.Size), cmp.Or(o.Type, d.Type)
+		o.SnapshotID, o.Size, o.Type = cmp.Or(o.SnapshotID, d.SnapshotID), cmp.Or(o.Size, d.Size), cmp.Or(o.Type,
+			d.Type)
 		*d = o
 	}
 	devices = slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice || d.Virtual != "" })

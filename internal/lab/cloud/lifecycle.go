@@ -15,8 +15,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-// stopLimit is how long a machine may take to shut down before it is killed. EC2 forces a stop after some minutes; systemd
-// kills a unit after 90 seconds.
+// stopLimit is how long a machine may take to shut down before it is killed. EC2 forces a stop after some minutes;
+// systemd kills a unit after 90 seconds.
 const stopLimit = 100 * time.Second
 
 // runInstance runs an instance from pending until it is stopped or terminated. There is one goroutine for each start.
@@ -52,8 +52,9 @@ func (c *Cloud) startMachine(in *instance) (machine.Machine, error) {
 	with := in.Tags[RunnerTag]
 	c.mu.Unlock()
 	spec := machine.Spec{
-		ID: in.ID, Disk: in.disk, Hostname: privateName(in.PrivateIP), Internet: c.options.Internet, Console: in.console,
-		Runner: with,
+		ID: in.ID, Disk: in.disk, Hostname: privateName(in.PrivateIP), Internet: c.options.Internet,
+		Console: in.console,
+		Runner:  with,
 	}
 	if c.options.Listeners != nil {
 		spec.Listeners = c.options.Listeners(in.ID)
@@ -118,8 +119,8 @@ func (c *Cloud) setRunning(in *instance) {
 	}
 }
 
-// machineEnded is called when the machine is off. It copies the disk for images that wait for that, and reports whether the
-// machine is to be started again. Otherwise the instance stops, and has the reason.
+// machineEnded is called when the machine is off. It copies the disk for images that wait for that, and reports whether
+// the machine is to be started again. Otherwise the instance stops, and has the reason.
 func (c *Cloud) machineEnded(in *instance, m machine.Machine) bool {
 	c.mu.Lock()
 	in.machine = nil
@@ -202,17 +203,21 @@ type Change struct {
 func (c *Cloud) Stop(region string, ids []string, force bool) ([]Change, error) {
 	return c.changeInstances(region, ids, func(in *instance) error {
 		if in.SpotRequest != "" && !in.spot.Persistent {
-			return apierror.Errorf("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request. "+
-				"You can only stop Spot Instances associated with persistent Spot Instance requests.", in.ID)
+			return apierror.Errorf("UnsupportedOperation",
+				"You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance "+
+					"request. "+
+					"You can only stop Spot Instances associated with persistent Spot Instance requests.", in.ID)
 		}
 		switch in.State {
 		case Stopped, Stopping:
 			return nil
 		case Running:
 		case Pending:
-			return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be stopped.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState",
+				"The instance '%s' is not in a state from which it can be stopped.", in.ID)
 		default:
-			return apierror.Errorf("IncorrectInstanceState", "This instance '%s' is not in a state from which it can be stopped.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState",
+				"This instance '%s' is not in a state from which it can be stopped.", in.ID)
 		}
 		in.State, in.Reason, in.TransitionReason = Stopping, ReasonUser, userInitiated()
 		if m := in.machine; m != nil && force {
@@ -235,7 +240,8 @@ func (c *Cloud) Start(region string, ids []string) ([]Change, error) {
 			c.start(func() { c.runInstance(in) })
 			return nil
 		default:
-			return apierror.Errorf("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", in.ID)
+			return apierror.Errorf("IncorrectInstanceState",
+				"The instance '%s' is not in a state from which it can be started.", in.ID)
 		}
 	})
 }
@@ -258,7 +264,9 @@ func (c *Cloud) Reboot(region string, ids []string) error {
 func (c *Cloud) Terminate(region string, ids []string) ([]Change, error) {
 	return c.changeInstances(region, ids, func(in *instance) error {
 		if in.APITermination && in.State != Terminated {
-			return apierror.Errorf("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", in.ID)
+			return apierror.Errorf("OperationNotPermitted",
+				"The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and "+
+					"try again.", in.ID)
 		}
 		before := in.State
 		if before == Terminated || before == ShuttingDown {

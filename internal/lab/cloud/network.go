@@ -29,8 +29,10 @@ const (
 
 // Regions are those that every account has, and ClosedRegion.
 var Regions = []string{
-	"ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
-	"eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+	"ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2",
+	"ca-central-1",
+	"eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2",
+	"us-west-1", "us-west-2",
 	ClosedRegion,
 }
 
@@ -49,8 +51,8 @@ type Subnet struct {
 // Zones returns the availability zones of a region.
 func Zones(region string) []string { return []string{region + "a", region + "b"} }
 
-// subnets returns the subnets of a region. A /20 has 4091 addresses beside the five that AWS reserves. The second subnet has
-// fewer free ones, so that clients can choose.
+// subnets returns the subnets of a region. A /20 has 4091 addresses beside the five that AWS reserves. The second
+// subnet has fewer free ones, so that clients can choose.
 func subnets(region string) []Subnet {
 	return []Subnet{
 		{DefaultSubnet, DefaultVPC, region + "a", "172.31.0.0/20", 4091},
@@ -135,13 +137,15 @@ func (c *Cloud) CreateSecurityGroup(region, vpc, name, description string, tags 
 		return SecurityGroup{}, err
 	}
 	if !groupName.MatchString(name) || strings.HasPrefix(name, "sg-") {
-		return SecurityGroup{}, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid.", name)
+		return SecurityGroup{}, apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter GroupName is invalid.", name)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, g := range c.groups {
 		if g.Name == name && g.VPCID == vpc && visibleIn(g.Region, region) {
-			return SecurityGroup{}, apierror.Errorf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc)
+			return SecurityGroup{}, apierror.Errorf("InvalidGroup.Duplicate",
+				"The security group '%s' already exists for VPC '%s'", name, vpc)
 		}
 	}
 	g := &SecurityGroup{
@@ -169,7 +173,8 @@ func (c *Cloud) SecurityGroups(region string, ids []string) ([]SecurityGroup, er
 func (c *Cloud) DeleteSecurityGroup(region, id string) error {
 	return c.changeGroup(region, id, func(g *SecurityGroup) error {
 		if g.ID == DefaultGroup {
-			return apierror.Errorf("CannotDelete", "the specified group: %q name: \"default\" cannot be deleted by a user", id)
+			return apierror.Errorf("CannotDelete",
+				"the specified group: %q name: \"default\" cannot be deleted by a user", id)
 		}
 		for _, in := range c.instances {
 			if in.State != Terminated && slices.Contains(in.SecurityGroups, id) {
@@ -187,7 +192,8 @@ func (c *Cloud) Authorize(region, id string, rules []Rule) ([]Rule, error) {
 	err := c.changeGroup(region, id, func(g *SecurityGroup) error {
 		for _, r := range rules {
 			if slices.ContainsFunc(g.Rules, r.equal) {
-				return apierror.Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists", describeRule(r))
+				return apierror.Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists",
+					describeRule(r))
 			}
 			r.ID = NewID("sgr-")
 			added = append(added, r)
@@ -203,7 +209,8 @@ func (c *Cloud) Revoke(region, id string, rules []Rule, ids []string) error {
 	return c.changeGroup(region, id, func(g *SecurityGroup) error {
 		for _, r := range rules {
 			if !slices.ContainsFunc(g.Rules, r.equal) {
-				return apierror.Errorf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+				return apierror.Errorf("InvalidPermission.NotFound",
+					"The specified rule does not exist in this security group.")
 			}
 		}
 		g.Rules = slices.DeleteFunc(g.Rules, func(have Rule) bool {
@@ -228,7 +235,8 @@ func (c *Cloud) changeGroup(region, id string, change func(*SecurityGroup) error
 }
 
 func describeRule(r Rule) string {
-	return fmt.Sprintf("peer: %s, %s, from port: %d, to port: %d, ALLOW", cmp.Or(r.CIDR, r.CIDR6, r.Group), r.Protocol, r.From, r.To)
+	return fmt.Sprintf("peer: %s, %s, from port: %d, to port: %d, ALLOW", cmp.Or(r.CIDR, r.CIDR6, r.Group), r.Protocol,
+		r.From, r.To)
 }
 
 // nextAddress returns the next private address. The caller holds c.mu.

@@ -67,15 +67,19 @@ func checkExtras(l *Launch) error {
 	t, _ := InstanceType(l.Type)
 	switch {
 	case l.Enclave && t.Burstable:
-		return apierror.Errorf("InvalidParameterCombination", "The instance type '%s' does not support Nitro Enclaves.", l.Type)
+		return apierror.Errorf("InvalidParameterCombination", "The instance type '%s' does not support Nitro Enclaves.",
+			l.Type)
 	case l.Credits != "" && !t.Burstable:
-		return apierror.Errorf("InvalidParameterCombination", "The instance type '%s' does not support CPU credits: it is not burstable.", l.Type)
+		return apierror.Errorf("InvalidParameterCombination",
+			"The instance type '%s' does not support CPU credits: it is not burstable.", l.Type)
 	case l.Credits != "" && l.Credits != "standard" && l.Credits != "unlimited":
-		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for cpuCredits. Expected one of: [standard, unlimited]", l.Credits)
+		return apierror.Errorf("InvalidParameterValue",
+			"Invalid value '%s' for cpuCredits. Expected one of: [standard, unlimited]", l.Credits)
 	case l.Placement.HostID != "" && l.Placement.Tenancy != "host":
 		return apierror.Errorf("InvalidParameterCombination", "A host can only be named with the tenancy host.")
 	case l.Capacity.ID != "" && l.Capacity.ResourceGroup != "":
-		return apierror.Errorf("InvalidParameterCombination", "Specify either a capacity reservation or a resource group of them.")
+		return apierror.Errorf("InvalidParameterCombination",
+			"Specify either a capacity reservation or a resource group of them.")
 	}
 	if t.Burstable && l.Credits == "" {
 		if l.Credits = "unlimited"; strings.HasPrefix(t.Name, "t2.") {

@@ -65,8 +65,8 @@ func (c *Cloud) releasePublicIP(in *instance) {
 	}
 }
 
-// updateForwards opens and closes SSH at the public addresses, by the state and the security groups of each instance. Call it
-// after a change of one of them. The caller holds c.mu.
+// updateForwards opens and closes SSH at the public addresses, by the state and the security groups of each instance.
+// Call it after a change of one of them. The caller holds c.mu.
 func (c *Cloud) updateForwards() {
 	for _, in := range c.instances {
 		open := in.State == Running && in.machine != nil && in.PublicIP != "" && c.groupsAllow(in, sshPort)

@@ -27,10 +27,13 @@ func (c *Cloud) RegisterImage(n Register) (Image, error) {
 		return Image{}, err
 	}
 	if n.TPM != "" && n.BootMode != "uefi" {
-		return Image{}, apierror.Errorf("InvalidParameterValue", "TPM support requires the boot mode uefi, not '%s'.", n.BootMode)
+		return Image{}, apierror.Errorf("InvalidParameterValue", "TPM support requires the boot mode uefi, not '%s'.",
+			n.BootMode)
 	}
-	if !slices.ContainsFunc(n.Devices, func(d ImageDevice) bool { return d.Name == n.RootDevice && d.SnapshotID != "" }) {
-		return Image{}, apierror.Errorf("InvalidBlockDeviceMapping", "The root device %s has no snapshot.", n.RootDevice)
+	if !slices.ContainsFunc(n.Devices,
+		func(d ImageDevice) bool { return d.Name == n.RootDevice && d.SnapshotID != "" }) {
+		return Image{}, apierror.Errorf("InvalidBlockDeviceMapping", "The root device %s has no snapshot.",
+			n.RootDevice)
 	}
 	for i := range n.Devices {
 		d := &n.Devices[i]
@@ -45,14 +48,17 @@ func (c *Cloud) RegisterImage(n Register) (Image, error) {
 			return Image{}, apierror.Errorf("InvalidSnapshot.InvalidState", "The snapshot '%s' is not completed.", s.ID)
 		}
 		if d.Encrypted || d.KMSKey != "" {
-			return Image{}, apierror.Errorf("InvalidBlockDeviceMapping", "The encryption of %s is that of its snapshot and cannot be specified.", d.Name)
+			return Image{}, apierror.Errorf("InvalidBlockDeviceMapping",
+				"The encryption of %s is that of its snapshot and cannot be specified.", d.Name)
 		}
 		d.Size, d.Encrypted, d.KMSKey = max(d.Size, s.Size), s.Encrypted, s.KMSKey
 	}
 	image := &Image{
-		ID: NewID("ami-"), Region: n.Region, Name: n.Name, Description: n.Description, Owner: Account, State: "available",
-		Architecture: n.Architecture, Created: time.Now().UTC().Truncate(time.Millisecond), RootDevice: n.RootDevice, Devices: n.Devices,
-		Tags: n.Tags, ENA: n.ENA, SriovNet: n.SriovNet, BootMode: n.BootMode, TPM: n.TPM, IMDS: n.IMDS,
+		ID: NewID("ami-"), Region: n.Region, Name: n.Name, Description: n.Description, Owner: Account,
+		State:        "available",
+		Architecture: n.Architecture, Created: time.Now().UTC().Truncate(time.Millisecond), RootDevice: n.RootDevice,
+		Devices: n.Devices,
+		Tags:    n.Tags, ENA: n.ENA, SriovNet: n.SriovNet, BootMode: n.BootMode, TPM: n.TPM, IMDS: n.IMDS,
 	}
 	c.images[image.ID] = image
 	c.saveImage(image)

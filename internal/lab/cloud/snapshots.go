@@ -23,7 +23,10 @@ func (c *Cloud) Snapshots(region string, ids []string) ([]Snapshot, error) {
 			all = append(all, one)
 		}
 	}
-	slices.SortFunc(all, func(a, b Snapshot) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(all, func(a,
+		b Snapshot) int {
+		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID))
+	})
 	return selectByID(kindSnapshot, all, ids, func(s Snapshot) string { return s.ID })
 }
 

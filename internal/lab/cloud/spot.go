@@ -42,13 +42,15 @@ type spotRequest struct {
 // State reasons of a Spot Instance that was interrupted.
 var (
 	ReasonReclaimStop = Reason{"Server.SpotInstanceShutdown", "Server.SpotInstanceShutdown: Spot Instance shutdown"}
-	ReasonReclaimEnd  = Reason{"Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot Instance termination"}
+	ReasonReclaimEnd  = Reason{"Server.SpotInstanceTermination",
+		"Server.SpotInstanceTermination: Spot Instance termination"}
 )
 
-var kindSpot = kind{"sir-", "InvalidSpotInstanceRequestID.Malformed", "InvalidSpotInstanceRequestID.NotFound", "spot instance request"}
+var kindSpot = kind{"sir-", "InvalidSpotInstanceRequestID.Malformed", "InvalidSpotInstanceRequestID.NotFound",
+	"spot instance request"}
 
-// SpotPrice returns the price of an instance type in a zone, in dollars an hour. It is below the On-Demand price, grows with
-// the size, and is lower in a region's second zone.
+// SpotPrice returns the price of an instance type in a zone, in dollars an hour. It is below the On-Demand price, grows
+// with the size, and is lower in a region's second zone.
 func SpotPrice(t Type, zone string) float64 {
 	price := 0.004*float64(t.VCPUs) + 0.001*float64(t.MemoryMiB)/1024
 	if zone != "" && zone[len(zone)-1] != 'a' {
@@ -67,14 +69,18 @@ func checkSpot(l *Launch) error {
 		return nil
 	}
 	if s.Behavior == "stop" && !s.Persistent {
-		return apierror.Errorf("InvalidParameterCombination", "The interruption behavior 'stop' is only supported for persistent Spot Instance requests.")
+		return apierror.Errorf("InvalidParameterCombination",
+			"The interruption behavior 'stop' is only supported for persistent Spot Instance requests.")
 	}
 	if l.Capacity.Target() {
-		return apierror.Errorf("InvalidParameterCombination", "A capacity reservation cannot be targeted with a Spot Instance request.")
+		return apierror.Errorf("InvalidParameterCombination",
+			"A capacity reservation cannot be targeted with a Spot Instance request.")
 	}
 	t, _ := InstanceType(l.Type)
 	if price := SpotPrice(t, l.zone); s.MaxPrice > 0 && s.MaxPrice < price {
-		return apierror.Errorf("SpotMaxPriceTooLow", "Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %s.", s.MaxPrice, FormatPrice(price))
+		return apierror.Errorf("SpotMaxPriceTooLow",
+			"Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %s.",
+			s.MaxPrice, FormatPrice(price))
 	}
 	return nil
 }
@@ -83,7 +89,8 @@ func checkSpot(l *Launch) error {
 func (c *Cloud) newSpotRequest(l Launch, in *instance) *spotRequest {
 	now := time.Now().UTC()
 	r := &spotRequest{launch: l, SpotRequest: SpotRequest{
-		ID: NewID("sir-"), Region: l.Region, Zone: in.Zone, Type: l.Type, Created: now, Options: l.Spot, Tags: maps.Clone(l.Spot.Tags),
+		ID: NewID("sir-"), Region: l.Region, Zone: in.Zone, Type: l.Type, Created: now, Options: l.Spot,
+		Tags: maps.Clone(l.Spot.Tags),
 	}}
 	c.spots = append(c.spots, r)
 	c.fulfill(r, in)
@@ -123,7 +130,8 @@ func (c *Cloud) updateSpotRequest(in *instance) {
 	case in.State == Terminated && !r.Options.Persistent:
 		r.set("closed", "instance-terminated-"+by, "Your Spot Instance was terminated.")
 	case in.State == Terminated:
-		r.set("open", "instance-terminated-"+by, "Your Spot Instance was terminated. The request is persistent and is evaluated again.")
+		r.set("open", "instance-terminated-"+by,
+			"Your Spot Instance was terminated. The request is persistent and is evaluated again.")
 		c.relaunch(r)
 	}
 }
@@ -172,7 +180,8 @@ func (c *Cloud) CancelSpot(region string, ids []string) error {
 			continue
 		}
 		status := "request-canceled-and-instance-running"
-		if in, err := c.findInstances(region, []string{r.InstanceID}); err != nil || in[0].State == Terminated || r.State == "open" {
+		if in, err := c.findInstances(region, []string{r.InstanceID}); err != nil || in[0].State == Terminated ||
+			r.State == "open" {
 			status = "canceled-before-fulfillment"
 		}
 		r.set("cancelled", status, "Your Spot request was cancelled.")
@@ -180,8 +189,8 @@ func (c *Cloud) CancelSpot(region string, ids []string) error {
 	return nil
 }
 
-// Reclaim interrupts a Spot Instance, as EC2 does when it needs the capacity: it marks the request, and after the notice
-// (on EC2 two minutes) it stops or terminates the machine.
+// Reclaim interrupts a Spot Instance, as EC2 does when it needs the capacity: it marks the request, and after the
+// notice (on EC2 two minutes) it stops or terminates the machine.
 func (c *Cloud) Reclaim(id string, notice time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,7 +206,8 @@ func (c *Cloud) Reclaim(id string, notice time.Duration) error {
 		if r.ID == in.SpotRequest && r.Options.Behavior == "stop" {
 			r.set(r.State, "marked-for-stop", "Your Spot Instance is marked for stopping: there is no capacity.")
 		} else if r.ID == in.SpotRequest {
-			r.set(r.State, "marked-for-termination", "Your Spot Instance is marked for termination: there is no capacity.")
+			r.set(r.State, "marked-for-termination",
+				"Your Spot Instance is marked for termination: there is no capacity.")
 		}
 	}
 	c.start(func() {

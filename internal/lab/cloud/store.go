@@ -49,10 +49,12 @@ func baseImage(suite string) (Image, Snapshot) {
 		Size: baseSize, Started: created, Description: "Debian " + b.version, Public: true, Suite: suite,
 	}
 	image := Image{
-		ID: "ami-" + b.number, Name: "debian-" + b.version + "-amd64", Description: "Debian " + b.version + " (" + suite + ") of bakery-lab",
+		ID: "ami-" + b.number, Name: "debian-" + b.version + "-amd64", Description: "Debian " + b.version + " (" +
+			suite + ") of bakery-lab",
 		Owner: debianOwner, OwnerAlias: "amazon", State: "available", Architecture: "x86_64", Created: created,
 		RootDevice: DefaultRoot, Public: true, ENA: true, SriovNet: "simple", BootMode: "uefi-preferred", Suite: suite,
-		Devices: []ImageDevice{{Name: DefaultRoot, SnapshotID: snapshot.ID, Size: baseSize, Type: "gp3", DeleteOnTermination: true}},
+		Devices: []ImageDevice{{Name: DefaultRoot, SnapshotID: snapshot.ID, Size: baseSize, Type: "gp3",
+			DeleteOnTermination: true}},
 	}
 	return image, snapshot
 }
@@ -71,7 +73,10 @@ func Stored(dir string) ([]Image, []Snapshot, error) {
 		i, s := baseImage(suite)
 		images, snapshots = append(images, i), append(snapshots, s)
 	}
-	slices.SortFunc(images, func(a, b Image) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(images, func(a,
+		b Image) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
 	return images, snapshots, nil
 }
 
@@ -126,7 +131,8 @@ func write(dir, id string, record any) error {
 	return nil
 }
 
-// saveImage writes an image's record, unless it is pending: what creates it ends with the process. The caller holds c.mu.
+// saveImage writes an image's record, unless it is pending: what creates it ends with the process. The caller holds
+// c.mu.
 func (c *Cloud) saveImage(i *Image) {
 	if i.State != "pending" && i.Suite == "" {
 		c.logError(write(c.options.Images, i.ID, i))

@@ -22,11 +22,13 @@ func CheckTags(t Tags) error {
 	for k, v := range t {
 		switch {
 		case k == "" || len(k) > 127:
-			return apierror.Errorf("InvalidParameterValue", "Tag key exceeds the maximum length of 127 characters or is empty: %q", k)
+			return apierror.Errorf("InvalidParameterValue",
+				"Tag key exceeds the maximum length of 127 characters or is empty: %q", k)
 		case len(v) > 255:
 			return apierror.Errorf("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters")
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
-			return apierror.Errorf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
+			return apierror.Errorf("InvalidParameterValue",
+				"Tag keys starting with 'aws:' are reserved for internal use")
 		}
 	}
 	return nil

@@ -44,11 +44,13 @@ type Reason struct {
 
 // The reasons why an instance is pending, stopped or terminated.
 var (
-	ReasonPending   = Reason{"pending", "pending"}
-	ReasonUser      = Reason{"Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"}
-	ReasonGuest     = Reason{"Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown"}
+	ReasonPending = Reason{"pending", "pending"}
+	ReasonUser    = Reason{"Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"}
+	ReasonGuest   = Reason{"Client.InstanceInitiatedShutdown",
+		"Client.InstanceInitiatedShutdown: Instance initiated shutdown"}
 	ReasonLaunch    = Reason{"Server.InternalError", "Server.InternalError: Internal error on launch"}
-	ReasonLostPower = Reason{"Server.InternalError", "Server.InternalError: An internal error caused the instance to stop"}
+	ReasonLostPower = Reason{"Server.InternalError",
+		"Server.InternalError: An internal error caused the instance to stop"}
 )
 
 // Instance is an instance as its owner sees it.
@@ -57,23 +59,24 @@ type Instance struct {
 	ImageID, Type, Architecture            string
 	State                                  State
 	Reason                                 Reason
-	TransitionReason                       string    // "User initiated (2026-01-02 15:04:05 GMT)"; empty when the machine shut itself down
-	Created, LaunchTime                    time.Time // of the launch, and of the last start
-	SubnetID, VPCID, Zone                  string
-	PrivateIP, PublicIP, MAC, Interface    string
-	SecurityGroups                         []string // ids
-	KeyName, PublicKey                     string   // of the key pair; the key stays when the key pair is deleted
-	Profile, ProfileID, Role               string   // the instance profile's name and id, and its role
-	UserData                               []byte   // decoded
-	Tags                                   Tags
-	ShutdownBehavior                       string // stop or terminate
-	Metadata                               MetadataOptions
-	RootDevice                             string
-	Devices                                []InstanceDevice
-	APITermination                         bool // DisableApiTermination
-	EbsOptimized, ENA                      bool
-	SriovNet                               string
-	SpotRequest                            string // its id; "" for On-Demand Instances
+	// "User initiated (2026-01-02 15:04:05 GMT)"; empty when the machine shut itself down
+	TransitionReason                    string
+	Created, LaunchTime                 time.Time // of the launch, and of the last start
+	SubnetID, VPCID, Zone               string
+	PrivateIP, PublicIP, MAC, Interface string
+	SecurityGroups                      []string // ids
+	KeyName, PublicKey                  string   // of the key pair; the key stays when the key pair is deleted
+	Profile, ProfileID, Role            string   // the instance profile's name and id, and its role
+	UserData                            []byte   // decoded
+	Tags                                Tags
+	ShutdownBehavior                    string // stop or terminate
+	Metadata                            MetadataOptions
+	RootDevice                          string
+	Devices                             []InstanceDevice
+	APITermination                      bool // DisableApiTermination
+	EbsOptimized, ENA                   bool
+	SriovNet                            string
+	SpotRequest                         string // its id; "" for On-Demand Instances
 	Extras
 }
 
@@ -99,36 +102,37 @@ type MetadataOptions struct {
 
 // Image is an AMI. It is stored as JSON.
 type Image struct {
-	ID             string        `json:"id"`
-	Region         string        `json:"region,omitempty"` // empty: in all regions, as the base images
-	Name           string        `json:"name"`
-	Description    string        `json:"description,omitempty"`
-	Owner          string        `json:"owner"`
-	OwnerAlias     string        `json:"owner_alias,omitempty"` // amazon for base images
-	State          string        `json:"state"`                 // pending, available, failed
-	Reason         Reason        `json:"reason,omitzero"`
-	Architecture   string        `json:"architecture"`
-	Created        time.Time     `json:"created"`
-	RootDevice     string        `json:"root_device"`
-	Devices        []ImageDevice `json:"devices"`
-	Tags           Tags          `json:"tags,omitempty"`
-	Public         bool          `json:"public,omitempty"`
-	Users          []string      `json:"users,omitempty"`
-	Orgs           []string      `json:"orgs,omitempty"`
-	OrgUnits       []string      `json:"org_units,omitempty"`
-	Deprecation    time.Time     `json:"deprecation,omitzero"`
-	Protected      string        `json:"protected,omitempty"`      // DeregistrationProtection: enabled-with-cooldown, ...
-	ProtectedUntil time.Time     `json:"protected_until,omitzero"` // end of the cooldown
-	ProductCodes   []string      `json:"product_codes,omitempty"`
-	ENA            bool          `json:"ena,omitempty"`
-	SriovNet       string        `json:"sriov,omitempty"`
-	BootMode       string        `json:"boot_mode,omitempty"`
-	IMDS           string        `json:"imds,omitempty"` // v2.0
-	TPM            string        `json:"tpm,omitempty"`  // v2.0
-	Instance       string        `json:"instance,omitempty"`
-	SourceImage    string        `json:"source_image,omitempty"`
-	SourceRegion   string        `json:"source_region,omitempty"`
-	Suite          string        `json:"suite,omitempty"` // base images: the Debian release, built when first needed
+	ID           string        `json:"id"`
+	Region       string        `json:"region,omitempty"` // empty: in all regions, as the base images
+	Name         string        `json:"name"`
+	Description  string        `json:"description,omitempty"`
+	Owner        string        `json:"owner"`
+	OwnerAlias   string        `json:"owner_alias,omitempty"` // amazon for base images
+	State        string        `json:"state"`                 // pending, available, failed
+	Reason       Reason        `json:"reason,omitzero"`
+	Architecture string        `json:"architecture"`
+	Created      time.Time     `json:"created"`
+	RootDevice   string        `json:"root_device"`
+	Devices      []ImageDevice `json:"devices"`
+	Tags         Tags          `json:"tags,omitempty"`
+	Public       bool          `json:"public,omitempty"`
+	Users        []string      `json:"users,omitempty"`
+	Orgs         []string      `json:"orgs,omitempty"`
+	OrgUnits     []string      `json:"org_units,omitempty"`
+	Deprecation  time.Time     `json:"deprecation,omitzero"`
+	// DeregistrationProtection: enabled-with-cooldown, ...
+	Protected      string    `json:"protected,omitempty"`
+	ProtectedUntil time.Time `json:"protected_until,omitzero"` // end of the cooldown
+	ProductCodes   []string  `json:"product_codes,omitempty"`
+	ENA            bool      `json:"ena,omitempty"`
+	SriovNet       string    `json:"sriov,omitempty"`
+	BootMode       string    `json:"boot_mode,omitempty"`
+	IMDS           string    `json:"imds,omitempty"` // v2.0
+	TPM            string    `json:"tpm,omitempty"`  // v2.0
+	Instance       string    `json:"instance,omitempty"`
+	SourceImage    string    `json:"source_image,omitempty"`
+	SourceRegion   string    `json:"source_region,omitempty"`
+	Suite          string    `json:"suite,omitempty"` // base images: the Debian release, built when first needed
 }
 
 // ImageDevice is one entry of an image's block device mapping.

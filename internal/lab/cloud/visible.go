@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// NotVisibleYet returns the error for a resource that does not exist while the resource with this id is younger than minAge.
-// Other text than the id of a resource is no error.
+// NotVisibleYet returns the error for a resource that does not exist while the resource with this id is younger than
+// minAge. Other text than the id of a resource is no error.
 func (c *Cloud) NotVisibleYet(id string, minAge time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -21,7 +21,8 @@ func (c *Cloud) NotVisibleYet(id string, minAge time.Duration) error {
 	return k.missing(id)
 }
 
-var kindInterface = kind{"eni-", "InvalidNetworkInterfaceID.Malformed", "InvalidNetworkInterfaceID.NotFound", "networkInterface"}
+var kindInterface = kind{"eni-", "InvalidNetworkInterfaceID.Malformed", "InvalidNetworkInterfaceID.NotFound",
+	"networkInterface"}
 
 // creation returns the kind of an id, and when its resource was created. The caller holds c.mu.
 func (c *Cloud) creation(id string) (kind, time.Time) {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Clone copies a disk. The copy shares blocks where the file system supports that (btrfs, xfs), else it is sparse where src
-// is. dst must not exist.
+// Clone copies a disk. The copy shares blocks where the file system supports that (btrfs, xfs), else it is sparse where
+// src is. dst must not exist.
 func Clone(src, dst string) (err error) {
 	defer func() {
 		if err != nil {

@@ -59,7 +59,7 @@ func allocated(t *testing.T, path string) int64 {
 	return st.Blocks * 512
 }
 
-func TestADiskHoldsTheTreeAndIsSparse(t *testing.T) {
+func TestFromTreeCreatesASparseDisk(t *testing.T) {
 	image := makeDisk(t, disk.DefaultSize)
 	if got := allocated(t, image); got > 24*mib {
 		t.Errorf("an 8 GiB disk with one small file takes %d MiB", got/mib)
@@ -74,7 +74,7 @@ func TestADiskHoldsTheTreeAndIsSparse(t *testing.T) {
 	}
 }
 
-func TestACloneHasWhatWasWrittenAndItsOwnLife(t *testing.T) {
+func TestACloneIsIndependentOfItsSource(t *testing.T) {
 	image := makeDisk(t, 256*mib)
 	dir, unmount := mount(t, image, false)
 	secret := bytes.Repeat([]byte("needle"), mib)
@@ -103,7 +103,7 @@ func TestACloneHasWhatWasWrittenAndItsOwnLife(t *testing.T) {
 	}
 }
 
-func TestUnmountingTwiceIsFineAndLeavesNoLoopDevice(t *testing.T) {
+func TestUnmountTwiceLeavesNoLoopDevice(t *testing.T) {
 	image := makeDisk(t, 64*mib)
 	dir := t.TempDir()
 	un, err := disk.Mount(image, dir, false)
@@ -126,7 +126,7 @@ func TestUnmountingTwiceIsFineAndLeavesNoLoopDevice(t *testing.T) {
 	}
 }
 
-func TestGrowingMakesRoom(t *testing.T) {
+func TestGrow(t *testing.T) {
 	image := makeDisk(t, 64*mib)
 	dir, unmount := mount(t, image, false) // resize2fs wants a check after a mount
 	if err := os.WriteFile(filepath.Join(dir, "x"), make([]byte, 128*mib), 0o600); err == nil {
@@ -142,7 +142,7 @@ func TestGrowingMakesRoom(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeDoneSaysWhy(t *testing.T) {
+func TestErrors(t *testing.T) {
 	image := makeDisk(t, 64*mib)
 	ctx := context.Background()
 	tests := map[string]struct {

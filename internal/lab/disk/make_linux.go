@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// FromTree creates an ext4 disk of size bytes with the files of tree, their owners and modes. It mounts nothing. image must
-// not exist.
+// FromTree creates an ext4 disk of size bytes with the files of tree, their owners and modes. It mounts nothing. image
+// must not exist.
 func FromTree(ctx context.Context, tree, image string, size int64) error {
 	f, err := os.OpenFile(image, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -16,16 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmountLimit is how long unmounting waits for the last user of a mount or a loop device: a machine that is starting has a
-// copy of the mount table for some milliseconds.
+// unmountLimit is how long unmounting waits for the last user of a mount or a loop device: a machine that is starting
+// has a copy of the mount table for some milliseconds.
 const unmountLimit = time.Minute
 
-// Mount mounts a disk on dir through a loop device, which is removed with the mount. unmount flushes, unmounts and returns when
-// the loop device is removed, so that image can be cloned at once. It may be called again. A read-only mount does not replay
-// the journal: it shows the disk of a machine that was killed as it is.
+// Mount mounts a disk on dir through a loop device, which is removed with the mount. unmount flushes, unmounts and
+// returns when the loop device is removed, so that image can be cloned at once. It may be called again. A read-only
+// mount does not replay the journal: it shows the disk of a machine that was killed as it is.
 func Mount(image, dir string, readOnly bool) (unmount func() error, err error) {
-	// Without noinit_itable, the kernel fills the inode tables of the sparse file with zeros. Without barrier=0, each fsync
-	// of dpkg in a machine is a flush to this computer's disk, which takes seconds and helps only at a power failure.
+	// Without noinit_itable, the kernel fills the inode tables of the sparse file with zeros. Without barrier=0, each
+	// fsync of dpkg in a machine is a flush to this computer's disk, which takes seconds and helps only at a power
+	// failure.
 	options := "loop,noinit_itable,barrier=0"
 	if readOnly {
 		options = "loop,ro,noload"

@@ -84,8 +84,8 @@ func init() { //nolint:gochecknoinits // the table refers to functions that refe
 	}
 }
 
-// dryRun returns the error that ends a dry run. Handlers call it when they have checked all that can be checked without an
-// effect.
+// dryRun returns the error that ends a dry run. Handlers call it when they have checked all that can be checked without
+// an effect.
 func dryRun(r *request) error {
 	if dry, err := r.query.True("DryRun"); err == nil && dry {
 		return apierror.Errorf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")

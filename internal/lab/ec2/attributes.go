@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// attribute returns the value of an attribute in ModifyInstanceAttribute: Attribute=userData&Value=..., UserData.Value=..., or
-// UserData=....
+// attribute returns the value of an attribute in ModifyInstanceAttribute: Attribute=userData&Value=...,
+// UserData.Value=..., or UserData=....
 func attribute(q *Query, name string) (string, bool) {
 	if strings.EqualFold(q.String("Attribute"), name) && q.Has("Value") {
 		return q.String("Value"), true
@@ -35,7 +35,8 @@ var changes = []struct {
 }{
 	{"instanceType", true, func(i *cloud.Instance, v string) error { i.Type = v; return nil }},
 	{"userData", true, setUserData},
-	{"instanceInitiatedShutdownBehavior", false, func(i *cloud.Instance, v string) error { i.ShutdownBehavior = v; return nil }},
+	{"instanceInitiatedShutdownBehavior", false,
+		func(i *cloud.Instance, v string) error { i.ShutdownBehavior = v; return nil }},
 	{"disableApiTermination", false, func(i *cloud.Instance, v string) error { return setBool(&i.APITermination, v) }},
 	{"ebsOptimized", true, func(i *cloud.Instance, v string) error { return setBool(&i.EbsOptimized, v) }},
 	{"enaSupport", true, func(i *cloud.Instance, v string) error { return setBool(&i.ENA, v) }},
@@ -75,7 +76,8 @@ func modifyInstanceAttribute(s *Server, r *request) (any, error) {
 		if !wanted {
 			continue
 		}
-		if err := s.Cloud.Modify(r.region, id, c.stopped, func(i *cloud.Instance) error { return c.set(i, v) }); err != nil {
+		if err := s.Cloud.Modify(r.region, id, c.stopped,
+			func(i *cloud.Instance) error { return c.set(i, v) }); err != nil {
 			return nil, err
 		}
 	}
@@ -89,7 +91,8 @@ func setLists(i *cloud.Instance, q *Query) error {
 	for _, m := range q.List("BlockDeviceMapping") {
 		at := slices.IndexFunc(i.Devices, func(d cloud.InstanceDevice) bool { return d.Name == m.String("DeviceName") })
 		if at < 0 {
-			return apierror.Errorf("InvalidInstanceAttributeValue", "No device is currently mapped at %s", m.String("DeviceName"))
+			return apierror.Errorf("InvalidInstanceAttributeValue", "No device is currently mapped at %s",
+				m.String("DeviceName"))
 		}
 		keep, err := m.Bool("Ebs.DeleteOnTermination")
 		if err != nil {
@@ -215,7 +218,8 @@ func describeInstanceTypes(_ *Server, r *request) (any, error) {
 	x.Next = next
 	for _, t := range all {
 		x.Items = append(x.Items, typeXML{
-			t.Name, true, false, []string{"ebs"}, []string{"on-demand", "spot"}, []string{"hvm"}, false, t.Hypervisor(), []string{t.Architecture},
+			t.Name, true, false, []string{"ebs"}, []string{"on-demand", "spot"}, []string{"hvm"}, false, t.Hypervisor(),
+			[]string{t.Architecture},
 			t.VCPUs, t.MemoryMiB, t.Burstable, "required", []string{"legacy-bios", "uefi"},
 		})
 	}
@@ -230,7 +234,8 @@ func typesByName(names []string) ([]cloud.Type, error) {
 	for _, n := range names {
 		t, known := cloud.InstanceType(n)
 		if !known {
-			return nil, apierror.Errorf("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", n)
+			return nil, apierror.Errorf("InvalidInstanceType",
+				"The following supplied instance types do not exist: [%s]", n)
 		}
 		all = append(all, t)
 	}
@@ -239,8 +244,10 @@ func typesByName(names []string) ([]cloud.Type, error) {
 
 func typeFields(t cloud.Type) fields {
 	return fields{values: map[string][]string{
-		"instance-type": {t.Name}, "processor-info.supported-architecture": {t.Architecture}, "current-generation": {"true"},
-		"bare-metal": {"false"}, "hypervisor": {t.Hypervisor()}, "supported-boot-mode": {"legacy-bios", "uefi"}, "supported-virtualization-type": {"hvm"},
+		"instance-type": {t.Name}, "processor-info.supported-architecture": {t.Architecture},
+		"current-generation": {"true"},
+		"bare-metal":         {"false"}, "hypervisor": {t.Hypervisor()}, "supported-boot-mode": {"legacy-bios", "uefi"},
+		"supported-virtualization-type": {"hvm"},
 	}}
 }
 

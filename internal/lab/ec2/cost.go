@@ -15,6 +15,7 @@ func (r *request) Cost() limit.Request {
 		}
 	}
 	return limit.Request{
-		Region: r.region, Action: r.action, Bounded: r.query.Has("Filter") || r.query.Has("MaxResults"), Instances: instances,
+		Region: r.region, Action: r.action, Bounded: r.query.Has("Filter") ||
+			r.query.Has("MaxResults"), Instances: instances,
 	}
 }

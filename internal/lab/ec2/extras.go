@@ -15,16 +15,20 @@ func (r *reader) extras() cloud.Extras {
 	q := r.q
 	e := cloud.Extras{
 		Placement: cloud.Placement{
-			Zone: q.String("Placement.AvailabilityZone"), Tenancy: r.oneOf("Placement.Tenancy", "default", "dedicated", "host"),
-			HostID: q.String("Placement.HostId"), HostResourceGroup: q.String("Placement.HostResourceGroupArn"),
+			Zone:    q.String("Placement.AvailabilityZone"),
+			Tenancy: r.oneOf("Placement.Tenancy", "default", "dedicated", "host"),
+			HostID:  q.String("Placement.HostId"), HostResourceGroup: q.String("Placement.HostResourceGroupArn"),
 			Affinity: r.oneOf("Placement.Affinity", "default", "host"), Group: q.String("Placement.GroupName"),
 		},
 		Capacity: cloud.Capacity{
-			Preference:    r.oneOf("CapacityReservationSpecification.CapacityReservationPreference", "open", "none", "capacity-reservations-only"),
-			ID:            q.String("CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId"),
-			ResourceGroup: q.String("CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationResourceGroupArn"),
+			Preference: r.oneOf("CapacityReservationSpecification.CapacityReservationPreference", "open", "none",
+				"capacity-reservations-only"),
+			ID: q.String("CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId"),
+			ResourceGroup: q.String("CapacityReservationSpecification.CapacityReservationTarget." +
+				"CapacityReservationResourceGroupArn"),
 		},
-		Enclave: r.bool("EnclaveOptions.Enabled"), Credits: q.String("CreditSpecification.CpuCredits"), InterfaceTags: r.tags("network-interface"),
+		Enclave: r.bool("EnclaveOptions.Enabled"), Credits: q.String("CreditSpecification.CpuCredits"),
+		InterfaceTags: r.tags("network-interface"),
 	}
 	for _, l := range q.List("LicenseSpecification") {
 		e.Licenses = append(e.Licenses, l.String("LicenseConfigurationArn"))
@@ -89,7 +93,8 @@ func describeInstanceCreditSpecifications(s *Server, r *request) (any, error) {
 		case i.Credits != "":
 			x.Items = append(x.Items, item{i.ID, i.Credits})
 		case len(ids) > 0:
-			return nil, apierror.Errorf("InvalidInstanceID", "The instance %s is not burstable: it has no credit specification.", i.ID)
+			return nil, apierror.Errorf("InvalidInstanceID",
+				"The instance %s is not burstable: it has no credit specification.", i.ID)
 		}
 	}
 	return x, nil
@@ -119,8 +124,10 @@ func describeNetworkInterfaces(s *Server, r *request) (any, error) {
 	}
 	all, err = filtered(r.query, all, func(i cloud.Instance) fields {
 		return fields{tags: i.InterfaceTags, values: map[string][]string{
-			"network-interface-id": {i.Interface}, "attachment.instance-id": {i.ID}, "subnet-id": {i.SubnetID}, "vpc-id": {i.VPCID},
-			"group-id": i.SecurityGroups, "status": {"in-use"}, "private-ip-address": {i.PrivateIP}, "availability-zone": {i.Zone},
+			"network-interface-id": {i.Interface}, "attachment.instance-id": {i.ID}, "subnet-id": {i.SubnetID},
+			"vpc-id":   {i.VPCID},
+			"group-id": i.SecurityGroups, "status": {"in-use"}, "private-ip-address": {i.PrivateIP},
+			"availability-zone": {i.Zone},
 		}}
 	})
 	if err != nil {
@@ -139,8 +146,10 @@ func describeNetworkInterfaces(s *Server, r *request) (any, error) {
 			continue
 		}
 		one := networkInterfaceXML{
-			ID: i.Interface, SubnetID: i.SubnetID, VPCID: i.VPCID, Zone: i.Zone, Owner: cloud.Account, Status: "in-use", MAC: i.MAC,
-			PrivateIP: i.PrivateIP, InstanceID: i.ID, Attached: "attached", PublicIP: i.PublicIP, Tags: tagged(i.InterfaceTags),
+			ID: i.Interface, SubnetID: i.SubnetID, VPCID: i.VPCID, Zone: i.Zone, Owner: cloud.Account, Status: "in-use",
+			MAC:       i.MAC,
+			PrivateIP: i.PrivateIP, InstanceID: i.ID, Attached: "attached", PublicIP: i.PublicIP,
+			Tags: tagged(i.InterfaceTags),
 		}
 		for _, g := range i.SecurityGroups {
 			one.Groups = append(one.Groups, groupXML{g, names[g]})

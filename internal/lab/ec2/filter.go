@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
-// fields are the values of a resource for filters, by filter name. A filter name that is missing here is not valid for the
-// resource. The filters tag:KEY and tag-key use tags.
+// fields are the values of a resource for filters, by filter name. A filter name that is missing here is not valid for
+// the resource. The filters tag:KEY and tag-key use tags.
 type fields struct {
 	values map[string][]string
 	tags   cloud.Tags
@@ -60,7 +60,8 @@ func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
 	return matching, nil
 }
 
-// filteredPage returns the resources that pass the request's filters, as many as a page has, and the token of the next page.
+// filteredPage returns the resources that pass the request's filters, as many as a page has, and the token of the next
+// page.
 func filteredPage[T any](q *Query, all []T, of func(T) fields) ([]T, string, error) {
 	all, err := filtered(q, all, of)
 	if err != nil {
@@ -104,7 +105,8 @@ func page[T any](q *Query, all []T) ([]T, string, error) {
 		return nil, "", err
 	}
 	if size < 0 || q.Has("MaxResults") && size == 0 {
-		return nil, "", apierror.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.", size)
+		return nil, "", apierror.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.",
+			size)
 	}
 	start, err := offset(q.String("NextToken"))
 	if err != nil {

@@ -56,12 +56,15 @@ func (t *template) xml() templateXML {
 // template returns the launch template whose id or name is in a branch of a request. The caller holds s.mu.
 func (s *Server) template(region string, q *Query) (*template, error) {
 	id, name := q.String("LaunchTemplateId"), q.String("LaunchTemplateName")
-	at := slices.IndexFunc(s.templates, func(t *template) bool { return t.region == region && (t.id == id || t.name == name) })
+	at := slices.IndexFunc(s.templates,
+		func(t *template) bool { return t.region == region && (t.id == id || t.name == name) })
 	if at < 0 && id != "" {
-		return nil, apierror.Errorf("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID %s, does not exist.", id)
+		return nil, apierror.Errorf("InvalidLaunchTemplateId.NotFound",
+			"The specified launch template, with template ID %s, does not exist.", id)
 	}
 	if at < 0 {
-		return nil, apierror.Errorf("InvalidLaunchTemplateName.NotFoundException", "The specified launch template, with template name %s, does not exist.", name)
+		return nil, apierror.Errorf("InvalidLaunchTemplateName.NotFoundException",
+			"The specified launch template, with template name %s, does not exist.", name)
 	}
 	return s.templates[at], nil
 }
@@ -80,8 +83,10 @@ func createLaunchTemplate(s *Server, r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slices.ContainsFunc(s.templates, func(have *template) bool { return have.region == t.region && have.name == t.name }) {
-		return nil, apierror.Errorf("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+	if slices.ContainsFunc(s.templates,
+		func(have *template) bool { return have.region == t.region && have.name == t.name }) {
+		return nil, apierror.Errorf("InvalidLaunchTemplateName.AlreadyExistsException",
+			"Launch template name already in use.")
 	}
 	s.templates = append(s.templates, t)
 	return struct {
@@ -150,8 +155,10 @@ type fleetXML struct {
 
 // createFleet launches one instance at once; bakes need no more of a fleet.
 func createFleet(s *Server, r *request) (any, error) {
-	if kind, size := r.query.String("Type"), r.query.String("TargetCapacitySpecification.TotalTargetCapacity"); kind != "instant" || size != "1" {
-		return nil, apierror.Errorf("UnsupportedOperation", "The lab has fleets of the type instant with one instance only.")
+	kind, size := r.query.String("Type"), r.query.String("TargetCapacitySpecification.TotalTargetCapacity")
+	if kind != "instant" || size != "1" {
+		return nil, apierror.Errorf("UnsupportedOperation",
+			"The lab has fleets of the type instant with one instance only.")
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err

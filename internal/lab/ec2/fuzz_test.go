@@ -15,9 +15,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
-// FuzzMatch: a filter's pattern means what the regular expression of it does.
+// FuzzMatch tests that a filter's pattern matches the same values as the equivalent regular expression.
 func FuzzMatch(f *testing.F) {
-	for _, seed := range [][2]string{{"a*", "abc"}, {"*a*b", "xaxb"}, {"a?c", "abc"}, {`\*`, "*"}, {`\`, `\`}, {"**", ""}, {"a*a*a*a*b", "aaaaaaaaaaaaaaaa"}} {
+	for _, seed := range [][2]string{{"a*", "abc"}, {"*a*b", "xaxb"}, {"a?c", "abc"}, {`\*`, "*"}, {`\`, `\`},
+		{"**", ""}, {"a*a*a*a*b", "aaaaaaaaaaaaaaaa"}} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, pattern, value string) {
@@ -37,10 +38,11 @@ func FuzzMatch(f *testing.F) {
 				re.WriteString(regexp.QuoteMeta(pattern[i : i+1]))
 			}
 		}
-		if !isASCII(pattern + value) { // a regular expression counts runes, a filter of the lab bytes
+		if !isASCII(pattern + value) { // ? is a rune in a regular expression, and a byte in a filter
 			return
 		}
-		if want := regexp.MustCompile(re.String() + `\z`).MatchString(value); wildcard.MatchEscaped(pattern, value) != want {
+		if want := regexp.MustCompile(re.String() + `\z`).MatchString(value); wildcard.MatchEscaped(pattern,
+			value) != want {
 			t.Errorf("%q matches %q: %v, want %v", pattern, value, !want, want)
 		}
 	})
@@ -50,8 +52,8 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e })
 }
 
-// FuzzAnswers: whatever is in an answer or a refusal, it is XML, and no element is other than meant.
-func FuzzAnswers(f *testing.F) {
+// FuzzResponses tests that responses and errors with any text are XML with the expected elements.
+func FuzzResponses(f *testing.F) {
 	for _, seed := range []string{"plain", "</x>", "<x>", "&amp;", "]]>", "\x00\x1b", "\xff", "\r\n"} {
 		f.Add(seed)
 	}

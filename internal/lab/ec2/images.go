@@ -17,8 +17,9 @@ import (
 func createImage(s *Server, r *request) (any, error) {
 	q, p := r.query, &reader{q: r.query}
 	n := cloud.NewImage{
-		Region: r.region, InstanceID: p.require("InstanceId"), Name: p.require("Name"), Description: q.String("Description"),
-		NoReboot: p.bool("NoReboot"), Devices: p.devices(), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
+		Region: r.region, InstanceID: p.require("InstanceId"), Name: p.require("Name"),
+		Description: q.String("Description"),
+		NoReboot:    p.bool("NoReboot"), Devices: p.devices(), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -37,13 +38,17 @@ type imageID struct {
 func copyImage(s *Server, r *request) (any, error) {
 	q, p := r.query, &reader{q: r.query}
 	n := cloud.Copy{
-		Region: r.region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"), Name: p.require("Name"),
-		Description: q.String("Description"), ClientToken: q.String("ClientToken"), Encrypted: p.optional("Encrypted"), KMSKey: q.String("KmsKeyId"),
+		Region: r.region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"),
+		Name:        p.require("Name"),
+		Description: q.String("Description"), ClientToken: q.String("ClientToken"), Encrypted: p.optional("Encrypted"),
+		KMSKey:   q.String("KmsKeyId"),
 		CopyTags: p.bool("CopyImageTags"), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
 	}
-	if minutes := p.int("SnapshotCopyCompletionDurationMinutes", 15); minutes < 15 || minutes > 2880 || minutes%15 != 0 {
-		return nil, apierror.Errorf("InvalidParameterValue", "Value (%d) for parameter completionDurationMinutes is invalid. "+
-			"It must be a multiple of 15 minutes, from 15 to 2880.", minutes)
+	if minutes := p.int("SnapshotCopyCompletionDurationMinutes", 15); minutes < 15 || minutes > 2880 ||
+		minutes%15 != 0 {
+		return nil, apierror.Errorf("InvalidParameterValue",
+			"Value (%d) for parameter completionDurationMinutes is invalid. "+
+				"It must be a multiple of 15 minutes, from 15 to 2880.", minutes)
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -149,11 +154,16 @@ func productsOf(i cloud.Image) []productXML {
 
 func imageOf(i cloud.Image) imageXML {
 	x := imageXML{
-		ID: i.ID, Location: cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name, State: i.State, Owner: i.Owner, Created: stamp(i.Created), Public: i.Public,
-		Architecture: i.Architecture, Type: "machine", OwnerAlias: i.OwnerAlias, Name: i.Name, Description: i.Description,
-		RootType: "ebs", RootName: i.RootDevice, Virtualization: "hvm", Tags: tagged(i.Tags), Hypervisor: "xen", ENA: i.ENA, SriovNet: i.SriovNet,
-		Reason: reasonOf(i.Reason), Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.BootMode, TPM: i.TPM, IMDS: i.IMDS,
-		Protection: cmp.Or(i.Protected, "disabled"), Instance: i.Instance, SourceImage: i.SourceImage, SourceRegion: i.SourceRegion,
+		ID: i.ID, Location: cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name, State: i.State, Owner: i.Owner,
+		Created: stamp(i.Created), Public: i.Public,
+		Architecture: i.Architecture, Type: "machine", OwnerAlias: i.OwnerAlias, Name: i.Name,
+		Description: i.Description,
+		RootType:    "ebs", RootName: i.RootDevice, Virtualization: "hvm", Tags: tagged(i.Tags), Hypervisor: "xen",
+		ENA: i.ENA, SriovNet: i.SriovNet,
+		Reason: reasonOf(i.Reason), Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.BootMode, TPM: i.TPM,
+		IMDS:       i.IMDS,
+		Protection: cmp.Or(i.Protected, "disabled"), Instance: i.Instance, SourceImage: i.SourceImage,
+		SourceRegion: i.SourceRegion,
 		ProductCodes: productsOf(i),
 	}
 	if !i.Deprecation.IsZero() {
@@ -185,7 +195,8 @@ func describeImages(s *Server, r *request) (any, error) {
 	}
 	owners, users, byID := r.query.Strings("Owner"), r.query.Strings("ExecutableBy"), len(r.query.List("ImageId")) > 0
 	all = slices.DeleteFunc(all, func(i cloud.Image) bool {
-		hidden := !deprecated && !byID && i.Owner != cloud.Account && !i.Deprecation.IsZero() && i.Deprecation.Before(time.Now())
+		hidden := !deprecated && !byID && i.Owner != cloud.Account && !i.Deprecation.IsZero() &&
+			i.Deprecation.Before(time.Now())
 		return hidden || !ownedBy(i, owners) || !executableBy(i, users)
 	})
 	all, next, err := filteredPage(r.query, all, imageFields)
@@ -228,13 +239,21 @@ func imageFields(i cloud.Image) fields {
 	}
 	public := map[bool]string{true: "true", false: "false"}
 	return fields{tags: i.Tags, values: map[string][]string{
-		"name": {i.Name}, "image-id": {i.ID}, "state": {i.State}, "architecture": {i.Architecture}, "description": {i.Description},
-		"root-device-type": {"ebs"}, "root-device-name": {i.RootDevice}, "virtualization-type": {"hvm"}, "hypervisor": {"xen"},
-		"creation-date": {stamp(i.Created)}, "owner-id": {i.Owner}, "owner-alias": {i.OwnerAlias}, "image-type": {"machine"},
-		"is-public": {public[i.Public]}, "ena-support": {public[i.ENA]}, "sriov-net-support": {i.SriovNet}, "platform": {""},
-		"manifest-location": {cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name}, "block-device-mapping.snapshot-id": snapshots,
-		"boot-mode": {i.BootMode}, "source-instance-id": {i.Instance}, "source-image-id": {i.SourceImage}, "source-image-region": {i.SourceRegion},
-		"block-device-mapping.volume-type": {"gp2", "gp3"}, "block-device-mapping.device-name": {i.RootDevice}, "imds-support": {i.IMDS},
+		"name": {i.Name}, "image-id": {i.ID}, "state": {i.State}, "architecture": {i.Architecture},
+		"description":      {i.Description},
+		"root-device-type": {"ebs"}, "root-device-name": {i.RootDevice}, "virtualization-type": {"hvm"},
+		"hypervisor":    {"xen"},
+		"creation-date": {stamp(i.Created)}, "owner-id": {i.Owner}, "owner-alias": {i.OwnerAlias},
+		"image-type": {"machine"},
+		"is-public":  {public[i.Public]}, "ena-support": {public[i.ENA]}, "sriov-net-support": {i.SriovNet},
+		"platform":                         {""},
+		"manifest-location":                {cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name},
+		"block-device-mapping.snapshot-id": snapshots,
+		"boot-mode":                        {i.BootMode}, "source-instance-id": {i.Instance},
+		"source-image-id":                  {i.SourceImage},
+		"source-image-region":              {i.SourceRegion},
+		"block-device-mapping.volume-type": {"gp2", "gp3"}, "block-device-mapping.device-name": {i.RootDevice},
+		"imds-support":      {i.IMDS},
 		"state-reason-code": {i.Reason.Code}, "product-code": i.ProductCodes, "kernel-id": {}, "ramdisk-id": {},
 	}}
 }
@@ -325,7 +344,8 @@ func checkOneAttribute(q *Query) error {
 		return apierror.Errorf("InvalidParameterCombination", "You can specify only one attribute at a time.")
 	}
 	if v := cmp.Or(q.String("ImdsSupport.Value"), q.String("ImdsSupport")); q.Has("ImdsSupport") && v != "v2.0" {
-		return apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter imdsSupport is invalid. It can only be v2.0.", v)
+		return apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter imdsSupport is invalid. It can only be v2.0.", v)
 	}
 	users := q.Strings("UserId")
 	for _, one := range append(q.List("LaunchPermission.Add"), q.List("LaunchPermission.Remove")...) {
@@ -335,7 +355,8 @@ func checkOneAttribute(q *Query) error {
 	}
 	for _, u := range users {
 		if !accountID.MatchString(u) {
-			return apierror.Errorf("InvalidAMIAttributeItemValue", "Invalid attribute item value %q for userId item type.", u)
+			return apierror.Errorf("InvalidAMIAttributeItemValue",
+				"Invalid attribute item value %q for userId item type.", u)
 		}
 	}
 	return nil
@@ -366,7 +387,8 @@ func legacyPermissions(i *cloud.Image, q *Query) {
 	if q.String("OperationType") == "remove" {
 		change = removePermission
 	}
-	for name, field := range map[string]string{"UserId": "UserId", "UserGroup": "Group", "OrganizationArn": "OrganizationArn", "OrganizationalUnitArn": "OrganizationalUnitArn"} {
+	for name, field := range map[string]string{"UserId": "UserId", "UserGroup": "Group",
+		"OrganizationArn": "OrganizationArn", "OrganizationalUnitArn": "OrganizationalUnitArn"} {
 		for _, v := range q.Strings(name) {
 			one := &Query{}
 			if one.insert(field, v) == nil {
@@ -477,7 +499,8 @@ func describeImageAttribute(s *Server, r *request) (any, error) {
 	case "deregistrationProtection":
 		x.Protection = &valueXML{cmp.Or(i.Protected, "disabled")}
 	default:
-		return nil, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.", attribute)
+		return nil, apierror.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid.",
+			attribute)
 	}
 	return x, nil
 }

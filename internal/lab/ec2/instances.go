@@ -50,11 +50,13 @@ func (s *Server) launch(r *request) (cloud.Launch, error) {
 		Region: r.region, ImageID: p.require("ImageId"), Type: q.String("InstanceType"), KeyName: q.String("KeyName"),
 		SubnetID:       cmp.Or(q.String("SubnetId"), q.String("NetworkInterface.1.SubnetId")),
 		SecurityGroups: append(q.Strings("SecurityGroupId"), q.Strings("NetworkInterface.1.SecurityGroupId")...),
-		Profile:        profileOf(q), ProfileARN: q.String("IamInstanceProfile.Arn"), ClientToken: q.String("ClientToken"), ShutdownBehavior: q.String("InstanceInitiatedShutdownBehavior"),
+		Profile:        profileOf(q), ProfileARN: q.String("IamInstanceProfile.Arn"),
+		ClientToken: q.String("ClientToken"), ShutdownBehavior: q.String("InstanceInitiatedShutdownBehavior"),
 		Count: int(p.int("MaxCount", 0)), Private: p.isFalse("NetworkInterface.1.AssociatePublicIpAddress"),
 		APITermination: p.bool("DisableApiTermination"), EbsOptimized: p.bool("EbsOptimized"),
-		Tags: p.tags("instance"), VolumeTags: p.tags("volume"), Devices: p.devices(), Metadata: p.metadata("MetadataOptions."),
-		Spot: p.spot(), Extras: p.extras(),
+		Tags: p.tags("instance"), VolumeTags: p.tags("volume"), Devices: p.devices(),
+		Metadata: p.metadata("MetadataOptions."),
+		Spot:     p.spot(), Extras: p.extras(),
 	}
 	if q.Has("UserData") {
 		l.UserData = p.base64("UserData")
@@ -85,7 +87,9 @@ func checkCounts(q *Query, low, high int64) error {
 		return apierror.Errorf("InvalidParameterValue", "Value (%d) for parameter minCount is invalid.", low)
 	}
 	if high > instanceLimit {
-		return apierror.Errorf("InstanceLimitExceeded", "You have requested more instances (%d) than your current instance limit of %d allows.", high, instanceLimit)
+		return apierror.Errorf("InstanceLimitExceeded",
+			"You have requested more instances (%d) than your current instance limit of %d allows.",
+			high, instanceLimit)
 	}
 	return nil
 }
@@ -206,12 +210,18 @@ func metadataOf(m cloud.MetadataOptions) metadataXML {
 
 func instanceOf(i cloud.Instance, names map[string]string) instanceXML {
 	x := instanceXML{
-		ID: i.ID, ImageID: i.ImageID, State: stateOf(i.State), PrivateDNS: i.PrivateDNS(), TransitionReason: i.TransitionReason,
-		KeyName: i.KeyName, Type: i.Type, LaunchTime: stamp(i.LaunchTime), Placement: placementOf(i), Monitoring: "disabled",
-		SubnetID: i.SubnetID, VPCID: i.VPCID, PrivateIP: i.PrivateIP, PublicIP: i.PublicIP, SourceCheck: true,
-		Reason: reasonOf(i.Reason), Architecture: i.Architecture, RootType: "ebs", RootName: i.RootDevice, Virtualization: "hvm",
-		ClientToken: i.ClientToken, Tags: tagged(i.Tags), Hypervisor: "xen", EbsOptimized: i.EbsOptimized, ENA: i.ENA, Metadata: metadataOf(i.Metadata),
-		SriovNet: i.SriovNet, SpotRequest: i.SpotRequest, Capacity: capacityOf(i.Capacity), CapacityID: i.Capacity.ID, Enclave: i.Enclave,
+		ID: i.ID, ImageID: i.ImageID, State: stateOf(i.State), PrivateDNS: i.PrivateDNS(),
+		TransitionReason: i.TransitionReason,
+		KeyName:          i.KeyName, Type: i.Type, LaunchTime: stamp(i.LaunchTime), Placement: placementOf(i),
+		Monitoring: "disabled",
+		SubnetID:   i.SubnetID, VPCID: i.VPCID, PrivateIP: i.PrivateIP, PublicIP: i.PublicIP, SourceCheck: true,
+		Reason: reasonOf(i.Reason), Architecture: i.Architecture, RootType: "ebs", RootName: i.RootDevice,
+		Virtualization: "hvm",
+		ClientToken:    i.ClientToken, Tags: tagged(i.Tags), Hypervisor: "xen", EbsOptimized: i.EbsOptimized,
+		ENA:      i.ENA,
+		Metadata: metadataOf(i.Metadata),
+		SriovNet: i.SriovNet, SpotRequest: i.SpotRequest, Capacity: capacityOf(i.Capacity), CapacityID: i.Capacity.ID,
+		Enclave: i.Enclave,
 	}
 	for _, arn := range i.Licenses {
 		x.Licenses = append(x.Licenses, licenseXML{arn})
@@ -241,7 +251,8 @@ func instanceOf(i cloud.Instance, names map[string]string) instanceXML {
 
 func deviceOf(d cloud.InstanceDevice) instanceDeviceXML {
 	x := instanceDeviceXML{Name: d.Name}
-	x.EBS.VolumeID, x.EBS.Status, x.EBS.AttachTime, x.EBS.DeleteOnTermination = d.VolumeID, "attached", stamp(d.AttachTime), d.DeleteOnTermination
+	x.EBS.VolumeID, x.EBS.Status = d.VolumeID, "attached"
+	x.EBS.AttachTime, x.EBS.DeleteOnTermination = stamp(d.AttachTime), d.DeleteOnTermination
 	return x
 }
 
@@ -299,13 +310,19 @@ func instanceFields(i cloud.Instance) fields {
 	return fields{tags: i.Tags, values: map[string][]string{
 		"instance-id": {i.ID}, "image-id": {i.ImageID}, "instance-type": {i.Type}, "client-token": {i.ClientToken},
 		"instance-state-name": {string(i.State)}, "instance-state-code": {strconv.Itoa(i.State.Code())},
-		"reservation-id": {i.ReservationID}, "subnet-id": {i.SubnetID}, "vpc-id": {i.VPCID}, "availability-zone": {i.Zone},
-		"private-ip-address": {i.PrivateIP}, "ip-address": {i.PublicIP}, "private-dns-name": {i.PrivateDNS()}, "key-name": {i.KeyName},
-		"instance.group-id": i.SecurityGroups, "group-id": i.SecurityGroups, "network-interface.group-id": i.SecurityGroups,
-		"architecture": {i.Architecture}, "root-device-name": {i.RootDevice}, "root-device-type": {"ebs"}, "virtualization-type": {"hvm"},
-		"state-reason-code": {i.Reason.Code}, "reason": {i.TransitionReason}, "owner-id": {cloud.Account}, "launch-time": {stamp(i.LaunchTime)},
+		"reservation-id": {i.ReservationID}, "subnet-id": {i.SubnetID}, "vpc-id": {i.VPCID},
+		"availability-zone":  {i.Zone},
+		"private-ip-address": {i.PrivateIP}, "ip-address": {i.PublicIP}, "private-dns-name": {i.PrivateDNS()},
+		"key-name":          {i.KeyName},
+		"instance.group-id": i.SecurityGroups, "group-id": i.SecurityGroups,
+		"network-interface.group-id": i.SecurityGroups,
+		"architecture":               {i.Architecture}, "root-device-name": {i.RootDevice}, "root-device-type": {"ebs"},
+		"virtualization-type": {"hvm"},
+		"state-reason-code":   {i.Reason.Code}, "reason": {i.TransitionReason}, "owner-id": {cloud.Account},
+		"launch-time":                    {stamp(i.LaunchTime)},
 		"block-device-mapping.volume-id": volumes, "metadata-options.http-tokens": {i.Metadata.Tokens},
-		"tenancy": {i.Placement.Tenancy}, "spot-instance-request-id": {i.SpotRequest}, "instance-lifecycle": {lifecycleOf(i)},
+		"tenancy": {i.Placement.Tenancy}, "spot-instance-request-id": {i.SpotRequest},
+		"instance-lifecycle":                     {lifecycleOf(i)},
 		"network-interface.network-interface-id": {i.Interface},
 		"iam-instance-profile.arn":               {"arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile},
 	}}

@@ -24,7 +24,8 @@ type keyXML struct {
 
 func createKeyPair(s *Server, r *request) (any, error) {
 	p := &reader{q: r.query}
-	name, algorithm, tags := p.require("KeyName"), cmp.Or(p.oneOf("KeyType", "rsa", "ed25519"), "rsa"), p.tags("key-pair")
+	name, algorithm, tags := p.require("KeyName"), cmp.Or(p.oneOf("KeyType", "rsa", "ed25519"),
+		"rsa"), p.tags("key-pair")
 	if f := p.oneOf("KeyFormat", "pem", "ppk"); f == "ppk" {
 		return nil, apierror.Errorf("UnsupportedOperation", "The lab makes keys as pem only.")
 	}
@@ -64,7 +65,8 @@ func describeKeyPairs(s *Server, r *request) (any, error) {
 		all = slices.DeleteFunc(all, func(k cloud.KeyPair) bool { return !slices.Contains(ids, k.ID) })
 	}
 	all, err = filtered(r.query, all, func(k cloud.KeyPair) fields {
-		return fields{tags: k.Tags, values: map[string][]string{"key-name": {k.Name}, "key-pair-id": {k.ID}, "fingerprint": {k.Fingerprint}}}
+		return fields{tags: k.Tags,
+			values: map[string][]string{"key-name": {k.Name}, "key-pair-id": {k.ID}, "fingerprint": {k.Fingerprint}}}
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +75,8 @@ func describeKeyPairs(s *Server, r *request) (any, error) {
 		Items []keyXML `xml:"keySet>item"`
 	}
 	for _, k := range all {
-		one := keyXML{ID: k.ID, Name: k.Name, Fingerprint: k.Fingerprint, Type: k.Type, Tags: tagged(k.Tags), Created: stamp(k.Created)}
+		one := keyXML{ID: k.ID, Name: k.Name, Fingerprint: k.Fingerprint, Type: k.Type, Tags: tagged(k.Tags),
+			Created: stamp(k.Created)}
 		if public {
 			one.Public = k.Public
 		}

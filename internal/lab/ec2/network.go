@@ -32,7 +32,8 @@ func (s *Server) groupIDs(region string, names []string) ([]string, error) {
 	for _, name := range names {
 		at := slices.IndexFunc(groups, func(g cloud.SecurityGroup) bool { return g.Name == name })
 		if at < 0 {
-			return nil, apierror.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist in default VPC '%s'", name, cloud.DefaultVPC)
+			return nil, apierror.Errorf("InvalidGroup.NotFound",
+				"The security group '%s' does not exist in default VPC '%s'", name, cloud.DefaultVPC)
 		}
 		ids = append(ids, groups[at].ID)
 	}
@@ -157,7 +158,8 @@ func describeSecurityGroups(s *Server, r *request) (any, error) {
 	}
 	x.Next = next
 	for _, g := range all {
-		one := securityGroupXML{Owner: cloud.Account, ID: g.ID, Name: g.Name, Description: g.Description, VPCID: g.VPCID, Tags: tagged(g.Tags)}
+		one := securityGroupXML{Owner: cloud.Account, ID: g.ID, Name: g.Name, Description: g.Description,
+			VPCID: g.VPCID, Tags: tagged(g.Tags)}
 		for _, rule := range g.Rules {
 			if rule.Egress {
 				one.Egress = append(one.Egress, permissionOf(rule))
@@ -178,7 +180,8 @@ func groupFields(g cloud.SecurityGroup) fields {
 		}
 	}
 	return fields{tags: g.Tags, values: map[string][]string{
-		"group-id": {g.ID}, "group-name": {g.Name}, "vpc-id": {g.VPCID}, "owner-id": {cloud.Account}, "description": {g.Description},
+		"group-id": {g.ID}, "group-name": {g.Name}, "vpc-id": {g.VPCID}, "owner-id": {cloud.Account},
+		"description":             {g.Description},
 		"ip-permission.from-port": ports, "ip-permission.cidr": cidrs,
 	}}
 }
@@ -189,22 +192,27 @@ func rules(q *Query, egress bool) ([]cloud.Rule, error) {
 	var all []cloud.Rule
 	if q.Has("IpProtocol") {
 		all = append(all, cloud.Rule{
-			Protocol: q.String("IpProtocol"), From: int(p.int("FromPort", -1)), To: int(p.int("ToPort", -1)), CIDR: q.String("CidrIp"), Egress: egress,
+			Protocol: q.String("IpProtocol"), From: int(p.int("FromPort", -1)), To: int(p.int("ToPort", -1)),
+			CIDR: q.String("CidrIp"), Egress: egress,
 		})
 	}
 	for _, permission := range q.List("IpPermissions") {
 		in := &reader{q: permission}
-		rule := cloud.Rule{Protocol: in.require("IpProtocol"), From: int(in.int("FromPort", -1)), To: int(in.int("ToPort", -1)), Egress: egress}
+		rule := cloud.Rule{Protocol: in.require("IpProtocol"), From: int(in.int("FromPort", -1)),
+			To: int(in.int("ToPort", -1)), Egress: egress}
 		for _, one := range permission.List("IpRanges") {
-			rule.CIDR, rule.CIDR6, rule.Group, rule.Description = one.String("CidrIp"), "", "", one.String("Description")
+			rule.CIDR, rule.CIDR6, rule.Group = one.String("CidrIp"), "", ""
+			rule.Description = one.String("Description")
 			all = append(all, rule)
 		}
 		for _, one := range permission.List("Ipv6Ranges") {
-			rule.CIDR, rule.CIDR6, rule.Group, rule.Description = "", one.String("CidrIpv6"), "", one.String("Description")
+			rule.CIDR, rule.CIDR6, rule.Group = "", one.String("CidrIpv6"), ""
+			rule.Description = one.String("Description")
 			all = append(all, rule)
 		}
 		for _, one := range permission.List("Groups") {
-			rule.CIDR, rule.CIDR6, rule.Group, rule.Description = "", "", one.String("GroupId"), one.String("Description")
+			rule.CIDR, rule.CIDR6, rule.Group = "", "", one.String("GroupId")
+			rule.Description = one.String("Description")
 			all = append(all, rule)
 		}
 		recordError(p, 0, in.err)
@@ -296,15 +304,18 @@ func describeSubnets(s *Server, r *request) (any, error) {
 	}
 	for _, n := range all {
 		arn := "arn:aws:ec2:" + r.region + ":" + cloud.Account + ":subnet/" + n.ID
-		x.Items = append(x.Items, subnetXML{n.ID, arn, "available", cloud.Account, n.VPCID, n.CIDR, n.Free, n.Zone, true, true})
+		x.Items = append(x.Items,
+			subnetXML{n.ID, arn, "available", cloud.Account, n.VPCID, n.CIDR, n.Free, n.Zone, true, true})
 	}
 	return x, nil
 }
 
 func subnetFields(n cloud.Subnet) fields {
 	return fields{values: map[string][]string{
-		"subnet-id": {n.ID}, "vpc-id": {n.VPCID}, "availability-zone": {n.Zone}, "availabilityZone": {n.Zone}, "state": {"available"},
-		"default-for-az": {"true"}, "defaultForAz": {"true"}, "map-public-ip-on-launch": {"true"}, "cidr-block": {n.CIDR}, "owner-id": {cloud.Account},
+		"subnet-id": {n.ID}, "vpc-id": {n.VPCID}, "availability-zone": {n.Zone}, "availabilityZone": {n.Zone},
+		"state":          {"available"},
+		"default-for-az": {"true"}, "defaultForAz": {"true"}, "map-public-ip-on-launch": {"true"},
+		"cidr-block": {n.CIDR}, "owner-id": {cloud.Account},
 		"assign-ipv6-address-on-creation": {"false"},
 	}}
 }
@@ -316,7 +327,8 @@ func describeVpcs(s *Server, r *request) (any, error) {
 	}
 	all, err = filtered(r.query, all, func(v cloud.VPC) fields {
 		return fields{values: map[string][]string{
-			"vpc-id": {v.ID}, "is-default": {"true"}, "isDefault": {"true"}, "state": {"available"}, "cidr": {v.CIDR}, "owner-id": {cloud.Account},
+			"vpc-id": {v.ID}, "is-default": {"true"}, "isDefault": {"true"}, "state": {"available"}, "cidr": {v.CIDR},
+			"owner-id": {cloud.Account},
 		}}
 	})
 	if err != nil {
@@ -390,7 +402,8 @@ func describeAvailabilityZones(_ *Server, r *request) (any, error) {
 		Items []zone `xml:"availabilityZoneInfo>item"`
 	}
 	for n, name := range cloud.Zones(r.region) {
-		x.Items = append(x.Items, zone{name, fmt.Sprintf("%s-az%d", r.region, n+1), "available", r.region, "availability-zone"})
+		x.Items = append(x.Items,
+			zone{name, fmt.Sprintf("%s-az%d", r.region, n+1), "available", r.region, "availability-zone"})
 	}
 	return x, nil
 }

@@ -15,11 +15,11 @@ import (
 )
 
 // The permissions follow the Service Authorization Reference, as far as policies for bakes use it:
-// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html. A resource that is being created has
-// the request's tags, an existing one has its own.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html. A resource that is being
+// created has the request's tags, an existing one has its own.
 
-// Permissions are what the sender of a request must be allowed to do: the action itself on all resources it names, and what
-// follows from its parameters.
+// Permissions are what the sender of a request must be allowed to do: the action itself on all resources it names, and
+// what follows from its parameters.
 func (r *request) Permissions() []iam.Request {
 	need := r.server.ownPermissions(r)
 	for _, spec := range r.query.List("TagSpecification") {
@@ -41,7 +41,8 @@ func (r *request) Permissions() []iam.Request {
 func (s *Server) ownPermissions(r *request) []iam.Request {
 	var need []iam.Request
 	for _, kind := range createdKinds(r) {
-		need = append(need, iam.Request{Action: "ec2:" + r.action, Resource: arn(r.region, kind, "*"), Keys: keysOf(r, kind)})
+		need = append(need, iam.Request{Action: "ec2:" + r.action, Resource: arn(r.region, kind, "*"),
+			Keys: keysOf(r, kind)})
 	}
 	for _, id := range namedIDs(r) {
 		one := s.permissionOn("ec2:"+r.action, r.region, id)
@@ -104,7 +105,8 @@ func requestTagKeys(q *Query) map[string][]string {
 
 // parameters are those that name the resources of a call. Those of Describe... only select, and are not for policies.
 var parameters = []string{
-	"InstanceId", "ImageId", "SnapshotId", "VolumeId", "GroupId", "VpcId", "SubnetId", "KeyName", "SecurityGroupId", "SpotInstanceRequestId", "ResourceId",
+	"InstanceId", "ImageId", "SnapshotId", "VolumeId", "GroupId", "VpcId", "SubnetId", "KeyName", "SecurityGroupId",
+	"SpotInstanceRequestId", "ResourceId",
 	"NetworkInterface.1.SubnetId", "NetworkInterface.1.SecurityGroupId",
 }
 
@@ -130,12 +132,13 @@ func namedIDs(r *request) []string {
 
 // kinds are the kinds of resources, by the prefix of their ids.
 var kinds = map[string]string{
-	"i": "instance", "ami": "image", "snap": "snapshot", "vol": "volume", "sg": "security-group", "subnet": "subnet", "vpc": "vpc",
+	"i": "instance", "ami": "image", "snap": "snapshot", "vol": "volume", "sg": "security-group", "subnet": "subnet",
+	"vpc": "vpc",
 	"eni": "network-interface", "sir": "spot-instances-request",
 }
 
-// permissionOn is an action on a resource with an id, or on a key pair with a name. Conditions about the tags of a resource
-// that does not exist are met, so that the call returns that error.
+// permissionOn is an action on a resource with an id, or on a key pair with a name. Conditions about the tags of a
+// resource that does not exist are met, so that the call returns that error.
 func (s *Server) permissionOn(action, region, id string) iam.Request {
 	prefix, _, _ := strings.Cut(id, "-")
 	kind, ok := kinds[prefix]
@@ -162,7 +165,8 @@ func launchPermissions(r *request) []iam.Request {
 		})
 	}
 	if id := r.query.String("ImageId"); isParameter(id) {
-		need = append(need, iam.Request{Action: "ssm:GetParameters", Resource: ssm.ARN(r.region, cloud.Account, strings.TrimPrefix(id, parameterPrefix))})
+		need = append(need, iam.Request{Action: "ssm:GetParameters",
+			Resource: ssm.ARN(r.region, cloud.Account, strings.TrimPrefix(id, parameterPrefix))})
 	}
 	return need
 }

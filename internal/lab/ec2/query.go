@@ -166,7 +166,8 @@ func (q *Query) Bool(name string) (*bool, error) {
 	}
 	b, err := strconv.ParseBool(strings.ToLower(at.value))
 	if err != nil {
-		return nil, apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected 'true' or 'false'.", at.value, name)
+		return nil, apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected 'true' or 'false'.",
+			at.value, name)
 	}
 	return &b, nil
 }
@@ -185,7 +186,8 @@ func (q *Query) Int(name string, otherwise int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(at.value, 10, 64)
 	if err != nil {
-		return 0, apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Value must be an integer.", at.value, name)
+		return 0, apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Value must be an integer.",
+			at.value, name)
 	}
 	return n, nil
 }

@@ -75,7 +75,8 @@ func TestValuesOfTheWrongKindAreRefused(t *testing.T) {
 	_, i := q.Int("I", 0)
 	_, d := q.Base64("D")
 	_, at := q.Time("T")
-	for want, err := range map[string]error{"InvalidUserData.Malformed": d, "InvalidParameterValue": errors.Join(b, i, at)} {
+	for want, err := range map[string]error{"InvalidUserData.Malformed": d,
+		"InvalidParameterValue": errors.Join(b, i, at)} {
 		var refused *apierror.Error
 		if !errors.As(err, &refused) || refused.Code != want {
 			t.Errorf("got %v, want %s", err, want)
@@ -95,7 +96,8 @@ func TestFilterWildcards(t *testing.T) {
 		pattern, value string
 		want           bool
 	}{
-		{"debian-*-amd64", "debian-12-amd64", true}, {"debian-1?-*", "debian-12-amd64", true}, {"debian", "debian-12", false},
+		{"debian-*-amd64", "debian-12-amd64", true}, {"debian-1?-*", "debian-12-amd64", true},
+		{"debian", "debian-12", false},
 		{"*", "", true}, {"", "", true}, {"?", "", false}, {"a*b*c", "axxbyyc", true}, {"a*b*c", "axxbyy", false},
 		{`a\*b`, "a*b", true}, {`a\*b`, "axb", false}, {`a\?`, "a?", true}, {"**a", "bba", true}, {`\\`, `\`, true},
 	} {
@@ -129,7 +131,8 @@ func FuzzParseQuery(f *testing.F) {
 	for _, seed := range []string{
 		"Action=DescribeImages&Version=2016-11-15&Filter.1.Name=name&Filter.1.Value.1=a%2A&Owner.1=self",
 		"Action=RunInstances&UserData=aGk%3D&TagSpecification.1.ResourceType=instance&TagSpecification.1.Tag.1.Key=a&MinCount=1",
-		"BlockDeviceMapping.1.DeviceName=%2Fdev%2Fxvda&BlockDeviceMapping.1.Ebs.VolumeSize=10&A=1&A.B=2", "=&.&..&a.=", "%", "a.1.1.1.1=;",
+		"BlockDeviceMapping.1.DeviceName=%2Fdev%2Fxvda&BlockDeviceMapping.1.Ebs.VolumeSize=10&A=1&A.B=2", "=&.&..&a.=",
+		"%", "a.1.1.1.1=;",
 	} {
 		f.Add(seed)
 	}

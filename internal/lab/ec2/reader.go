@@ -89,11 +89,14 @@ func (r *reader) device(m *Query) cloud.ImageDevice {
 
 func (r *reader) metadata(prefix string) cloud.MetadataOptions {
 	m := cloud.MetadataOptions{
-		Tokens: r.oneOf(prefix+"HttpTokens", "optional", "required"), Endpoint: r.oneOf(prefix+"HttpEndpoint", "enabled", "disabled"),
-		HopLimit: int(r.int(prefix+"HttpPutResponseHopLimit", 0)), Tags: r.oneOf(prefix+"InstanceMetadataTags", "enabled", "disabled"),
+		Tokens:   r.oneOf(prefix+"HttpTokens", "optional", "required"),
+		Endpoint: r.oneOf(prefix+"HttpEndpoint", "enabled", "disabled"),
+		HopLimit: int(r.int(prefix+"HttpPutResponseHopLimit", 0)),
+		Tags:     r.oneOf(prefix+"InstanceMetadataTags", "enabled", "disabled"),
 	}
 	if m.HopLimit < 0 || m.HopLimit > 64 {
-		return recordError(r, m, apierror.Errorf("InvalidParameterValue", "Value (%d) for parameter HttpPutResponseHopLimit is invalid.", m.HopLimit))
+		return recordError(r, m, apierror.Errorf("InvalidParameterValue",
+			"Value (%d) for parameter HttpPutResponseHopLimit is invalid.", m.HopLimit))
 	}
 	return m
 }
@@ -104,5 +107,7 @@ func (r *reader) oneOf(name string, words ...string) string {
 	if v == "" || slices.Contains(words, v) {
 		return v
 	}
-	return recordError(r, "", error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected one of: %v", v, name, words)))
+	return recordError(r, "",
+		error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for %s. Expected one of: %v", v, name,
+			words)))
 }

@@ -140,7 +140,8 @@ func errorDocument(e *apierror.Error) []byte {
 		Errors    []item   `xml:"Errors>Error"`
 		RequestID string   `xml:"RequestID"`
 	}
-	body, _ := xml.Marshal(response{Errors: []item{{e.Code, e.Message}}, RequestID: requestID()}) // strings only: it cannot fail
+	// strings only: it cannot fail
+	body, _ := xml.Marshal(response{Errors: []item{{e.Code, e.Message}}, RequestID: requestID()})
 	return append([]byte(xml.Header), body...)
 }
 

@@ -27,7 +27,8 @@ func (r *reader) spot() cloud.SpotOptions {
 	if price := q.String(prefix + "MaxPrice"); price != "" {
 		number, err := strconv.ParseFloat(price, 64)
 		if err != nil || number <= 0 {
-			return recordError(r, s, error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for MaxPrice.", price)))
+			return recordError(r, s, error(apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for MaxPrice.",
+				price)))
 		}
 		s.MaxPrice = number
 	}
@@ -81,8 +82,10 @@ func describeSpotInstanceRequests(s *Server, r *request) (any, error) {
 	x.Next = next
 	for _, one := range all {
 		item := spotXML{
-			ID: one.ID, Type: spotType(one), State: one.State, Status: one.Status, Updated: stamp(one.Updated), Message: one.Message, Instance: one.Type,
-			InstanceID: one.InstanceID, Created: stamp(one.Created), Product: "Linux/UNIX", Zone: one.Zone, Behavior: one.Options.Behavior, Tags: tagged(one.Tags),
+			ID: one.ID, Type: spotType(one), State: one.State, Status: one.Status, Updated: stamp(one.Updated),
+			Message: one.Message, Instance: one.Type,
+			InstanceID: one.InstanceID, Created: stamp(one.Created), Product: "Linux/UNIX", Zone: one.Zone,
+			Behavior: one.Options.Behavior, Tags: tagged(one.Tags),
 		}
 		if one.Options.MaxPrice > 0 {
 			item.Price = cloud.FormatPrice(one.Options.MaxPrice)
@@ -94,8 +97,9 @@ func describeSpotInstanceRequests(s *Server, r *request) (any, error) {
 
 func spotRequestFields(one cloud.SpotRequest) fields {
 	return fields{tags: one.Tags, values: map[string][]string{
-		"spot-instance-request-id": {one.ID}, "state": {one.State}, "status-code": {one.Status}, "instance-id": {one.InstanceID},
-		"type": {spotType(one)}, "launched-availability-zone": {one.Zone}, "launch.instance-type": {one.Type},
+		"spot-instance-request-id": {one.ID}, "state": {one.State}, "status-code": {one.Status},
+		"instance-id": {one.InstanceID},
+		"type":        {spotType(one)}, "launched-availability-zone": {one.Zone}, "launch.instance-type": {one.Type},
 	}}
 }
 
@@ -142,14 +146,16 @@ func describeSpotPriceHistory(_ *Server, r *request) (any, error) {
 		for _, zone := range cloud.Zones(r.region) {
 			for _, product := range []string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)"} {
 				if (len(wanted) == 0 || slices.Contains(wanted, product)) && (only == "" || only == zone) {
-					all = append(all, item{t.Name, product, cloud.FormatPrice(cloud.SpotPrice(t, zone)), stamp(time.Now()), zone})
+					all = append(all, item{t.Name, product, cloud.FormatPrice(cloud.SpotPrice(t, zone)),
+						stamp(time.Now()), zone})
 				}
 			}
 		}
 	}
 	all, err = filtered(r.query, all, func(i item) fields {
 		return fields{values: map[string][]string{
-			"instance-type": {i.Type}, "product-description": {i.Product}, "spot-price": {i.Price}, "availability-zone": {i.Zone}, "timestamp": {i.Time},
+			"instance-type": {i.Type}, "product-description": {i.Product}, "spot-price": {i.Price},
+			"availability-zone": {i.Zone}, "timestamp": {i.Time},
 		}}
 	})
 	if err != nil {

@@ -28,7 +28,8 @@ type snapshotXML struct {
 
 func snapshotOf(s cloud.Snapshot) snapshotXML {
 	return snapshotXML{
-		s.ID, s.VolumeID, s.State, stamp(s.Started), strconv.Itoa(s.Progress) + "%", s.Owner, s.OwnerAlias, s.Size, s.Description, tagged(s.Tags),
+		s.ID, s.VolumeID, s.State, stamp(s.Started), strconv.Itoa(s.Progress) + "%", s.Owner, s.OwnerAlias, s.Size,
+		s.Description, tagged(s.Tags),
 		s.Encrypted, s.KMSKey, "standard",
 	}
 }
@@ -72,9 +73,11 @@ func describeSnapshots(s *Server, r *request) (any, error) {
 
 func snapshotFields(s cloud.Snapshot) fields {
 	return fields{tags: s.Tags, values: map[string][]string{
-		"snapshot-id": {s.ID}, "volume-id": {s.VolumeID}, "status": {s.State}, "owner-id": {s.Owner}, "owner-alias": {s.OwnerAlias},
-		"description": {s.Description}, "start-time": {stamp(s.Started)}, "volume-size": {strconv.FormatInt(s.Size, 10)},
-		"encrypted": {strconv.FormatBool(s.Encrypted)},
+		"snapshot-id": {s.ID}, "volume-id": {s.VolumeID}, "status": {s.State}, "owner-id": {s.Owner},
+		"owner-alias": {s.OwnerAlias},
+		"description": {s.Description}, "start-time": {stamp(s.Started)},
+		"volume-size": {strconv.FormatInt(s.Size, 10)},
+		"encrypted":   {strconv.FormatBool(s.Encrypted)},
 	}}
 }
 
@@ -169,11 +172,13 @@ func describeVolumes(s *Server, r *request) (any, error) {
 	x.Next = next
 	for _, v := range all {
 		one := volumeXML{
-			ID: v.ID, Size: v.Size, SnapshotID: v.SnapshotID, Zone: v.Zone, State: v.State, Created: stamp(v.Created), Tags: tagged(v.Tags),
+			ID: v.ID, Size: v.Size, SnapshotID: v.SnapshotID, Zone: v.Zone, State: v.State, Created: stamp(v.Created),
+			Tags: tagged(v.Tags),
 			Type: v.Type, IOPS: v.IOPS, Throughput: v.Throughput, Encrypted: v.Encrypted, KMSKey: v.KMSKey,
 		}
 		if v.Instance != "" {
-			one.Attachments = []attachmentXML{{v.ID, v.Instance, v.Device, "attached", stamp(v.Created), v.DeleteOnTermination}}
+			one.Attachments = []attachmentXML{{v.ID, v.Instance, v.Device, "attached", stamp(v.Created),
+				v.DeleteOnTermination}}
 		}
 		x.Items = append(x.Items, one)
 	}
@@ -182,9 +187,12 @@ func describeVolumes(s *Server, r *request) (any, error) {
 
 func volumeFields(v cloud.Volume) fields {
 	return fields{tags: v.Tags, values: map[string][]string{
-		"volume-id": {v.ID}, "status": {v.State}, "snapshot-id": {v.SnapshotID}, "volume-type": {v.Type}, "availability-zone": {v.Zone},
-		"attachment.instance-id": {v.Instance}, "attachment.device": {v.Device}, "size": {strconv.FormatInt(v.Size, 10)},
-		"attachment.status": {"attached"}, "encrypted": {strconv.FormatBool(v.Encrypted)}, "create-time": {stamp(v.Created)},
+		"volume-id": {v.ID}, "status": {v.State}, "snapshot-id": {v.SnapshotID}, "volume-type": {v.Type},
+		"availability-zone":      {v.Zone},
+		"attachment.instance-id": {v.Instance}, "attachment.device": {v.Device},
+		"size":              {strconv.FormatInt(v.Size, 10)},
+		"attachment.status": {"attached"}, "encrypted": {strconv.FormatBool(v.Encrypted)},
+		"create-time":                      {stamp(v.Created)},
 		"attachment.delete-on-termination": {strconv.FormatBool(v.DeleteOnTermination)},
 	}}
 }

@@ -52,8 +52,8 @@ func (ExceedQuota) Apply(c *Call) error {
 	return answer(c, service.QuotaError{Action: c.Action.Name()})
 }
 
-// answer returns the cause. A client that uploads to S3 gets its answer only when its whole body has been read: otherwise
-// the answer is lost in the broken connection. Bodies of other services have been read already.
+// answer returns the cause. A client that uploads to S3 gets its answer only when its whole body has been read:
+// otherwise the answer is lost in the broken connection. Bodies of other services have been read already.
 func answer(c *Call, cause error) error {
 	_, _ = io.Copy(io.Discard, c.HTTP.Body)
 	return cause

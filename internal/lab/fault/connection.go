@@ -68,8 +68,8 @@ func (f Cut) Apply(c *Call) error {
 	return nil
 }
 
-// CloseConnection ends the handler of a request: the server closes the connection without an answer, or in the middle of
-// it. It does not return.
+// CloseConnection ends the handler of a request: the server closes the connection without an answer, or in the middle
+// of it. It does not return.
 func CloseConnection() { panic(http.ErrAbortHandler) }
 
 // wait returns after a duration, or when the client has gone.

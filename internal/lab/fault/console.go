@@ -21,7 +21,8 @@ type ConsoleDropLines struct{ Text string }
 // ConsoleEmpty makes GetConsoleOutput show nothing.
 type ConsoleEmpty struct{}
 
-// ConsoleNotPosted makes GetConsoleOutput of a machine that is off show what the console had when the machine began to run.
+// ConsoleNotPosted makes GetConsoleOutput of a machine that is off show what the console had when the machine began to
+// run.
 type ConsoleNotPosted struct{}
 
 // Apply changes what is shown, as do the methods below.

@@ -12,11 +12,12 @@ import (
 )
 
 // form is how faults are written; errors of Parse say so.
-const form = "write it as Action=code[:after][:count][:nth=N][:region=REGION][:Parameter=value], as in RunInstances=throttle:2"
+const form = "write it as Action=code[:after][:count][:nth=N][:region=REGION][:Parameter=value], as in " +
+	"RunInstances=throttle:2"
 
-// Parse reads Action=code and then, in any order and separated by colons: before or after, a count, nth=N, region=REGION,
-// and request parameters by their names in the API, which begin with a capital letter. Code is the name of an effect,
-// with a value where the effect needs one (slow=5s), or an error code of the service.
+// Parse reads Action=code and then, in any order and separated by colons: before or after, a count, nth=N,
+// region=REGION, and request parameters by their names in the API, which begin with a capital letter. Code is the name
+// of an effect, with a value where the effect needs one (slow=5s), or an error code of the service.
 func Parse(text string) (Fault, error) {
 	action, rest, ok := strings.Cut(text, "=")
 	parts := strings.Split(rest, ":")

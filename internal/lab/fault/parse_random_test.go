@@ -12,8 +12,10 @@ import (
 // TestParseOfRandomTexts builds texts from the words that faults are made of, which a fuzzer would not find by itself.
 func TestParseOfRandomTexts(t *testing.T) {
 	words := []string{
-		"RunInstances", "*", "=", ":", "throttle", "500", "reset", "slow=5s", "slow=", "slow=-1s", "hang=1h", "cut=", "cut=-5", "unknown=1ns", "before",
-		"after", "nth=", "nth=1", "nth=-1", "region=", "region=eu-west-1", "1", "0", "-1", "99999999999999999999", "ImageId=x", "é", "\x00", "A=", " ", "",
+		"RunInstances", "*", "=", ":", "throttle", "500", "reset", "slow=5s", "slow=", "slow=-1s", "hang=1h", "cut=",
+		"cut=-5", "unknown=1ns", "before",
+		"after", "nth=", "nth=1", "nth=-1", "region=", "region=eu-west-1", "1", "0", "-1", "99999999999999999999",
+		"ImageId=x", "é", "\x00", "A=", " ", "",
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	read := 0

@@ -76,8 +76,8 @@ func Read(r io.Reader) (kind byte, p []byte, err error) {
 	return header[0], p, err
 }
 
-// CopyOutput copies frames of the kinds Out and Err to the writers, which may be nil, until there is a frame of another kind,
-// which it returns.
+// CopyOutput copies frames of the kinds Out and Err to the writers, which may be nil, until there is a frame of another
+// kind, which it returns.
 func CopyOutput(r io.Reader, stdout, stderr io.Writer) (kind byte, p []byte, err error) {
 	for {
 		kind, p, err = Read(r)

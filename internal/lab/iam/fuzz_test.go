@@ -11,7 +11,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
-// FuzzParse: a policy is refused, or answers every request; what it denies, it does not allow.
+// FuzzParse tests that a policy is either refused or evaluates every request, and that it does not allow what it
+// denies.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"Statement": {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}}`,
@@ -34,13 +35,15 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzWildcard: a pattern means what the regular expression of it does, and takes no longer than its length says.
+// FuzzWildcard tests that a pattern matches the same text as the equivalent regular expression, in time that is
+// proportional to both lengths.
 func FuzzWildcard(f *testing.F) {
 	f.Add("ec2:Describe*", "ec2:DescribeImages")
 	f.Add("a?c", "abc")
 	f.Add(strings.Repeat("*a", 30)+"b", strings.Repeat("a", 200))
 	f.Fuzz(func(t *testing.T, pattern, s string) {
-		if len(pattern) > 200 || len(s) > 1000 || strings.ContainsFunc(pattern+s, func(r rune) bool { return r > 0x7e }) {
+		if len(pattern) > 200 || len(s) > 1000 ||
+			strings.ContainsFunc(pattern+s, func(r rune) bool { return r > 0x7e }) {
 			return
 		}
 		re := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))

@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package iam evaluates IAM policy documents: Effect, Action, Resource and Condition, with the operators that policies for
-// EC2, S3 and IAM use. It refuses documents with anything else, so that no condition is ignored. It may not know services
-// or their resources; a Request has all that policies can use.
+// Package iam evaluates IAM policy documents: Effect, Action, Resource and Condition, with the operators that policies
+// for EC2, S3 and IAM use. It refuses documents with anything else, so that no condition is ignored. It may not know
+// services or their resources; a Request has all that policies can use.
 package iam
 
 import (
@@ -22,7 +22,8 @@ type Request struct {
 	Action   string              // ec2:RunInstances
 	Resource string              // ARN, or * for actions without a resource
 	Keys     map[string][]string // condition keys, such as aws:ResourceTag/team: web; their case is ignored
-	Absent   bool                // the resource does not exist: conditions about its tags are met, so that the service returns that error
+	// the resource does not exist: conditions about its tags are met, so that the service returns that error
+	Absent bool
 }
 
 // Policy is a policy document; nil allows everything.
@@ -95,7 +96,8 @@ func (r statementJSON) parse() (statement, error) {
 		}
 	}
 	conditions, err := parseConditions(r.Condition)
-	return statement{r.Effect == "Allow", lower(r.Action), lower(r.NotAction), r.Resource, r.NotResource, conditions}, err
+	return statement{r.Effect == "Allow", lower(r.Action), lower(r.NotAction), r.Resource, r.NotResource, conditions},
+		err
 }
 
 // Allows reports whether the policy allows a request: a statement allows it, and none denies it.
@@ -131,7 +133,8 @@ func (p *Policy) Denies(r Request) bool {
 
 // matches reports whether a statement applies to a request. The case of actions is ignored, that of ARNs is not.
 func (s statement) matches(r Request) bool {
-	if !listMatches(s.actions, s.notActions, strings.ToLower(r.Action)) || !listMatches(s.resources, s.notResources, r.Resource) {
+	if !listMatches(s.actions, s.notActions, strings.ToLower(r.Action)) ||
+		!listMatches(s.resources, s.notResources, r.Resource) {
 		return false
 	}
 	for _, c := range s.conditions {

@@ -20,12 +20,17 @@ func TestPolicies(t *testing.T) {
 		{"whatever the case", allowDescribe, "EC2:describeimages", "*", true},
 		{"another action", allowDescribe, "ec2:RunInstances", "*", false},
 		{"another service", allowDescribe, "rds:DescribeImages", "*", false},
-		{"everything", `{"Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": ["*"]}]}`, "s3:GetObject", "arn:aws:s3:::bucket/key", true},
+		{"everything", `{"Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": ["*"]}]}`, "s3:GetObject",
+			"arn:aws:s3:::bucket/key", true},
 		{"a denial wins", `{"Statement": [{"Effect": "Deny", "Action": "s3:Put*", "Resource": "*"}, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}`, "s3:PutObject", "arn:aws:s3:::bucket/key", false},
-		{"a denial of something else", `{"Statement": [{"Effect": "Deny", "Action": "s3:Put*", "NotResource": "arn:aws:s3:::bucket/*"}, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}`, "s3:PutObject", "arn:aws:s3:::bucket/key", true},
-		{"all but", `{"Statement": {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}}`, "s3:PutObject", "arn:aws:s3:::bucket/key", true},
-		{"all but this", `{"Statement": {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}}`, "iam:PassRole", "arn:aws:iam::1:role/a", false},
-		{"one character", `{"Statement": {"Effect": "Allow", "Action": "s3:?etObject", "Resource": "*"}}`, "s3:GetObject", "arn:aws:s3:::bucket/key", true},
+		{"a denial of something else",
+			`{"Statement": [{"Effect": "Deny", "Action": "s3:Put*", "NotResource": "arn:aws:s3:::bucket/*"}, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}`, "s3:PutObject", "arn:aws:s3:::bucket/key", true},
+		{"all but", `{"Statement": {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}}`, "s3:PutObject",
+			"arn:aws:s3:::bucket/key", true},
+		{"all but this", `{"Statement": {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}}`, "iam:PassRole",
+			"arn:aws:iam::1:role/a", false},
+		{"one character", `{"Statement": {"Effect": "Allow", "Action": "s3:?etObject", "Resource": "*"}}`,
+			"s3:GetObject", "arn:aws:s3:::bucket/key", true},
 		{"a resource below", objects, "s3:GetObject", "arn:aws:s3:::bucket/mine/a/b", true},
 		{"a resource beside", objects, "s3:GetObject", "arn:aws:s3:::bucket/other", false},
 		{"a resource where there is none", objects, "s3:GetObject", "*", false},
@@ -44,7 +49,8 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestConditions(t *testing.T) {
-	keys := map[string][]string{"aws:ResourceTag/Team": {"ovens"}, "aws:TagKeys": {"a", "b"}, "ec2:CreateAction": {"RunInstances"}}
+	keys := map[string][]string{"aws:ResourceTag/Team": {"ovens"}, "aws:TagKeys": {"a", "b"},
+		"ec2:CreateAction": {"RunInstances"}}
 	for condition, want := range map[string]bool{
 		`"StringEquals": {"aws:ResourceTag/Team": "ovens"}`:                                        true,
 		`"StringEquals": {"aws:resourcetag/team": ["else", "ovens"]}`:                              true,
@@ -75,7 +81,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-func TestTagsOfWhatIsNotThereMeetEveryCondition(t *testing.T) {
+func TestTagsOfAMissingResourceMeetEveryCondition(t *testing.T) {
 	p, err := iam.Parse([]byte(`{"Statement": {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*", "Condition": {"Null": {"aws:ResourceTag/a": "false"}}}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -89,10 +95,12 @@ func TestTagsOfWhatIsNotThereMeetEveryCondition(t *testing.T) {
 	}
 }
 
-func TestDocumentsThatAreNoPolicies(t *testing.T) {
+func TestInvalidPolicies(t *testing.T) {
 	for _, text := range []string{
-		"", "{}", `{"Statement": []}`, `{"Statement": {"Effect": "allow", "Action": "*"}}`, `{"Statement": {"Effect": "Allow"}}`,
-		`{"Statement": {"Effect": "Allow", "Action": "RunInstances"}}`, `{"Statement": {"Effect": "Allow", "Action": "*", "NotAction": "*"}}`,
+		"", "{}", `{"Statement": []}`, `{"Statement": {"Effect": "allow", "Action": "*"}}`,
+		`{"Statement": {"Effect": "Allow"}}`,
+		`{"Statement": {"Effect": "Allow", "Action": "RunInstances"}}`,
+		`{"Statement": {"Effect": "Allow", "Action": "*", "NotAction": "*"}}`,
 		`{"Statement": {"Effect": "Allow", "Action": 1}}`, `{"Statement": {"Effect": "Allow", "Action": "*"}}`,
 		`{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "bucket/key"}}`,
 		`{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"NumericLessThan": {"s3:max-keys": "10"}}}}`,

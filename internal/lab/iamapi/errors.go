@@ -12,8 +12,8 @@ import (
 
 var iamErrors = newErrors()
 
-// newErrors returns IAM's errors: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html, and each action's
-// own page.
+// newErrors returns IAM's errors: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html, and each
+// action's own page.
 func newErrors() service.Errors {
 	e := awsquery.Errors("ServiceFailure")
 	e.Quota = "LimitExceeded"

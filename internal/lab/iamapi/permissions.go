@@ -12,8 +12,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 )
 
-// permissions are what the sender of a request must be allowed to do: the action on the role or the instance profile, and
-// for tags and roles in instance profiles what
+// permissions are what the sender of a request must be allowed to do: the action on the role or the instance profile,
+// and for tags and roles in instance profiles what
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html says.
 func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	role, profile := s.namedARNs(form)
@@ -29,7 +29,8 @@ func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	need := []iam.Request{{Action: "iam:" + action, Resource: on, Keys: requestTagKeys(form)}}
 	switch {
 	case action == "AddRoleToInstanceProfile":
-		need = append(need, iam.Request{Action: "iam:PassRole", Resource: role, Keys: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}}})
+		need = append(need, iam.Request{Action: "iam:PassRole", Resource: role,
+			Keys: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}}})
 	case form.Has("Tags.member.1.Key"):
 		tag := "iam:Tag" + strings.TrimPrefix(action, "Create")
 		need = append(need, iam.Request{Action: tag, Resource: on, Keys: requestTagKeys(form)})
@@ -37,8 +38,8 @@ func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	return need
 }
 
-// namedARNs returns the ARNs of the role and the instance profile that a request names. Their paths are those of existing ones,
-// or the one in the request.
+// namedARNs returns the ARNs of the role and the instance profile that a request names. Their paths are those of
+// existing ones, or the one in the request.
 func (s *Store) namedARNs(form url.Values) (roleARN, profileARN string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +51,8 @@ func (s *Store) namedARNs(form url.Values) (roleARN, profileARN string) {
 	if p := s.profiles[form.Get("InstanceProfileName")]; p != nil {
 		profilePath = p.path
 	}
-	return s.arn("role", rolePath, form.Get("RoleName")), s.arn("instance-profile", profilePath, form.Get("InstanceProfileName"))
+	return s.arn("role", rolePath, form.Get("RoleName")),
+		s.arn("instance-profile", profilePath, form.Get("InstanceProfileName"))
 }
 
 // RoleOf returns the ARN of the role of an instance profile that EC2 knows, or "".

@@ -30,7 +30,8 @@ type profilesResult struct {
 
 func (s *Store) profileXML(p *profile) profileXML {
 	x := profileXML{
-		Path: p.path, Name: p.name, ID: p.id, ARN: s.arn("instance-profile", p.path, p.name), Created: p.created.Format(time.RFC3339), Tags: p.tags,
+		Path: p.path, Name: p.name, ID: p.id, ARN: s.arn("instance-profile", p.path, p.name),
+		Created: p.created.Format(time.RFC3339), Tags: p.tags,
 	}
 	if r := s.roles[p.role]; r != nil {
 		x.Roles = []roleXML{s.roleXML(r)}
@@ -92,7 +93,8 @@ func deleteInstanceProfile(s *Store, form url.Values) (any, error) {
 		return nil, err
 	}
 	if p.role != "" {
-		return nil, apierror.New("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
+		return nil, apierror.New("DeleteConflict",
+			"Cannot delete entity, must remove roles from instance profile first.")
 	}
 	delete(s.profiles, p.name)
 	return awsquery.Empty, nil

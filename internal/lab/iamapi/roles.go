@@ -29,7 +29,9 @@ func validatedName(form url.Values, parameter string, limit int) (string, error)
 	case name == "":
 		return "", apierror.New("ValidationError", "The request must contain the parameter "+parameter+".")
 	case !validName.MatchString(name) || len(name) > limit:
-		return "", apierror.New("ValidationError", "The specified value for "+parameter+" is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-")
+		return "", apierror.New("ValidationError",
+			"The specified value for "+parameter+" is invalid. It must contain only alphanumeric characters and/or "+
+				"the following: +=,.@_-")
 	}
 	return name, nil
 }
@@ -58,8 +60,9 @@ type roleResult struct{ Role roleXML }
 
 func (s *Store) roleXML(r *role) roleXML {
 	return roleXML{
-		Path: r.path, RoleName: r.name, RoleID: r.id, ARN: s.arn("role", r.path, r.name), Created: r.created.Format(time.RFC3339),
-		Trust: url.PathEscape(r.trust), Description: r.description, Tags: r.tags,
+		Path: r.path, RoleName: r.name, RoleID: r.id, ARN: s.arn("role", r.path, r.name),
+		Created: r.created.Format(time.RFC3339),
+		Trust:   url.PathEscape(r.trust), Description: r.description, Tags: r.tags,
 	}
 }
 
@@ -80,7 +83,8 @@ func createRole(s *Store, form url.Values) (any, error) {
 		return nil, apierror.New("EntityAlreadyExists", "Role with name "+name+" already exists.")
 	}
 	r := &role{
-		name: name, path: path, id: newID("AROA"), description: form.Get("Description"), trust: trust, created: time.Now().UTC(),
+		name: name, path: path, id: newID("AROA"), description: form.Get("Description"), trust: trust,
+		created:  time.Now().UTC(),
 		policies: map[string]string{}, tags: tagsOf(form),
 	}
 	s.roles[name] = r
@@ -129,7 +133,8 @@ func deleteRole(s *Store, form url.Values) (any, error) {
 	}
 	for _, p := range s.profiles {
 		if p.role == r.name {
-			return nil, apierror.New("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
+			return nil, apierror.New("DeleteConflict",
+				"Cannot delete entity, must remove roles from instance profile first.")
 		}
 	}
 	if len(r.policies) > 0 {

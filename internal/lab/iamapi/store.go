@@ -52,13 +52,16 @@ type tag struct {
 // limits. EC2 knows later changes after the delay, which is seconds on AWS.
 func New(account, seed string, delay time.Duration) *Store {
 	s := &Store{account: account, delay: delay, roles: map[string]*role{}, profiles: map[string]*profile{}}
-	s.roles[seed] = &role{name: seed, path: "/", id: newID("AROA"), trust: ec2Trust, seeded: true, created: time.Now().UTC()}
-	s.profiles[seed] = &profile{name: seed, path: "/", id: newID("AIPA"), seeded: true, created: time.Now().UTC(), role: seed}
+	s.roles[seed] = &role{name: seed, path: "/", id: newID("AROA"), trust: ec2Trust, seeded: true,
+		created: time.Now().UTC()}
+	s.profiles[seed] = &profile{name: seed, path: "/", id: newID("AIPA"), seeded: true, created: time.Now().UTC(),
+		role: seed}
 	return s
 }
 
 // ec2Trust is the trust policy that allows EC2 to assume a role.
-const ec2Trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+const ec2Trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
+	`"Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 
 // Profile is what EC2 knows of an instance profile.
 type Profile struct {
@@ -184,7 +187,9 @@ func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Key
 func validatedPath(path string) (string, error) {
 	path = cmp.Or(path, "/")
 	if !strings.HasPrefix(path, "/") || !strings.HasSuffix(path, "/") {
-		return "", apierror.New("ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.")
+		return "", apierror.New("ValidationError",
+			"The specified value for path is invalid. It must begin and end with / and contain only alphanumeric "+
+				"characters and/or / characters.")
 	}
 	return path, nil
 }

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package imds is the metadata service of one instance: user data, the meta-data tree, the identity document and the
-// credentials of an instance profile, with and without IMDSv2 tokens. It may not know the machine that sends the requests.
+// credentials of an instance profile, with and without IMDSv2 tokens. It may not know the machine that sends the
+// requests.
 package imds
 
 import (
@@ -35,8 +36,9 @@ type Server struct {
 	Groups func(ids []string) []string
 	// Credentials returns credentials of an instance profile's role.
 	Credentials func(role string) Credentials
-	// Strict refuses requests without a token when the instance requires IMDSv2. It is off for machines of systemd-nspawn:
-	// DMI is hidden from them, so their cloud-init does not detect EC2 and uses IMDSv1, whatever HttpTokens is.
+	// Strict refuses requests without a token when the instance requires IMDSv2. It is off for machines of
+	// systemd-nspawn: DMI is hidden from them, so their cloud-init does not detect EC2 and uses IMDSv1, whatever
+	// HttpTokens is.
 	Strict bool
 
 	mu     sync.Mutex

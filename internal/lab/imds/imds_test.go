@@ -17,15 +17,19 @@ import (
 
 func server(change func(*cloud.Instance)) *imds.Server {
 	i := cloud.Instance{
-		ID: "i-0123456789abcdef0", Region: "eu-west-1", Zone: "eu-west-1a", ImageID: "ami-1", Type: "t3.nano", PrivateIP: "172.31.0.9", MAC: "02:00:00:00:00:01",
-		KeyName: "mine", PublicKey: "ssh-ed25519 AAAA mine", Profile: "bakery", ProfileID: "AIPA1", Role: "bakery", SecurityGroups: []string{"sg-1"}, UserData: []byte("#!/bin/sh\n"), RootDevice: "/dev/xvda", Tags: cloud.Tags{"Name": "web"},
+		ID: "i-0123456789abcdef0", Region: "eu-west-1", Zone: "eu-west-1a", ImageID: "ami-1", Type: "t3.nano",
+		PrivateIP: "172.31.0.9", MAC: "02:00:00:00:00:01",
+		KeyName: "mine", PublicKey: "ssh-ed25519 AAAA mine", Profile: "bakery", ProfileID: "AIPA1", Role: "bakery",
+		SecurityGroups: []string{"sg-1"}, UserData: []byte("#!/bin/sh\n"), RootDevice: "/dev/xvda",
+		Tags:     cloud.Tags{"Name": "web"},
 		Metadata: cloud.MetadataOptions{Tokens: "optional", Endpoint: "enabled", Tags: "enabled"},
 	}
 	if change != nil {
 		change(&i)
 	}
 	return &imds.Server{
-		Instance: func() (cloud.Instance, bool) { return i, true }, Groups: func([]string) []string { return []string{"default"} },
+		Instance:    func() (cloud.Instance, bool) { return i, true },
+		Groups:      func([]string) []string { return []string{"default"} },
 		Credentials: func(string) imds.Credentials { return imds.Credentials{AccessKey: "ASIA1"} },
 	}
 }
@@ -66,7 +70,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereIsNotFound(t *testing.T) {
+func TestUnknownPaths(t *testing.T) {
 	s := server(func(i *cloud.Instance) { i.UserData, i.KeyName, i.Profile, i.Metadata.Tags = nil, "", "", "disabled" })
 	for _, path := range []string{"user-data", "meta-data/public-keys/", "meta-data/iam/", "meta-data/tags/instance/"} {
 		if status, _ := ask(s, http.MethodGet, "/latest/"+path); status != http.StatusNotFound {
@@ -105,7 +109,7 @@ func TestTokens(t *testing.T) {
 	})
 }
 
-func TestADisabledEndpointAnswersNothing(t *testing.T) {
+func TestDisabledEndpoint(t *testing.T) {
 	s := server(func(i *cloud.Instance) { i.Metadata.Endpoint = "disabled" })
 	if status, _ := ask(s, http.MethodGet, "/latest/user-data"); status != http.StatusForbidden {
 		t.Errorf("%d", status)

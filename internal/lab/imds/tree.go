@@ -55,16 +55,22 @@ func (s *Server) tree(i cloud.Instance) node {
 	top := map[string]node{
 		"ami-id": leaf(i.ImageID), "ami-launch-index": leaf("0"), "ami-manifest-path": leaf("(unknown)"),
 		"block-device-mapping": dir(map[string]node{"ami": leaf(i.RootDevice), "root": leaf(i.RootDevice)}),
-		"events":               dir(map[string]node{"maintenance": dir(map[string]node{"history": leaf("[]"), "scheduled": leaf("[]")})}),
-		"hostname":             leaf(i.PrivateDNS()), "instance-action": leaf("none"), "instance-id": leaf(i.ID),
-		"instance-life-cycle": leaf(lifeCycle(i)), "instance-type": leaf(i.Type), "local-hostname": leaf(i.PrivateDNS()),
-		"local-ipv4": leaf(i.PrivateIP), "mac": leaf(i.MAC), "profile": leaf("default-hvm"), "reservation-id": leaf(i.ReservationID),
+		"events": dir(map[string]node{"maintenance": dir(map[string]node{"history": leaf("[]"),
+			"scheduled": leaf("[]")})}),
+		"hostname": leaf(i.PrivateDNS()), "instance-action": leaf("none"), "instance-id": leaf(i.ID),
+		"instance-life-cycle": leaf(lifeCycle(i)), "instance-type": leaf(i.Type),
+		"local-hostname": leaf(i.PrivateDNS()),
+		"local-ipv4":     leaf(i.PrivateIP), "mac": leaf(i.MAC), "profile": leaf("default-hvm"),
+		"reservation-id":  leaf(i.ReservationID),
 		"security-groups": leaf(strings.Join(groups, "\n")),
 		"placement": dir(map[string]node{
-			"availability-zone": leaf(i.Zone), "availability-zone-id": leaf(i.Region + "-az1"), "region": leaf(i.Region),
+			"availability-zone": leaf(i.Zone), "availability-zone-id": leaf(i.Region + "-az1"),
+			"region": leaf(i.Region),
 		}),
 		"services": dir(map[string]node{"domain": leaf("amazonaws.com"), "partition": leaf("aws")}),
-		"network":  dir(map[string]node{"interfaces": dir(map[string]node{"macs": dir(map[string]node{i.MAC: networkOf(i, groups)})})}),
+		"network": dir(map[string]node{"interfaces": dir(map[string]node{
+			"macs": dir(map[string]node{i.MAC: networkOf(i, groups)}),
+		})}),
 	}
 	if i.PublicIP != "" {
 		top["public-ipv4"] = leaf(i.PublicIP)
@@ -95,10 +101,14 @@ func lifeCycle(i cloud.Instance) string {
 
 func networkOf(i cloud.Instance, groups []string) node {
 	return dir(map[string]node{
-		"device-number": leaf("0"), "interface-id": leaf(i.Interface), "local-hostname": leaf(i.PrivateDNS()), "local-ipv4s": leaf(i.PrivateIP),
-		"mac": leaf(i.MAC), "owner-id": leaf(cloud.Account), "security-groups": leaf(strings.Join(groups, "\n")),
-		"security-group-ids": leaf(strings.Join(i.SecurityGroups, "\n")), "subnet-id": leaf(i.SubnetID), "subnet-ipv4-cidr-block": leaf("172.31.0.0/20"),
-		"vpc-id": leaf(i.VPCID), "vpc-ipv4-cidr-block": leaf("172.31.0.0/16"), "vpc-ipv4-cidr-blocks": leaf("172.31.0.0/16"),
+		"device-number": leaf("0"), "interface-id": leaf(i.Interface), "local-hostname": leaf(i.PrivateDNS()),
+		"local-ipv4s": leaf(i.PrivateIP),
+		"mac":         leaf(i.MAC), "owner-id": leaf(cloud.Account),
+		"security-groups":    leaf(strings.Join(groups, "\n")),
+		"security-group-ids": leaf(strings.Join(i.SecurityGroups, "\n")), "subnet-id": leaf(i.SubnetID),
+		"subnet-ipv4-cidr-block": leaf("172.31.0.0/20"),
+		"vpc-id":                 leaf(i.VPCID), "vpc-ipv4-cidr-block": leaf("172.31.0.0/16"),
+		"vpc-ipv4-cidr-blocks": leaf("172.31.0.0/16"),
 	})
 }
 
@@ -110,18 +120,23 @@ func (s *Server) profile(i cloud.Instance) node {
 		"InstanceProfileArn": "arn:aws:iam::" + cloud.Account + ":instance-profile/" + i.Profile,
 	})
 	credentials := marshal(map[string]string{
-		"Code": "Success", "LastUpdated": c.Updated.Format(time.RFC3339), "Type": "AWS-HMAC", "AccessKeyId": c.AccessKey,
+		"Code": "Success", "LastUpdated": c.Updated.Format(time.RFC3339), "Type": "AWS-HMAC",
+		"AccessKeyId":     c.AccessKey,
 		"SecretAccessKey": c.SecretKey, "Token": c.Token, "Expiration": c.Expires.Format(time.RFC3339),
 	})
-	return dir(map[string]node{"info": leaf(info), "security-credentials": dir(map[string]node{i.Role: leaf(credentials)})})
+	return dir(map[string]node{"info": leaf(info),
+		"security-credentials": dir(map[string]node{i.Role: leaf(credentials)})})
 }
 
 // dynamic returns the tree with the identity document.
 func dynamic(i cloud.Instance) node {
 	document := marshal(map[string]any{
-		"accountId": cloud.Account, "architecture": i.Architecture, "availabilityZone": i.Zone, "imageId": i.ImageID, "instanceId": i.ID,
-		"instanceType": i.Type, "pendingTime": i.LaunchTime.Format(time.RFC3339), "privateIp": i.PrivateIP, "region": i.Region,
-		"version": "2017-09-30", "kernelId": nil, "ramdiskId": nil, "billingProducts": nil, "marketplaceProductCodes": nil, "devpayProductCodes": nil,
+		"accountId": cloud.Account, "architecture": i.Architecture, "availabilityZone": i.Zone, "imageId": i.ImageID,
+		"instanceId":   i.ID,
+		"instanceType": i.Type, "pendingTime": i.LaunchTime.Format(time.RFC3339), "privateIp": i.PrivateIP,
+		"region":  i.Region,
+		"version": "2017-09-30", "kernelId": nil, "ramdiskId": nil, "billingProducts": nil,
+		"marketplaceProductCodes": nil, "devpayProductCodes": nil,
 	})
 	return dir(map[string]node{"instance-identity": dir(map[string]node{"document": leaf(document)})})
 }

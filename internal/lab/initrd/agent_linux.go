@@ -22,8 +22,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/frame"
 )
 
-// runAgent serves until the machine's system ends it. Its root directory is the disk's, so that it has the same files as the
-// machine. It needs no file of the disk but the commands that it is asked to run.
+// runAgent serves until the machine's system ends it. Its root directory is the disk's, so that it has the same files
+// as the machine. It needs no file of the disk but the commands that it is asked to run.
 func runAgent(c Config) error {
 	if err := errors.Join(unix.Chroot(root), unix.Chdir("/"), os.Setenv("PATH", path)); err != nil {
 		return fmt.Errorf("enter the disk: %w", err)

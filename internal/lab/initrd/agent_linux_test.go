@@ -15,7 +15,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/frame"
 )
 
-// agent is a connection at which the machine's end waits for a job.
+// agent returns a connection at which the agent waits for a job.
 func agent(t *testing.T) net.Conn {
 	t.Helper()
 	listener := listen(t)
@@ -47,7 +47,7 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-func TestCommandsRunAsAskedFor(t *testing.T) {
+func TestExec(t *testing.T) {
 	tests := map[string]struct {
 		argv       []string
 		input      string
@@ -55,15 +55,17 @@ func TestCommandsRunAsAskedFor(t *testing.T) {
 		exit       int
 		impossible string
 	}{
-		"with both outputs":          {argv: []string{"sh", "-c", "echo one; echo two >&2"}, out: "one\n", errs: "two\n"},
-		"with an exit status":        {argv: []string{"sh", "-c", "exit 7"}, exit: 7},
-		"ended by a signal":          {argv: []string{"sh", "-c", "kill -9 $$"}, exit: 137},
-		"with input":                 {argv: []string{"cat"}, input: "typed", out: "typed"},
-		"that does not read it":      {argv: []string{"true"}, input: strings.Repeat("x", 3*1<<20)},
-		"with a clean environment":   {argv: []string{"sh", "-c", "echo $HOME $LANG"}, out: "/root C.UTF-8\n"},
-		"that is not there":          {argv: []string{"no-such-command"}, impossible: "executable file not found"},
-		"that leaves one behind":     {argv: []string{"sh", "-c", "sleep 60 & echo done"}, out: "done\n"},
-		"with more than fits a line": {argv: []string{"sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"}, out: strings.Repeat("x", 3000000)},
+		"with both outputs": {argv: []string{"sh", "-c", "echo one; echo two >&2"}, out: "one\n",
+			errs: "two\n"},
+		"with an exit status":      {argv: []string{"sh", "-c", "exit 7"}, exit: 7},
+		"ended by a signal":        {argv: []string{"sh", "-c", "kill -9 $$"}, exit: 137},
+		"with input":               {argv: []string{"cat"}, input: "typed", out: "typed"},
+		"that does not read it":    {argv: []string{"true"}, input: strings.Repeat("x", 3*1<<20)},
+		"with a clean environment": {argv: []string{"sh", "-c", "echo $HOME $LANG"}, out: "/root C.UTF-8\n"},
+		"that is not there":        {argv: []string{"no-such-command"}, impossible: "executable file not found"},
+		"that leaves one behind":   {argv: []string{"sh", "-c", "sleep 60 & echo done"}, out: "done\n"},
+		"with more than fits a line": {argv: []string{"sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"},
+			out: strings.Repeat("x", 3000000)},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +101,7 @@ func TestACommandEndsWithItsConnection(t *testing.T) {
 	}
 }
 
-func TestConnectIsAConnectionWithAPort(t *testing.T) {
+func TestConnect(t *testing.T) {
 	listener := listen(t)
 	go func() {
 		conn, err := listener.Accept()

@@ -25,8 +25,8 @@ const (
 // deviceLimit is how long the kernel may take to find the disk. It takes milliseconds, or seconds where it is emulated.
 const deviceLimit = 30 * time.Second
 
-// Init must be called first in main, and in TestMain of a test that calls Write. In a virtual machine with Write's initrd it
-// does the initrd's work and never returns; elsewhere it does nothing.
+// Init must be called first in main, and in TestMain of a test that calls Write. In a virtual machine with Write's
+// initrd it does the initrd's work and never returns; elsewhere it does nothing.
 func Init() {
 	if os.Args[0] != "/"+program {
 		return
@@ -41,7 +41,8 @@ func Init() {
 	default:
 		return
 	}
-	// The kernel panics when PID 1 ends, as on EC2 when a machine cannot mount its disk. Both messages are on the console.
+	// The kernel panics when PID 1 ends, as on EC2 when a machine cannot mount its disk. Both messages are on the
+	// console.
 	fmt.Fprintln(os.Stderr, "bakery-lab:", err)
 	os.Exit(1)
 }
@@ -116,7 +117,8 @@ func mountRoot(c Config) error {
 	if err := os.WriteFile(own, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write the name server: %w", err)
 	}
-	if info, err := os.Lstat(theirs); err == nil && info.Mode().IsRegular() { // otherwise the image configures name servers itself
+	// otherwise the image configures name servers itself
+	if info, err := os.Lstat(theirs); err == nil && info.Mode().IsRegular() {
 		if err := unix.Mount(own, theirs, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("lay the name server over the image's: %w", err)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/frame"
 )
 
-// job is what the lab asks of the agent: to run a command, or to connect to a TCP port of the machine. After that, the rest of
-// the connection is the connection to the port.
+// job is what the lab asks of the agent: to run a command, or to connect to a TCP port of the machine. After that, the
+// rest of the connection is the connection to the port.
 type job struct {
 	Argv []string `json:",omitempty"`
 	Port int      `json:",omitempty"`
@@ -36,8 +36,8 @@ func (e ExitError) Error() string { return "exit status " + strconv.Itoa(int(e))
 // ExitCode returns the status, as *exec.ExitError does.
 func (e ExitError) ExitCode() int { return int(e) }
 
-// Exec asks the agent at the other end of a connection to run a command as root, and returns when the command has ended.
-// Closing the connection ends the command.
+// Exec asks the agent at the other end of a connection to run a command as root, and returns when the command has
+// ended. Closing the connection ends the command.
 func Exec(conn io.ReadWriter, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	to := frame.NewWriter(conn)
 	if err := sendJob(to, job{Argv: argv}); err != nil {

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 )
 
-// Write writes an uncompressed initrd with this executable as its init. modules are paths of kernel modules, which are loaded
-// in this order.
+// Write writes an uncompressed initrd with this executable as its init. modules are paths of kernel modules, which are
+// loaded in this order.
 func Write(w io.Writer, c Config, modules []string) error {
 	self, err := os.Executable()
 	if err == nil {

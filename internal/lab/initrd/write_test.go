@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// program of the test binary is linked with a C library under the race detector, so that the initrds
-// here are of the archive alone.
-func TestTheArchiveIsWhatTheKernelUnpacks(t *testing.T) {
+// TestWriteWritesACpioArchive tests the archive only: with the race detector, the test binary is linked with a C
+// library, so that Write refuses it.
+func TestWriteWritesACpioArchive(t *testing.T) {
 	var b bytes.Buffer
 	a := &archive{w: &b}
 	a.add(entry{name: "dev", mode: modeDir | 0o755})
@@ -42,7 +42,7 @@ func TestTheArchiveIsWhatTheKernelUnpacks(t *testing.T) {
 	}
 }
 
-func TestWriteRefusesAProgramThatNeedsAnother(t *testing.T) {
+func TestWriteRefusesADynamicallyLinkedProgram(t *testing.T) {
 	sh, err := exec.LookPath("sh")
 	if err != nil {
 		t.Fatal(err)

@@ -13,10 +13,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// Baker is a machine that looks from outside as if it bakes: it reads its user data as cloud-init does, fetches staged files,
-// reports on its console as internal/guest/program/bakery.sh does, uploads its log, reports a verdict and powers off. It does not
-// run the steps. The zero value takes no time for the steps of the user data and succeeds. With user data that has no guest
-// program, the machine powers off at once.
+// Baker is a machine that looks from outside as if it bakes: it reads its user data as cloud-init does, fetches staged
+// files, reports on its console as internal/guest/program/bakery.sh does, uploads its log, reports a verdict and powers
+// off. It does not run the steps. The zero value takes no time for the steps of the user data and succeeds. With user
+// data that has no guest program, the machine powers off at once.
 type Baker struct {
 	Steps        []string      // names of the steps, instead of those in the user data
 	StepDuration time.Duration // how long each step takes
@@ -76,7 +76,8 @@ func (b Baker) Guest(m *Machine) {
 	m.PowerOff()
 }
 
-// run bakes until the time-out. As in the guest program, a watchdog powers the machine off when that does not end the bake.
+// run bakes until the time-out. As in the guest program, a watchdog powers the machine off when that does not end the
+// bake.
 func (b *bake) run(in instructions) {
 	b.instructions, b.units = in, in.units
 	if b.Steps != nil {
@@ -125,7 +126,8 @@ func (b *bake) step(n int, u unit) bool {
 	case b.life.Err() != nil:
 		return false
 	case b.time.Err() != nil:
-		code, reason = 124, fmt.Sprintf("it was stopped: the machine's time, %d s, was up", int(b.instructions.timeout.Seconds()))
+		code, reason = 124, fmt.Sprintf("it was stopped: the machine's time, %d s, was up",
+			int(b.instructions.timeout.Seconds()))
 	case n == b.Fail:
 		code, reason = cmp.Or(b.Code, 1), b.Reason
 	}

@@ -23,8 +23,8 @@ func Split(pause time.Duration) func(*Machine, string) {
 // Doubled prints each report twice.
 func Doubled(m *Machine, report string) { m.Print(report + report) }
 
-// Interleaved prints lines of the kernel and systemd between reports and, in every nth one, in its middle, so that this report
-// is lost. With n = 0 none is lost.
+// Interleaved prints lines of the kernel and systemd between reports and, in every nth one, in its middle, so that this
+// report is lost. With n = 0 none is lost.
 func Interleaved(n int64) func(*Machine, string) {
 	var count atomic.Int64
 	return func(m *Machine, report string) {

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package labtest runs the lab for tests, without root: its machines are goroutines, and its disks are small files. The test
-// decides what a machine does. Only tests may import it.
+// Package labtest runs the lab for tests, without root: its machines are goroutines, and its disks are small files. The
+// test decides what a machine does. Only tests may import it.
 package labtest
 
 import (
@@ -69,8 +69,8 @@ func (m *Machine) end(e machine.Exit) {
 	})
 }
 
-// transfer sends something, unless the machine has ended. The machine does not end before that is complete: otherwise the lab
-// could still receive an upload of a machine that has ended.
+// transfer sends something, unless the machine has ended. The machine does not end before that is complete: otherwise
+// the lab could still receive an upload of a machine that has ended.
 func (m *Machine) transfer(send func()) {
 	m.inFlight.RLock()
 	defer m.inFlight.RUnlock()
@@ -181,7 +181,8 @@ func Start(t *testing.T, o lab.Options) *Lab {
 	if o.Images == "" {
 		o.Images = t.TempDir()
 	}
-	o.Run, o.Disks, o.Base, o.Address, o.Log = t.TempDir(), Disks(), Base(t.TempDir()), server.Listener.Addr().String(), io.Discard
+	o.Run, o.Disks, o.Base = t.TempDir(), Disks(), Base(t.TempDir())
+	o.Address, o.Log = server.Listener.Addr().String(), io.Discard
 	l, err := lab.New(o)
 	if err != nil {
 		t.Fatal(err)

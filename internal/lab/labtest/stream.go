@@ -5,12 +5,13 @@ package labtest
 
 import "github.com/amibakery/packer-plugin-bakery/internal/guest"
 
-// streamLines does what the guest program does while the steps run: it prints new lines of the log on the console, or uploads
-// the log to S3.
+// streamLines does what the guest program does while the steps run: it prints new lines of the log on the console, or
+// uploads the log to S3.
 func (b *bake) streamLines() {
 	switch b.instructions.live {
 	case guest.ByConsole:
-		l := guest.Lines{Source: guest.FromSteps, Since: b.streamed + 1, First: b.streamed + 1, Text: b.log[b.streamed:]}
+		l := guest.Lines{Source: guest.FromSteps, Since: b.streamed + 1, First: b.streamed + 1,
+			Text: b.log[b.streamed:]}
 		b.printEncrypted(l)
 		b.streamed = len(b.log)
 	case guest.ByStore:

@@ -65,13 +65,14 @@ func (b *bake) get(ctx context.Context, url string) ([]byte, error) {
 
 func (b *bake) sign(ctx context.Context, request *http.Request) error {
 	_, text := b.m.Metadata("/latest/meta-data/iam/security-credentials/" + b.instructions.role)
-	var role struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive,staticcheck // the names in the metadata
+	var role struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive,staticcheck // IMDS names
 	if err := json.Unmarshal([]byte(text), &role); err != nil {
 		return fmt.Errorf("read the credentials of role %s: %w", b.instructions.role, err)
 	}
 	const payload = "UNSIGNED-PAYLOAD"
 	request.Header.Set("X-Amz-Content-Sha256", payload)
-	credentials := aws.Credentials{AccessKeyID: role.AccessKeyId, SecretAccessKey: role.SecretAccessKey, SessionToken: role.Token}
+	credentials := aws.Credentials{AccessKeyID: role.AccessKeyId, SecretAccessKey: role.SecretAccessKey,
+		SessionToken: role.Token}
 	return v4.NewSigner().SignHTTP(ctx, credentials, request, payload, "s3", b.instructions.region, time.Now(),
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 }
@@ -84,9 +85,12 @@ func (b *bake) upload() error {
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	steps := guest.Lines{Source: guest.FromSteps, Since: 1, First: 1, Text: b.log}
-	_, _ = io.WriteString(w, guest.FormatLog(b.instructions.bakeID, guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps)) // writing to a bytes.Buffer cannot fail
+	// writing to a bytes.Buffer cannot fail
+	_, _ = io.WriteString(w, guest.FormatLog(b.instructions.bakeID,
+		guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps))
 	_ = w.Close()
-	request, err := http.NewRequestWithContext(context.WithoutCancel(b.life), http.MethodPut, b.instructions.log, &packed)
+	request, err := http.NewRequestWithContext(context.WithoutCancel(b.life), http.MethodPut, b.instructions.log,
+		&packed)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// instructions are what the guest program reads from the user data. The zero value is for user data without a guest program.
+// instructions are what the guest program reads from the user data. The zero value is for user data without a guest
+// program.
 type instructions struct {
 	bakeID       string
 	timeout      time.Duration
@@ -40,8 +41,8 @@ type fetch struct{ url, sha256 string }
 // includeOnce is the part of user data with the URL of the rest.
 var includeOnce = regexp.MustCompile(`(?m)^#include-once\n(\S+)$`)
 
-// readUserData reads the user data and the user data that it includes, as cloud-init does. An include that cannot be fetched is
-// an error, because cloud-init ignores the whole user data then.
+// readUserData reads the user data and the user data that it includes, as cloud-init does. An include that cannot be
+// fetched is an error, because cloud-init ignores the whole user data then.
 func (b *bake) readUserData() (instructions, error) {
 	status, text := b.m.Metadata("/latest/user-data")
 	if status != http.StatusOK {
@@ -60,7 +61,8 @@ func (b *bake) readUserData() (instructions, error) {
 	return b.parseInstructions(document)
 }
 
-// include tries as often as cloud-init 22 to 25: it retries ten times, a second apart (cloudinit/user_data.py, _do_include).
+// include tries as often as cloud-init 22 to 25: it retries ten times, a second apart (cloudinit/user_data.py,
+// _do_include).
 func (b *bake) include(url string) ([]byte, error) {
 	for n := 0; ; n++ {
 		body, err := b.get(b.life, url)

@@ -4,8 +4,8 @@
 // Package limit is EC2's request limits of an account in a region: a token bucket for each action, and for actions on
 // instances one more, which counts instances. It may not know how requests look; the caller says what one costs.
 //
-// Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html, "Request token bucket sizes and refill
-// rates" and "Resource token bucket sizes and refill rates", as of 2025.
+// Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html, "Request token bucket sizes and
+// refill rates" and "Resource token bucket sizes and refill rates", as of 2025.
 package limit
 
 import (
@@ -34,12 +34,16 @@ func EC2() *Rates {
 	return &Rates{
 		Reads: Rate{100, 20}, Unbounded: Rate{50, 10}, Writes: Rate{50, 5},
 		Actions: map[string]Rate{
-			"RunInstances": {5, 2}, "StartInstances": {5, 2}, "TerminateInstances": {100, 5}, "CreateTags": {100, 10}, "DeleteTags": {100, 10},
-			"CopyImage": {100, 1}, "DeregisterImage": {100, 5}, "ModifyImageAttribute": {100, 5}, "CreateSnapshot": {100, 5},
-			"DeleteSnapshot": {100, 5}, "ModifySnapshotAttribute": {100, 5}, "CreateVolume": {100, 5}, "DeleteVolume": {100, 5},
+			"RunInstances": {5, 2}, "StartInstances": {5, 2}, "TerminateInstances": {100, 5}, "CreateTags": {100, 10},
+			"DeleteTags": {100, 10},
+			"CopyImage":  {100, 1}, "DeregisterImage": {100, 5}, "ModifyImageAttribute": {100, 5},
+			"CreateSnapshot": {100, 5},
+			"DeleteSnapshot": {100, 5}, "ModifySnapshotAttribute": {100, 5}, "CreateVolume": {100, 5},
+			"DeleteVolume": {100, 5},
 		},
 		Resources: map[string]Rate{
-			"RunInstances": {1000, 2}, "StartInstances": {1000, 2}, "StopInstances": {1000, 20}, "TerminateInstances": {1000, 20},
+			"RunInstances": {1000, 2}, "StartInstances": {1000, 2}, "StopInstances": {1000, 20},
+			"TerminateInstances": {1000, 20},
 		},
 	}
 }
@@ -70,8 +74,9 @@ func Parse(text string) (*Rates, error) {
 
 // unbounded are the actions to which Rates.Unbounded applies.
 var unbounded = map[string]bool{
-	"DescribeInstances": true, "DescribeInstanceStatus": true, "DescribeNetworkInterfaces": true, "DescribeSecurityGroups": true,
-	"DescribeSnapshots": true, "DescribeSpotInstanceRequests": true, "DescribeVolumes": true,
+	"DescribeInstances": true, "DescribeInstanceStatus": true, "DescribeNetworkInterfaces": true,
+	"DescribeSecurityGroups": true,
+	"DescribeSnapshots":      true, "DescribeSpotInstanceRequests": true, "DescribeVolumes": true,
 }
 
 // Request is what a request costs.

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// burst is how many requests pass at once.
+// burst returns how many requests are allowed at once.
 func burst(l *Limits, r Request) int {
 	n := 0
 	for n < 10_000 && l.Allow(r) {
@@ -20,7 +20,7 @@ func burst(l *Limits, r Request) int {
 	return n
 }
 
-func TestEachActionHasABucketThatRefills(t *testing.T) {
+func TestBucketsOfActionsRefill(t *testing.T) {
 	for name, c := range map[string]struct {
 		request Request
 		want    [3]int // at once, a second later, and a quarter of an hour later
@@ -63,7 +63,8 @@ func TestNothingIsLimitedWithoutRates(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := New(only)
-	if n, m := burst(l, Request{Action: "CreateImage"}), burst(l, Request{Action: "RunInstances"}); n != 3 || m != 10_000 {
+	if n, m := burst(l, Request{Action: "CreateImage"}), burst(l, Request{Action: "RunInstances"}); n != 3 ||
+		m != 10_000 {
 		t.Errorf("%d and %d pass", n, m)
 	}
 }
@@ -78,7 +79,8 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	for _, text := range []string{"", "aws", "RunInstances", "RunInstances=5", "RunInstances=x/1", "RunInstances=0/1", "=5/2"} {
+	for _, text := range []string{"", "aws", "RunInstances", "RunInstances=5", "RunInstances=x/1", "RunInstances=0/1",
+		"=5/2"} {
 		if _, err := Parse(text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}

@@ -18,8 +18,8 @@ import (
 // systemd-nspawn's runtime directory.
 const machinePrefix = "bakery-lab-"
 
-// groups are a machine's control groups, one in each hierarchy that systemd uses. Without them, all machines would share one
-// "payload" group and stop each other's services.
+// groups are a machine's control groups, one in each hierarchy that systemd uses. Without them, all machines would
+// share one "payload" group and stop each other's services.
 type groups []string
 
 // makeGroups creates the groups below those of this process.

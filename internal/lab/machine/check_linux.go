@@ -24,21 +24,24 @@ var programs = []Program{
 
 const slirp = "slirp4netns" // program and package
 
-// Check returns an error that names all that is missing to build base images and run machines, with the Debian packages to
-// install. With internet, it includes what Spec.Internet needs.
+// Check returns an error that names all that is missing to build base images and run machines, with the Debian packages
+// to install. With internet, it includes what Spec.Internet needs.
 func Check(internet ...bool) error {
 	var problems []error
 	if os.Geteuid() != 0 {
 		problems = append(problems, errors.New("run machines: it needs root (namespaces, loop devices); try sudo"))
 	}
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		problems = append(problems, fmt.Errorf("run machines: no loop devices (%w); load the loop module, or give this container /dev/loop-control", err))
+		problems = append(problems,
+			fmt.Errorf("run machines: no loop devices (%w); load the loop module, or give this container "+
+				"/dev/loop-control", err))
 	}
 	needed := programs
 	if slices.Contains(internet, true) {
 		needed = append(slices.Clone(programs), Program{slirp, slirp})
 		if _, err := os.Stat("/dev/net/tun"); err != nil {
-			problems = append(problems, fmt.Errorf("give machines the internet: no TAP devices (%w); load the tun module", err))
+			problems = append(problems,
+				fmt.Errorf("give machines the internet: no TAP devices (%w); load the tun module", err))
 		}
 	}
 	return errors.Join(append(problems, CheckPrograms("run machines", needed))...)

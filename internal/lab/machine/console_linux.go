@@ -38,8 +38,8 @@ func openConsole(w io.Writer) (*console, error) {
 	return c, nil
 }
 
-// drain copies until EIO, when the last user of the terminal has closed it. It goes on when w fails: a machine stops when
-// nobody reads its console.
+// drain copies until EIO, when the last user of the terminal has closed it. It goes on when w fails: a machine stops
+// when nobody reads its console.
 func (c *console) drain(w io.Writer) {
 	defer close(c.drained)
 	for buf := make([]byte, 64<<10); ; {
@@ -88,8 +88,8 @@ func otherEnd(master *os.File) (*os.File, error) {
 // closeTerminal closes this process's terminal, when systemd-nspawn has its own.
 func (c *console) closeTerminal() { _ = c.terminal.Close() }
 
-// close returns when all that was printed has been written. Processes that have the terminal open after systemd-nspawn has
-// ended have a second to close it.
+// close returns when all that was printed has been written. Processes that have the terminal open after systemd-nspawn
+// has ended have a second to close it.
 func (c *console) close() {
 	_ = c.terminal.Close()
 	_ = c.master.SetReadDeadline(time.Now().Add(time.Second))

@@ -111,7 +111,8 @@ func (m *container) setExit(err error) {
 	case err == nil:
 		m.exit.PoweredOff = true
 	default:
-		m.exit.Err = fmt.Errorf("run machine %s: systemd-nspawn: %w; the console ended with:\n%s", m.spec.ID, err, m.tail.String())
+		m.exit.Err = fmt.Errorf("run machine %s: systemd-nspawn: %w; the console ended with:\n%s", m.spec.ID, err,
+			m.tail.String())
 	}
 }
 

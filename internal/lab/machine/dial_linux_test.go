@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// banner is how the machine's SSH server greets; it tries until there is one.
+// banner returns the greeting of the machine's SSH server. It tries until there is one.
 func banner(t *testing.T, g *guest) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
 	defer cancel()
 	for {
 		conn, err := g.Dial(ctx, 22)
@@ -34,7 +34,7 @@ func banner(t *testing.T, g *guest) string {
 	}
 }
 
-func TestAMachineIsDialledThroughReboots(t *testing.T) {
+func TestDialWorksAfterReboots(t *testing.T) {
 	g := launch(t, "i-dial", newDisk(t, "bookworm"), "#cloud-config\nbootcmd:\n"+
 		"- 'echo boot >> /root/boots; echo this is boot $(wc -l < /root/boots) > /dev/console'\n")
 	for n := 1; n <= 2; n++ {

@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-func TestAStartThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
+func TestErrorsOfStart(t *testing.T) {
 	notADisk := filepath.Join(t.TempDir(), "empty.img")
 	if err := os.WriteFile(notADisk, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -27,11 +27,14 @@ func TestAStartThatFailsSaysWhyAndLeavesNothing(t *testing.T) {
 		spec machine.Spec
 		want string
 	}{
-		"no disk":            {machine.Spec{ID: "i-nodisk", Disk: "/no/such.img"}, "mount disk /no/such.img"},
-		"no file system":     {machine.Spec{ID: "i-nofs", Disk: notADisk}, "mount disk"},
-		"no name":            {machine.Spec{ID: "../x", Disk: "/no/such.img"}, "lower-case letters"},
-		"no address":         {machine.Spec{ID: "i-noaddr", Disk: newDisk(t, "bookworm"), Listeners: []machine.Listener{{Address: "nowhere:80"}}}, "listen on nowhere:80"},
-		"one address, twice": {machine.Spec{ID: "i-twice", Disk: newDisk(t, "bookworm"), Listeners: []machine.Listener{{Address: "127.0.0.1:81"}, {Address: "127.0.0.1:81"}}}, "address already in use"},
+		"no disk":        {machine.Spec{ID: "i-nodisk", Disk: "/no/such.img"}, "mount disk /no/such.img"},
+		"no file system": {machine.Spec{ID: "i-nofs", Disk: notADisk}, "mount disk"},
+		"no name":        {machine.Spec{ID: "../x", Disk: "/no/such.img"}, "lower-case letters"},
+		"no address": {machine.Spec{ID: "i-noaddr", Disk: newDisk(t, "bookworm"),
+			Listeners: []machine.Listener{{Address: "nowhere:80"}}}, "listen on nowhere:80"},
+		"one address, twice": {machine.Spec{ID: "i-twice", Disk: newDisk(t, "bookworm"),
+			Listeners: []machine.Listener{{Address: "127.0.0.1:81"}, {Address: "127.0.0.1:81"}}},
+			"address already in use"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -65,15 +68,16 @@ func TestADiskWithoutSystemdEndsWithTheReason(t *testing.T) {
 	}
 }
 
-// victimVariable makes the test binary a lab that is to be killed: it runs one
-// machine on the disk the variable names.
+// victimVariable makes the test binary a lab that is going to be killed. It runs a machine on the disk that the
+// variable names.
 const victimVariable = "MACHINE_TEST_VICTIM"
 
 func victim(image string) int {
 	console := newTranscript()
 	_, err := machine.Nspawn().Start(context.Background(), machine.Spec{
 		ID: "i-victim", Disk: image, Console: console, Internet: true,
-		Listeners: []machine.Listener{{Address: "169.254.169.254:80", Handler: imds("i-victim", "#cloud-config\nruncmd: [echo it is up > /dev/console]\n")}},
+		Listeners: []machine.Listener{{Address: "169.254.169.254:80",
+			Handler: imds("i-victim", "#cloud-config\nruncmd: [echo it is up > /dev/console]\n")}},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -108,12 +112,13 @@ func TestNothingIsLeftOfALabThatIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = lab.Wait()
-	for limit := time.Now().Add(patience); strings.Contains(loops(t), image) || running(t, "i-victim") || running(t, "slirp4netns"); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(bootTimeout); strings.Contains(loops(t), image) || running(t, "i-victim") ||
+		running(t, "slirp4netns"); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("processes or loop devices are left:\n%s", loops(t))
 		}
 	}
-	// The next machine takes the rest away: empty directories.
+	// The next machine removes the rest: empty directories.
 	launch(t, "i-next", newDisk(t, "bookworm"), "").Kill()
 	assertNothingLeft(t, machine.Spec{ID: "i-victim", Disk: image})
 }

@@ -19,11 +19,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
-// patience is for a boot on a busy computer; a quiet one takes 3 s.
-const patience = 2 * time.Minute
+// bootTimeout is for a busy computer; a quiet one needs 3 s.
+const bootTimeout = 2 * time.Minute
 
-// TestMain runs the tests in a sandbox, as the lab runs its machines: what a
-// failing test leaves dies with it.
+// TestMain runs the tests in a sandbox, as the lab runs its machines, so that processes of a failing test end with it.
 func TestMain(m *testing.M) {
 	sandbox.Init()
 	if sandbox.Inside() {
@@ -44,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// newDisk is a fresh clone of the base image of suite.
+// newDisk returns a new clone of a suite's base image.
 func newDisk(t *testing.T, suite string) string {
 	t.Helper()
 	home := os.Getenv("BAKERY_LAB_HOME")
@@ -103,16 +102,16 @@ func (g *guest) wait(t *testing.T) machine.Exit {
 	t.Helper()
 	select {
 	case <-g.Done():
-	case <-time.After(patience):
+	case <-time.After(bootTimeout):
 		t.Fatal("the machine did not end")
 	}
 	return g.Exit()
 }
 
-// see waits until text was printed on the console.
+// see waits until the console has printed a text.
 func (g *guest) see(t *testing.T, text string) {
 	t.Helper()
-	limit := time.After(patience)
+	limit := time.After(bootTimeout)
 	for !strings.Contains(g.console.String(), text) {
 		select {
 		case <-g.console.changed:
@@ -127,16 +126,17 @@ func (g *guest) see(t *testing.T, text string) {
 	}
 }
 
-// assertNothingLeft asserts that nothing of a machine that has ended is on the host.
+// assertNothingLeft asserts that nothing of a machine that has ended is left on this computer.
 func assertNothingLeft(t *testing.T, s machine.Spec) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil || bytes.Contains(mounts, []byte(s.ID)) {
 		t.Errorf("mounts are left (%v):\n%s", err, mounts)
 	}
-	for _, pattern := range []string{ // /run/netns: the lab gives no namespace a name
+	for _, pattern := range []string{ // /run/netns: the lab's namespaces have no names
 		"/sys/fs/cgroup/*" + s.ID + "*", "/sys/fs/cgroup/*/*" + s.ID + "*", "/sys/fs/cgroup/*/*/*" + s.ID + "*",
-		"/run/systemd/nspawn/propagate/*" + s.ID, "/run/netns/*", filepath.Join(filepath.Dir(filepath.Dir(t.TempDir())), "bakery-lab-"+s.ID+"*"),
+		"/run/systemd/nspawn/propagate/*" + s.ID, "/run/netns/*",
+		filepath.Join(filepath.Dir(filepath.Dir(t.TempDir())), "bakery-lab-"+s.ID+"*"),
 	} {
 		if left, err := filepath.Glob(pattern); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %q, %v", left, err)
@@ -159,7 +159,7 @@ func glob(t *testing.T, pattern string) []string {
 	return found
 }
 
-// onDisk reads a file of a disk that no machine uses.
+// onDisk returns a file of a disk that no machine uses.
 func onDisk(t *testing.T, image, path string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -174,7 +174,7 @@ func onDisk(t *testing.T, image, path string) string {
 	return string(content)
 }
 
-// run gives the output of a command in the machine.
+// run returns the output of a command in the machine.
 func run(t *testing.T, g *guest, argv ...string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -184,7 +184,7 @@ func run(t *testing.T, g *guest, argv ...string) string {
 	return out.String()
 }
 
-// suites are bookworm, or those of BAKERY_LAB_SUITES.
+// suites returns bookworm, or the suites in BAKERY_LAB_SUITES.
 func suites() string {
 	if s := os.Getenv("BAKERY_LAB_SUITES"); s != "" {
 		return s
@@ -192,18 +192,18 @@ func suites() string {
 	return "bookworm"
 }
 
-// loops are the names of the files behind all loop devices.
+// loops returns the names of the files of all loop devices.
 func loops(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
 	for _, file := range glob(t, "/sys/block/loop*/loop/backing_file") {
-		name, _ := os.ReadFile(file) // gone just now
+		name, _ := os.ReadFile(file) // empty when it has just been removed
 		all.Write(name)
 	}
 	return all.String()
 }
 
-// running says whether a process of this sandbox has text in its command line.
+// running reports whether a process of this sandbox has a text in its command line.
 func running(t *testing.T, text string) bool {
 	t.Helper()
 	for _, file := range glob(t, "/proc/[0-9]*/cmdline") {

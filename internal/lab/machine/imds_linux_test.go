@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// imds is the least metadata service that cloud-init's Ec2 data source needs.
-// Paths begin with any API version.
+// imds returns a metadata service with the minimum that cloud-init's Ec2 datasource needs. Paths begin with any API
+// version.
 func imds(instanceID, userData string) http.Handler {
 	metadata := map[string]string{
 		"ami-id":      "ami-0bace000000000012",
@@ -37,7 +37,7 @@ func imds(instanceID, userData string) http.Handler {
 	})
 }
 
-// transcript is a console that can be waited for.
+// transcript stores the output of a console, and signals changes.
 type transcript struct {
 	mu      sync.Mutex
 	text    strings.Builder

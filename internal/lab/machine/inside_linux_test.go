@@ -17,29 +17,37 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-func TestCommandsRunInside(t *testing.T) {
+func TestExec(t *testing.T) {
 	const endpoint = "127.0.0.1:4599"
 	lab := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(w, r.Body)
 	})
-	g := launch(t, "i-exec", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo it is up > /dev/console]\n", func(s *machine.Spec) {
-		s.Hostname = "other"
-		s.Listeners = append(s.Listeners, machine.Listener{Address: endpoint, Handler: lab})
-	})
+	g := launch(t, "i-exec", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo it is up > /dev/console]\n",
+		func(s *machine.Spec) {
+			s.Hostname = "other"
+			s.Listeners = append(s.Listeners, machine.Listener{Address: endpoint, Handler: lab})
+		})
 	g.see(t, "it is up")
 	t.Setenv("SECRET_OF_THE_LAB", "x")
 	tests := map[string]struct {
 		argv []string
 		want string
 	}{
-		"as root, in its own place":     {[]string{"sh", "-c", "id -u; pwd; cat /etc/debian_version | cut -d. -f1; cat /proc/1/comm"}, "0\n/\n12\nsystemd\n"},
-		"with a clean environment":      {[]string{"sh", "-c", "echo $HOME; env | grep -c SECRET"}, "/root\n0\n"},
-		"on a disk of 8 GiB":            {[]string{"sh", "-c", "stat -f -c %T / /tmp; df --output=size / | awk 'NR == 2 { print ($1 > 7500000 && $1 < 8400000) }'"}, "ext2/ext3\next2/ext3\n1\n"},
-		"with unified control groups":   {[]string{"stat", "-f", "-c", "%T", "/sys/fs/cgroup"}, "cgroup2fs\n"},
-		"reaching the lab's endpoint":   {[]string{"curl", "-sf", "--data", "ping", "http://" + endpoint + "/"}, "ping"},
-		"alone with its own address":    {[]string{"sh", "-c", "curl -s -m 2 http://169.254.169.253/ || echo unreachable; ip -br link show eth0 2>&1; ls -d /sys/class/net/eth0 2>&1"}, "unreachable\nDevice \"eth0\" does not exist.\nls: cannot access '/sys/class/net/eth0': No such file or directory\n"},
-		"able to configure its network": {[]string{"sh", "-c", "ip link add dummy9 type dummy; ip addr add 10.9.9.9/32 dev lo && ip -o addr show dev lo | grep -c 10.9.9.9; ip addr del 10.9.9.9/32 dev lo"}, "1\n"},
-		"nothing failed in it":          {[]string{"sh", "-c", "systemctl --failed --plain --no-legend; cloud-init status --wait >/dev/null; grep -c 'errors.: \\[\\]' /run/cloud-init/result.json"}, "1\n"},
+		"as root, in its own place": {[]string{"sh", "-c",
+			"id -u; pwd; cat /etc/debian_version | cut -d. -f1; cat /proc/1/comm"}, "0\n/\n12\nsystemd\n"},
+		"with a clean environment": {[]string{"sh", "-c", "echo $HOME; env | grep -c SECRET"}, "/root\n0\n"},
+		"on a disk of 8 GiB": {[]string{"sh", "-c",
+			"stat -f -c %T / /tmp; df --output=size / | awk 'NR == 2 { print ($1 > 7500000 && $1 < 8400000) }'"},
+			"ext2/ext3\next2/ext3\n1\n"},
+		"with unified control groups": {[]string{"stat", "-f", "-c", "%T", "/sys/fs/cgroup"}, "cgroup2fs\n"},
+		"reaching the lab's endpoint": {[]string{"curl", "-sf", "--data", "ping", "http://" + endpoint + "/"}, "ping"},
+		"alone with its own address":  {[]string{"sh", "-c", "curl -s -m 2 http://169.254.169.253/ || echo unreachable; ip -br link show eth0 2>&1; ls -d /sys/class/net/eth0 2>&1"}, "unreachable\nDevice \"eth0\" does not exist.\nls: cannot access '/sys/class/net/eth0': No such file or directory\n"},
+		"able to configure its network": {[]string{"sh", "-c",
+			"ip link add dummy9 type dummy; ip addr add 10.9.9.9/32 dev lo && ip -o addr show dev lo | grep -c " +
+				"10.9.9.9; ip addr del 10.9.9.9/32 dev lo"}, "1\n"},
+		"nothing failed in it": {[]string{"sh", "-c",
+			"systemctl --failed --plain --no-legend; cloud-init status --wait >/dev/null; grep -c 'errors.: \\[\\]' " +
+				"/run/cloud-init/result.json"}, "1\n"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -77,8 +85,9 @@ func TestCommandsRunInside(t *testing.T) {
 	}
 }
 
-func TestTheInternetIsTheHosts(t *testing.T) {
-	g := launch(t, "i-net", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo it is up > /dev/console]\n", func(s *machine.Spec) { s.Internet = true })
+func TestInternet(t *testing.T) {
+	g := launch(t, "i-net", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo it is up > /dev/console]\n",
+		func(s *machine.Spec) { s.Internet = true })
 	g.see(t, "it is up")
 	if got := run(t, g, "cat", "/etc/resolv.conf"); got != "nameserver 10.0.2.3\n" {
 		t.Errorf("resolv.conf: %q", got)

@@ -1,11 +1,12 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package machine runs a disk as a machine: with real systemd as PID 1, real cloud-init, a console, and a network of its own.
-// It may not know EC2: the metadata service is an http.Handler, and the caller decides what a power-off means for an instance.
+// Package machine runs a disk as a machine: with real systemd as PID 1, real cloud-init, a console, and a network of
+// its own. It may not know EC2: the metadata service is an http.Handler, and the caller decides what a power-off means
+// for an instance.
 //
-// A machine's disk is a raw ext4 image with the whole root file system. So it has a size, can be full, has deleted bytes in
-// its free blocks, and another Runner can boot it.
+// A machine's disk is a raw ext4 image with the whole root file system. So it has a size, can be full, has deleted
+// bytes in its free blocks, and another Runner can boot it.
 package machine
 
 import (
@@ -15,7 +16,8 @@ import (
 	"net/http"
 )
 
-// Listener is an HTTP service that only this machine can reach: 169.254.169.254:80 is the machine's own metadata service.
+// Listener is an HTTP service that only this machine can reach: 169.254.169.254:80 is the machine's own metadata
+// service.
 type Listener struct {
 	Address string // IPv4 address and port
 	Handler http.Handler
@@ -34,27 +36,27 @@ type Spec struct {
 
 // Exit is how a machine has ended.
 type Exit struct {
-	// PoweredOff is true when the machine has shut itself down. A halt looks the same from outside. After Kill and Stop it
-	// is false.
+	// PoweredOff is true when the machine has shut itself down. A halt looks the same from outside. After Kill and Stop
+	// it is false.
 	PoweredOff bool
 	// Err is the error of running the machine or unmounting its disk. It is nil after Kill and Stop.
 	Err error
 }
 
-// Machine is a running machine. When Done is closed, its disk is unmounted and flushed and can be cloned, and all processes
-// that ran it have ended.
+// Machine is a running machine. When Done is closed, its disk is unmounted and flushed and can be cloned, and all
+// processes that ran it have ended.
 type Machine interface {
 	// Done is closed when the machine has ended.
 	Done() <-chan struct{}
 	// Exit returns how it has ended. It waits for Done.
 	Exit() Exit
-	// Stop shuts the machine down, as ec2:StopInstances does, and returns when the machine has ended. When ctx ends first,
-	// it kills the machine.
+	// Stop shuts the machine down, as ec2:StopInstances does, and returns when the machine has ended. When ctx ends
+	// first, it kills the machine.
 	Stop(ctx context.Context) error
 	// Kill ends the machine at once, and returns when it has ended.
 	Kill()
-	// Exec runs argv as root in the machine, with a clean environment. The error of a command that fails has ExitCode() int,
-	// as *exec.ExitError has.
+	// Exec runs argv as root in the machine, with a clean environment. The error of a command that fails has ExitCode()
+	// int, as *exec.ExitError has.
 	Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error
 	// Dial connects to a TCP port of the machine, as from inside of it.
 	Dial(ctx context.Context, port int) (net.Conn, error)

@@ -34,8 +34,9 @@ func TestAMachineRunsItsUserDataAndPowersOff(t *testing.T) {
 			if resolv := onDisk(t, image, "etc/resolv.conf"); resolv != "" {
 				t.Errorf("the lab's resolv.conf got onto the disk: %q", resolv)
 			}
-			// The same disk again, as a new instance: its user data runs as at a first boot.
-			g = launch(t, "i-second"+suite, image, "#cloud-config\nruncmd: [cp /etc/machine-id /root/second-id]\n"+powerOff)
+			// The same disk again, as a new instance: its user data runs as at the first boot.
+			g = launch(t, "i-second"+suite, image,
+				"#cloud-config\nruncmd: [cp /etc/machine-id /root/second-id]\n"+powerOff)
 			if exit := g.wait(t); !exit.PoweredOff || exit.Err != nil {
 				t.Errorf("second boot: exit %+v", exit)
 			}
@@ -65,9 +66,9 @@ func TestAMachineGoesOnAfterAReboot(t *testing.T) {
 	}
 }
 
-func TestAMachineCanBeEnded(t *testing.T) {
+func TestStopAndKill(t *testing.T) {
 	soon := func(g *guest) error {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 		defer cancel()
 		return g.Stop(ctx)
 	}
@@ -78,21 +79,23 @@ func TestAMachineCanBeEnded(t *testing.T) {
 	}
 	kill := func(g *guest) error { g.Kill(); return nil }
 	tests := map[string]struct {
-		early   bool // at once, else when user data has run
+		early   bool // at once; otherwise after user data has run
 		end     func(*guest) error
 		orderly bool
 	}{
-		"stopped when it is up":               {false, soon, true},
-		"stopped while it starts":             {true, soon, false},
-		"stopped with no time left":           {false, expired, false},
-		"killed when it is up":                {false, kill, false},
-		"killed while it starts":              {true, kill, false},
-		"killed after it was stopped already": {false, func(g *guest) error { err := soon(g); g.Kill(); return err }, true},
+		"stopped when it is up":     {false, soon, true},
+		"stopped while it starts":   {true, soon, false},
+		"stopped with no time left": {false, expired, false},
+		"killed when it is up":      {false, kill, false},
+		"killed while it starts":    {true, kill, false},
+		"killed after it was stopped already": {false, func(g *guest) error { err := soon(g); g.Kill(); return err },
+			true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			image := newDisk(t, "bookworm")
-			g := launch(t, "i-"+strings.ReplaceAll(name, " ", ""), image, "#cloud-config\nruncmd: [echo it is up > /dev/console]\n")
+			g := launch(t, "i-"+strings.ReplaceAll(name, " ", ""), image,
+				"#cloud-config\nruncmd: [echo it is up > /dev/console]\n")
 			if !tc.early {
 				g.see(t, "it is up")
 			}
@@ -116,7 +119,7 @@ func TestAMachineCanBeEnded(t *testing.T) {
 	}
 }
 
-func TestTwoMachinesDoNotMeet(t *testing.T) {
+func TestTwoMachinesAreIsolated(t *testing.T) {
 	one := launch(t, "i-one", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo one is up > /dev/console]\n")
 	two := launch(t, "i-two", newDisk(t, "bookworm"), "#cloud-config\nruncmd: [echo two is up > /dev/console]\n")
 	one.see(t, "one is up")

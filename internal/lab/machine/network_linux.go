@@ -18,7 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network is a network namespace without a name in /run/netns. It ends with the last descriptor, socket and process in it.
+// network is a network namespace without a name in /run/netns. It ends with the last descriptor, socket and process in
+// it.
 type network struct {
 	namespace *os.File
 	outside   *os.File // namespace of listeners outside of the machine, or nil
@@ -74,7 +75,8 @@ func (n *network) serve(listeners []Listener) error {
 }
 
 // listen opens a socket in the machine's namespace for an address of its loopback interface. Other addresses are in a
-// namespace of their own: in the machine's, the socket would use the port there, where a server on 0.0.0.0:80 is common.
+// namespace of their own: in the machine's, the socket would use the port there, where a server on 0.0.0.0:80 is
+// common.
 func (n *network) listen(address string) (socket net.Listener, err error) {
 	tcp, err := net.ResolveTCPAddr("tcp4", address)
 	if err != nil {
@@ -94,8 +96,8 @@ func (n *network) listen(address string) (socket net.Listener, err error) {
 	return socket, err
 }
 
-// connectVeth connects the machine to another namespace with an address, by a pair of veth devices. The machine's device has
-// the address below that one.
+// connectVeth connects the machine to another namespace with an address, by a pair of veth devices. The machine's
+// device has the address below that one.
 func (n *network) connectVeth(ip net.IP) (err error) {
 	if n.outside != nil {
 		return errors.New("one address outside of the machine is all there can be")
@@ -154,8 +156,8 @@ func (n *network) close() {
 	}
 }
 
-// onOSThread runs do on a thread of the operating system, whose network namespace do may change. When the namespace cannot be
-// restored, the thread ends with its goroutine.
+// onOSThread runs do on a thread of the operating system, whose network namespace do may change. When the namespace
+// cannot be restored, the thread ends with its goroutine.
 func onOSThread(do func() error) error {
 	result := make(chan error)
 	go func() {

@@ -15,9 +15,9 @@ import (
 
 type nspawn struct{}
 
-// Nspawn returns a Runner that uses systemd-nspawn. A machine has this computer's kernel: it has no kernel log and no DMI (so
-// cloud-init sends requests without a token to the metadata service), and its halt looks like a power-off. All else is its
-// own: disk, PID 1, network.
+// Nspawn returns a Runner that uses systemd-nspawn. A machine has this computer's kernel: it has no kernel log and no
+// DMI (so cloud-init sends requests without a token to the metadata service), and its halt looks like a power-off. All
+// else is its own: disk, PID 1, network.
 func Nspawn() Runner { return nspawn{} }
 
 // Start mounts the disk, creates the network and boots.

@@ -10,7 +10,8 @@ import (
 	"errors"
 )
 
-var errNotLinux = errors.New("run machines: they need Linux (namespaces and systemd-nspawn); use a Linux host or a virtual machine with root")
+var errNotLinux = errors.New("run machines: they need Linux (namespaces and systemd-nspawn); use a Linux host or a " +
+	"virtual machine with root")
 
 type nspawn struct{}
 

@@ -32,18 +32,19 @@ type boot struct {
 
 // startBoot starts systemd-nspawn on a terminal, in the groups.
 func startBoot(g groups, args []string, terminal *os.File) (*boot, error) {
-	// A process can join control groups only by itself or from outside. The shell joins them and then becomes systemd-nspawn,
-	// with the same process id.
+	// A process can join control groups only by itself or from outside. The shell joins them and then becomes
+	// systemd-nspawn, with the same process id.
 	const join = `while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"`
 	argv := append([]string{"-c", join, "sh"}, g...)
 	cmd := exec.Command("/bin/sh", append(append(argv, "--", "systemd-nspawn"), args...)...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"),
 		"LANG=C.UTF-8",
-		"TERM=vt220",                         // as on a serial console
-		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", // control groups as on an EC2 instance, also where this computer has older ones
-		"SYSTEMD_NSPAWN_TMPFS_TMP=0",         // /tmp is on the disk, unless the machine itself mounts something there
-		"SYSTEMD_TINT_BACKGROUND=0",          // no colours of systemd-nspawn (256 and later)
+		"TERM=vt220", // as on a serial console
+		// control groups as on an EC2 instance, also where this computer has older ones
+		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
+		"SYSTEMD_NSPAWN_TMPFS_TMP=0", // /tmp is on the disk, unless the machine itself mounts something there
+		"SYSTEMD_TINT_BACKGROUND=0",  // no colours of systemd-nspawn (256 and later)
 		"SYSTEMD_ADJUST_TERMINAL_TITLE=0",
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
@@ -72,8 +73,8 @@ func (b *boot) children() []int {
 	return pids
 }
 
-// kill returns when systemd-nspawn and all processes of the machine have ended. It kills the machine's PID 1 first, which goes
-// on when only systemd-nspawn is killed.
+// kill returns when systemd-nspawn and all processes of the machine have ended. It kills the machine's PID 1 first,
+// which goes on when only systemd-nspawn is killed.
 func (b *boot) kill() {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -93,8 +94,8 @@ func (b *boot) kill() {
 	}
 }
 
-// powerOff sends the signal to power off until ctx ends or the machine has ended. It repeats it, because a systemd that has
-// just started ignores it, and twice has the same effect as once.
+// powerOff sends the signal to power off until ctx ends or the machine has ended. It repeats it, because a systemd that
+// has just started ignores it, and twice has the same effect as once.
 func (b *boot) powerOff(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -114,7 +115,8 @@ func (b *boot) powerOff(ctx context.Context) {
 	}
 }
 
-// isInit reports whether pid is PID 1 in a namespace of its own, and not a helper of systemd-nspawn, which a signal would end.
+// isInit reports whether pid is PID 1 in a namespace of its own, and not a helper of systemd-nspawn, which a signal
+// would end.
 func isInit(pid int) bool {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(status)) {
@@ -135,7 +137,8 @@ func (b *boot) exec(ctx context.Context, argv []string, stdin io.Reader, stdout,
 		if !isInit(pid) {
 			continue
 		}
-		args := []string{"--target=" + strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"}
+		args := []string{"--target=" + strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
+			"--root", "--wd", "--"}
 		cmd := exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
 		cmd.Env = []string{
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

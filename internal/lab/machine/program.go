@@ -14,8 +14,8 @@ import (
 // Program is a program that a Runner needs, and the Debian package that contains it.
 type Program struct{ Name, Package string }
 
-// CheckPrograms returns an error that names the programs which are not in PATH, and the packages to install. The purpose begins
-// the message: run machines.
+// CheckPrograms returns an error that names the programs which are not in PATH, and the packages to install. The
+// purpose begins the message: run machines.
 func CheckPrograms(purpose string, needed []Program) error {
 	var names, packages []string
 	for _, p := range needed {
@@ -38,5 +38,6 @@ func CheckID(id string) error {
 	if validID.MatchString(id) {
 		return nil
 	}
-	return fmt.Errorf("start machine %q: its id becomes a host name and a file name: lower-case letters, digits and dashes, at most 50", id)
+	return fmt.Errorf("start machine %q: its id becomes a host name and a file name: lower-case letters, digits and "+
+		"dashes, at most 50", id)
 }

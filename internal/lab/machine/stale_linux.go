@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// claim locks the machine's directory while this process lives, and writes a note about what else there is to remove. So a
-// directory with a note that can be locked is of a lab that was killed.
+// claim locks the machine's directory while this process lives, and writes a note about what else there is to remove.
+// So a directory with a note that can be locked is of a lab that was killed.
 func (m *container) claim() error {
 	lock, err := lockDir(m.dir)
 	if err != nil {
@@ -39,8 +39,8 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// removeStaleMachines removes what is left of the machines of killed labs: the kernel ends their processes and mounts, but
-// empty control groups and directories stay.
+// removeStaleMachines removes what is left of the machines of killed labs: the kernel ends their processes and mounts,
+// but empty control groups and directories stay.
 func removeStaleMachines() {
 	notes, _ := filepath.Glob(filepath.Join(os.TempDir(), machinePrefix+"*", noteName)) // the pattern is right
 	for _, file := range notes {
@@ -67,8 +67,8 @@ func removeStaleMachine(dir, name string, g groups) {
 	}
 }
 
-// Tidy removes the directories that systemd-nspawn and mount have created below /run, when they are empty. Call it at the end
-// of a lab.
+// Tidy removes the directories that systemd-nspawn and mount have created below /run, when they are empty. Call it at
+// the end of a lab.
 func Tidy() {
 	removeStaleMachines()
 	for _, dir := range []string{

@@ -31,7 +31,8 @@ func (m *vm) arguments() []string {
 		"-drive", "if=none,id=root,format=raw,cache=unsafe,file=" + escape(m.spec.Disk),
 		"-device", "nvme,drive=root,serial=vol0" + hex.EncodeToString(id[:8]),
 		"-netdev", m.network(),
-		"-device", "virtio-net-pci,netdev=net,romfile=,mac=" + fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4]),
+		"-device", "virtio-net-pci,netdev=net,romfile=,mac=" +
+			fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4]),
 	}
 	args = append(args, smbios(id)...)
 	if hasKVM() {
@@ -46,8 +47,9 @@ func (m *vm) arguments() []string {
 func (m *vm) commandLine() string {
 	line := "console=ttyS0,115200n8 net.ifnames=0 mitigations=off"
 	if !hasKVM() {
-		// The kernel writes changes of files to the disk after half a minute. An emulated processor does as much in that
-		// time as a real one in a few seconds. On EC2, many temporary files are removed before they are written to the disk.
+		// The kernel writes changes of files to the disk after half a minute. An emulated processor does as much in
+		// that time as a real one in a few seconds. On EC2, many temporary files are removed before they are written to
+		// the disk.
 		line += " sysctl.vm.dirty_expire_centisecs=30000 sysctl.vm.dirty_writeback_centisecs=5000"
 	}
 	if m.spec.Hostname != "" {
@@ -69,8 +71,8 @@ func smbios(id [sha256.Size]byte) []string {
 	}
 }
 
-// network returns the option for user networking: QEMU opens connections on this computer for those of the machine, or, without
-// internet, drops all that are not forwarded. For each connection to a forwarded address it starts a process.
+// network returns the option for user networking: QEMU opens connections on this computer for those of the machine, or,
+// without internet, drops all that are not forwarded. For each connection to a forwarded address it starts a process.
 func (m *vm) network() string {
 	restrict := "on"
 	if m.spec.Internet {
@@ -79,7 +81,8 @@ func (m *vm) network() string {
 	parts := []string{"user,id=net,ipv6=off,restrict=" + restrict + ",net=" + initrd.Network +
 		",host=" + initrd.Gateway + ",dns=" + initrd.Resolver + ",dhcpstart=" + initrd.Address}
 	for _, f := range m.forwards {
-		parts = append(parts, "guestfwd=tcp:"+f.address+"-cmd:"+escape(quote(m.self)+" "+relayArgument+" "+quote(m.dir)+" "+f.socket))
+		command := quote(m.self) + " " + relayArgument + " " + quote(m.dir) + " " + f.socket
+		parts = append(parts, "guestfwd=tcp:"+f.address+"-cmd:"+escape(command))
 	}
 	return strings.Join(parts, ",")
 }

@@ -25,8 +25,8 @@ var programs = []machine.Program{
 // Check returns an error that names all that is missing to run virtual machines, with the Debian packages to install.
 func Check() error { return machine.CheckPrograms("run virtual machines", programs) }
 
-// hasKVM reports whether KVM works with the processor's virtualization. /dev/kvm alone is not enough: some nested clouds have
-// modules for it that interpret an ordinary kernel, slower than QEMU.
+// hasKVM reports whether KVM works with the processor's virtualization. /dev/kvm alone is not enough: some nested
+// clouds have modules for it that interpret an ordinary kernel, slower than QEMU.
 func hasKVM() bool {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil || !hasVirtualization(info) {

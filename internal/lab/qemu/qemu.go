@@ -1,9 +1,10 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package qemu runs the lab's disks as virtual machines, without root: with a kernel of their own, an NVMe disk, a serial
-// console, EC2's SMBIOS strings and user-mode networking. It is slower than package machine's runner, and closer to EC2:
-// cloud-init detects EC2 by DMI and uses IMDSv2 tokens, the kernel's messages are on the console, and a power-off uses ACPI.
+// Package qemu runs the lab's disks as virtual machines, without root: with a kernel of their own, an NVMe disk, a
+// serial console, EC2's SMBIOS strings and user-mode networking. It is slower than package machine's runner, and closer
+// to EC2: cloud-init detects EC2 by DMI and uses IMDSv2 tokens, the kernel's messages are on the console, and a
+// power-off uses ACPI.
 //
 // It may not know more of EC2. The metadata service is an http.Handler, as in package machine.
 package qemu

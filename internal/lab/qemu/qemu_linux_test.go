@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-func TestKVMIsRealWhereTheProcessorSaysSo(t *testing.T) {
+func TestKVMNeedsTheProcessorsVirtualization(t *testing.T) {
 	tests := map[string]struct {
 		info string
 		want bool
@@ -38,7 +38,7 @@ func TestKVMIsRealWhereTheProcessorSaysSo(t *testing.T) {
 	}
 }
 
-func TestTheMachineIsOneOfEC2(t *testing.T) {
+func TestArgumentsLookLikeEC2(t *testing.T) {
 	m := &vm{
 		runner: Runner{Kernel{Image: "/cache/vmlinuz"}}, self: "/it's/here,now/bakery-lab", dir: "/run/a,b",
 		spec:     machine.Spec{ID: "i-1", Disk: "/disks/a,b.img", Hostname: "ip-1"},
@@ -58,7 +58,8 @@ func TestTheMachineIsOneOfEC2(t *testing.T) {
 		t.Errorf("a comma in a path: %s", got)
 	}
 	net := value("-netdev", "user")
-	if !strings.Contains(net, `restrict=on`) || !strings.HasSuffix(net, `guestfwd=tcp:169.254.169.254:80-cmd:'/it'\''s/here,,now/bakery-lab' _qemu-relay '/run/a,,b' listener0`) {
+	if !strings.Contains(net, `restrict=on`) ||
+		!strings.HasSuffix(net, `guestfwd=tcp:169.254.169.254:80-cmd:'/it'\''s/here,,now/bakery-lab' _qemu-relay '/run/a,,b' listener0`) {
 		t.Errorf("network: %s", net)
 	}
 	var serial, uuid string
@@ -80,7 +81,7 @@ func TestTheMachineIsOneOfEC2(t *testing.T) {
 	}
 }
 
-func TestTheMonitorTellsAPowerOffFromOtherEnds(t *testing.T) {
+func TestTheMonitorReportsPowerOffs(t *testing.T) {
 	event := func(guest bool, reason string) string {
 		return fmt.Sprintf("{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":%v,\"reason\":%q}}\n", guest, reason)
 	}
@@ -121,7 +122,7 @@ func TestTheMonitorTellsAPowerOffFromOtherEnds(t *testing.T) {
 }
 
 func TestForwardedAddressesReachTheirHandlers(t *testing.T) {
-	// Deeper than a socket's address is long.
+	// Longer than a socket's address can be.
 	dir := t.TempDir() + "/" + strings.Repeat("x", 100)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -130,13 +131,15 @@ func TestForwardedAddressesReachTheirHandlers(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
 	}
 	d, forwards, relays, err := openSockets(dir, []machine.Listener{
-		{Address: "169.254.169.254:80", Handler: say("metadata")}, {Address: "127.0.0.1:4566", Handler: say("endpoint")},
+		{Address: "169.254.169.254:80", Handler: say("metadata")},
+		{Address: "127.0.0.1:4566", Handler: say("endpoint")},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.close()
-	wantForwards := []forward{{"169.254.169.253:1", "jobs"}, {"169.254.169.254:80", "listener0"}, {"169.254.169.253:2", "listener1"}}
+	wantForwards := []forward{{"169.254.169.253:1", "jobs"}, {"169.254.169.254:80", "listener0"},
+		{"169.254.169.253:2", "listener1"}}
 	if !slices.Equal(forwards, wantForwards) || !slices.Equal(relays, []string{"127.0.0.1:4566"}) {
 		t.Errorf("forwards %v, relays %v", forwards, relays)
 	}
@@ -154,7 +157,7 @@ func TestForwardedAddressesReachTheirHandlers(t *testing.T) {
 	}
 }
 
-func TestTheAgentsLatestConnectionCounts(t *testing.T) {
+func TestTheAgentsLatestConnectionIsUsed(t *testing.T) {
 	dir := t.TempDir()
 	d, _, _, err := openSockets(dir, nil)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // relayArgument is the first argument of a process that forwards a connection of a machine.
 const relayArgument = "_qemu-relay"
 
-// Init must be called first in main, and in TestMain of a test that starts machines. In a process that QEMU has started to
-// forward a connection, it does that and never returns; elsewhere it does nothing.
+// Init must be called first in main, and in TestMain of a test that starts machines. In a process that QEMU has started
+// to forward a connection, it does that and never returns; elsewhere it does nothing.
 func Init() {
 	if len(os.Args) != 4 || os.Args[1] != relayArgument {
 		return
@@ -26,8 +26,8 @@ func Init() {
 	os.Exit(0)
 }
 
-// relay connects standard input and output with a socket. It changes to the socket's directory, because the path may be too
-// long for a socket's address.
+// relay connects standard input and output with a socket. It changes to the socket's directory, because the path may be
+// too long for a socket's address.
 func relay(dir, name string) error {
 	if err := os.Chdir(dir); err != nil {
 		return fmt.Errorf("hand a connection on: %w", err)

@@ -29,9 +29,10 @@ type sockets struct {
 	jobs    net.Listener
 }
 
-// openSockets listens on a socket for each listener. It returns which addresses QEMU must forward, and on which the agent must
-// listen.
-func openSockets(dir string, listeners []machine.Listener) (d *sockets, forwards []forward, relays []string, err error) {
+// openSockets listens on a socket for each listener. It returns which addresses QEMU must forward, and on which the
+// agent must listen.
+func openSockets(dir string, listeners []machine.Listener) (d *sockets, forwards []forward, relays []string,
+	err error) {
 	d = &sockets{agents: make(chan net.Conn, 1)}
 	if d.dir, err = os.Open(dir); err != nil {
 		return d, nil, nil, err
@@ -59,10 +60,11 @@ func openSockets(dir string, listeners []machine.Listener) (d *sockets, forwards
 // networkPrefix is the prefix of addresses in the machine's network, which need no agent.
 var networkPrefix = strings.TrimSuffix(initrd.Network, "0/24")
 
-// listen creates a socket by the directory's descriptor, because the path may be longer than the 108 bytes of a socket's
-// address.
+// listen creates a socket by the directory's descriptor, because the path may be longer than the 108 bytes of a
+// socket's address.
 func (d *sockets) listen(name string) (net.Listener, error) {
-	return (&net.ListenConfig{}).Listen(context.Background(), "unix", fmt.Sprintf("/proc/self/fd/%d/%s", d.dir.Fd(), name))
+	return (&net.ListenConfig{}).Listen(context.Background(), "unix",
+		fmt.Sprintf("/proc/self/fd/%d/%s", d.dir.Fd(), name))
 }
 
 func (d *sockets) serve(name string, handler http.Handler) error {
@@ -96,8 +98,8 @@ func (d *sockets) acceptAgents() {
 // errNoAgent is the error of commands before the machine has mounted its disk, and when it is shutting down.
 var errNoAgent = errors.New("the machine has not come so far yet, or is going down")
 
-// agentLimit is how long the agent may take to connect again after a job. It takes longer where an emulated processor has much
-// to do.
+// agentLimit is how long the agent may take to connect again after a job. It takes longer where an emulated processor
+// has much to do.
 const agentLimit = 5 * time.Second
 
 // agent returns a connection at which the agent waits.

@@ -25,8 +25,8 @@ import (
 
 const (
 	initrdName = "initrd"
-	// buttonInterval is the time between two presses of the power button. A machine ignores it before logind has started, and
-	// twice has the same effect as once.
+	// buttonInterval is the time between two presses of the power button. A machine ignores it before logind has
+	// started, and twice has the same effect as once.
 	buttonInterval = 3 * time.Second
 	// outputLimit is how long QEMU's children may keep its output open after its end.
 	outputLimit = 2 * time.Second
@@ -106,8 +106,8 @@ func (m *vm) writeInitrd(c initrd.Config) error {
 	return errors.Join(initrd.Write(f, c, m.runner.Kernel.Modules), f.Close())
 }
 
-// powerOn starts QEMU. The kernel kills QEMU when the thread that started it ends, so that no machine stays after a lab was
-// killed. The thread is kept for that.
+// powerOn starts QEMU. The kernel kills QEMU when the thread that started it ends, so that no machine stays after a lab
+// was killed. The thread is kept for that.
 func (m *vm) powerOn() error {
 	m.cmd = exec.Command(emulator, m.arguments()...)
 	m.cmd.Stdout, m.cmd.Stderr = m.spec.Console, &m.stderr
@@ -148,7 +148,8 @@ func (m *vm) waitForEnd() {
 		m.exit.PoweredOff = true
 	default:
 		said := errors.New(strings.TrimSpace(m.stderr.String()))
-		m.exit.Err = fmt.Errorf("run machine %s: %s ended, and not by the machine's power-off: %w", m.spec.ID, emulator, errors.Join(err, said))
+		m.exit.Err = fmt.Errorf("run machine %s: %s ended, and not by the machine's power-off: %w", m.spec.ID, emulator,
+			errors.Join(err, said))
 	}
 	m.exit.Err = errors.Join(m.exit.Err, m.release())
 }

@@ -51,8 +51,8 @@ func (a *action) Permissions() []iam.Request {
 
 func bucketARN(bucket string) string { return "arn:aws:s3:::" + bucket }
 
-// Record implements service.Recorder: the headers are those of encryption, tags, metadata and the expected owner, none of
-// the signature's.
+// Record implements service.Recorder: the headers are those of encryption, tags, metadata and the expected owner, none
+// of the signature's.
 func (a *action) Record() (string, map[string]string) {
 	headers := map[string]string{}
 	for name, values := range a.request.HTTP.Header {

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package s3 is the lab's S3. Package rclone/gofakes3 implements the protocol. Objects are files, so that those of any size
-// need no memory. The package may not know signatures or policies; the caller checks both.
+// Package s3 is the lab's S3. Package rclone/gofakes3 implements the protocol. Objects are files, so that those of any
+// size need no memory. The package may not know signatures or policies; the caller checks both.
 package s3
 
 import (
@@ -25,8 +25,8 @@ import (
 	"github.com/rclone/gofakes3"
 )
 
-// Backend stores the content of objects in files of a directory, and all else in memory, so that it ends with the process.
-// It implements gofakes3.Backend and gofakes3.MultipartBackend.
+// Backend stores the content of objects in files of a directory, and all else in memory, so that it ends with the
+// process. It implements gofakes3.Backend and gofakes3.MultipartBackend.
 type Backend struct {
 	dir string
 
@@ -86,13 +86,15 @@ func (b *Backend) ListBuckets(context.Context) ([]gofakes3.BucketInfo, error) {
 		if b.buckets[name].foreign {
 			continue
 		}
-		all = append(all, gofakes3.BucketInfo{Name: name, CreationDate: gofakes3.NewContentTime(b.buckets[name].created)})
+		all = append(all, gofakes3.BucketInfo{Name: name,
+			CreationDate: gofakes3.NewContentTime(b.buckets[name].created)})
 	}
 	return all, nil
 }
 
 // ListBucket lists a page of keys in order.
-func (b *Backend) ListBucket(_ context.Context, name string, prefix *gofakes3.Prefix, page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
+func (b *Backend) ListBucket(_ context.Context, name string, prefix *gofakes3.Prefix,
+	page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	in, err := b.bucket(name)
@@ -107,7 +109,8 @@ func (b *Backend) ListBucket(_ context.Context, name string, prefix *gofakes3.Pr
 	var count int64
 	last := ""
 	for _, key := range slices.Sorted(maps.Keys(in.objects)) {
-		if page.Marker != "" && key <= page.Marker || !prefix.Match(key, &match) || match.CommonPrefix && match.MatchedPart == last {
+		if page.Marker != "" && key <= page.Marker || !prefix.Match(key, &match) || match.CommonPrefix &&
+			match.MatchedPart == last {
 			continue
 		}
 		if page.MaxKeys > 0 && count >= page.MaxKeys {
@@ -123,7 +126,8 @@ func (b *Backend) ListBucket(_ context.Context, name string, prefix *gofakes3.Pr
 			continue
 		}
 		o := in.objects[key]
-		list.Add(&gofakes3.Content{Key: key, LastModified: gofakes3.NewContentTime(o.modified), ETag: o.etag(), Size: o.size, StorageClass: gofakes3.StorageStandard})
+		list.Add(&gofakes3.Content{Key: key, LastModified: gofakes3.NewContentTime(o.modified), ETag: o.etag(),
+			Size: o.size, StorageClass: gofakes3.StorageStandard})
 	}
 	if !list.IsTruncated {
 		list.NextMarker = ""
@@ -185,8 +189,8 @@ func (b *Backend) object(bucket, key string) (*object, error) {
 	return nil, gofakes3.KeyNotFound(key)
 }
 
-// partsHeader marks the ETag of a multipart upload for headerFixer, because gofakes3 does not support it. Clients do not get
-// this header.
+// partsHeader marks the ETag of a multipart upload for headerFixer, because gofakes3 does not support it. Clients do
+// not get this header.
 const partsHeader = "X-Lab-Parts"
 
 func (o *object) describe(key string) *gofakes3.Object {
@@ -207,7 +211,8 @@ func (b *Backend) HeadObject(_ context.Context, bucket, key string) (*gofakes3.O
 }
 
 // GetObject opens an object, or a range of it.
-func (b *Backend) GetObject(_ context.Context, bucket, key string, request *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
+func (b *Backend) GetObject(_ context.Context, bucket, key string,
+	request *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
 	o, err := b.object(bucket, key)
 	if err != nil {
 		return nil, err
@@ -232,7 +237,8 @@ func (b *Backend) GetObject(_ context.Context, bucket, key string, request *gofa
 }
 
 // PutObject streams an object to its file and verifies the checksums of the request.
-func (b *Backend) PutObject(_ context.Context, bucket, key string, meta map[string]string, input io.Reader, size int64) (gofakes3.PutObjectResult, error) {
+func (b *Backend) PutObject(_ context.Context, bucket, key string, meta map[string]string, input io.Reader,
+	size int64) (gofakes3.PutObjectResult, error) {
 	var none gofakes3.PutObjectResult
 	o := &object{file: b.newFile(), size: size, metadata: storedMetadata(meta), modified: time.Now().UTC()}
 	var err error
@@ -288,7 +294,8 @@ func (b *Backend) put(bucket, key string, o *object) error {
 }
 
 // CopyObject adds an object with the same file.
-func (b *Backend) CopyObject(_ context.Context, fromBucket, fromKey, toBucket, toKey string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
+func (b *Backend) CopyObject(_ context.Context, fromBucket, fromKey, toBucket, toKey string,
+	meta map[string]string) (gofakes3.CopyObjectResult, error) {
 	var none gofakes3.CopyObjectResult
 	from, err := b.object(fromBucket, fromKey)
 	if err != nil {
@@ -302,7 +309,8 @@ func (b *Backend) CopyObject(_ context.Context, fromBucket, fromKey, toBucket, t
 	if err := os.Link(from.file, o.file); err != nil {
 		return none, fmt.Errorf("copy an object of the lab's S3: %w", err)
 	}
-	return gofakes3.CopyObjectResult{ETag: o.etag(), LastModified: gofakes3.NewContentTime(o.modified)}, b.put(toBucket, toKey, &o)
+	return gofakes3.CopyObjectResult{ETag: o.etag(), LastModified: gofakes3.NewContentTime(o.modified)},
+		b.put(toBucket, toKey, &o)
 }
 
 // DeleteObject deletes an object. One that does not exist is not an error.
@@ -337,8 +345,10 @@ func storedMetadata(meta map[string]string) map[string]string {
 	out := map[string]string{}
 	for name, value := range meta {
 		switch {
-		case strings.HasPrefix(name, "X-Amz-Meta-"), isChecksum(name), strings.HasPrefix(name, "X-Amz-Server-Side-Encryption"), name == taggingHeader,
-			slices.Contains([]string{"Content-Type", "Content-Disposition", "Content-Language", "Cache-Control", "Last-Modified"}, name):
+		case strings.HasPrefix(name, "X-Amz-Meta-"), isChecksum(name),
+			strings.HasPrefix(name, "X-Amz-Server-Side-Encryption"), name == taggingHeader,
+			slices.Contains([]string{"Content-Type", "Content-Disposition", "Content-Language", "Cache-Control",
+				"Last-Modified"}, name):
 			out[name] = value
 		case name == "Content-Encoding":
 			// aws-chunked is an encoding of the request, not of the object.

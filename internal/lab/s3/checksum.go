@@ -60,7 +60,8 @@ func (c checks) writers() []io.Writer {
 func (c checks) verify() error {
 	for _, one := range c {
 		if got := hex.EncodeToString(one.sum.Sum(nil)); got != one.want {
-			return gofakes3.ErrorMessage(gofakes3.ErrBadDigest, fmt.Sprintf("The %s you specified did not match the calculated checksum.", one.name))
+			return gofakes3.ErrorMessage(gofakes3.ErrBadDigest,
+				fmt.Sprintf("The %s you specified did not match the calculated checksum.", one.name))
 		}
 	}
 	return nil

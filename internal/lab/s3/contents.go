@@ -33,7 +33,8 @@ func (s *Server) Contents() []Content {
 		}
 	}
 	for _, u := range b.uploads {
-		one := Content{Kind: "upload", ID: u.bucket + "/" + u.key, Modified: u.created, Tags: tagsOf(u.meta), Metadata: storedMetadata(u.meta)}
+		one := Content{Kind: "upload", ID: u.bucket + "/" + u.key, Modified: u.created, Tags: tagsOf(u.meta),
+			Metadata: storedMetadata(u.meta)}
 		delete(one.Metadata, taggingHeader)
 		for _, p := range u.parts {
 			one.Size += p.size

@@ -16,30 +16,35 @@ const (
 	tokenExpired     = "The provided token has expired."
 	tooSkewed        = "The difference between the request time and the current time is too large."
 	malformedHeader  = "AuthorizationHeaderMalformed"
-	differentRequest = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+	differentRequest = "The request signature we calculated does not match the signature you provided. Check your " +
+		"key and signing method."
 )
 
 // s3Errors are from https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
 var s3Errors = service.Errors{
 	Causes: map[error]apierror.Error{
-		service.ErrThrottled:          {Code: "SlowDown", Message: slowDown},
-		service.ErrInternal:           {Code: "InternalError", Message: "We encountered an internal error. Please try again."},
+		service.ErrThrottled: {Code: "SlowDown", Message: slowDown},
+		service.ErrInternal: {Code: "InternalError",
+			Message: "We encountered an internal error. Please try again."},
 		service.ErrUnavailable:        {Code: "ServiceUnavailable", Message: "Service is unable to handle request."},
 		service.ErrCredentialsExpired: {Code: "ExpiredToken", Message: tokenExpired},
 		sigv4.ErrMissing:              {Code: "AccessDenied", Message: "Access Denied"},
-		sigv4.ErrUnknownKey:           {Code: "InvalidAccessKeyId", Message: "The AWS Access Key Id you provided does not exist in our records."},
-		sigv4.ErrExpired:              {Code: "AccessDenied", Message: "Request has expired"},
-		sigv4.ErrEarly:                {Code: "AccessDenied", Message: "Request is not valid yet"},
-		sigv4.ErrSkewed:               {Code: "RequestTimeTooSkewed", Message: tooSkewed},
-		sigv4.ErrScope:                {Code: malformedHeader, Message: "The authorization header is malformed; the region or the service is wrong."},
-		sigv4.ErrIncomplete:           {Code: malformedHeader, Message: "The authorization you provided is malformed."},
+		sigv4.ErrUnknownKey: {Code: "InvalidAccessKeyId",
+			Message: "The AWS Access Key Id you provided does not exist in our records."},
+		sigv4.ErrExpired: {Code: "AccessDenied", Message: "Request has expired"},
+		sigv4.ErrEarly:   {Code: "AccessDenied", Message: "Request is not valid yet"},
+		sigv4.ErrSkewed:  {Code: "RequestTimeTooSkewed", Message: tooSkewed},
+		sigv4.ErrScope: {Code: malformedHeader,
+			Message: "The authorization header is malformed; the region or the service is wrong."},
+		sigv4.ErrIncomplete: {Code: malformedHeader, Message: "The authorization you provided is malformed."},
 	},
 	Unverified: apierror.Error{Code: "SignatureDoesNotMatch", Message: differentRequest},
 	Denied:     func(d *service.DeniedError) *apierror.Error { return apierror.New("AccessDenied", d.Error()) },
 	Quotas:     map[string]string{"CreateBucket": "TooManyBuckets"},
 	Quota:      "ServiceQuotaExceededException",
-	Messages:   map[string]string{"SlowDown": slowDown, "ExpiredToken": tokenExpired, "RequestTimeTooSkewed": tooSkewed},
-	Internal:   "InternalError",
+	Messages: map[string]string{"SlowDown": slowDown, "ExpiredToken": tokenExpired,
+		"RequestTimeTooSkewed": tooSkewed},
+	Internal: "InternalError",
 	Statuses: map[string]int{
 		"PermanentRedirect":          http.StatusMovedPermanently,
 		"TemporaryRedirect":          http.StatusTemporaryRedirect,

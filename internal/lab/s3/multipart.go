@@ -35,7 +35,8 @@ type part struct {
 func (p part) etag() string { return fmt.Sprintf("\"%x\"", p.hash) }
 
 // CreateMultipartUpload implements gofakes3.MultipartBackend, as do the methods below it.
-func (b *Backend) CreateMultipartUpload(_ context.Context, bucket, key string, meta map[string]string) (gofakes3.UploadID, error) {
+func (b *Backend) CreateMultipartUpload(_ context.Context, bucket, key string,
+	meta map[string]string) (gofakes3.UploadID, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.files++
@@ -45,7 +46,8 @@ func (b *Backend) CreateMultipartUpload(_ context.Context, bucket, key string, m
 }
 
 // UploadPart streams a part to its file.
-func (b *Backend) UploadPart(_ context.Context, _, _ string, id gofakes3.UploadID, number int, size int64, body io.Reader) (string, error) {
+func (b *Backend) UploadPart(_ context.Context, _, _ string, id gofakes3.UploadID, number int, size int64,
+	body io.Reader) (string, error) {
 	p := part{file: b.newFile(), size: size}
 	var err error
 	if p.hash, err = store(p.file, body, size, nil); err != nil {
@@ -66,7 +68,8 @@ func (b *Backend) UploadPart(_ context.Context, _, _ string, id gofakes3.UploadI
 }
 
 // CompleteMultipartUpload creates the object from the parts.
-func (b *Backend) CompleteMultipartUpload(_ context.Context, bucket, key string, id gofakes3.UploadID, in *gofakes3.CompleteMultipartUploadRequest) (gofakes3.VersionID, string, error) {
+func (b *Backend) CompleteMultipartUpload(_ context.Context, bucket, key string, id gofakes3.UploadID,
+	in *gofakes3.CompleteMultipartUploadRequest) (gofakes3.VersionID, string, error) {
 	u, parts, err := b.completedParts(id, in)
 	if err != nil {
 		return "", "", err
@@ -88,7 +91,8 @@ func (b *Backend) CompleteMultipartUpload(_ context.Context, bucket, key string,
 }
 
 // completedParts returns the parts that the request names. They must be in order, and have the ETags of their uploads.
-func (b *Backend) completedParts(id gofakes3.UploadID, in *gofakes3.CompleteMultipartUploadRequest) (*upload, []part, error) {
+func (b *Backend) completedParts(id gofakes3.UploadID, in *gofakes3.CompleteMultipartUploadRequest) (*upload, []part,
+	error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := b.uploads[id]

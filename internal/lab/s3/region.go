@@ -43,8 +43,8 @@ func (s *Server) owner(name string) string {
 	return s.account
 }
 
-// checkBucket refuses a bucket of another owner than the request expects, and one in another region than the request was
-// signed for: S3 answers such a request at the wrong region's endpoint.
+// checkBucket refuses a bucket of another owner than the request expects, and one in another region than the request
+// was signed for: S3 answers such a request at the wrong region's endpoint.
 func (s *Server) checkBucket(w http.ResponseWriter, r *http.Request, o operation) error {
 	owner := s.owner(o.bucket)
 	if want := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && want != "" && want != owner {
@@ -52,7 +52,8 @@ func (s *Server) checkBucket(w http.ResponseWriter, r *http.Request, o operation
 	}
 	region := s.backend.regionOf(o.bucket)
 	scope, err := sigv4.ReadScope(r)
-	if err != nil || region == "" || scope.Region == region || o.name == "GetBucketLocation" { // which answers in every region
+	// which answers in every region
+	if err != nil || region == "" || scope.Region == region || o.name == "GetBucketLocation" {
 		return nil
 	}
 	w.Header().Set(regionHeader, region)

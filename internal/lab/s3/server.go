@@ -23,8 +23,8 @@ type Server struct {
 	fake    http.Handler
 }
 
-// NewServer serves a backend. It creates two buckets: the account's own, which answers in every region, and a foreign one,
-// which belongs to another account and lets everybody in.
+// NewServer serves a backend. It creates two buckets: the account's own, which answers in every region, and a foreign
+// one, which belongs to another account and lets everybody in.
 func NewServer(b *Backend, account, own, foreign string) (*Server, error) {
 	for _, name := range []string{own, foreign} {
 		if err := b.CreateBucket(context.Background(), name); err != nil {
@@ -57,7 +57,8 @@ func (s *Server) WriteError(w http.ResponseWriter, r *service.Request, e *apierr
 	}
 	var body []byte
 	if r.HTTP.Method != http.MethodHead {
-		text, _ := xml.Marshal(response{Code: e.Code, Message: e.Message, Resource: r.HTTP.URL.Path, RequestID: "LAB"}) // it cannot fail
+		// it cannot fail
+		text, _ := xml.Marshal(response{Code: e.Code, Message: e.Message, Resource: r.HTTP.URL.Path, RequestID: "LAB"})
 		body = append([]byte(xml.Header), text...)
 	}
 	service.Write(w, s3Errors.Status(e.Code), contentType, body)
@@ -77,7 +78,8 @@ type headerFixer struct {
 	sent     bool
 }
 
-// WriteHeader sends the first status only. gofakes3 writes a second one when the client is gone before the end of an object.
+// WriteHeader sends the first status only. gofakes3 writes a second one when the client is gone before the end of an
+// object.
 func (w *headerFixer) WriteHeader(status int) {
 	if w.sent {
 		return

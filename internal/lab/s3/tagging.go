@@ -63,7 +63,8 @@ func (s *Server) putTagging(r *http.Request, o operation) error {
 		err = xml.Unmarshal(text, &request)
 	}
 	if err != nil || len(request.Tags) > maxTags {
-		return apierror.New("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+		return apierror.New("MalformedXML",
+			"The XML you provided was not well-formed or did not validate against our published schema")
 	}
 	values := url.Values{}
 	for _, t := range request.Tags {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runInit is PID 1: it starts the program, forwards signals, and reaps orphans, which no other process does here. The program is
-// not PID 1 itself, so that it can wait for its own children only. When runInit returns and the process exits, the kernel kills
-// all other processes.
+// runInit is PID 1: it starts the program, forwards signals, and reaps orphans, which no other process does here. The
+// program is not PID 1 itself, so that it can wait for its own children only. When runInit returns and the process
+// exits, the kernel kills all other processes.
 func runInit(role string, files []*os.File) int {
 	signals := signalsToForward(role)
 	if err := isolateMounts(); err != nil {
@@ -40,8 +40,8 @@ func runInit(role string, files []*os.File) int {
 	return reap(program)
 }
 
-// isolateMounts separates the mount table from this computer's, and mounts /proc for this PID namespace. Mounts are shared
-// below: what is unmounted here is also unmounted in machines, which would keep it otherwise.
+// isolateMounts separates the mount table from this computer's, and mounts /proc for this PID namespace. Mounts are
+// shared below: what is unmounted here is also unmounted in machines, which would keep it otherwise.
 func isolateMounts() error {
 	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	if err == nil {

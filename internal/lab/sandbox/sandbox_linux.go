@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roleVariable has the role of a process that Run has started. Init removes it from the environment, so that processes which
-// are started later have no role.
+// roleVariable has the role of a process that Run has started. Init removes it from the environment, so that processes
+// which are started later have no role.
 const (
 	roleVariable  = "BAKERY_LAB_SANDBOX"
 	filesVariable = "BAKERY_LAB_SANDBOX_FILES"
@@ -32,8 +32,8 @@ var inside struct {
 	files []*os.File
 }
 
-// Init must be called first in main, and in TestMain of a test that calls Run. In the sandbox's PID 1 it does the work of PID 1
-// and never returns; in the program it sets what Inside and Files return; elsewhere it does nothing.
+// Init must be called first in main, and in TestMain of a test that calls Run. In the sandbox's PID 1 it does the work
+// of PID 1 and never returns; in the program it sets what Inside and Files return; elsewhere it does nothing.
 func Init() {
 	role := os.Getenv(roleVariable)
 	if role == "" {
@@ -61,10 +61,10 @@ func Inside() bool { return inside.yes }
 // Files returns the files of Run, in the program.
 func Files() []*os.File { return inside.files }
 
-// Run runs this executable with argv (argv[0] is only a name) in PID and mount namespaces of its own, with the standard streams
-// and files, and waits for it. It forwards signals. When the program ends, or this process by any signal, the kernel kills all
-// processes in the sandbox and removes its mounts. exit is the program's exit status, or 128 plus the number of the signal that
-// ended it. Run needs root.
+// Run runs this executable with argv (argv[0] is only a name) in PID and mount namespaces of its own, with the standard
+// streams and files, and waits for it. It forwards signals. When the program ends, or this process by any signal, the
+// kernel kills all processes in the sandbox and removes its mounts. exit is the program's exit status, or 128 plus the
+// number of the signal that ended it. Run needs root.
 func Run(argv []string, files []*os.File) (exit int, err error) {
 	role := roleInit
 	if foreground() {
@@ -77,7 +77,8 @@ func Run(argv []string, files []*os.File) (exit int, err error) {
 	return exit, err
 }
 
-// Child is Run without namespaces, for a program that makes no mounts and whose processes end with it. It does not need root.
+// Child is Run without namespaces, for a program that makes no mounts and whose processes end with it. It does not need
+// root.
 func Child(argv []string, files []*os.File) (exit int, err error) {
 	if exit, err = run(argv, files, roleProgram, 0); err != nil {
 		err = fmt.Errorf("start the lab: %w", err)
@@ -133,8 +134,8 @@ func exitCode(ws syscall.WaitStatus) int {
 	return ws.ExitStatus()
 }
 
-// signalsToForward returns a channel of the signals to forward. Ctrl-C at a terminal signals the whole foreground process
-// group. It is not forwarded, because a second one has another meaning for many programs.
+// signalsToForward returns a channel of the signals to forward. Ctrl-C at a terminal signals the whole foreground
+// process group. It is not forwarded, because a second one has another meaning for many programs.
 func signalsToForward(role string) chan os.Signal {
 	c := make(chan os.Signal, 16)
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)

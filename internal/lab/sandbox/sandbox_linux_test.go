@@ -24,8 +24,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
-// The test binary is the sandboxed program, too: with this variable set it runs
-// the named one of programs instead of the tests.
+// programVariable makes the test binary run one of programs, in the sandbox, instead of the tests.
 const programVariable = "SANDBOX_TEST_PROGRAM"
 
 var programs = map[string]func() int{
@@ -81,8 +80,7 @@ func mountSomething() int {
 	return 0
 }
 
-// makeOrphans leaves children behind, and then runs ones of its own whose exit
-// status nobody else may take.
+// makeOrphans starts processes that become orphans, and then children of its own, whose exit status only it may get.
 func makeOrphans() int {
 	for range 50 {
 		if err := exec.Command("sh", "-c", "(sleep 0.01; exit 3) & exit 0").Run(); err != nil {
@@ -108,7 +106,8 @@ func makeOrphans() int {
 	}
 }
 
-// childrenOfInit counts them. A child is listed with the thread that started it, which in Go may be any.
+// childrenOfInit counts the children of PID 1. A child is listed with the thread that started it, which in Go can be
+// any.
 func childrenOfInit() (n int, err error) {
 	lists, _ := filepath.Glob("/proc/1/task/*/children")
 	if len(lists) == 0 {
@@ -116,7 +115,8 @@ func childrenOfInit() (n int, err error) {
 	}
 	for _, list := range lists {
 		children, err := os.ReadFile(list)
-		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) { // a thread that has ended since
+		// a thread that has just ended
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
 			return 0, err
 		}
 		n += len(strings.Fields(string(children)))
@@ -131,7 +131,7 @@ func waitForSignal() int {
 	got := (<-c).(syscall.Signal)
 	select {
 	case <-c:
-		return 100 // one signal came twice
+		return 100 // it got a signal twice
 	case <-time.After(100 * time.Millisecond):
 		return int(got)
 	}
@@ -156,7 +156,7 @@ func serveOnce() int {
 func sayWhere() int {
 	child := exec.Command("/proc/self/exe")
 	child.Env = append(os.Environ(), programVariable+"=status")
-	err := child.Run() // not inside by itself: it makes a sandbox of its own
+	err := child.Run() // without a sandbox of this one: it has its own
 	fmt.Println(os.Getpid() < 20, os.Getppid(), err, os.Args[1:])
 	return 0
 }
@@ -175,7 +175,7 @@ func leaveDaemon() int {
 	select {}
 }
 
-func TestTheExitStatusIsTheProgramsOwn(t *testing.T) {
+func TestRunReturnsTheProgramsExitStatus(t *testing.T) {
 	for program, want := range map[string]int{"status": 7, "signaled": 137, "orphans": 0} {
 		t.Run(program, func(t *testing.T) {
 			cmd, out := command(program)
@@ -214,7 +214,7 @@ func TestASignalArrivesOnce(t *testing.T) {
 			cmd, _ := command("wait")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			start(t, cmd)
-			if err := syscall.Kill(-cmd.Process.Pid, sig); err != nil { // the whole group, as many do
+			if err := syscall.Kill(-cmd.Process.Pid, sig); err != nil { // the whole process group, as many programs do
 				t.Fatal(err)
 			}
 			_ = cmd.Wait()
@@ -254,7 +254,7 @@ func TestAListenerIsInherited(t *testing.T) {
 	}
 }
 
-func TestNothingOutlivesIt(t *testing.T) {
+func TestNoProcessOutlivesTheSandbox(t *testing.T) {
 	ends := map[string]func(*exec.Cmd){
 		"its parent is killed":  func(cmd *exec.Cmd) { _ = cmd.Process.Kill(); _ = cmd.Wait() },
 		"the program just ends": func(cmd *exec.Cmd) { _ = cmd.Wait() },
@@ -278,7 +278,7 @@ func TestNothingOutlivesIt(t *testing.T) {
 	}
 }
 
-// start starts cmd and waits for its word that it is ready.
+// start starts cmd and waits until it prints that it is ready.
 func start(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	cmd.Stdout = nil
@@ -294,7 +294,7 @@ func start(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// running says whether a process has tag as an argument.
+// running reports whether a process has tag as an argument.
 func running(t *testing.T, tag string) bool {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")

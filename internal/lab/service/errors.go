@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
 )
 
-// Causes of an error that every service reports with a code and a message of its own. So are the errors of package sigv4,
-// DeniedError, QuotaError and CodeError.
+// Causes of an error that every service reports with a code and a message of its own. So are the errors of package
+// sigv4, DeniedError, QuotaError and CodeError.
 var (
 	ErrThrottled          = errors.New("too many requests")
 	ErrInternal           = errors.New("internal error")
@@ -34,7 +34,8 @@ type DeniedError struct {
 }
 
 func (d *DeniedError) Error() string {
-	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
+	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy "+
+		"allows the %s action",
 		d.Sender.ARN, d.Need.Action, d.Need.Resource, d.Need.Action)
 }
 

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package service is what the lab's root knows of an AWS service: its name, how it parses a request, what a parsed
-// request does and needs, and how the service reports an error. Packages ec2, iamapi, s3, ssm and sts implement Service.
+// request does and needs, and how the service reports an error. Packages ec2, iamapi, s3, ssm and sts implement
+// Service.
 //
 // The package may not know any of them, nor the state of the lab. The instance metadata service is not a Service: it
 // has an address of its own, no signatures and no named actions.
@@ -20,7 +21,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sigv4"
 )
 
-// The names of the services, as they stand in the credential scope of a signature and before the colon of an IAM action.
+// The names of the services, as they stand in the credential scope of a signature and before the colon of an IAM
+// action.
 const (
 	EC2 = "ec2"
 	IAM = "iam"
@@ -67,8 +69,8 @@ type Action interface {
 	Do(w http.ResponseWriter, s Sender) error
 }
 
-// BodyStreamer is a Service whose request bodies may be too large for memory. Nobody reads them before Action.Do, and the
-// service's own rules apply to signatures.
+// BodyStreamer is a Service whose request bodies may be too large for memory. Nobody reads them before Action.Do, and
+// the service's own rules apply to signatures.
 type BodyStreamer interface {
 	Verify(keys *sigv4.Keys, r *http.Request) (sigv4.Principal, error)
 }
@@ -101,7 +103,8 @@ func NameOf(r *http.Request) string {
 	if err == nil && slices.Contains([]string{EC2, IAM, S3, SSM, STS}, scope.Service) {
 		return scope.Service
 	}
-	if r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+	if r.Method == http.MethodPost &&
+		strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		return EC2
 	}
 	return S3

@@ -1,11 +1,11 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package sigv4 finds out who signed a request to the lab, and refuses what AWS would refuse: unknown keys, wrong secrets,
-// old signatures. It may not know the services, which report its errors in their own words.
+// Package sigv4 finds out who signed a request to the lab, and refuses what AWS would refuse: unknown keys, wrong
+// secrets, old signatures. It may not know the services, which report its errors in their own words.
 //
-// Requests to EC2, IAM, SSM and STS are signed again with the SDK's signer, and the signatures are compared. S3 has rules of
-// its own for paths, payloads and presigned URLs, which rclone/gofakes3/signature checks.
+// Requests to EC2, IAM, SSM and STS are signed again with the SDK's signer, and the signatures are compared. S3 has
+// rules of its own for paths, payloads and presigned URLs, which rclone/gofakes3/signature checks.
 package sigv4
 
 import (
@@ -44,8 +44,8 @@ const (
 	ErrScope      VerificationError = "signature is for another service or a region that does not exist"
 )
 
-// init disables the comparison of times in gofakes3, which uses the clock of this process. Each lab has a clock of its own, so
-// Keys compares times.
+// init disables the comparison of times in gofakes3, which uses the clock of this process. Each lab has a clock of its
+// own, so Keys compares times.
 func init() { signature.TimeNow = func() time.Time { return time.Time{} } }
 
 // skew is how far a request's date may be from now, as on AWS for signatures in headers.
@@ -111,7 +111,8 @@ func ReadScope(r *http.Request) (Scope, error) {
 		return Scope{}, ErrMissing
 	}
 	s, err := credential(q.Get("X-Amz-Credential"))
-	s.SignedHeaders, s.Signature, s.Presigned = strings.Split(q.Get("X-Amz-SignedHeaders"), ";"), q.Get("X-Amz-Signature"), true
+	s.SignedHeaders, s.Signature, s.Presigned = strings.Split(q.Get("X-Amz-SignedHeaders"),
+		";"), q.Get("X-Amz-Signature"), true
 	return s, err
 }
 
@@ -198,7 +199,8 @@ func resign(r *http.Request, s Scope, secret string, body []byte, at time.Time) 
 	}
 	sum := sha256.Sum256(body)
 	creds := aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: secret}
-	err := v4.NewSigner().SignHTTP(context.Background(), creds, again, hex.EncodeToString(sum[:]), s.Service, s.Region, at)
+	err := v4.NewSigner().SignHTTP(context.Background(), creds, again, hex.EncodeToString(sum[:]), s.Service, s.Region,
+		at)
 	if err != nil {
 		return "", err
 	}
@@ -240,8 +242,8 @@ func (k *Keys) checkTime(r *http.Request, presigned bool) error {
 	return nil
 }
 
-// VerifyS3 checks the signature of an S3 request, in its header or in its URL, and returns who sent it. It does not read the
-// body, whose checksum is part of what is signed.
+// VerifyS3 checks the signature of an S3 request, in its header or in its URL, and returns who sent it. It does not
+// read the body, whose checksum is part of what is signed.
 func (k *Keys) VerifyS3(r *http.Request) (Principal, error) {
 	s, err := ReadScope(r)
 	if err != nil {

@@ -34,7 +34,8 @@ func (s *Store) Errors() *service.Errors { return &ssmErrors }
 
 // WriteError answers with an error as JSON.
 func (s *Store) WriteError(w http.ResponseWriter, _ *service.Request, e *apierror.Error) {
-	body, _ := json.Marshal(map[string]string{"__type": e.Code, "message": e.Message}) //nolint:errchkjson // strings only
+	response := map[string]string{"__type": e.Code, "message": e.Message}
+	body, _ := json.Marshal(response) //nolint:errchkjson // strings only
 	service.Write(w, ssmErrors.Status(e.Code), contentType, body)
 }
 

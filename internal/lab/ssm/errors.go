@@ -13,25 +13,35 @@ import (
 
 const badSignature = "InvalidSignatureException"
 
-// ssmErrors are from https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html and each action's own
-// page.
+// ssmErrors are from https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html and each
+// action's own page.
 var ssmErrors = service.Errors{
 	Causes: map[error]apierror.Error{
-		service.ErrThrottled:          {Code: "ThrottlingException", Message: "Rate exceeded"},
-		service.ErrInternal:           {Code: "InternalServerError", Message: "An error occurred on the server side."},
-		service.ErrUnavailable:        {Code: "ServiceUnavailable", Message: "The request has failed due to a temporary failure of the server."},
-		service.ErrCredentialsExpired: {Code: "ExpiredTokenException", Message: "The security token included in the request is expired"},
-		sigv4.ErrMissing:              {Code: "MissingAuthenticationTokenException", Message: "Missing Authentication Token"},
-		sigv4.ErrUnknownKey:           {Code: "UnrecognizedClientException", Message: "The security token included in the request is invalid."},
-		sigv4.ErrExpired:              {Code: badSignature, Message: "Signature expired: the request is more than 15 minutes old."},
-		sigv4.ErrEarly:                {Code: badSignature, Message: "Signature not yet current: the request is of more than 15 minutes later."},
-		sigv4.ErrScope:                {Code: badSignature, Message: "Credential should be scoped to a valid region and to the correct service."},
+		service.ErrThrottled: {Code: "ThrottlingException", Message: "Rate exceeded"},
+		service.ErrInternal:  {Code: "InternalServerError", Message: "An error occurred on the server side."},
+		service.ErrUnavailable: {Code: "ServiceUnavailable",
+			Message: "The request has failed due to a temporary failure of the server."},
+		service.ErrCredentialsExpired: {Code: "ExpiredTokenException",
+			Message: "The security token included in the request is expired"},
+		sigv4.ErrMissing: {Code: "MissingAuthenticationTokenException",
+			Message: "Missing Authentication Token"},
+		sigv4.ErrUnknownKey: {Code: "UnrecognizedClientException",
+			Message: "The security token included in the request is invalid."},
+		sigv4.ErrExpired: {Code: badSignature,
+			Message: "Signature expired: the request is more than 15 minutes old."},
+		sigv4.ErrEarly: {Code: badSignature,
+			Message: "Signature not yet current: the request is of more than 15 minutes later."},
+		sigv4.ErrScope: {Code: badSignature,
+			Message: "Credential should be scoped to a valid region and to the correct service."},
 	},
 	Unverified: apierror.Error{Code: badSignature, Message: service.SignatureMismatch},
-	Denied:     func(d *service.DeniedError) *apierror.Error { return apierror.New("AccessDeniedException", d.Error()) },
-	Quotas:     map[string]string{"PutParameter": "ParameterLimitExceeded"},
-	Quota:      "ServiceQuotaExceededException",
-	Internal:   "InternalServerError",
+	Denied: func(d *service.DeniedError) *apierror.Error {
+		return apierror.New("AccessDeniedException",
+			d.Error())
+	},
+	Quotas:   map[string]string{"PutParameter": "ParameterLimitExceeded"},
+	Quota:    "ServiceQuotaExceededException",
+	Internal: "InternalServerError",
 	Statuses: map[string]int{
 		"RequestEntityTooLarge": http.StatusRequestEntityTooLarge,
 		"InternalServerError":   http.StatusInternalServerError,

@@ -1,9 +1,9 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package ssm is the Parameter Store of AWS Systems Manager in the lab: the actions that read and write parameters, and the
-// public parameters that hold the ids of the base images. It may not know signatures or policies; the caller has checked
-// both.
+// Package ssm is the Parameter Store of AWS Systems Manager in the lab: the actions that read and write parameters, and
+// the public parameters that hold the ids of the base images. It may not know signatures or policies; the caller has
+// checked both.
 package ssm
 
 import (
@@ -102,7 +102,8 @@ func (s *Store) describe(name, region string) (map[string]any, bool) {
 	}
 	arn := "arn:aws:ssm:" + region + "::parameter" + withoutVersion(name)
 	return map[string]any{
-		"Name": withoutVersion(name), "Type": p.kind, "Value": p.value, "Version": p.version, "ARN": arn, "DataType": "text",
+		"Name": withoutVersion(name), "Type": p.kind, "Value": p.value, "Version": p.version, "ARN": arn,
+		"DataType":         "text",
 		"LastModifiedDate": float64(p.modified.UnixMilli()) / 1000,
 	}, true
 }
@@ -135,13 +136,15 @@ var parameterName = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]+$`)
 
 func (s *Store) put(r input) (any, error) {
 	if !parameterName.MatchString(r.Name) || len(r.Name) > 2048 || r.Value == "" {
-		return nil, apierror.New("ValidationException", fmt.Sprintf("Parameter name %q or its value is not valid.", r.Name))
+		return nil, apierror.New("ValidationException",
+			fmt.Sprintf("Parameter name %q or its value is not valid.", r.Name))
 	}
 	if strings.HasPrefix(strings.ToLower(r.Name), "/aws") {
 		return nil, apierror.New("AccessDeniedException", "No access to reserved parameter name: "+r.Name+".")
 	}
 	if _, exists := s.parameters[r.Name]; exists && !r.Overwrite {
-		return nil, apierror.New("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
+		return nil, apierror.New("ParameterAlreadyExists",
+			"The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	}
 	kind := r.Type
 	if kind == "" {

@@ -79,7 +79,7 @@ func (a *action) Do(w http.ResponseWriter, sender service.Sender) error {
 func (s *Server) do(action string, form url.Values, sender sigv4.Principal) (any, error) {
 	switch action {
 	case "GetCallerIdentity":
-		return struct{ Arn, UserId, Account string }{sender.ARN, sender.UserID, s.Account}, nil //nolint:revive,staticcheck // element names
+		return struct{ Arn, UserId, Account string }{sender.ARN, sender.UserID, s.Account}, nil //nolint:revive,staticcheck // XML
 	case "AssumeRole":
 		return s.assumeRole(form)
 	case "DecodeAuthorizationMessage":
@@ -94,7 +94,8 @@ func (s *Server) do(action string, form url.Values, sender sigv4.Principal) (any
 
 // EncodeAuthorizationMessage returns the encoded message of a denied request, which DecodeAuthorizationMessage decodes.
 func EncodeAuthorizationMessage(action string) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"allowed":false,"explicitDeny":false,"context":{"action":%q}}`, action))
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil,
+		`{"allowed":false,"explicitDeny":false,"context":{"action":%q}}`, action))
 }
 
 type assumeRoleResult struct {
@@ -118,7 +119,8 @@ func (s *Server) assumeRole(form url.Values) (assumeRoleResult, error) {
 		return result, apierror.New("ValidationError", "RoleArn or RoleSessionName is not valid")
 	}
 	c, principal := IssueCredentials(s.Keys, s.Account, name, session)
-	result.Credentials.AccessKeyID, result.Credentials.SecretAccessKey, result.Credentials.SessionToken = c.AccessKey, c.SecretKey, c.Token
+	result.Credentials.AccessKeyID, result.Credentials.SecretAccessKey = c.AccessKey, c.SecretKey
+	result.Credentials.SessionToken = c.Token
 	result.Credentials.Expiration = time.Now().UTC().Add(time.Hour).Format(time.RFC3339)
 	result.AssumedRoleUser.ID, result.AssumedRoleUser.ARN = principal.UserID, principal.ARN
 	return result, nil
@@ -131,7 +133,8 @@ type Credentials struct{ AccessKey, SecretKey, Token string }
 func IssueCredentials(keys *sigv4.Keys, account, role, session string) (Credentials, sigv4.Principal) {
 	c := Credentials{"ASIA" + strings.ToUpper(random(8)), random(20), random(32)}
 	principal := sigv4.Principal{
-		ARN: "arn:aws:sts::" + account + ":assumed-role/" + role + "/" + session, UserID: "AROALAB:" + session, Role: role,
+		ARN: "arn:aws:sts::" + account + ":assumed-role/" + role + "/" + session, UserID: "AROALAB:" + session,
+		Role: role,
 	}
 	keys.Add(c.AccessKey, c.SecretKey, principal)
 	return c, principal

@@ -23,17 +23,19 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// TestTheClockIsOff also makes sure that the SDK corrects itself by the Date of a refusal, where it can: it does not take
-// RequestExpired, with which EC2 answers a request that is too old, for a matter of clocks.
-func TestTheClockIsOff(t *testing.T) {
+// TestClockSkew also tests that the SDK corrects its clock by the Date of an error response, where it can. It does not
+// correct it after RequestExpired, EC2's error for a request that is too old.
+func TestClockSkew(t *testing.T) {
 	for skew, want := range map[time.Duration]struct{ once, retried []string }{ // ec2, s3, sts, ssm
 		10 * time.Minute: {[]string{"", "", "", ""}, []string{"", "", "", ""}},
 		20 * time.Minute: {
-			[]string{"400 RequestExpired", "403 RequestTimeTooSkewed", "403 SignatureDoesNotMatch", "400 InvalidSignatureException"},
+			[]string{"400 RequestExpired", "403 RequestTimeTooSkewed", "403 SignatureDoesNotMatch",
+				"400 InvalidSignatureException"},
 			[]string{"400 RequestExpired", "", "", ""},
 		},
 		-20 * time.Minute: {
-			[]string{"401 AuthFailure", "403 RequestTimeTooSkewed", "403 SignatureDoesNotMatch", "400 InvalidSignatureException"},
+			[]string{"401 AuthFailure", "403 RequestTimeTooSkewed", "403 SignatureDoesNotMatch",
+				"400 InvalidSignatureException"},
 			[]string{"", "", "", ""},
 		},
 	} {
@@ -45,7 +47,8 @@ func TestTheClockIsOff(t *testing.T) {
 				_, errs[1] = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).
 					ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket)})
 				_, errs[2] = sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-				_, errs[3] = ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"x"}})
+				_, errs[3] = ssm.NewFromConfig(cfg).GetParameters(t.Context(),
+					&ssm.GetParametersInput{Names: []string{"x"}})
 				var codes []string
 				for _, err := range errs {
 					codes = append(codes, statusAnd(err))
@@ -69,7 +72,8 @@ func TestTheClockIsOff(t *testing.T) {
 // presigned fetches an object by a URL.
 func presigned(t *testing.T, c *s3.Client, life time.Duration, change func(string) string) string {
 	t.Helper()
-	signed, err := s3.NewPresignClient(c).PresignGetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")}, s3.WithPresignExpires(life))
+	signed, err := s3.NewPresignClient(c).PresignGetObject(t.Context(),
+		&s3.GetObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x")}, s3.WithPresignExpires(life))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,12 +90,19 @@ func TestPresignedURLsExpireByTheLabsClock(t *testing.T) {
 		change  func(string) string
 		want    string
 	}{
-		"in time":                     {lab.Options{}, time.Hour, nil, "200"},
-		"the clock is ahead":          {lab.Options{ClockSkew: 10 * time.Minute}, time.Minute, nil, "403 Request has expired"},
-		"the clock is far behind":     {lab.Options{ClockSkew: -time.Hour}, time.Minute, nil, "403 Request is not valid yet"},
-		"the lab ends it early":       {lab.Options{URLLife: time.Nanosecond}, time.Hour, nil, "403 Request has expired"},
-		"longer than a week":          {lab.Options{}, 8 * 24 * time.Hour, nil, "400 The authorization you provided is malformed."},
-		"somebody makes it last more": {lab.Options{}, time.Minute, func(u string) string { return strings.Replace(u, "Expires=60", "Expires=6000", 1) }, "403 The request signature we calculated does not match the signature you provided. Check your key and signing method."},
+		"in time": {lab.Options{}, time.Hour, nil, "200"},
+		"the clock is ahead": {lab.Options{ClockSkew: 10 * time.Minute}, time.Minute, nil,
+			"403 Request has expired"},
+		"the clock is far behind": {lab.Options{ClockSkew: -time.Hour}, time.Minute, nil,
+			"403 Request is not valid yet"},
+		"the lab ends it early": {lab.Options{URLLife: time.Nanosecond}, time.Hour, nil,
+			"403 Request has expired"},
+		"longer than a week": {lab.Options{}, 8 * 24 * time.Hour, nil,
+			"400 The authorization you provided is malformed."},
+		"somebody makes it last more": {lab.Options{}, time.Minute,
+			func(u string) string { return strings.Replace(u, "Expires=60", "Expires=6000", 1) },
+			"403 The request signature we calculated does not match the signature you provided. Check your key and " +
+				"signing method."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := labtest.Start(t, c.options)
@@ -99,7 +110,9 @@ func TestPresignedURLsExpireByTheLabsClock(t *testing.T) {
 				o.UsePathStyle = true
 				o.Retryer = retry.NewStandard()
 			})
-			if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x")}); err != nil {
+			if _, err := client.PutObject(t.Context(),
+				&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("x"),
+					Body: strings.NewReader("x")}); err != nil {
 				t.Fatal(err)
 			}
 			if c.change == nil {
@@ -112,32 +125,36 @@ func TestPresignedURLsExpireByTheLabsClock(t *testing.T) {
 	}
 }
 
-func TestSignaturesAreForARegionAndAService(t *testing.T) {
+func TestSignaturesForAnotherRegionOrService(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	cfg := sdk(l)
 	cfg.Region = "mars-north-1"
 	_, ofEC2 := ec2.NewFromConfig(cfg).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
-	_, ofS3 := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket)})
+	_, ofS3 := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).ListObjectsV2(t.Context(),
+		&s3.ListObjectsV2Input{Bucket: aws.String(lab.Bucket)})
 	_, ofSTS := sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	_, ofSSM := ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"x"}})
 	var got []string
 	for _, err := range []error{ofEC2, ofS3, ofSTS, ofSSM} {
 		got = append(got, statusAnd(err))
 	}
-	want := []string{"401 AuthFailure", "400 AuthorizationHeaderMalformed", "403 SignatureDoesNotMatch", "400 InvalidSignatureException"}
+	want := []string{"401 AuthFailure", "400 AuthorizationHeaderMalformed", "403 SignatureDoesNotMatch",
+		"400 InvalidSignatureException"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("a region that is none (-want +got):\n%s", diff)
 	}
 }
 
-func TestBucketsHaveARegionAndAnOwner(t *testing.T) {
+func TestRegionAndOwnerOfBuckets(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	c := s3Client(l)
 	ctx := t.Context()
 	in := func(region string) func(*s3.Options) { return func(o *s3.Options) { o.Region = region } }
-	_, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("there"), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{
-		LocationConstraint: s3types.BucketLocationConstraintEuWest1,
-	}}, in("eu-west-1"))
+	_, err := c.CreateBucket(ctx,
+		&s3.CreateBucketInput{Bucket: aws.String("there"),
+			CreateBucketConfiguration: &s3types.CreateBucketConfiguration{
+				LocationConstraint: s3types.BucketLocationConstraintEuWest1,
+			}}, in("eu-west-1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,11 +193,13 @@ func TestBucketsHaveARegionAndAnOwner(t *testing.T) {
 	}
 }
 
-func TestCallsOfS3KeepWhatTheyAskedFor(t *testing.T) {
+func TestCallsOfS3HaveTheirHeaders(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	_, err := s3Client(l).PutObject(t.Context(), &s3.PutObjectInput{
-		Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x"), ServerSideEncryption: s3types.ServerSideEncryptionAwsKms,
-		SSEKMSKeyId: aws.String("alias/own"), Tagging: aws.String("a=1"), ExpectedBucketOwner: aws.String("123456789012"), Metadata: map[string]string{"m": "v"},
+		Bucket: aws.String(lab.Bucket), Key: aws.String("x"), Body: strings.NewReader("x"),
+		ServerSideEncryption: s3types.ServerSideEncryptionAwsKms,
+		SSEKMSKeyId:          aws.String("alias/own"), Tagging: aws.String("a=1"),
+		ExpectedBucketOwner: aws.String("123456789012"), Metadata: map[string]string{"m": "v"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +212,8 @@ func TestCallsOfS3KeepWhatTheyAskedFor(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "alias/own", "X-Amz-Tagging": "a=1",
+		"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "alias/own",
+		"X-Amz-Tagging":               "a=1",
 		"X-Amz-Expected-Bucket-Owner": "123456789012", "X-Amz-Meta-M": "v",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
