@@ -39,20 +39,20 @@ func TestAbortSaysHowToGoOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q := quickBaker(t, c.baker, c.faults...)
-			settings := maps.Clone(reporting)
+			q := startBakerLab(t, c.baker, c.faults...)
+			settings := maps.Clone(reportVerdict)
 			maps.Copy(settings, c.more)
 			settings["packer_on_error"] = "abort"
-			_, said, err := q.bake(t, settings)
+			_, printed, err := q.bake(t, settings)
 			if err == nil || !strings.Contains(fmt.Sprint(q.Left()), c.kept) {
-				t.Fatalf("error %v, left %q\n%s", err, q.Left(), said)
+				t.Fatalf("error %v, left %q\n%s", err, q.Left(), printed)
 			}
-			_, log, _ := strings.Cut(said, "The machine's log: ")
+			_, log, _ := strings.Cut(printed, "The machine's log: ")
 			log, _, _ = strings.Cut(log, "\n")
 			if out := q.shell(t, log); !strings.Contains(out, "@bakery ") {
 				t.Errorf("%s prints %q", log, out)
 			}
-			_, longer, _ := strings.Cut(said, "To keep the machine longer: ")
+			_, longer, _ := strings.Cut(printed, "To keep the machine longer: ")
 			longer, _, _ = strings.Cut(longer, "\n")
 			q.shell(t, longer)
 			for _, r := range q.State() {
@@ -60,9 +60,9 @@ func TestAbortSaysHowToGoOn(t *testing.T) {
 					t.Errorf("after %s, the tags are %v", longer, r.Tags)
 				}
 			}
-			_, commands, found := strings.Cut(said, "These commands remove it, in this order:\n")
+			_, commands, found := strings.Cut(printed, "These commands remove it, in this order:\n")
 			if !found {
-				t.Fatalf("no commands:\n%s", said)
+				t.Fatalf("no commands:\n%s", printed)
 			}
 			for line := range strings.Lines(commands) {
 				command, ok := strings.CutPrefix(line, "    ")
@@ -72,14 +72,14 @@ func TestAbortSaysHowToGoOn(t *testing.T) {
 				q.shell(t, command)
 			}
 			if left := q.Left(); len(left) > 0 {
-				t.Errorf("left after all commands: %q\n%s", left, said)
+				t.Errorf("left after all commands: %q\n%s", left, printed)
 			}
 		})
 	}
 }
 
 // shell runs a command that somebody was told to run.
-func (q *quick) shell(t *testing.T, command string) string {
+func (q *quickLab) shell(t *testing.T, command string) string {
 	t.Helper()
 	bin := t.TempDir()
 	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s --endpoint-url %s \"$@\"\n", packertest.AWSCLI(t), q.URL)

@@ -17,7 +17,7 @@ import (
 // TestAWSCLI: awscli, unmodified, takes a real machine from launch to an image. What the lab refuses, and S3 and SSM,
 // are tested with awscli in internal/lab, where no machine is needed.
 func TestAWSCLI(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	userData := filepath.Join(t.TempDir(), "user-data")
 	script := "#!/bin/sh\nprintf '\\r\\nbaked by hand\\r\\n' >/dev/console\ntouch /by-hand\npoweroff\n"
 	if err := os.WriteFile(userData, []byte(script), 0o600); err != nil {

@@ -46,19 +46,19 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q := quickBaker(t, c.baker)
-			settings := maps.Clone(reporting)
+			q := startBakerLab(t, c.baker)
+			settings := maps.Clone(reportVerdict)
 			maps.Copy(settings, c.more)
-			_, said, err := q.bake(t, settings)
+			_, printed, err := q.bake(t, settings)
 			if (err != nil) != c.fails {
-				t.Fatalf("the error is %v\n%s", err, said)
+				t.Fatalf("the error is %v\n%s", err, printed)
 			}
 			if err != nil {
-				said = err.Error()
+				printed = err.Error()
 			}
 			for _, want := range c.want {
-				if !strings.Contains(said, want) {
-					t.Errorf("nobody says %q:\n%s", want, said)
+				if !strings.Contains(printed, want) {
+					t.Errorf("nobody says %q:\n%s", want, printed)
 				}
 			}
 		})
@@ -80,14 +80,14 @@ func TestQuickBakesFetchFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q := quickBaker(t, labtest.Baker{Hurry: 50}, c.fault)
+			q := startBakerLab(t, labtest.Baker{Hurry: 50}, c.fault)
 			settings := map[string]any{
 				"verdict": "report", "user_data": "", "image_source": source, "iam_instance_profile": q.Value("BAKERY_LAB_INSTANCE_PROFILE"),
 				"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick", "delivery": c.delivery},
 			}
-			_, said, err := q.bake(t, settings)
+			_, printed, err := q.bake(t, settings)
 			if (err != nil) != (c.fails != "") || err != nil && !strings.Contains(err.Error(), c.fails) {
-				t.Fatalf("the error is %v\n%s", err, said)
+				t.Fatalf("the error is %v\n%s", err, printed)
 			}
 		})
 	}

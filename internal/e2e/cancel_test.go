@@ -17,13 +17,13 @@ import (
 
 // TestInterrupt: an interrupt at any point of a bake, as a terminal sends it to packer and its plugins, leaves nothing.
 func TestInterrupt(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000), "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 20]\n"})
 	for _, at := range []string{"Uploading", "Launching", "60_app.cfg", "is being made"} {
 		t.Run(at, func(t *testing.T) {
 			image := testName(t)
 			r := l.interrupted(t, at, "-var", "name="+image, "-var", "source="+source, absolute(t, template))
-			mustFail(t, l, image, r.Code, r.Output, []string{"cancelled"})
+			requireFailed(t, l, image, r.Code, r.Output, []string{"cancelled"})
 			if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
 				t.Errorf("left behind: %v\n%s", left, r.Output)
 			}
@@ -81,12 +81,12 @@ func (w *trigger) String() string {
 
 // TestAbort: -on-error=abort leaves the machine, and says what it left.
 func TestAbort(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [exit 3]\n"})
 	r := packertest.Run(t, t.TempDir(), l.environ(t), packertest.Built(t).Packer, "build", "-on-error=abort",
 		"-var", "name="+image, "-var", "source="+source, absolute(t, template))
-	mustFail(t, l, image, r.Code, r.Output, []string{"60_app.cfg runcmd[0] failed with exit status 3", "Not removed:"})
+	requireFailed(t, l, image, r.Code, r.Output, []string{"60_app.cfg runcmd[0] failed with exit status 3", "Not removed:"})
 	left := l.leftovers(t)
 	for _, id := range left {
 		if !strings.HasPrefix(id, "vol-") && !strings.Contains(r.Output, id) {

@@ -56,9 +56,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// onLab returns the lab, started by the first test that asks. Machines reach the distribution's mirror, because
+// sharedLab returns the lab, started by the first test that asks. Machines reach the distribution's mirror, because
 // examples install packages.
-func onLab(t *testing.T) *lab {
+func sharedLab(t *testing.T) *lab {
 	t.Helper()
 	startLab.Do(func() { theLab, errLab = serve(packertest.Built(t).Lab, "--internet") })
 	if errLab != nil {

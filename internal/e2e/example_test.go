@@ -15,7 +15,7 @@ import (
 
 // TestDemo: make demo bakes example/hello, boots it as a new machine and verifies what issue after issue asks of it.
 func TestDemo(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	r := packertest.Run(t, packertest.Root(), l.environ(t), filepath.Join(packertest.Root(), "tools", "demo.sh"))
 	t.Log(r.Output)
 	if r.Code != 0 || !strings.Contains(r.Output, "is baked, booted and verified") {
@@ -25,7 +25,7 @@ func TestDemo(t *testing.T) {
 
 // TestGuests: example/hello on every suite of -guests.
 func TestGuests(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	for suite := range strings.SplitSeq(*guests, ",") {
 		t.Run(suite, func(t *testing.T) {
 			image := testName(t)
@@ -41,7 +41,7 @@ func TestGuests(t *testing.T) {
 
 // TestWeb: packages come from the distribution's real mirror, and the booted image answers HTTP.
 func TestWeb(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
 	id := l.bakeExample(t, image, "web/web.pkr.hcl", "ami_name="+image)
 	instance := l.boot(t, id, "#cloud-config\n")
@@ -58,7 +58,7 @@ func TestWeb(t *testing.T) {
 
 // TestLarge: an fs/ over the limit is staged.
 func TestLarge(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
 	id := l.bakeExample(t, image, "large/large.pkr.hcl", "ami_name="+image)
 	if list := l.cli(t, "ls", id, "/opt/large"); !strings.Contains(list, "README") {
@@ -71,7 +71,7 @@ func TestLarge(t *testing.T) {
 
 // TestTwoStage: one side has the sources and no rights, the other the rights and only the bundle.
 func TestTwoStage(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image, out := testName(t), filepath.Join(t.TempDir(), "out")
 	packer := packertest.Built(t).Packer
 	r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out, example("two-stage/prepare.pkr.hcl"))
@@ -94,7 +94,7 @@ func TestTwoStage(t *testing.T) {
 
 // TestJenkins: the seed's two scripts, with its variables, on its own example.
 func TestJenkins(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	source := write(t, map[string]string{
 		"ami.env":                "NAME='My App'\nVERSION=1.2.3\n",
 		"cloudinit/60_app.yml":   "#cloud-config\nruncmd:\n- echo app >>/app\n",

@@ -25,7 +25,7 @@ func (f failure) bake(t *testing.T, l *lab) {
 	t.Helper()
 	image := testName(t)
 	r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, f.files), "name=" + image}, f.vars...)...)
-	mustFail(t, l, image, r.Code, r.Output, f.want)
+	requireFailed(t, l, image, r.Code, r.Output, f.want)
 }
 
 // failures are the ways a bake goes wrong on the machine, and what packer build must say of each.
@@ -68,12 +68,12 @@ var failures = map[string]failure{
 
 // TestFailures: whatever fails on the machine, packer says what and where, and nothing is left.
 func TestFailures(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	t.Run("each", func(t *testing.T) {
 		// These three wait for two minutes to pass; they come first, so that the others run meanwhile.
 		t.Run("a machine that never runs cloud-init", func(t *testing.T) {
 			t.Parallel()
-			neverRuns(t, l)
+			cloudInitDisabled(t, l)
 		})
 		t.Run("a machine that hangs, for the seed's script", func(t *testing.T) {
 			t.Parallel()
@@ -115,13 +115,13 @@ func TestUnreachablePayload(t *testing.T) {
 	}()
 	image := testName(t)
 	r := l.build(t, absolute(t, template), "name="+image, "source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
-	mustFail(t, l, image, r.Code, r.Output, []string{"fs download failed with exit status 1", "curl"})
+	requireFailed(t, l, image, r.Code, r.Output, []string{"fs download failed with exit status 1", "curl"})
 	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-func mustFail(t *testing.T, l *lab, image string, code int, output string, want []string) {
+func requireFailed(t *testing.T, l *lab, image string, code int, output string, want []string) {
 	t.Helper()
 	if code == 0 {
 		t.Error("packer build succeeded")
@@ -155,20 +155,20 @@ func wrongChecksum(t *testing.T, l *lab) {
 	bucket := l.values["BAKERY_LAB_BUCKET"]
 	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata", "bakery-sha256="+sum)
 	r := l.build(t, absolute(t, template), "source="+source, "name="+image)
-	mustFail(t, l, image, r.Code, r.Output, []string{"fs download failed", "expected " + sum})
+	requireFailed(t, l, image, r.Code, r.Output, []string{"fs download failed", "expected " + sum})
 	l.aws(t, nil, "s3api", "head-object", "--bucket", bucket, "--key", key) // not the bake's own: it stays
 	l.aws(t, nil, "s3api", "delete-object", "--bucket", bucket, "--key", key)
 }
 
-// neverRuns bakes an image whose cloud-init is switched off, and then from it.
-func neverRuns(t *testing.T, l *lab) {
+// cloudInitDisabled bakes an image whose cloud-init is switched off, and then from it.
+func cloudInitDisabled(t *testing.T, l *lab) {
 	image := testName(t)
-	deaf := l.bake(t, image+"-deaf", absolute(t, template), "name="+image+"-deaf",
+	disabled := l.bake(t, image+"-disabled", absolute(t, template), "name="+image+"-disabled",
 		"source="+write(t, map[string]string{"fs/etc/cloud/cloud-init.disabled": "yes\n"}))
 	started := time.Now()
-	r := l.build(t, absolute(t, template), "source_ami="+deaf, "name="+image, "timeout=2m",
+	r := l.build(t, absolute(t, template), "source_ami="+disabled, "name="+image, "timeout=2m",
 		"source="+write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [echo SHOULD-NOT-RUN]\n"}))
-	mustFail(t, l, image, r.Code, r.Output, []string{"instance_timeout", "2m0s", "it never reported"})
+	requireFailed(t, l, image, r.Code, r.Output, []string{"instance_timeout", "2m0s", "it never reported"})
 	if d := time.Since(started); d < 2*time.Minute {
 		t.Errorf("the bake was given up after %s", d)
 	}

@@ -16,21 +16,21 @@ import (
 
 // account is everything that is there in the lab, in all regions, apart from what it begins with.
 type account struct {
-	images   map[string]imageSeen // by id
+	images   map[string]seenImage // by id
 	others   []string             // the ids or names of everything that is neither an image nor a snapshot of one
 	machines int                  // that were ever launched
 }
 
-// imageSeen is an image of the account's own, and where it is.
-type imageSeen struct {
+// seenImage is an image of the account's own, and where it is.
+type seenImage struct {
 	region, name, state string
 	snapshots           []string
 }
 
 // account reads the lab back.
-func (q *quick) account(t *testing.T) account {
+func (q *quickLab) account(t *testing.T) account {
 	t.Helper()
-	a := account{images: map[string]imageSeen{}}
+	a := account{images: map[string]seenImage{}}
 	state := q.State()
 	var used, machines []string
 	for _, r := range state {
@@ -41,7 +41,7 @@ func (q *quick) account(t *testing.T) account {
 				machines = append(machines, r.ID)
 			}
 		case "image":
-			seen := imageSeen{region: r.Region, name: r.Name, state: r.State, snapshots: q.snapshotsOf(t, r.Region, r.ID)}
+			seen := seenImage{region: r.Region, name: r.Name, state: r.State, snapshots: q.snapshotsOf(t, r.Region, r.ID)}
 			a.images[r.ID], used = seen, append(used, seen.snapshots...)
 		}
 	}
@@ -62,7 +62,7 @@ func (q *quick) account(t *testing.T) account {
 	return a
 }
 
-func (q *quick) snapshotsOf(t *testing.T, region, id string) []string {
+func (q *quickLab) snapshotsOf(t *testing.T, region, id string) []string {
 	t.Helper()
 	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if err != nil {

@@ -43,7 +43,7 @@ func TestFreeSpace(t *testing.T) {
 	if err := disk.FromTree(t.Context(), t.TempDir(), image, 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	var h hunt
+	var h secretSearch
 	secret := "planted+" + rand.Text()
 	h.add(t, "what was freed", secret)
 	onDisk(t, image, func(dir, _ string) {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// hostile are the files of an fs/ that breaks careless archives, with their modes.
-var hostile = map[string]os.FileMode{
+// hostileFiles are the files of an fs/ that breaks careless archives, with their modes.
+var hostileFiles = map[string]os.FileMode{
 	"lib/bakery-test/in-lib":      0o644, // /lib is a symbolic link on the machine
 	"bin/bakery-in-bin":           0o755, // so is /bin
 	"var/run/bakery-in-run":       0o644, // and /var/run, to a tmpfs
@@ -27,10 +27,10 @@ var hostile = map[string]os.FileMode{
 // TestFS: an fs/ that holds everything tar, shells and symbolic links trip over, and a file of 1 GiB, bakes an image
 // that boots and holds it all.
 func TestFS(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	source := t.TempDir()
 	fs := filepath.Join(source, "fs")
-	for name, mode := range hostile {
+	for name, mode := range hostileFiles {
 		put(t, filepath.Join(fs, name), name, mode)
 	}
 	if err := os.MkdirAll(filepath.Join(fs, "opt/x/empty"), 0o700); err != nil {
@@ -44,7 +44,7 @@ func TestFS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sum := noise(t, filepath.Join(fs, "opt/x/big"), 1<<30)
+	sum := randomFile(t, filepath.Join(fs, "opt/x/big"), 1<<30)
 	image := testName(t)
 	id := l.bake(t, image, absolute(t, template), "source="+source, "name="+image)
 

@@ -40,8 +40,8 @@ func incompressible(n int) string {
 	return string(b)
 }
 
-// noise makes a file that no compression makes smaller, without holding it, and returns its sha256.
-func noise(t *testing.T, path string, size int64) string {
+// randomFile makes a file that no compression makes smaller, without holding it, and returns its sha256.
+func randomFile(t *testing.T, path string, size int64) string {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {

@@ -31,15 +31,15 @@ func TestHostileTexts(t *testing.T) {
 		"quotes": `'"; touch /bad; $(reboot) ${HOME} %s {}`, "-n": "<Tag>&lt;]]>&#27;", "lines": "one\ntwo\r\n@bakery 1 x 1 verdict ok 0 -",
 		"esc\u202e": "a\u202egnp\u009b2Jb", "&a=1&Tag.1.Key": "x&y=z+%20",
 	}
-	q := quickBaker(t, labtest.Baker{Steps: []string{"60_$(reboot)'.cfg runcmd[0]"}})
-	settings := maps.Clone(reporting)
+	q := startBakerLab(t, labtest.Baker{Steps: []string{"60_$(reboot)'.cfg runcmd[0]"}})
+	settings := maps.Clone(reportVerdict)
 	maps.Copy(settings, map[string]any{"ami_name": name, "ami_description": "d'\"<&>$(x)\u202e", "tags": tags, "run_tags": tags})
-	_, said, err := q.bake(t, settings)
+	_, printed, err := q.bake(t, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if terminal.Plain(said) != said {
-		t.Errorf("a terminal would obey\n%q", said)
+	if terminal.Plain(printed) != printed {
+		t.Errorf("a terminal would obey\n%q", printed)
 	}
 	out, err := ec2.NewFromConfig(q.sdk("us-east-1")).DescribeImages(t.Context(), &ec2.DescribeImagesInput{
 		Filters: []types.Filter{{Name: aws.String("name"), Values: []string{name}}},
@@ -61,7 +61,7 @@ func TestHostileTexts(t *testing.T) {
 // TestTheMachineIsClosed: without a word in the template, nobody gets into the machine, and nothing on it can do anything.
 func TestTheMachineIsClosed(t *testing.T) {
 	onlyQuickLabs(t)
-	q, running := paused(t)
+	q, running := startPausedLab(t)
 	l := q.client()
 	done := make(chan error, 1)
 	go func() {
@@ -112,14 +112,14 @@ func TestABucketOfSomebodyElse(t *testing.T) {
 		"and nobody checks": {"any", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := quickLab(t)
+			q := startQuickLab(t)
 			block := map[string]any{"url": "s3://" + labserver.ForeignBucket + "/quick"}
 			if c.owner != "" {
 				block["expected_bucket_owner"] = c.owner
 			}
-			_, said, err := q.bake(t, map[string]any{"staging": block})
+			_, printed, err := q.bake(t, map[string]any{"staging": block})
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-				t.Errorf("the error is %v, want %q\n%s", err, c.want, said)
+				t.Errorf("the error is %v, want %q\n%s", err, c.want, printed)
 			}
 		})
 	}
@@ -128,7 +128,7 @@ func TestABucketOfSomebodyElse(t *testing.T) {
 // TestUserDataOfSomebodyElse: what is put in the place of staged user data, by somebody who may write to the bucket, does not
 // run on the machine, which says so and stops.
 func TestUserDataOfSomebodyElse(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{
 		"cloudinit/60_big.cfg": "#cloud-config\nruncmd:\n- \": '" + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "'\"\n",
@@ -143,7 +143,7 @@ func TestUserDataOfSomebodyElse(t *testing.T) {
 	if !<-replaced {
 		t.Fatal("the test did not find the staged user data")
 	}
-	mustFail(t, l, image, r.Code, r.Output, []string{"cloud-init failed with exit status 1", "is not what Packer has staged: its sha256 is "})
+	requireFailed(t, l, image, r.Code, r.Output, []string{"cloud-init failed with exit status 1", "is not what Packer has staged: its sha256 is "})
 	machine := baked.FindStringSubmatch(r.Output)
 	if console := l.aws(t, nil, "ec2", "get-console-output", "--instance-id", machine[1], "--query", "Output"); strings.Contains(console, "THE EVIL RAN") {
 		t.Error("the machine ran what somebody else has put there")

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// described is an image as awscli shows it.
-type described struct {
+// describedImage is an image as awscli shows it.
+type describedImage struct {
 	Name, Description                                  string
 	ImageId, SourceImageId, DeprecationTime            string //nolint:revive,staticcheck // the names of EC2
 	BootMode, TpmSupport, ImdsSupport, SriovNetSupport string
@@ -42,10 +42,10 @@ type snapshotShown struct {
 	Tags      []keyValue
 }
 
-// described asks awscli for the one image of a name in a region.
-func (l *lab) described(t *testing.T, region, name string) described {
+// describedImage asks awscli for the one image of a name in a region.
+func (l *lab) describeImage(t *testing.T, region, name string) describedImage {
 	t.Helper()
-	var all []described
+	var all []describedImage
 	l.aws(t, &all, "ec2", "describe-images", "--region", region, "--owners", "self", "--filters", "Name=name,Values="+name, "--query", "Images")
 	if len(all) != 1 {
 		t.Fatalf("%d images are called %s in %s", len(all), name, region)
@@ -60,8 +60,8 @@ func (l *lab) snapshot(t *testing.T, region, id string) snapshotShown {
 	return all[0]
 }
 
-// launchers is who may launch an image, users who may make volumes of a snapshot.
-func (l *lab) launchers(t *testing.T, region, id string) []string {
+// launchPermissions is who may launch an image, users who may make volumes of a snapshot.
+func (l *lab) launchPermissions(t *testing.T, region, id string) []string {
 	t.Helper()
 	var who []string
 	l.aws(t, &who, "ec2", "describe-image-attribute", "--region", region, "--image-id", id, "--attribute", "launchPermission",
@@ -70,7 +70,7 @@ func (l *lab) launchers(t *testing.T, region, id string) []string {
 	return who
 }
 
-func (l *lab) users(t *testing.T, region, id string) []string {
+func (l *lab) volumePermissions(t *testing.T, region, id string) []string {
 	t.Helper()
 	var who []string
 	l.aws(t, &who, "ec2", "describe-snapshot-attribute", "--region", region, "--snapshot-id", id, "--attribute", "createVolumePermission",
@@ -92,7 +92,7 @@ func tagsOf(pairs []keyValue) map[string]string {
 // TestImageOptions: what a template says of its image is what awscli reads in every region.
 func TestImageOptions(t *testing.T) {
 	onlyQuickLabs(t)
-	q := quickLab(t)
+	q := startQuickLab(t)
 	l := q.client()
 	deprecate := time.Now().AddDate(1, 0, 0).UTC().Truncate(time.Minute)
 	r := l.build(t, absolute(t, "testdata/image.pkr.hcl"), "name=all", "deprecate_at="+deprecate.Format(time.RFC3339))
@@ -113,9 +113,9 @@ func TestImageOptions(t *testing.T) {
 	}
 }
 
-func checkEveryOption(t *testing.T, q *quick, region string, deprecate time.Time, output string) {
+func checkEveryOption(t *testing.T, q *quickLab, region string, deprecate time.Time, output string) {
 	l := q.client()
-	i := l.described(t, region, "all")
+	i := l.describeImage(t, region, "all")
 	if !strings.Contains(output, region+": "+i.ImageId) {
 		t.Errorf("packer did not tell of %s", i.ImageId)
 	}
@@ -147,8 +147,8 @@ func checkEveryOption(t *testing.T, q *quick, region string, deprecate time.Time
 		cmp.Diff([]string{
 			"111111111111", "222222222222", "arn:aws:organizations::111111111111:organization/o-abc123",
 			"arn:aws:organizations::111111111111:ou/o-abc123/ou-ab12-cd34ef56",
-		}, l.launchers(t, region, i.ImageId)),
-		cmp.Diff([]string{"333333333333"}, l.users(t, region, s)),
+		}, l.launchPermissions(t, region, i.ImageId)),
+		cmp.Diff([]string{"333333333333"}, l.volumePermissions(t, region, s)),
 		cmp.Diff(device{DeviceName: "/dev/sdb", VirtualName: "ephemeral0"}, i.BlockDeviceMappings[1]),
 		cmp.Diff("abcdefghijklmnopqrstuvwxy", i.ProductCodes[0].ProductCodeId),
 	} {
@@ -165,7 +165,7 @@ func checkEveryOption(t *testing.T, q *quick, region string, deprecate time.Time
 // TestImageEncryption: an intermediary image, a key for each region, and no image but copies of it.
 func TestImageEncryption(t *testing.T) {
 	onlyQuickLabs(t)
-	q := quickLab(t)
+	q := startQuickLab(t)
 	l := q.client()
 	const key, home = "1234abcd-12ab-34cd-56ef-1234567890ab", "9876abcd-12ab-34cd-56ef-1234567890ab"
 	settings := map[string]any{
@@ -174,12 +174,12 @@ func TestImageEncryption(t *testing.T) {
 		"force_delete_snapshot": true,
 	}
 	for range 2 { // the second replaces the first
-		_, said, err := q.bake(t, settings)
+		_, printed, err := q.bake(t, settings)
 		if err != nil {
-			t.Fatalf("%v\n%s", err, said)
+			t.Fatalf("%v\n%s", err, printed)
 		}
 		for region, want := range map[string]string{"us-east-1": home, "eu-west-1": key, "us-west-2": ""} {
-			i := l.described(t, region, "quick")
+			i := l.describeImage(t, region, "quick")
 			s := l.snapshot(t, region, i.BlockDeviceMappings[0].Ebs.SnapshotId)
 			if !s.Encrypted || want != "" && !strings.HasSuffix(s.KmsKeyId, "/"+want) || strings.HasSuffix(s.KmsKeyId, "/"+key) != (want == key) {
 				t.Errorf("the snapshot in %s is %+v, want the key %q", region, s, want)
@@ -194,20 +194,20 @@ func TestImageEncryption(t *testing.T) {
 // TestImageKeepsTheKeyOfItsMachine: a copy that takes the name is encrypted as what it is copied from.
 func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
 	onlyQuickLabs(t)
-	q := quickLab(t)
+	q := startQuickLab(t)
 	l := q.client()
 	const key = "1234abcd-12ab-34cd-56ef-1234567890ab"
 	for range 2 {
-		_, said, err := q.bake(t, map[string]any{
+		_, printed, err := q.bake(t, map[string]any{
 			"force_deregister": true,
 			"launch_block_device_mappings": []any{
 				map[string]any{"device_name": "/dev/xvda", "volume_size": 8, "encrypted": true, "kms_key_id": key},
 			},
 		})
 		if err != nil {
-			t.Fatalf("%v\n%s", err, said)
+			t.Fatalf("%v\n%s", err, printed)
 		}
-		i := l.described(t, "us-east-1", "quick")
+		i := l.describeImage(t, "us-east-1", "quick")
 		if s := l.snapshot(t, "us-east-1", i.BlockDeviceMappings[0].Ebs.SnapshotId); !s.Encrypted || !strings.HasSuffix(s.KmsKeyId, "/"+key) {
 			t.Errorf("the snapshot is %+v", s)
 		}
@@ -217,22 +217,22 @@ func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
 // TestImageForEverybody: public, and only where it was copied to; and one that is not made at all.
 func TestImageForEverybody(t *testing.T) {
 	onlyQuickLabs(t)
-	q := quickLab(t)
+	q := startQuickLab(t)
 	l := q.client()
-	artifact, said, err := q.bake(t, map[string]any{
+	artifact, printed, err := q.bake(t, map[string]any{
 		"skip_save_build_region": true, "ami_regions": []string{"eu-west-1"}, "ami_groups": []string{"all"}, "snapshot_groups": []string{"all"},
 		"skip_region_validation": true, "encrypt_boot": false, "run_tags": map[string]any{"team": "ovens"},
 		"deregistration_protection": map[string]any{"enabled": true},
 	})
 	if err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, printed)
 	}
-	i := l.described(t, "eu-west-1", "quick")
+	i := l.describeImage(t, "eu-west-1", "quick")
 	if artifact.Id() != "eu-west-1:"+i.ImageId || !i.Public || q.protection(t, l, "eu-west-1", i.ImageId) != "enabled-without-cooldown" ||
 		tagsOf(i.Tags)["team"] != "ovens" {
 		t.Errorf("the artifact is %s, the image %+v", artifact.Id(), i)
 	}
-	if diff := cmp.Diff([]string{"all"}, l.users(t, "eu-west-1", i.BlockDeviceMappings[0].Ebs.SnapshotId)); diff != "" {
+	if diff := cmp.Diff([]string{"all"}, l.volumePermissions(t, "eu-west-1", i.BlockDeviceMappings[0].Ebs.SnapshotId)); diff != "" {
 		t.Errorf("the snapshot's users (-want +got):\n%s", diff)
 	}
 	if left := q.left(t); len(left) != 2 {
@@ -257,27 +257,27 @@ func TestImageForEverybody(t *testing.T) {
 // TestImageReplacesAnother: with force_deregister, in the region of the build and in another.
 func TestImageReplacesAnother(t *testing.T) {
 	onlyQuickLabs(t)
-	q := quickLab(t)
+	q := startQuickLab(t)
 	l := q.client()
 	settings := map[string]any{"ami_regions": []string{"eu-west-1"}, "output_file": filepath.Join(t.TempDir(), "out")}
-	if _, said, err := q.bake(t, settings); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	if _, printed, err := q.bake(t, settings); err != nil {
+		t.Fatalf("%v\n%s", err, printed)
 	}
-	old := []string{l.described(t, "us-east-1", "quick").ImageId, l.described(t, "eu-west-1", "quick").ImageId}
+	old := []string{l.describeImage(t, "us-east-1", "quick").ImageId, l.describeImage(t, "eu-west-1", "quick").ImageId}
 	if _, _, err := q.bake(t, settings); err == nil || !strings.Contains(err.Error(), "is taken by "+old[0]) || !strings.Contains(err.Error(), old[1]) {
 		t.Fatalf("without force_deregister: %v", err)
 	}
 	settings["force_deregister"], settings["force_delete_snapshot"], settings["ami_users"] = true, true, []string{"111111111111"}
-	artifact, said, err := q.bake(t, settings)
+	artifact, printed, err := q.bake(t, settings)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, printed)
 	}
 	for _, region := range []string{"us-east-1", "eu-west-1"} {
-		i := l.described(t, region, "quick")
+		i := l.describeImage(t, region, "quick")
 		if slices.Contains(old, i.ImageId) || !strings.Contains(artifact.Id(), region+":"+i.ImageId) {
 			t.Errorf("%s has the name in %s", i.ImageId, region)
 		}
-		if diff := cmp.Diff([]string{"111111111111"}, l.launchers(t, region, i.ImageId)); diff != "" {
+		if diff := cmp.Diff([]string{"111111111111"}, l.launchPermissions(t, region, i.ImageId)); diff != "" {
 			t.Errorf("launchers in %s (-want +got):\n%s", region, diff)
 		}
 	}
@@ -285,7 +285,7 @@ func TestImageReplacesAnother(t *testing.T) {
 		t.Errorf("want two images and their snapshots, there are %q", left)
 	}
 	out, err := os.ReadFile(settings["output_file"].(string))
-	if err != nil || !strings.Contains(string(out), "AMIID='"+l.described(t, "us-east-1", "quick").ImageId+"'") {
+	if err != nil || !strings.Contains(string(out), "AMIID='"+l.describeImage(t, "us-east-1", "quick").ImageId+"'") {
 		t.Errorf("output_file is %q: %v", out, err)
 	}
 }
@@ -318,15 +318,15 @@ func TestImageCallFailures(t *testing.T) {
 		} {
 			t.Run(fault, func(t *testing.T) {
 				t.Parallel()
-				q := quickLab(t, fault)
+				q := startQuickLab(t, fault)
 				settings := everyCall()
 				settings["output_file"] = filepath.Join(t.TempDir(), "out")
-				artifact, said, err := q.bake(t, settings)
+				artifact, printed, err := q.bake(t, settings)
 				if err == nil || artifact != nil || !strings.Contains(err.Error(), "TestSaysSo") {
-					t.Fatalf("artifact %v, error %v\n%s", artifact, err, said)
+					t.Fatalf("artifact %v, error %v\n%s", artifact, err, printed)
 				}
 				if left := q.left(t); len(left) > 0 {
-					t.Errorf("left behind: %q\n%s", left, said)
+					t.Errorf("left behind: %q\n%s", left, printed)
 				}
 				if _, err := os.Stat(settings["output_file"].(string)); err == nil {
 					t.Error("output_file names an image that is gone")
@@ -356,19 +356,19 @@ func TestImageReplacingFailures(t *testing.T) {
 		} {
 			t.Run(fault, func(t *testing.T) {
 				t.Parallel()
-				q := quickLab(t)
-				if _, said, err := q.bake(t, nil); err != nil {
-					t.Fatalf("%v\n%s", err, said)
+				q := startQuickLab(t)
+				if _, printed, err := q.bake(t, nil); err != nil {
+					t.Fatalf("%v\n%s", err, printed)
 				}
 				before := q.left(t)
-				q.breaks(t, fault)
-				_, said, err := q.bake(t, map[string]any{
+				q.addFault(t, fault)
+				_, printed, err := q.bake(t, map[string]any{
 					"force_deregister": true, "force_delete_snapshot": true, "ami_users": []string{"111111111111"},
 					"deprecate_at":              time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339),
 					"deregistration_protection": map[string]any{"enabled": true},
 				})
 				if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-					t.Fatalf("want %q, got %v\n%s", c.want, err, said)
+					t.Fatalf("want %q, got %v\n%s", c.want, err, printed)
 				}
 				after := q.left(t)
 				switch c.kept {
@@ -393,12 +393,12 @@ func TestImageReplacingFailures(t *testing.T) {
 // TestImageCancelled: an interrupted Packer leaves nothing either, however many copies are being made.
 func TestImageCancelled(t *testing.T) {
 	onlyQuickLabs(t)
-	q := quickLab(t, "CopyImage=slow=2s:after:nth=2")
-	_, said, err := q.bakeUntil(q.cancelledAt(t, "CopyImage"), t, everyCall())
+	q := startQuickLab(t, "CopyImage=slow=2s:after:nth=2")
+	_, printed, err := q.bakeUntil(q.cancelledAt(t, "CopyImage"), t, everyCall())
 	if err == nil || !strings.Contains(err.Error(), "cancelled") {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, printed)
 	}
 	if left := q.left(t); len(left) > 0 {
-		t.Errorf("left behind: %q\n%s", left, said)
+		t.Errorf("left behind: %q\n%s", left, printed)
 	}
 }

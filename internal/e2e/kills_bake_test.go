@@ -39,54 +39,54 @@ type variant struct {
 	replaces bool     // an image that is there
 }
 
-// everywhere are the calls of every bake that change something, and some that do not.
-var everywhere = []string{
+// commonActions are the calls of every bake that change something, and some that do not.
+var commonActions = []string{
 	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "DescribeInstances", "GetConsoleOutput",
 	"CreateImage", "DescribeImages", "DeleteTags", "TerminateInstances", "DeleteSecurityGroup", "DeleteObject",
 }
 
 var variants = []variant{
-	{name: "plain", settings: killed(nil), actions: everywhere},
+	{name: "plain", settings: killSettings(nil), actions: commonActions},
 	{
-		name: "abroad", regions: []string{"eu-west-1"}, actions: append(slices.Clone(everywhere), "CopyImage", "ModifyImageAttribute"),
-		settings: killed(map[string]any{"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}}),
+		name: "abroad", regions: []string{"eu-west-1"}, actions: append(slices.Clone(commonActions), "CopyImage", "ModifyImageAttribute"),
+		settings: killSettings(map[string]any{"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}}),
 	},
 	{
-		name: "encrypted", actions: append(slices.Clone(everywhere), "CopyImage", "DeregisterImage", "DeleteSnapshot"),
-		settings: killed(map[string]any{"encrypt_boot": true}),
+		name: "encrypted", actions: append(slices.Clone(commonActions), "CopyImage", "DeregisterImage", "DeleteSnapshot"),
+		settings: killSettings(map[string]any{"encrypt_boot": true}),
 	},
 	{
-		name: "replacing", replaces: true, actions: append(slices.Clone(everywhere), "CopyImage", "DeregisterImage"),
-		settings: killed(map[string]any{"force_deregister": true}),
+		name: "replacing", replaces: true, actions: append(slices.Clone(commonActions), "CopyImage", "DeregisterImage"),
+		settings: killSettings(map[string]any{"force_deregister": true}),
 	},
 	{
-		name: "spot", actions: append(slices.Clone(everywhere), "DescribeSpotInstanceRequests", "CancelSpotInstanceRequests"),
-		settings: killed(map[string]any{"spot_price": "auto"}),
+		name: "spot", actions: append(slices.Clone(commonActions), "DescribeSpotInstanceRequests", "CancelSpotInstanceRequests"),
+		settings: killSettings(map[string]any{"spot_price": "auto"}),
 	},
 	{
-		name: "profile", actions: append(slices.Clone(everywhere), "CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "DeleteRole"),
-		settings: killed(map[string]any{"temporary_iam_instance_profile_policy_document": map[string]any{
+		name: "profile", actions: append(slices.Clone(commonActions), "CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "DeleteRole"),
+		settings: killSettings(map[string]any{"temporary_iam_instance_profile_policy_document": map[string]any{
 			"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
 		}}),
 	},
 }
 
-func killed(more map[string]any) map[string]any {
+func killSettings(more map[string]any) map[string]any {
 	all := map[string]any{"ami_name": "killed", "profile": nil, "max_retries": nil}
-	for _, settings := range []map[string]any{reporting, more} {
+	for _, settings := range []map[string]any{reportVerdict, more} {
 		maps.Copy(all, settings)
 	}
 	return all
 }
 
 // before makes what a bake is to replace, and returns the ids of that.
-func (q *quick) before(t *testing.T, v variant) []string {
+func (q *quickLab) before(t *testing.T, v variant) []string {
 	t.Helper()
 	if !v.replaces {
 		return nil
 	}
-	if _, said, err := q.bake(t, map[string]any{"ami_name": "killed", "sweep": false}); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	if _, printed, err := q.bake(t, map[string]any{"ami_name": "killed", "sweep": false}); err != nil {
+		t.Fatalf("%v\n%s", err, printed)
 	}
 	var ids []string
 	for _, r := range q.State() {
@@ -104,7 +104,7 @@ type packer struct {
 	gone chan struct{}
 }
 
-func (q *quick) startPacker(t *testing.T, settings map[string]any) *packer {
+func (q *quickLab) startPacker(t *testing.T, settings map[string]any) *packer {
 	t.Helper()
 	dir := t.TempDir()
 	template := map[string]any{
@@ -148,16 +148,16 @@ func (b *packer) output() string {
 }
 
 // await waits until the kill is to strike. A bake that has ended by then is struck as well: there is nothing to find.
-func (b *packer) await(t *testing.T, q *quick, s *killing) {
+func (b *packer) await(t *testing.T, q *quickLab, s *killCase) {
 	t.Helper()
 	before := len(q.Calls())
 	deadline := time.After(5 * time.Minute) // a verdict is waited for two minutes
 	for {
 		switch {
-		case s.action != "" && q.struck(t):
+		case s.action != "" && q.faultsUsedUp(t):
 			return
 		case s.action == "" && len(q.Calls())-before >= s.calls:
-			time.Sleep(s.later)
+			time.Sleep(s.delay)
 			return
 		}
 		select {
@@ -171,8 +171,8 @@ func (b *packer) await(t *testing.T, q *quick, s *killing) {
 	}
 }
 
-// struck tells whether the lab has no more faults to come.
-func (q *quick) struck(t *testing.T) bool {
+// faultsUsedUp tells whether the lab has no more faults to come.
+func (q *quickLab) faultsUsedUp(t *testing.T) bool {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, q.URL+"/_lab/faults", nil)
 	if err != nil {
@@ -234,20 +234,20 @@ func running(wanted func(process) bool) []process {
 
 // later is a way to the lab on which it is later: the answers say so in their header Date, which is the clock the sweep goes by.
 // As clients sign by it from then on, the requests are signed anew.
-func (q *quick) later(t *testing.T, by time.Duration) string {
+func (q *quickLab) clockAhead(t *testing.T, by time.Duration) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := q.signAnew(r); err != nil {
+		if err := q.resign(r); err != nil {
 			t.Error(err)
 		}
-		q.ServeHTTP(dated{w, time.Now().Add(by)}, r)
+		q.ServeHTTP(dateOverride{w, time.Now().Add(by)}, r)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
 }
 
-// signAnew signs a request with the time of now.
-func (q *quick) signAnew(r *http.Request) error {
+// resign signs a request with the time of now.
+func (q *quickLab) resign(r *http.Request) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
@@ -270,25 +270,25 @@ func (q *quick) signAnew(r *http.Request) error {
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = parts[3] == "s3" })
 }
 
-// dated is an answer with a time of its own.
-type dated struct {
+// dateOverride is an answer with a time of its own.
+type dateOverride struct {
 	http.ResponseWriter
 
 	at time.Time
 }
 
-func (d dated) WriteHeader(status int) {
+func (d dateOverride) WriteHeader(status int) {
 	d.Header().Set("Date", d.at.UTC().Format(http.TimeFormat))
 	d.ResponseWriter.WriteHeader(status)
 }
 
-func (d dated) Write(text []byte) (int, error) {
+func (d dateOverride) Write(text []byte) (int, error) {
 	d.Header().Set("Date", d.at.UTC().Format(http.TimeFormat)) // no effect after WriteHeader
 	return d.ResponseWriter.Write(text)
 }
 
 // awaitMachines waits until no machine runs.
-func (q *quick) awaitMachines(t *testing.T) {
+func (q *quickLab) awaitMachines(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		runs := slices.IndexFunc(q.State(), func(r labserver.Resource) bool {
@@ -303,8 +303,8 @@ func (q *quick) awaitMachines(t *testing.T) {
 	}
 }
 
-// judge makes sure that every image is one whose machine has reported success, and returns those of the bake that was killed.
-func (q *quick) judge(t *testing.T, s *killing, old []string) []labserver.Resource {
+// check makes sure that every image is one whose machine has reported success, and returns those of the bake that was killed.
+func (q *quickLab) check(t *testing.T, s *killCase, old []string) []labserver.Resource {
 	t.Helper()
 	var mine []labserver.Resource
 	there := false
@@ -330,10 +330,10 @@ func (q *quick) judge(t *testing.T, s *killing, old []string) []labserver.Resour
 }
 
 // fails tells whether the machine gives no good verdict.
-func (s *killing) fails() bool { return s.baker.Fail > 0 || s.baker.Hang > 0 || s.baker.NoVerdict }
+func (s *killCase) fails() bool { return s.baker.Fail > 0 || s.baker.Hang > 0 || s.baker.NoVerdict }
 
 // besidesImages is what there is beside images, their snapshots, and what was there before.
-func (q *quick) besidesImages(old []string) []string {
+func (q *quickLab) besidesImages(old []string) []string {
 	all := q.State()
 	ofAnImage := func(r labserver.Resource) bool {
 		return r.Kind == "snapshot" && slices.ContainsFunc(all, func(i labserver.Resource) bool {

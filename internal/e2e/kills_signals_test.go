@@ -48,8 +48,8 @@ func signal(pid int, s syscall.Signal) {
 	}
 }
 
-// strike kills the bake.
-func (k *kill) strike(b *packer, again time.Duration) {
+// send kills the bake.
+func (k *kill) send(b *packer, again time.Duration) {
 	p := processes{group: b.cmd.Process.Pid, outer: b.cmd.Process.Pid}
 	for _, inner := range running(func(one process) bool { return one.parent == p.outer }) {
 		p.inner = inner.pid

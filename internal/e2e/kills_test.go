@@ -28,8 +28,8 @@ const (
 	killsFull = 200
 )
 
-// killing is one kill, all of it drawn from the seed.
-type killing struct {
+// killCase is one kill, all of it drawn from the seed.
+type killCase struct {
 	number int
 	kind   kill
 	bake   variant
@@ -37,12 +37,12 @@ type killing struct {
 	// many calls of the bake.
 	action string
 	calls  int
-	later  time.Duration
+	delay  time.Duration
 	again  time.Duration // between a signal and the next, where there are two
 	baker  labtest.Baker
 }
 
-func (s *killing) String() string {
+func (s *killCase) String() string {
 	when := fmt.Sprintf("after %d calls", s.calls)
 	if s.action != "" {
 		when = "within " + s.action
@@ -50,15 +50,15 @@ func (s *killing) String() string {
 	return fmt.Sprintf("%03d %s, %s, %s", s.number, s.kind.name, s.bake.name, when)
 }
 
-// draw makes the kills of a seed. Each kind and each bake comes as often as any other.
-func draw(seed uint64, n int) []killing {
+// randomKills makes the kills of a seed. Each kind and each bake comes as often as any other.
+func randomKills(seed uint64, n int) []killCase {
 	r := rand.New(rand.NewPCG(seed, 0))
-	var all []killing
+	var all []killCase
 	for i := range n {
-		s := killing{number: i, kind: kills[i%len(kills)], bake: variants[r.IntN(len(variants))], calls: r.IntN(40)}
-		s.later = time.Duration(r.IntN(300)) * time.Millisecond
+		s := killCase{number: i, kind: kills[i%len(kills)], bake: variants[r.IntN(len(variants))], calls: r.IntN(40)}
+		s.delay = time.Duration(r.IntN(300)) * time.Millisecond
 		if s.calls == 0 {
-			s.later = time.Duration(r.IntN(3000)) * time.Millisecond // while Packer and the plugin start
+			s.delay = time.Duration(r.IntN(3000)) * time.Millisecond // while Packer and the plugin start
 		}
 		if r.IntN(2) == 0 {
 			s.action = s.bake.actions[r.IntN(len(s.bake.actions))]
@@ -96,7 +96,7 @@ func TestKills(t *testing.T) {
 	began := time.Now()
 	var table outcomes
 	t.Run("each", func(t *testing.T) {
-		for _, s := range draw(seed, n) {
+		for _, s := range randomKills(seed, n) {
 			if *killOnly >= 0 && s.number != *killOnly {
 				continue
 			}
@@ -110,15 +110,15 @@ func TestKills(t *testing.T) {
 }
 
 // run bakes, kills and looks. It returns what has become of the bake.
-func (s *killing) run(t *testing.T) string {
-	q := quickLabAs(t, labserver.Options{Runner: labtest.Runner{Guest: s.baker.Guest}})
+func (s *killCase) run(t *testing.T) string {
+	q := startQuickLabOptions(t, labserver.Options{Runner: labtest.Runner{Guest: s.baker.Guest}})
 	old := q.before(t, s.bake)
 	if s.action != "" {
-		q.breaks(t, s.action+"=hang=3s:after:nth=1")
+		q.addFault(t, s.action+"=hang=3s:after:nth=1")
 	}
 	b := q.startPacker(t, q.settings(s.bake.settings))
 	b.await(t, q, s)
-	s.kind.strike(b, s.again)
+	s.kind.send(b, s.again)
 	b.awaitEnd(t)
 	defer func() {
 		if t.Failed() {
@@ -132,12 +132,12 @@ func (s *killing) run(t *testing.T) string {
 }
 
 // afterInterrupt expects that the bake has cleaned up by itself.
-func (q *quick) afterInterrupt(t *testing.T, s *killing, old []string) string {
+func (q *quickLab) afterInterrupt(t *testing.T, s *killCase, old []string) string {
 	t.Helper()
 	if left := q.besidesImages(old); len(left) > 0 {
 		t.Errorf("left behind, without any sweep: %q", left)
 	}
-	images := q.judge(t, s, old)
+	images := q.check(t, s, old)
 	for _, i := range images {
 		if i.Tags["bakery:expires"] != "" && !s.bake.replaces {
 			t.Errorf("%s is there and not complete", i)
@@ -150,25 +150,25 @@ func (q *quick) afterInterrupt(t *testing.T, s *killing, old []string) string {
 }
 
 // afterKill expects that machines end by themselves, that nothing is swept before its time, and everything after it.
-func (q *quick) afterKill(t *testing.T, s *killing, old []string) string {
+func (q *quickLab) afterKill(t *testing.T, s *killCase, old []string) string {
 	t.Helper()
 	q.awaitMachines(t)
 	before := q.Left()
 	sweep := q.sweeping(s.bake.regions...)
-	if _, said, err := q.bakeAs(t, sweep); err != nil || strings.Contains(said, "Swept ") {
-		t.Errorf("a sweep before anything has expired: %v\n%s", err, said)
+	if _, printed, err := q.bakeAs(t, sweep); err != nil || strings.Contains(printed, "Swept ") {
+		t.Errorf("a sweep before anything has expired: %v\n%s", err, printed)
 	}
 	if after := q.Left(); !slices.Equal(before, after) {
 		t.Errorf("before the sweep there was %q, after it %q", before, after)
 	}
-	sweep["profile"] = q.profileFor(t, q.later(t, 48*time.Hour))
-	if _, said, err := q.bakeAs(t, sweep); err != nil {
-		t.Errorf("the sweep: %v\n%s", err, said)
+	sweep["profile"] = q.profileFor(t, q.clockAhead(t, 48*time.Hour))
+	if _, printed, err := q.bakeAs(t, sweep); err != nil {
+		t.Errorf("the sweep: %v\n%s", err, printed)
 	}
 	if left := q.besidesImages(old); len(left) > 0 {
 		t.Errorf("left behind by the sweep: %q", left)
 	}
-	images := q.judge(t, s, old)
+	images := q.check(t, s, old)
 	switch {
 	case len(images) > 0 && len(before) == len(q.Left()):
 		return "image, nothing else"

@@ -17,9 +17,9 @@ func runcmd(items string) map[string]string {
 
 // TestLiveFailures: on one machine, because what fails must leave nothing on it that the next one stumbles over.
 func TestLiveFailures(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
-	users := map[string]string{
+	volumePermissions := map[string]string{
 		"cloudinit/10_users.cfg": "#cloud-config\nusers: [default]\ntimezone: UTC\nruncmd: [\"true\"]\n",
 		"cloudinit/60_more.cfg":  "#cloud-config\nlocale: C.UTF-8\n",
 	}
@@ -92,12 +92,12 @@ func TestLiveFailures(t *testing.T) {
 			want: []string{"upload the payload to /proc/", "remote_folder"},
 		},
 		{
-			name: "cloud-init has not run", before: "mv /var/lib/cloud/instance /var/lib/cloud/away", files: users,
+			name: "cloud-init has not run", before: "mv /var/lib/cloud/instance /var/lib/cloud/away", files: volumePermissions,
 			want:  []string{"cloud-init failed with exit status 1", "obj.pkl", "cloudinit/10_users.cfg: users, timezone", "cloudinit/60_more.cfg: locale"},
 			after: "mv /var/lib/cloud/away /var/lib/cloud/instance",
 		},
 		{
-			name: "no cloud-init", before: "mv /usr/bin/cloud-init /usr/bin/away", files: users,
+			name: "no cloud-init", before: "mv /usr/bin/cloud-init /usr/bin/away", files: volumePermissions,
 			want: []string{"no cloud-init on the machine", "cloudinit/10_users.cfg: users, timezone", "cloudinit/60_more.cfg: locale", "nothing has been changed"},
 		},
 		{
@@ -141,7 +141,7 @@ func TestLiveFailures(t *testing.T) {
 
 // TestLiveInterrupt: an interrupt ends the step on the machine, and takes away what was sent there.
 func TestLiveInterrupt(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
 	source := write(t, runcmd("- sleep 600\n"))
 	r := l.interrupted(t, "60_app.cfg", "-var", "source="+source, "-var", "host="+m.address, "-var", "key="+m.key, absolute(t, "testdata/live.pkr.hcl"))
@@ -159,13 +159,13 @@ func TestLiveInterrupt(t *testing.T) {
 
 // TestLiveLarge: a large fs/ is sent from the disk, and takes the plugin no memory to speak of.
 func TestLiveLarge(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
 	source := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(source, "fs/opt"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	sum := noise(t, filepath.Join(source, "fs/opt/big"), 1<<30)
+	sum := randomFile(t, filepath.Join(source, "fs/opt/big"), 1<<30)
 	if r := m.apply(t, source, "remote_folder=/var/tmp"); r.Code != 0 {
 		t.Fatal("it failed")
 	}

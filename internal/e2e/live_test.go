@@ -16,8 +16,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// bothRoads is an Image-Source that leaves a trace of everything: what ran, in which order, as whom and where.
-func bothRoads(t *testing.T) string {
+// tracingSource is an Image-Source that leaves a trace of everything: what ran, in which order, as whom and where.
+func tracingSource(t *testing.T) string {
 	t.Helper()
 	source := write(t, map[string]string{
 		"cloudinit/05_hook.sh": "#cloud-boothook\n#!/bin/sh\necho hook $(id -un) >>/order\n",
@@ -50,7 +50,7 @@ runcmd:
 		"script/install.sh":       "#!/bin/sh\necho install $(pwd) $(cat /etc/app/compiled) >>/order\nchown app:adm /opt/app/data\n",
 		"script/compile.sh":       "#!/bin/sh\nmkdir -p fs/etc/app\necho \"$TOKEN\" >fs/etc/app/compiled\necho about to compile\n",
 	})
-	for name, mode := range hostile {
+	for name, mode := range hostileFiles {
 		put(t, filepath.Join(source, "fs", name), name, mode)
 	}
 	put(t, filepath.Join(source, "fs/opt/app/data"), incompressible(20000), 0o600)
@@ -68,7 +68,7 @@ runcmd:
 	return source
 }
 
-const bothRoadsOrder = `hook root
+const tracingOrder = `hook root
 bootcmd /
 10.0 root /root root root 0022 / -05
 10.1 two words app
@@ -136,8 +136,8 @@ func (l *lab) accounts(t *testing.T, image string) accounts {
 // TestLiveIsTheSameBake: one Image-Source by user data, as image_source and joined, and over SSH, gives the same files,
 // modes, owners and effects.
 func TestLiveIsTheSameBake(t *testing.T) {
-	l := onLab(t)
-	source := bothRoads(t)
+	l := sharedLab(t)
+	source := tracingSource(t)
 	for suite := range strings.SplitSeq(*guests, ",") {
 		t.Run(suite, func(t *testing.T) {
 			m := l.startSSH(t, suite, "")
@@ -148,7 +148,7 @@ func TestLiveIsTheSameBake(t *testing.T) {
 				t.Errorf("left behind:\n%s", left)
 			}
 			over := m.image(t)
-			if got := l.cli(t, "cat", over, "/order"); got != bothRoadsOrder {
+			if got := l.cli(t, "cat", over, "/order"); got != tracingOrder {
 				t.Errorf("over SSH, the steps ran as\n%s", got)
 			}
 			for _, road := range []string{"named", "joined"} {

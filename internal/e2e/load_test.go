@@ -59,12 +59,12 @@ func TestLoad(t *testing.T) {
 	}
 	t.Logf("on %s, with %d processors\n%s", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), loadTable(all))
 	for _, l := range all[1:] {
-		l.judge(t, all[0])
+		l.check(t, all[0])
 	}
 }
 
-// judge compares many bakes with a bake alone.
-func (l load) judge(t *testing.T, alone load) {
+// check compares many bakes with a bake alone.
+func (l load) check(t *testing.T, alone load) {
 	t.Helper()
 	const most = 80 << 20 // bytes a bake may need
 	if by := max(l.memory.largest, l.memory.pss/int64(l.bakes)); by > most {
@@ -95,7 +95,7 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 		Delays: size.delays, Limits: limit.EC2(),
 		Runner: labtest.Runner{Guest: labtest.Baker{Took: size.work, Lines: 20}.Guest},
 	})
-	q := &quick{Lab: lab}
+	q := &quickLab{Lab: lab}
 	dir := write(t, map[string]string{"many.pkr.hcl": manyBakes(q, n)})
 	argv := []string{packertest.Built(t).Packer, "build", "many.pkr.hcl"}
 	began := time.Now()
@@ -121,7 +121,7 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 
 // manyBakes is a template of n builds. It has no provisioners: packer would run two processes of its own for each of them,
 // which would be measured more than the bakes.
-func manyBakes(q *quick, n int) string {
+func manyBakes(q *quickLab, n int) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, `source "bakery-userdata" "load" {
   source_ami = %q

@@ -20,8 +20,8 @@ import (
 
 const logsTemplate = "testdata/logs.pkr.hcl"
 
-// stamped notes when each line of an output came.
-type stamped struct {
+// timestampedOutput notes when each line of an output came.
+type timestampedOutput struct {
 	mu    sync.Mutex
 	rest  []byte
 	lines []line
@@ -32,7 +32,7 @@ type line struct {
 	text string
 }
 
-func (s *stamped) Write(p []byte) (int, error) {
+func (s *timestampedOutput) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -47,7 +47,7 @@ func (s *stamped) Write(p []byte) (int, error) {
 	}
 }
 
-func (s *stamped) String() string {
+func (s *timestampedOutput) String() string {
 	var b strings.Builder
 	for _, l := range s.lines {
 		b.WriteString(l.text + "\n")
@@ -55,20 +55,20 @@ func (s *stamped) String() string {
 	return b.String()
 }
 
-// logged runs packer build with the template of these tests.
-func (l *lab) logged(t *testing.T, dir string, vars ...string) (*stamped, int) {
+// buildWithLogs runs packer build with the template of these tests.
+func (l *lab) buildWithLogs(t *testing.T, dir string, vars ...string) (*timestampedOutput, int) {
 	t.Helper()
 	argv := []string{packertest.Built(t).Packer, "build"}
 	for _, v := range vars {
 		argv = append(argv, "-var", v)
 	}
-	out := &stamped{}
+	out := &timestampedOutput{}
 	code := packertest.Stream(t, out, dir, l.environ(t), append(argv, absolute(t, logsTemplate))...)
 	return out, code
 }
 
-// modes are the ways of live_log on a guest.
-func modes(t *testing.T, l *lab, do func(t *testing.T, mode string, vars []string)) {
+// forEachLogMode are the ways of live_log on a guest.
+func forEachLogMode(t *testing.T, l *lab, do func(t *testing.T, mode string, vars []string)) {
 	t.Helper()
 	t.Run("each", func(t *testing.T) {
 		for suite := range strings.SplitSeq(*guests, ",") {
@@ -87,17 +87,17 @@ func modes(t *testing.T, l *lab, do func(t *testing.T, mode string, vars []strin
 
 // TestLogsComeWhileTheMachineWorks: what a step prints is in packer's output within 10 s, each line once and in order.
 func TestLogsComeWhileTheMachineWorks(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	const ticks, secret = 20, "hunter2-of-the-test"
 	source := write(t, map[string]string{
 		"cloudinit/10_early.cfg": "#cloud-config\nbootcmd:\n- echo printed early\n",
 		"cloudinit/60_ticks.cfg": "#cloud-config\nruncmd:\n- for i in $(seq " + fmt.Sprint(ticks) + "); do echo \"tick $i $(date +%s.%N)\"; sleep 1; done\n" +
 			"- [printf, '\\033[31mred\\033[0m %s\\r\\n', '" + secret + "']\n",
 	})
-	modes(t, l, func(t *testing.T, mode string, vars []string) {
+	forEachLogMode(t, l, func(t *testing.T, mode string, vars []string) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "machine.log")
-		out, code := l.logged(t, dir, append(vars, "source="+source, "log_file="+file, "secret="+secret)...)
+		out, code := l.buildWithLogs(t, dir, append(vars, "source="+source, "log_file="+file, "secret="+secret)...)
 		t.Logf("%s", out)
 		if code != 0 {
 			t.Fatalf("packer build: exit status %d", code)
@@ -130,7 +130,7 @@ func TestLogsComeWhileTheMachineWorks(t *testing.T) {
 var tick = regexp.MustCompile(`\[ *\d+ s\] 1\| tick (\d+) (\d+\.\d+)$`)
 
 // checkTicks makes sure that the lines came once, in order and soon, and returns the longest time one took.
-func checkTicks(t *testing.T, out *stamped, ticks int) time.Duration {
+func checkTicks(t *testing.T, out *timestampedOutput, ticks int) time.Duration {
 	t.Helper()
 	const limit = 10 * time.Second
 	next, latest, late := 1, time.Duration(0), 0
@@ -165,23 +165,23 @@ func checkTicks(t *testing.T, out *stamped, ticks int) time.Duration {
 
 // TestLogsOfAFailure: of a step that prints much before it fails, its last lines are shown, and log_file has what there is.
 func TestLogsOfAFailure(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	const lines = 100_000
 	source := write(t, map[string]string{
 		"cloudinit/60_much.cfg": "#cloud-config\nruncmd:\n- echo the step before\n- seq -f 'line %.0f of many' " + fmt.Sprint(lines) + "; exit 7\n",
 	})
-	modes(t, l, func(t *testing.T, mode string, vars []string) {
+	forEachLogMode(t, l, func(t *testing.T, mode string, vars []string) {
 		dir := t.TempDir()
 		name, _ := strings.CutPrefix(vars[0], "name=")
 		file := filepath.Join(dir, name+".log")
-		out, code := l.logged(t, dir, append(vars, "source="+source, "log_file=")...)
+		out, code := l.buildWithLogs(t, dir, append(vars, "source="+source, "log_file=")...)
 		if code == 0 {
 			t.Fatal("packer build succeeded")
 		}
-		said := out.String()
-		_, failed, ok := strings.Cut(said, "60_much.cfg runcmd[1] failed with exit status 7; its last lines were:")
+		printed := out.String()
+		_, failed, ok := strings.Cut(printed, "60_much.cfg runcmd[1] failed with exit status 7; its last lines were:")
 		if !ok {
-			t.Fatalf("packer did not say what failed:\n%s", said)
+			t.Fatalf("packer did not say what failed:\n%s", printed)
 		}
 		for n := lines - 39; n <= lines; n++ {
 			if want := fmt.Sprintf("line %d of many", n); !strings.Contains(failed, want) {
@@ -191,10 +191,10 @@ func TestLogsOfAFailure(t *testing.T) {
 		if strings.Contains(failed, fmt.Sprintf("line %d of many", lines-40)) {
 			t.Error("the error shows more than 40 lines")
 		}
-		if !strings.Contains(said, "lines not shown") {
+		if !strings.Contains(printed, "lines not shown") {
 			t.Error("packer does not say that it does not show all lines")
 		}
-		if n := strings.Count(said, "\n"); n > 20_000 {
+		if n := strings.Count(printed, "\n"); n > 20_000 {
 			t.Errorf("packer said %d lines", n)
 		}
 		saved := mustRead(t, file)
@@ -232,7 +232,7 @@ func TestLogsWithoutS3(t *testing.T) {
 	source := write(t, map[string]string{
 		"cloudinit/60_a.cfg": "#cloud-config\nruncmd:\n- echo first; sleep 25; echo last; for i in $(seq 5); do sleep 1; echo $i; done\n",
 	})
-	out, code := l.logged(t, dir, "source="+source, "name="+testName(t), "log_file="+file, "staging=true")
+	out, code := l.buildWithLogs(t, dir, "source="+source, "name="+testName(t), "log_file="+file, "staging=true")
 	t.Logf("%s", out)
 	if code != 0 {
 		t.Fatalf("packer build: exit status %d", code)

@@ -65,7 +65,7 @@ for limit in c d f l m n p s t v; do say "limit $limit" "$(ulimit -S -$limit 2>&
 // TestPeerScripts: for every execute_command that people use, a script sees here what it sees over SSH, but for what the
 // manual lists.
 func TestPeerScripts(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	listed := listedVariables(t)
 	onPeerGuests(t, func(t *testing.T, suite string) {
 		before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", probes()), peerTemplate(t, "bakery-userdata", probes()), l.peerSettings(suite))

@@ -25,7 +25,7 @@ const imagesPage = "docs/amazon-ebs-images.md"
 
 // TestPeerExample: the two templates of example/migrate bake the same image, but for what the manual lists.
 func TestPeerExample(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	onPeerGuests(t, func(t *testing.T, suite string) {
 		before, after := l.bakeBoth(t, example("migrate/before.pkr.hcl"), example("migrate/after.pkr.hcl"), l.peerSettings(suite))
 		l.comparable(t, before, after, "/etc/site/site.conf", "/srv/site/assets/site.css", "/etc/systemd/system/multi-user.target.wants/site.service")

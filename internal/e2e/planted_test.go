@@ -21,9 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forms are how a secret may stand in a file or a text: as it is, escaped for a URL, and in base64 at any place of what was
+// encodings are how a secret may stand in a file or a text: as it is, escaped for a URL, and in base64 at any place of what was
 // encoded. What is compressed hides it: the compressed user data is looked for by its own bytes.
-func forms(secret string) []string {
+func encodings(secret string) []string {
 	all := []string{secret}
 	if escaped := url.QueryEscape(secret); escaped != secret {
 		all = append(all, escaped)
@@ -36,14 +36,14 @@ func forms(secret string) []string {
 	return all
 }
 
-// hunt looks for secrets.
-type hunt struct {
-	names map[string]string // of each form
-	forms [][]byte
+// secretSearch looks for secrets.
+type secretSearch struct {
+	names     map[string]string // of each form
+	encodings [][]byte
 }
 
 // add makes something known by a name. What stands for nothing would be found everywhere.
-func (h *hunt) add(t *testing.T, name string, all ...string) {
+func (h *secretSearch) add(t *testing.T, name string, all ...string) {
 	t.Helper()
 	for _, form := range all {
 		if len(form) < 12 {
@@ -53,14 +53,14 @@ func (h *hunt) add(t *testing.T, name string, all ...string) {
 			h.names = map[string]string{}
 		}
 		h.names[form] = name
-		h.forms = append(h.forms, []byte(form))
+		h.encodings = append(h.encodings, []byte(form))
 	}
 }
 
 // in names what is found in a text, each with what stands around it.
-func (h *hunt) in(text []byte) []string {
+func (h *secretSearch) in(text []byte) []string {
 	var found []string
-	for _, form := range h.forms {
+	for _, form := range h.encodings {
 		if at := bytes.Index(text, form); at >= 0 {
 			found = append(found, fmt.Sprintf("%s in %q", h.names[string(form)], text[max(0, at-60):min(len(text), at+len(form)+20)]))
 		}
@@ -69,7 +69,7 @@ func (h *hunt) in(text []byte) []string {
 }
 
 // inFile is in for a file of any size, without its holes.
-func (h *hunt) inFile(t *testing.T, path string) []string {
+func (h *secretSearch) inFile(t *testing.T, path string) []string {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -106,7 +106,7 @@ var ownPrograms = []string{"packer", "packer-plugin-bakery", "bakery-lab"}
 
 // watchProcesses looks at the processes of this computer until the test says so, and then says what it has found: a secret
 // in the arguments or the environment of a program of ours, or a signed URL in anybody's arguments, machines' included.
-func (h *hunt) watchProcesses() (stop func() []string) {
+func (h *secretSearch) watchProcesses() (stop func() []string) {
 	done, found := make(chan struct{}), make(chan []string)
 	go func() {
 		var all []string
@@ -124,7 +124,7 @@ func (h *hunt) watchProcesses() (stop func() []string) {
 	return func() []string { close(done); return <-found }
 }
 
-func (h *hunt) inProcesses() (found []string) {
+func (h *secretSearch) inProcesses() (found []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is good
 	for _, file := range files {
 		line, err := os.ReadFile(file)

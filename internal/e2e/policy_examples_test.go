@@ -75,7 +75,7 @@ func TestPoliciesOfExamples(t *testing.T) {
 			for _, without := range append([]string{""}, names...) {
 				t.Run(template+" without "+without, func(t *testing.T) {
 					t.Parallel()
-					q := quickBaker(t, labtest.Baker{})
+					q := startBakerLab(t, labtest.Baker{})
 					l := q.client()
 					some := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == without })
 					lab := strings.NewReplacer("AMI", q.Value("BAKERY_LAB_AMI"), "GROUP", q.Value("BAKERY_LAB_SECURITY_GROUP"), "SUBNET", q.Value("BAKERY_LAB_SUBNET"))

@@ -20,7 +20,7 @@ import (
 // foreign is what somebody else has in the account.
 type foreign struct{ instance, image, snapshot, group string }
 
-func (q *quick) foreign(t *testing.T, c *ec2.Client) foreign {
+func (q *quickLab) foreign(t *testing.T, c *ec2.Client) foreign {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -47,7 +47,7 @@ func (q *quick) foreign(t *testing.T, c *ec2.Client) foreign {
 }
 
 // theirs is a machine without the tags of a bake.
-func theirs(q *quick) *ec2.RunInstancesInput {
+func theirs(q *quickLab) *ec2.RunInstancesInput {
 	return &ec2.RunInstancesInput{
 		ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 	}
@@ -57,7 +57,7 @@ func theirs(q *quick) *ec2.RunInstancesInput {
 // nobody gives that tag to it.
 func TestPoliciesKeepOffWhatNoBakeHasMade(t *testing.T) {
 	onlyQuickLabs(t)
-	q := quickLabAs(t, labserver.Options{}) // whose machines run on
+	q := startQuickLabOptions(t, labserver.Options{}) // whose machines run on
 	all := ec2.NewFromConfig(q.sdk("us-east-1"))
 	f := q.foreign(t, all)
 	session := assume(t, q.sdk("us-east-1"), rights{documents: documents(t)}.policy(t))

@@ -42,10 +42,10 @@ func assume(t *testing.T, cfg aws.Config, policy string) *types.Credentials {
 }
 
 // limited is the same lab for somebody who has only these rights.
-func (q *quick) limited(t *testing.T, r rights) *quick {
+func (q *quickLab) limited(t *testing.T, r rights) *quickLab {
 	t.Helper()
 	c := assume(t, q.sdk("us-east-1"), r.policy(t))
-	limited := &quick{Lab: q.Lab, profile: fmt.Sprintf("baker-%x", rand.Uint64())}
+	limited := &quickLab{Lab: q.Lab, profile: fmt.Sprintf("baker-%x", rand.Uint64())}
 	limited.configure(t, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)
 	return limited
 }

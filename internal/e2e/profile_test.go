@@ -11,7 +11,7 @@ import (
 
 // TestProfile: the machine fetches a staged fs/ with the credentials of its instance profile.
 func TestProfile(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000), "script/install.sh": "#!/bin/sh\nstat -c %s /opt/blob >/size\n"})
 	id := l.bake(t, image, absolute(t, template), "name="+image, "source="+source, "delivery=profile", "profile=bakery")
@@ -25,9 +25,9 @@ func TestProfile(t *testing.T) {
 
 // TestProfileOfProvisioners: so does what provisioners recorded, where there is no fs/ that would bring the means.
 func TestProfileOfProvisioners(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
-	template := recorded(t, `
+	template := provisionerTemplate(t, `
   provisioner "file" {
     source      = "blob"
     destination = "blob"

@@ -35,34 +35,34 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// quick is a lab whose machines are goroutines that power off at once: a bake with verdict = "stop" takes seconds, and
+// quickLab is a lab whose machines are goroutines that power off at once: a bake with verdict = "stop" takes seconds, and
 // everything but the machine is the same.
-type quick struct {
+type quickLab struct {
 	*labtest.Lab
-	profile string            // the one that leads the AWS SDK to it
-	heard   func(line string) // is told what its builders say; may be nil
-	ended   func()            // is called when a bake with faults has ended; may be nil
+	profile   string            // the one that leads the AWS SDK to it
+	onLine    func(line string) // is told what its builders say; may be nil
+	afterBake func()            // is called when a bake with faults has ended; may be nil
 }
 
 // quickRegions are those that images of these tests are made in.
 var quickRegions = []string{"us-east-1", "eu-west-1", "us-west-2"}
 
-func quickLab(t *testing.T, faults ...string) *quick {
+func startQuickLab(t *testing.T, faults ...string) *quickLab {
 	t.Helper()
-	return quickLabOf(t, (*labtest.Machine).PowerOff, faults...)
+	return startQuickLabWith(t, (*labtest.Machine).PowerOff, faults...)
 }
 
-// quickBaker is a lab whose machines bake as real ones do: leave verdict = "stop" out of a bake with reporting.
-func quickBaker(t *testing.T, b labtest.Baker, faults ...string) *quick {
+// startBakerLab is a lab whose machines bake as real ones do: leave verdict = "stop" out of a bake with reporting.
+func startBakerLab(t *testing.T, b labtest.Baker, faults ...string) *quickLab {
 	t.Helper()
-	return quickLabOf(t, b.Guest, faults...)
+	return startQuickLabWith(t, b.Guest, faults...)
 }
 
-// reporting are settings for a machine that gives a verdict.
-var reporting = map[string]any{"verdict": "report", "instance_timeout": "2m"}
+// reportVerdict are settings for a machine that gives a verdict.
+var reportVerdict = map[string]any{"verdict": "report", "instance_timeout": "2m"}
 
-// quickLabOf is a lab with something else on its machines.
-func quickLabOf(t *testing.T, guest func(*labtest.Machine), faults ...string) *quick {
+// startQuickLabWith is a lab with something else on its machines.
+func startQuickLabWith(t *testing.T, guest func(*labtest.Machine), faults ...string) *quickLab {
 	t.Helper()
 	o := labserver.Options{Runner: labtest.Runner{Guest: guest}}
 	for _, text := range faults {
@@ -72,20 +72,20 @@ func quickLabOf(t *testing.T, guest func(*labtest.Machine), faults ...string) *q
 		}
 		o.Faults = append(o.Faults, f)
 	}
-	return quickLabAs(t, o)
+	return startQuickLabOptions(t, o)
 }
 
-// quickLabAs is a lab with whatever options.
-func quickLabAs(t *testing.T, o labserver.Options) *quick {
+// startQuickLabOptions is a lab with whatever options.
+func startQuickLabOptions(t *testing.T, o labserver.Options) *quickLab {
 	t.Helper()
 	l := labtest.Start(t, o)
-	q := &quick{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
+	q := &quickLab{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
 	q.configure(t, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), "")
 	return q
 }
 
 // configure makes the profile that leads to the lab with these credentials.
-func (q *quick) configure(t *testing.T, key, secret, token string) {
+func (q *quickLab) configure(t *testing.T, key, secret, token string) {
 	t.Helper()
 	writeProfile(t, q.profile, fmt.Sprintf(
 		"[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n",
@@ -93,7 +93,7 @@ func (q *quick) configure(t *testing.T, key, secret, token string) {
 }
 
 // profileFor makes a profile that leads to the lab by way of a URL.
-func (q *quick) profileFor(t *testing.T, url string) string {
+func (q *quickLab) profileFor(t *testing.T, url string) string {
 	t.Helper()
 	name := "lab-" + url[strings.LastIndex(url, ":")+1:]
 	writeProfile(t, name, fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n",
@@ -144,7 +144,7 @@ func onlyQuickLabs(t *testing.T) {
 }
 
 // client is the lab for the helpers that use programs.
-func (q *quick) client() *lab {
+func (q *quickLab) client() *lab {
 	l := &lab{values: map[string]string{}}
 	for _, v := range q.Env() {
 		l.values[v.Name] = v.Value
@@ -154,7 +154,7 @@ func (q *quick) client() *lab {
 }
 
 // settings are those of a bake on the lab, and more; nil takes one out.
-func (q *quick) settings(more map[string]any) map[string]any {
+func (q *quickLab) settings(more map[string]any) map[string]any {
 	all := map[string]any{
 		"profile": q.profile, "max_retries": 2, "source_ami": q.Value("BAKERY_LAB_AMI"), "ami_name": "quick",
 		"instance_poll_interval": "1s", "image_poll_interval": "1s", "verdict": "stop", "log_file": os.DevNull,
@@ -168,7 +168,7 @@ func (q *quick) settings(more map[string]any) map[string]any {
 }
 
 // bake runs the builder in this process.
-func (q *quick) bake(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) bake(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -176,20 +176,20 @@ func (q *quick) bake(t *testing.T, settings map[string]any) (packersdk.Artifact,
 }
 
 // bakeUntil is bake for one that is interrupted.
-func (q *quick) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
 	return q.runBuilder(ctx, t, q.settings(settings))
 }
 
 // bakeAs is bake with these settings and no others.
-func (q *quick) bakeAs(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) bakeAs(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	return q.runBuilder(ctx, t, settings)
 }
 
-func (q *quick) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
 	// A copy, as Packer sends one: the SDK renders templates in the lists it is given, which parallel tests share.
 	sent, err := json.Marshal(settings)
@@ -204,11 +204,11 @@ func (q *quick) runBuilder(ctx context.Context, t *testing.T, settings map[strin
 	if _, _, err := b.Prepare(own); err != nil {
 		t.Fatal(err)
 	}
-	said := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}, heard: q.heard}
-	artifact, err := b.Run(ctx, said, &packersdk.DispatchHook{})
-	said.mu.Lock()
-	defer said.mu.Unlock()
-	return artifact, said.text.String(), err
+	printed := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}, onLine: q.onLine}
+	artifact, err := b.Run(ctx, printed, &packersdk.DispatchHook{})
+	printed.mu.Lock()
+	defer printed.mu.Unlock()
+	return artifact, printed.text.String(), err
 }
 
 // transcript keeps what a builder says. Packer's own Ui reads the filter of secrets while other builders of this process set
@@ -216,14 +216,14 @@ func (q *quick) runBuilder(ctx context.Context, t *testing.T, settings map[strin
 type transcript struct {
 	packersdk.BasicUi
 
-	mu    sync.Mutex
-	text  bytes.Buffer
-	heard func(line string) // is told every line; may be nil
+	mu     sync.Mutex
+	text   bytes.Buffer
+	onLine func(line string) // is told every line; may be nil
 }
 
 func (t *transcript) Say(line string) {
-	if t.heard != nil {
-		t.heard(line)
+	if t.onLine != nil {
+		t.onLine(line)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -232,25 +232,25 @@ func (t *transcript) Say(line string) {
 
 func (t *transcript) Error(line string) { t.Say(line) }
 
-// breaks adds a fault to the lab that runs.
-func (q *quick) breaks(t *testing.T, fault string) {
+// addFault adds a fault to the lab that runs.
+func (q *quickLab) addFault(t *testing.T, fault string) {
 	t.Helper()
-	q.tell(t, "faults", fault)
+	q.control(t, "faults", fault)
 }
 
 // reclaim takes a Spot Instance back.
-func (q *quick) reclaim(t *testing.T, instance, notice string) {
+func (q *quickLab) reclaim(t *testing.T, instance, notice string) {
 	t.Helper()
-	q.tell(t, "reclaim?instance="+instance+"&notice="+notice, "")
+	q.control(t, "reclaim?instance="+instance+"&notice="+notice, "")
 }
 
-// tell posts what the lab itself is to do.
-func (q *quick) tell(t *testing.T, what, body string) {
+// control posts what the lab itself is to do.
+func (q *quickLab) control(t *testing.T, what, body string) {
 	t.Helper()
 	q.request(t, http.MethodPost, what, body)
 }
 
-func (q *quick) request(t *testing.T, method, what, body string) {
+func (q *quickLab) request(t *testing.T, method, what, body string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, q.URL+"/_lab/"+what, strings.NewReader(body))
 	if err != nil {
@@ -268,7 +268,7 @@ func (q *quick) request(t *testing.T, method, what, body string) {
 }
 
 // cancelledAt is a context that ends once the lab has answered a call of an action.
-func (q *quick) cancelledAt(t *testing.T, action string) context.Context {
+func (q *quickLab) cancelledAt(t *testing.T, action string) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -287,7 +287,7 @@ func (q *quick) cancelledAt(t *testing.T, action string) context.Context {
 }
 
 // sdk tries a call again only when its connection was closed on this side: that says nothing of the lab.
-func (q *quick) sdk(region string) aws.Config {
+func (q *quickLab) sdk(region string) aws.Config {
 	closed := retry.IsErrorRetryableFunc(func(err error) aws.Ternary { return aws.BoolTernary(errors.Is(err, net.ErrClosed)) })
 	again := retry.NewStandard(func(o *retry.StandardOptions) { o.Retryables = []retry.IsErrorRetryable{closed} })
 	return aws.Config{
@@ -298,7 +298,7 @@ func (q *quick) sdk(region string) aws.Config {
 
 // protection is an image's deregistration protection, and makes sure that awscli is refused to deregister it. Debian's
 // awscli is older than the protection and does not show it.
-func (q *quick) protection(t *testing.T, l *lab, region, id string) string {
+func (q *quickLab) protection(t *testing.T, l *lab, region, id string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), "ec2", "deregister-image", "--region", region, "--image-id", id, "--endpoint-url", q.URL)
 	cmd.Env = l.environ(t)
@@ -313,7 +313,7 @@ func (q *quick) protection(t *testing.T, l *lab, region, id string) string {
 }
 
 // left is everything of the account in all regions that a failed bake must not leave.
-func (q *quick) left(t *testing.T) []string {
+func (q *quickLab) left(t *testing.T) []string {
 	t.Helper()
 	var left []string
 	must := func(err error) {

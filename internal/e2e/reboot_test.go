@@ -10,7 +10,7 @@ import (
 
 // TestReboots: a reboot in the middle ends the step that asked for it, and the bake goes on with the next.
 func TestReboots(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{
 		"cloudinit/10_first.cfg":  "#cloud-config\nruncmd:\n- echo 10 >>/order\n",

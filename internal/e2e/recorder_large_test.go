@@ -25,9 +25,9 @@ const largeSize = 300 << 20
 // TestLargeUploads: 300 MiB and 200 small files in one template. They are staged as one object, and the plugin's memory
 // does not grow with them.
 func TestLargeUploads(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	idle := watchMemory(t, func() {
-		l.refused(t, "idle", `provisioner "shell-local" {
+		l.buildRefused(t, "idle", `provisioner "shell-local" {
     inline = ["sleep 1", "exit 1"]
   }`, nil)
 	})
@@ -38,7 +38,7 @@ func TestLargeUploads(t *testing.T) {
 		files[name] = name
 		sources = append(sources, strconv.Quote(name))
 	}
-	template := recorded(t, `
+	template := provisionerTemplate(t, `
   provisioner "file" {
     source      = "large"
     destination = "/tmp/large"
@@ -53,7 +53,7 @@ func TestLargeUploads(t *testing.T) {
     inline = ["sudo sh -c 'sha256sum </tmp/large >/sum; cat /tmp/0* /tmp/1* | wc -c >>/sum; stat -c %U /tmp/large >>/sum'"]
   }
 `, files)
-	sum := noise(t, filepath.Join(filepath.Dir(template), "large"), largeSize)
+	sum := randomFile(t, filepath.Join(filepath.Dir(template), "large"), largeSize)
 	l.calls(t, http.MethodDelete)
 	image := testName(t)
 	var r packertest.Result

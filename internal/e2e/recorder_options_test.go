@@ -17,9 +17,9 @@ import (
 // TestCommonOptions: what every provisioner block can say, and a reboot in the middle, after which the machine carries on
 // with the next thing that was recorded.
 func TestCommonOptions(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
-	id := l.bake(t, image, recorded(t, `
+	id := l.bake(t, image, provisionerTemplate(t, `
   provisioner "shell" {
     inline           = ["echo value >~/order; sudo touch /run/first-boot", "sudo reboot"]
     expect_disconnect = true
@@ -82,9 +82,9 @@ func TestCommonOptions(t *testing.T) {
 // TestReplayReboots: a reboot that begins while Packer would have waited loses nothing, one that cuts a command off is told,
 // and a user without a shell of its own has sh.
 func TestReplayReboots(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
-	r := l.build(t, recorded(t, `
+	r := l.build(t, provisionerTemplate(t, `
   provisioner "shell" {
     inline = ["echo one >~/order; sudo touch /run/first-boot", "nohup sh -c 'sleep 4; sudo reboot' >/dev/null 2>&1 &"]
   }
@@ -117,7 +117,7 @@ func TestReplayReboots(t *testing.T) {
 
 // TestReplayFailures: what fails on the machine is told with the provisioner, its exit status and its last output.
 func TestReplayFailures(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	t.Run("each", func(t *testing.T) {
 		for name, c := range map[string]struct {
 			block string
@@ -142,7 +142,7 @@ func TestReplayFailures(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				image := testName(t)
-				r := l.build(t, recorded(t, `provisioner "shell" {
+				r := l.build(t, provisionerTemplate(t, `provisioner "shell" {
 	    inline = ["true"]
 	  }
 	  `+c.block+`
@@ -152,7 +152,7 @@ func TestReplayFailures(t *testing.T) {
 	  error-cleanup-provisioner "shell-local" {
 	    inline = ["echo cleaned up here"]
 	  }`, map[string]string{"fine.sh": "#!/bin/sh\n", "fails.sh": "#!/bin/sh\necho one; echo two >&2; exit 7\n"}), "name="+image)
-				mustFail(t, l, image, r.Code, r.Output, append(c.want, "cleaned up here"))
+				requireFailed(t, l, image, r.Code, r.Output, append(c.want, "cleaned up here"))
 			})
 		}
 	})
@@ -163,8 +163,8 @@ func TestReplayFailures(t *testing.T) {
 
 // TestErrorCleanup: an error-cleanup-provisioner that wants a machine is told that there is none, at once.
 func TestErrorCleanup(t *testing.T) {
-	l := onLab(t)
-	template := recorded(t, `provisioner "shell" {
+	l := sharedLab(t)
+	template := provisionerTemplate(t, `provisioner "shell" {
     inline = ["true"]
   }
   provisioner "shell-local" {
@@ -188,9 +188,9 @@ func TestErrorCleanup(t *testing.T) {
 
 // TestProvisionersAlone: a bake that consists of provisioners alone, without staging.
 func TestProvisionersAlone(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
-	template := recorded(t, `provisioner "shell" {
+	template := provisionerTemplate(t, `provisioner "shell" {
     inline = ["id -un >/root/who", "pwd >>/root/who"]
   }`, nil)
 	content, err := os.ReadFile(template)

@@ -102,18 +102,18 @@ var refusals = map[string]struct {
 
 // TestRefusals: what cannot work is refused before anything costs money, within a second of the block's beginning.
 func TestRefusals(t *testing.T) {
-	l := onLab(t)
-	own := slices.Min([]time.Duration{l.refused(t, "the baseline", `provisioner "shell-local" {
+	l := sharedLab(t)
+	own := slices.Min([]time.Duration{l.buildRefused(t, "the baseline", `provisioner "shell-local" {
     inline = ["exit 1"]
-  }`, nil), l.refused(t, "the baseline", `provisioner "shell-local" {
+  }`, nil), l.buildRefused(t, "the baseline", `provisioner "shell-local" {
     inline = ["exit 1"]
   }`, nil)})
 	for name, c := range refusals {
 		t.Run(name, func(t *testing.T) {
 			// The second chance is for a computer that was busy; what waits for something, waits both times.
-			took := l.refused(t, name, c.block, c.want) - own
+			took := l.buildRefused(t, name, c.block, c.want) - own
 			if took > time.Second {
-				took = l.refused(t, name, c.block, c.want) - own
+				took = l.buildRefused(t, name, c.block, c.want) - own
 			}
 			t.Logf("refused after %s", max(took, 0))
 			if took > time.Second {
@@ -126,10 +126,10 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// refused builds a block that must fail, and tells how long that takes from the end of the block before it.
-func (l *lab) refused(t *testing.T, name, block string, want []string) time.Duration {
+// buildRefused builds a block that must fail, and tells how long that takes from the end of the block before it.
+func (l *lab) buildRefused(t *testing.T, name, block string, want []string) time.Duration {
 	t.Helper()
-	template := recorded(t, `provisioner "shell-local" {
+	template := provisionerTemplate(t, `provisioner "shell-local" {
     inline = ["echo HERE-IT-BEGINS"]
   }
   `+block+`

@@ -42,8 +42,8 @@ var executeCommands = []string{
 	`chmod +x {{ .Path }}; sudo su postgres -c '{{ .Vars }} {{ .Path }}'`,
 }
 
-// roadFiles are what the template uploads and runs.
-var roadFiles = map[string]string{
+// provisionerFiles are what the template uploads and runs.
+var provisionerFiles = map[string]string{
 	"setup.sh": `#!/bin/sh -e
 sudo useradd --create-home --shell /bin/bash jenkins
 sudo useradd --create-home --shell /bin/bash postgres
@@ -83,18 +83,18 @@ env | LC_ALL=C sort | grep -Ev '^(SSH_|XDG_|DBUS_|PACKER_|_=|MAIL=|MOTD_SHOWN=|S
 // TestBothRoads: the same provisioners over SSH, by Packer's own communicator, and recorded, leave the same. Sessions differ:
 // on trixie, as on Ubuntu, PAM gives them a umask.
 func TestBothRoads(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	for suite, release := range map[string]string{"bookworm": "12", "trixie": "13"} {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel()
-			l.bothRoads(t, suite, release)
+			l.compareSSHAndRecorded(t, suite, release)
 		})
 	}
 }
 
-func (l *lab) bothRoads(t *testing.T, suite, release string) {
+func (l *lab) compareSSHAndRecorded(t *testing.T, suite, release string) {
 	t.Helper()
-	file := roads(t)
+	file := provisionersTemplate(t)
 	m := l.startSSH(t, suite, "")
 	r := packertest.Run(t, filepath.Dir(file), l.environ(t), packertest.Built(t).Packer, "build", "-only=null.ssh", "-var", "host="+m.address, "-var", "key="+m.key, file)
 	if r.Code != 0 {
@@ -119,10 +119,10 @@ func (l *lab) bothRoads(t *testing.T, suite, release string) {
 	}
 }
 
-// roads writes the template.
-func roads(t *testing.T) string {
+// provisionersTemplate writes the template.
+func provisionersTemplate(t *testing.T) string {
 	t.Helper()
-	dir := write(t, roadFiles)
+	dir := write(t, provisionerFiles)
 	if err := os.Chmod(filepath.Join(dir, "private"), 0o600); err != nil {
 		t.Fatal(err)
 	}

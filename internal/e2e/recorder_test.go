@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// recorded makes a folder with a template of provisioners and the files they use, and returns the template's path.
-func recorded(t *testing.T, provisioners string, files map[string]string) string {
+// provisionerTemplate makes a folder with a template of provisioners and the files they use, and returns the template's path.
+func provisionerTemplate(t *testing.T, provisioners string, files map[string]string) string {
 	t.Helper()
 	dir := write(t, files)
 	template := filepath.Join(dir, "recorded.pkr.hcl")
@@ -50,9 +50,9 @@ build {
 
 // TestRecorded: the blocks that most templates have, unmodified, and what becomes of them on the machine.
 func TestRecorded(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
-	id := l.bake(t, image, recorded(t, `
+	id := l.bake(t, image, provisionerTemplate(t, `
   provisioner "shell-local" {
     inline = ["echo made here >generated.txt"]
   }

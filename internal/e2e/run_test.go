@@ -13,11 +13,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// paused is a lab whose machines power off when the test lets them, so that it can look at them before.
-func paused(t *testing.T) (q *quick, runs <-chan *labtest.Machine) {
+// startPausedLab is a lab whose machines power off when the test lets them, so that it can look at them before.
+func startPausedLab(t *testing.T) (q *quickLab, runs <-chan *labtest.Machine) {
 	t.Helper()
 	running := make(chan *labtest.Machine)
-	q = quickLabOf(t, func(m *labtest.Machine) {
+	q = startQuickLabWith(t, func(m *labtest.Machine) {
 		select {
 		case running <- m:
 		case <-t.Context().Done():
@@ -26,8 +26,8 @@ func paused(t *testing.T) (q *quick, runs <-chan *labtest.Machine) {
 	return q, running
 }
 
-// shown is a machine as awscli shows it.
-type shown struct {
+// describedInstance is a machine as awscli shows it.
+type describedInstance struct {
 	InstanceId, InstanceType, SubnetId, ImageId, InstanceLifecycle string //nolint:revive,staticcheck // the names of EC2
 	EbsOptimized                                                   bool
 	Placement                                                      struct{ Tenancy string }
@@ -41,9 +41,9 @@ type shown struct {
 	Tags                             []keyValue
 }
 
-func (l *lab) machine(t *testing.T) shown {
+func (l *lab) machine(t *testing.T) describedInstance {
 	t.Helper()
-	var all []shown
+	var all []describedInstance
 	l.aws(t, &all, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running", "--query", "Reservations[].Instances[]")
 	if len(all) != 1 {
 		t.Fatalf("%d machines run", len(all))
@@ -54,7 +54,7 @@ func (l *lab) machine(t *testing.T) shown {
 // TestRunOptions: what a template says of the machine in amazon-ebs' words, awscli sees of it.
 func TestRunOptions(t *testing.T) {
 	onlyQuickLabs(t)
-	q, running := paused(t)
+	q, running := startPausedLab(t)
 	l := q.client()
 	done := make(chan packertest.Result)
 	go func() { done <- l.build(t, absolute(t, "testdata/run.pkr.hcl")) }()
@@ -92,7 +92,7 @@ func TestRunOptions(t *testing.T) {
 	}
 }
 
-func checkMachine(t *testing.T, l *lab, m shown, bake string) {
+func checkMachine(t *testing.T, l *lab, m describedInstance, bake string) {
 	t.Helper()
 	tags := tagsOf(m.Tags)
 	var credits, shutdown string
@@ -199,21 +199,21 @@ func TestRunSpot(t *testing.T) {
 		"taken back twice":            {"spot", []string{"0s", "0s"}, "spot", "took the Spot Instance"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q, running := paused(t)
+			q, running := startPausedLab(t)
 			l := q.client()
 			type ended struct {
-				said string
-				err  error
+				printed string
+				err     error
 			}
 			done := make(chan ended)
 			go func() {
-				_, said, err := q.bake(t, map[string]any{
+				_, printed, err := q.bake(t, map[string]any{
 					"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"}, "spot_fallback": tc.fallback,
 					"spot_tags": map[string]any{"team": "ovens"},
 				})
-				done <- ended{said, err}
+				done <- ended{printed, err}
 			}()
-			var last shown
+			var last describedInstance
 			for i, notice := range tc.taken {
 				guest := <-running
 				last = l.machine(t)
@@ -231,7 +231,7 @@ func TestRunSpot(t *testing.T) {
 			}
 			end := <-done
 			if tc.fails == "" && end.err != nil || tc.fails != "" && (end.err == nil || !strings.Contains(end.err.Error(), tc.fails)) {
-				t.Errorf("error %v, want %q\n%s", end.err, tc.fails, end.said)
+				t.Errorf("error %v, want %q\n%s", end.err, tc.fails, end.printed)
 			}
 			if last.InstanceLifecycle != tc.lifecycle {
 				t.Errorf("the last machine's lifecycle is %q, want %q", last.InstanceLifecycle, tc.lifecycle)

@@ -18,10 +18,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// plot is a template with secrets in all its places, and what is known of them.
-type plot struct {
+// plantedSecrets is a template with secrets in all its places, and what is known of them.
+type plantedSecrets struct {
 	*lab
-	hunt
+	secretSearch
 
 	dir, ami string
 	planted  map[string]string
@@ -31,18 +31,18 @@ type plot struct {
 }
 
 // plant makes a secret that is known by its name, and is like nothing else.
-func (p *plot) plant(t *testing.T, name string) string {
+func (p *plantedSecrets) plant(t *testing.T, name string) string {
 	t.Helper()
 	secret := "planted+" + rand.Text()
 	p.planted[name] = secret
-	p.add(t, name, forms(secret)...)
+	p.add(t, name, encodings(secret)...)
 	return secret
 }
 
-// plot lays out the Image-Source, the variables and the credentials.
-func (l *lab) plot(t *testing.T, suite string) *plot {
+// plantedSecrets lays out the Image-Source, the variables and the credentials.
+func (l *lab) plantedSecrets(t *testing.T, suite string) *plantedSecrets {
 	t.Helper()
-	p := &plot{
+	p := &plantedSecrets{
 		lab: l, planted: map[string]string{}, kinds: []string{"bundle", "text"}, ami: l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], present: "present+" + rand.Text(),
 	}
 	p.dir = write(t, map[string]string{
@@ -68,7 +68,7 @@ func (l *lab) plot(t *testing.T, suite string) *plot {
 }
 
 // variables are in a file: an environment would be the user's own.
-func (p *plot) variables(t *testing.T) {
+func (p *plantedSecrets) variables(t *testing.T) {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"planted": p.planted, "dir": p.dir, "source_ami": p.ami})
 	if err != nil {
@@ -80,13 +80,13 @@ func (p *plot) variables(t *testing.T) {
 }
 
 // credentials are temporary ones, in a file.
-func (p *plot) credentials(t *testing.T) {
+func (p *plantedSecrets) credentials(t *testing.T) {
 	t.Helper()
 	var role struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive,staticcheck // the names of STS
 	p.aws(t, &role, "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/bakes", "--role-session-name", "planted",
 		"--query", "Credentials")
-	p.add(t, "the secret key", forms(role.SecretAccessKey)...)
-	p.add(t, "the session token", forms(role.SessionToken)...)
+	p.add(t, "the secret key", encodings(role.SecretAccessKey)...)
+	p.add(t, "the session token", encodings(role.SessionToken)...)
 	file := filepath.Join(p.dir, "credentials")
 	text := "[planted]\naws_access_key_id = " + role.AccessKeyId + "\naws_secret_access_key = " + role.SecretAccessKey +
 		"\naws_session_token = " + role.SessionToken + "\n"
@@ -100,7 +100,7 @@ func (p *plot) credentials(t *testing.T) {
 }
 
 // build runs packer and hunts in everything it says and leaves outside the account.
-func (p *plot) build(t *testing.T, name string, vars ...string) packertest.Result {
+func (p *plantedSecrets) build(t *testing.T, name string, vars ...string) packertest.Result {
 	t.Helper()
 	argv := []string{packertest.Built(t).Packer, "build", "-var-file", filepath.Join(p.dir, "planted.pkrvars.json"), "-var", "name=" + name}
 	for _, v := range vars {
@@ -129,7 +129,7 @@ func (p *plot) build(t *testing.T, name string, vars ...string) packertest.Resul
 }
 
 // missing is what has to be missing.
-func (p *plot) missing(t *testing.T, where string, found []string) {
+func (p *plantedSecrets) missing(t *testing.T, where string, found []string) {
 	t.Helper()
 	for _, what := range found {
 		t.Errorf("%s: %s", where, what)
@@ -138,7 +138,7 @@ func (p *plot) missing(t *testing.T, where string, found []string) {
 
 // signed makes known what only the bake itself knows: its user data, compressed and not, and what signs the URLs there. It
 // hunts in the console of each machine.
-func (p *plot) signed(t *testing.T, output string) {
+func (p *plantedSecrets) signed(t *testing.T, output string) {
 	t.Helper()
 	machines := baked.FindAllStringSubmatch(output, -1)
 	if len(machines) != len(p.kinds) {
@@ -166,7 +166,7 @@ func (p *plot) signed(t *testing.T, output string) {
 			t.Error("the user data holds no signed URL")
 		}
 		for _, s := range signed {
-			p.add(t, "the signature of a URL", forms(string(s[1]))...)
+			p.add(t, "the signature of a URL", encodings(string(s[1]))...)
 		}
 	}
 	for _, names := range machines {
@@ -175,7 +175,7 @@ func (p *plot) signed(t *testing.T, output string) {
 }
 
 // account hunts in everything the account shows, and in what is left.
-func (p *plot) account(t *testing.T) {
+func (p *plantedSecrets) account(t *testing.T) {
 	t.Helper()
 	for _, what := range []string{"images", "snapshots", "instances", "volumes", "security-groups", "network-interfaces"} {
 		args := []string{"ec2", "describe-" + what}
@@ -190,7 +190,7 @@ func (p *plot) account(t *testing.T) {
 }
 
 // snapshot is the file with the blocks of an image's disk.
-func (p *plot) snapshot(t *testing.T, image string) string {
+func (p *plantedSecrets) snapshot(t *testing.T, image string) string {
 	t.Helper()
 	var snapshots []string
 	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
@@ -202,16 +202,16 @@ func (p *plot) snapshot(t *testing.T, image string) string {
 }
 
 // disk hunts in every block of an image, also in those that no file has.
-func (p *plot) disk(t *testing.T, image string) {
+func (p *plantedSecrets) disk(t *testing.T, image string) {
 	t.Helper()
 	p.missing(t, image, p.inFile(t, p.snapshot(t, image)))
 }
 
 // holds makes sure that the hunt finds what is there.
-func (p *plot) holds(t *testing.T, image string) {
+func (p *plantedSecrets) holds(t *testing.T, image string) {
 	t.Helper()
-	known := &plot{lab: p.lab}
-	for i, form := range forms(p.present) {
+	known := &plantedSecrets{lab: p.lab}
+	for i, form := range encodings(p.present) {
 		known.add(t, string(rune('a'+i)), form)
 	}
 	if found := known.inFile(t, p.snapshot(t, image)); len(found) < 2 {
@@ -222,7 +222,7 @@ func (p *plot) holds(t *testing.T, image string) {
 // gap makes an image of which cloud-init's second stage begins so long after its first that what the first one has written is
 // on the disk before it is replaced: the kernel writes out what is 30 seconds old. The lab's machines are containers, where
 // cloud-init reads the user data in its second stage only: what EC2's machines may leave there is not seen here.
-func (p *plot) gap(t *testing.T) {
+func (p *plantedSecrets) gap(t *testing.T) {
 	t.Helper()
 	const late = "[Service]\nExecStartPre=/bin/sleep 40\n"
 	source := write(t, map[string]string{
@@ -236,7 +236,7 @@ func (p *plot) gap(t *testing.T) {
 
 // freed bakes where there are secrets in free blocks, which only wipe_free_space reaches: with it, and without, to see that
 // they are there. One machine at a time, because each fills its disk.
-func (p *plot) freed(t *testing.T) {
+func (p *plantedSecrets) freed(t *testing.T) {
 	t.Helper()
 	p.gap(t)
 	p.kinds = []string{"text"}
@@ -260,10 +260,10 @@ func (p *plot) freed(t *testing.T) {
 // TestSecrets plants a secret in every place it can enter by, bakes two images, and one that fails, and looks for all of
 // them in everything that is there during the bake and after it.
 func TestSecrets(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	for suite := range strings.SplitSeq(*guests, ",") {
 		t.Run(suite, func(t *testing.T) {
-			p := l.plot(t, suite)
+			p := l.plantedSecrets(t, suite)
 			name := testName(t)
 			if r := p.build(t, name); r.Code != 0 {
 				t.Fatal("the bakes failed")

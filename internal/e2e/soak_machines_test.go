@@ -22,18 +22,18 @@ import (
 
 // soakMachines bakes with packer on the machines of a lab of its own for some time.
 func soakMachines(t *testing.T, long time.Duration) {
-	l := serveApart(t)
+	l := serveSeparate(t)
 	source := write(t, map[string]string{
 		"fs/opt/blob": incompressible(20000), "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 5]\n", "script/install.sh": "#!/bin/sh\ntrue\n",
 	})
 	r := rand.New(rand.NewPCG(*soakSeed, 2)) // the same for the same seed
-	var before, after holdings
+	var before, after resourceCounts
 	ended := map[string]int{}
 	bakes := 0
 	for end := time.Now().Add(long); time.Now().Before(end) || bakes < 2; bakes++ {
 		how := l.soakBake(t, r, source, fmt.Sprintf("soak-%d", bakes), bakes > 0)
 		ended[how]++
-		if after = l.settled(before); before == nil && how == "well" {
+		if after = l.waitSettled(before); before == nil && how == "well" {
 			before = after
 		}
 		if t.Failed() {
@@ -43,7 +43,7 @@ func soakMachines(t *testing.T, long time.Duration) {
 	if before == nil {
 		t.Fatalf("no bake has succeeded: %v", ended) // not even the first, which nothing disturbs
 	}
-	t.Logf("%d bakes that ended: %v\n%s", bakes, ended, holdingsTable("the lab and the computer", before, after))
+	t.Logf("%d bakes that ended: %v\n%s", bakes, ended, countsTable("the lab and the computer", before, after))
 	for what, more := range map[string]int64{"descriptors": 3, "threads": 20, "resident KiB": 100 << 10} {
 		if after[what] > before[what]+more {
 			t.Errorf("%s of the lab: %d after the first bake, %d at the end", what, before[what], after[what])
@@ -57,8 +57,8 @@ func soakMachines(t *testing.T, long time.Duration) {
 	if err := l.stop(); err != nil {
 		t.Error(err)
 	}
-	last := l.holdings()
-	t.Logf("and when the lab has ended\n%s", holdingsTable("the computer", holdings{"processes": 0, "mounts": 0, "loop devices": 0, "control groups": 0, "namespaces": 0, "files": 0}, last))
+	last := l.resourceCounts()
+	t.Logf("and when the lab has ended\n%s", countsTable("the computer", resourceCounts{"processes": 0, "mounts": 0, "loop devices": 0, "control groups": 0, "namespaces": 0, "files": 0}, last))
 	for what, n := range last {
 		if n > 0 {
 			t.Errorf("%s: %d when the lab has ended", what, n)
@@ -66,14 +66,14 @@ func soakMachines(t *testing.T, long time.Duration) {
 	}
 }
 
-// apart is a lab that has a folder to itself, by which what is its own can be told from what other labs have.
-type apart struct {
+// separateLab is a lab that has a folder to itself, by which what is its own can be told from what other labs have.
+type separateLab struct {
 	*lab
 
 	dir string
 }
 
-func serveApart(t *testing.T) *apart {
+func serveSeparate(t *testing.T) *separateLab {
 	t.Helper()
 	dir := t.TempDir()
 	temporary := filepath.Join(dir, "tmp")
@@ -88,15 +88,15 @@ func serveApart(t *testing.T) *apart {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &apart{lab: l, dir: dir}
+	return &separateLab{lab: l, dir: dir}
 }
 
 // soakBake is one bake, where it is to be disturbed with a fault or an interrupt now and then. It says how it ended, and
 // removes the image.
-func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, disturb bool) string {
+func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string, disturb bool) string {
 	t.Helper()
 	if disturb && r.IntN(2) == 0 {
-		l.tell(t, http.MethodPost, "faults", randomFault(r))
+		l.control(t, http.MethodPost, "faults", randomFault(r))
 	}
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, "-var", "source="+source, absolute(t, template))
@@ -110,7 +110,7 @@ func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, distu
 		time.AfterFunc(time.Duration(r.Int64N(int64(25*time.Second))), func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) })
 	}
 	_ = cmd.Wait() // the image says how it ended
-	l.tell(t, http.MethodDelete, "faults", "")
+	l.control(t, http.MethodDelete, "faults", "")
 	images := l.images(t, image)
 	if (cmd.ProcessState.ExitCode() == 0) != (len(images) == 1) {
 		t.Errorf("packer ended with %d, and there are the images %v\n%s", cmd.ProcessState.ExitCode(), images, &out)
@@ -135,8 +135,8 @@ func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, distu
 	return "failed"
 }
 
-// tell has the lab itself do something.
-func (l *lab) tell(t *testing.T, method, what, body string) {
+// control has the lab itself do something.
+func (l *lab) control(t *testing.T, method, what, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, l.values["AWS_ENDPOINT_URL"]+"/_lab/"+what, strings.NewReader(body))
 	if err != nil {
@@ -153,10 +153,10 @@ func (l *lab) tell(t *testing.T, method, what, body string) {
 	}
 }
 
-// settled is like the function of this name, for the lab.
-func (l *apart) settled(than holdings) holdings {
+// waitSettled is like the function of this name, for the lab.
+func (l *separateLab) waitSettled(than resourceCounts) resourceCounts {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Second) {
-		h := l.holdings()
+		h := l.resourceCounts()
 		if time.Now().After(end) || than != nil && h["processes"] <= than["processes"] && h["mounts"] <= than["mounts"] &&
 			h["descriptors"] <= than["descriptors"] && h["files"] <= than["files"] {
 			return h
@@ -164,9 +164,9 @@ func (l *apart) settled(than holdings) holdings {
 	}
 }
 
-// holdings are the lab's own, and what there is of its machines on this computer. When the lab has ended, only the latter.
-func (l *apart) holdings() holdings {
-	h := holdings{
+// resourceCounts are the lab's own, and what there is of its machines on this computer. When the lab has ended, only the latter.
+func (l *separateLab) resourceCounts() resourceCounts {
+	h := resourceCounts{
 		"mounts": int64(bytes.Count(readAll("/proc/self/mountinfo"), []byte(l.dir))), "loop devices": l.loops(),
 		"control groups": l.controlGroups(), "files": countTree(filepath.Join(l.dir, "tmp")),
 		"processes": 0, "namespaces": 0,
@@ -189,7 +189,7 @@ func readAll(path string) []byte {
 }
 
 // loops are the loop devices of disks of the lab.
-func (l *apart) loops() int64 {
+func (l *separateLab) loops() int64 {
 	n := int64(0)
 	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	for _, f := range files {
@@ -201,7 +201,7 @@ func (l *apart) loops() int64 {
 }
 
 // controlGroups are those of machines, which are named after them, below the one of the lab.
-func (l *apart) controlGroups() int64 {
+func (l *separateLab) controlGroups() int64 {
 	n := int64(0)
 	for line := range strings.Lines(string(readAll("/proc/self/cgroup"))) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -218,7 +218,7 @@ func (l *apart) controlGroups() int64 {
 }
 
 // owns tells whether a machine is the lab's: its console's log is in the lab's folder.
-func (l *apart) owns(name string) bool {
+func (l *separateLab) owns(name string) bool {
 	found, _ := filepath.Glob(filepath.Join(l.dir, "tmp", name+"-*"))
 	return len(found) > 0
 }

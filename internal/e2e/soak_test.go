@@ -42,8 +42,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// holdings are numbers of things that somebody has, by what they are.
-type holdings map[string]int64
+// resourceCounts are numbers of things that somebody has, by what they are.
+type resourceCounts map[string]int64
 
 // soakFaults are what goes wrong, each once or twice: most of it passes when the call is made again.
 var (
@@ -72,18 +72,18 @@ func soakBuilder(t *testing.T, long time.Duration) {
 	t.Setenv("TMPDIR", t.TempDir())
 	r := rand.New(rand.NewPCG(*soakSeed, 1)) // the same for the same seed
 	const warm = 2                           // rounds, after which what is made once is there
-	var before, after holdings
+	var before, after resourceCounts
 	ended := map[string]int{}
 	rounds := 0
 	for end := time.Now().Add(long); time.Now().Before(end) || rounds <= warm; rounds++ {
 		if ok := t.Run(fmt.Sprintf("round %d", rounds), func(t *testing.T) { soakRound(t, r, ended) }); !ok {
 			return
 		}
-		if after = settled(before); rounds == warm {
+		if after = waitSettled(before); rounds == warm {
 			before = after
 		}
 	}
-	t.Logf("%d rounds, bakes that ended: %v\n%s", rounds, ended, holdingsTable("this process", before, after))
+	t.Logf("%d rounds, bakes that ended: %v\n%s", rounds, ended, countsTable("this process", before, after))
 	// The SDK's filter keeps every secret that was ever hidden, and testing every subtest: some KiB of each round.
 	for what, more := range map[string]int64{"goroutines": 3, "descriptors": 3, "files in TMPDIR": 0, "heap KiB": 8<<10 + 16*int64(rounds)} {
 		if after[what] > before[what]+more {
@@ -95,14 +95,14 @@ func soakBuilder(t *testing.T, long time.Duration) {
 // soakRound is some bakes at once on a lab of their own.
 func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 	const bakes = 8
-	q := quickBaker(t, labtest.Baker{Steps: []string{"a", "b"}, Took: time.Second / 2, Lines: 20})
+	q := startBakerLab(t, labtest.Baker{Steps: []string{"a", "b"}, Took: time.Second / 2, Lines: 20})
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	var told strings.Builder // by bakes that did not succeed
 	succeeded := 0
 	for i := range bakes {
 		fault := randomFault(r)
-		q.breaks(t, fault)
+		q.addFault(t, fault)
 		mu.Lock()
 		fmt.Fprintln(&told, fault)
 		mu.Unlock()
@@ -117,7 +117,7 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 				time.AfterFunc(cancelled, cancel)
 			}
 			settings := map[string]any{"ami_name": fmt.Sprintf("soak-%d", i), "verdict": "report", "instance_timeout": "2m", "max_retries": 6}
-			artifact, said, err := q.bakeUntil(ctx, t, settings)
+			artifact, printed, err := q.bakeUntil(ctx, t, settings)
 			mu.Lock()
 			defer mu.Unlock()
 			how := "well"
@@ -129,10 +129,10 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 			default:
 				succeeded++
 			}
-			fmt.Fprintf(&told, "%s: %v\n%s\n", how, err, said)
+			fmt.Fprintf(&told, "%s: %v\n%s\n", how, err, printed)
 			ended[how]++
 			if (artifact == nil) != (err != nil) {
-				t.Errorf("the artifact is %v and the error %v\n%s", artifact, err, said)
+				t.Errorf("the artifact is %v and the error %v\n%s", artifact, err, printed)
 			}
 		})
 	}
@@ -155,23 +155,23 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 	}
 }
 
-// settled is what this process holds as soon as it is no more than it was, or after a while. Connections and timers end some
+// waitSettled is what this process holds as soon as it is no more than it was, or after a while. Connections and timers end some
 // time after what used them.
-func settled(than holdings) holdings {
+func waitSettled(than resourceCounts) resourceCounts {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		runtime.GC()
 		runtime.GC() // the first one only runs finalizers
-		h := ownHoldings()
+		h := processCounts()
 		if than == nil || time.Now().After(end) || h["goroutines"] <= than["goroutines"] && h["descriptors"] <= than["descriptors"] {
 			return h
 		}
 	}
 }
 
-func ownHoldings() holdings {
+func processCounts() resourceCounts {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return holdings{
+	return resourceCounts{
 		"goroutines": int64(runtime.NumGoroutine()), "descriptors": countFiles("/proc/self/fd"), "heap KiB": int64(m.HeapAlloc >> 10),
 		"resident KiB": kilobytes("/proc/self/status", "VmRSS:") >> 10, "files in TMPDIR": countTree(os.TempDir()),
 	}
@@ -189,8 +189,8 @@ func countTree(dir string) int64 {
 	return n
 }
 
-// holdingsTable shows them side by side.
-func holdingsTable(whose string, before, after holdings) string {
+// countsTable shows them side by side.
+func countsTable(whose string, before, after resourceCounts) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "%s\tat first\tat the end\t\n", whose)

@@ -26,7 +26,7 @@ import (
 )
 
 // sweeping are the settings of a source that only sweeps.
-func (q *quick) sweeping(more ...string) map[string]any {
+func (q *quickLab) sweeping(more ...string) map[string]any {
 	return map[string]any{
 		"profile": q.profile, "max_retries": 2, "sweep_only": true, "ami_regions": more,
 		"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
@@ -34,7 +34,7 @@ func (q *quick) sweeping(more ...string) map[string]any {
 }
 
 // plant leaves one of each in the account, with tags of a bake.
-func (q *quick) plant(t *testing.T, region, bake, expires string) {
+func (q *quickLab) plant(t *testing.T, region, bake, expires string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -90,7 +90,7 @@ func (q *quick) plant(t *testing.T, region, bake, expires string) {
 }
 
 // plantElsewhere leaves a role and what is staged.
-func (q *quick) plantElsewhere(t *testing.T, role, folder string, tags map[string]string) {
+func (q *quickLab) plantElsewhere(t *testing.T, role, folder string, tags map[string]string) {
 	t.Helper()
 	bucket := aws.String(q.Value("BAKERY_LAB_BUCKET"))
 	client := s3.NewFromConfig(q.sdk("us-east-1"), func(o *s3.Options) { o.UsePathStyle = true })
@@ -125,24 +125,24 @@ func TestSweep(t *testing.T) {
 		t.Run("what has expired goes, with sweep_only", func(t *testing.T) {
 			t.Parallel()
 			q := sweptLab(t)
-			_, said, err := q.bakeAs(t, q.sweeping("eu-west-1"))
+			_, printed, err := q.bakeAs(t, q.sweeping("eu-west-1"))
 			if left := q.Left(); err != nil || len(left) > 0 {
-				t.Errorf("%v, left: %q\n%s", err, left, said)
+				t.Errorf("%v, left: %q\n%s", err, left, printed)
 			}
 			for _, what := range []string{
 				"instance i-", "spot request sir-", "security group sg-", "pending image ami-", "snapshot snap-", "volume vol-", "the unfinished upload to s3://",
 				"/quick/bakery-20200102T030405Z-" + someBake + "/log.gz", "the role and instance profile bakery-20200102T030405Z-" + someBake, "in eu-west-1",
 			} {
-				if !strings.Contains(said, "Swept "+what) && !strings.Contains(said, what) {
-					t.Errorf("nobody says %q:\n%s", what, said)
+				if !strings.Contains(printed, "Swept "+what) && !strings.Contains(printed, what) {
+					t.Errorf("nobody says %q:\n%s", what, printed)
 				}
 			}
 		})
 		t.Run("what has expired goes beside a bake that has the rights", func(t *testing.T) {
 			t.Parallel()
 			q := sweptLab(t)
-			if _, said, err := q.bake(t, map[string]any{"skip_create_ami": true, "ami_regions": []string{"eu-west-1"}}); err != nil {
-				t.Fatalf("%v\n%s", err, said)
+			if _, printed, err := q.bake(t, map[string]any{"skip_create_ami": true, "ami_regions": []string{"eu-west-1"}}); err != nil {
+				t.Fatalf("%v\n%s", err, printed)
 			}
 			// A bake without a temporary profile has no business with roles.
 			left := slices.DeleteFunc(q.Left(), func(what string) bool { return strings.HasPrefix(what, "role ") })
@@ -154,8 +154,8 @@ func TestSweep(t *testing.T) {
 			t.Parallel()
 			q := sweptLab(t)
 			before := q.Left()
-			if _, said, err := q.bake(t, map[string]any{"skip_create_ami": true, "sweep": false}); err != nil {
-				t.Fatalf("%v\n%s", err, said)
+			if _, printed, err := q.bake(t, map[string]any{"skip_create_ami": true, "sweep": false}); err != nil {
+				t.Fatalf("%v\n%s", err, printed)
 			}
 			if diff := cmp.Diff(before, q.Left()); diff != "" {
 				t.Errorf("the bake has changed (-before +after):\n%s", diff)
@@ -168,8 +168,8 @@ func TestSweep(t *testing.T) {
 			var all sync.WaitGroup
 			for range 2 {
 				all.Go(func() {
-					if _, said, err := q.bakeAs(t, q.sweeping("eu-west-1")); err != nil {
-						t.Errorf("%v\n%s", err, said)
+					if _, printed, err := q.bakeAs(t, q.sweeping("eu-west-1")); err != nil {
+						t.Errorf("%v\n%s", err, printed)
 					}
 				})
 			}
@@ -180,26 +180,26 @@ func TestSweep(t *testing.T) {
 		})
 		t.Run("without any rights it is one warning", func(t *testing.T) {
 			t.Parallel()
-			_, said, err := quickLab(t).limited(t, rights{documents: []string{"bake", "staging"}}).bake(t, nil)
+			_, printed, err := startQuickLab(t).limited(t, rights{documents: []string{"bake", "staging"}}).bake(t, nil)
 			if err != nil {
-				t.Fatalf("%v\n%s", err, said)
+				t.Fatalf("%v\n%s", err, printed)
 			}
-			_, missing, _ := strings.Cut(said, "cannot be swept without the right to ")
+			_, missing, _ := strings.Cut(printed, "cannot be swept without the right to ")
 			missing, _, _ = strings.Cut(missing, ", which")
 			got := strings.Split(missing, " and ")
 			slices.Sort(got)
 			want := []string{"ec2:DescribeTags", "s3:ListBucketMultipartUploads"}
-			if n := strings.Count(said, "warning: "); n != 1 || !slices.Equal(got, want) {
-				t.Errorf("%d warnings:\n%s", n, said)
+			if n := strings.Count(printed, "warning: "); n != 1 || !slices.Equal(got, want) {
+				t.Errorf("%d warnings:\n%s", n, printed)
 			}
 		})
 	})
 }
 
 // sweptLab is a lab in which much has expired, and images never become available.
-func sweptLab(t *testing.T) *quick {
+func sweptLab(t *testing.T) *quickLab {
 	t.Helper()
-	q := quickLabAs(t, labserver.Options{Delays: cloud.Delays{Image: time.Hour}, Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
+	q := startQuickLabOptions(t, labserver.Options{Delays: cloud.Delays{Image: time.Hour}, Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
 		if status, _ := m.Metadata("/latest/user-data"); status == http.StatusOK {
 			m.PowerOff() // a bake's; the planted ones have none
 		}
@@ -230,29 +230,29 @@ func sweepSpares(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q := quickLabAs(t, labserver.Options{Delays: cloud.Delays{Image: c.image}})
+			q := startQuickLabOptions(t, labserver.Options{Delays: cloud.Delays{Image: c.image}})
 			q.plant(t, "us-east-1", c.bake, c.expires)
 			q.plantElsewhere(t, c.role, c.folder, map[string]string{"bakery:bake-id": c.bake, "bakery:expires": c.expires})
 			before := fmt.Sprint(q.Left())
-			_, said, err := q.bakeAs(t, q.sweeping())
+			_, printed, err := q.bakeAs(t, q.sweeping())
 			if diff := cmp.Diff(before, fmt.Sprint(q.Left())); err != nil || diff != "" {
-				t.Errorf("%v, the sweep has changed (-before +after):\n%s\n%s", err, diff, said)
+				t.Errorf("%v, the sweep has changed (-before +after):\n%s\n%s", err, diff, printed)
 			}
-			if !strings.Contains(said, "Nothing of bakes has expired") {
-				t.Errorf("it says\n%s", said)
+			if !strings.Contains(printed, "Nothing of bakes has expired") {
+				t.Errorf("it says\n%s", printed)
 			}
 		})
 	}
 	t.Run("images that are available, and their snapshots", func(t *testing.T) {
 		t.Parallel()
-		q := quickLabAs(t, labserver.Options{})
+		q := startQuickLabOptions(t, labserver.Options{})
 		q.plant(t, "us-east-1", someBake, longAgo)
 		time.Sleep(100 * time.Millisecond) // the lab makes images beside its answers
-		_, said, err := q.bakeAs(t, q.sweeping())
+		_, printed, err := q.bakeAs(t, q.sweeping())
 		left := q.Left()
 		if err != nil || len(left) != 2 || !strings.HasPrefix(left[0], "image ami-") || !strings.HasPrefix(left[1], "snapshot snap-") ||
-			!strings.Contains(said, "Kept: ami-") {
-			t.Errorf("%v, left: %q\n%s", err, left, said)
+			!strings.Contains(printed, "Kept: ami-") {
+			t.Errorf("%v, left: %q\n%s", err, left, printed)
 		}
 	})
 }

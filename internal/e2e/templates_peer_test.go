@@ -20,7 +20,7 @@ func TestPeerTemplates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := packertest.Env(t, "PACKER_PLUGIN_PATH="+plugins)
-			c := original(t, name, imagined)
+			c := original(t, name, placeholders)
 			for _, warning := range packertest.ValidatePeer(t, c.dir, env, append(c.vars, c.file)...) {
 				t.Errorf("amazon-ebs says: %s", warning)
 			}
@@ -35,7 +35,7 @@ var reaching = regexp.MustCompile(`(?m)^\s*"?(?:ssh_interface|session_manager_po
 
 // TestPeerTemplatesBake: what verify.sh asks of the image of a moved template is what the original makes over SSH.
 func TestPeerTemplatesBake(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	plugins := withAnsible(t, strings.TrimPrefix(packertest.Peer(t), "PACKER_PLUGIN_PATH="))
 	for _, name := range templateNames(t) {
 		t.Run(name, func(t *testing.T) {

@@ -26,8 +26,8 @@ import (
 // source, its plugin's name and the staging block, and by nothing else.
 const templatesDir = "testdata/templates"
 
-// movable is a template that has moved over, in a folder of its own.
-type movable struct {
+// migratedTemplate is a template that has moved over, in a folder of its own.
+type migratedTemplate struct {
 	dir  string
 	file string // for packer, in dir
 	vars []string
@@ -46,9 +46,9 @@ func templateNames(t *testing.T) []string {
 }
 
 // original is a copy of a template as its owner has it. The values are those of the lab, or of one that is not there.
-func original(t *testing.T, name string, values map[string]string) movable {
+func original(t *testing.T, name string, values map[string]string) migratedTemplate {
 	t.Helper()
-	c := movable{dir: t.TempDir(), file: "."}
+	c := migratedTemplate{dir: t.TempDir(), file: "."}
 	if err := os.CopyFS(c.dir, os.DirFS(filepath.Join(templatesDir, name))); err != nil {
 		t.Fatal(err)
 	}
@@ -70,8 +70,8 @@ func original(t *testing.T, name string, values map[string]string) movable {
 	return c
 }
 
-// imagined are values for packer validate, which asks nobody whether they exist.
-var imagined = map[string]string{
+// placeholders are values for packer validate, which asks nobody whether they exist.
+var placeholders = map[string]string{
 	"BAKERY_LAB_AMI": "ami-0bace000000000012", "BAKERY_LAB_SUBNET": "subnet-0bace000000000001", "BAKERY_LAB_VPC": "vpc-0bace000000000001",
 	"BAKERY_LAB_SECURITY_GROUP": "sg-0bace000000000001", "BAKERY_LAB_BUCKET": "bakery-lab",
 }
@@ -82,8 +82,8 @@ var (
 	jsonType       = regexp.MustCompile(`"type": "bakery-userdata",`)
 )
 
-// moved is a template moved over as the migration guide says.
-func moved(t *testing.T, name string, values map[string]string) movable {
+// migrate is a template moved over as the migration guide says.
+func migrate(t *testing.T, name string, values map[string]string) migratedTemplate {
 	t.Helper()
 	c := original(t, name, values)
 	staging := "s3://" + values["BAKERY_LAB_BUCKET"] + "/templates"
@@ -97,7 +97,7 @@ func moved(t *testing.T, name string, values map[string]string) movable {
 }
 
 // rewrite changes the text of a template.
-func (c movable) rewrite(t *testing.T, change func(string) string) {
+func (c migratedTemplate) rewrite(t *testing.T, change func(string) string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.dir, "*.pkr.hcl"))
 	if err != nil {
@@ -117,11 +117,11 @@ func (c movable) rewrite(t *testing.T, change func(string) string) {
 	}
 }
 
-// said are the warnings that moved templates may have: what is done differently is said.
-var said = regexp.MustCompile(`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop")`)
+// printed are the warnings that moved templates may have: what is done differently is said.
+var printed = regexp.MustCompile(`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop")`)
 
 // validate runs packer validate, which must succeed in time, and returns its warnings.
-func (c movable) validate(t *testing.T, env []string) []string {
+func (c migratedTemplate) validate(t *testing.T, env []string) []string {
 	t.Helper()
 	return packertest.Validate(t, c.dir, env, append(c.vars, c.file)...)
 }
@@ -131,8 +131,8 @@ func TestTemplatesValidate(t *testing.T) {
 	env := packertest.Env(t, "PACKER_PLUGIN_PATH="+withAnsible(t, bakeryPlugins(t)))
 	for _, name := range templateNames(t) {
 		t.Run(name, func(t *testing.T) {
-			for _, warning := range moved(t, name, imagined).validate(t, env) {
-				if !said.MatchString(warning) {
+			for _, warning := range migrate(t, name, placeholders).validate(t, env) {
+				if !printed.MatchString(warning) {
 					t.Errorf("unexpected: %s", warning)
 				}
 			}
@@ -142,13 +142,13 @@ func TestTemplatesValidate(t *testing.T) {
 
 // TestTemplatesBake: after the move, each bakes, and its image does what the template is for.
 func TestTemplatesBake(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	plugins := withAnsible(t, bakeryPlugins(t))
 	t.Run("all", func(t *testing.T) {
 		for _, name := range templateNames(t) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				if output := l.bakeTemplate(t, moved(t, name, l.values), plugins); strings.Contains(output, ": warning: ") {
+				if output := l.bakeTemplate(t, migrate(t, name, l.values), plugins); strings.Contains(output, ": warning: ") {
 					t.Error("the bake warns of something")
 				}
 			})
@@ -160,7 +160,7 @@ func TestTemplatesBake(t *testing.T) {
 }
 
 // bakeTemplate builds a template and has its verify.sh look into what came out. It returns what packer printed.
-func (l *lab) bakeTemplate(t *testing.T, c movable, plugins string) string {
+func (l *lab) bakeTemplate(t *testing.T, c migratedTemplate, plugins string) string {
 	t.Helper()
 	env := append(l.environ(t), "PACKER_PLUGIN_PATH="+plugins)
 	begin := time.Now()

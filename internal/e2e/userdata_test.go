@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// byHand is user data that is no Image-Source, which is wrapped unless the verdict is the stop.
-var byHand = map[string]struct {
+// plainUserData is user data that is no Image-Source, which is wrapped unless the verdict is the stop.
+var plainUserData = map[string]struct {
 	userData string
 	vars     []string
 	want     string // in the file /done of the image
@@ -38,15 +38,15 @@ var byHand = map[string]struct {
 
 // TestUserDataFile: user data of one's own bakes, with a verdict and without.
 func TestUserDataFile(t *testing.T) {
-	l := onLab(t)
-	for name, c := range byHand {
+	l := sharedLab(t)
+	for name, c := range plainUserData {
 		t.Run(name, func(t *testing.T) {
 			image := strings.NewReplacer(",", "").Replace(testName(t))
 			file := filepath.Join(write(t, map[string]string{"user-data": c.userData}), "user-data")
 			vars := append([]string{"name=" + image, "file=" + file}, c.vars...)
 			if c.fails != nil {
 				r := l.build(t, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
-				mustFail(t, l, image, r.Code, r.Output, c.fails)
+				requireFailed(t, l, image, r.Code, r.Output, c.fails)
 				return
 			}
 			id := l.bake(t, image, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
@@ -62,7 +62,7 @@ func TestUserDataFile(t *testing.T) {
 
 // TestLargeUserData: what EC2 does not take is staged, and included; its commands share their shell, whatever they set.
 func TestLargeUserData(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
 	var part strings.Builder
 	part.WriteString("#cloud-config\nruncmd:\n- 'IFS=:'\n- set -Cuf\n")
@@ -81,7 +81,7 @@ func TestLargeUserData(t *testing.T) {
 
 // TestTwoAtOnce: two bakes of one source in one build do not take each other's files.
 func TestTwoAtOnce(t *testing.T) {
-	l := onLab(t)
+	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000)})
 	r := l.build(t, absolute(t, "testdata/two.pkr.hcl"), "name="+image, "source="+source)

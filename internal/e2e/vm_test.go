@@ -40,11 +40,11 @@ func onVMs(t *testing.T) *lab {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	home, base, program := filepath.Join(dir, "home"), filepath.Join(dir, "base"), filepath.Join(dir, "bakery-lab")
-	good(t, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(base, "base"), 0o755), os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
+	requireNoErrors(t, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(base, "base"), 0o755), os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
 	copyBase(t, dir, filepath.Join(base, "base"))
 	// Who has no rights may not read the folder this was built in.
 	text, err := os.ReadFile(packertest.Built(t).Lab)
-	good(t, err, os.WriteFile(program, text, 0o755))
+	requireNoErrors(t, err, os.WriteFile(program, text, 0o755))
 	homes := []string{"BAKERY_LAB_HOME=" + home, "BAKERY_LAB_BASE=" + base}
 	l, err := serveIn(dir, homes, &syscall.Credential{Uid: nobody, Gid: nobody}, program, "--runner", "qemu")
 	if err != nil {
@@ -57,21 +57,21 @@ func onVMs(t *testing.T) *lab {
 func copyBase(t *testing.T, dir, to string) {
 	t.Helper()
 	homes, err := labHomes(dir)
-	good(t, err)
+	requireNoErrors(t, err)
 	env := append(os.Environ(), homes...)
 	if r := packertest.Run(t, dir, env, packertest.Built(t).Lab, "image", "build", "--suite", "bookworm"); r.Code != 0 {
 		t.Fatalf("bakery-lab image build: exit status %d\n%s", r.Code, r.Output)
 	}
 	_, cache, _ := strings.Cut(homes[1], "=")
 	files, err := filepath.Glob(filepath.Join(cache, "base", "bookworm-*"))
-	good(t, err)
+	requireNoErrors(t, err)
 	for _, file := range files {
 		copied := filepath.Join(to, filepath.Base(file))
-		good(t, disk.Clone(file, copied), os.Chmod(copied, 0o644))
+		requireNoErrors(t, disk.Clone(file, copied), os.Chmod(copied, 0o644))
 	}
 }
 
-func good(t *testing.T, problems ...error) {
+func requireNoErrors(t *testing.T, problems ...error) {
 	t.Helper()
 	for _, err := range problems {
 		if err != nil {
@@ -102,7 +102,7 @@ func TestVM(t *testing.T) {
 	instance := l.bootVM(t, ids[0])
 	l.rebootVM(t, instance)
 	l.stopVM(t, instance)
-	l.killed(t, ids[0])
+	l.killSettings(t, ids[0])
 }
 
 // searchDisk looks for traces of the bake in every block of the image, also in those that no file has.
@@ -122,7 +122,7 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 	var userData string
 	l.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData", "--query", "UserData.Value")
 	raw, err := base64.StdEncoding.DecodeString(userData)
-	good(t, err)
+	requireNoErrors(t, err)
 	if len(raw) < 1024 {
 		t.Fatalf("the user data is of %d bytes", len(raw))
 	}
@@ -144,7 +144,7 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 func search(t *testing.T, path string, texts []string) map[string]bool {
 	t.Helper()
 	f, err := os.Open(path)
-	good(t, err)
+	requireNoErrors(t, err)
 	defer f.Close()
 	found := map[string]bool{}
 	const part, overlap = 4 << 20, 128 // no text is longer
@@ -153,10 +153,10 @@ func search(t *testing.T, path string, texts []string) map[string]bool {
 		if at, err = unix.Seek(int(f.Fd()), at, unix.SEEK_DATA); errors.Is(err, unix.ENXIO) {
 			return found
 		}
-		good(t, err)
+		requireNoErrors(t, err)
 		n, err := f.ReadAt(buffer, max(0, at-overlap))
 		if !errors.Is(err, io.EOF) {
-			good(t, err)
+			requireNoErrors(t, err)
 		}
 		for _, text := range texts {
 			found[text] = found[text] || bytes.Contains(buffer[:n], []byte(text))
@@ -192,7 +192,7 @@ var wantReport = map[string]string{
 func (l *lab) bootVM(t *testing.T, id string) (instance string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "user-data")
-	good(t, os.WriteFile(file, []byte(strings.ReplaceAll(report, "ENDPOINT", l.values["AWS_ENDPOINT_URL"])), 0o600))
+	requireNoErrors(t, os.WriteFile(file, []byte(strings.ReplaceAll(report, "ENDPOINT", l.values["AWS_ENDPOINT_URL"])), 0o600))
 	began := time.Now()
 	out := l.cli(t, "boot", id, "--user-data", file, "--wait", "--timeout", vmPatience.String())
 	t.Logf("the boot took %.0f s", time.Since(began).Seconds())
@@ -200,8 +200,8 @@ func (l *lab) bootVM(t *testing.T, id string) (instance string) {
 	console := l.cli(t, "console", instance)
 	got := map[string]string{}
 	for line := range strings.Lines(console) {
-		if _, said, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "VM-REPORT "); ok {
-			name, value, _ := strings.Cut(said, "=")
+		if _, printed, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "VM-REPORT "); ok {
+			name, value, _ := strings.Cut(printed, "=")
 			got[name] = value
 		}
 	}
@@ -268,7 +268,7 @@ func (l *lab) stopVM(t *testing.T, instance string) {
 }
 
 // killed: a lab that is killed takes its machines with it.
-func (l *lab) killed(t *testing.T, id string) {
+func (l *lab) killSettings(t *testing.T, id string) {
 	t.Helper()
 	instance := strings.TrimSpace(l.cli(t, "boot", id))
 	for began := time.Now(); !emulated(t, instance); time.Sleep(100 * time.Millisecond) {
@@ -276,7 +276,7 @@ func (l *lab) killed(t *testing.T, id string) {
 			t.Fatal("the machine does not start")
 		}
 	}
-	good(t, l.process.Kill())
+	requireNoErrors(t, l.process.Kill())
 	_ = l.stop() // waits for it; that it was killed is no news
 	for began := time.Now(); emulated(t, instance); time.Sleep(100 * time.Millisecond) {
 		if time.Since(began) > 10*time.Second {
@@ -289,7 +289,7 @@ func (l *lab) killed(t *testing.T, id string) {
 func emulated(t *testing.T, instance string) bool {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	good(t, err)
+	requireNoErrors(t, err)
 	return slices.ContainsFunc(files, func(file string) bool {
 		line, err := os.ReadFile(file)
 		return err == nil && bytes.HasPrefix(line, []byte("qemu-system-x86_64\x00")) && bytes.Contains(line, []byte(instance))
