@@ -18,7 +18,7 @@ import (
 
 // TestAbortSaysHowToGoOn: what -on-error=abort leaves, the commands it prints remove, and another one shows the machine's log.
 func TestAbortSaysHowToGoOn(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	for name, c := range map[string]struct {
 		baker  labtest.Baker
 		more   map[string]any

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
@@ -32,7 +33,7 @@ func withAnsible(t *testing.T, plugins string) string {
 	}
 	program := filepath.Join(dir, "github.com", "hashicorp", "ansible", ansiblePlugin)
 	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", program, "./ansible")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(slices.Clip(hostEnvironment), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build packer-plugin-ansible: %v\n%s", err, out)
 	}

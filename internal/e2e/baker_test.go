@@ -14,7 +14,7 @@ import (
 
 // TestQuickBakesHaveVerdicts makes sure that the goroutine which plays a machine is one to the builder.
 func TestQuickBakesHaveVerdicts(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	steps := []string{"10_first.cfg runcmd[0]", "60_app.cfg runcmd[3]"}
 	for name, c := range map[string]struct {
 		baker labtest.Baker
@@ -67,7 +67,7 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 
 // TestQuickBakesFetchFiles makes sure that it fetches what is staged, with a URL and with the machine's own role.
 func TestQuickBakesFetchFiles(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	source := write(t, map[string]string{"fs/etc/big": incompressible(20000)})
 	for name, c := range map[string]struct {
 		delivery, fault string

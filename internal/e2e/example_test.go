@@ -13,21 +13,30 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestDemo: make demo bakes example/hello, boots it as a new machine and verifies what issue after issue asks of it.
+// TestDemo runs what make demo runs: it bakes example/hello, boots the image as a new machine and checks it. The script has a
+// lab of its own, because it searches the disks of all images.
 func TestDemo(t *testing.T) {
-	l := sharedLab(t)
-	r := packertest.Run(t, packertest.Root(), l.environ(t), filepath.Join(packertest.Root(), "tools", "demo.sh"))
+	t.Parallel()
+	machineSlots.acquire(t)
+	homes, err := labHomes(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := append(packertest.Env(t), homes...)
+	r := packertest.Run(t, packertest.Root(), env, filepath.Join(packertest.Root(), "tools", "demo.sh"))
 	t.Log(r.Output)
 	if r.Code != 0 || !strings.Contains(r.Output, "is baked, booted and verified") {
 		t.Fatalf("tools/demo.sh: exit status %d", r.Code)
 	}
 }
 
-// TestGuests: example/hello on every suite of -guests.
+// TestGuests bakes and boots example/hello on every suite of -guests.
 func TestGuests(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
-	for suite := range strings.SplitSeq(*guests, ",") {
+	for _, suite := range part(strings.Split(*guests, ",")) {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			image := testName(t)
 			id := l.bakeExample(t, image, "hello/hello.pkr.hcl", "ami_name="+image, "source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
 			instance := l.boot(t, id, "#cloud-config\nruncmd: [touch /root/own]\n")
@@ -39,8 +48,9 @@ func TestGuests(t *testing.T) {
 	}
 }
 
-// TestWeb: packages come from the distribution's real mirror, and the booted image answers HTTP.
+// TestWeb installs packages from the distribution's real mirror, and checks that the booted image answers HTTP.
 func TestWeb(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
 	id := l.bakeExample(t, image, "web/web.pkr.hcl", "ami_name="+image)
@@ -56,8 +66,9 @@ func TestWeb(t *testing.T) {
 	}
 }
 
-// TestLarge: an fs/ over the limit is staged.
+// TestLarge bakes an fs/ that is too large for user data, and so is staged.
 func TestLarge(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
 	id := l.bakeExample(t, image, "large/large.pkr.hcl", "ami_name="+image)
@@ -69,8 +80,9 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// TestTwoStage: one side has the sources and no rights, the other the rights and only the bundle.
+// TestTwoStage prepares a bundle without any rights in AWS, and bakes it where the sources are not.
 func TestTwoStage(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	image, out := testName(t), filepath.Join(t.TempDir(), "out")
 	packer := packertest.Built(t).Packer
@@ -92,8 +104,9 @@ func TestTwoStage(t *testing.T) {
 	}
 }
 
-// TestJenkins: the seed's two scripts, with its variables, on its own example.
+// TestJenkins runs the two scripts of example/jenkins.
 func TestJenkins(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	source := write(t, map[string]string{
 		"ami.env":                "NAME='My App'\nVERSION=1.2.3\n",
@@ -115,10 +128,14 @@ func TestJenkins(t *testing.T) {
 		t.Fatalf("build-create-image-userdata.sh: exit status %d\n%s", r.Code, r.Output)
 	}
 	name := "app-" + time.Now().Format("150405.000000")
-	env = append(l.holding(t, rightsOf(t, "jenkins/bake.pkr.hcl", "staging_url="+s3url)...).environ(t), "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
+	rights := rightsOf(t, "jenkins/bake.pkr.hcl", "staging_url="+s3url)
+	env = append(l.holding(t, rights...).environ(t),
+		"BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
 		"BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"], "BUILDAMI_OUTPUT=out.env",
 		"BUILDAMI_S3URL="+s3url, "BUILDAMI_S3REGION="+l.values["AWS_REGION"], "BUILDAMI_FSTGZ=out/fs.tgz")
+	machineSlots.acquire(t)
 	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", name, "1.2.3")
+	l.bakes.add(t.Name(), r.Output)
 	t.Log(r.Output)
 	if r.Code != 0 {
 		t.Fatalf("build-ami.sh: exit status %d", r.Code)
@@ -136,7 +153,7 @@ func TestJenkins(t *testing.T) {
 	}
 }
 
-// jenkinsTimeout: an instance that takes too long is exit code 4, as the seed has it.
+// jenkinsTimeout checks that build-ami.sh exits with 4 when the machine takes too long.
 func jenkinsTimeout(t *testing.T, l *lab) {
 	t.Helper()
 	dir := t.TempDir()
@@ -147,7 +164,8 @@ func jenkinsTimeout(t *testing.T, l *lab) {
 	}
 	env := append(l.environ(t), "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_TIMEOUT_INSTANCE=120",
 		"BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"], "BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"])
-	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", "slow", "1")
+	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", testName(t), "1")
+	l.bakes.add(t.Name(), r.Output)
 	if r.Code != 4 {
 		t.Errorf("build-ami.sh: exit status %d\n%s", r.Code, r.Output)
 	}

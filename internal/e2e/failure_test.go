@@ -4,12 +4,11 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
 const template = "testdata/bake.pkr.hcl"
@@ -25,7 +24,7 @@ func (f failure) bake(t *testing.T, l *lab) {
 	t.Helper()
 	image := testName(t)
 	r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, f.files), "name=" + image}, f.vars...)...)
-	requireFailed(t, l, image, r.Code, r.Output, f.want)
+	requireFailed(t, l, image, r.Code, r.Output, f.want...)
 }
 
 // failures are the ways a bake goes wrong on the machine, and what packer build must say of each.
@@ -66,23 +65,23 @@ var failures = map[string]failure{
 	},
 }
 
-// TestFailures: whatever fails on the machine, packer says what and where, and nothing is left.
+// TestFailures bakes what fails on the machine. Packer has to say what failed and where, and nothing may be left.
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	t.Run("each", func(t *testing.T) {
-		// These three wait for two minutes to pass; they come first, so that the others run meanwhile.
-		t.Run("a machine that never runs cloud-init", func(t *testing.T) {
-			t.Parallel()
-			cloudInitDisabled(t, l)
-		})
-		t.Run("a machine that hangs, for the seed's script", func(t *testing.T) {
-			t.Parallel()
-			jenkinsTimeout(t, l)
-		})
-		t.Run("a machine that hangs", func(t *testing.T) {
-			t.Parallel()
-			failures["a machine that hangs"].bake(t, l)
-		})
+		// The machines of these three do nothing for two minutes. They need no slot, so that they begin at once.
+		for name, test := range map[string]func(*testing.T, *lab){
+			"a machine that never runs cloud-init": cloudInitDisabled,
+			"build-ami.sh on a machine that hangs": jenkinsTimeout,
+			"a machine that hangs":                 failures["a machine that hangs"].bake,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				machineSlots.hold(t)
+				test(t, l)
+			})
+		}
 		for name, c := range failures {
 			if name == "a machine that hangs" {
 				continue
@@ -97,38 +96,33 @@ func TestFailures(t *testing.T) {
 			wrongChecksum(t, l)
 		})
 	})
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-// TestUnreachablePayload: the machine cannot fetch what was staged for it.
+// TestUnreachablePayload bakes on a machine that cannot download what was staged for it.
 func TestUnreachablePayload(t *testing.T) {
-	l, err := serve(packertest.Built(t).Lab, "--fault", "GetObject=reset")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
+	l.control(t, http.MethodPost, "faults", "GetObject=reset:1000:Key="+image+"/*fs.tgz")
 	r := l.build(t, absolute(t, template), "name="+image, "source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
-	requireFailed(t, l, image, r.Code, r.Output, []string{"fs download failed with exit status 1", "curl"})
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	requireFailed(t, l, image, r.Code, r.Output, "fs download failed with exit status 1", "curl")
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-func requireFailed(t *testing.T, l *lab, image string, code int, output string, want []string) {
+// requireFailed checks that a build has failed, printed some texts and made no image.
+func requireFailed(t *testing.T, l *lab, image string, code int, output string, want ...string) {
 	t.Helper()
 	if code == 0 {
 		t.Error("packer build succeeded")
 	}
 	for _, w := range want {
 		if !strings.Contains(output, w) {
-			t.Errorf("packer did not say %q", w)
+			t.Errorf("packer did not print %q", w)
 		}
 	}
 	if strings.Contains(output, "SHOULD-NOT-RUN") || strings.Contains(output, "runcmd[2]") {
@@ -155,12 +149,12 @@ func wrongChecksum(t *testing.T, l *lab) {
 	bucket := l.values["BAKERY_LAB_BUCKET"]
 	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata", "bakery-sha256="+sum)
 	r := l.build(t, absolute(t, template), "source="+source, "name="+image)
-	requireFailed(t, l, image, r.Code, r.Output, []string{"fs download failed", "expected " + sum})
+	requireFailed(t, l, image, r.Code, r.Output, "fs download failed", "expected "+sum)
 	l.aws(t, nil, "s3api", "head-object", "--bucket", bucket, "--key", key) // not the bake's own: it stays
 	l.aws(t, nil, "s3api", "delete-object", "--bucket", bucket, "--key", key)
 }
 
-// cloudInitDisabled bakes an image whose cloud-init is switched off, and then from it.
+// cloudInitDisabled bakes an image whose cloud-init is switched off, and then bakes from that image.
 func cloudInitDisabled(t *testing.T, l *lab) {
 	image := testName(t)
 	disabled := l.bake(t, image+"-disabled", absolute(t, template), "name="+image+"-disabled",
@@ -168,7 +162,7 @@ func cloudInitDisabled(t *testing.T, l *lab) {
 	started := time.Now()
 	r := l.build(t, absolute(t, template), "source_ami="+disabled, "name="+image, "timeout=2m",
 		"source="+write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [echo SHOULD-NOT-RUN]\n"}))
-	requireFailed(t, l, image, r.Code, r.Output, []string{"instance_timeout", "2m0s", "it never reported"})
+	requireFailed(t, l, image, r.Code, r.Output, "instance_timeout", "2m0s", "it never reported")
 	if d := time.Since(started); d < 2*time.Minute {
 		t.Errorf("the bake was given up after %s", d)
 	}

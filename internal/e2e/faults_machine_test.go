@@ -11,6 +11,7 @@ import (
 
 // TestFaultsOfMachines breaks what real machines do with their presigned URLs; see TestFaults for everything else.
 func TestFaultsOfMachines(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	for name, c := range map[string]struct {
 		faults []string // of objects below the name of the image
@@ -29,7 +30,7 @@ func TestFaultsOfMachines(t *testing.T) {
 			l.control(t, http.MethodPost, "faults", strings.ReplaceAll(strings.Join(c.faults, "\n"), "NAME", image))
 			r := l.build(t, absolute(t, template), "name="+image, "source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
 			if c.fails != nil {
-				requireFailed(t, l, image, r.Code, r.Output, c.fails)
+				requireFailed(t, l, image, r.Code, r.Output, c.fails...)
 				return
 			}
 			if images := l.images(t, image); r.Code != 0 || len(images) != 1 {

@@ -24,9 +24,10 @@ var hostileFiles = map[string]os.FileMode{
 	"opt/x/-rf":                   0o644,
 }
 
-// TestFS: an fs/ that holds everything tar, shells and symbolic links trip over, and a file of 1 GiB, bakes an image
-// that boots and holds it all.
+// TestFS bakes an fs/ with names, modes and links that archives and shells often get wrong, and a file of 1 GiB. The image has
+// to boot and hold all of it.
 func TestFS(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	source := t.TempDir()
 	fs := filepath.Join(source, "fs")

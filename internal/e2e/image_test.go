@@ -91,7 +91,7 @@ func tagsOf(pairs []keyValue) map[string]string {
 
 // TestImageOptions: what a template says of its image is what awscli reads in every region.
 func TestImageOptions(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLab(t)
 	l := q.client()
 	deprecate := time.Now().AddDate(1, 0, 0).UTC().Truncate(time.Minute)
@@ -164,7 +164,7 @@ func checkEveryOption(t *testing.T, q *quickLab, region string, deprecate time.T
 
 // TestImageEncryption: an intermediary image, a key for each region, and no image but copies of it.
 func TestImageEncryption(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLab(t)
 	l := q.client()
 	const key, home = "1234abcd-12ab-34cd-56ef-1234567890ab", "9876abcd-12ab-34cd-56ef-1234567890ab"
@@ -193,7 +193,7 @@ func TestImageEncryption(t *testing.T) {
 
 // TestImageKeepsTheKeyOfItsMachine: a copy that takes the name is encrypted as what it is copied from.
 func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLab(t)
 	l := q.client()
 	const key = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -216,7 +216,7 @@ func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
 
 // TestImageForEverybody: public, and only where it was copied to; and one that is not made at all.
 func TestImageForEverybody(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLab(t)
 	l := q.client()
 	artifact, printed, err := q.bake(t, map[string]any{
@@ -256,7 +256,7 @@ func TestImageForEverybody(t *testing.T) {
 
 // TestImageReplacesAnother: with force_deregister, in the region of the build and in another.
 func TestImageReplacesAnother(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLab(t)
 	l := q.client()
 	settings := map[string]any{"ami_regions": []string{"eu-west-1"}, "output_file": filepath.Join(t.TempDir(), "out")}
@@ -302,7 +302,7 @@ func everyCall() map[string]any {
 
 // TestImageCallFailures: whichever call of the image side fails after it took effect, in whichever region, nothing is left.
 func TestImageCallFailures(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	t.Run("each", func(t *testing.T) {
 		for _, fault := range []string{
 			"DescribeRegions=TestSaysSo:after",
@@ -338,7 +338,7 @@ func TestImageCallFailures(t *testing.T) {
 
 // TestImageReplacingFailures: before the old image is gone, a failure leaves it and nothing else; after that, the new one.
 func TestImageReplacingFailures(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	t.Run("each", func(t *testing.T) {
 		for fault, c := range map[string]struct {
 			kept string // old, new (under the name) or temporary
@@ -392,7 +392,7 @@ func TestImageReplacingFailures(t *testing.T) {
 
 // TestImageCancelled: an interrupted Packer leaves nothing either, however many copies are being made.
 func TestImageCancelled(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLab(t, "CopyImage=slow=2s:after:nth=2")
 	_, printed, err := q.bakeUntil(q.cancelledAt(t, "CopyImage"), t, everyCall())
 	if err == nil || !strings.Contains(err.Error(), "cancelled") {

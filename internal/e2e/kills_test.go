@@ -81,7 +81,7 @@ func randomKills(seed uint64, n int) []killCase {
 // TestKills kills bakes at random instants, and makes sure that nothing is left that was not to be, and no image is there
 // that has no good verdict.
 func TestKills(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	n, seed := killsInCI, *killSeed
 	if *full {
 		n = killsFull
@@ -96,7 +96,7 @@ func TestKills(t *testing.T) {
 	began := time.Now()
 	var table outcomes
 	t.Run("each", func(t *testing.T) {
-		for _, s := range randomKills(seed, n) {
+		for _, s := range part(randomKills(seed, n)) {
 			if *killOnly >= 0 && s.number != *killOnly {
 				continue
 			}

@@ -15,8 +15,9 @@ func runcmd(items string) map[string]string {
 	return map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n" + items}
 }
 
-// TestLiveFailures: on one machine, because what fails must leave nothing on it that the next one stumbles over.
+// TestLiveFailures applies Image-Sources that fail, one after another on one machine: none may leave anything on it.
 func TestLiveFailures(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
 	volumePermissions := map[string]string{
@@ -139,8 +140,9 @@ func TestLiveFailures(t *testing.T) {
 	}
 }
 
-// TestLiveInterrupt: an interrupt ends the step on the machine, and takes away what was sent there.
+// TestLiveInterrupt checks that an interrupt ends the step on the machine and removes what was uploaded.
 func TestLiveInterrupt(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
 	source := write(t, runcmd("- sleep 600\n"))
@@ -157,8 +159,9 @@ func TestLiveInterrupt(t *testing.T) {
 	t.Errorf("left behind:\n%s\n%s", left, r.Output)
 }
 
-// TestLiveLarge: a large fs/ is sent from the disk, and takes the plugin no memory to speak of.
+// TestLiveLarge applies an fs/ of 1 GiB, which is uploaded from the disk.
 func TestLiveLarge(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
 	source := t.TempDir()

@@ -16,7 +16,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// tracingSource is an Image-Source that leaves a trace of everything: what ran, in which order, as whom and where.
+// tracingSource makes an Image-Source whose steps record what ran, in which order, as which user and in which folder.
 func tracingSource(t *testing.T) string {
 	t.Helper()
 	source := write(t, map[string]string{
@@ -133,13 +133,15 @@ func (l *lab) accounts(t *testing.T, image string) accounts {
 	return a
 }
 
-// TestLiveIsTheSameBake: one Image-Source by user data, as image_source and joined, and over SSH, gives the same files,
-// modes, owners and effects.
+// TestLiveIsTheSameBake applies one Image-Source over SSH and by user data, as image_source and joined: the images have to
+// have the same files, modes, owners and effects.
 func TestLiveIsTheSameBake(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	source := tracingSource(t)
 	for suite := range strings.SplitSeq(*guests, ",") {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			m := l.startSSH(t, suite, "")
 			if r := m.apply(t, source); r.Code != 0 {
 				t.Fatal("applying the Image-Source over SSH failed")
@@ -151,12 +153,12 @@ func TestLiveIsTheSameBake(t *testing.T) {
 			if got := l.cli(t, "cat", over, "/order"); got != tracingOrder {
 				t.Errorf("over SSH, the steps ran as\n%s", got)
 			}
-			for _, road := range []string{"named", "joined"} {
+			for _, path := range []string{"named", "joined"} {
 				image := testName(t)
-				baked := l.bake(t, image, absolute(t, "testdata/live-userdata.pkr.hcl"), "road="+road, "source="+source, "name="+image,
+				baked := l.bake(t, image, absolute(t, "testdata/live-userdata.pkr.hcl"), "path="+path, "source="+source, "name="+image,
 					"source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
 				if different := l.differences(t, over, baked); len(different) > 0 {
-					t.Errorf("over SSH and %s by user data, images differ in\n%s", road, strings.Join(different, "\n"))
+					t.Errorf("over SSH and %s by user data, images differ in\n%s", path, strings.Join(different, "\n"))
 				}
 			}
 		})

@@ -23,8 +23,8 @@ type footprint struct {
 	packer  int64 // pss of the processes of packer itself
 }
 
-// runMeasured runs packer and watches the memory of its processes.
-func runMeasured(t *testing.T, dir string, env, argv []string) (packertest.Result, footprint) {
+// runMeasured runs packer and measures the memory of its processes once in each interval.
+func runMeasured(t *testing.T, interval time.Duration, dir string, env, argv []string) (packertest.Result, footprint) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
@@ -35,7 +35,7 @@ func runMeasured(t *testing.T, dir string, env, argv []string) (packertest.Resul
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	var most footprint
-	for tick := time.NewTicker(500 * time.Millisecond); ; {
+	for tick := time.NewTicker(interval); ; {
 		select {
 		case <-ended:
 			tick.Stop()

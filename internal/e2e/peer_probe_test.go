@@ -65,6 +65,7 @@ for limit in c d f l m n p s t v; do say "limit $limit" "$(ulimit -S -$limit 2>&
 // TestPeerScripts: for every execute_command that people use, a script sees here what it sees over SSH, but for what the
 // manual lists.
 func TestPeerScripts(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	listed := listedVariables(t)
 	onPeerGuests(t, func(t *testing.T, suite string) {

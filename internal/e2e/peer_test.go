@@ -25,6 +25,7 @@ const imagesPage = "docs/amazon-ebs-images.md"
 
 // TestPeerExample: the two templates of example/migrate bake the same image, but for what the manual lists.
 func TestPeerExample(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	onPeerGuests(t, func(t *testing.T, suite string) {
 		before, after := l.bakeBoth(t, example("migrate/before.pkr.hcl"), example("migrate/after.pkr.hcl"), l.peerSettings(suite))

@@ -110,6 +110,7 @@ mkdir -m 0711 old-tree/tree && echo old >old-tree/tree/a && chmod 0600 old-tree/
 
 // TestPeerUploads: whatever a file provisioner uploads and wherever to, it makes the same files over SSH and here.
 func TestPeerUploads(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	source := uploadSource(t)
 	var text strings.Builder
@@ -127,6 +128,7 @@ func TestPeerUploads(t *testing.T) {
 
 // TestPeerUploadsThatFail: what scp refuses is refused here as well, and so is what it makes something else of.
 func TestPeerUploadsThatFail(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	source := uploadSource(t)
 	tests := map[string]struct {

@@ -160,7 +160,7 @@ func sweep(t *testing.T, r rights) outcome {
 // TestPolicies: what the documents of docs/iam allow together is enough for each bake, and without any one action a bake
 // fails, leaves something behind, or loses what the table of docs/iam says.
 func TestPolicies(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	all := everyRight(t, documents(t)...)
 	var mu sync.Mutex
 	var optional []string

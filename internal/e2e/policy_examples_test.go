@@ -52,7 +52,7 @@ func (l *lab) bakeExample(t *testing.T, image, template string, vars ...string) 
 // TestPoliciesOfExamples: each example bakes with the rights it names, with every variable that takes some, and misses each
 // of them. That real machines bake with them as well, the tests of the examples show.
 func TestPoliciesOfExamples(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	out := filepath.Join(t.TempDir(), "out")
 	packer := packertest.Built(t).Packer
 	if r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out, example("two-stage/prepare.pkr.hcl")); r.Code != 0 {

@@ -56,7 +56,7 @@ func theirs(q *quickLab) *ec2.RunInstancesInput {
 // TestPoliciesKeepOffWhatNoBakeHasMade: with every document of docs/iam, nothing can be done to what has not the tag of a bake, and
 // nobody gives that tag to it.
 func TestPoliciesKeepOffWhatNoBakeHasMade(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLabOptions(t, labserver.Options{}) // whose machines run on
 	all := ec2.NewFromConfig(q.sdk("us-east-1"))
 	f := q.foreign(t, all)

@@ -11,6 +11,7 @@ import (
 
 // TestProfile: the machine fetches a staged fs/ with the credentials of its instance profile.
 func TestProfile(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000), "script/install.sh": "#!/bin/sh\nstat -c %s /opt/blob >/size\n"})
@@ -18,13 +19,14 @@ func TestProfile(t *testing.T) {
 	if got := l.cli(t, "cat", id, "/size"); got != "20000" {
 		t.Errorf("/opt/blob has %s bytes", got)
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
 // TestProfileOfProvisioners: so does what provisioners recorded, where there is no fs/ that would bring the means.
 func TestProfileOfProvisioners(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
 	template := provisionerTemplate(t, `
@@ -49,7 +51,7 @@ func TestProfileOfProvisioners(t *testing.T) {
 	if got := l.cli(t, "cat", id, "/home/debian/size"); got != "20000" {
 		t.Errorf("the file has %s bytes", got)
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -78,6 +77,7 @@ func startQuickLabWith(t *testing.T, guest func(*labtest.Machine), faults ...str
 // startQuickLabOptions is a lab with whatever options.
 func startQuickLabOptions(t *testing.T, o labserver.Options) *quickLab {
 	t.Helper()
+	labSlots.acquire(t)
 	l := labtest.Start(t, o)
 	q := &quickLab{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
 	q.configure(t, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), "")
@@ -125,27 +125,9 @@ func writeProfile(t *testing.T, name, text string) {
 	t.Cleanup(func() { update(func() { delete(profiles.text, name) }) })
 }
 
-// onlyQuickLabs keeps the AWS SDK of this process from everything but the labs of a test, which are in parallel.
-func onlyQuickLabs(t *testing.T) {
-	t.Helper()
-	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") || strings.HasSuffix(strings.ToLower(name), "_proxy") {
-			t.Setenv(name, "") // so that it is put back
-			_ = os.Unsetenv(name)
-		}
-	}
-	file := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("AWS_CONFIG_FILE", file)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-}
-
 // client is the lab for the helpers that use programs.
 func (q *quickLab) client() *lab {
-	l := &lab{values: map[string]string{}}
+	l := &lab{values: map[string]string{}, bakes: &bakeIDs{byTest: map[string][]string{}}}
 	for _, v := range q.Env() {
 		l.values[v.Name] = v.Value
 		l.env = append(l.env, v.Name+"="+v.Value)

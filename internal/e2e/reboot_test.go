@@ -10,6 +10,7 @@ import (
 
 // TestReboots: a reboot in the middle ends the step that asked for it, and the bake goes on with the next.
 func TestReboots(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{

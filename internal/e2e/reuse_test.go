@@ -35,7 +35,7 @@ func (q *quickLab) runs() int {
 // TestReuseWithPacker builds one template again and again with the real Packer: unchanged, when it names everything anew,
 // and with one change at a time.
 func TestReuseWithPacker(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startBakerLab(t, labtest.Baker{})
 	l := q.client()
 	dir := write(t, map[string]string{
@@ -128,7 +128,7 @@ func checkManifest(t *testing.T, file string) {
 
 // TestReuse: what decides whether there is an image to return.
 func TestReuse(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	regions := map[string]any{"ami_regions": []string{"eu-west-1"}}
 	for name, c := range map[string]struct {
 		first  map[string]any // the settings of the bake before
@@ -236,7 +236,7 @@ func (q *quickLab) deprecate(t *testing.T, image string, at time.Time) {
 // TestReuseGivesTheImageWhatComesAfter: a bake that was killed may have left an image before it was shared, and the time it
 // is to be deprecated at may be another one with each build.
 func TestReuseGivesTheImageWhatComesAfter(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLab(t)
 	output := filepath.Join(t.TempDir(), "out.env")
 	settings := map[string]any{
@@ -280,7 +280,7 @@ func TestReuseGivesTheImageWhatComesAfter(t *testing.T) {
 
 // TestReuseIsNotForOthersImages: a name that another image has is told before provisioners run.
 func TestReuseIsNotForOthersImages(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q := startQuickLab(t)
 	settings := map[string]any{"ami_name": "fixed"}
 	if _, printed, err := q.bake(t, settings); err != nil {

@@ -53,7 +53,7 @@ func (l *lab) machine(t *testing.T) describedInstance {
 
 // TestRunOptions: what a template says of the machine in amazon-ebs' words, awscli sees of it.
 func TestRunOptions(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	q, running := startPausedLab(t)
 	l := q.client()
 	done := make(chan packertest.Result)
@@ -184,7 +184,7 @@ func (l *lab) requests(t *testing.T) []string {
 // TestRunSpot: a Spot Instance is imaged when it is whole, and baked once more when it is taken back, by stopping it or
 // by saying that it will be.
 func TestRunSpot(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		fallback  string
 		taken     []string // the notice of each machine that is taken back; "" powers off by itself
@@ -199,6 +199,7 @@ func TestRunSpot(t *testing.T) {
 		"taken back twice":            {"spot", []string{"0s", "0s"}, "spot", "took the Spot Instance"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			q, running := startPausedLab(t)
 			l := q.client()
 			type ended struct {

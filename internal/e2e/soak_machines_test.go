@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,12 +22,12 @@ import (
 )
 
 // soakMachines bakes with packer on the machines of a lab of its own for some time.
-func soakMachines(t *testing.T, long time.Duration) {
+func soakMachines(t *testing.T, long time.Duration, seed uint64) {
 	l := serveSeparate(t)
 	source := write(t, map[string]string{
 		"fs/opt/blob": incompressible(20000), "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 5]\n", "script/install.sh": "#!/bin/sh\ntrue\n",
 	})
-	r := rand.New(rand.NewPCG(*soakSeed, 2)) // the same for the same seed
+	r := rand.New(rand.NewPCG(seed, 2)) // the same for the same seed
 	var before, after resourceCounts
 	ended := map[string]int{}
 	bakes := 0
@@ -118,10 +119,17 @@ func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string,
 	for _, id := range images {
 		l.aws(t, nil, "ec2", "deregister-image", "--image-id", id)
 	}
-	for _, id := range l.orphans(t) {
-		l.aws(t, nil, "ec2", "delete-snapshot", "--snapshot-id", id)
+	left, err := l.findLeftovers(t.Context(), func(resource) bool { return true })
+	if err != nil {
+		t.Fatal(err)
 	}
-	if left := l.leftovers(t); len(left) > 0 {
+	for _, r := range left {
+		if r.Kind == "snapshot" { // of an image that is deregistered
+			l.aws(t, nil, "ec2", "delete-snapshot", "--snapshot-id", r.ID)
+		}
+	}
+	left = slices.DeleteFunc(left, func(r resource) bool { return r.Kind == "snapshot" })
+	if len(left) > 0 {
 		t.Errorf("left behind: %v\n%s", left, &out)
 	}
 	switch {
@@ -133,24 +141,6 @@ func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string,
 		t.Errorf("the bake failed, and nothing was broken\n%s", &out)
 	}
 	return "failed"
-}
-
-// control has the lab itself do something.
-func (l *lab) control(t *testing.T, method, what, body string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, l.values["AWS_ENDPOINT_URL"]+"/_lab/"+what, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+l.values["AWS_SECRET_ACCESS_KEY"])
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode >= http.StatusBadRequest {
-		t.Fatalf("the lab refuses %s %s: %s", method, what, answer.Status)
-	}
 }
 
 // waitSettled is like the function of this name, for the lab.

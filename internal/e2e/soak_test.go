@@ -33,12 +33,13 @@ var (
 func TestSoak(t *testing.T) {
 	long := 15 * time.Second
 	if *full {
-		long = *soakTime / 2
+		long = *soakTime / time.Duration(2*shard.of)
 	}
-	t.Logf("the seed is %d", *soakSeed)
-	t.Run("builder", func(t *testing.T) { soakBuilder(t, long) })
+	seed := *soakSeed + uint64(shard.number) - 1 // each shard bakes for a part of the time, with faults of its own
+	t.Logf("the seed is %d", seed)
+	t.Run("builder", func(t *testing.T) { soakBuilder(t, long, seed) })
 	if *full {
-		t.Run("machines", func(t *testing.T) { soakMachines(t, long) })
+		t.Run("machines", func(t *testing.T) { soakMachines(t, long, seed) })
 	}
 }
 
@@ -67,10 +68,9 @@ func randomFault(r *rand.Rand) string {
 }
 
 // soakBuilder bakes in this process for some time.
-func soakBuilder(t *testing.T, long time.Duration) {
-	onlyQuickLabs(t)
+func soakBuilder(t *testing.T, long time.Duration, seed uint64) {
 	t.Setenv("TMPDIR", t.TempDir())
-	r := rand.New(rand.NewPCG(*soakSeed, 1)) // the same for the same seed
+	r := rand.New(rand.NewPCG(seed, 1)) // the same for the same seed
 	const warm = 2                           // rounds, after which what is made once is there
 	var before, after resourceCounts
 	ended := map[string]int{}

@@ -120,7 +120,7 @@ const (
 
 // TestSweep: all that has expired goes, in every region, and nothing else does.
 func TestSweep(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	t.Run("each", func(t *testing.T) {
 		t.Run("what has expired goes, with sweep_only", func(t *testing.T) {
 			t.Parallel()

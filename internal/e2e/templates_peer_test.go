@@ -35,6 +35,7 @@ var reaching = regexp.MustCompile(`(?m)^\s*"?(?:ssh_interface|session_manager_po
 
 // TestPeerTemplatesBake: what verify.sh asks of the image of a moved template is what the original makes over SSH.
 func TestPeerTemplatesBake(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	plugins := withAnsible(t, strings.TrimPrefix(packertest.Peer(t), "PACKER_PLUGIN_PATH="))
 	for _, name := range templateNames(t) {

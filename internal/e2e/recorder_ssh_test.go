@@ -12,8 +12,6 @@ import (
 	texttemplate "text/template"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
 // executeCommands are those of public amazon-ebs templates, with a directory in the place of a variable.
@@ -80,9 +78,10 @@ env | LC_ALL=C sort | grep -Ev '^(SSH_|XDG_|DBUS_|PACKER_|_=|MAIL=|MOTD_SHOWN=|S
 	"tool.sh": "#!/bin/sh\necho tool\n", "private": "private\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n", "conf/bin/run.sh": "#!/bin/sh\n",
 }
 
-// TestBothRoads: the same provisioners over SSH, by Packer's own communicator, and recorded, leave the same. Sessions differ:
-// on trixie, as on Ubuntu, PAM gives them a umask.
-func TestBothRoads(t *testing.T) {
+// TestProvisionersOverSSHAndRecorded checks that the same provisioners leave the same files over SSH, by Packer's own
+// communicator, and recorded. Sessions differ: on trixie, as on Ubuntu, PAM gives them a umask.
+func TestProvisionersOverSSHAndRecorded(t *testing.T) {
+	t.Parallel()
 	l := sharedLab(t)
 	for suite, release := range map[string]string{"bookworm": "12", "trixie": "13"} {
 		t.Run(suite, func(t *testing.T) {
@@ -96,15 +95,16 @@ func (l *lab) compareSSHAndRecorded(t *testing.T, suite, release string) {
 	t.Helper()
 	file := provisionersTemplate(t)
 	m := l.startSSH(t, suite, "")
-	r := packertest.Run(t, filepath.Dir(file), l.environ(t), packertest.Built(t).Packer, "build", "-only=null.ssh", "-var", "host="+m.address, "-var", "key="+m.key, file)
+	r := l.packerBuild(t, filepath.Dir(file), l.environ(t),
+		"-only=null.ssh", "-var", "host="+m.address, "-var", "key="+m.key, file)
 	if r.Code != 0 {
 		t.Fatalf("over SSH: exit status %d\n%s", r.Code, r.Output)
 	}
 	want := l.sh(t, m.id, "cat /var/facts")
 
 	image := testName(t)
-	r = packertest.Run(t, filepath.Dir(file), l.environ(t), packertest.Built(t).Packer, "build", "-only=bakery-userdata.recorded", "-var", "name="+image,
-		"-var", "release="+release, file)
+	r = l.packerBuild(t, filepath.Dir(file), l.environ(t),
+		"-only=bakery-userdata.recorded", "-var", "name="+image, "-var", "release="+release, file)
 	if r.Code != 0 {
 		t.Fatalf("recorded: exit status %d\n%s", r.Code, r.Output)
 	}
@@ -119,7 +119,7 @@ func (l *lab) compareSSHAndRecorded(t *testing.T, suite, release string) {
 	}
 }
 
-// provisionersTemplate writes the template.
+// provisionersTemplate writes the template and returns its path.
 func provisionersTemplate(t *testing.T) string {
 	t.Helper()
 	dir := write(t, provisionerFiles)
@@ -133,13 +133,13 @@ func provisionersTemplate(t *testing.T) string {
 	for _, command := range executeCommands {
 		commands = append(commands, strings.ReplaceAll(strconv.Quote(command), "${", "$${"))
 	}
-	file := filepath.Join(dir, "roads.pkr.hcl")
+	file := filepath.Join(dir, "provisioners.pkr.hcl")
 	f, err := os.Create(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := texttemplate.Must(texttemplate.ParseFiles("testdata/roads.pkr.hcl.tmpl")).Execute(f, map[string]any{"Commands": commands}); err != nil {
+	if err := texttemplate.Must(texttemplate.ParseFiles("testdata/provisioners.pkr.hcl.tmpl")).Execute(f, map[string]any{"Commands": commands}); err != nil {
 		t.Fatal(err)
 	}
 	return file
