@@ -71,7 +71,7 @@ func randomFault(r *rand.Rand) string {
 func soakBuilder(t *testing.T, long time.Duration, seed uint64) {
 	t.Setenv("TMPDIR", t.TempDir())
 	r := rand.New(rand.NewPCG(seed, 1)) // the same for the same seed
-	const warm = 2                           // rounds, after which what is made once is there
+	const warm = 2                      // rounds, after which what is made once is there
 	var before, after resourceCounts
 	ended := map[string]int{}
 	rounds := 0
