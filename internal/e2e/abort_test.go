@@ -16,7 +16,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestAbortSaysHowToGoOn: what -on-error=abort leaves, the commands it prints remove, and another one shows the machine's log.
+// TestAbortSaysHowToGoOn: what -on-error=abort leaves, the commands it prints remove, and another one shows the
+// machine's log.
 func TestAbortSaysHowToGoOn(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -29,11 +30,13 @@ func TestAbortSaysHowToGoOn(t *testing.T) {
 		"when a step fails on a Spot Instance with a profile": {
 			labtest.Baker{Steps: []string{"one"}, Fail: 1},
 			map[string]any{"spot_price": "auto", "temporary_iam_instance_profile_policy_document": map[string]any{
-				"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+				"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow",
+					"Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
 			}}, nil, "spot-request sir-",
 		},
 		"when an image cannot be shared": {
-			labtest.Baker{}, map[string]any{"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}},
+			labtest.Baker{}, map[string]any{"ami_regions": []string{"eu-west-1"},
+				"ami_users": []string{"111111111111"}},
 			[]string{"ModifyImageAttribute=UnauthorizedOperation"}, "image ami-",
 		},
 	} {

@@ -32,7 +32,8 @@ func withAnsible(t *testing.T, plugins string) string {
 		}
 	}
 	program := filepath.Join(dir, "github.com", "hashicorp", "ansible", ansiblePlugin)
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", program, "./ansible")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", program,
+		"./ansible")
 	build.Env = append(slices.Clip(hostEnvironment), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build packer-plugin-ansible: %v\n%s", err, out)

@@ -13,8 +13,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// TestAWSCLI launches a real machine and makes an image of it with awscli, unmodified. internal/lab tests with awscli what
-// needs no machine: what the lab refuses, S3 and SSM.
+// TestAWSCLI launches a real machine and makes an image of it with awscli, unmodified. internal/lab tests with awscli
+// what needs no machine: what the lab refuses, S3 and SSM.
 func TestAWSCLI(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -27,14 +27,16 @@ func TestAWSCLI(t *testing.T) {
 	var instance string
 	l.aws(t, &instance, "ec2", "run-instances", "--image-id", l.values["BAKERY_LAB_AMI"], "--instance-type", "t3.nano",
 		"--user-data", "file://"+userData, "--instance-initiated-shutdown-behavior", "stop",
-		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=by-hand}]", "--query", "Instances[0].InstanceId")
+		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=by-hand}]", "--query",
+		"Instances[0].InstanceId")
 	defer l.aws(t, nil, "ec2", "terminate-instances", "--instance-ids", instance)
 	// "aws ec2 wait" polls every 15 seconds, and "aws ec2 wait instance-stopped" gives up when it sees pending first.
 	l.mustWaitFor(t, instance, "stopped")
 	l.aws(t, nil, "ec2", "wait", "instance-stopped", "--instance-ids", instance)
 
 	var reason, console, image string
-	l.aws(t, &reason, "ec2", "describe-instances", "--filters", "Name=tag:Name,Values=by-hand", "--query", "Reservations[0].Instances[0].StateReason.Code")
+	l.aws(t, &reason, "ec2", "describe-instances", "--filters", "Name=tag:Name,Values=by-hand", "--query",
+		"Reservations[0].Instances[0].StateReason.Code")
 	if reason != cloud.ReasonGuest.Code {
 		t.Errorf("the machine stopped because of %s", reason)
 	}

@@ -22,27 +22,38 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 		want  []string // in what is said, or in the error
 		fails bool
 	}{
-		"the steps of the user data succeed": {labtest.Baker{}, nil, []string{"the machine is up", "verdict: success"}, false},
-		"other steps succeed":                {labtest.Baker{Steps: steps, Lines: 3}, nil, []string{"with 2 steps to do", "verdict: success"}, false},
+		"the steps of the user data succeed": {labtest.Baker{}, nil, []string{"the machine is up", "verdict: success"},
+			false},
+		"other steps succeed": {labtest.Baker{Steps: steps, Lines: 3}, nil,
+			[]string{"with 2 steps to do", "verdict: success"}, false},
 		"what a step prints is shown while it runs": {
-			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second}, nil, []string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
+			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second}, nil,
+			[]string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
 		},
 		"and without S3, by the console": {
-			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second}, map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil},
+			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second},
+			map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil},
 			[]string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
 		},
 		"a step fails": {
 			labtest.Baker{Steps: steps, Lines: 50, Fail: 2, Code: 7, Reason: "it is Friday"}, nil,
-			[]string{"60_app.cfg runcmd[3] failed with exit status 7: it is Friday", "prints line 50 of 50", "prints line 11 of 50"}, true,
+			[]string{"60_app.cfg runcmd[3] failed with exit status 7: it is Friday", "prints line 50 of 50",
+				"prints line 11 of 50"}, true,
 		},
-		"a verdict that the console lost is in the log": {labtest.Baker{Console: labtest.Mute("verdict")}, nil, []string{"verdict: success"}, false},
+		"a verdict that the console lost is in the log": {labtest.Baker{Console: labtest.Mute("verdict")}, nil,
+			[]string{"verdict: success"}, false},
 		"a step hangs until the time is up": {
-			labtest.Baker{Steps: steps, Hang: 1, Hurry: 100}, nil, []string{"failed with exit status 124", "raise instance_timeout"}, true,
+			labtest.Baker{Steps: steps, Hang: 1, Hurry: 100}, nil,
+			[]string{"failed with exit status 124", "raise instance_timeout"}, true,
 		},
-		"reports are split":       {labtest.Baker{Steps: steps, Console: labtest.Split(50 * time.Millisecond)}, nil, []string{"verdict: success"}, false},
-		"reports are doubled":     {labtest.Baker{Steps: steps, Console: labtest.Doubled}, nil, []string{"verdict: success"}, false},
-		"reports are interleaved": {labtest.Baker{Steps: steps, Console: labtest.Interleaved(3)}, nil, []string{"verdict: success"}, false},
-		"user data is small":      {labtest.Baker{}, map[string]any{"user_data": "#!/bin/sh\ntrue\n"}, []string{"verdict: success"}, false},
+		"reports are split": {labtest.Baker{Steps: steps, Console: labtest.Split(50 * time.Millisecond)}, nil,
+			[]string{"verdict: success"}, false},
+		"reports are doubled": {labtest.Baker{Steps: steps, Console: labtest.Doubled}, nil,
+			[]string{"verdict: success"}, false},
+		"reports are interleaved": {labtest.Baker{Steps: steps, Console: labtest.Interleaved(3)}, nil,
+			[]string{"verdict: success"}, false},
+		"user data is small": {labtest.Baker{}, map[string]any{"user_data": "#!/bin/sh\ntrue\n"},
+			[]string{"verdict: success"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,8 +93,10 @@ func TestQuickBakesFetchFiles(t *testing.T) {
 			t.Parallel()
 			q := startBakerLab(t, labtest.Baker{Hurry: 50}, c.fault)
 			settings := map[string]any{
-				"verdict": "report", "user_data": "", "image_source": source, "iam_instance_profile": q.Value("BAKERY_LAB_INSTANCE_PROFILE"),
-				"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick", "delivery": c.delivery},
+				"verdict": "report", "user_data": "", "image_source": source,
+				"iam_instance_profile": q.Value("BAKERY_LAB_INSTANCE_PROFILE"),
+				"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick",
+					"delivery": c.delivery},
 			}
 			_, printed, err := q.bake(t, settings)
 			if (err != nil) != (c.fails != "") || err != nil && !strings.Contains(err.Error(), c.fails) {

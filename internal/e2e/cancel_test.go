@@ -15,8 +15,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestInterrupt interrupts a bake at several points, as a terminal does, which signals packer and its plugins. Nothing may be
-// left.
+// TestInterrupt interrupts a bake at several points, as a terminal does, which signals packer and its plugins. Nothing
+// may be left.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

@@ -5,7 +5,8 @@
 // cloud-init. What a template sets is read back with awscli, a client that is not ours.
 //
 // The tests wait for machines most of the time, so all of them run in parallel. Those with real machines share one lab
-// (sharedLab); slots limit how many machines run at once. A test finds what it left behind by its own name, see leftovers.
+// (sharedLab); slots limit how many machines run at once. A test finds what it left behind by its own name, see
+// leftovers.
 package e2e
 
 import (
@@ -28,7 +29,8 @@ var (
 // The limits are for two processors: a machine needs about four seconds of one to boot, and waits otherwise.
 var (
 	machineSlots = newSlots("machines", 5*runtime.GOMAXPROCS(0), "how many tests may have real machines at once")
-	labSlots     = newSlots("labs", 16*runtime.GOMAXPROCS(0), "how many tests may have a lab of their own in this process at once")
+	labSlots     = newSlots("labs", 16*runtime.GOMAXPROCS(0),
+		"how many tests may have a lab of their own in this process at once")
 )
 
 // hostEnvironment is the environment that the tests were started with. TestMain removes everything about AWS from the
@@ -67,8 +69,8 @@ func run(m *testing.M) int {
 	return code
 }
 
-// isolateSDK keeps the AWS SDK of this process from everything but the labs of the tests: it reads this file, which has a
-// profile for each lab, and nothing else.
+// isolateSDK keeps the AWS SDK of this process from everything but the labs of the tests: it reads this file, which has
+// a profile for each lab, and nothing else.
 func isolateSDK(configFile string) error {
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")

@@ -13,8 +13,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestDemo runs what make demo runs: it bakes example/hello, boots the image as a new machine and checks it. The script has a
-// lab of its own, because it searches the disks of all images.
+// TestDemo runs what make demo runs: it bakes example/hello, boots the image as a new machine and checks it. The script
+// has a lab of its own, because it searches the disks of all images.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	machineSlots.acquire(t)
@@ -38,7 +38,8 @@ func TestGuests(t *testing.T) {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel()
 			image := testName(t)
-			id := l.bakeExample(t, image, "hello/hello.pkr.hcl", "ami_name="+image, "source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
+			id := l.bakeExample(t, image, "hello/hello.pkr.hcl", "ami_name="+image,
+				"source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
 			instance := l.boot(t, id, "#cloud-config\nruncmd: [touch /root/own]\n")
 			l.sh(t, instance, "test -e /root/own && test -s /etc/machine-id && ls /etc/ssh/ssh_host_*_key")
 			if got := l.sh(t, instance, "stat -c '%a %U:%G' /usr/local/bin/hello"); got != "755 root:root" {
@@ -60,7 +61,8 @@ func TestWeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	// nginx is part of multi-user.target, which may be a moment behind cloud-init.
-	got := l.sh(t, instance, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -sf http://127.0.0.1/ && exit 0; sleep 1; done; exit 1")
+	got := l.sh(t, instance, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -sf http://127.0.0.1/ && exit 0; sleep 1; done; "+
+		"exit 1")
 	if got != strings.TrimSpace(string(page)) {
 		t.Errorf("the machine answered %q", got)
 	}
@@ -86,7 +88,8 @@ func TestTwoStage(t *testing.T) {
 	l := sharedLab(t)
 	image, out := testName(t), filepath.Join(t.TempDir(), "out")
 	packer := packertest.Built(t).Packer
-	r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out, example("two-stage/prepare.pkr.hcl"))
+	r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out,
+		example("two-stage/prepare.pkr.hcl"))
 	if r.Code != 0 {
 		t.Fatalf("preparing: exit status %d\n%s", r.Code, r.Output)
 	}
@@ -130,7 +133,8 @@ func TestJenkins(t *testing.T) {
 	name := "app-" + time.Now().Format("150405.000000")
 	rights := rightsOf(t, "jenkins/bake.pkr.hcl", "staging_url="+s3url)
 	env = append(l.holding(t, rights...).environ(t),
-		"BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
+		"BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"],
+		"BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
 		"BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"], "BUILDAMI_OUTPUT=out.env",
 		"BUILDAMI_S3URL="+s3url, "BUILDAMI_S3REGION="+l.values["AWS_REGION"], "BUILDAMI_FSTGZ=out/fs.tgz")
 	machineSlots.acquire(t)
@@ -163,7 +167,8 @@ func jenkinsTimeout(t *testing.T, l *lab) {
 		t.Fatalf("build-create-image-userdata.sh: exit status %d\n%s", r.Code, r.Output)
 	}
 	env := append(l.environ(t), "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_TIMEOUT_INSTANCE=120",
-		"BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"], "BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"])
+		"BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
+		"BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"])
 	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", testName(t), "1")
 	l.bakes.add(t.Name(), r.Output)
 	if r.Code != 4 {

@@ -23,19 +23,22 @@ type failure struct {
 func (f failure) bake(t *testing.T, l *lab) {
 	t.Helper()
 	image := testName(t)
-	r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, f.files), "name=" + image}, f.vars...)...)
+	r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, f.files), "name=" + image},
+		f.vars...)...)
 	requireFailed(t, l, image, r.Code, r.Output, f.want...)
 }
 
 // failures are the ways a bake goes wrong on the machine, and what packer build must say of each.
 var failures = map[string]failure{
 	"a failing install.sh": {
-		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n", "cloudinit/60_SHOULD-NOT-RUN.cfg": "#cloud-config\nruncmd: [\"true\"]\n"},
-		want:  []string{"script/install.sh failed with exit status 7", "one", "two"},
+		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n",
+			"cloudinit/60_SHOULD-NOT-RUN.cfg": "#cloud-config\nruncmd: [\"true\"]\n"},
+		want: []string{"script/install.sh failed with exit status 7", "one", "two"},
 	},
 	"a failing runcmd in the middle": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n- [sh, -c, 'echo the middle; exit 3']\n- echo SHOULD-NOT-RUN\n"},
-		want:  []string{"60_app.cfg runcmd[1] failed with exit status 3", "the middle"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n" +
+			"- [sh, -c, 'echo the middle; exit 3']\n- echo SHOULD-NOT-RUN\n"},
+		want: []string{"60_app.cfg runcmd[1] failed with exit status 3", "the middle"},
 	},
 	"an exit that hides the rest": {
 		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- exit 0\n- echo SHOULD-NOT-RUN\n"},
@@ -50,18 +53,21 @@ var failures = map[string]failure{
 		want:  []string{"package_update_upgrade_install failed with exit status", "bakery-no-such-package"},
 	},
 	"a full disk": {
-		files: map[string]string{"script/install.sh": "#!/bin/sh\nset -e\nfallocate -l \"$(($(df --output=avail -B1 / | tail -n 1) - 1048576))\" /fill\n" +
+		files: map[string]string{"script/install.sh": "#!/bin/sh\nset -e\nfallocate -l \"$(($(df --output=avail -B1 " +
+			"/ | tail -n 1) - 1048576))\" /fill\n" +
 			"echo filling\ndd if=/dev/zero of=/more bs=1M status=none\n"},
 		want: []string{"script/install.sh failed with exit status 1", "No space left on device"},
 	},
 	"a power-off in the middle": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo before\n- poweroff\n- echo SHOULD-NOT-RUN\n"},
-		want:  []string{"60_app.cfg runcmd[1]", "powered off"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo before\n- poweroff\n" +
+			"- echo SHOULD-NOT-RUN\n"},
+		want: []string{"60_app.cfg runcmd[1]", "powered off"},
 	},
 	"a machine that hangs": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo waiting for Godot\n- echo still here; sleep 1000\n"},
-		vars:  []string{"timeout=2m"},
-		want:  []string{"60_app.cfg runcmd[1] failed with exit status 124", "still here"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo waiting for Godot\n" +
+			"- echo still here; sleep 1000\n"},
+		vars: []string{"timeout=2m"},
+		want: []string{"60_app.cfg runcmd[1] failed with exit status 124", "still here"},
 	},
 }
 
@@ -107,7 +113,8 @@ func TestUnreachablePayload(t *testing.T) {
 	l := sharedLab(t)
 	image := testName(t)
 	l.control(t, http.MethodPost, "faults", "GetObject=reset:1000:Key="+image+"/*fs.tgz")
-	r := l.build(t, absolute(t, template), "name="+image, "source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
+	r := l.build(t, absolute(t, template), "name="+image,
+		"source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
 	requireFailed(t, l, image, r.Code, r.Output, "fs download failed with exit status 1", "curl")
 	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
@@ -147,7 +154,8 @@ func wrongChecksum(t *testing.T, l *lab) {
 	}
 	key := image + "/" + sum + "/fs.tgz"
 	bucket := l.values["BAKERY_LAB_BUCKET"]
-	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata", "bakery-sha256="+sum)
+	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata",
+		"bakery-sha256="+sum)
 	r := l.build(t, absolute(t, template), "source="+source, "name="+image)
 	requireFailed(t, l, image, r.Code, r.Output, "fs download failed", "expected "+sum)
 	l.aws(t, nil, "s3api", "head-object", "--bucket", bucket, "--key", key) // not the bake's own: it stays

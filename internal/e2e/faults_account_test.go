@@ -41,7 +41,8 @@ func (q *quickLab) account(t *testing.T) account {
 				machines = append(machines, r.ID)
 			}
 		case "image":
-			seen := seenImage{region: r.Region, name: r.Name, state: r.State, snapshots: q.snapshotsOf(t, r.Region, r.ID)}
+			seen := seenImage{region: r.Region, name: r.Name, state: r.State,
+				snapshots: q.snapshotsOf(t, r.Region, r.ID)}
 			a.images[r.ID], used = seen, append(used, seen.snapshots...)
 		}
 	}
@@ -64,7 +65,8 @@ func (q *quickLab) account(t *testing.T) account {
 
 func (q *quickLab) snapshotsOf(t *testing.T, region, id string) []string {
 	t.Helper()
-	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(),
+		&ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +85,8 @@ func (a account) since(before account) account {
 	for id := range before.images {
 		delete(images, id)
 	}
-	others := slices.DeleteFunc(slices.Clone(a.others), func(what string) bool { return slices.Contains(before.others, what) })
+	others := slices.DeleteFunc(slices.Clone(a.others),
+		func(what string) bool { return slices.Contains(before.others, what) })
 	return account{images, others, a.machines - before.machines}
 }
 
@@ -93,5 +96,6 @@ func (a account) String() string {
 		i := a.images[id]
 		all = append(all, fmt.Sprintf("%s %q in %s, %s", id, i.name, i.region, i.state))
 	}
-	return fmt.Sprintf("%d machines were launched; there are %s", a.machines, strings.Join(append(all, a.others...), "; "))
+	return fmt.Sprintf("%d machines were launched; there are %s", a.machines,
+		strings.Join(append(all, a.others...), "; "))
 }

@@ -28,7 +28,8 @@ func TestFaultsOfMachines(t *testing.T) {
 			t.Parallel()
 			image := testName(t)
 			l.control(t, http.MethodPost, "faults", strings.ReplaceAll(strings.Join(c.faults, "\n"), "NAME", image))
-			r := l.build(t, absolute(t, template), "name="+image, "source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
+			r := l.build(t, absolute(t, template), "name="+image,
+				"source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
 			if c.fails != nil {
 				requireFailed(t, l, image, r.Code, r.Output, c.fails...)
 				return

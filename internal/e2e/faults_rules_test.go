@@ -83,15 +83,18 @@ func saying(words ...string) func(brokenCall) []string {
 }
 
 // creating are the actions that make something an account can have too many of.
-var creating = isOneOf("RunInstances", "CreateSecurityGroup", "CreateImage", "CopyImage", "RegisterImage", "CreateRole", "CreateInstanceProfile")
+var creating = isOneOf("RunInstances", "CreateSecurityGroup", "CreateImage", "CopyImage", "RegisterImage", "CreateRole",
+	"CreateInstanceProfile")
 
 // eventuallyConsistent are the services that may not know for a while what they have made.
 func eventuallyConsistent(c brokenCall) bool { return c.service == "ec2" || c.service == "iam" }
 
 // conflictErrors is what EC2 and IAM refuse for a moment, because something else they do is not finished.
 var conflictErrors = map[string]string{
-	"ModifyInstanceAttribute": "IncorrectInstanceState", "CreateImage": "IncorrectInstanceState", "DeleteSecurityGroup": "DependencyViolation",
-	"DeleteRole": "DeleteConflict", "DeleteInstanceProfile": "DeleteConflict", "DeleteSnapshot": "InvalidSnapshot.InUse", "DeleteVolume": "VolumeInUse",
+	"ModifyInstanceAttribute": "IncorrectInstanceState", "CreateImage": "IncorrectInstanceState",
+	"DeleteSecurityGroup": "DependencyViolation",
+	"DeleteRole":          "DeleteConflict", "DeleteInstanceProfile": "DeleteConflict",
+	"DeleteSnapshot": "InvalidSnapshot.InUse", "DeleteVolume": "VolumeInUse",
 }
 
 // faults are all ways to break a call.
@@ -107,24 +110,32 @@ func faults() []fault {
 		{name: "hanging", kind: transient, code: always("hang=10m"), slow: true},
 		{name: "upload cut", kind: transient, code: of("cut=1000", isOneOf("PutObject", "UploadPart"))},
 		{name: "not known yet", kind: transient, code: of("unknown=4s", eventuallyConsistent), many: 1e6},
-		{name: "not settled yet", kind: transient, code: func(c brokenCall) string { return conflictErrors[c.action] }, many: 2},
+		{name: "not settled yet", kind: transient, code: func(c brokenCall) string { return conflictErrors[c.action] },
+			many: 2},
 		{name: "500 after effect", kind: lostAnswer, code: always("500:after")},
 		{name: "reset after effect", kind: lostAnswer, code: always("reset:after")},
 		{name: "hanging after effect", kind: lostAnswer, code: always("hang=10m:after"), slow: true},
-		{name: "answer cut", kind: lostAnswer, code: of("cut=60", func(c brokenCall) bool { return c.service == "ec2" || c.service == "iam" })},
-		{name: "throttled for ever", kind: permanent, code: always("throttle"), says: saying("AWS throttles the account; bake again later, or raise max_retries")},
+		{name: "answer cut", kind: lostAnswer, code: of("cut=60",
+			func(c brokenCall) bool { return c.service == "ec2" || c.service == "iam" })},
+		{name: "throttled for ever", kind: permanent, code: always("throttle"),
+			says: saying("AWS throttles the account; bake again later, or raise max_retries")},
 		{name: "500 for ever", kind: permanent, code: always("500"), says: outOfOrder},
 		{name: "503 for ever", kind: permanent, code: always("503"), says: outOfOrder},
 		{name: "reset for ever", kind: permanent, code: always("reset"), says: unreachable},
-		{name: "not allowed", kind: permanent, code: always("denied"), says: func(brokenCall) []string { return []string{"allow ", "docs/iam"} }},
-		{name: "credentials expired", kind: permanent, code: always("expired"), says: saying("credentials have expired", "renew them"), all: true},
-		{name: "quota used up", kind: permanent, code: of("quota", creating), says: saying("a quota of the account is used up")},
-		{name: "no capacity", kind: permanent, code: of("capacity", isOneOf("RunInstances")), says: saying("AWS has no room for the machine")},
+		{name: "not allowed", kind: permanent, code: always("denied"),
+			says: func(brokenCall) []string { return []string{"allow ", "docs/iam"} }},
+		{name: "credentials expired", kind: permanent, code: always("expired"),
+			says: saying("credentials have expired", "renew them"), all: true},
+		{name: "quota used up", kind: permanent, code: of("quota", creating),
+			says: saying("a quota of the account is used up")},
+		{name: "no capacity", kind: permanent, code: of("capacity", isOneOf("RunInstances")),
+			says: saying("AWS has no room for the machine")},
 		{name: "refused after effect", kind: permanent, code: always("TestSaysSo:after"), says: saying("TestSaysSo")},
 	}
 }
 
-// deleting are the actions that remove what a bake has made. Without one, what it would have removed stays and is named.
+// deleting are the actions that remove what a bake has made. Without one, what it would have removed stays and is
+// named.
 var deleting = []string{
 	"TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteObject", "CancelSpotInstanceRequests",
 	"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
@@ -145,9 +156,11 @@ func (s *scenario) applies(f fault, c brokenCall) bool {
 	switch {
 	case f.code(c) == "":
 		return false
-	case s.sweeps && (f.name == "not known yet" || f.name == "not settled yet"): // what has expired is old, or is left to the next sweep
+	// what has expired is old, or is left to the next sweep
+	case s.sweeps && (f.name == "not known yet" || f.name == "not settled yet"):
 		return false
-	case slices.ContainsFunc(s.ownFaults, func(text string) bool { return strings.HasPrefix(text, c.action+"=") }) && f.kind == permanent:
+	case slices.ContainsFunc(s.ownFaults, func(text string) bool { return strings.HasPrefix(text, c.action+"=") }) &&
+		f.kind == permanent:
 		return false // the scenario breaks it itself
 	case f.all:
 		// Of what a bake does without, it depends on the next call. A presigned URL has its own time.
@@ -163,7 +176,8 @@ func (s *scenario) canDoWithout(f fault, c brokenCall) bool {
 	switch {
 	case s.sweeps:
 		return false
-	case c.action == "GetConsoleOutput" && s.verdictOnConsole, c.action == "GetObject" && c.key == "log.gz" && s.verdictInLog:
+	case c.action == "GetConsoleOutput" && s.verdictOnConsole, c.action == "GetObject" && c.key == "log.gz" &&
+		s.verdictInLog:
 		return false
 	case c.nth == 0, may, c.action == "GetObject" && c.key == "log.gz":
 		return true
@@ -218,6 +232,7 @@ var machineSays = map[string][]string{
 // reading tells whether an action is also needed to find what is to be removed.
 func reading(action string) bool {
 	return slices.Contains([]string{
-		"DescribeInstances", "DescribeImages", "DescribeSnapshots", "DescribeSecurityGroups", "DescribeSpotInstanceRequests",
+		"DescribeInstances", "DescribeImages", "DescribeSnapshots", "DescribeSecurityGroups",
+		"DescribeSpotInstanceRequests",
 	}, action)
 }

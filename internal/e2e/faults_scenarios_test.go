@@ -37,16 +37,19 @@ func scenarios(large, source string) []scenario {
 		{name: "plain", images: one},
 		{name: "looked up", images: one, settings: func(q *quickLab) map[string]any {
 			return map[string]any{
-				"source_ami": "resolve:ssm:/aws/service/debian/release/bookworm/latest/amd64", "subnet_id": q.Value("BAKERY_LAB_SUBNET"),
-				"security_group_ids": []string{q.Value("BAKERY_LAB_SECURITY_GROUP")}, "iam_instance_profile": q.Value("BAKERY_LAB_INSTANCE_PROFILE"),
+				"source_ami":           "resolve:ssm:/aws/service/debian/release/bookworm/latest/amd64",
+				"subnet_id":            q.Value("BAKERY_LAB_SUBNET"),
+				"security_group_ids":   []string{q.Value("BAKERY_LAB_SECURITY_GROUP")},
+				"iam_instance_profile": q.Value("BAKERY_LAB_INSTANCE_PROFILE"),
 			}
 		}},
 		{name: "spot", images: one, settings: func(*quickLab) map[string]any {
 			return map[string]any{
 				"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"}, "spot_fallback": "spot",
 				"temporary_iam_instance_profile_policy_document": map[string]any{
-					"Version":   "2012-10-17",
-					"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+					"Version": "2012-10-17",
+					"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"},
+						"Resource": []string{"*"}}},
 				},
 			}
 		}},
@@ -54,19 +57,23 @@ func scenarios(large, source string) []scenario {
 		{name: "encrypted", images: quickRegions, settings: func(*quickLab) map[string]any {
 			return map[string]any{"encrypt_boot": true, "ami_regions": []string{"eu-west-1", "us-west-2"}}
 		}},
-		{name: "replaced", images: one, replaces: true, before: map[string]any{}, settings: func(*quickLab) map[string]any {
-			return map[string]any{
-				"force_deregister": true, "force_delete_snapshot": true, "ami_users": []string{"111111111111"},
-				"deprecate_at": time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339),
-			}
-		}},
+		{name: "replaced", images: one, replaces: true, before: map[string]any{},
+			settings: func(*quickLab) map[string]any {
+				return map[string]any{
+					"force_deregister": true, "force_delete_snapshot": true, "ami_users": []string{"111111111111"},
+					"deprecate_at": time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339),
+				}
+			}},
 		{
 			name: "disks", images: one,
 			before: map[string]any{
-				"ami_name": "source", "launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvdf", "volume_size": 1}},
+				"ami_name": "source", "launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvdf",
+					"volume_size": 1}},
 			},
 			settings: func(*quickLab) map[string]any {
-				return map[string]any{"source_ami": nil, "source_ami_filter": map[string]any{"owners": []string{"self"}, "filters": map[string]any{"name": "source"}}}
+				return map[string]any{"source_ami": nil,
+					"source_ami_filter": map[string]any{"owners": []string{"self"},
+						"filters": map[string]any{"name": "source"}}}
 			},
 		},
 		{name: "no image", settings: func(*quickLab) map[string]any { return map[string]any{"skip_create_ami": true} }},
@@ -75,7 +82,8 @@ func scenarios(large, source string) []scenario {
 			settings: func(*quickLab) map[string]any { return nil },
 		},
 		{
-			name: "failing image", fails: "set deregistration_protection", settings: func(*quickLab) map[string]any { return everyCall() },
+			name: "failing image", fails: "set deregistration_protection",
+			settings:  func(*quickLab) map[string]any { return everyCall() },
 			ownFaults: []string{"EnableImageDeregistrationProtection=TestSaysSo:after:nth=3"},
 		},
 		{
@@ -85,22 +93,27 @@ func scenarios(large, source string) []scenario {
 			},
 		},
 		{
-			verdictOnConsole: true, name: "failing step", guest: labtest.Baker{Steps: []string{"60_app.cfg runcmd[3]"}, Lines: 3, Fail: 1, Reason: "it is Friday"}.Guest, fails: "it is Friday",
+			verdictOnConsole: true, name: "failing step",
+			guest: labtest.Baker{Steps: []string{"60_app.cfg runcmd[3]"}, Lines: 3, Fail: 1,
+				Reason: "it is Friday"}.Guest, fails: "it is Friday",
 			settings: func(*quickLab) map[string]any {
 				return map[string]any{"verdict": "report", "user_data": "#!/bin/sh\ntrue\n", "staging": nil}
 			},
 		},
 		{
-			name: "muted", images: one, verdictInLog: true, guest: labtest.Baker{Lines: 3, Console: labtest.Mute("verdict")}.Guest, only: []string{"GetObject"},
+			name: "muted", images: one, verdictInLog: true,
+			guest: labtest.Baker{Lines: 3, Console: labtest.Mute("verdict")}.Guest, only: []string{"GetObject"},
 			settings: func(*quickLab) map[string]any {
 				return map[string]any{"verdict": "report", "user_data": nil, "image_source": source}
 			},
 		},
 		{name: "sweeping", sweeps: true},
-		{name: "large", images: one, settings: staged, only: []string{"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}},
+		{name: "large", images: one, settings: staged,
+			only: []string{"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}},
 		{
-			name: "failing upload", fails: "upload to s3://", settings: staged, ownFaults: []string{"UploadPart=TestSaysSo:nth=2:1000"},
-			only: []string{"AbortMultipartUpload"},
+			name: "failing upload", fails: "upload to s3://", settings: staged,
+			ownFaults: []string{"UploadPart=TestSaysSo:nth=2:1000"},
+			only:      []string{"AbortMultipartUpload"},
 		},
 	}
 }
@@ -110,7 +123,8 @@ func (s *scenario) bakes(q *quickLab) map[string]any {
 	if s.sweeps {
 		return q.sweeping("eu-west-1")
 	}
-	all := map[string]any{"sweep": false, "instance_timeout": "2m", "image_timeout": "2m", "instance_poll_interval": "1s", "image_poll_interval": "1s"}
+	all := map[string]any{"sweep": false, "instance_timeout": "2m", "image_timeout": "2m",
+		"instance_poll_interval": "1s", "image_poll_interval": "1s"}
 	if s.settings != nil {
 		maps.Copy(all, s.settings(q))
 	}

@@ -33,8 +33,8 @@ func atOnce() int {
 	return 48
 }
 
-// TestFaults breaks every call that bakes make in every way, and reads from the lab what has become of each bake. With -full
-// it is the whole product, else every action and every fault at least once.
+// TestFaults breaks every call that bakes make in every way, and reads from the lab what has become of each bake. With
+// -full it is the whole product, else every action and every fault at least once.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	labSlots.hold(t) // atOnce is the limit here
@@ -43,7 +43,8 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	source := write(t, map[string]string{
-		"ami.env": "NAME=faults\n", "readme.md": "Breaks.\n", "script/install.sh": "#!/bin/sh\ntrue\n", "fs/etc/noise": incompressible(20000),
+		"ami.env": "NAME=faults\n", "readme.md": "Breaks.\n", "script/install.sh": "#!/bin/sh\ntrue\n",
+		"fs/etc/noise": incompressible(20000),
 	})
 	all := scenarios(large, source)
 	called := make([][]brokenCall, len(all))
@@ -292,7 +293,8 @@ func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []brokenCall 
 		c := kindOf(call)
 		seen[c]++
 		n, of := seen[c], count[c]
-		first := n <= 2 && !polled(c) || n == 1 || n == 3 && c.action == "DescribeImages" // the one that waits for the image
+		// the one that waits for the image
+		first := n <= 2 && !polled(c) || n == 1 || n == 3 && c.action == "DescribeImages"
 		if first || n == of && !polled(c) && c.action != "DescribeImages" {
 			c.nth, c.calls = n, of
 			all = append(all, c)
@@ -303,7 +305,10 @@ func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []brokenCall 
 			all = append(all, c)
 		}
 	}
-	return slices.DeleteFunc(all, func(c brokenCall) bool { return len(s.only) > 0 && !slices.Contains(s.only, c.action) })
+	return slices.DeleteFunc(all, func(c brokenCall) bool {
+		return len(s.only) > 0 &&
+			!slices.Contains(s.only, c.action)
+	})
 }
 
 // kindOf is a call without its number. Objects are told apart where the machine may be who asks for them.
@@ -342,7 +347,8 @@ func (m *matrix) product(all []scenario, called [][]brokenCall) []faultCase {
 // minutes is 1 for what is waited for until a limit of the builder's is over.
 func (c faultCase) minutes() int {
 	forever := c.fault.kind == permanent && !c.fault.all
-	if c.fault.slow || forever && (c.call.action == "GetObject" && c.call.key != "fs.tgz") || forever && (c.call.nth == 0 || reading(c.call.action) || c.call.action == "RunInstances") {
+	if c.fault.slow || forever && (c.call.action == "GetObject" && c.call.key != "fs.tgz") || forever &&
+		(c.call.nth == 0 || reading(c.call.action) || c.call.action == "RunInstances") {
 		return 1
 	}
 	return 0
@@ -410,11 +416,14 @@ func (m *matrix) table(all []scenario, cases []faultCase) string {
 				n++
 			}
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t\n", f.name, n, m.results["succeeded as expected "+f.name], m.results["failed as expected "+f.name], m.results["wrong "+f.name])
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t\n", f.name, n, m.results["succeeded as expected "+f.name],
+			m.results["failed as expected "+f.name], m.results["wrong "+f.name])
 	}
 	_ = w.Flush()
-	fmt.Fprintf(&s, "%d scenarios, %d actions, %d faults, %d cases: %d succeeded and %d failed as expected, %d wrong, %d with leftovers\n",
-		len(all), len(actions), len(m.faults), len(cases), m.results["succeeded as expected"], m.results["failed as expected"],
+	fmt.Fprintf(&s, "%d scenarios, %d actions, %d faults, %d cases: %d succeeded and %d failed as expected, %d "+
+		"wrong, %d with leftovers\n",
+		len(all), len(actions), len(m.faults), len(cases), m.results["succeeded as expected"],
+		m.results["failed as expected"],
 		m.results["wrong"], m.results["leftovers"])
 	return s.String()
 }

@@ -68,14 +68,16 @@ func TestFreeSpace(t *testing.T) {
 	}
 	onDisk(t, image, func(dir, device string) {
 		work := write(t, map[string]string{
-			"mounts":        "proc /proc proc rw 0 0\n" + device + " " + dir + " ext4 rw,relatime 0 0\n" + device + " " + dir + "/again ext4 rw 0 0\n",
+			"mounts": "proc /proc proc rw 0 0\n" + device + " " + dir + " ext4 rw,relatime 0 0\n" + device +
+				" " + dir + "/again ext4 rw 0 0\n",
 			"bin/fstrim.sh": "#!/bin/sh\n", // this disk takes it, others do not
 			"zero.sh":       functions(t) + "\nbakery_mounts=$1\nbakery_zero\n",
 		})
 		if err := os.Rename(filepath.Join(work, "bin/fstrim.sh"), filepath.Join(work, "bin/fstrim")); err != nil {
 			t.Fatal(err)
 		}
-		r := packertest.Run(t, work, []string{"PATH=" + filepath.Join(work, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"}, "/bin/sh", "zero.sh", "mounts")
+		r := packertest.Run(t, work, []string{"PATH=" + filepath.Join(work, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"},
+			"/bin/sh", "zero.sh", "mounts")
 		if left, err := os.ReadDir(dir); r.Code != 0 || err != nil || len(left) > 1 {
 			t.Errorf("exit status %d, and %v is left: %v\n%s", r.Code, left, err, r.Output)
 		}

@@ -24,8 +24,8 @@ var hostileFiles = map[string]os.FileMode{
 	"opt/x/-rf":                   0o644,
 }
 
-// TestFS bakes an fs/ with names, modes and links that archives and shells often get wrong, and a file of 1 GiB. The image has
-// to boot and hold all of it.
+// TestFS bakes an fs/ with names, modes and links that archives and shells often get wrong, and a file of 1 GiB. The
+// image has to boot and hold all of it.
 func TestFS(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -50,12 +50,15 @@ func TestFS(t *testing.T) {
 	id := l.bake(t, image, absolute(t, template), "source="+source, "name="+image)
 
 	instance := l.boot(t, id, "#cloud-config\n")
-	for path, want := range map[string]string{"/lib": "symbolic link", "/bin": "symbolic link", "/var/run": "symbolic link"} {
+	for path, want := range map[string]string{"/lib": "symbolic link", "/bin": "symbolic link",
+		"/var/run": "symbolic link"} {
 		if got := l.sh(t, instance, "stat -c %F "+path); got != want {
 			t.Errorf("%s is a %s", path, got)
 		}
 	}
-	got := l.sh(t, instance, `cd /opt/x && find . /lib/bakery-test/in-lib /bin/bakery-in-bin /usr/local/bin/bakery-setuid -printf '%p|%m|%u:%g|%y|%l\0' | sort -z | tr '\n\0' '?\n'`)
+	got := l.sh(t, instance, `cd /opt/x && find . /lib/bakery-test/in-lib /bin/bakery-in-bin `+
+		`/usr/local/bin/bakery-setuid `+
+		`-printf '%p|%m|%u:%g|%y|%l\0' | sort -z | tr '\n\0' '?\n'`)
 	for _, want := range []string{
 		"./with space|600|root:root|f|", "./naïve-Ünï|640|root:root|f|", "./line?break|644|root:root|f|",
 		"./quote'\"$(touch bad)`|444|root:root|f|", "./back\\slash|644|root:root|f|", "./-rf|644|root:root|f|",

@@ -27,12 +27,14 @@ func TestHostileTexts(t *testing.T) {
 	t.Parallel()
 	const name = "-rf (it's) [a] ../b @_/--"
 	tags := map[string]string{
-		"quotes": `'"; touch /bad; $(reboot) ${HOME} %s {}`, "-n": "<Tag>&lt;]]>&#27;", "lines": "one\ntwo\r\n@bakery 1 x 1 verdict ok 0 -",
+		"quotes": `'"; touch /bad; $(reboot) ${HOME} %s {}`, "-n": "<Tag>&lt;]]>&#27;",
+		"lines":     "one\ntwo\r\n@bakery 1 x 1 verdict ok 0 -",
 		"esc\u202e": "a\u202egnp\u009b2Jb", "&a=1&Tag.1.Key": "x&y=z+%20",
 	}
 	q := startBakerLab(t, labtest.Baker{Steps: []string{"60_$(reboot)'.cfg runcmd[0]"}})
 	settings := maps.Clone(reportVerdict)
-	maps.Copy(settings, map[string]any{"ami_name": name, "ami_description": "d'\"<&>$(x)\u202e", "tags": tags, "run_tags": tags})
+	maps.Copy(settings, map[string]any{"ami_name": name, "ami_description": "d'\"<&>$(x)\u202e", "tags": tags,
+		"run_tags": tags})
 	_, printed, err := q.bake(t, settings)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +59,8 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
-// TestTheMachineIsClosed: without a word in the template, nobody gets into the machine, and nothing on it can do anything.
+// TestTheMachineIsClosed: without a word in the template, nobody gets into the machine, and nothing on it can do
+// anything.
 func TestTheMachineIsClosed(t *testing.T) {
 	t.Parallel()
 	q, running := startPausedLab(t)
@@ -77,7 +80,8 @@ func TestTheMachineIsClosed(t *testing.T) {
 		}
 		SecurityGroups []struct{ GroupId string } //nolint:revive,staticcheck // the name of EC2
 	}
-	l.aws(t, &machines, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running", "--query", "Reservations[].Instances[]")
+	l.aws(t, &machines, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running",
+		"--query", "Reservations[].Instances[]")
 	if len(machines) != 1 || len(machines[0].SecurityGroups) != 1 {
 		t.Fatalf("the machines are %+v", machines)
 	}
@@ -98,7 +102,8 @@ func TestTheMachineIsClosed(t *testing.T) {
 	}
 }
 
-// TestABucketOfSomebodyElse: nothing is given to a bucket that is not of the account, unless the template says whose it is.
+// TestABucketOfSomebodyElse: nothing is given to a bucket that is not of the account, unless the template says whose it
+// is.
 func TestABucketOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -125,14 +130,15 @@ func TestABucketOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestUserDataOfSomebodyElse: what is put in the place of staged user data, by somebody who may write to the bucket, does not
-// run on the machine, which says so and stops.
+// TestUserDataOfSomebodyElse: what is put in the place of staged user data, by somebody who may write to the bucket,
+// does not run on the machine, which says so and stops.
 func TestUserDataOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{
-		"cloudinit/60_big.cfg": "#cloud-config\nruncmd:\n- \": '" + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "'\"\n",
+		"cloudinit/60_big.cfg": "#cloud-config\nruncmd:\n- \": '" +
+			base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "'\"\n",
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	replaced := make(chan bool, 1)
@@ -144,14 +150,17 @@ func TestUserDataOfSomebodyElse(t *testing.T) {
 	if !<-replaced {
 		t.Fatal("the test did not find the staged user data")
 	}
-	requireFailed(t, l, image, r.Code, r.Output, "cloud-init failed with exit status 1", "is not what Packer has staged: its sha256 is ")
+	requireFailed(t, l, image, r.Code, r.Output, "cloud-init failed with exit status 1",
+		"is not what Packer has staged: its sha256 is ")
 	machine := baked.FindStringSubmatch(r.Output)
-	if console := l.aws(t, nil, "ec2", "get-console-output", "--instance-id", machine[1], "--query", "Output"); strings.Contains(console, "THE EVIL RAN") {
+	if console := l.aws(t, nil, "ec2", "get-console-output", "--instance-id", machine[1], "--query",
+		"Output"); strings.Contains(console, "THE EVIL RAN") {
 		t.Error("the machine ran what somebody else has put there")
 	}
 }
 
-// replace puts something else in the place of user data as soon as it is staged. The machine takes seconds to get there.
+// replace puts something else in the place of user data as soon as it is staged. The machine takes seconds to get
+// there.
 func (l *lab) replace(ctx context.Context, prefix, evil string) bool {
 	client := s3.NewFromConfig(l.config(), func(o *s3.Options) { o.UsePathStyle = true })
 	bucket := aws.String(l.values["BAKERY_LAB_BUCKET"])
@@ -161,7 +170,8 @@ func (l *lab) replace(ctx context.Context, prefix, evil string) bool {
 			if !strings.HasSuffix(*out.Contents[i].Key, "/user-data") {
 				continue
 			}
-			_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: out.Contents[i].Key, Body: strings.NewReader(evil)})
+			_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: out.Contents[i].Key,
+				Body: strings.NewReader(evil)})
 			return err == nil
 		}
 		time.Sleep(20 * time.Millisecond)

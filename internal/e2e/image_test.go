@@ -21,8 +21,12 @@ type describedImage struct {
 	BootMode, TpmSupport, ImdsSupport, SriovNetSupport string
 	EnaSupport, Public                                 bool
 	Tags                                               []keyValue
-	ProductCodes                                       []struct{ ProductCodeId string } //nolint:revive,staticcheck // the name of EC2
+	ProductCodes                                       []productCode
 	BlockDeviceMappings                                []device
+}
+
+type productCode struct {
+	ProductCodeId string //nolint:revive,staticcheck // the name of EC2
 }
 
 type keyValue struct{ Key, Value string }
@@ -46,7 +50,8 @@ type snapshotShown struct {
 func (l *lab) describeImage(t *testing.T, region, name string) describedImage {
 	t.Helper()
 	var all []describedImage
-	l.aws(t, &all, "ec2", "describe-images", "--region", region, "--owners", "self", "--filters", "Name=name,Values="+name, "--query", "Images")
+	l.aws(t, &all, "ec2", "describe-images", "--region", region, "--owners", "self", "--filters",
+		"Name=name,Values="+name, "--query", "Images")
 	if len(all) != 1 {
 		t.Fatalf("%d images are called %s in %s", len(all), name, region)
 	}
@@ -64,7 +69,8 @@ func (l *lab) snapshot(t *testing.T, region, id string) snapshotShown {
 func (l *lab) launchPermissions(t *testing.T, region, id string) []string {
 	t.Helper()
 	var who []string
-	l.aws(t, &who, "ec2", "describe-image-attribute", "--region", region, "--image-id", id, "--attribute", "launchPermission",
+	l.aws(t, &who, "ec2", "describe-image-attribute", "--region", region, "--image-id", id, "--attribute",
+		"launchPermission",
 		"--query", "LaunchPermissions[].[UserId, Group, OrganizationArn, OrganizationalUnitArn][] | [?@]")
 	slices.Sort(who)
 	return who
@@ -73,7 +79,8 @@ func (l *lab) launchPermissions(t *testing.T, region, id string) []string {
 func (l *lab) volumePermissions(t *testing.T, region, id string) []string {
 	t.Helper()
 	var who []string
-	l.aws(t, &who, "ec2", "describe-snapshot-attribute", "--region", region, "--snapshot-id", id, "--attribute", "createVolumePermission",
+	l.aws(t, &who, "ec2", "describe-snapshot-attribute", "--region", region, "--snapshot-id", id, "--attribute",
+		"createVolumePermission",
 		"--query", "CreateVolumePermissions[].[UserId, Group][] | [?@]")
 	slices.Sort(who)
 	return who
@@ -108,7 +115,10 @@ func TestImageOptions(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if n := len(slices.DeleteFunc(q.left(t), func(what string) bool { return !strings.Contains(what, " snap-") })); n != 3 {
+	if n := len(slices.DeleteFunc(q.left(t), func(what string) bool {
+		return !strings.Contains(what,
+			" snap-")
+	})); n != 3 {
 		t.Errorf("%d snapshots, want one in each region", n)
 	}
 }
@@ -138,7 +148,8 @@ func checkEveryOption(t *testing.T, q *quickLab, region string, deprecate time.T
 	var owner string
 	l.aws(t, &owner, "ec2", "describe-images", "--image-ids", base, "--query", "Images[0].OwnerId")
 	tags := map[string]string{
-		"Name": "all", "Version": "1.2", "team": "ovens", "from " + owner: "us-east-1", "tag-a": "block", "tag-b": "block",
+		"Name": "all", "Version": "1.2", "team": "ovens", "from " + owner: "us-east-1", "tag-a": "block",
+		"tag-b": "block",
 	}
 	s := i.BlockDeviceMappings[0].Ebs.SnapshotId
 	snapshot := l.snapshot(t, region, s)
@@ -170,7 +181,8 @@ func TestImageEncryption(t *testing.T) {
 	const key, home = "1234abcd-12ab-34cd-56ef-1234567890ab", "9876abcd-12ab-34cd-56ef-1234567890ab"
 	settings := map[string]any{
 		"encrypt_boot": true, "kms_key_id": home, "ami_regions": []string{"eu-west-1", "us-west-2"},
-		"region_kms_key_ids": map[string]any{"eu-west-1": key, "us-west-2": ""}, "custom_endpoint_ec2": q.URL, "force_deregister": true,
+		"region_kms_key_ids": map[string]any{"eu-west-1": key, "us-west-2": ""}, "custom_endpoint_ec2": q.URL,
+		"force_deregister":      true,
 		"force_delete_snapshot": true,
 	}
 	for range 2 { // the second replaces the first
@@ -181,7 +193,8 @@ func TestImageEncryption(t *testing.T) {
 		for region, want := range map[string]string{"us-east-1": home, "eu-west-1": key, "us-west-2": ""} {
 			i := l.describeImage(t, region, "quick")
 			s := l.snapshot(t, region, i.BlockDeviceMappings[0].Ebs.SnapshotId)
-			if !s.Encrypted || want != "" && !strings.HasSuffix(s.KmsKeyId, "/"+want) || strings.HasSuffix(s.KmsKeyId, "/"+key) != (want == key) {
+			if !s.Encrypted || want != "" && !strings.HasSuffix(s.KmsKeyId, "/"+want) ||
+				strings.HasSuffix(s.KmsKeyId, "/"+key) != (want == key) {
 				t.Errorf("the snapshot in %s is %+v, want the key %q", region, s, want)
 			}
 		}
@@ -208,7 +221,8 @@ func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
 			t.Fatalf("%v\n%s", err, printed)
 		}
 		i := l.describeImage(t, "us-east-1", "quick")
-		if s := l.snapshot(t, "us-east-1", i.BlockDeviceMappings[0].Ebs.SnapshotId); !s.Encrypted || !strings.HasSuffix(s.KmsKeyId, "/"+key) {
+		if s := l.snapshot(t, "us-east-1", i.BlockDeviceMappings[0].Ebs.SnapshotId); !s.Encrypted ||
+			!strings.HasSuffix(s.KmsKeyId, "/"+key) {
 			t.Errorf("the snapshot is %+v", s)
 		}
 	}
@@ -220,7 +234,8 @@ func TestImageForEverybody(t *testing.T) {
 	q := startQuickLab(t)
 	l := q.client()
 	artifact, printed, err := q.bake(t, map[string]any{
-		"skip_save_build_region": true, "ami_regions": []string{"eu-west-1"}, "ami_groups": []string{"all"}, "snapshot_groups": []string{"all"},
+		"skip_save_build_region": true, "ami_regions": []string{"eu-west-1"}, "ami_groups": []string{"all"},
+		"snapshot_groups":        []string{"all"},
 		"skip_region_validation": true, "encrypt_boot": false, "run_tags": map[string]any{"team": "ovens"},
 		"deregistration_protection": map[string]any{"enabled": true},
 	})
@@ -228,11 +243,13 @@ func TestImageForEverybody(t *testing.T) {
 		t.Fatalf("%v\n%s", err, printed)
 	}
 	i := l.describeImage(t, "eu-west-1", "quick")
-	if artifact.Id() != "eu-west-1:"+i.ImageId || !i.Public || q.protection(t, l, "eu-west-1", i.ImageId) != "enabled-without-cooldown" ||
+	if artifact.Id() != "eu-west-1:"+i.ImageId || !i.Public ||
+		q.protection(t, l, "eu-west-1", i.ImageId) != "enabled-without-cooldown" ||
 		tagsOf(i.Tags)["team"] != "ovens" {
 		t.Errorf("the artifact is %s, the image %+v", artifact.Id(), i)
 	}
-	if diff := cmp.Diff([]string{"all"}, l.volumePermissions(t, "eu-west-1", i.BlockDeviceMappings[0].Ebs.SnapshotId)); diff != "" {
+	if diff := cmp.Diff([]string{"all"}, l.volumePermissions(t, "eu-west-1",
+		i.BlockDeviceMappings[0].Ebs.SnapshotId)); diff != "" {
 		t.Errorf("the snapshot's users (-want +got):\n%s", diff)
 	}
 	if left := q.left(t); len(left) != 2 {
@@ -246,7 +263,8 @@ func TestImageForEverybody(t *testing.T) {
 	if err := artifact.Destroy(); err != nil {
 		t.Error(err)
 	}
-	if artifact, _, err := q.bake(t, map[string]any{"skip_create_ami": true, "ami_regions": []string{"eu-west-1"}}); err != nil || artifact != nil {
+	if artifact, _, err := q.bake(t, map[string]any{"skip_create_ami": true,
+		"ami_regions": []string{"eu-west-1"}}); err != nil || artifact != nil {
 		t.Errorf("skip_create_ami: artifact %v, error %v", artifact, err)
 	}
 	if left := q.left(t); len(left) > 0 {
@@ -264,10 +282,12 @@ func TestImageReplacesAnother(t *testing.T) {
 		t.Fatalf("%v\n%s", err, printed)
 	}
 	old := []string{l.describeImage(t, "us-east-1", "quick").ImageId, l.describeImage(t, "eu-west-1", "quick").ImageId}
-	if _, _, err := q.bake(t, settings); err == nil || !strings.Contains(err.Error(), "is taken by "+old[0]) || !strings.Contains(err.Error(), old[1]) {
+	if _, _, err := q.bake(t, settings); err == nil || !strings.Contains(err.Error(), "is taken by "+old[0]) ||
+		!strings.Contains(err.Error(), old[1]) {
 		t.Fatalf("without force_deregister: %v", err)
 	}
-	settings["force_deregister"], settings["force_delete_snapshot"], settings["ami_users"] = true, true, []string{"111111111111"}
+	settings["force_deregister"], settings["force_delete_snapshot"], settings["ami_users"] = true, true,
+		[]string{"111111111111"}
 	artifact, printed, err := q.bake(t, settings)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, printed)
@@ -293,14 +313,16 @@ func TestImageReplacesAnother(t *testing.T) {
 // everyCall are settings by which a bake makes every call of the image side.
 func everyCall() map[string]any {
 	return map[string]any{
-		"ami_regions": []string{"eu-west-1", "us-west-2"}, "boot_mode": "uefi", "ena_support": true, "sriov_support": true,
-		"imds_support": "v2.0", "ami_users": []string{"111111111111"}, "snapshot_users": []string{"111111111111"},
+		"ami_regions": []string{"eu-west-1", "us-west-2"}, "boot_mode": "uefi", "ena_support": true,
+		"sriov_support": true,
+		"imds_support":  "v2.0", "ami_users": []string{"111111111111"}, "snapshot_users": []string{"111111111111"},
 		"ami_product_codes": []string{"abc"}, "deprecate_at": time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339),
 		"deregistration_protection": map[string]any{"enabled": true},
 	}
 }
 
-// TestImageCallFailures: whichever call of the image side fails after it took effect, in whichever region, nothing is left.
+// TestImageCallFailures: whichever call of the image side fails after it took effect, in whichever region, nothing is
+// left.
 func TestImageCallFailures(t *testing.T) {
 	t.Parallel()
 	t.Run("each", func(t *testing.T) {
@@ -310,10 +332,13 @@ func TestImageCallFailures(t *testing.T) {
 			"CreateImage=TestSaysSo:after",
 			"RegisterImage=TestSaysSo:after",
 			"CopyImage=TestSaysSo:after:region=eu-west-1", "CopyImage=TestSaysSo:after:nth=2",
-			"ModifyImageAttribute=TestSaysSo:after", "ModifyImageAttribute=TestSaysSo:after:nth=9", "ModifyImageAttribute=TestSaysSo:after:region=us-west-2",
-			"ModifySnapshotAttribute=TestSaysSo:after:nth=2", "ModifySnapshotAttribute=TestSaysSo:after:region=eu-west-1",
+			"ModifyImageAttribute=TestSaysSo:after", "ModifyImageAttribute=TestSaysSo:after:nth=9",
+			"ModifyImageAttribute=TestSaysSo:after:region=us-west-2",
+			"ModifySnapshotAttribute=TestSaysSo:after:nth=2",
+			"ModifySnapshotAttribute=TestSaysSo:after:region=eu-west-1",
 			"EnableImageDeprecation=TestSaysSo:after:nth=3",
-			"EnableImageDeregistrationProtection=TestSaysSo:after", "EnableImageDeregistrationProtection=TestSaysSo:after:nth=3",
+			"EnableImageDeregistrationProtection=TestSaysSo:after",
+			"EnableImageDeregistrationProtection=TestSaysSo:after:nth=3",
 			"DescribeImages=TestSaysSo:region=us-west-2:nth=2",
 		} {
 			t.Run(fault, func(t *testing.T) {
@@ -336,7 +361,8 @@ func TestImageCallFailures(t *testing.T) {
 	})
 }
 
-// TestImageReplacingFailures: before the old image is gone, a failure leaves it and nothing else; after that, the new one.
+// TestImageReplacingFailures: before the old image is gone, a failure leaves it and nothing else; after that, the new
+// one.
 func TestImageReplacingFailures(t *testing.T) {
 	t.Parallel()
 	t.Run("each", func(t *testing.T) {
@@ -381,7 +407,8 @@ func TestImageReplacingFailures(t *testing.T) {
 						t.Errorf("there are %q", after)
 					}
 				case "temporary":
-					if len(after) != 3 || !strings.Contains(after[0], " quick (new ") || !strings.Contains(err.Error(), strings.Fields(after[0])[1]) {
+					if len(after) != 3 || !strings.Contains(after[0], " quick (new ") ||
+						!strings.Contains(err.Error(), strings.Fields(after[0])[1]) {
 						t.Errorf("there are %q after %v", after, err)
 					}
 				}

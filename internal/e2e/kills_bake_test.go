@@ -41,18 +41,22 @@ type variant struct {
 
 // commonActions are the calls of every bake that change something, and some that do not.
 var commonActions = []string{
-	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "DescribeInstances", "GetConsoleOutput",
+	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "DescribeInstances",
+	"GetConsoleOutput",
 	"CreateImage", "DescribeImages", "DeleteTags", "TerminateInstances", "DeleteSecurityGroup", "DeleteObject",
 }
 
 var variants = []variant{
 	{name: "plain", settings: killSettings(nil), actions: commonActions},
 	{
-		name: "abroad", regions: []string{"eu-west-1"}, actions: append(slices.Clone(commonActions), "CopyImage", "ModifyImageAttribute"),
-		settings: killSettings(map[string]any{"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}}),
+		name: "copied", regions: []string{"eu-west-1"},
+		actions: append(slices.Clone(commonActions), "CopyImage", "ModifyImageAttribute"),
+		settings: killSettings(map[string]any{"ami_regions": []string{"eu-west-1"},
+			"ami_users": []string{"111111111111"}}),
 	},
 	{
-		name: "encrypted", actions: append(slices.Clone(commonActions), "CopyImage", "DeregisterImage", "DeleteSnapshot"),
+		name: "encrypted", actions: append(slices.Clone(commonActions), "CopyImage", "DeregisterImage",
+			"DeleteSnapshot"),
 		settings: killSettings(map[string]any{"encrypt_boot": true}),
 	},
 	{
@@ -60,13 +64,16 @@ var variants = []variant{
 		settings: killSettings(map[string]any{"force_deregister": true}),
 	},
 	{
-		name: "spot", actions: append(slices.Clone(commonActions), "DescribeSpotInstanceRequests", "CancelSpotInstanceRequests"),
+		name: "spot", actions: append(slices.Clone(commonActions), "DescribeSpotInstanceRequests",
+			"CancelSpotInstanceRequests"),
 		settings: killSettings(map[string]any{"spot_price": "auto"}),
 	},
 	{
-		name: "profile", actions: append(slices.Clone(commonActions), "CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "DeleteRole"),
+		name: "profile", actions: append(slices.Clone(commonActions), "CreateRole", "PutRolePolicy",
+			"CreateInstanceProfile", "AddRoleToInstanceProfile", "DeleteRole"),
 		settings: killSettings(map[string]any{"temporary_iam_instance_profile_policy_document": map[string]any{
-			"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+			"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow",
+				"Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
 		}}),
 	},
 }
@@ -232,8 +239,8 @@ func running(wanted func(process) bool) []process {
 	return all
 }
 
-// later is a way to the lab on which it is later: the answers say so in their header Date, which is the clock the sweep goes by.
-// As clients sign by it from then on, the requests are signed anew.
+// clockAhead returns a URL of the lab whose clock is ahead: the header Date of its answers is, which is what the sweep
+// goes by. Clients use that time for their signatures, so each request is signed again.
 func (q *quickLab) clockAhead(t *testing.T, by time.Duration) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -292,7 +299,8 @@ func (q *quickLab) awaitMachines(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		runs := slices.IndexFunc(q.State(), func(r labserver.Resource) bool {
-			return r.Kind == "instance" && (r.State == "pending" || r.State == "running" || r.State == "stopping" || r.State == "shutting-down")
+			return r.Kind == "instance" && (r.State == "pending" || r.State == "running" || r.State == "stopping" ||
+				r.State == "shutting-down")
 		})
 		if runs < 0 {
 			return
@@ -303,7 +311,8 @@ func (q *quickLab) awaitMachines(t *testing.T) {
 	}
 }
 
-// check makes sure that every image is one whose machine has reported success, and returns those of the bake that was killed.
+// check makes sure that every image is one whose machine has reported success, and returns those of the bake that was
+// killed.
 func (q *quickLab) check(t *testing.T, s *killCase, old []string) []labserver.Resource {
 	t.Helper()
 	var mine []labserver.Resource

@@ -16,8 +16,8 @@ type kill struct {
 	do   func(p processes, again time.Duration)
 }
 
-// processes are those of a bake. Packer is two: the outer one starts the inner one and tells of its panics, the inner one starts
-// the plugin. Those that do not run yet are 0.
+// processes are those of a bake. Packer is two: the outer one starts the inner one and tells of its panics, the inner
+// one starts the plugin. Those that do not run yet are 0.
 type processes struct{ group, outer, inner, plugin int }
 
 var kills = []kill{

@@ -19,7 +19,8 @@ import (
 )
 
 var (
-	killSeed = flag.Uint64("kill-seed", 0, "what TestKills draws its kills from, as a run before has printed it; 0: with -full, another each time")
+	killSeed = flag.Uint64("kill-seed", 0, "what TestKills draws its kills from, as a run before has printed it; 0: "+
+		"with -full, another each time")
 	killOnly = flag.Int("kill-only", -1, "the one kill of that seed to repeat")
 )
 
@@ -33,8 +34,8 @@ type killCase struct {
 	number int
 	kind   kill
 	bake   variant
-	// When it strikes: with an action, while the lab has done what that asks for and has not answered yet; else some time after so
-	// many calls of the bake.
+	// When it strikes: with an action, while the lab has done what that asks for and has not answered yet; else some
+	// time after so many calls of the bake.
 	action string
 	calls  int
 	delay  time.Duration
@@ -64,7 +65,8 @@ func randomKills(seed uint64, n int) []killCase {
 			s.action = s.bake.actions[r.IntN(len(s.bake.actions))]
 		}
 		s.again = time.Duration(r.IntN(1500)) * time.Millisecond
-		s.baker = labtest.Baker{Steps: []string{"one", "two"}, Took: time.Duration(r.IntN(500)) * time.Millisecond, Hurry: 100}
+		s.baker = labtest.Baker{Steps: []string{"one", "two"}, Took: time.Duration(r.IntN(500)) * time.Millisecond,
+			Hurry: 100}
 		switch r.IntN(8) {
 		case 0:
 			s.baker.Fail = 1 + r.IntN(2)
@@ -78,8 +80,8 @@ func randomKills(seed uint64, n int) []killCase {
 	return all
 }
 
-// TestKills kills bakes at random instants, and makes sure that nothing is left that was not to be, and no image is there
-// that has no good verdict.
+// TestKills kills bakes at random instants, and makes sure that nothing is left that was not to be, and no image is
+// there that has no good verdict.
 func TestKills(t *testing.T) {
 	t.Parallel()
 	n, seed := killsInCI, *killSeed
@@ -106,7 +108,8 @@ func TestKills(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d kills in %s; to repeat them: -kill-seed=%d, and one of them: -kill-only=N\n%s", n, time.Since(began).Round(time.Second), seed, &table)
+	t.Logf("%d kills in %s; to repeat them: -kill-seed=%d, and one of them: -kill-only=N\n%s", n,
+		time.Since(began).Round(time.Second), seed, &table)
 }
 
 // run bakes, kills and looks. It returns what has become of the bake.

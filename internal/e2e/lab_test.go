@@ -66,8 +66,8 @@ var (
 	errLab   error
 )
 
-// sharedLab returns the lab that all tests share, started by the first test that asks. Machines reach the distribution's
-// mirror, because examples install packages.
+// sharedLab returns the lab that all tests share, started by the first test that asks. Machines reach the
+// distribution's mirror, because examples install packages.
 func sharedLab(t *testing.T) *lab {
 	t.Helper()
 	startLab.Do(func() { theLab, errLab = serve(packertest.Built(t).Lab, "--internet") })

@@ -114,8 +114,8 @@ func (l *lab) mustWaitFor(t *testing.T, id, state string) {
 	}
 }
 
-// leftovers lists what the bakes of a test and its subtests have left behind: everything that has the test's name or the id
-// of one of its bakes, but for images and their snapshots.
+// leftovers lists what the bakes of a test and its subtests have left behind: everything that has the test's name or
+// the id of one of its bakes, but for images and their snapshots.
 func (l *lab) leftovers(t *testing.T) []resource {
 	t.Helper()
 	prefix, bakes := namePrefix(t), l.bakes.of(t.Name())

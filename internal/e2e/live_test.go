@@ -43,19 +43,23 @@ runcmd:
 - echo 10.0 $(id -un) $HOME $USER $LOGNAME $(umask) $(pwd) $(date +%Z) >>/order
 - [sh, -c, 'echo "10.1 $0 $(id -un app)" >>/order', two words]
 `,
-		"cloudinit/20_more.cfg": "#cloud-config\nwrite_files:\n- path: /etc/app/more\n  content: more\nruncmd:\n- test ! -e /opt/app && echo 20 >>/order\n",
+		"cloudinit/20_more.cfg": "#cloud-config\nwrite_files:\n- path: /etc/app/more\n  content: more\nruncmd:\n" +
+			"- test ! -e /opt/app && echo 20 >>/order\n",
 		"cloudinit/60_after.cfg": "#cloud-config\nruncmd:\n- cd /opt/app && V=carried\n- echo 60 $V $(pwd) >>/order\n" +
 			"- exec >/var/log/after-60 2>&1\n- echo printed\n",
 		"cloudinit/70_script.cfg": "#!/bin/bash\narray=(70 $(pwd) $HOME)\necho \"${array[@]}\" >>/order\nexit 0\n",
-		"script/install.sh":       "#!/bin/sh\necho install $(pwd) $(cat /etc/app/compiled) >>/order\nchown app:adm /opt/app/data\n",
-		"script/compile.sh":       "#!/bin/sh\nmkdir -p fs/etc/app\necho \"$TOKEN\" >fs/etc/app/compiled\necho about to compile\n",
+		"script/install.sh": "#!/bin/sh\necho install $(pwd) $(cat /etc/app/compiled) >>/order\n" +
+			"chown app:adm /opt/app/data\n",
+		"script/compile.sh": "#!/bin/sh\nmkdir -p fs/etc/app\necho \"$TOKEN\" >fs/etc/app/compiled\n" +
+			"echo about to compile\n",
 	})
 	for name, mode := range hostileFiles {
 		put(t, filepath.Join(source, "fs", name), name, mode)
 	}
 	put(t, filepath.Join(source, "fs/opt/app/data"), incompressible(20000), 0o600)
 	put(t, filepath.Join(source, "fs/opt/app/empty/.keep"), "", 0o644)
-	for dir, mode := range map[string]os.FileMode{"opt/app": 0o750, "opt/app/empty": 0o700 | os.ModeSetgid | os.ModeSticky} {
+	for dir, mode := range map[string]os.FileMode{"opt/app": 0o750,
+		"opt/app/empty": 0o700 | os.ModeSetgid | os.ModeSticky} {
 		if err := os.Chmod(filepath.Join(source, "fs", dir), mode); err != nil {
 			t.Fatal(err)
 		}
@@ -79,8 +83,10 @@ install / compile-time-token
 
 // identity matches what `bakery-lab diff` tells of two images that differ in nothing but who baked them: what
 // bakery-userdata cleans up and a provisioner does not, and what a login leaves. ldconfig's cache has inodes in it.
-var identity = regexp.MustCompile(`^. (/(etc|var)/\.updated|/etc/(machine-id|hostname|ssh/ssh_host_|sudoers\.d/90-cloud-init-users|sub[ug]id-?)|` +
-	`/var/(lib/cloud|log/(cloud-init|journal|wtmp|lastlog)|cache/ldconfig/aux-cache)|/tmp/|/root/\.ssh|/home/debian/\.(ssh/authorized_keys|sudo_as_admin)|` +
+var identity = regexp.MustCompile(`^. (/(etc|var)/\.updated|` +
+	`/etc/(machine-id|hostname|ssh/ssh_host_|sudoers\.d/90-cloud-init-users|sub[ug]id-?)|` +
+	`/var/(lib/cloud|log/(cloud-init|journal|wtmp|lastlog)|cache/ldconfig/aux-cache)|/tmp/|/root/\.ssh|` +
+	`/home/debian/\.(ssh/authorized_keys|sudo_as_admin)|` +
 	// What is in these is compared apart from the order users were made in.
 	`/etc/(passwd|group|shadow|gshadow)-?)`)
 
@@ -133,8 +139,8 @@ func (l *lab) accounts(t *testing.T, image string) accounts {
 	return a
 }
 
-// TestLiveIsTheSameBake applies one Image-Source over SSH and by user data, as image_source and joined: the images have to
-// have the same files, modes, owners and effects.
+// TestLiveIsTheSameBake applies one Image-Source over SSH and by user data, as image_source and joined: the images have
+// to have the same files, modes, owners and effects.
 func TestLiveIsTheSameBake(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -155,7 +161,8 @@ func TestLiveIsTheSameBake(t *testing.T) {
 			}
 			for _, path := range []string{"named", "joined"} {
 				image := testName(t)
-				baked := l.bake(t, image, absolute(t, "testdata/live-userdata.pkr.hcl"), "path="+path, "source="+source, "name="+image,
+				baked := l.bake(t, image, absolute(t, "testdata/live-userdata.pkr.hcl"), "path="+path, "source="+source,
+					"name="+image,
 					"source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
 				if different := l.differences(t, over, baked); len(different) > 0 {
 					t.Errorf("over SSH and %s by user data, images differ in\n%s", path, strings.Join(different, "\n"))

@@ -41,13 +41,17 @@ type loadSize struct {
 }
 
 var (
-	smallLoad = loadSize{[]int{1, 10}, time.Second, cloud.Delays{Pending: time.Second, Stopping: 2 * time.Second, Terminating: 2 * time.Second, Image: 4 * time.Second}}
-	fullLoad  = loadSize{[]int{1, 10, 50}, 10 * time.Second, cloud.Delays{Pending: 3 * time.Second, Stopping: 5 * time.Second, Terminating: 5 * time.Second, Image: 20 * time.Second}}
+	smallLoad = loadSize{[]int{1, 10}, time.Second,
+		cloud.Delays{Pending: time.Second, Stopping: 2 * time.Second, Terminating: 2 * time.Second,
+			Image: 4 * time.Second}}
+	fullLoad = loadSize{[]int{1, 10, 50}, 10 * time.Second,
+		cloud.Delays{Pending: 3 * time.Second, Stopping: 5 * time.Second, Terminating: 5 * time.Second,
+			Image: 20 * time.Second}}
 )
 
 // TestLoad: many bakes in one packer build, each in a process of its own, on an account with EC2's request limits. All
-// succeed, none takes longer because of the others but for the launches, which EC2 limits, and a bake makes as many calls as
-// it does alone.
+// succeed, none takes longer because of the others but for the launches, which EC2 limits, and a bake makes as many
+// calls as it does alone.
 func TestLoad(t *testing.T) {
 	size := smallLoad
 	if *full {
@@ -81,8 +85,10 @@ func (l load) check(t *testing.T, alone load) {
 	}
 	for action, n := range l.calls {
 		// Polls depend on how long things take, and a bake whose machine is launched late sees another second of it.
-		if mine, its := float64(n.answered+n.throttled)/float64(l.bakes), float64(alone.calls[action].answered); mine > 1.5*its+3*share-3 {
-			t.Errorf("%s: %.1f calls for each of %d bakes, throttled ones included, and %.0f for one alone", action, mine, l.bakes, its)
+		if mine, its := float64(n.answered+n.throttled)/float64(l.bakes),
+			float64(alone.calls[action].answered); mine > 1.5*its+3*share-3 {
+			t.Errorf("%s: %.1f calls for each of %d bakes, throttled ones included, and %.0f for one alone", action,
+				mine, l.bakes, its)
 		}
 	}
 }
@@ -99,7 +105,8 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 	argv := []string{packertest.Built(t).Packer, "build", "many.pkr.hcl"}
 	began := time.Now()
 	r, memory := runMeasured(t, 500*time.Millisecond, dir, q.client().environ(t), argv)
-	l := load{bakes: n, total: time.Since(began), slowest: slowestBuild(t, r.Output), calls: map[string]tally{}, memory: memory}
+	l := load{bakes: n, total: time.Since(began), slowest: slowestBuild(t, r.Output), calls: map[string]tally{},
+		memory: memory}
 	if r.Code != 0 || strings.Count(r.Output, "finished after") != n {
 		t.Fatalf("packer build of %d: exit status %d\n%s", n, r.Code, r.Output)
 	}
@@ -118,8 +125,8 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 	return l
 }
 
-// manyBakes is a template of n builds. It has no provisioners: packer would run two processes of its own for each of them,
-// which would be measured more than the bakes.
+// manyBakes is a template of n builds. It has no provisioners: packer would run two processes of its own for each of
+// them, which would be measured more than the bakes.
 func manyBakes(q *quickLab, n int) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, `source "bakery-userdata" "load" {
@@ -149,15 +156,16 @@ func slowestBuild(t *testing.T, output string) time.Duration {
 	t.Helper()
 	var most time.Duration
 	for _, m := range finishedAfter.FindAllStringSubmatch(output, -1) {
-		text := regexp.MustCompile(` (milli|micro)?(minute|second)s?`).ReplaceAllStringFunc(m[1], func(unit string) string {
-			switch {
-			case strings.HasPrefix(unit, " milli"):
-				return "ms"
-			case strings.HasPrefix(unit, " micro"):
-				return "us"
-			}
-			return unit[1:2]
-		})
+		text := regexp.MustCompile(` (milli|micro)?(minute|second)s?`).ReplaceAllStringFunc(m[1],
+			func(unit string) string {
+				switch {
+				case strings.HasPrefix(unit, " milli"):
+					return "ms"
+				case strings.HasPrefix(unit, " micro"):
+					return "us"
+				}
+				return unit[1:2]
+			})
 		d, err := time.ParseDuration(strings.ReplaceAll(text, " ", ""))
 		if err != nil {
 			t.Fatalf("packer says that a build has taken %q: %v", m[1], err)

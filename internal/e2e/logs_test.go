@@ -85,17 +85,19 @@ func forEachLogMode(t *testing.T, l *lab, test func(t *testing.T, mode string, v
 }
 
 const (
-	logGroups    = 4 // of lines; before each but the first, the machine waits until packer has printed the one before it
+	// of lines; before each but the first, the machine waits until packer has printed the one before it
+	logGroups    = 4
 	linesByGroup = 5
 	logSecret    = "hunter2-of-the-test"
 )
 
-// TestLogsComeWhileTheMachineWorks checks that packer prints what a step prints while the step runs, each line once and in
-// order. The machine goes on only when packer has printed what there is, however long that takes.
+// TestLogsComeWhileTheMachineWorks checks that packer prints what a step prints while the step runs, each line once and
+// in order. The machine goes on only when packer has printed what there is, however long that takes.
 func TestLogsComeWhileTheMachineWorks(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
-	step := fmt.Sprintf("for g in $(seq %d); do for i in $(seq %d); do echo \"line $(((g - 1) * %d + i)) $(date +%%s.%%N)\"; "+
+	step := fmt.Sprintf("for g in $(seq %d); do for i in $(seq %d); do echo \"line $(((g - 1) * %d + i)) $(date "+
+		"+%%s.%%N)\"; "+
 		"done; until [ -e /run/group-$g ]; do sleep 0.1; done; done", logGroups, linesByGroup, linesByGroup)
 	source := write(t, map[string]string{
 		"cloudinit/10_early.cfg": "#cloud-config\nbootcmd:\n- echo printed early\n",
@@ -177,19 +179,22 @@ func (s *liveLines) read(text string) {
 	}
 	s.latest = max(s.latest, time.Since(time.UnixMicro(int64(seconds*1e6))))
 	if s.count%linesByGroup == 0 {
-		if _, err := s.lab.exec(s.t, s.instance, "touch", fmt.Sprintf("/run/group-%d", s.count/linesByGroup)); err != nil {
+		if _, err := s.lab.exec(s.t, s.instance, "touch",
+			fmt.Sprintf("/run/group-%d", s.count/linesByGroup)); err != nil {
 			s.t.Error(err)
 		}
 	}
 }
 
-// TestLogsOfAFailure bakes a step that prints much and fails: packer has to print its last lines, and log_file has the rest.
+// TestLogsOfAFailure bakes a step that prints much and fails: packer has to print its last lines, and log_file has the
+// rest.
 func TestLogsOfAFailure(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
 	const lines = 100_000
 	source := write(t, map[string]string{
-		"cloudinit/60_much.cfg": "#cloud-config\nruncmd:\n- echo the step before\n- seq -f 'line %.0f of many' " + fmt.Sprint(lines) + "; exit 7\n",
+		"cloudinit/60_much.cfg": "#cloud-config\nruncmd:\n- echo the step before\n- seq -f 'line %.0f of many' " +
+			fmt.Sprint(lines) + "; exit 7\n",
 	})
 	forEachLogMode(t, l, func(t *testing.T, mode string, vars []string) {
 		dir := t.TempDir()
@@ -246,7 +251,8 @@ func TestLogsWithoutS3(t *testing.T) {
 	l.control(t, http.MethodPost, "faults", "PutObject=reset:1000:Key="+image+"/*log.gz")
 	file := filepath.Join(dir, "machine.log")
 	source := write(t, map[string]string{
-		"cloudinit/60_a.cfg": "#cloud-config\nruncmd:\n- echo first; sleep 25; echo last; for i in $(seq 5); do sleep 1; echo $i; done\n",
+		"cloudinit/60_a.cfg": "#cloud-config\nruncmd:\n- echo first; sleep 25; echo last; for i in $(seq 5); do " +
+			"sleep 1; echo $i; done\n",
 	})
 	out := &printedLines{}
 	code := l.buildWithLogs(t, out, dir, "source="+source, "name="+image, "log_file="+file, "staging=true")
@@ -259,7 +265,8 @@ func TestLogsWithoutS3(t *testing.T) {
 			t.Errorf("packer did not print %q once", want)
 		}
 	}
-	if saved := mustRead(t, file); !strings.Contains(saved, "1| first\n") || !strings.Contains(saved, "what it told while it baked") {
+	if saved := mustRead(t, file); !strings.Contains(saved, "1| first\n") ||
+		!strings.Contains(saved, "what it told while it baked") {
 		t.Errorf("the log is:\n%s", saved)
 	}
 	if left := l.leftovers(t); len(left) > 0 {

@@ -28,8 +28,10 @@ func TestPeerExample(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
 	onPeerGuests(t, func(t *testing.T, suite string) {
-		before, after := l.bakeBoth(t, example("migrate/before.pkr.hcl"), example("migrate/after.pkr.hcl"), l.peerSettings(suite))
-		l.comparable(t, before, after, "/etc/site/site.conf", "/srv/site/assets/site.css", "/etc/systemd/system/multi-user.target.wants/site.service")
+		before, after := l.bakeBoth(t, example("migrate/before.pkr.hcl"), example("migrate/after.pkr.hcl"),
+			l.peerSettings(suite))
+		l.comparable(t, before, after, "/etc/site/site.conf", "/srv/site/assets/site.css",
+			"/etc/systemd/system/multi-user.target.wants/site.service")
 		if left := l.leftovers(t); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
@@ -60,7 +62,8 @@ func (l *lab) bakeBoth(t *testing.T, before, after string, settings []string) (t
 }
 
 // buildBoth is bakeBoth for bakes that may fail: the names of the images there may be, and how packer ended.
-func (l *lab) buildBoth(t *testing.T, before, after string, settings []string) (names []string, results []packertest.Result) {
+func (l *lab) buildBoth(t *testing.T, before, after string, settings []string) (names []string,
+	results []packertest.Result) {
 	t.Helper()
 	env := append(l.environ(t), packertest.Peer(t))
 	names, results = []string{testName(t) + "-before", testName(t) + "-after"}, make([]packertest.Result, 2)
@@ -79,8 +82,8 @@ func (l *lab) buildBoth(t *testing.T, before, after string, settings []string) (
 	return names, results
 }
 
-// comparable fails the test for each path in which two images differ and which the manual does not list, and for what is
-// in neither, since two empty images are equal as well.
+// comparable fails the test for each path in which two images differ and which the manual does not list, and for what
+// is in neither, since two empty images are equal as well.
 func (l *lab) comparable(t *testing.T, before, after string, there ...string) {
 	t.Helper()
 	listed := listedPaths(t)

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// encodings are how a secret may stand in a file or a text: as it is, escaped for a URL, and in base64 at any place of what was
-// encoded. What is compressed hides it: the compressed user data is looked for by its own bytes.
+// encodings are how a secret may stand in a file or a text: as it is, escaped for a URL, and in base64 at any place of
+// what was encoded. What is compressed hides it: the compressed user data is looked for by its own bytes.
 func encodings(secret string) []string {
 	all := []string{secret}
 	if escaped := url.QueryEscape(secret); escaped != secret {
@@ -62,7 +62,8 @@ func (h *secretSearch) in(text []byte) []string {
 	var found []string
 	for _, form := range h.encodings {
 		if at := bytes.Index(text, form); at >= 0 {
-			found = append(found, fmt.Sprintf("%s in %q", h.names[string(form)], text[max(0, at-60):min(len(text), at+len(form)+20)]))
+			found = append(found, fmt.Sprintf("%s in %q", h.names[string(form)],
+				text[max(0, at-60):min(len(text), at+len(form)+20)]))
 		}
 	}
 	return found
@@ -104,8 +105,9 @@ var baked = regexp.MustCompile(`(?m)Instance (i-[0-9a-f]+) bakes as ([0-9a-f]+)$
 // ownPrograms are those whose arguments and environment are not the machine's nor the user's.
 var ownPrograms = []string{"packer", "packer-plugin-bakery", "bakery-lab"}
 
-// watchProcesses looks at the processes of this computer until the test says so, and then says what it has found: a secret
-// in the arguments or the environment of a program of ours, or a signed URL in anybody's arguments, machines' included.
+// watchProcesses looks at the processes of this computer until the test says so, and then says what it has found: a
+// secret in the arguments or the environment of a program of ours, or a signed URL in anybody's arguments, machines'
+// included.
 func (h *secretSearch) watchProcesses() (stop func() []string) {
 	done, found := make(chan struct{}), make(chan []string)
 	go func() {

@@ -31,7 +31,8 @@ type policyCase struct {
 
 // commonCase are the bakes that need most rights of a document.
 func commonCase(document string) policyCase {
-	s := policyCase{name: document, documents: []string{"bake"}, settings: map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil}}
+	s := policyCase{name: document, documents: []string{"bake"},
+		settings: map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil}}
 	if document != "bake" {
 		s.documents = append(s.documents, document)
 	}
@@ -41,11 +42,13 @@ func commonCase(document string) policyCase {
 	case "profile":
 		s.settings["iam_instance_profile"] = "bakery"
 	case "spot":
-		maps.Copy(s.settings, map[string]any{"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"}})
+		maps.Copy(s.settings, map[string]any{"spot_price": "auto",
+			"spot_instance_types": []string{"m5.large", "t3.small"}})
 	case "temporary-profile":
 		s.settings["temporary_iam_instance_profile_policy_document"] = map[string]any{
-			"Version":   "2012-10-17",
-			"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+			"Version": "2012-10-17",
+			"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"},
+				"Resource": []string{"*"}}},
 		}
 	case "sweep":
 		s.documents, s.settings, s.sweeps = []string{"sweep"}, nil, true
@@ -64,7 +67,8 @@ func caseWithout(document, action string) policyCase {
 	}
 	s.name += " with " + action
 	switch action {
-	case "ec2:DescribeSecurityGroups", "ec2:TerminateInstances", "ec2:CancelSpotInstanceRequests": // a group of one's own need not wait for its machine
+	// a group of one's own need not wait for its machine
+	case "ec2:DescribeSecurityGroups", "ec2:TerminateInstances", "ec2:CancelSpotInstanceRequests":
 		s.before = func(_ *testing.T, q *quickLab, settings map[string]any) {
 			settings["security_group_ids"] = []string{q.Value("BAKERY_LAB_SECURITY_GROUP")}
 		}
@@ -103,7 +107,8 @@ func bakeFS(t *testing.T, settings map[string]any, size int) {
 func bakeOneWhoseDiskStays(t *testing.T, q *quickLab, settings map[string]any) {
 	t.Helper()
 	_, printed, err := q.bake(t, map[string]any{
-		"ami_name": "source", "launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "volume_size": 8}},
+		"ami_name": "source", "launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda",
+			"volume_size": 8}},
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, printed)
@@ -136,7 +141,8 @@ func (s policyCase) run(t *testing.T, r rights) outcome {
 	var o outcome
 	_, o.printed, o.err = q.limited(t, r).bake(t, settings)
 	for _, what := range q.State() {
-		finished := what.Name == "quick" && o.err == nil || what.Name == "source" || what.Kind == "snapshot" && o.err == nil
+		finished := what.Name == "quick" && o.err == nil || what.Name == "source" || what.Kind == "snapshot" &&
+			o.err == nil
 		if !what.Gone() && !finished && !strings.HasPrefix(what.ID, "baker-") && what.Tags["bakery:source-ami"] == "" {
 			o.left = append(o.left, what.String())
 		}
@@ -157,8 +163,8 @@ func sweep(t *testing.T, r rights) outcome {
 	return o
 }
 
-// TestPolicies: what the documents of docs/iam allow together is enough for each bake, and without any one action a bake
-// fails, leaves something behind, or loses what the table of docs/iam says.
+// TestPolicies: what the documents of docs/iam allow together is enough for each bake, and without any one action a
+// bake fails, leaves something behind, or loses what the table of docs/iam says.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
 	all := everyRight(t, documents(t)...)
@@ -173,7 +179,8 @@ func TestPolicies(t *testing.T) {
 				t.Run("enough for "+s.name, func(t *testing.T) {
 					t.Parallel()
 					o := s.run(t, rights{documents: s.documents})
-					if o.err != nil != (s.fault != "") || strings.Contains(fmt.Sprint(o.err), "not authorized") || len(o.left) > 0 {
+					if o.err != nil != (s.fault != "") || strings.Contains(fmt.Sprint(o.err), "not authorized") ||
+						len(o.left) > 0 {
 						t.Errorf("%v; left behind: %q\n%s", o.err, o.left, o.printed)
 					}
 				})
@@ -181,7 +188,8 @@ func TestPolicies(t *testing.T) {
 			t.Run("without "+r.String(), func(t *testing.T) {
 				t.Parallel()
 				o := s.run(t, rights{documents: s.documents, without: r})
-				named := strings.Contains(o.printed+fmt.Sprint(o.err), cmp.Or(s.fails, "perform: "+r.action)) || s.sweeps && strings.Contains(o.printed, r.action)
+				named := strings.Contains(o.printed+fmt.Sprint(o.err), cmp.Or(s.fails, "perform: "+r.action)) ||
+					s.sweeps && strings.Contains(o.printed, r.action)
 				t.Logf("error %v; left behind: %q\n%s", o.err, o.left, o.printed)
 				switch {
 				case o.err != nil && named, len(o.left) > 0 && (named || s.fault != ""):
@@ -205,7 +213,8 @@ func TestPolicies(t *testing.T) {
 func documentedAsOptional(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9]+:[A-Za-z]+)` of `([a-z-]+)\\.json` \\|").FindAllStringSubmatch(readDocument(t, "README.md"), -1) {
+	rows := regexp.MustCompile("(?m)^\\| `([a-z0-9]+:[A-Za-z]+)` of `([a-z-]+)\\.json` \\|")
+	for _, row := range rows.FindAllStringSubmatch(readDocument(t, "README.md"), -1) {
 		all = append(all, row[2]+" "+row[1])
 	}
 	slices.Sort(all)

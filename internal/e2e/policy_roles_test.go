@@ -29,7 +29,8 @@ func assume(t *testing.T, cfg aws.Config, policy string) *types.Credentials {
 		RoleName: &name, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`),
 	})
 	if err == nil {
-		_, err = api.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &name, PolicyDocument: &policy})
+		_, err = api.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &name,
+			PolicyDocument: &policy})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +59,7 @@ func (l *lab) holding(t *testing.T, documents ...string) *lab {
 	c := assume(t, l.config(), rights{documents: documents, anywhere: true}.policy(t))
 	limited := *l
 	limited.env = append(slices.Clip(limited.env), // the last one of a name counts
-		"AWS_ACCESS_KEY_ID="+*c.AccessKeyId, "AWS_SECRET_ACCESS_KEY="+*c.SecretAccessKey, "AWS_SESSION_TOKEN="+*c.SessionToken)
+		"AWS_ACCESS_KEY_ID="+*c.AccessKeyId, "AWS_SECRET_ACCESS_KEY="+*c.SecretAccessKey,
+		"AWS_SESSION_TOKEN="+*c.SessionToken)
 	return &limited
 }

@@ -38,7 +38,8 @@ func (r right) String() string {
 // document is a policy of docs/iam, with the lab's names in the places of the reader's own.
 func document(t *testing.T, name, prefix string) (statements []map[string]any) {
 	t.Helper()
-	own := strings.NewReplacer("MY-ACCOUNT", cloud.Account, "MY-ROLE", labserver.Profile, "MY-BUCKET", labserver.Bucket, "MY-PREFIX", prefix)
+	own := strings.NewReplacer("MY-ACCOUNT", cloud.Account, "MY-ROLE", labserver.Profile, "MY-BUCKET", labserver.Bucket,
+		"MY-PREFIX", prefix)
 	var d struct{ Statement []map[string]any }
 	if err := json.Unmarshal([]byte(own.Replace(readDocument(t, name+".json"))), &d); err != nil {
 		t.Fatal(err)

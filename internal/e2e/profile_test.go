@@ -14,7 +14,8 @@ func TestProfile(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
 	image := testName(t)
-	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000), "script/install.sh": "#!/bin/sh\nstat -c %s /opt/blob >/size\n"})
+	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000),
+		"script/install.sh": "#!/bin/sh\nstat -c %s /opt/blob >/size\n"})
 	id := l.bake(t, image, absolute(t, template), "name="+image, "source="+source, "delivery=profile", "profile=bakery")
 	if got := l.cli(t, "cat", id, "/size"); got != "20000" {
 		t.Errorf("/opt/blob has %s bytes", got)
@@ -43,7 +44,8 @@ func TestProfileOfProvisioners(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile := strings.Replace(string(text), "  staging {", "  iam_instance_profile = \"bakery\"\n\n  staging {\n    delivery = \"profile\"", 1)
+	profile := strings.Replace(string(text), "  staging {",
+		"  iam_instance_profile = \"bakery\"\n\n  staging {\n    delivery = \"profile\"", 1)
 	if err := os.WriteFile(template, []byte(profile), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -34,8 +34,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// quickLab is a lab whose machines are goroutines that power off at once: a bake with verdict = "stop" takes seconds, and
-// everything but the machine is the same.
+// quickLab is a lab whose machines are goroutines that power off at once: a bake with verdict = "stop" takes seconds,
+// and everything but the machine is the same.
 type quickLab struct {
 	*labtest.Lab
 	profile   string            // the one that leads the AWS SDK to it
@@ -88,7 +88,8 @@ func startQuickLabOptions(t *testing.T, o labserver.Options) *quickLab {
 func (q *quickLab) configure(t *testing.T, key, secret, token string) {
 	t.Helper()
 	writeProfile(t, q.profile, fmt.Sprintf(
-		"[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n",
+		"[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n"+
+			"aws_session_token = %s\n",
 		q.profile, q.URL, key, secret, token))
 }
 
@@ -96,12 +97,14 @@ func (q *quickLab) configure(t *testing.T, key, secret, token string) {
 func (q *quickLab) profileFor(t *testing.T, url string) string {
 	t.Helper()
 	name := "lab-" + url[strings.LastIndex(url, ":")+1:]
-	writeProfile(t, name, fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n",
+	writeProfile(t, name, fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\n"+
+		"aws_secret_access_key = %s\n",
 		name, url, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY")))
 	return name
 }
 
-// profiles are those of the quick labs that run, in AWS_CONFIG_FILE. They go with their lab: bakes read all of the file.
+// profiles are those of the quick labs that run, in AWS_CONFIG_FILE. They go with their lab: bakes read all of the
+// file.
 var profiles = struct {
 	sync.Mutex
 	text map[string]string
@@ -141,8 +144,9 @@ func (q *quickLab) settings(more map[string]any) map[string]any {
 		"profile": q.profile, "max_retries": 2, "source_ami": q.Value("BAKERY_LAB_AMI"), "ami_name": "quick",
 		"instance_poll_interval": "1s", "image_poll_interval": "1s", "verdict": "stop", "log_file": os.DevNull,
 		// Too large for the machine, so that there is something in S3 as well.
-		"user_data": "#!/bin/sh\n: " + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "\npoweroff\n",
-		"staging":   map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
+		"user_data": "#!/bin/sh\n: " + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) +
+			"\npoweroff\n",
+		"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
 	}
 	maps.Copy(all, more)
 	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
@@ -158,7 +162,8 @@ func (q *quickLab) bake(t *testing.T, settings map[string]any) (packersdk.Artifa
 }
 
 // bakeUntil is bake for one that is interrupted.
-func (q *quickLab) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string,
+	error) {
 	t.Helper()
 	return q.runBuilder(ctx, t, q.settings(settings))
 }
@@ -171,7 +176,8 @@ func (q *quickLab) bakeAs(t *testing.T, settings map[string]any) (packersdk.Arti
 	return q.runBuilder(ctx, t, settings)
 }
 
-func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string,
+	error) {
 	t.Helper()
 	// A copy, as Packer sends one: the SDK renders templates in the lists it is given, which parallel tests share.
 	sent, err := json.Marshal(settings)
@@ -193,8 +199,8 @@ func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[st
 	return artifact, printed.text.String(), err
 }
 
-// transcript keeps what a builder says. Packer's own Ui reads the filter of secrets while other builders of this process set
-// theirs, which in plugins are processes apart.
+// transcript keeps what a builder says. Packer's own Ui reads the filter of secrets while other builders of this
+// process set theirs, which in plugins are processes apart.
 type transcript struct {
 	packersdk.BasicUi
 
@@ -270,11 +276,14 @@ func (q *quickLab) cancelledAt(t *testing.T, action string) context.Context {
 
 // sdk tries a call again only when its connection was closed on this side: that says nothing of the lab.
 func (q *quickLab) sdk(region string) aws.Config {
-	closed := retry.IsErrorRetryableFunc(func(err error) aws.Ternary { return aws.BoolTernary(errors.Is(err, net.ErrClosed)) })
+	closed := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+		return aws.BoolTernary(errors.Is(err, net.ErrClosed))
+	})
 	again := retry.NewStandard(func(o *retry.StandardOptions) { o.Retryables = []retry.IsErrorRetryable{closed} })
 	return aws.Config{
 		Region: region, BaseEndpoint: aws.String(q.URL), Retryer: func() aws.Retryer { return again },
-		Credentials: credentials.NewStaticCredentialsProvider(q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), ""),
+		Credentials: credentials.NewStaticCredentialsProvider(q.Value("AWS_ACCESS_KEY_ID"),
+			q.Value("AWS_SECRET_ACCESS_KEY"), ""),
 	}
 }
 
@@ -282,12 +291,14 @@ func (q *quickLab) sdk(region string) aws.Config {
 // awscli is older than the protection and does not show it.
 func (q *quickLab) protection(t *testing.T, l *lab, region, id string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), "ec2", "deregister-image", "--region", region, "--image-id", id, "--endpoint-url", q.URL)
+	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), "ec2", "deregister-image", "--region", region,
+		"--image-id", id, "--endpoint-url", q.URL)
 	cmd.Env = l.environ(t)
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "OperationNotPermitted") {
 		t.Errorf("awscli deregisters %s: %v\n%s", id, err, out)
 	}
-	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(),
+		&ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,9 @@ func TestReboots(t *testing.T) {
 	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{
-		"cloudinit/10_first.cfg":  "#cloud-config\nruncmd:\n- echo 10 >>/order\n",
-		"script/install.sh":       "#!/bin/sh\necho install >>/order\ncat /proc/sys/kernel/random/boot_id >>/boots\nreboot\n",
+		"cloudinit/10_first.cfg": "#cloud-config\nruncmd:\n- echo 10 >>/order\n",
+		"script/install.sh": "#!/bin/sh\necho install >>/order\ncat /proc/sys/kernel/random/boot_id >>/boots\n" +
+			"reboot\n",
 		"cloudinit/60_second.cfg": "#cloud-config\nruncmd:\n- echo 60.0 >>/order\n- [reboot]\n- echo 60.2 >>/order\n",
 		"cloudinit/80_fourth.cfg": "#cloud-config\nruncmd:\n- exit 0\n", // it keeps nothing from running
 		"cloudinit/70_third.cfg":  "#!/bin/sh\necho 70 >>/order\n",

@@ -20,8 +20,8 @@ import (
 // largeSize is that of the largest upload of the test, in bytes.
 const largeSize = 300 << 20
 
-// TestLargeUploads uploads 300 MiB and 200 small files in one template. They are staged as one object, and the plugin's memory
-// does not grow with them.
+// TestLargeUploads uploads 300 MiB and 200 small files in one template. They are staged as one object, and the plugin's
+// memory does not grow with them.
 func TestLargeUploads(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -48,7 +48,9 @@ func TestLargeUploads(t *testing.T) {
   }
 
   provisioner "shell" {
-    inline = ["sudo sh -c 'sha256sum </tmp/large >/sum; cat /tmp/0* /tmp/1* | wc -c >>/sum; stat -c %U /tmp/large >>/sum'"]
+    inline = [
+      "sudo sh -c 'sha256sum </tmp/large >/sum; cat /tmp/0* /tmp/1* | wc -c >>/sum; stat -c %U /tmp/large >>/sum'"
+    ]
   }
 `, files)
 	sum := randomFile(t, filepath.Join(filepath.Dir(template), "large"), largeSize)
@@ -67,7 +69,8 @@ func TestLargeUploads(t *testing.T) {
 	if peak-idle > 100<<20 {
 		t.Errorf("the plugin needs %d bytes at its peak, and %d bytes when it is idle", peak, idle)
 	}
-	for _, want := range []string{"Recorded 3 provisioners", "202 files of 31457", "bytes to s3://bakery-lab/recorder/"} {
+	for _, want := range []string{"Recorded 3 provisioners", "202 files of 31457",
+		"bytes to s3://bakery-lab/recorder/"} {
 		if !strings.Contains(r.Output, want) {
 			t.Errorf("packer did not print %q", want)
 		}

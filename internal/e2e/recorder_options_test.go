@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestCommonOptions bakes the options that every provisioner block has, and a reboot in the middle, after which the machine
-// goes on with the next recorded command.
+// TestCommonOptions bakes the options that every provisioner block has, and a reboot in the middle, after which the
+// machine goes on with the next recorded command.
 func TestCommonOptions(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -73,13 +73,14 @@ func TestCommonOptions(t *testing.T) {
     inline = ["echo SHOULD-NOT-RUN"]
   }
 `, nil), "name="+image)
-	if got, want := l.cli(t, "cat", id, "/home/debian/order"), "value\nrebooted\nslow\noverride\nthree\nvalid"; got != want {
+	if got, want := l.cli(t, "cat", id, "/home/debian/order"),
+		"value\nrebooted\nslow\noverride\nthree\nvalid"; got != want {
 		t.Errorf("the scripts ran as %q, want %q", got, want)
 	}
 }
 
-// TestReplayReboots checks that no command is lost when a reboot begins in a pause, that a reboot which ends a command is
-// reported, and that a user without a login shell gets sh.
+// TestReplayReboots checks that no command is lost when a reboot begins in a pause, that a reboot which ends a command
+// is reported, and that a user without a login shell gets sh.
 func TestReplayReboots(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -107,7 +108,8 @@ func TestReplayReboots(t *testing.T) {
 	if r.Code != 0 {
 		t.Fatal("the bake failed")
 	}
-	if want := "the reboot cut off a command of a provisioner, which counts as ended"; strings.Count(r.Output, want) != 1 {
+	if want := "the reboot cut off a command of a provisioner, which counts as ended"; strings.Count(r.Output,
+		want) != 1 {
 		t.Errorf("not told once: %s", want)
 	}
 	if got, want := l.cli(t, "cat", l.images(t, image)[0], "/home/debian/order"), "one\ntwo\n/bin/sh"; got != want {
@@ -152,7 +154,8 @@ func TestReplayFailures(t *testing.T) {
 	  }
 	  error-cleanup-provisioner "shell-local" {
 	    inline = ["echo cleaned up here"]
-	  }`, map[string]string{"fine.sh": "#!/bin/sh\n", "fails.sh": "#!/bin/sh\necho one; echo two >&2; exit 7\n"}), "name="+image)
+	  }`, map[string]string{"fine.sh": "#!/bin/sh\n", "fails.sh": "#!/bin/sh\necho one; echo two >&2; exit 7\n"}),
+					"name="+image)
 				requireFailed(t, l, image, r.Code, r.Output, append(c.want, "cleaned up here")...)
 			})
 		}
@@ -202,7 +205,8 @@ func TestProvisionersAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("staging {\n    url = \"s3://bakery-lab/recorder/${var.name}\"\n  }", "", `ssh_username     = "debian"`, "").Replace(string(content))
+	text := strings.NewReplacer("staging {\n    url = \"s3://bakery-lab/recorder/${var.name}\"\n  }", "",
+		`ssh_username     = "debian"`, "").Replace(string(content))
 	if err := os.WriteFile(template, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,8 @@ var refusals = map[string]struct {
   }`, []string{"provisioner 1 (file): download /etc/"}},
 	"powershell": {`provisioner "powershell" {
     inline = ["Get-Date"]
-  }`, []string{"provisioner 1 (powershell): the destination \"c:/Windows/Temp/", "is for Windows, but this builder bakes Linux"}},
+  }`, []string{"provisioner 1 (powershell): the destination \"c:/Windows/Temp/",
+		"is for Windows, but this builder bakes Linux"}},
 	"powershell with an elevated user": {`provisioner "powershell" {
     inline            = ["Get-Date"]
     elevated_user     = "SYSTEM"
@@ -37,7 +38,8 @@ var refusals = map[string]struct {
 	"windows-shell": {`provisioner "windows-shell" {
     inline = ["dir"]
   }`, []string{"provisioner 1 (windows-shell): ", "is for Windows"}},
-	"windows-restart": {`provisioner "windows-restart" {}`, []string{"provisioner 1 (windows-restart): the command \"shutdown\" is for Windows"}},
+	"windows-restart": {`provisioner "windows-restart" {}`,
+		[]string{"provisioner 1 (windows-restart): the command \"shutdown\" is for Windows"}},
 	"hcp-sbom": {`provisioner "hcp-sbom" {
     source      = "/tmp/sbom.json"
     destination = "sbom.json"
@@ -54,7 +56,8 @@ var refusals = map[string]struct {
   }`, []string{"provisioner 1 (hcp-sbom): "}},
 	"an address of the machine": {`provisioner "shell" {
     inline = ["echo ${build.Host}"]
-  }`, []string{"provisioner 1 (shell inline): what is uploaded to /tmp/script_", "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER", "Let the script ask the machine itself"}},
+  }`, []string{"provisioner 1 (shell inline): what is uploaded to /tmp/script_", "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER",
+		"Let the script ask the machine itself"}},
 	"an id of the machine": {`provisioner "shell" {
     environment_vars = ["INSTANCE=${build.ID}"]
     inline           = ["true"]
@@ -96,8 +99,8 @@ var refusals = map[string]struct {
   }`, []string{"line break"}},
 }
 
-// TestRefusals checks that what cannot work is refused before anything costs money, and at once: Packer does not try it again,
-// and does not go on to the next block. A time limit would only measure how busy this computer is.
+// TestRefusals checks that what cannot work is refused before anything costs money, and at once: Packer does not try it
+// again, and does not go on to the next block. A time limit would only measure how busy this computer is.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

@@ -75,7 +75,8 @@ env | LC_ALL=C sort | grep -Ev '^(SSH_|XDG_|DBUS_|PACKER_|_=|MAIL=|MOTD_SHOWN=|S
 	done
 } >/var/facts
 `,
-	"tool.sh": "#!/bin/sh\necho tool\n", "private": "private\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n", "conf/bin/run.sh": "#!/bin/sh\n",
+	"tool.sh": "#!/bin/sh\necho tool\n", "private": "private\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n",
+	"conf/bin/run.sh": "#!/bin/sh\n",
 }
 
 // TestProvisionersOverSSHAndRecorded checks that the same provisioners leave the same files over SSH, by Packer's own
@@ -139,7 +140,8 @@ func provisionersTemplate(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := texttemplate.Must(texttemplate.ParseFiles("testdata/provisioners.pkr.hcl.tmpl")).Execute(f, map[string]any{"Commands": commands}); err != nil {
+	if err := texttemplate.Must(texttemplate.ParseFiles("testdata/provisioners.pkr.hcl.tmpl")).Execute(f,
+		map[string]any{"Commands": commands}); err != nil {
 		t.Fatal(err)
 	}
 	return file

@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// provisionerTemplate makes a folder with a template of provisioners and the files they use, and returns the template's path.
+// provisionerTemplate makes a folder with a template of provisioners and the files they use, and returns the template's
+// path.
 func provisionerTemplate(t *testing.T, provisioners string, files map[string]string) string {
 	t.Helper()
 	dir := write(t, files)
@@ -59,7 +60,9 @@ func TestRecorded(t *testing.T) {
   }
 
   provisioner "shell" {
-    inline           = ["pwd >where", "id -un >>where", "echo \"$GREETING from $PACKER_BUILDER_TYPE\" >>where", "umask >>where"]
+    inline           = [
+      "pwd >where", "id -un >>where", "echo \"$GREETING from $PACKER_BUILDER_TYPE\" >>where", "umask >>where"
+    ]
     environment_vars = ["GREETING=it's $HOME"]
   }
 
@@ -106,8 +109,9 @@ func TestRecorded(t *testing.T) {
     destination = "/home/debian/tree"
   }
 `, map[string]string{
-		"scripts/one.sh": "#!/bin/sh\nid -un >/one; echo $WHO >>/one; pwd >>/one\n", "scripts/two.sh": "#!/bin/bash\n[[ -n $WHO ]] && id -un >/two\n",
-		"tool.sh": "#!/bin/sh\necho tool\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n",
+		"scripts/one.sh": "#!/bin/sh\nid -un >/one; echo $WHO >>/one; pwd >>/one\n",
+		"scripts/two.sh": "#!/bin/bash\n[[ -n $WHO ]] && id -un >/two\n",
+		"tool.sh":        "#!/bin/sh\necho tool\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n",
 	}), "name="+image)
 	for path, want := range map[string]string{
 		"/home/debian/where":               "/home/debian\ndebian\nit's $HOME from bakery-userdata\n0022",

@@ -32,8 +32,8 @@ func (q *quickLab) runs() int {
 	return n
 }
 
-// TestReuseWithPacker builds one template again and again with the real Packer: unchanged, when it names everything anew,
-// and with one change at a time.
+// TestReuseWithPacker builds one template again and again with the real Packer: unchanged, when it names everything
+// anew, and with one change at a time.
 func TestReuseWithPacker(t *testing.T) {
 	t.Parallel()
 	q := startBakerLab(t, labtest.Baker{})
@@ -65,7 +65,8 @@ func TestReuseWithPacker(t *testing.T) {
 		began := time.Now()
 		printed := build()
 		t.Logf("an unchanged build took %s with packer's own start", time.Since(began).Round(time.Millisecond))
-		if q.runs() != 1 || !strings.Contains(printed, "Nothing has changed since ami-") || !strings.Contains(printed, "were there already, unchanged") {
+		if q.runs() != 1 || !strings.Contains(printed, "Nothing has changed since ami-") ||
+			!strings.Contains(printed, "were there already, unchanged") {
 			t.Errorf("%d machines were run:\n%s", q.runs(), printed)
 		}
 	}
@@ -76,19 +77,23 @@ func TestReuseWithPacker(t *testing.T) {
 		want string // after "since ami-...: "
 	}{
 		{nil, []string{"secret=tr0ub4dor"}, `provisioner 1 \(shell inline\)`},
-		{func() { change("setup.sh", "#!/bin/sh\nfalse\n") }, []string{"secret=tr0ub4dor"}, `provisioner 2 \(shell setup.sh\)`},
+		{func() { change("setup.sh", "#!/bin/sh\nfalse\n") }, []string{"secret=tr0ub4dor"},
+			`provisioner 2 \(shell setup.sh\)`},
 		{func() { change("image/fs/etc/motd", "goodbye\n") }, []string{"secret=tr0ub4dor"}, `the user data`},
 		{nil, []string{"secret=tr0ub4dor", `users=["222222222222"]`}, `ami_users`},
-		{nil, []string{`users=["222222222222"]`, "run_as=ubuntu"}, `provisioner 1 \(shell inline\), provisioner 2 \(shell setup.sh\), provisioner 3 \(file\)`},
-		{nil, []string{"source_ami=" + q.Value("BAKERY_LAB_AMI_TRIXIE")}, `source_ami \(` + q.Value("BAKERY_LAB_AMI") + ` -> ` +
-			q.Value("BAKERY_LAB_AMI_TRIXIE") + `\), provisioner 1 .*, ami_users`},
+		{nil, []string{`users=["222222222222"]`, "run_as=ubuntu"},
+			`provisioner 1 \(shell inline\), provisioner 2 \(shell setup.sh\), provisioner 3 \(file\)`},
+		{nil, []string{"source_ami=" + q.Value("BAKERY_LAB_AMI_TRIXIE")},
+			`source_ami \(` + q.Value("BAKERY_LAB_AMI") + ` -> ` +
+				q.Value("BAKERY_LAB_AMI_TRIXIE") + `\), provisioner 1 .*, ami_users`},
 	} {
 		before := q.runs()
 		if c.do != nil {
 			c.do()
 		}
 		printed := build(c.vars...)
-		if want := `Baking, because something has changed since ami-\w+ \(\S+\): ` + c.want + "\n"; !regexp.MustCompile(want).MatchString(printed) {
+		if want := `Baking, because something has changed since ami-\w+ \(\S+\): ` + c.want +
+			"\n"; !regexp.MustCompile(want).MatchString(printed) {
 			t.Errorf("packer does not say %s:\n%s", want, printed)
 		}
 		if q.runs() != before+1 {
@@ -137,21 +142,30 @@ func TestReuse(t *testing.T) {
 		baked  bool
 		want   string // what the build says
 	}{
-		"an unchanged build":                     {nil, nil, nil, false, "Nothing has changed"},
-		"a fixed name, which is taken":           {map[string]any{"ami_name": "fixed"}, nil, nil, false, "Nothing has changed"},
-		"a name to be replaced":                  {map[string]any{"ami_name": "fixed", "force_deregister": true}, nil, nil, false, "Nothing has changed"},
-		"settings of the machine and of waiting": {nil, map[string]any{"instance_type": "m5.large", "image_timeout": "40m", "instance_timeout": "40m"}, nil, false, "Nothing has changed"},
-		"a region less":                          {regions, map[string]any{"ami_regions": []string{}}, nil, false, "Nothing has changed"},
-		"every region of the first":              {regions, nil, nil, false, "Nothing has changed"},
-		"a region more":                          {nil, regions, nil, true, "is the same, but is not in eu-west-1"},
-		"user data":                              {nil, map[string]any{"user_data": "#!/bin/sh\ntrue\n"}, nil, true, ": the user data\n"},
-		"the source image":                       {nil, map[string]any{"source_ami": "TRIXIE"}, nil, true, ": source_ami (ami-"},
+		"an unchanged build": {nil, nil, nil, false, "Nothing has changed"},
+		"a fixed name, which is taken": {map[string]any{"ami_name": "fixed"}, nil, nil, false,
+			"Nothing has changed"},
+		"a name to be replaced": {map[string]any{"ami_name": "fixed", "force_deregister": true}, nil,
+			nil, false, "Nothing has changed"},
+		"settings of the machine and of waiting": {nil,
+			map[string]any{"instance_type": "m5.large", "image_timeout": "40m", "instance_timeout": "40m"}, nil, false,
+			"Nothing has changed"},
+		"a region less": {regions, map[string]any{"ami_regions": []string{}}, nil, false,
+			"Nothing has changed"},
+		"every region of the first": {regions, nil, nil, false, "Nothing has changed"},
+		"a region more":             {nil, regions, nil, true, "is the same, but is not in eu-west-1"},
+		"user data": {nil, map[string]any{"user_data": "#!/bin/sh\ntrue\n"}, nil, true,
+			": the user data\n"},
+		"the source image": {nil, map[string]any{"source_ami": "TRIXIE"}, nil, true, ": source_ami (ami-"},
 		"options": {
-			nil, map[string]any{"ami_users": []string{"111111111111"}, "tags": map[string]string{"a": "b"}, "imds_support": "v2.0"}, nil, true,
+			nil, map[string]any{"ami_users": []string{"111111111111"}, "tags": map[string]string{"a": "b"},
+				"imds_support": "v2.0"}, nil, true,
 			": ami_users, imds_support, snapshot_tags, tags\n",
 		},
-		"disks":                    {nil, map[string]any{"ami_block_device_mappings": []map[string]any{{"device_name": "/dev/sdb", "virtual_name": "ephemeral0"}}}, nil, true, ": ami_block_device_mappings\n"},
-		"another name":             {nil, map[string]any{"ami_name": "other-{{timestamp}}"}, nil, true, `no earlier image named "other-*"`},
+		"disks": {nil, map[string]any{"ami_block_device_mappings": []map[string]any{{"device_name": "/dev/sdb",
+			"virtual_name": "ephemeral0"}}}, nil, true, ": ami_block_device_mappings\n"},
+		"another name": {nil, map[string]any{"ami_name": "other-{{timestamp}}"}, nil, true,
+			`no earlier image named "other-*"`},
 		"-force":                   {nil, map[string]any{"packer_force": true}, nil, true, "because of -force"},
 		"an image that is no more": {nil, nil, (*quickLab).deregister, true, "no earlier image"},
 		"an image that will be deprecated": {nil, nil, func(q *quickLab, t *testing.T, image string) {
@@ -207,7 +221,8 @@ func imageIn(artifact, region string) string {
 
 func (q *quickLab) deregister(t *testing.T, image string) {
 	t.Helper()
-	_, err := ec2.NewFromConfig(q.sdk("us-east-1")).DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: &image})
+	_, err := ec2.NewFromConfig(q.sdk("us-east-1")).DeregisterImage(t.Context(),
+		&ec2.DeregisterImageInput{ImageId: &image})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,23 +240,26 @@ func (q *quickLab) tag(t *testing.T, image, key, value string) {
 
 func (q *quickLab) deprecate(t *testing.T, image string, at time.Time) {
 	t.Helper()
-	_, err := ec2.NewFromConfig(q.sdk("us-east-1")).EnableImageDeprecation(t.Context(), &ec2.EnableImageDeprecationInput{
-		ImageId: &image, DeprecateAt: aws.Time(at),
-	})
+	_, err := ec2.NewFromConfig(q.sdk("us-east-1")).EnableImageDeprecation(t.Context(),
+		&ec2.EnableImageDeprecationInput{
+			ImageId: &image, DeprecateAt: aws.Time(at),
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestReuseGivesTheImageWhatComesAfter: a bake that was killed may have left an image before it was shared, and the time it
-// is to be deprecated at may be another one with each build.
+// TestReuseGivesTheImageWhatComesAfter: a bake that was killed may have left an image before it was shared, and the
+// time it is to be deprecated at may be another one with each build.
 func TestReuseGivesTheImageWhatComesAfter(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t)
 	output := filepath.Join(t.TempDir(), "out.env")
 	settings := map[string]any{
-		"ami_name": "reuse-{{timestamp}}", "reuse_unchanged": true, "ami_users": []string{"111111111111"}, "output_file": output,
-		"deprecate_at": time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339), "imds_support": "v2.0", "ami_regions": []string{"eu-west-1"},
+		"ami_name": "reuse-{{timestamp}}", "reuse_unchanged": true, "ami_users": []string{"111111111111"},
+		"output_file":  output,
+		"deprecate_at": time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339), "imds_support": "v2.0",
+		"ami_regions":               []string{"eu-west-1"},
 		"deregistration_protection": map[string]any{"enabled": true},
 	}
 	first, printed, err := q.bake(t, settings)
@@ -288,7 +306,8 @@ func TestReuseIsNotForOthersImages(t *testing.T) {
 	}
 	settings["reuse_unchanged"], settings["user_data"] = true, "#!/bin/sh\ntrue\n"
 	_, printed, err := q.bake(t, settings)
-	if err == nil || !strings.Contains(err.Error(), "force_deregister") || !strings.Contains(printed, ": the user data\n") || q.runs() != 1 {
+	if err == nil || !strings.Contains(err.Error(), "force_deregister") ||
+		!strings.Contains(printed, ": the user data\n") || q.runs() != 1 {
 		t.Errorf("%v after %d machines:\n%s", err, q.runs(), printed)
 	}
 }

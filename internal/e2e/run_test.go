@@ -28,10 +28,12 @@ func startPausedLab(t *testing.T) (q *quickLab, runs <-chan *labtest.Machine) {
 
 // describedInstance is a machine as awscli shows it.
 type describedInstance struct {
-	InstanceId, InstanceType, SubnetId, ImageId, InstanceLifecycle string //nolint:revive,staticcheck // the names of EC2
-	EbsOptimized                                                   bool
-	Placement                                                      struct{ Tenancy string }
-	MetadataOptions                                                struct {
+	InstanceId, InstanceType string //nolint:revive,staticcheck // the names of EC2
+	SubnetId, ImageId        string //nolint:revive,staticcheck // the names of EC2
+	InstanceLifecycle        string
+	EbsOptimized             bool
+	Placement                struct{ Tenancy string }
+	MetadataOptions          struct {
 		HttpTokens, HttpEndpoint, InstanceMetadataTags string //nolint:revive,staticcheck // the names of EC2
 		HttpPutResponseHopLimit                        int    //nolint:revive,staticcheck // the name of EC2
 	}
@@ -44,7 +46,8 @@ type describedInstance struct {
 func (l *lab) machine(t *testing.T) describedInstance {
 	t.Helper()
 	var all []describedInstance
-	l.aws(t, &all, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running", "--query", "Reservations[].Instances[]")
+	l.aws(t, &all, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running",
+		"--query", "Reservations[].Instances[]")
 	if len(all) != 1 {
 		t.Fatalf("%d machines run", len(all))
 	}
@@ -79,8 +82,9 @@ func TestRunOptions(t *testing.T) {
 	if r.Code != 0 {
 		t.Fatal("the bake failed")
 	}
-	if want := "these settings have no effect: communicator, ssh_timeout, temporary_key_pair_type. "; strings.Count(r.Output, want) != 1 {
-		t.Errorf("packer does not say once %q", want)
+	want := "these settings have no effect: communicator, ssh_timeout, temporary_key_pair_type. "
+	if strings.Count(r.Output, want) != 1 {
+		t.Errorf("packer does not print once %q", want)
 	}
 	if left := l.roles(t); left != "[]" {
 		t.Errorf("left of IAM: %s", left)
@@ -101,18 +105,22 @@ func checkMachine(t *testing.T, l *lab, m describedInstance, bake string) {
 	l.aws(t, &shutdown, "ec2", "describe-instance-attribute", "--instance-id", m.InstanceId, "--attribute",
 		"instanceInitiatedShutdownBehavior", "--query", "InstanceInitiatedShutdownBehavior.Value")
 	got := []any{
-		m.InstanceType, m.EbsOptimized, m.Placement.Tenancy, m.MetadataOptions.HttpTokens, m.MetadataOptions.HttpPutResponseHopLimit,
-		m.MetadataOptions.InstanceMetadataTags, m.CapacityReservationSpecification.CapacityReservationPreference, len(m.Licenses), credits, shutdown,
+		m.InstanceType, m.EbsOptimized, m.Placement.Tenancy, m.MetadataOptions.HttpTokens,
+		m.MetadataOptions.HttpPutResponseHopLimit,
+		m.MetadataOptions.InstanceMetadataTags, m.CapacityReservationSpecification.CapacityReservationPreference,
+		len(m.Licenses), credits, shutdown,
 		tags["team"], tags["once"],
 	}
-	want := []any{"t3.small", true, "dedicated", "optional", 2, "enabled", "open", 1, "unlimited", "stop", "ovens", "us-east-1 a-b"}
+	want := []any{"t3.small", true, "dedicated", "optional", 2, "enabled", "open", 1, "unlimited", "stop", "ovens",
+		"us-east-1 a-b"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the machine (-want +got):\n%s", diff)
 	}
 	if !strings.HasPrefix(tags["from"], "debian-1") {
 		t.Errorf("it is from %q", tags["from"])
 	}
-	if !strings.HasSuffix(m.IamInstanceProfile.Arn, "-"+bake) || !strings.Contains(m.IamInstanceProfile.Arn, "/bakery-") {
+	if !strings.HasSuffix(m.IamInstanceProfile.Arn, "-"+bake) ||
+		!strings.Contains(m.IamInstanceProfile.Arn, "/bakery-") {
 		t.Errorf("its profile is %s", m.IamInstanceProfile.Arn)
 	}
 }
@@ -131,7 +139,8 @@ func checkDisk(t *testing.T, l *lab, bake string) {
 	}
 	d := disks[0]
 	tags := tagsOf(d.Tags)
-	got := []any{d.Size, d.Iops, d.Throughput, d.VolumeType, d.Encrypted, tags["of"], tags["team"], strings.HasPrefix(tags["disk"], "ami-")}
+	got := []any{d.Size, d.Iops, d.Throughput, d.VolumeType, d.Encrypted, tags["of"], tags["team"],
+		strings.HasPrefix(tags["disk"], "ami-")}
 	if diff := cmp.Diff([]any{9, 3100, 130, "gp3", true, "volumes", "ovens", true}, got); diff != "" {
 		t.Errorf("the disk (-want +got):\n%s", diff)
 	}
@@ -156,7 +165,8 @@ func checkRole(t *testing.T, l *lab, bake string) {
 	l.aws(t, &action, "iam", "get-role-policy", "--role-name", names[0], "--policy-name", names[0],
 		"--query", "PolicyDocument.Statement[0].Action[0]")
 	var role string
-	l.aws(t, &role, "iam", "get-instance-profile", "--instance-profile-name", names[0], "--query", "InstanceProfile.Roles[0].RoleName")
+	l.aws(t, &role, "iam", "get-instance-profile", "--instance-profile-name", names[0], "--query",
+		"InstanceProfile.Roles[0].RoleName")
 	if action != "s3:GetObject" || role != names[0] {
 		t.Errorf("the role %s may %s", role, action)
 	}
@@ -165,7 +175,8 @@ func checkRole(t *testing.T, l *lab, bake string) {
 // roles are the roles and instance profiles that bakes have made and not removed.
 func (l *lab) roles(t *testing.T) string {
 	t.Helper()
-	profiles := l.aws(t, nil, "iam", "list-instance-profiles", "--query", "InstanceProfiles[?starts_with(InstanceProfileName, 'bakery-')].InstanceProfileName")
+	profiles := l.aws(t, nil, "iam", "list-instance-profiles", "--query",
+		"InstanceProfiles[?starts_with(InstanceProfileName, 'bakery-')].InstanceProfileName")
 	roles := l.aws(t, nil, "iam", "list-roles", "--query", "Roles[?starts_with(RoleName, 'bakery-')].RoleName")
 	if all := strings.TrimSpace(roles) + strings.TrimSpace(profiles); all != "[][]" {
 		return all
@@ -209,8 +220,9 @@ func TestRunSpot(t *testing.T) {
 			done := make(chan ended)
 			go func() {
 				_, printed, err := q.bake(t, map[string]any{
-					"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"}, "spot_fallback": tc.fallback,
-					"spot_tags": map[string]any{"team": "ovens"},
+					"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"},
+					"spot_fallback": tc.fallback,
+					"spot_tags":     map[string]any{"team": "ovens"},
 				})
 				done <- ended{printed, err}
 			}()
@@ -231,7 +243,8 @@ func TestRunSpot(t *testing.T) {
 				}
 			}
 			end := <-done
-			if tc.fails == "" && end.err != nil || tc.fails != "" && (end.err == nil || !strings.Contains(end.err.Error(), tc.fails)) {
+			if tc.fails == "" && end.err != nil || tc.fails != "" &&
+				(end.err == nil || !strings.Contains(end.err.Error(), tc.fails)) {
 				t.Errorf("error %v, want %q\n%s", end.err, tc.fails, end.printed)
 			}
 			if last.InstanceLifecycle != tc.lifecycle {

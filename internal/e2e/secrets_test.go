@@ -43,7 +43,8 @@ func (p *plantedSecrets) plant(t *testing.T, name string) string {
 func (l *lab) plantedSecrets(t *testing.T, suite string) *plantedSecrets {
 	t.Helper()
 	p := &plantedSecrets{
-		lab: l, planted: map[string]string{}, kinds: []string{"bundle", "text"}, ami: l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], present: "present+" + rand.Text(),
+		lab: l, planted: map[string]string{}, kinds: []string{"bundle", "text"},
+		ami: l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], present: "present+" + rand.Text(),
 	}
 	p.dir = write(t, map[string]string{
 		"image/ami.env":   "NAME=planted\nVERSION=1\nTOKEN=" + p.plant(t, "ami.env") + "\n",
@@ -53,13 +54,16 @@ func (l *lab) plantedSecrets(t *testing.T, suite string) *plantedSecrets {
 		"image/script/install.sh": "#!/bin/sh\ntest -n '" + p.plant(t, "install.sh") + "' && sync\n",
 		"image/cloudinit/10_hook.sh.cfg": "#cloud-boothook\n#!/bin/sh\ntest -n '" + p.plant(t, "a boothook") +
 			"'\n",
-		"image/cloudinit/20_users.cfg": "#cloud-config\nusers:\n- default\n- name: planted\n  lock_passwd: false\n  plain_text_passwd: " +
-			p.plant(t, "a password of users") + "\nwrite_files:\n- path: /run/planted\n  content: " + p.plant(t, "write_files") + "\n",
+		"image/cloudinit/20_users.cfg": "#cloud-config\nusers:\n- default\n- name: planted\n  lock_passwd: false\n" +
+			"  plain_text_passwd: " +
+			p.plant(t, "a password of users") + "\nwrite_files:\n- path: /run/planted\n  content: " +
+			p.plant(t, "write_files") + "\n",
 		"image/fs/opt/present":   p.present,
 		"image/fs/opt/present64": base64.StdEncoding.EncodeToString([]byte("x" + p.present + "xx")),
 		"uploaded/planted":       p.plant(t, "an uploaded directory"),
 	})
-	for _, name := range []string{"user_data", "environment_vars", "inline", "env_var_file", "content", "shell_local", "printed", "freed"} {
+	for _, name := range []string{"user_data", "environment_vars", "inline", "env_var_file", "content", "shell_local",
+		"printed", "freed"} {
 		p.plant(t, name)
 	}
 	p.variables(t)
@@ -83,7 +87,8 @@ func (p *plantedSecrets) variables(t *testing.T) {
 func (p *plantedSecrets) credentials(t *testing.T) {
 	t.Helper()
 	var role struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive,staticcheck // the names of STS
-	p.aws(t, &role, "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/bakes", "--role-session-name", "planted",
+	p.aws(t, &role, "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/bakes", "--role-session-name",
+		"planted",
 		"--query", "Credentials")
 	p.add(t, "the secret key", encodings(role.SecretAccessKey)...)
 	p.add(t, "the session token", encodings(role.SessionToken)...)
@@ -96,7 +101,8 @@ func (p *plantedSecrets) credentials(t *testing.T) {
 	p.env = slices.DeleteFunc(p.environ(t), func(v string) bool {
 		return strings.HasPrefix(v, "AWS_ACCESS_KEY_ID=") || strings.HasPrefix(v, "AWS_SECRET_ACCESS_KEY=")
 	})
-	p.env = append(p.env, "AWS_SHARED_CREDENTIALS_FILE="+file, "PACKER_LOG=1", "PACKER_LOG_PATH="+filepath.Join(p.dir, "packer.log"))
+	p.env = append(p.env, "AWS_SHARED_CREDENTIALS_FILE="+file, "PACKER_LOG=1",
+		"PACKER_LOG_PATH="+filepath.Join(p.dir, "packer.log"))
 }
 
 // build runs packer and hunts in everything it says and leaves outside the account.
@@ -120,7 +126,8 @@ func (p *plantedSecrets) build(t *testing.T, name string, vars ...string) packer
 		files = append(files, "output", "log")
 	}
 	for _, file := range files {
-		if _, err := os.Stat(filepath.Join(p.dir, file)); err == nil || r.Code == 0 { // a bake that fails need not write it
+		// a bake that fails need not write it
+		if _, err := os.Stat(filepath.Join(p.dir, file)); err == nil || r.Code == 0 {
 			p.missing(t, file, p.inFile(t, filepath.Join(p.dir, file)))
 		}
 	}
@@ -135,8 +142,8 @@ func (p *plantedSecrets) missing(t *testing.T, where string, found []string) {
 	}
 }
 
-// signed makes known what only the bake itself knows: its user data, compressed and not, and what signs the URLs there. It
-// hunts in the console of each machine.
+// signed makes known what only the bake itself knows: its user data, compressed and not, and what signs the URLs there.
+// It hunts in the console of each machine.
 func (p *plantedSecrets) signed(t *testing.T, output string) {
 	t.Helper()
 	machines := baked.FindAllStringSubmatch(output, -1)
@@ -145,7 +152,8 @@ func (p *plantedSecrets) signed(t *testing.T, output string) {
 	}
 	for _, names := range machines {
 		var userData string
-		p.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData", "--query", "UserData.Value")
+		p.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData",
+			"--query", "UserData.Value")
 		raw, err := base64.StdEncoding.DecodeString(userData)
 		if err != nil || len(raw) < 1024 {
 			t.Fatalf("the user data is of %d bytes: %v", len(raw), err)
@@ -169,14 +177,16 @@ func (p *plantedSecrets) signed(t *testing.T, output string) {
 		}
 	}
 	for _, names := range machines {
-		p.missing(t, "the console", p.in([]byte(p.aws(t, nil, "ec2", "get-console-output", "--instance-id", names[1], "--query", "Output"))))
+		p.missing(t, "the console", p.in([]byte(p.aws(t, nil, "ec2", "get-console-output", "--instance-id", names[1],
+			"--query", "Output"))))
 	}
 }
 
 // account hunts in everything the account shows, and in what is left.
 func (p *plantedSecrets) account(t *testing.T) {
 	t.Helper()
-	for _, what := range []string{"images", "snapshots", "instances", "volumes", "security-groups", "network-interfaces"} {
+	for _, what := range []string{"images", "snapshots", "instances", "volumes", "security-groups",
+		"network-interfaces"} {
 		args := []string{"ec2", "describe-" + what}
 		if what == "images" {
 			args = append(args, "--owners", "self")
@@ -192,7 +202,8 @@ func (p *plantedSecrets) account(t *testing.T) {
 func (p *plantedSecrets) snapshot(t *testing.T, image string) string {
 	t.Helper()
 	var snapshots []string
-	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
+	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query",
+		"Images[].BlockDeviceMappings[].Ebs.SnapshotId")
 	if len(snapshots) != 1 {
 		t.Fatalf("%s has %d snapshots", image, len(snapshots))
 	}
@@ -218,9 +229,10 @@ func (p *plantedSecrets) holds(t *testing.T, image string) {
 	}
 }
 
-// gap makes an image of which cloud-init's second stage begins so long after its first that what the first one has written is
-// on the disk before it is replaced: the kernel writes out what is 30 seconds old. The lab's machines are containers, where
-// cloud-init reads the user data in its second stage only: what EC2's machines may leave there is not seen here.
+// gap makes an image of which cloud-init's second stage begins so long after its first that what the first one has
+// written is on the disk before it is replaced: the kernel writes out what is 30 seconds old. The lab's machines are
+// containers, where cloud-init reads the user data in its second stage only: what EC2's machines may leave there is not
+// seen here.
 func (p *plantedSecrets) gap(t *testing.T) {
 	t.Helper()
 	const late = "[Service]\nExecStartPre=/bin/sleep 40\n"
@@ -233,8 +245,8 @@ func (p *plantedSecrets) gap(t *testing.T) {
 	p.variables(t)
 }
 
-// freed bakes where there are secrets in free blocks, which only wipe_free_space reaches: with it, and without, to see that
-// they are there. One machine at a time, because each fills its disk.
+// freed bakes where there are secrets in free blocks, which only wipe_free_space reaches: with it, and without, to see
+// that they are there. One machine at a time, because each fills its disk.
 func (p *plantedSecrets) freed(t *testing.T) {
 	t.Helper()
 	p.gap(t)
@@ -256,8 +268,8 @@ func (p *plantedSecrets) freed(t *testing.T) {
 	}
 }
 
-// TestSecrets plants a secret in every place it can enter by, bakes two images, and one that fails, and looks for all of
-// them in everything that is there during the bake and after it.
+// TestSecrets plants a secret in every place it can enter by, bakes two images, and one that fails, and looks for all
+// of them in everything that is there during the bake and after it.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

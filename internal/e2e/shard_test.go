@@ -9,15 +9,16 @@ import (
 	"testing"
 )
 
-// shard is the part of a long test that this run does: `-shard 2/8` is the second of eight. All shards together do what a
-// run without the flag does, so a run of hours can be spread over several days.
+// shard is the part of a long test that this run does: `-shard 2/8` is the second of eight. All shards together do what
+// a run without the flag does, so a run of hours can be spread over several days.
 var shard = newShard()
 
 type shardFlag struct{ number, of int }
 
 func newShard() *shardFlag {
 	s := &shardFlag{number: 1, of: 1}
-	flag.Var(s, "shard", "run `I/N`, the I-th of N parts, of TestFaults, TestKills, TestGuests, TestSecrets and TestSoak")
+	flag.Var(s, "shard", "run `I/N`, the I-th of N parts, of TestFaults, TestKills, TestGuests, TestSecrets and "+
+		"TestSoak")
 	return s
 }
 

@@ -25,7 +25,8 @@ import (
 func soakMachines(t *testing.T, long time.Duration, seed uint64) {
 	l := serveSeparate(t)
 	source := write(t, map[string]string{
-		"fs/opt/blob": incompressible(20000), "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 5]\n", "script/install.sh": "#!/bin/sh\ntrue\n",
+		"fs/opt/blob": incompressible(20000), "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 5]\n",
+		"script/install.sh": "#!/bin/sh\ntrue\n",
 	})
 	r := rand.New(rand.NewPCG(seed, 2)) // the same for the same seed
 	var before, after resourceCounts
@@ -59,7 +60,9 @@ func soakMachines(t *testing.T, long time.Duration, seed uint64) {
 		t.Error(err)
 	}
 	last := l.resourceCounts()
-	t.Logf("and when the lab has ended\n%s", countsTable("the computer", resourceCounts{"processes": 0, "mounts": 0, "loop devices": 0, "control groups": 0, "namespaces": 0, "files": 0}, last))
+	t.Logf("and when the lab has ended\n%s", countsTable("the computer",
+		resourceCounts{"processes": 0, "mounts": 0, "loop devices": 0, "control groups": 0, "namespaces": 0,
+			"files": 0}, last))
 	for what, n := range last {
 		if n > 0 {
 			t.Errorf("%s: %d when the lab has ended", what, n)
@@ -92,15 +95,16 @@ func serveSeparate(t *testing.T) *separateLab {
 	return &separateLab{lab: l, dir: dir}
 }
 
-// soakBake is one bake, where it is to be disturbed with a fault or an interrupt now and then. It says how it ended, and
-// removes the image.
+// soakBake is one bake, where it is to be disturbed with a fault or an interrupt now and then. It says how it ended,
+// and removes the image.
 func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string, disturb bool) string {
 	t.Helper()
 	if disturb && r.IntN(2) == 0 {
 		l.control(t, http.MethodPost, "faults", randomFault(r))
 	}
 	var out bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, "-var", "source="+source, absolute(t, template))
+	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, "-var",
+		"source="+source, absolute(t, template))
 	cmd.Env, cmd.Stdout, cmd.Stderr = l.environ(t), &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -108,7 +112,8 @@ func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string,
 	}
 	interrupted := disturb && r.IntN(4) == 0
 	if interrupted {
-		time.AfterFunc(time.Duration(r.Int64N(int64(25*time.Second))), func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) })
+		time.AfterFunc(time.Duration(r.Int64N(int64(25*time.Second))),
+			func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) })
 	}
 	_ = cmd.Wait() // the image says how it ended
 	l.control(t, http.MethodDelete, "faults", "")
@@ -147,14 +152,16 @@ func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string,
 func (l *separateLab) waitSettled(than resourceCounts) resourceCounts {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Second) {
 		h := l.resourceCounts()
-		if time.Now().After(end) || than != nil && h["processes"] <= than["processes"] && h["mounts"] <= than["mounts"] &&
+		if time.Now().After(end) || than != nil && h["processes"] <= than["processes"] &&
+			h["mounts"] <= than["mounts"] &&
 			h["descriptors"] <= than["descriptors"] && h["files"] <= than["files"] {
 			return h
 		}
 	}
 }
 
-// resourceCounts are the lab's own, and what there is of its machines on this computer. When the lab has ended, only the latter.
+// resourceCounts are the lab's own, and what there is of its machines on this computer. When the lab has ended, only
+// the latter.
 func (l *separateLab) resourceCounts() resourceCounts {
 	h := resourceCounts{
 		"mounts": int64(bytes.Count(readAll("/proc/self/mountinfo"), []byte(l.dir))), "loop devices": l.loops(),

@@ -27,9 +27,9 @@ var (
 	soakTime = flag.Duration("soak-time", time.Hour, "how long TestSoak bakes with -full")
 )
 
-// TestSoak bakes in a loop, with random faults and interruptions, and compares what this process and the computer hold at
-// the end with what they held after the first bakes: nothing may have grown. Half of the time goes to bakes by the builder
-// in this process, on machines that are goroutines, and half to bakes by packer on real machines.
+// TestSoak bakes in a loop, with random faults and interruptions, and compares what this process and the computer hold
+// at the end with what they held after the first bakes: nothing may have grown. Half of the time goes to bakes by the
+// builder in this process, on machines that are goroutines, and half to bakes by packer on real machines.
 func TestSoak(t *testing.T) {
 	long := 15 * time.Second
 	if *full {
@@ -48,19 +48,23 @@ type resourceCounts map[string]int64
 
 // soakFaults are what goes wrong, each once or twice: most of it passes when the call is made again.
 var (
-	soakFaults  = []string{"throttle", "500", "503", "reset", "slow=1s", "500:after", "reset:after", "TestSaysSo", "TestSaysSo:after"}
+	soakFaults = []string{"throttle", "500", "503", "reset", "slow=1s", "500:after", "reset:after", "TestSaysSo",
+		"TestSaysSo:after"}
 	soakActions = []string{
-		"GetCallerIdentity", "DescribeImages", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances",
+		"GetCallerIdentity", "DescribeImages", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup",
+		"RunInstances",
 		"DescribeInstances", "GetConsoleOutput", "CreateImage", "HeadBucket", "PutObject", "GetObject", "DeleteObject",
 		"TerminateInstances", "DeleteSecurityGroup", "DeregisterImage", "DescribeSnapshots", "DeleteSnapshot", "*",
 	}
 )
 
-// randomFault is one for the lab. A refusal that lasts is not for the calls that clean up: what they cannot remove stays.
+// randomFault is one for the lab. A refusal that lasts is not for the calls that clean up: what they cannot remove
+// stays.
 func randomFault(r *rand.Rand) string {
 	for {
 		action, code := soakActions[r.IntN(len(soakActions))], soakFaults[r.IntN(len(soakFaults))]
-		cleans := slices.ContainsFunc([]string{"Delete", "Terminate", "Deregister", "Describe", "*"}, func(p string) bool { return strings.HasPrefix(action, p) })
+		cleans := slices.ContainsFunc([]string{"Delete", "Terminate", "Deregister", "Describe", "*"},
+			func(p string) bool { return strings.HasPrefix(action, p) })
 		if !strings.HasPrefix(code, "TestSaysSo") || !cleans {
 			return fmt.Sprintf("%s=%s:nth=%d", action, code, 1+r.IntN(4))
 		}
@@ -85,7 +89,8 @@ func soakBuilder(t *testing.T, long time.Duration, seed uint64) {
 	}
 	t.Logf("%d rounds, bakes that ended: %v\n%s", rounds, ended, countsTable("this process", before, after))
 	// The SDK's filter keeps every secret that was ever hidden, and testing every subtest: some KiB of each round.
-	for what, more := range map[string]int64{"goroutines": 3, "descriptors": 3, "files in TMPDIR": 0, "heap KiB": 8<<10 + 16*int64(rounds)} {
+	for what, more := range map[string]int64{"goroutines": 3, "descriptors": 3, "files in TMPDIR": 0,
+		"heap KiB": 8<<10 + 16*int64(rounds)} {
 		if after[what] > before[what]+more {
 			t.Errorf("%s: %d after the first rounds, %d at the end", what, before[what], after[what])
 		}
@@ -116,7 +121,8 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 			if cancelled > 0 {
 				time.AfterFunc(cancelled, cancel)
 			}
-			settings := map[string]any{"ami_name": fmt.Sprintf("soak-%d", i), "verdict": "report", "instance_timeout": "2m", "max_retries": 6}
+			settings := map[string]any{"ami_name": fmt.Sprintf("soak-%d", i), "verdict": "report",
+				"instance_timeout": "2m", "max_retries": 6}
 			artifact, printed, err := q.bakeUntil(ctx, t, settings)
 			mu.Lock()
 			defer mu.Unlock()
@@ -155,14 +161,15 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 	}
 }
 
-// waitSettled is what this process holds as soon as it is no more than it was, or after a while. Connections and timers end some
-// time after what used them.
+// waitSettled is what this process holds as soon as it is no more than it was, or after a while. Connections and timers
+// end some time after what used them.
 func waitSettled(than resourceCounts) resourceCounts {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		runtime.GC()
 		runtime.GC() // the first one only runs finalizers
 		h := processCounts()
-		if than == nil || time.Now().After(end) || h["goroutines"] <= than["goroutines"] && h["descriptors"] <= than["descriptors"] {
+		if than == nil || time.Now().After(end) || h["goroutines"] <= than["goroutines"] &&
+			h["descriptors"] <= than["descriptors"] {
 			return h
 		}
 	}
@@ -172,7 +179,8 @@ func processCounts() resourceCounts {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return resourceCounts{
-		"goroutines": int64(runtime.NumGoroutine()), "descriptors": countFiles("/proc/self/fd"), "heap KiB": int64(m.HeapAlloc >> 10),
+		"goroutines": int64(runtime.NumGoroutine()), "descriptors": countFiles("/proc/self/fd"),
+		"heap KiB":     int64(m.HeapAlloc >> 10),
 		"resident KiB": kilobytes("/proc/self/status", "VmRSS:") >> 10, "files in TMPDIR": countTree(os.TempDir()),
 	}
 }

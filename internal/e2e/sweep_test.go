@@ -52,7 +52,8 @@ func (q *quickLab) plant(t *testing.T, region, bake, expires string) {
 		for _, kind := range kinds {
 			tags := slices.Clone(tags)
 			if kind == types.ResourceTypeImage || kind == types.ResourceTypeSnapshot {
-				tags = append(tags, types.Tag{Key: aws.String("bakery:source-ami"), Value: aws.String(q.Value("BAKERY_LAB_AMI"))})
+				tags = append(tags, types.Tag{Key: aws.String("bakery:source-ami"),
+					Value: aws.String(q.Value("BAKERY_LAB_AMI"))})
 			}
 			all = append(all, types.TagSpecification{ResourceType: kind, Tags: tags})
 		}
@@ -61,14 +62,17 @@ func (q *quickLab) plant(t *testing.T, region, bake, expires string) {
 	name := strings.NewReplacer(":", "-", " ", "-").Replace("planted-" + bake + "-" + expires)
 	c := ec2.NewFromConfig(q.sdk(region))
 	_, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{
-		GroupName: aws.String(name), Description: aws.String("planted"), TagSpecifications: tagged(types.ResourceTypeSecurityGroup),
+		GroupName: aws.String(name), Description: aws.String("planted"),
+		TagSpecifications: tagged(types.ResourceTypeSecurityGroup),
 	})
 	must(err)
 	run := func(market *types.InstanceMarketOptionsRequest, kinds ...types.ResourceType) types.Instance {
 		out, err := c.RunInstances(t.Context(), &ec2.RunInstancesInput{
-			ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
-			ClientToken: aws.String(fmt.Sprintf("%s-%s-%v", bake, expires, market != nil)), InstanceMarketOptions: market,
-			TagSpecifications: tagged(append(kinds, types.ResourceTypeInstance, types.ResourceTypeVolume)...),
+			ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano,
+			MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+			ClientToken:           aws.String(fmt.Sprintf("%s-%s-%v", bake, expires, market != nil)),
+			InstanceMarketOptions: market,
+			TagSpecifications:     tagged(append(kinds, types.ResourceTypeInstance, types.ResourceTypeVolume)...),
 			BlockDeviceMappings: []types.BlockDeviceMapping{{ // which outlives its machine
 				DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(false)},
 			}},
@@ -77,11 +81,16 @@ func (q *quickLab) plant(t *testing.T, region, bake, expires string) {
 		return out.Instances[0]
 	}
 	instance := run(nil)
-	spot := run(&types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
-		SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
-	}}, types.ResourceTypeSpotInstancesRequest)
-	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) { o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second }).
-		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*instance.InstanceId, *spot.InstanceId}}, time.Minute))
+	spot := run(&types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot,
+		SpotOptions: &types.SpotMarketOptions{
+			SpotInstanceType:             types.SpotInstanceTypePersistent,
+			InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+		}}, types.ResourceTypeSpotInstancesRequest)
+	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
+	}).
+		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*instance.InstanceId, *spot.InstanceId}},
+			time.Minute))
 	_, err = c.CreateImage(t.Context(), &ec2.CreateImageInput{
 		InstanceId: instance.InstanceId, Name: aws.String(name), NoReboot: aws.Bool(true),
 		TagSpecifications: tagged(types.ResourceTypeImage, types.ResourceTypeSnapshot),
@@ -95,15 +104,20 @@ func (q *quickLab) plantElsewhere(t *testing.T, role, folder string, tags map[st
 	bucket := aws.String(q.Value("BAKERY_LAB_BUCKET"))
 	client := s3.NewFromConfig(q.sdk("us-east-1"), func(o *s3.Options) { o.UsePathStyle = true })
 	for _, name := range []string{"fs.tgz", "log.gz"} {
-		if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/" + name), Body: strings.NewReader("x")}); err != nil {
+		if _, err := client.PutObject(t.Context(),
+			&s3.PutObjectInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/" + name),
+				Body: strings.NewReader("x")}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/large")}); err != nil {
+	if _, err := client.CreateMultipartUpload(t.Context(),
+		&s3.CreateMultipartUploadInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/large")}); err != nil {
 		t.Fatal(err)
 	}
-	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
-	in := &iam.CreateRoleInput{RoleName: aws.String(role), Path: aws.String("/bakery/"), AssumeRolePolicyDocument: aws.String(trust)}
+	const trust = `{"Version":"2012-10-17","Statement":[` +
+		`{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	in := &iam.CreateRoleInput{RoleName: aws.String(role), Path: aws.String("/bakery/"),
+		AssumeRolePolicyDocument: aws.String(trust)}
 	for key, value := range tags {
 		in.Tags = append(in.Tags, iamtypes.Tag{Key: aws.String(key), Value: aws.String(value)})
 	}
@@ -130,8 +144,10 @@ func TestSweep(t *testing.T) {
 				t.Errorf("%v, left: %q\n%s", err, left, printed)
 			}
 			for _, what := range []string{
-				"instance i-", "spot request sir-", "security group sg-", "pending image ami-", "snapshot snap-", "volume vol-", "the unfinished upload to s3://",
-				"/quick/bakery-20200102T030405Z-" + someBake + "/log.gz", "the role and instance profile bakery-20200102T030405Z-" + someBake, "in eu-west-1",
+				"instance i-", "spot request sir-", "security group sg-", "pending image ami-", "snapshot snap-",
+				"volume vol-", "the unfinished upload to s3://",
+				"/quick/bakery-20200102T030405Z-" + someBake + "/log.gz",
+				"the role and instance profile bakery-20200102T030405Z-" + someBake, "in eu-west-1",
 			} {
 				if !strings.Contains(printed, "Swept "+what) && !strings.Contains(printed, what) {
 					t.Errorf("nobody says %q:\n%s", what, printed)
@@ -141,7 +157,8 @@ func TestSweep(t *testing.T) {
 		t.Run("what has expired goes beside a bake that has the rights", func(t *testing.T) {
 			t.Parallel()
 			q := sweptLab(t)
-			if _, printed, err := q.bake(t, map[string]any{"skip_create_ami": true, "ami_regions": []string{"eu-west-1"}}); err != nil {
+			if _, printed, err := q.bake(t, map[string]any{"skip_create_ami": true,
+				"ami_regions": []string{"eu-west-1"}}); err != nil {
 				t.Fatalf("%v\n%s", err, printed)
 			}
 			// A bake without a temporary profile has no business with roles.
@@ -199,11 +216,12 @@ func TestSweep(t *testing.T) {
 // sweptLab is a lab in which much has expired, and images never become available.
 func sweptLab(t *testing.T) *quickLab {
 	t.Helper()
-	q := startQuickLabOptions(t, labserver.Options{Delays: cloud.Delays{Image: time.Hour}, Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
-		if status, _ := m.Metadata("/latest/user-data"); status == http.StatusOK {
-			m.PowerOff() // a bake's; the planted ones have none
-		}
-	}}})
+	q := startQuickLabOptions(t, labserver.Options{Delays: cloud.Delays{Image: time.Hour},
+		Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
+			if status, _ := m.Metadata("/latest/user-data"); status == http.StatusOK {
+				m.PowerOff() // a bake's; the planted ones have none
+			}
+		}}})
 	for _, region := range []string{"us-east-1", "eu-west-1"} {
 		q.plant(t, region, someBake, longAgo)
 	}
@@ -220,19 +238,26 @@ func sweepSpares(t *testing.T) {
 		role, folder  string
 		image         time.Duration // until images are available
 	}{
-		"not expired":              {someBake, farAway, "bakery-29990102T030405Z-" + someBake, "bakery-29990102T030405Z-" + someBake, time.Hour},
-		"expired a minute ago":     {someBake, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), "bakery-29990102T030405Z-" + someBake, "bakery-29990102T030405Z-" + someBake, time.Hour},
-		"without the id of a bake": {"", longAgo, "bakery-20200102T030405Z-" + someBake, "bakery-20200102T030405Z-0123", time.Hour},
-		"with an id that is none":  {"prod", longAgo, "bakery-20200102T030405Z-prod", "bakery-20200102T030405Z-prod", time.Hour},
-		"without an expiry":        {someBake, "", "other", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", time.Hour},
-		"with one nobody can read": {someBake, "2020-01-02", "bakery-2020-" + someBake, "bakery-20200102-" + someBake, time.Hour},
-		"with words for one":       {someBake, "never", "bakery-never-" + someBake, "bakery-never-" + someBake, time.Hour},
+		"not expired": {someBake, farAway, "bakery-29990102T030405Z-" + someBake,
+			"bakery-29990102T030405Z-" + someBake, time.Hour},
+		"expired a minute ago": {someBake, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339),
+			"bakery-29990102T030405Z-" + someBake, "bakery-29990102T030405Z-" + someBake, time.Hour},
+		"without the id of a bake": {"", longAgo, "bakery-20200102T030405Z-" + someBake, "bakery-20200102T030405Z-0123",
+			time.Hour},
+		"with an id that is none": {"prod", longAgo, "bakery-20200102T030405Z-prod", "bakery-20200102T030405Z-prod",
+			time.Hour},
+		"without an expiry": {someBake, "", "other",
+			"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", time.Hour},
+		"with one nobody can read": {someBake, "2020-01-02", "bakery-2020-" + someBake, "bakery-20200102-" + someBake,
+			time.Hour},
+		"with words for one": {someBake, "never", "bakery-never-" + someBake, "bakery-never-" + someBake, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			q := startQuickLabOptions(t, labserver.Options{Delays: cloud.Delays{Image: c.image}})
 			q.plant(t, "us-east-1", c.bake, c.expires)
-			q.plantElsewhere(t, c.role, c.folder, map[string]string{"bakery:bake-id": c.bake, "bakery:expires": c.expires})
+			q.plantElsewhere(t, c.role, c.folder, map[string]string{"bakery:bake-id": c.bake,
+				"bakery:expires": c.expires})
 			before := fmt.Sprint(q.Left())
 			_, printed, err := q.bakeAs(t, q.sweeping())
 			if diff := cmp.Diff(before, fmt.Sprint(q.Left())); err != nil || diff != "" {
@@ -250,7 +275,8 @@ func sweepSpares(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // the lab makes images beside its answers
 		_, printed, err := q.bakeAs(t, q.sweeping())
 		left := q.Left()
-		if err != nil || len(left) != 2 || !strings.HasPrefix(left[0], "image ami-") || !strings.HasPrefix(left[1], "snapshot snap-") ||
+		if err != nil || len(left) != 2 || !strings.HasPrefix(left[0], "image ami-") ||
+			!strings.HasPrefix(left[1], "snapshot snap-") ||
 			!strings.Contains(printed, "Kept: ami-") {
 			t.Errorf("%v, left: %q\n%s", err, left, printed)
 		}

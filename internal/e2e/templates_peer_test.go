@@ -30,8 +30,9 @@ func TestPeerTemplates(t *testing.T) {
 
 // reaching is what a template says about the way from Packer to the machine, which on the lab is another one: it has no
 // bastion, no session manager and no way to ask for the address it is seen under.
-var reaching = regexp.MustCompile(`(?m)^\s*"?(?:ssh_interface|session_manager_port|ssh_bastion_\w+|temporary_security_group_source_\w+|` +
-	`security_group_ids?)"?\s*[=:].*\n|^\s*security_group_filter \{(?:[^{}]|\{[^{}]*\})*\}\n`)
+var reaching = regexp.MustCompile(`(?m)^\s*"?(?:ssh_interface|session_manager_port|ssh_bastion_\w+|` +
+	`temporary_security_group_source_\w+|security_group_ids?)"?\s*[=:].*\n|` +
+	`^\s*security_group_filter \{(?:[^{}]|\{[^{}]*\})*\}\n`)
 
 // TestPeerTemplatesBake: what verify.sh asks of the image of a moved template is what the original makes over SSH.
 func TestPeerTemplatesBake(t *testing.T) {

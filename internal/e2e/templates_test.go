@@ -71,7 +71,8 @@ func original(t *testing.T, name string, values map[string]string) migratedTempl
 
 // placeholders are values for packer validate, which asks nobody whether they exist.
 var placeholders = map[string]string{
-	"BAKERY_LAB_AMI": "ami-0bace000000000012", "BAKERY_LAB_SUBNET": "subnet-0bace000000000001", "BAKERY_LAB_VPC": "vpc-0bace000000000001",
+	"BAKERY_LAB_AMI": "ami-0bace000000000012", "BAKERY_LAB_SUBNET": "subnet-0bace000000000001",
+	"BAKERY_LAB_VPC":            "vpc-0bace000000000001",
 	"BAKERY_LAB_SECURITY_GROUP": "sg-0bace000000000001", "BAKERY_LAB_BUCKET": "bakery-lab",
 }
 
@@ -88,7 +89,8 @@ func migrate(t *testing.T, name string, values map[string]string) migratedTempla
 	staging := "s3://" + values["BAKERY_LAB_BUCKET"] + "/templates"
 	c.rewrite(t, func(text string) string {
 		text = strings.ReplaceAll(text, "amazon-ebs", "bakery-userdata")
-		text = requiredAmazon.ReplaceAllString(text, `bakery = { source = "github.com/amibakery/bakery", version = ">= 0.1.0" }`)
+		text = requiredAmazon.ReplaceAllString(text,
+			`bakery = { source = "github.com/amibakery/bakery", version = ">= 0.1.0" }`)
 		text = hclSource.ReplaceAllString(text, "$0\n  staging {\n    url = \""+staging+"\"\n  }\n")
 		return jsonType.ReplaceAllString(text, `$0 "staging": {"url": "`+staging+`"},`)
 	})
@@ -116,8 +118,9 @@ func (c migratedTemplate) rewrite(t *testing.T, change func(string) string) {
 	}
 }
 
-// printed are the warnings that moved templates may have: what is done differently is said.
-var printed = regexp.MustCompile(`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop")`)
+// expectedWarnings matches the warnings that moved templates may have: each says what is done differently.
+var expectedWarnings = regexp.MustCompile(
+	`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop")`)
 
 // validate runs packer validate, which must succeed in time, and returns its warnings.
 func (c migratedTemplate) validate(t *testing.T, env []string) []string {
@@ -134,7 +137,7 @@ func TestTemplatesValidate(t *testing.T) {
 			t.Parallel()
 			labSlots.acquire(t)
 			for _, warning := range migrate(t, name, placeholders).validate(t, env) {
-				if !printed.MatchString(warning) {
+				if !expectedWarnings.MatchString(warning) {
 					t.Errorf("unexpected: %s", warning)
 				}
 			}
@@ -151,7 +154,8 @@ func TestTemplatesBake(t *testing.T) {
 		for _, name := range templateNames(t) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				if output := l.bakeTemplate(t, migrate(t, name, l.values), plugins); strings.Contains(output, ": warning: ") {
+				if output := l.bakeTemplate(t, migrate(t, name, l.values), plugins); strings.Contains(output,
+					": warning: ") {
 					t.Error("the bake warns of something")
 				}
 			})
@@ -162,7 +166,8 @@ func TestTemplatesBake(t *testing.T) {
 	}
 }
 
-// bakeTemplate builds a template and has its verify.sh look into what came out. It returns what packer printed.
+// bakeTemplate builds a template and has its verify.sh look into what came out. It returns what packer
+// expectedWarnings.
 func (l *lab) bakeTemplate(t *testing.T, c migratedTemplate, plugins string) string {
 	t.Helper()
 	env := append(l.environ(t), "PACKER_PLUGIN_PATH="+plugins)

@@ -24,9 +24,11 @@ var plainUserData = map[string]struct {
 		fails:    []string{"scripts", "on the way"},
 	},
 	"cloud-config that powers off, in base64 in MIME": {
-		userData: "Content-Type: multipart/mixed; boundary=\"B\"\nMIME-Version: 1.0\n\n--B\nContent-Type: text/cloud-config\n" +
+		userData: "Content-Type: multipart/mixed; boundary=\"B\"\nMIME-Version: 1.0\n\n--B\n" +
+			"Content-Type: text/cloud-config\n" +
 			"MIME-Version: 1.0\nContent-Transfer-Encoding: base64\n\n" +
-			base64.StdEncoding.EncodeToString([]byte("#cloud-config\npower_state: {mode: poweroff}\nruncmd: [echo mime >/done]\n")) + "\n\n--B--\n",
+			base64.StdEncoding.EncodeToString([]byte("#cloud-config\npower_state: {mode: poweroff}\n"+
+				"runcmd: [echo mime >/done]\n")) + "\n\n--B--\n",
 		want: "mime",
 	},
 	"a script that powers off by itself": {
@@ -72,7 +74,8 @@ func TestLargeUserData(t *testing.T) {
 	var part strings.Builder
 	part.WriteString("#cloud-config\nruncmd:\n- 'IFS=:'\n- set -Cuf\n")
 	for i := range 20 {
-		fmt.Fprintf(&part, "- echo %s >>/big\n", base64.RawStdEncoding.EncodeToString([]byte(incompressible(20000)[i*1000:(i+1)*1000])))
+		random := []byte(incompressible(20000)[i*1000 : (i+1)*1000])
+		fmt.Fprintf(&part, "- echo %s >>/big\n", base64.RawStdEncoding.EncodeToString(random))
 	}
 	source := write(t, map[string]string{"cloudinit/60_big.cfg": part.String()})
 	id := l.bake(t, image, absolute(t, template), "name="+image, "source="+source)

@@ -40,7 +40,8 @@ func onVMs(t *testing.T) *lab {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	home, base, program := filepath.Join(dir, "home"), filepath.Join(dir, "base"), filepath.Join(dir, "bakery-lab")
-	requireNoErrors(t, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(base, "base"), 0o755), os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
+	requireNoErrors(t, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(base, "base"), 0o755), os.Mkdir(home, 0o700),
+		os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
 	copyBase(t, dir, filepath.Join(base, "base"))
 	// Who has no rights may not read the folder this was built in.
 	text, err := os.ReadFile(packertest.Built(t).Lab)
@@ -116,11 +117,13 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 	const present = "hello from fs/"
 	traces := []string{
 		present, "@bakery ", names[2], // reports and the id they carry
-		"bakery_power_off", "greeting=$(/usr/local/bin/hello)", "useradd --system --no-create-home", // the guest program, the scripts
+		// the guest program, the scripts
+		"bakery_power_off", "greeting=$(/usr/local/bin/hello)", "useradd --system --no-create-home",
 		"X-Amz-Signature=",
 	}
 	var userData string
-	l.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData", "--query", "UserData.Value")
+	l.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData",
+		"--query", "UserData.Value")
 	raw, err := base64.StdEncoding.DecodeString(userData)
 	requireNoErrors(t, err)
 	if len(raw) < 1024 {
@@ -130,7 +133,8 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 		traces = append(traces, string(raw[at:at+64]))
 	}
 	var snapshots []string
-	l.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", id, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
+	l.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", id, "--query",
+		"Images[].BlockDeviceMappings[].Ebs.SnapshotId")
 	_, home, _ := strings.Cut(l.homes[0], "=")
 	found := search(t, filepath.Join(home, "images", snapshots[0]+".img"), traces)
 	for at, trace := range traces {
@@ -173,7 +177,8 @@ say order "$(tr '\n' ' ' </var/log/hello.order)"
 say virtualization "$(systemd-detect-virt)"
 say datasource "$(sed -n 's/.*"datasource": "\(.*\)",/\1/p' /run/cloud-init/status.json)"
 say token "$(grep -c /latest/api/token /var/log/cloud-init.log)"
-say unasked "$(curl -s -o /dev/null -w '%{http_code}' -H 'X-aws-ec2-metadata-token: wrong' http://169.254.169.254/latest/meta-data/)"
+say unasked "$(curl -s -o /dev/null -w '%{http_code}' -H 'X-aws-ec2-metadata-token: wrong' \
+	http://169.254.169.254/latest/meta-data/)"
 say disk "$(findmnt -no SOURCE /)"
 say keys "$(ls /etc/ssh/ssh_host_*_key | wc -l)"
 say machine-id "$(grep -Ec '^[0-9a-f]{32}$' /etc/machine-id)"
@@ -184,15 +189,17 @@ say own "this machine has user data of its own"
 
 var wantReport = map[string]string{
 	"hello": "755 root:root", "folder": "750 hello:hello", "order": "10_before install.sh 60_after ",
-	"virtualization": "amazon", "datasource": "DataSourceEc2Local", "disk": "/dev/nvme0n1", "keys": "1", "machine-id": "1",
-	"unasked": "401", "bakery": "", "endpoint": "403", "own": "this machine has user data of its own",
+	"virtualization": "amazon", "datasource": "DataSourceEc2Local", "disk": "/dev/nvme0n1", "keys": "1",
+	"machine-id": "1",
+	"unasked":    "401", "bakery": "", "endpoint": "403", "own": "this machine has user data of its own",
 }
 
 // bootVM boots the image and waits for its report.
 func (l *lab) bootVM(t *testing.T, id string) (instance string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "user-data")
-	requireNoErrors(t, os.WriteFile(file, []byte(strings.ReplaceAll(report, "ENDPOINT", l.values["AWS_ENDPOINT_URL"])), 0o600))
+	requireNoErrors(t, os.WriteFile(file, []byte(strings.ReplaceAll(report, "ENDPOINT", l.values["AWS_ENDPOINT_URL"])),
+		0o600))
 	began := time.Now()
 	out := l.cli(t, "boot", id, "--user-data", file, "--wait", "--timeout", vmPatience.String())
 	t.Logf("the boot took %.0f s", time.Since(began).Seconds())
@@ -247,7 +254,8 @@ func (l *lab) rebootVM(t *testing.T, instance string) {
 func (l *lab) stateOf(t *testing.T, instance string) string {
 	t.Helper()
 	var states []string
-	l.aws(t, &states, "ec2", "describe-instances", "--instance-ids", instance, "--query", "Reservations[].Instances[].State.Name")
+	l.aws(t, &states, "ec2", "describe-instances", "--instance-ids", instance, "--query",
+		"Reservations[].Instances[].State.Name")
 	return strings.Join(states, " ")
 }
 
@@ -262,7 +270,8 @@ func (l *lab) stopVM(t *testing.T, instance string) {
 		t.Errorf("after a stop the instance is %s", state)
 	}
 	if console := l.cli(t, "console", instance); !strings.Contains(console, "reboot: Power down") {
-		t.Errorf("the machine was not shut down in order; its console ends with\n%s", console[max(0, len(console)-1000):])
+		t.Errorf("the machine was not shut down in order; its console ends with\n%s",
+			console[max(0, len(console)-1000):])
 	}
 	l.cli(t, "terminate", instance)
 }
@@ -292,6 +301,7 @@ func emulated(t *testing.T, instance string) bool {
 	requireNoErrors(t, err)
 	return slices.ContainsFunc(files, func(file string) bool {
 		line, err := os.ReadFile(file)
-		return err == nil && bytes.HasPrefix(line, []byte("qemu-system-x86_64\x00")) && bytes.Contains(line, []byte(instance))
+		return err == nil && bytes.HasPrefix(line, []byte("qemu-system-x86_64\x00")) &&
+			bytes.Contains(line, []byte(instance))
 	})
 }

@@ -17,9 +17,10 @@ import (
 )
 
 // randomFile is what the SDK says for those who work on it.
-var sdkNoise = regexp.MustCompile(`operation error|exceeded maximum number of attempts|https response error|api error|StatusCode|%!`)
+var sdkNoise = regexp.MustCompile(
+	`operation error|exceeded maximum number of attempts|https response error|api error|StatusCode|%!`)
 
-// check tells what is wrong with the end of a bake.
+// check lists what is wrong with the end of a bake.
 func (s *scenario) check(e expected, r *bakeResult) []string {
 	var wrong []string
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -71,10 +72,11 @@ func (s *scenario) checkImages(e expected, r *bakeResult, words string) []string
 	var got []string
 	for _, id := range slices.Sorted(maps.Keys(r.there.images)) {
 		i := r.there.images[id]
-		requireNoErrors := i.state == "available" && i.name == "quick" && r.err == nil && r.artifact != nil && strings.Contains(r.artifact.Id(), i.region+":"+id)
+		complete := i.state == "available" && i.name == "quick" && r.err == nil && r.artifact != nil &&
+			strings.Contains(r.artifact.Id(), i.region+":"+id)
 		survivor := i.state == "available" && r.err != nil && len(r.gone) > 0 && strings.Contains(kept, id)
 		switch {
-		case requireNoErrors || survivor:
+		case complete || survivor:
 			got = append(got, i.region)
 		case !e.leaves || !strings.Contains(afterwards(r), id):
 			say("left behind, image %s %q in %s, %s", id, i.name, i.region, i.state)
@@ -93,7 +95,7 @@ func (s *scenario) checkImages(e expected, r *bakeResult, words string) []string
 	return wrong
 }
 
-// afterwards is what the bake said of what it could not remove.
+// afterwards returns what the bake printed from its cleaning up on.
 func afterwards(r *bakeResult) string {
 	_, text, _ := strings.Cut(r.printed, cleaning)
 	return text
@@ -125,7 +127,8 @@ func ports(t *testing.T) []string {
 	}
 	actions := []string{
 		"HeadBucket", "HeadObject", "PutObject", "GetObject", "DeleteObject", "ListObjectsV2", "ListMultipartUploads",
-		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", // of the transfer manager
+		// of the transfer manager
+		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
