@@ -16,9 +16,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestAbortSaysHowToGoOn: what -on-error=abort leaves, the commands it prints remove, and another one shows the
-// machine's log.
-func TestAbortSaysHowToGoOn(t *testing.T) {
+// TestAbortPrintsCleanupCommands checks that with -on-error=abort the printed commands work: one shows the machine's
+// log, one keeps the machine longer, and the rest remove everything that is left.
+func TestAbortPrintsCleanupCommands(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		baker  labtest.Baker
@@ -81,7 +81,7 @@ func TestAbortSaysHowToGoOn(t *testing.T) {
 	}
 }
 
-// shell runs a command that somebody was told to run.
+// shell runs a command that the builder has printed for the user.
 func (q *quickLab) shell(t *testing.T, command string) string {
 	t.Helper()
 	bin := t.TempDir()

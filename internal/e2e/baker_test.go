@@ -12,7 +12,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// TestQuickBakesHaveVerdicts makes sure that the goroutine which plays a machine is one to the builder.
+// TestQuickBakesHaveVerdicts checks that the builder takes a goroutine of labtest for a real machine: steps, output,
+// failures and verdicts.
 func TestQuickBakesHaveVerdicts(t *testing.T) {
 	t.Parallel()
 	steps := []string{"10_first.cfg runcmd[0]", "60_app.cfg runcmd[3]"}
@@ -76,7 +77,7 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 	}
 }
 
-// TestQuickBakesFetchFiles makes sure that it fetches what is staged, with a URL and with the machine's own role.
+// TestQuickBakesFetchFiles checks that such a machine downloads what is staged, with a URL and with its own role.
 func TestQuickBakesFetchFiles(t *testing.T) {
 	t.Parallel()
 	source := write(t, map[string]string{"fs/etc/big": incompressible(20000)})

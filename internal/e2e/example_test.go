@@ -93,7 +93,7 @@ func TestTwoStage(t *testing.T) {
 	if r.Code != 0 {
 		t.Fatalf("preparing: exit status %d\n%s", r.Code, r.Output)
 	}
-	// What travels is the folder, nothing else.
+	// Only the folder goes from the first stage to the second.
 	elsewhere := filepath.Join(t.TempDir(), "bundle")
 	if err := os.CopyFS(elsewhere, os.DirFS(out)); err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestJenkins(t *testing.T) {
 	dir := t.TempDir()
 	prefix := "s3://" + l.values["BAKERY_LAB_BUCKET"] + "/" + testName(t)
 	s3url := prefix + "/fs.tgz"
-	// The seed leaves the tarball to the bucket's life cycle.
+	// The script leaves the tarball in the bucket.
 	defer l.aws(t, nil, "s3", "rm", "--recursive", prefix)
 	env := append(l.environ(t), "S3URL="+s3url, "AWSREGION="+l.values["AWS_REGION"])
 	r := packertest.Run(t, dir, env, example("jenkins/build-create-image-userdata.sh"), source, "out")

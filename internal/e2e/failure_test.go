@@ -28,7 +28,7 @@ func (f failure) bake(t *testing.T, l *lab) {
 	requireFailed(t, l, image, r.Code, r.Output, f.want...)
 }
 
-// failures are the ways a bake goes wrong on the machine, and what packer build must say of each.
+// failures are the ways a bake fails on the machine, and what packer build must print for each.
 var failures = map[string]failure{
 	"a failing install.sh": {
 		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n",
@@ -143,7 +143,7 @@ func requireFailed(t *testing.T, l *lab, image string, code int, output string, 
 	}
 }
 
-// wrongChecksum puts another object where the staged one belongs, as a broken store would.
+// wrongChecksum puts another object in the place of the staged one, as a broken bucket would.
 func wrongChecksum(t *testing.T, l *lab) {
 	image := testName(t)
 	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000)})

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
-// account is everything that is there in the lab, in all regions, apart from what it begins with.
+// account is everything in the account of the lab, in all regions, apart from what every lab starts with.
 type account struct {
 	images   map[string]seenImage // by id
 	others   []string             // the ids or names of everything that is neither an image nor a snapshot of one
@@ -27,7 +27,7 @@ type seenImage struct {
 	snapshots           []string
 }
 
-// account reads the lab back.
+// account lists what is in the account.
 func (q *quickLab) account(t *testing.T) account {
 	t.Helper()
 	a := account{images: map[string]seenImage{}}
@@ -79,7 +79,7 @@ func (q *quickLab) snapshotsOf(t *testing.T, region, id string) []string {
 	return ids
 }
 
-// since is what has come to an account that was another before.
+// since returns what is in the account and was not there before.
 func (a account) since(before account) account {
 	images := maps.Clone(a.images)
 	for id := range before.images {

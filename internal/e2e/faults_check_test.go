@@ -16,7 +16,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// randomFile is what the SDK says for those who work on it.
+// sdkNoise matches words of the SDK that mean nothing to users.
 var sdkNoise = regexp.MustCompile(
 	`operation error|exceeded maximum number of attempts|https response error|api error|StatusCode|%!`)
 
@@ -65,7 +65,7 @@ func (s *scenario) checkImages(e expected, r *bakeResult, words string) []string
 	var wrong []string
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	var want []string
-	if r.err == nil || len(r.gone) > 0 { // where the old image is gone, a new one has to be there
+	if r.err == nil || len(r.gone) > 0 { // when the old image is gone, a new one must exist
 		want = s.images
 	}
 	_, kept, _ := strings.Cut(words, "kept, because")
@@ -101,7 +101,7 @@ func afterwards(r *bakeResult) string {
 	return text
 }
 
-// covers makes sure that every action of the builder's ports is called, so that it is broken.
+// covers checks that the scenarios call every action of the builder, so that each is broken.
 func (m *matrix) covers(t *testing.T, called [][]brokenCall) {
 	t.Helper()
 	there := map[string]bool{}
@@ -115,7 +115,7 @@ func (m *matrix) covers(t *testing.T, called [][]brokenCall) {
 	}
 }
 
-// method is a call in an interface of the builder's ports, or of staging.
+// method matches a call in an interface of the builder.
 var method = regexp.MustCompile(`(?m)^\t([A-Z]\w+)\(context\.Context, \*\w+\.[A-Z]\w+Input`)
 
 // ports are the actions of builder/userdata/ports*.go, and those of S3 that staging calls.

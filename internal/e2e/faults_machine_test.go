@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestFaultsOfMachines breaks what real machines do with their presigned URLs; see TestFaults for everything else.
+// TestFaultsOfMachines breaks the requests of real machines with presigned URLs. TestFaults breaks everything else.
 func TestFaultsOfMachines(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

@@ -9,31 +9,31 @@ import (
 	"strings"
 )
 
-// kind is what a fault does to a bake.
+// kind is how long a fault lasts.
 type kind string
 
 const (
-	transient  kind = "passing" // the call is made again, and the bake is as if nothing had been
-	lostAnswer kind = "lost"    // so it is, though the call has taken effect: it must not do so twice
-	permanent  kind = "lasting" // it stays, and the bake has to do without the call
+	transient  kind = "transient"   // the call is made again, and the bake succeeds
+	lostAnswer kind = "lost answer" // the same, but the first call has taken effect: it must not do so twice
+	permanent  kind = "permanent"   // every call fails, and the bake has to do without it
 )
 
 // fault is a way to break a call.
 type fault struct {
 	name string
 	kind kind
-	code func(c brokenCall) string   // as the lab has it, with colons; "" where the call cannot be broken so
-	says func(c brokenCall) []string // what the bake's words must contain when it could not do without the call
-	all  bool                        // every call is broken from this one on, not only those of its action
-	many int                         // how many calls are broken; 0 is one, or all of what lasts
-	slow bool                        // whatever it breaks is waited for for a minute or more
+	code func(c brokenCall) string   // in the lab's form, with colons; "" where it does not apply to the call
+	says func(c brokenCall) []string // what the bake must print when it fails because of the call
+	all  bool                        // every call fails from this one on, not only those of its action
+	many int                         // how many calls are broken; 0 is one, or all when the kind is permanent
+	slow bool                        // the bake waits for a minute or more
 }
 
 // brokenCall is the call that a fault breaks.
 type brokenCall struct {
 	service, action string
-	key             string // of S3: what the object is
-	nth             int    // counted from 1; 0 for those of the cleaning up, which begin later
+	key             string // of S3: the last part of the object's key
+	nth             int    // counted from 1; 0 for all calls of the cleaning up
 	calls           int    // of the action in the scenario, without the cleaning up
 }
 
@@ -48,14 +48,14 @@ func (c brokenCall) String() string {
 	return fmt.Sprintf("%s %d of %d", what, c.nth, c.calls)
 }
 
-// ofMachine tells whether it is a call that the machine makes, with a presigned URL.
+// ofMachine reports whether the machine makes the call, with a presigned URL.
 func (c brokenCall) ofMachine() bool {
 	return c.action == "GetObject" && c.key != "log.gz" || c.action == "PutObject" && c.key == "log.gz"
 }
 
 func always(code string) func(brokenCall) string { return func(brokenCall) string { return code } }
 
-// of is a code for the calls of which something holds.
+// of returns a code for the calls that a function returns true for.
 func of(code string, holds func(brokenCall) bool) func(brokenCall) string {
 	return func(c brokenCall) string {
 		if !holds(c) {
@@ -69,10 +69,10 @@ func isOneOf(actions ...string) func(brokenCall) bool {
 	return func(c brokenCall) bool { return slices.Contains(actions, c.action) }
 }
 
-// withoutErrorBody are calls to which S3 answers with a status and no reason.
+// withoutErrorBody reports whether S3 answers a call with a status and no reason.
 var withoutErrorBody = isOneOf("HeadBucket", "HeadObject")
 
-// saying is the same of all calls but those without a reason.
+// saying returns what the bake must print; for calls without a reason, that S3 refuses them.
 func saying(words ...string) func(brokenCall) []string {
 	return func(c brokenCall) []string {
 		if withoutErrorBody(c) {
@@ -82,14 +82,14 @@ func saying(words ...string) func(brokenCall) []string {
 	}
 }
 
-// creating are the actions that make something an account can have too many of.
+// creating reports whether a call makes something that has a quota.
 var creating = isOneOf("RunInstances", "CreateSecurityGroup", "CreateImage", "CopyImage", "RegisterImage", "CreateRole",
 	"CreateInstanceProfile")
 
-// eventuallyConsistent are the services that may not know for a while what they have made.
+// eventuallyConsistent reports whether the service may not find for a while what it has made.
 func eventuallyConsistent(c brokenCall) bool { return c.service == "ec2" || c.service == "iam" }
 
-// conflictErrors is what EC2 and IAM refuse for a moment, because something else they do is not finished.
+// conflictErrors are the errors with which EC2 and IAM refuse calls while something else is not finished.
 var conflictErrors = map[string]string{
 	"ModifyInstanceAttribute": "IncorrectInstanceState", "CreateImage": "IncorrectInstanceState",
 	"DeleteSecurityGroup": "DependencyViolation",
@@ -97,7 +97,7 @@ var conflictErrors = map[string]string{
 	"DeleteSnapshot": "InvalidSnapshot.InUse", "DeleteVolume": "VolumeInUse",
 }
 
-// faults are all ways to break a call.
+// faults lists all ways to break a call.
 func faults() []fault {
 	outOfOrder := saying("AWS is out of order")
 	unreachable := func(brokenCall) []string { return []string{"see that AWS can be reached from here"} }
@@ -134,15 +134,15 @@ func faults() []fault {
 	}
 }
 
-// deleting are the actions that remove what a bake has made. Without one, what it would have removed stays and is
-// named.
+// deleting are the actions that remove what a bake has made. When one fails, what it would have removed stays, and the
+// bake names it.
 var deleting = []string{
 	"TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteObject", "CancelSpotInstanceRequests",
 	"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
 	"DisableImageDeregistrationProtection", "DeregisterImage", "DeleteSnapshot", "AbortMultipartUpload",
 }
 
-// optionalActions are the actions a bake does without when they do not work for good.
+// optionalActions are the actions that a bake does not need, and why.
 var optionalActions = map[string]string{
 	"GetConsoleOutput":             "the verdict is in the staged log as well, and not needed with verdict = stop",
 	"DescribeSpotPriceHistory":     "the types are tried in the template's order",
@@ -150,7 +150,7 @@ var optionalActions = map[string]string{
 	"GetInstanceProfile":           "RunInstances says as well that there is no such profile",
 }
 
-// applies tells whether a fault can break a call of the scenario in a way that there is one right end of.
+// applies reports whether a fault can break a call of the scenario, and there is one right outcome.
 func (s *scenario) applies(f fault, c brokenCall) bool {
 	_, may := optionalActions[c.action]
 	switch {
@@ -163,13 +163,14 @@ func (s *scenario) applies(f fault, c brokenCall) bool {
 		f.kind == permanent:
 		return false // the scenario breaks it itself
 	case f.all:
-		// Of what a bake does without, it depends on the next call. A presigned URL has its own time.
+		// After a call that the bake does not need, the outcome depends on the next call. A presigned URL expires by
+		// itself.
 		return !may && !c.ofMachine() && c.key != "log.gz"
 	}
 	return true
 }
 
-// canDoWithout tells whether the bake can do without a call that a lasting fault breaks.
+// canDoWithout reports whether the bake succeeds without a call that a permanent fault breaks.
 func (s *scenario) canDoWithout(f fault, c brokenCall) bool {
 	_, may := optionalActions[c.action]
 	after := strings.HasSuffix(f.code(c), ":after")
@@ -182,11 +183,11 @@ func (s *scenario) canDoWithout(f fault, c brokenCall) bool {
 	case c.nth == 0, may, c.action == "GetObject" && c.key == "log.gz":
 		return true
 	case c.action == "HeadBucket" || c.action == "HeadObject":
-		return f.name == "not allowed" // who may upload need not be allowed to look
+		return f.name == "not allowed" // the right to upload does not need the right to look
 	case c.action == "PutObject" && c.ofMachine(): // its log, and the console has the verdict
 		return true
 	case c.action == "CreateSecurityGroup" || c.action == "CompleteMultipartUpload":
-		return after // it is found all the same
+		return after // the builder finds what was made
 	case c.action == "DeleteSnapshot": // force_delete_snapshot: the new image is there
 		return s.replaces && !f.all
 	case c.action == "DeregisterImage":
@@ -195,11 +196,11 @@ func (s *scenario) canDoWithout(f fault, c brokenCall) bool {
 	return false
 }
 
-// expected is how a bake has to end.
+// expected is the outcome that a bake must have.
 type expected struct {
 	succeeds bool
-	says     []string // in its error, or in all that it said when it succeeds
-	leaves   bool     // whatever could not be removed, if it is named
+	says     []string // in its error, or in all output when it succeeds
+	leaves   bool     // it may leave things that it names
 }
 
 func (s *scenario) expect(f fault, c brokenCall) expected {
@@ -212,9 +213,9 @@ func (s *scenario) expect(f fault, c brokenCall) expected {
 	}
 	e.leaves = f.all || c.nth == 0 || slices.Contains(deleting, c.action) || reading(c.action)
 	switch {
-	case c.nth == 0 && f.name != "refused after effect": // that was removed all the same
+	case c.nth == 0 && f.name != "refused after effect": // it was removed
 		e.says = append(e.says, f.says(c)...)
-	case !s.canDoWithout(f, c): // it comes before what the scenario fails of itself
+	case !s.canDoWithout(f, c): // the fault comes before the scenario's own failure
 		e.succeeds, e.says = false, f.says(c)
 		if c.ofMachine() {
 			e.says = machineSays[c.key]
@@ -223,13 +224,13 @@ func (s *scenario) expect(f fault, c brokenCall) expected {
 	return e
 }
 
-// machineSays is what is known of a machine that cannot fetch what is staged.
+// machineSays is what the bake prints when the machine cannot download an object.
 var machineSays = map[string][]string{
 	"fs.tgz":    {"fetching fs.tgz failed"},
 	"user-data": {"instance_timeout of 2m0s is over"},
 }
 
-// reading tells whether an action is also needed to find what is to be removed.
+// reading reports whether the cleaning up needs an action to find what to remove.
 func reading(action string) bool {
 	return slices.Contains([]string{
 		"DescribeInstances", "DescribeImages", "DescribeSnapshots", "DescribeSecurityGroups",

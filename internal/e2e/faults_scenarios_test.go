@@ -10,26 +10,26 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// scenario is a bake whose calls are broken. Together they make every call of the builder.
+// scenario is a bake whose calls are broken. All scenarios together make every call of the builder.
 type scenario struct {
 	name             string
 	settings         func(q *quickLab) map[string]any
-	before           map[string]any // of a bake before it, whose image it starts from or replaces
-	ownFaults        []string       // faults it has of its own, for the calls that are made when a bake fails
+	before           map[string]any // settings of a bake before it, whose image it starts from or replaces
+	ownFaults        []string       // faults that make it fail, for the calls that only a failing bake makes
 	guest            func(*labtest.Machine)
 	images           []string // the regions that have the image at the end
 	replaces         bool     // the image of the bake before
-	fails            string   // what its own failure says
+	fails            string   // what its error contains, when it fails by itself
 	only             []string // the actions to break; none is all
 	verdictOnConsole bool     // the verdict is on the console only
 	verdictInLog     bool     // it is in the staged log only
-	sweeps           bool     // and bakes nothing: what is there before has to go
+	sweeps           bool     // it bakes nothing; what was there before must be removed
 }
 
-// one is where a bake makes its image that is told of no other region.
+// one is the region of the image when the settings name no other.
 var one = []string{"us-east-1"}
 
-// scenarios are all of them; large is a file of user data of which several parts are uploaded, source an Image-Source
+// scenarios lists all scenarios. large is a file of user data that is uploaded in several parts, source an Image-Source
 // whose fs/ is staged.
 func scenarios(large, source string) []scenario {
 	staged := func(*quickLab) map[string]any { return map[string]any{"user_data": nil, "user_data_file": large} }
@@ -118,7 +118,7 @@ func scenarios(large, source string) []scenario {
 	}
 }
 
-// bakes are the settings of a scenario's bake on a lab.
+// bakes returns the settings of the scenario's bake on a lab.
 func (s *scenario) bakes(q *quickLab) map[string]any {
 	if s.sweeps {
 		return q.sweeping("eu-west-1")

@@ -22,10 +22,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// cleaning is what a bake says when it begins to clean up.
+// cleaning is what a bake prints when it begins to clean up.
 const cleaning = "Cleaning up..."
 
-// atOnce is how many bakes run at the same time. They mostly wait, those of the whole product for minutes.
+// atOnce is how many bakes run at the same time. They mostly wait, with -full for minutes.
 func atOnce() int {
 	if *full {
 		return 192
@@ -33,8 +33,8 @@ func atOnce() int {
 	return 48
 }
 
-// TestFaults breaks every call that bakes make in every way, and reads from the lab what has become of each bake. With
-// -full it is the whole product, else every action and every fault at least once.
+// TestFaults breaks every call of each scenario in every way, and checks how the bake ended and what it left in the
+// account. With -full it runs every combination, otherwise every action and every fault at least once.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	labSlots.hold(t) // atOnce is the limit here
@@ -99,7 +99,7 @@ func (c faultCase) String() string {
 	return fmt.Sprintf("%s/%s/%s", c.scenario.name, c.call, c.fault.name)
 }
 
-// text is the fault as the lab is told of it.
+// text is the fault in the lab's form.
 func (c faultCase) text() string {
 	many := c.fault.many
 	if c.fault.kind == permanent {
@@ -112,17 +112,17 @@ func (c faultCase) text() string {
 	return text
 }
 
-// bakeResult is how a bake has ended.
+// bakeResult is the outcome of a bake.
 type bakeResult struct {
 	artifact packersdk.Artifact
 	printed  string
 	err      error
 	there    account  // what the bake has added
-	gone     []string // the images of the bake before that are not there any more
+	gone     []string // the images of the bake before that were removed
 	old      []string // their snapshots
 }
 
-// run bakes with the fault, and tells what is wrong with the end.
+// run bakes with the fault and returns what is wrong with the outcome.
 func (c faultCase) run(t *testing.T) []string {
 	q := c.scenario.lab(t)
 	before := c.scenario.accountBefore(t, q)
@@ -155,7 +155,7 @@ func (c faultCase) inject(t *testing.T, q *quickLab) {
 	}
 }
 
-// expireCredentials lets every call fail from this one on, whatever it is.
+// expireCredentials makes every call fail from this one on.
 func (c faultCase) expireCredentials(t *testing.T, q *quickLab) {
 	t.Helper()
 	const every = "*=expired"
@@ -184,7 +184,7 @@ func (c faultCase) expireCredentials(t *testing.T, q *quickLab) {
 	q.afterBake = func() { stop(); done.Wait() }
 }
 
-// lab is one for a scenario, on which the bake before it is done.
+// lab starts the lab of a scenario and does the bake before it.
 func (s *scenario) lab(t *testing.T) *quickLab {
 	t.Helper()
 	if s.sweeps {
@@ -206,7 +206,7 @@ func (s *scenario) lab(t *testing.T) *quickLab {
 	return q
 }
 
-// accountBefore is what the bake has nothing to do with.
+// accountBefore returns what is in the account before the bake.
 func (s *scenario) accountBefore(t *testing.T, q *quickLab) account {
 	t.Helper()
 	if s.sweeps {
@@ -225,7 +225,7 @@ func (s *scenario) bake(t *testing.T, q *quickLab) *bakeResult {
 	return r
 }
 
-// take notes what has come and what has gone.
+// take sets what the bake has added and removed.
 func (r *bakeResult) take(now, before account) {
 	for id := range before.images {
 		if _, there := now.images[id]; !there {
@@ -236,7 +236,7 @@ func (r *bakeResult) take(now, before account) {
 	r.there = now.since(before)
 }
 
-// clearFaults takes all faults off the lab.
+// clearFaults removes all faults from the lab.
 func (q *quickLab) clearFaults(t *testing.T) {
 	t.Helper()
 	if q.afterBake != nil {
@@ -246,7 +246,7 @@ func (q *quickLab) clearFaults(t *testing.T) {
 	q.request(t, "DELETE", "faults", "")
 }
 
-// record bakes without a fault and says which calls there are to break.
+// record bakes without a fault and returns the calls that can be broken.
 func (s *scenario) record(t *testing.T) []brokenCall {
 	q := s.lab(t)
 	before := s.accountBefore(t, q)
@@ -277,12 +277,12 @@ func (s *scenario) record(t *testing.T) []brokenCall {
 	return s.brokenCalls(calls[:cleans-from], calls[cleans-from:])
 }
 
-// polled are the actions that are called until something has come to be: how often cannot be foretold.
+// polled reports whether a call is repeated until something is ready: how often it is made varies.
 func polled(c brokenCall) bool {
 	return isOneOf("DescribeInstances", "GetConsoleOutput")(c) || c.key == "log.gz"
 }
 
-// brokenCalls are the first two calls of each action and the last, and those of the cleaning up.
+// brokenCalls returns the first two calls of each action and the last, and those of the cleaning up.
 func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []brokenCall {
 	count, seen := map[brokenCall]int{}, map[brokenCall]int{}
 	for _, c := range working {
@@ -311,7 +311,7 @@ func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []brokenCall 
 	})
 }
 
-// kindOf is a call without its number. Objects are told apart where the machine may be who asks for them.
+// kindOf returns a call without its number. Objects that the machine may ask for have their key.
 func kindOf(call labserver.Call) brokenCall {
 	c := brokenCall{service: call.Service, action: call.Action}
 	if call.Action == "GetObject" || call.Action == "PutObject" {
@@ -320,7 +320,7 @@ func kindOf(call labserver.Call) brokenCall {
 	return c
 }
 
-// matrix is the whole test.
+// matrix counts the outcomes of all cases.
 type matrix struct {
 	faults []fault
 
@@ -344,7 +344,7 @@ func (m *matrix) product(all []scenario, called [][]brokenCall) []faultCase {
 	return cases
 }
 
-// minutes is 1 for what is waited for until a limit of the builder's is over.
+// minutes is 1 for a case that waits for a time limit of the builder.
 func (c faultCase) minutes() int {
 	forever := c.fault.kind == permanent && !c.fault.all
 	if c.fault.slow || forever && (c.call.action == "GetObject" && c.call.key != "fs.tgz") || forever &&
@@ -354,7 +354,7 @@ func (c faultCase) minutes() int {
 	return 0
 }
 
-// sample is a part of the cases in which there is every action, in the work and in the cleaning up, and every fault.
+// sample returns a part of the cases that has every action, in the bake and in its cleaning up, and every fault.
 func sample(cases []faultCase) []faultCase {
 	byCall := map[string][]faultCase{}
 	var calls []string
@@ -400,7 +400,7 @@ func (m *matrix) count(t *testing.T, c faultCase, wrong []string) {
 	}
 }
 
-// table is the outcome.
+// table shows the outcomes by fault.
 func (m *matrix) table(all []scenario, cases []faultCase) string {
 	actions := map[string]bool{}
 	for _, c := range cases {

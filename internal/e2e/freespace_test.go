@@ -15,7 +15,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// onDisk runs something on a disk that is mounted.
+// onDisk mounts a disk while a function runs.
 func onDisk(t *testing.T, image string, do func(dir, device string)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,7 +37,8 @@ func onDisk(t *testing.T, image string, do func(dir, device string)) {
 	}
 }
 
-// TestFreeSpace: what a file held that was removed is in the disk's blocks until the guest program fills them.
+// TestFreeSpace checks that the content of removed files is in the disk's blocks until the guest program overwrites
+// them.
 func TestFreeSpace(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "disk.img")
 	if err := disk.FromTree(t.Context(), t.TempDir(), image, 64<<20); err != nil {
@@ -87,7 +88,7 @@ func TestFreeSpace(t *testing.T) {
 	}
 }
 
-// functions are those of the guest program, without the last lines, which call them.
+// functions returns the functions of the guest program, without the last lines, which call them.
 func functions(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(packertest.Root(), "internal/guest/program/bakery.sh"))

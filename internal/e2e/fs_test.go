@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// hostileFiles are the files of an fs/ that breaks careless archives, with their modes.
+// hostileFiles are names and modes that archives and shells often get wrong.
 var hostileFiles = map[string]os.FileMode{
 	"lib/bakery-test/in-lib":      0o644, // /lib is a symbolic link on the machine
 	"bin/bakery-in-bin":           0o755, // so is /bin

@@ -24,7 +24,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// absolute is the path of a file of this repository, for a program that runs elsewhere.
+// absolute returns the absolute path of a file.
 func absolute(t *testing.T, path string) string {
 	t.Helper()
 	abs, err := filepath.Abs(path)
@@ -34,10 +34,10 @@ func absolute(t *testing.T, path string) string {
 	return abs
 }
 
-// example is the path of a file below example/.
+// example returns the path of a file below example/.
 func example(path string) string { return filepath.Join(packertest.Root(), "example", path) }
 
-// incompressible is n bytes that gzip cannot make smaller, always the same ones.
+// incompressible returns n bytes that gzip cannot make smaller, always the same.
 func incompressible(n int) string {
 	r := rand.NewChaCha8([32]byte{1})
 	b := make([]byte, n)
@@ -45,7 +45,7 @@ func incompressible(n int) string {
 	return string(b)
 }
 
-// randomFile makes a file that no compression makes smaller, without holding it, and returns its sha256.
+// randomFile writes a file that no compression makes smaller and returns its sha256.
 func randomFile(t *testing.T, path string, size int64) string {
 	t.Helper()
 	f, err := os.Create(path)

@@ -22,7 +22,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
-// TestHostileTexts: whatever a template names things, AWS is told exactly that, and a person's terminal nothing else.
+// TestHostileTexts checks that names and tags with any characters reach AWS unchanged, and that no control character
+// reaches the terminal.
 func TestHostileTexts(t *testing.T) {
 	t.Parallel()
 	const name = "-rf (it's) [a] ../b @_/--"
@@ -59,8 +60,7 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
-// TestTheMachineIsClosed: without a word in the template, nobody gets into the machine, and nothing on it can do
-// anything.
+// TestTheMachineIsClosed checks the machine of a template without settings: no way in, and no rights in AWS.
 func TestTheMachineIsClosed(t *testing.T) {
 	t.Parallel()
 	q, running := startPausedLab(t)
@@ -102,8 +102,8 @@ func TestTheMachineIsClosed(t *testing.T) {
 	}
 }
 
-// TestABucketOfSomebodyElse: nothing is given to a bucket that is not of the account, unless the template says whose it
-// is.
+// TestABucketOfSomebodyElse checks that nothing is uploaded to a bucket of another account, unless the template names
+// it.
 func TestABucketOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -130,8 +130,7 @@ func TestABucketOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestUserDataOfSomebodyElse: what is put in the place of staged user data, by somebody who may write to the bucket,
-// does not run on the machine, which says so and stops.
+// TestUserDataOfSomebodyElse replaces staged user data. The machine must not run it, and the bake must fail.
 func TestUserDataOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -159,8 +158,7 @@ func TestUserDataOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// replace puts something else in the place of user data as soon as it is staged. The machine takes seconds to get
-// there.
+// replace overwrites user data as soon as it is staged. The machine needs seconds until it reads it.
 func (l *lab) replace(ctx context.Context, prefix, evil string) bool {
 	client := s3.NewFromConfig(l.config(), func(o *s3.Options) { o.UsePathStyle = true })
 	bucket := aws.String(l.values["BAKERY_LAB_BUCKET"])

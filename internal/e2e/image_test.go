@@ -46,7 +46,7 @@ type snapshotShown struct {
 	Tags      []keyValue
 }
 
-// describedImage asks awscli for the one image of a name in a region.
+// describeImage returns the one image of a name in a region, as awscli shows it.
 func (l *lab) describeImage(t *testing.T, region, name string) describedImage {
 	t.Helper()
 	var all []describedImage
@@ -65,7 +65,7 @@ func (l *lab) snapshot(t *testing.T, region, id string) snapshotShown {
 	return all[0]
 }
 
-// launchPermissions is who may launch an image, users who may make volumes of a snapshot.
+// launchPermissions lists who may launch an image, volumePermissions who may make volumes of a snapshot.
 func (l *lab) launchPermissions(t *testing.T, region, id string) []string {
 	t.Helper()
 	var who []string
@@ -96,7 +96,7 @@ func tagsOf(pairs []keyValue) map[string]string {
 	return tags
 }
 
-// TestImageOptions: what a template says of its image is what awscli reads in every region.
+// TestImageOptions checks with awscli, in every region, all settings of an image.
 func TestImageOptions(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t)
@@ -173,7 +173,7 @@ func checkEveryOption(t *testing.T, q *quickLab, region string, deprecate time.T
 	}
 }
 
-// TestImageEncryption: an intermediary image, a key for each region, and no image but copies of it.
+// TestImageEncryption checks that only encrypted copies of an image stay, with the key of each region.
 func TestImageEncryption(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t)
@@ -204,7 +204,8 @@ func TestImageEncryption(t *testing.T) {
 	}
 }
 
-// TestImageKeepsTheKeyOfItsMachine: a copy that takes the name is encrypted as what it is copied from.
+// TestImageKeepsTheKeyOfItsMachine checks that a copy which takes over the name keeps the key of the image it was made
+// from.
 func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t)
@@ -228,7 +229,7 @@ func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
 	}
 }
 
-// TestImageForEverybody: public, and only where it was copied to; and one that is not made at all.
+// TestImageForEverybody makes a public image only in another region than the build's, and then no image at all.
 func TestImageForEverybody(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t)
@@ -272,7 +273,7 @@ func TestImageForEverybody(t *testing.T) {
 	}
 }
 
-// TestImageReplacesAnother: with force_deregister, in the region of the build and in another.
+// TestImageReplacesAnother replaces an image with force_deregister, in the region of the build and in another.
 func TestImageReplacesAnother(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t)
@@ -310,7 +311,7 @@ func TestImageReplacesAnother(t *testing.T) {
 	}
 }
 
-// everyCall are settings by which a bake makes every call of the image side.
+// everyCall returns settings with which a bake makes every call about images.
 func everyCall() map[string]any {
 	return map[string]any{
 		"ami_regions": []string{"eu-west-1", "us-west-2"}, "boot_mode": "uefi", "ena_support": true,
@@ -321,8 +322,7 @@ func everyCall() map[string]any {
 	}
 }
 
-// TestImageCallFailures: whichever call of the image side fails after it took effect, in whichever region, nothing is
-// left.
+// TestImageCallFailures makes calls about images fail after they took effect, in each region. Nothing may be left.
 func TestImageCallFailures(t *testing.T) {
 	t.Parallel()
 	t.Run("each", func(t *testing.T) {
@@ -361,8 +361,8 @@ func TestImageCallFailures(t *testing.T) {
 	})
 }
 
-// TestImageReplacingFailures: before the old image is gone, a failure leaves it and nothing else; after that, the new
-// one.
+// TestImageReplacingFailures makes calls fail while an image is replaced. Before the old image is removed, a failure
+// leaves only the old image; after that, only the new one.
 func TestImageReplacingFailures(t *testing.T) {
 	t.Parallel()
 	t.Run("each", func(t *testing.T) {
@@ -417,7 +417,7 @@ func TestImageReplacingFailures(t *testing.T) {
 	})
 }
 
-// TestImageCancelled: an interrupted Packer leaves nothing either, however many copies are being made.
+// TestImageCancelled interrupts a bake while copies are being made. Nothing may be left.
 func TestImageCancelled(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t, "CopyImage=slow=2s:after:nth=2")

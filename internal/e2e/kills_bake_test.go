@@ -34,12 +34,12 @@ import (
 type variant struct {
 	name     string
 	settings map[string]any
-	actions  []string // calls it can be killed within
+	actions  []string // calls during which it can be killed
 	regions  []string // beside us-east-1
 	replaces bool     // an image that is there
 }
 
-// commonActions are the calls of every bake that change something, and some that do not.
+// commonActions are calls that every bake makes.
 var commonActions = []string{
 	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "DescribeInstances",
 	"GetConsoleOutput",
@@ -86,7 +86,7 @@ func killSettings(more map[string]any) map[string]any {
 	return all
 }
 
-// before makes what a bake is to replace, and returns the ids of that.
+// before makes the image that the bake replaces, and returns the ids of all there is.
 func (q *quickLab) before(t *testing.T, v variant) []string {
 	t.Helper()
 	if !v.replaces {
@@ -107,7 +107,7 @@ func (q *quickLab) before(t *testing.T, v variant) []string {
 // packer is a running packer build, in a process group of its own as in a terminal.
 type packer struct {
 	cmd  *exec.Cmd
-	out  string // a file, so that nothing that survives packer is ended by a pipe of the test's
+	out  string // a file: a closed pipe would end processes that outlive packer
 	gone chan struct{}
 }
 
@@ -140,7 +140,7 @@ func (q *quickLab) startPacker(t *testing.T, settings map[string]any) *packer {
 	}
 	go func() {
 		defer close(b.gone)
-		_ = b.cmd.Wait() // what it exits with is packer's business
+		_ = b.cmd.Wait() // its exit status does not matter
 	}()
 	t.Cleanup(func() { _ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) })
 	return b
@@ -154,7 +154,7 @@ func (b *packer) output() string {
 	return string(bytes.TrimSpace(text))
 }
 
-// await waits until the kill is to strike. A bake that has ended by then is struck as well: there is nothing to find.
+// await waits until the time of the kill. A bake that has ended by then is killed as well, which does nothing.
 func (b *packer) await(t *testing.T, q *quickLab, s *killCase) {
 	t.Helper()
 	before := len(q.Calls())
@@ -178,7 +178,7 @@ func (b *packer) await(t *testing.T, q *quickLab, s *killCase) {
 	}
 }
 
-// faultsUsedUp tells whether the lab has no more faults to come.
+// faultsUsedUp reports whether all faults of the lab were applied.
 func (q *quickLab) faultsUsedUp(t *testing.T) bool {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, q.URL+"/_lab/faults", nil)
@@ -198,7 +198,7 @@ func (q *quickLab) faultsUsedUp(t *testing.T) bool {
 	return len(left) == 0
 }
 
-// awaitEnd waits until all processes of the bake have ended, whoever is their parent by then.
+// awaitEnd waits until all processes in the process group of the bake have ended.
 func (b *packer) awaitEnd(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
@@ -216,7 +216,7 @@ func (b *packer) awaitEnd(t *testing.T) {
 // process is one that runs.
 type process struct{ pid, parent, group int }
 
-// running are processes, without those that have ended and that nobody has waited for yet.
+// running lists processes, without zombies.
 func running(wanted func(process) bool) []process {
 	var all []process
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -253,7 +253,7 @@ func (q *quickLab) clockAhead(t *testing.T, by time.Duration) string {
 	return server.URL
 }
 
-// resign signs a request with the time of now.
+// resign signs a request with the current time.
 func (q *quickLab) resign(r *http.Request) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -277,7 +277,7 @@ func (q *quickLab) resign(r *http.Request) error {
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = parts[3] == "s3" })
 }
 
-// dateOverride is an answer with a time of its own.
+// dateOverride sets the header Date of an answer.
 type dateOverride struct {
 	http.ResponseWriter
 
@@ -311,8 +311,7 @@ func (q *quickLab) awaitMachines(t *testing.T) {
 	}
 }
 
-// check makes sure that every image is one whose machine has reported success, and returns those of the bake that was
-// killed.
+// check checks that every image is one whose machine has reported success, and returns those of the killed bake.
 func (q *quickLab) check(t *testing.T, s *killCase, old []string) []labserver.Resource {
 	t.Helper()
 	var mine []labserver.Resource
@@ -338,10 +337,10 @@ func (q *quickLab) check(t *testing.T, s *killCase, old []string) []labserver.Re
 	return mine
 }
 
-// fails tells whether the machine gives no good verdict.
+// fails reports whether the machine does not report success.
 func (s *killCase) fails() bool { return s.baker.Fail > 0 || s.baker.Hang > 0 || s.baker.NoVerdict }
 
-// besidesImages is what there is beside images, their snapshots, and what was there before.
+// besidesImages lists what there is, without images, their snapshots and what was there before.
 func (q *quickLab) besidesImages(old []string) []string {
 	all := q.State()
 	ofAnImage := func(r labserver.Resource) bool {

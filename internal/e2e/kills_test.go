@@ -29,13 +29,13 @@ const (
 	killsFull = 200
 )
 
-// killCase is one kill, all of it drawn from the seed.
+// killCase is one kill. Everything in it comes from the seed.
 type killCase struct {
 	number int
 	kind   kill
 	bake   variant
-	// When it strikes: with an action, while the lab has done what that asks for and has not answered yet; else some
-	// time after so many calls of the bake.
+	// The time of the kill: with an action, after its call has taken effect and before the lab answers; otherwise some
+	// time after a number of calls.
 	action string
 	calls  int
 	delay  time.Duration
@@ -51,7 +51,7 @@ func (s *killCase) String() string {
 	return fmt.Sprintf("%03d %s, %s, %s", s.number, s.kind.name, s.bake.name, when)
 }
 
-// randomKills makes the kills of a seed. Each kind and each bake comes as often as any other.
+// randomKills returns the kills of a seed. All kinds and all bakes are equally frequent.
 func randomKills(seed uint64, n int) []killCase {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var all []killCase
@@ -80,8 +80,8 @@ func randomKills(seed uint64, n int) []killCase {
 	return all
 }
 
-// TestKills kills bakes at random instants, and makes sure that nothing is left that was not to be, and no image is
-// there that has no good verdict.
+// TestKills kills bakes at random times, and checks that nothing is left but what the sweep removes, and that each
+// image is of a machine that reported success.
 func TestKills(t *testing.T) {
 	t.Parallel()
 	n, seed := killsInCI, *killSeed
@@ -93,7 +93,7 @@ func TestKills(t *testing.T) {
 	case *full:
 		seed = uint64(time.Now().UnixNano()) % 1e9
 	default:
-		seed = 1 // so that a change fails for what it changes
+		seed = 1 // the same kills in every run
 	}
 	began := time.Now()
 	var table outcomes
@@ -112,7 +112,7 @@ func TestKills(t *testing.T) {
 		time.Since(began).Round(time.Second), seed, &table)
 }
 
-// run bakes, kills and looks. It returns what has become of the bake.
+// run kills a bake, checks what is left and returns the outcome.
 func (s *killCase) run(t *testing.T) string {
 	q := startQuickLabOptions(t, labserver.Options{Runner: labtest.Runner{Guest: s.baker.Guest}})
 	old := q.before(t, s.bake)
@@ -134,7 +134,7 @@ func (s *killCase) run(t *testing.T) string {
 	return q.afterInterrupt(t, s, old)
 }
 
-// afterInterrupt expects that the bake has cleaned up by itself.
+// afterInterrupt checks that the bake has cleaned up.
 func (q *quickLab) afterInterrupt(t *testing.T, s *killCase, old []string) string {
 	t.Helper()
 	if left := q.besidesImages(old); len(left) > 0 {
@@ -152,7 +152,8 @@ func (q *quickLab) afterInterrupt(t *testing.T, s *killCase, old []string) strin
 	return "nothing left"
 }
 
-// afterKill expects that machines end by themselves, that nothing is swept before its time, and everything after it.
+// afterKill checks that machines end by themselves, and that a sweep removes everything after its expiry and nothing
+// before.
 func (q *quickLab) afterKill(t *testing.T, s *killCase, old []string) string {
 	t.Helper()
 	q.awaitMachines(t)
@@ -183,7 +184,7 @@ func (q *quickLab) afterKill(t *testing.T, s *killCase, old []string) string {
 	return "all swept"
 }
 
-// outcomes counts what became of bakes, by the kind of kill.
+// outcomes counts outcomes by the kind of kill.
 type outcomes struct {
 	mu    sync.Mutex
 	count map[string]map[string]int

@@ -20,7 +20,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// sshMachine is a machine of the lab that SSH leads to, as amazon-ebs would have started it.
+// sshMachine is a machine of the lab that is reachable with SSH, launched as amazon-ebs does.
 type sshMachine struct {
 	*lab
 	id, address, key string

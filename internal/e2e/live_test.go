@@ -81,20 +81,20 @@ install / compile-time-token
 60 carried /opt/app
 70 / /root`
 
-// identity matches what `bakery-lab diff` tells of two images that differ in nothing but who baked them: what
-// bakery-userdata cleans up and a provisioner does not, and what a login leaves. ldconfig's cache has inodes in it.
+// identity matches the lines of `bakery-lab diff` for files that differ between any two machines: what bakery-userdata
+// cleans up and a provisioner does not, and what a login leaves. ldconfig's cache has inodes in it.
 var identity = regexp.MustCompile(`^. (/(etc|var)/\.updated|` +
 	`/etc/(machine-id|hostname|ssh/ssh_host_|sudoers\.d/90-cloud-init-users|sub[ug]id-?)|` +
 	`/var/(lib/cloud|log/(cloud-init|journal|wtmp|lastlog)|cache/ldconfig/aux-cache)|/tmp/|/root/\.ssh|` +
 	`/home/debian/\.(ssh/authorized_keys|sudo_as_admin)|` +
-	// What is in these is compared apart from the order users were made in.
+	// accounts compares these without the order of users.
 	`/etc/(passwd|group|shadow|gshadow)-?)`)
 
-// otherNumbers matches a file that has another owner by number, and is otherwise the same.
+// otherNumbers matches a file that differs only in the numbers of its owner.
 var otherNumbers = regexp.MustCompile(`^~ \S+ owner (\d+):(\d+) => (\d+):(\d+)$`)
 
-// differences are those of two images that are not about identity. The default user of a machine that has booted is
-// older than those of an Image-Source, and has another number.
+// differences lists the differences of two images, without those of identity. The default user of a machine that has
+// booted was made before those of an Image-Source, and has another number.
 func (l *lab) differences(t *testing.T, one, other string) []string {
 	t.Helper()
 	r := packertest.Run(t, t.TempDir(), l.environ(t), packertest.Built(t).Lab, "diff", one, other)
@@ -113,8 +113,8 @@ func (l *lab) differences(t *testing.T, one, other string) []string {
 	return different
 }
 
-// accounts are the users and groups of an image: their names by number, and their lines without the numbers that are
-// given out in turn, in no order.
+// accounts are the users and groups of an image: their names by number, and their sorted lines without the numbers that
+// depend on the order.
 type accounts struct {
 	names map[string]string
 	lines []string
@@ -139,9 +139,9 @@ func (l *lab) accounts(t *testing.T, image string) accounts {
 	return a
 }
 
-// TestLiveIsTheSameBake applies one Image-Source over SSH and by user data, as image_source and joined: the images have
-// to have the same files, modes, owners and effects.
-func TestLiveIsTheSameBake(t *testing.T) {
+// TestLiveAndUserDataMakeTheSameImage applies one Image-Source over SSH and by user data, as image_source and joined:
+// the images have to have the same files, modes, owners and effects.
+func TestLiveAndUserDataMakeTheSameImage(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
 	source := tracingSource(t)

@@ -21,7 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// load is what many bakes in one packer build cost.
+// load is the cost of many bakes in one packer build.
 type load struct {
 	bakes   int
 	total   time.Duration // packer's, from its start to its end
@@ -30,10 +30,10 @@ type load struct {
 	memory  footprint
 }
 
-// tally is how often an action was asked for.
+// tally counts the calls of an action.
 type tally struct{ answered, throttled int }
 
-// loadSize is how long things take on the lab of a load test. EC2 takes five times as long.
+// loadSize is the size of a load test, and the delays of its lab. EC2's delays are five times as long.
 type loadSize struct {
 	bakes  []int
 	work   time.Duration
@@ -49,9 +49,8 @@ var (
 			Image: 20 * time.Second}}
 )
 
-// TestLoad: many bakes in one packer build, each in a process of its own, on an account with EC2's request limits. All
-// succeed, none takes longer because of the others but for the launches, which EC2 limits, and a bake makes as many
-// calls as it does alone.
+// TestLoad runs many bakes in one packer build on an account with EC2's request limits. All have to succeed, in the
+// time of one bake and of the launches, which EC2 limits, and with the calls of one bake each.
 func TestLoad(t *testing.T) {
 	size := smallLoad
 	if *full {
@@ -84,7 +83,7 @@ func (l load) check(t *testing.T, alone load) {
 		t.Errorf("%d bakes took %s; it is to be %s at most", l.bakes, l.total, limit)
 	}
 	for action, n := range l.calls {
-		// Polls depend on how long things take, and a bake whose machine is launched late sees another second of it.
+		// The number of polls depends on how long things take.
 		if mine, its := float64(n.answered+n.throttled)/float64(l.bakes),
 			float64(alone.calls[action].answered); mine > 1.5*its+3*share-3 {
 			t.Errorf("%s: %.1f calls for each of %d bakes, throttled ones included, and %.0f for one alone", action,
@@ -125,8 +124,7 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 	return l
 }
 
-// manyBakes is a template of n builds. It has no provisioners: packer would run two processes of its own for each of
-// them, which would be measured more than the bakes.
+// manyBakes returns a template of n builds. It has no provisioners: packer would start two processes for each.
 func manyBakes(q *quickLab, n int) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, `source "bakery-userdata" "load" {
@@ -151,7 +149,7 @@ build {
 
 var finishedAfter = regexp.MustCompile(`finished after (.*)\.`)
 
-// slowestBuild is the longest time that packer says a build has taken.
+// slowestBuild returns the longest time of a build that packer prints.
 func slowestBuild(t *testing.T, output string) time.Duration {
 	t.Helper()
 	var most time.Duration

@@ -21,7 +21,7 @@ import (
 
 const logsTemplate = "testdata/logs.pkr.hcl"
 
-// printedLines collects the lines of an output, and tells a function of each.
+// printedLines collects the lines of an output, and calls a function for each.
 type printedLines struct {
 	onLine func(text string) // may be nil
 
@@ -85,7 +85,7 @@ func forEachLogMode(t *testing.T, l *lab, test func(t *testing.T, mode string, v
 }
 
 const (
-	// of lines; before each but the first, the machine waits until packer has printed the one before it
+	// of lines; after each, the machine waits until packer has printed it
 	logGroups    = 4
 	linesByGroup = 5
 	logSecret    = "hunter2-of-the-test"
@@ -148,7 +148,7 @@ func checkLogFile(t *testing.T, file, printed string) {
 	}
 }
 
-// liveLines reads the lines of the machine in packer's output, and lets the machine go on after each group of them.
+// liveLines reads the machine's lines in packer's output, and lets the machine continue after each group.
 type liveLines struct {
 	t   *testing.T
 	lab *lab

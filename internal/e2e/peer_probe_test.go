@@ -20,8 +20,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// peerCommands are the default and those that public templates have. What they ask of the machine is made by
-// probeSetup.
+// peerCommands are the default execute_command and those of public templates. probeSetup makes what they need on the
+// machine.
 var peerCommands = append([]string{""}, executeCommands...)
 
 // probeSetup makes the users and programs that the commands ask for.
@@ -38,7 +38,7 @@ sed -i '1i export FROM_BASHRC=yes' ~/.bashrc
 nohup sh -c 'sleep 2; echo "still here" >/opt/probe/background' >/dev/null 2>&1 &
 `
 
-// probe writes down what a script can see of whom it runs as and where.
+// probe prints everything a script can see of its user and its environment.
 const probe = `#!/bin/sh
 exec 3>/opt/probe/%02d
 say() { printf '%%s: %%s\n' "$1" "$2" >&3; }
@@ -66,8 +66,8 @@ for limit in c d f l m n p s t v; do
 done
 `
 
-// TestPeerScripts: for every execute_command that people use, a script sees here what it sees over SSH, but for what
-// the manual lists.
+// TestPeerScripts checks that scripts run in the same environment here and over SSH, but for what the manual lists,
+// with every execute_command of public templates.
 func TestPeerScripts(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

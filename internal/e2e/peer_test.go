@@ -3,7 +3,7 @@
 
 //go:build peer
 
-// What is compared with the real amazon-ebs, which takes minutes to compile, has a tag and a make target of its own.
+// The tests with the real amazon-ebs, which takes minutes to compile, have a build tag and a make target.
 
 package e2e
 
@@ -23,7 +23,7 @@ import (
 // imagesPage lists what may differ between the two images of a template.
 const imagesPage = "docs/amazon-ebs-images.md"
 
-// TestPeerExample: the two templates of example/migrate bake the same image, but for what the manual lists.
+// TestPeerExample checks that the two templates of example/migrate bake the same image, but for what the manual lists.
 func TestPeerExample(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -61,7 +61,7 @@ func (l *lab) bakeBoth(t *testing.T, before, after string, settings []string) (t
 	return ids[0], ids[1]
 }
 
-// buildBoth is bakeBoth for bakes that may fail: the names of the images there may be, and how packer ended.
+// buildBoth is bakeBoth for bakes that may fail. It returns the names of the images and packer's results.
 func (l *lab) buildBoth(t *testing.T, before, after string, settings []string) (names []string,
 	results []packertest.Result) {
 	t.Helper()
@@ -132,7 +132,7 @@ func listedPaths(t *testing.T) []string {
 	return patterns
 }
 
-// covered says whether a path is one of the patterns, or below one that ends in a slash.
+// covered reports whether a path matches one of the patterns, or is below one that ends in a slash.
 func covered(patterns []string, name string) bool {
 	for _, p := range patterns {
 		if dir, ok := strings.CutSuffix(p, "/"); ok && (name == dir || strings.HasPrefix(name, p)) {

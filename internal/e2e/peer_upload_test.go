@@ -110,7 +110,7 @@ echo old >old && chmod 0640 old
 mkdir -m 0711 old-tree/tree && echo old >old-tree/tree/a && chmod 0600 old-tree/tree/a && echo mine >old-tree/tree/mine
 `
 
-// TestPeerUploads: whatever a file provisioner uploads and wherever to, it makes the same files over SSH and here.
+// TestPeerUploads checks that file provisioners make the same files over SSH and here.
 func TestPeerUploads(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -129,7 +129,7 @@ func TestPeerUploads(t *testing.T) {
 	})
 }
 
-// TestPeerUploadsThatFail: what scp refuses is refused here as well, and so is what it makes something else of.
+// TestPeerUploadsThatFail checks that uploads which fail over SSH fail here as well, and so do those that scp changes.
 func TestPeerUploadsThatFail(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// policyCase is a bake that needs a right of a document.
+// policyCase is a bake that needs a permission of a document.
 type policyCase struct {
 	name      string
 	documents []string
@@ -29,7 +29,7 @@ type policyCase struct {
 	sweeps    bool                                        // and nothing else, in a lab where much has expired
 }
 
-// commonCase are the bakes that need most rights of a document.
+// commonCase returns the bake that needs most permissions of a document.
 func commonCase(document string) policyCase {
 	s := policyCase{name: document, documents: []string{"bake"},
 		settings: map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil}}
@@ -59,7 +59,7 @@ func commonCase(document string) policyCase {
 	return s
 }
 
-// caseWithout is the bake that a right is needed for.
+// caseWithout returns the bake that needs a permission.
 func caseWithout(document, action string) policyCase {
 	s := commonCase(document)
 	if s.sweeps {
@@ -103,7 +103,7 @@ func bakeFS(t *testing.T, settings map[string]any, size int) {
 	settings["image_source"] = write(t, map[string]string{"fs/opt/large": incompressible(size)})
 }
 
-// bakeOneWhoseDiskStays bakes the source image of another bake: its disk is not deleted with its machines.
+// bakeOneWhoseDiskStays bakes the source image of the bake. Its disk is not deleted with the machine.
 func bakeOneWhoseDiskStays(t *testing.T, q *quickLab, settings map[string]any) {
 	t.Helper()
 	_, printed, err := q.bake(t, map[string]any{
@@ -116,7 +116,7 @@ func bakeOneWhoseDiskStays(t *testing.T, q *quickLab, settings map[string]any) {
 	settings["source_ami"] = q.client().images(t, "source")[0]
 }
 
-// outcome is what became of a bake.
+// outcome is the outcome of a bake.
 type outcome struct {
 	err     error
 	printed string
@@ -163,8 +163,8 @@ func sweep(t *testing.T, r rights) outcome {
 	return o
 }
 
-// TestPolicies: what the documents of docs/iam allow together is enough for each bake, and without any one action a
-// bake fails, leaves something behind, or loses what the table of docs/iam says.
+// TestPolicies checks that the documents of docs/iam are enough for each bake, and that without any one action a bake
+// fails, leaves something behind, or loses what the table of docs/iam says.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
 	all := everyRight(t, documents(t)...)
@@ -209,7 +209,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// documentedAsOptional reads the table of what a bake loses without a right.
+// documentedAsOptional reads the table of what a bake loses without a permission.
 func documentedAsOptional(t *testing.T) []string {
 	t.Helper()
 	var all []string

@@ -20,8 +20,8 @@ var (
 	rightsWord = regexp.MustCompile(`docs/iam/([a-z-]+)\.json(?:\))?(?: with ([a-z_]+))?`)
 )
 
-// rightsOf are the documents that an example tells its reader to take, for the variables that are set: "Rights:
-// docs/iam/bake.json, and docs/iam/staging.json with log_url", in the template or the README.md beside it.
+// rightsOf returns the documents that an example names for the variables that are set: "Rights: docs/iam/bake.json, and
+// docs/iam/staging.json with log_url", in the template or the README.md beside it.
 func rightsOf(t *testing.T, template string, vars ...string) []string {
 	t.Helper()
 	var line []string
@@ -49,8 +49,8 @@ func (l *lab) bakeExample(t *testing.T, image, template string, vars ...string) 
 	return l.holding(t, rightsOf(t, template, vars...)...).bake(t, image, example(template), vars...)
 }
 
-// TestPoliciesOfExamples: each example bakes with the rights it names, with every variable that takes some, and misses
-// each of them. That real machines bake with them as well, the tests of the examples show.
+// TestPoliciesOfExamples checks that each example bakes with the documents it names, and not without any of them. The
+// tests of the examples bake with them on real machines.
 func TestPoliciesOfExamples(t *testing.T) {
 	t.Parallel()
 	out := filepath.Join(t.TempDir(), "out")

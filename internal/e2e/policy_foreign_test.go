@@ -17,7 +17,7 @@ import (
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
 )
 
-// foreign is what somebody else has in the account.
+// foreign is what another user has in the account.
 type foreign struct{ instance, image, snapshot, group string }
 
 func (q *quickLab) foreign(t *testing.T, c *ec2.Client) foreign {
@@ -52,7 +52,7 @@ func (q *quickLab) foreign(t *testing.T, c *ec2.Client) foreign {
 	return f
 }
 
-// theirs is a machine without the tags of a bake.
+// theirs launches a machine without the tags of a bake.
 func theirs(q *quickLab) *ec2.RunInstancesInput {
 	return &ec2.RunInstancesInput{
 		ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1),
@@ -60,8 +60,8 @@ func theirs(q *quickLab) *ec2.RunInstancesInput {
 	}
 }
 
-// TestPoliciesKeepOffWhatNoBakeHasMade: with every document of docs/iam, nothing can be done to what has not the tag of
-// a bake, and nobody gives that tag to it.
+// TestPoliciesKeepOffWhatNoBakeHasMade checks that all documents of docs/iam together allow no change of anything
+// without the tag of a bake, and do not allow to give it that tag.
 func TestPoliciesKeepOffWhatNoBakeHasMade(t *testing.T) {
 	t.Parallel()
 	q := startQuickLabOptions(t, labserver.Options{}) // whose machines run on

@@ -21,7 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// runs is how many machines were run so far.
+// runs counts the launched machines.
 func (q *quickLab) runs() int {
 	n := 0
 	for _, call := range q.Calls() {
@@ -32,8 +32,8 @@ func (q *quickLab) runs() int {
 	return n
 }
 
-// TestReuseWithPacker builds one template again and again with the real Packer: unchanged, when it names everything
-// anew, and with one change at a time.
+// TestReuseWithPacker builds one template several times with the real Packer: unchanged, with new names, and with one
+// change at a time.
 func TestReuseWithPacker(t *testing.T) {
 	t.Parallel()
 	q := startBakerLab(t, labtest.Baker{})
@@ -105,7 +105,7 @@ func TestReuseWithPacker(t *testing.T) {
 	}
 }
 
-// checkManifest reads what Packer's manifest says of three builds, the first of which baked.
+// checkManifest checks Packer's manifest of three builds, of which only the first has baked.
 func checkManifest(t *testing.T, file string) {
 	t.Helper()
 	var manifest struct {
@@ -131,7 +131,7 @@ func checkManifest(t *testing.T, file string) {
 	}
 }
 
-// TestReuse: what decides whether there is an image to return.
+// TestReuse checks what decides whether an earlier image is returned.
 func TestReuse(t *testing.T) {
 	t.Parallel()
 	regions := map[string]any{"ami_regions": []string{"eu-west-1"}}
@@ -209,7 +209,7 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// imageIn is the id of the image in a region of an artifact's id.
+// imageIn returns the id of the image in a region, from an artifact's id.
 func imageIn(artifact, region string) string {
 	for part := range strings.SplitSeq(artifact, ",") {
 		if id, ok := strings.CutPrefix(part, region+":"); ok {
@@ -249,9 +249,9 @@ func (q *quickLab) deprecate(t *testing.T, image string, at time.Time) {
 	}
 }
 
-// TestReuseGivesTheImageWhatComesAfter: a bake that was killed may have left an image before it was shared, and the
-// time it is to be deprecated at may be another one with each build.
-func TestReuseGivesTheImageWhatComesAfter(t *testing.T) {
+// TestReuseUpdatesTheImage checks that sharing and the deprecation time are set again on a reused image: a killed bake
+// may have left it before it was shared, and each build may have another time.
+func TestReuseUpdatesTheImage(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t)
 	output := filepath.Join(t.TempDir(), "out.env")
@@ -296,8 +296,8 @@ func TestReuseGivesTheImageWhatComesAfter(t *testing.T) {
 	}
 }
 
-// TestReuseIsNotForOthersImages: a name that another image has is told before provisioners run.
-func TestReuseIsNotForOthersImages(t *testing.T) {
+// TestReuseRefusesATakenName checks that a name which another image has is refused before provisioners run.
+func TestReuseRefusesATakenName(t *testing.T) {
 	t.Parallel()
 	q := startQuickLab(t)
 	settings := map[string]any{"ami_name": "fixed"}

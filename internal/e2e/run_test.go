@@ -13,7 +13,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// startPausedLab is a lab whose machines power off when the test lets them, so that it can look at them before.
+// startPausedLab starts a lab whose machines wait until the test powers them off, so that it can look at them.
 func startPausedLab(t *testing.T) (q *quickLab, runs <-chan *labtest.Machine) {
 	t.Helper()
 	running := make(chan *labtest.Machine)
@@ -54,7 +54,7 @@ func (l *lab) machine(t *testing.T) describedInstance {
 	return all[0]
 }
 
-// TestRunOptions: what a template says of the machine in amazon-ebs' words, awscli sees of it.
+// TestRunOptions checks with awscli the settings of the machine that amazon-ebs has as well.
 func TestRunOptions(t *testing.T) {
 	t.Parallel()
 	q, running := startPausedLab(t)
@@ -152,7 +152,7 @@ func checkDisk(t *testing.T, l *lab, bake string) {
 	}
 }
 
-// checkRole looks at the role the machine has for as long as it bakes.
+// checkRole checks the role that the machine has while it bakes.
 func checkRole(t *testing.T, l *lab, bake string) {
 	t.Helper()
 	// Its name begins with when it expires, and ends with the id of the bake.
@@ -172,7 +172,7 @@ func checkRole(t *testing.T, l *lab, bake string) {
 	}
 }
 
-// roles are the roles and instance profiles that bakes have made and not removed.
+// roles lists the roles and instance profiles of bakes.
 func (l *lab) roles(t *testing.T) string {
 	t.Helper()
 	profiles := l.aws(t, nil, "iam", "list-instance-profiles", "--query",
@@ -184,7 +184,7 @@ func (l *lab) roles(t *testing.T) string {
 	return "[]"
 }
 
-// requests are the states of all spot requests.
+// requests lists the states of all spot requests.
 func (l *lab) requests(t *testing.T) []string {
 	t.Helper()
 	var states []string
@@ -192,8 +192,8 @@ func (l *lab) requests(t *testing.T) []string {
 	return states
 }
 
-// TestRunSpot: a Spot Instance is imaged when it is whole, and baked once more when it is taken back, by stopping it or
-// by saying that it will be.
+// TestRunSpot checks that a bake on a Spot Instance starts again once when AWS takes the instance back, with notice or
+// without.
 func TestRunSpot(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -18,7 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// plantedSecrets is a template with secrets in all its places, and what is known of them.
+// plantedSecrets is a template with a different secret in each place.
 type plantedSecrets struct {
 	*lab
 	secretSearch
@@ -27,10 +27,10 @@ type plantedSecrets struct {
 	planted  map[string]string
 	env      []string
 	kinds    []string // the sources of the template that are built
-	present  string   // is in the image, to be found
+	present  string   // a text that is in the image and must be found
 }
 
-// plant makes a secret that is known by its name, and is like nothing else.
+// plant makes a random secret and adds it under a name.
 func (p *plantedSecrets) plant(t *testing.T, name string) string {
 	t.Helper()
 	secret := "planted+" + rand.Text()
@@ -39,7 +39,7 @@ func (p *plantedSecrets) plant(t *testing.T, name string) string {
 	return secret
 }
 
-// plantedSecrets lays out the Image-Source, the variables and the credentials.
+// plantedSecrets writes the Image-Source, the variables and the credentials.
 func (l *lab) plantedSecrets(t *testing.T, suite string) *plantedSecrets {
 	t.Helper()
 	p := &plantedSecrets{
@@ -71,7 +71,7 @@ func (l *lab) plantedSecrets(t *testing.T, suite string) *plantedSecrets {
 	return p
 }
 
-// variables are in a file: an environment would be the user's own.
+// variables writes the file of variables: an environment would be the user's own.
 func (p *plantedSecrets) variables(t *testing.T) {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"planted": p.planted, "dir": p.dir, "source_ami": p.ami})
@@ -83,7 +83,7 @@ func (p *plantedSecrets) variables(t *testing.T) {
 	}
 }
 
-// credentials are temporary ones, in a file.
+// credentials writes a file with temporary credentials.
 func (p *plantedSecrets) credentials(t *testing.T) {
 	t.Helper()
 	var role struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive,staticcheck // the names of STS
@@ -105,7 +105,7 @@ func (p *plantedSecrets) credentials(t *testing.T) {
 		"PACKER_LOG_PATH="+filepath.Join(p.dir, "packer.log"))
 }
 
-// build runs packer and hunts in everything it says and leaves outside the account.
+// build runs packer and searches what it prints and writes outside the account.
 func (p *plantedSecrets) build(t *testing.T, name string, vars ...string) packertest.Result {
 	t.Helper()
 	argv := []string{"-var-file", filepath.Join(p.dir, "planted.pkrvars.json"), "-var", "name=" + name}
@@ -134,7 +134,7 @@ func (p *plantedSecrets) build(t *testing.T, name string, vars ...string) packer
 	return r
 }
 
-// missing is what has to be missing.
+// missing reports secrets that were found.
 func (p *plantedSecrets) missing(t *testing.T, where string, found []string) {
 	t.Helper()
 	for _, what := range found {
@@ -142,8 +142,8 @@ func (p *plantedSecrets) missing(t *testing.T, where string, found []string) {
 	}
 }
 
-// signed makes known what only the bake itself knows: its user data, compressed and not, and what signs the URLs there.
-// It hunts in the console of each machine.
+// signed adds what only the bake knows: its compressed user data and the signatures of the URLs in it. It searches the
+// console of each machine.
 func (p *plantedSecrets) signed(t *testing.T, output string) {
 	t.Helper()
 	machines := baked.FindAllStringSubmatch(output, -1)
@@ -182,7 +182,7 @@ func (p *plantedSecrets) signed(t *testing.T, output string) {
 	}
 }
 
-// account hunts in everything the account shows, and in what is left.
+// account searches everything that the account shows.
 func (p *plantedSecrets) account(t *testing.T) {
 	t.Helper()
 	for _, what := range []string{"images", "snapshots", "instances", "volumes", "security-groups",
@@ -198,7 +198,7 @@ func (p *plantedSecrets) account(t *testing.T) {
 	}
 }
 
-// snapshot is the file with the blocks of an image's disk.
+// snapshot returns the file with the blocks of an image's disk.
 func (p *plantedSecrets) snapshot(t *testing.T, image string) string {
 	t.Helper()
 	var snapshots []string
@@ -211,13 +211,13 @@ func (p *plantedSecrets) snapshot(t *testing.T, image string) string {
 	return filepath.Join(home, "images", snapshots[0]+".img")
 }
 
-// disk hunts in every block of an image, also in those that no file has.
+// disk searches every block of an image, also those of no file.
 func (p *plantedSecrets) disk(t *testing.T, image string) {
 	t.Helper()
 	p.missing(t, image, p.inFile(t, p.snapshot(t, image)))
 }
 
-// holds makes sure that the hunt finds what is there.
+// holds checks that the search finds what is in the image.
 func (p *plantedSecrets) holds(t *testing.T, image string) {
 	t.Helper()
 	known := &plantedSecrets{lab: p.lab}
@@ -229,10 +229,9 @@ func (p *plantedSecrets) holds(t *testing.T, image string) {
 	}
 }
 
-// gap makes an image of which cloud-init's second stage begins so long after its first that what the first one has
-// written is on the disk before it is replaced: the kernel writes out what is 30 seconds old. The lab's machines are
-// containers, where cloud-init reads the user data in its second stage only: what EC2's machines may leave there is not
-// seen here.
+// gap makes an image in which cloud-init's second stage begins 40 seconds after its first, when the kernel has written
+// the files of the first stage to the disk. The lab's machines are containers, where cloud-init reads the user data in
+// its second stage only, so this test cannot see what the first stage leaves on EC2.
 func (p *plantedSecrets) gap(t *testing.T) {
 	t.Helper()
 	const late = "[Service]\nExecStartPre=/bin/sleep 40\n"
@@ -245,8 +244,8 @@ func (p *plantedSecrets) gap(t *testing.T) {
 	p.variables(t)
 }
 
-// freed bakes where there are secrets in free blocks, which only wipe_free_space reaches: with it, and without, to see
-// that they are there. One machine at a time, because each fills its disk.
+// freed bakes with secrets in free blocks, which only wipe_free_space overwrites: with it, and without, to check that
+// they are there. One machine at a time, because each fills its disk.
 func (p *plantedSecrets) freed(t *testing.T) {
 	t.Helper()
 	p.gap(t)
@@ -268,8 +267,8 @@ func (p *plantedSecrets) freed(t *testing.T) {
 	}
 }
 
-// TestSecrets plants a secret in every place it can enter by, bakes two images, and one that fails, and looks for all
-// of them in everything that is there during the bake and after it.
+// TestSecrets puts a secret in every place of a template, bakes two images, and one that fails, and searches for all
+// secrets in everything that exists during the bake and after it.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

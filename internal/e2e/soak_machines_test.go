@@ -43,7 +43,7 @@ func soakMachines(t *testing.T, long time.Duration, seed uint64) {
 		}
 	}
 	if before == nil {
-		t.Fatalf("no bake has succeeded: %v", ended) // not even the first, which nothing disturbs
+		t.Fatalf("no bake has succeeded: %v", ended) // the first has no faults
 	}
 	t.Logf("%d bakes that ended: %v\n%s", bakes, ended, countsTable("the lab and the computer", before, after))
 	for what, more := range map[string]int64{"descriptors": 3, "threads": 20, "resident KiB": 100 << 10} {
@@ -70,7 +70,7 @@ func soakMachines(t *testing.T, long time.Duration, seed uint64) {
 	}
 }
 
-// separateLab is a lab that has a folder to itself, by which what is its own can be told from what other labs have.
+// separateLab is a lab with a folder of its own, by which its files and processes are found.
 type separateLab struct {
 	*lab
 
@@ -95,8 +95,7 @@ func serveSeparate(t *testing.T) *separateLab {
 	return &separateLab{lab: l, dir: dir}
 }
 
-// soakBake is one bake, where it is to be disturbed with a fault or an interrupt now and then. It says how it ended,
-// and removes the image.
+// soakBake bakes once, sometimes with a fault or an interrupt. It returns how the bake ended, and removes the image.
 func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string, disturb bool) string {
 	t.Helper()
 	if disturb && r.IntN(2) == 0 {
@@ -148,7 +147,7 @@ func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string,
 	return "failed"
 }
 
-// waitSettled is like the function of this name, for the lab.
+// waitSettled is the function waitSettled for the lab.
 func (l *separateLab) waitSettled(than resourceCounts) resourceCounts {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Second) {
 		h := l.resourceCounts()
@@ -160,8 +159,7 @@ func (l *separateLab) waitSettled(than resourceCounts) resourceCounts {
 	}
 }
 
-// resourceCounts are the lab's own, and what there is of its machines on this computer. When the lab has ended, only
-// the latter.
+// resourceCounts counts what the lab's process and its machines hold. When the lab has ended, only the machines.
 func (l *separateLab) resourceCounts() resourceCounts {
 	h := resourceCounts{
 		"mounts": int64(bytes.Count(readAll("/proc/self/mountinfo"), []byte(l.dir))), "loop devices": l.loops(),
@@ -185,7 +183,7 @@ func readAll(path string) []byte {
 	return text
 }
 
-// loops are the loop devices of disks of the lab.
+// loops counts the loop devices of disks of the lab.
 func (l *separateLab) loops() int64 {
 	n := int64(0)
 	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
@@ -197,7 +195,7 @@ func (l *separateLab) loops() int64 {
 	return n
 }
 
-// controlGroups are those of machines, which are named after them, below the one of the lab.
+// controlGroups counts the control groups of machines, which have their names, below the one of the lab.
 func (l *separateLab) controlGroups() int64 {
 	n := int64(0)
 	for line := range strings.Lines(string(readAll("/proc/self/cgroup"))) {
@@ -214,13 +212,13 @@ func (l *separateLab) controlGroups() int64 {
 	return n
 }
 
-// owns tells whether a machine is the lab's: its console's log is in the lab's folder.
+// owns reports whether a machine belongs to the lab: its console's log is in the lab's folder.
 func (l *separateLab) owns(name string) bool {
 	found, _ := filepath.Glob(filepath.Join(l.dir, "tmp", name+"-*"))
 	return len(found) > 0
 }
 
-// namespaces are those processes are in, of all kinds.
+// namespaces counts the namespaces of processes, of all kinds.
 func namespaces(pids []int) int64 {
 	seen := map[string]bool{}
 	for _, pid := range pids {

@@ -27,9 +27,9 @@ var (
 	soakTime = flag.Duration("soak-time", time.Hour, "how long TestSoak bakes with -full")
 )
 
-// TestSoak bakes in a loop, with random faults and interruptions, and compares what this process and the computer hold
-// at the end with what they held after the first bakes: nothing may have grown. Half of the time goes to bakes by the
-// builder in this process, on machines that are goroutines, and half to bakes by packer on real machines.
+// TestSoak bakes in a loop with random faults and interrupts. What this process and the computer hold at the end must
+// not be more than after the first bakes. Half of the time goes to bakes by the builder in this process, on machines
+// that are goroutines, and half to bakes by packer on real machines.
 func TestSoak(t *testing.T) {
 	long := 15 * time.Second
 	if *full {
@@ -43,10 +43,10 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// resourceCounts are numbers of things that somebody has, by what they are.
+// resourceCounts is how many of each thing a process or computer has.
 type resourceCounts map[string]int64
 
-// soakFaults are what goes wrong, each once or twice: most of it passes when the call is made again.
+// soakFaults are the faults. Most end when the call is made again.
 var (
 	soakFaults = []string{"throttle", "500", "503", "reset", "slow=1s", "500:after", "reset:after", "TestSaysSo",
 		"TestSaysSo:after"}
@@ -58,8 +58,7 @@ var (
 	}
 )
 
-// randomFault is one for the lab. A refusal that lasts is not for the calls that clean up: what they cannot remove
-// stays.
+// randomFault returns a fault. Calls of the cleaning up are not refused: what they cannot remove stays.
 func randomFault(r *rand.Rand) string {
 	for {
 		action, code := soakActions[r.IntN(len(soakActions))], soakFaults[r.IntN(len(soakFaults))]
@@ -75,7 +74,7 @@ func randomFault(r *rand.Rand) string {
 func soakBuilder(t *testing.T, long time.Duration, seed uint64) {
 	t.Setenv("TMPDIR", t.TempDir())
 	r := rand.New(rand.NewPCG(seed, 1)) // the same for the same seed
-	const warm = 2                      // rounds, after which what is made once is there
+	const warm = 2                      // rounds before the first count, for what is made only once
 	var before, after resourceCounts
 	ended := map[string]int{}
 	rounds := 0
@@ -161,8 +160,8 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 	}
 }
 
-// waitSettled is what this process holds as soon as it is no more than it was, or after a while. Connections and timers
-// end some time after what used them.
+// waitSettled returns what this process holds, once it is no more than before or after a while. Connections and timers
+// end some time after their last use.
 func waitSettled(than resourceCounts) resourceCounts {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		runtime.GC()
@@ -190,14 +189,14 @@ func countFiles(dir string) int64 {
 	return int64(len(files))
 }
 
-// countTree is how many files and directories there are below dir.
+// countTree counts the files and directories below dir.
 func countTree(dir string) int64 {
 	n := int64(-1) // dir itself
 	_ = filepath.WalkDir(dir, func(string, os.DirEntry, error) error { n++; return nil })
 	return n
 }
 
-// countsTable shows them side by side.
+// countsTable shows counts side by side.
 func countsTable(whose string, before, after resourceCounts) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)

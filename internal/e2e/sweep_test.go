@@ -25,7 +25,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// sweeping are the settings of a source that only sweeps.
+// sweeping returns the settings of a source that only sweeps.
 func (q *quickLab) sweeping(more ...string) map[string]any {
 	return map[string]any{
 		"profile": q.profile, "max_retries": 2, "sweep_only": true, "ami_regions": more,
@@ -33,7 +33,7 @@ func (q *quickLab) sweeping(more ...string) map[string]any {
 	}
 }
 
-// plant leaves one of each in the account, with tags of a bake.
+// plant makes one resource of each kind, with the tags of a bake.
 func (q *quickLab) plant(t *testing.T, region, bake, expires string) {
 	t.Helper()
 	must := func(err error) {
@@ -98,7 +98,7 @@ func (q *quickLab) plant(t *testing.T, region, bake, expires string) {
 	must(err)
 }
 
-// plantElsewhere leaves a role and what is staged.
+// plantElsewhere makes a role and staged objects.
 func (q *quickLab) plantElsewhere(t *testing.T, role, folder string, tags map[string]string) {
 	t.Helper()
 	bucket := aws.String(q.Value("BAKERY_LAB_BUCKET"))
@@ -132,7 +132,7 @@ const (
 	farAway  = "2999-01-02T03:04:05Z"
 )
 
-// TestSweep: all that has expired goes, in every region, and nothing else does.
+// TestSweep checks that a sweep removes everything that has expired, in every region, and nothing else.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	t.Run("each", func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestSweep(t *testing.T) {
 				"ami_regions": []string{"eu-west-1"}}); err != nil {
 				t.Fatalf("%v\n%s", err, printed)
 			}
-			// A bake without a temporary profile has no business with roles.
+			// A bake without a temporary profile does not sweep roles.
 			left := slices.DeleteFunc(q.Left(), func(what string) bool { return strings.HasPrefix(what, "role ") })
 			if len(left) > 0 {
 				t.Errorf("left: %q", left)
@@ -213,7 +213,7 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// sweptLab is a lab in which much has expired, and images never become available.
+// sweptLab starts a lab with expired resources, in which images never become available.
 func sweptLab(t *testing.T) *quickLab {
 	t.Helper()
 	q := startQuickLabOptions(t, labserver.Options{Delays: cloud.Delays{Image: time.Hour},
@@ -230,7 +230,7 @@ func sweptLab(t *testing.T) *quickLab {
 	return q
 }
 
-// sweepSpares plants what a sweep must leave alone.
+// sweepSpares makes what a sweep must not remove.
 func sweepSpares(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

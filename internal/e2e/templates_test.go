@@ -15,17 +15,17 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// The thirty templates of testdata/templates are written for amazon-ebs, and stand for what public ones do. Each has
+// The thirty templates of testdata/templates are written for amazon-ebs, as public templates are. Each has
 //
 //	template.json or *.pkr.hcl and what they refer to: as its owner has it, for amazon-ebs
 //	lab.vars: what the owner passes with -var, in words of the lab
 //	verify.sh: whether the image does what the template is for, in words of check.sh
 //
-// The original is proven to be one by the real amazon-ebs (TestPeerTemplates). Here it moves over by the type of its
-// source, its plugin's name and the staging block, and by nothing else.
+// TestPeerTemplates validates the original with the real amazon-ebs. The tests here change the type of its source, its
+// plugin's name and add the staging block, and nothing else.
 const templatesDir = "testdata/templates"
 
-// migratedTemplate is a template that has moved over, in a folder of its own.
+// migratedTemplate is a copy of a template in a folder of its own.
 type migratedTemplate struct {
 	dir  string
 	file string // for packer, in dir
@@ -44,7 +44,7 @@ func templateNames(t *testing.T) []string {
 	return found
 }
 
-// original is a copy of a template as its owner has it. The values are those of the lab, or of one that is not there.
+// original copies a template unchanged. The values are those of the lab, or placeholders.
 func original(t *testing.T, name string, values map[string]string) migratedTemplate {
 	t.Helper()
 	c := migratedTemplate{dir: t.TempDir(), file: "."}
@@ -69,7 +69,7 @@ func original(t *testing.T, name string, values map[string]string) migratedTempl
 	return c
 }
 
-// placeholders are values for packer validate, which asks nobody whether they exist.
+// placeholders are values for packer validate, which does not check whether they exist.
 var placeholders = map[string]string{
 	"BAKERY_LAB_AMI": "ami-0bace000000000012", "BAKERY_LAB_SUBNET": "subnet-0bace000000000001",
 	"BAKERY_LAB_VPC":            "vpc-0bace000000000001",
@@ -82,7 +82,7 @@ var (
 	jsonType       = regexp.MustCompile(`"type": "bakery-userdata",`)
 )
 
-// migrate is a template moved over as the migration guide says.
+// migrate copies a template and changes it as the migration guide says.
 func migrate(t *testing.T, name string, values map[string]string) migratedTemplate {
 	t.Helper()
 	c := original(t, name, values)
@@ -128,7 +128,7 @@ func (c migratedTemplate) validate(t *testing.T, env []string) []string {
 	return packertest.Validate(t, c.dir, env, append(c.vars, c.file)...)
 }
 
-// TestTemplatesValidate: after the move, without credentials, without a network, and in time.
+// TestTemplatesValidate validates the migrated templates without credentials and without a network, in the time limit.
 func TestTemplatesValidate(t *testing.T) {
 	t.Parallel()
 	env := packertest.Env(t, "PACKER_PLUGIN_PATH="+withAnsible(t, bakeryPlugins(t)))
@@ -145,7 +145,7 @@ func TestTemplatesValidate(t *testing.T) {
 	}
 }
 
-// TestTemplatesBake: after the move, each bakes, and its image does what the template is for.
+// TestTemplatesBake bakes the migrated templates and checks their images.
 func TestTemplatesBake(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -199,8 +199,8 @@ var (
 	homeImage  = regexp.MustCompile(`(?m)^us-east-1: (ami-[0-9a-f]+)$`)
 )
 
-// artifacts are the images in the lab's home region by the names of the sources they came from, as what packer prints
-// at its end says.
+// artifacts returns the images in the lab's home region by the names of their sources, from what packer prints at its
+// end.
 func artifacts(output string) map[string]string {
 	_, output, _ = strings.Cut(output, "The artifacts of successful builds are:")
 	images := map[string]string{}

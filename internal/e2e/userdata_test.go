@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// plainUserData is user data that is no Image-Source, which is wrapped unless the verdict is the stop.
+// plainUserData is user data without an Image-Source. It is wrapped unless verdict is stop.
 var plainUserData = map[string]struct {
 	userData string
 	vars     []string
@@ -38,7 +38,7 @@ var plainUserData = map[string]struct {
 	},
 }
 
-// TestUserDataFile: user data of one's own bakes, with a verdict and without.
+// TestUserDataFile bakes plain user data, with a verdict and without.
 func TestUserDataFile(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -66,7 +66,8 @@ func TestUserDataFile(t *testing.T) {
 	}
 }
 
-// TestLargeUserData: what EC2 does not take is staged, and included; its commands share their shell, whatever they set.
+// TestLargeUserData bakes user data that is too large for EC2: it is staged and included, and its commands share one
+// shell.
 func TestLargeUserData(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -87,7 +88,7 @@ func TestLargeUserData(t *testing.T) {
 	}
 }
 
-// TestTwoAtOnce: two bakes of one source in one build do not take each other's files.
+// TestTwoAtOnce checks that two bakes of one source in one build do not remove each other's files.
 func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

@@ -24,14 +24,14 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// vmPatience is for one boot where the processor is emulated and others use the computer, too: a
-// quiet one takes a minute, a busy one three.
+// vmPatience is the time limit for one boot on an emulated processor, which takes one minute, or three on a busy
+// computer.
 const vmPatience = 10 * time.Minute
 
-// nobody is a user without rights, to whom nothing belongs.
+// nobody is a user without rights.
 const nobody = 65534
 
-// onVMs starts a lab of virtual machines as a user without rights. Only the base image takes root.
+// onVMs starts a lab of virtual machines as a user without rights. Only the base image needs root.
 func onVMs(t *testing.T) *lab {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bakery-vm-") //nolint:usetesting // nobody may not enter t.TempDir's
@@ -113,7 +113,7 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 	if names == nil {
 		t.Fatal("packer did not say which bake this is")
 	}
-	// It belongs there, or the search finds nothing because it does not work.
+	// This text must be found, to show that the search works.
 	const present = "hello from fs/"
 	traces := []string{
 		present, "@bakery ", names[2], // reports and the id they carry
@@ -144,7 +144,7 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 	}
 }
 
-// search says which texts are in a file. It leaves the file's holes out.
+// search returns the texts that are in a file. It skips holes.
 func search(t *testing.T, path string, texts []string) map[string]bool {
 	t.Helper()
 	f, err := os.Open(path)
@@ -259,7 +259,7 @@ func (l *lab) stateOf(t *testing.T, instance string) string {
 	return strings.Join(states, " ")
 }
 
-// stopVM presses the power button, which the machine's system has to notice.
+// stopVM presses the power button, to which the machine's system has to react.
 func (l *lab) stopVM(t *testing.T, instance string) {
 	t.Helper()
 	l.sh(t, instance, "until systemctl is-active -q systemd-logind; do sleep 1; done")
@@ -276,7 +276,7 @@ func (l *lab) stopVM(t *testing.T, instance string) {
 	l.cli(t, "terminate", instance)
 }
 
-// killed: a lab that is killed takes its machines with it.
+// killed checks that the machines end with a lab that is killed.
 func (l *lab) killSettings(t *testing.T, id string) {
 	t.Helper()
 	instance := strings.TrimSpace(l.cli(t, "boot", id))
@@ -294,7 +294,7 @@ func (l *lab) killSettings(t *testing.T, id string) {
 	}
 }
 
-// emulated says whether a QEMU runs an instance.
+// emulated reports whether a QEMU process runs an instance.
 func emulated(t *testing.T, instance string) bool {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
