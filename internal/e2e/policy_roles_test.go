@@ -17,7 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// limitedRole is what the names of the roles that assume makes begin with.
+// limitedRole is the prefix of the names of the roles that assume makes.
 const limitedRole = "baker-"
 
 // assume makes a role with a policy in a lab and returns the credentials of a session of it.
@@ -44,7 +44,7 @@ func assume(t *testing.T, cfg aws.Config, policy string) *types.Credentials {
 	return out.Credentials
 }
 
-// limited is the same lab for somebody who has only these rights.
+// limited returns the lab for a user with only these rights.
 func (q *quickLab) limited(t *testing.T, r rights) *quickLab {
 	t.Helper()
 	c := assume(t, q.sdk("us-east-1"), r.policy(t))
@@ -53,7 +53,7 @@ func (q *quickLab) limited(t *testing.T, r rights) *quickLab {
 	return limited
 }
 
-// holding is the same lab for somebody who has the rights of documents of docs/iam and no others.
+// holding returns the lab for a user with only the rights of some documents of docs/iam.
 func (l *lab) holding(t *testing.T, documents ...string) *lab {
 	t.Helper()
 	c := assume(t, l.config(), rights{documents: documents, anywhere: true}.policy(t))

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestProfile: the machine fetches a staged fs/ with the credentials of its instance profile.
+// TestProfile checks that the machine downloads a staged fs/ with the credentials of its instance profile.
 func TestProfile(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -25,7 +25,7 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// TestProfileOfProvisioners: so does what provisioners recorded, where there is no fs/ that would bring the means.
+// TestProfileOfProvisioners checks the same for recorded provisioners without an fs/.
 func TestProfileOfProvisioners(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)

@@ -38,12 +38,12 @@ import (
 // and everything but the machine is the same.
 type quickLab struct {
 	*labtest.Lab
-	profile   string            // the one that leads the AWS SDK to it
-	onLine    func(line string) // is told what its builders say; may be nil
+	profile   string            // the profile that leads the AWS SDK to the lab
+	onLine    func(line string) // is called with each line that a builder prints; may be nil
 	afterBake func()            // is called when a bake with faults has ended; may be nil
 }
 
-// quickRegions are those that images of these tests are made in.
+// quickRegions are the regions of all images of these tests.
 var quickRegions = []string{"us-east-1", "eu-west-1", "us-west-2"}
 
 func startQuickLab(t *testing.T, faults ...string) *quickLab {
@@ -51,16 +51,16 @@ func startQuickLab(t *testing.T, faults ...string) *quickLab {
 	return startQuickLabWith(t, (*labtest.Machine).PowerOff, faults...)
 }
 
-// startBakerLab is a lab whose machines bake as real ones do: leave verdict = "stop" out of a bake with reporting.
+// startBakerLab starts a lab whose machines report as real ones do. Bakes on it need the settings reportVerdict.
 func startBakerLab(t *testing.T, b labtest.Baker, faults ...string) *quickLab {
 	t.Helper()
 	return startQuickLabWith(t, b.Guest, faults...)
 }
 
-// reportVerdict are settings for a machine that gives a verdict.
+// reportVerdict are the settings for a machine that reports a verdict.
 var reportVerdict = map[string]any{"verdict": "report", "instance_timeout": "2m"}
 
-// startQuickLabWith is a lab with something else on its machines.
+// startQuickLabWith starts a lab whose machines run a function.
 func startQuickLabWith(t *testing.T, guest func(*labtest.Machine), faults ...string) *quickLab {
 	t.Helper()
 	o := labserver.Options{Runner: labtest.Runner{Guest: guest}}
@@ -74,7 +74,7 @@ func startQuickLabWith(t *testing.T, guest func(*labtest.Machine), faults ...str
 	return startQuickLabOptions(t, o)
 }
 
-// startQuickLabOptions is a lab with whatever options.
+// startQuickLabOptions starts a lab with any options.
 func startQuickLabOptions(t *testing.T, o labserver.Options) *quickLab {
 	t.Helper()
 	labSlots.acquire(t)
@@ -84,7 +84,7 @@ func startQuickLabOptions(t *testing.T, o labserver.Options) *quickLab {
 	return q
 }
 
-// configure makes the profile that leads to the lab with these credentials.
+// configure writes the profile that leads to the lab with these credentials.
 func (q *quickLab) configure(t *testing.T, key, secret, token string) {
 	t.Helper()
 	writeProfile(t, q.profile, fmt.Sprintf(
@@ -93,7 +93,7 @@ func (q *quickLab) configure(t *testing.T, key, secret, token string) {
 		q.profile, q.URL, key, secret, token))
 }
 
-// profileFor makes a profile that leads to the lab by way of a URL.
+// profileFor writes a profile that leads to the lab through another URL.
 func (q *quickLab) profileFor(t *testing.T, url string) string {
 	t.Helper()
 	name := "lab-" + url[strings.LastIndex(url, ":")+1:]
@@ -103,8 +103,8 @@ func (q *quickLab) profileFor(t *testing.T, url string) string {
 	return name
 }
 
-// profiles are those of the quick labs that run, in AWS_CONFIG_FILE. They go with their lab: bakes read all of the
-// file.
+// profiles are the profiles of the running quick labs, in AWS_CONFIG_FILE. Each is removed with its lab: bakes read the
+// whole file.
 var profiles = struct {
 	sync.Mutex
 	text map[string]string
@@ -128,7 +128,7 @@ func writeProfile(t *testing.T, name, text string) {
 	t.Cleanup(func() { update(func() { delete(profiles.text, name) }) })
 }
 
-// client is the lab for the helpers that use programs.
+// client returns the lab in the form of the helpers that run programs.
 func (q *quickLab) client() *lab {
 	l := &lab{values: map[string]string{}, bakes: &bakeIDs{byTest: map[string][]string{}}}
 	for _, v := range q.Env() {
@@ -138,7 +138,7 @@ func (q *quickLab) client() *lab {
 	return l
 }
 
-// settings are those of a bake on the lab, and more; nil takes one out.
+// settings returns the settings of a bake on the lab, and more; nil removes one.
 func (q *quickLab) settings(more map[string]any) map[string]any {
 	all := map[string]any{
 		"profile": q.profile, "max_retries": 2, "source_ami": q.Value("BAKERY_LAB_AMI"), "ami_name": "quick",
@@ -161,7 +161,7 @@ func (q *quickLab) bake(t *testing.T, settings map[string]any) (packersdk.Artifa
 	return q.bakeUntil(ctx, t, settings)
 }
 
-// bakeUntil is bake for one that is interrupted.
+// bakeUntil is bake until a context ends.
 func (q *quickLab) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string,
 	error) {
 	t.Helper()
@@ -199,14 +199,14 @@ func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[st
 	return artifact, printed.text.String(), err
 }
 
-// transcript keeps what a builder says. Packer's own Ui reads the filter of secrets while other builders of this
-// process set theirs, which in plugins are processes apart.
+// transcript collects the output of a builder. Packer's own Ui would read the filter of secrets while other builders of
+// this process write to it; plugins are separate processes.
 type transcript struct {
 	packersdk.BasicUi
 
 	mu     sync.Mutex
 	text   bytes.Buffer
-	onLine func(line string) // is told every line; may be nil
+	onLine func(line string) // is called with every line; may be nil
 }
 
 func (t *transcript) Say(line string) {
@@ -220,7 +220,7 @@ func (t *transcript) Say(line string) {
 
 func (t *transcript) Error(line string) { t.Say(line) }
 
-// addFault adds a fault to the lab that runs.
+// addFault adds a fault to the lab.
 func (q *quickLab) addFault(t *testing.T, fault string) {
 	t.Helper()
 	q.control(t, "faults", fault)
@@ -232,7 +232,7 @@ func (q *quickLab) reclaim(t *testing.T, instance, notice string) {
 	q.control(t, "reclaim?instance="+instance+"&notice="+notice, "")
 }
 
-// control posts what the lab itself is to do.
+// control has the lab do something that AWS has no call for.
 func (q *quickLab) control(t *testing.T, what, body string) {
 	t.Helper()
 	q.request(t, http.MethodPost, what, body)
@@ -255,7 +255,7 @@ func (q *quickLab) request(t *testing.T, method, what, body string) {
 	}
 }
 
-// cancelledAt is a context that ends once the lab has answered a call of an action.
+// cancelledAt returns a context that ends when the lab has answered a call of an action.
 func (q *quickLab) cancelledAt(t *testing.T, action string) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -274,7 +274,8 @@ func (q *quickLab) cancelledAt(t *testing.T, action string) context.Context {
 	return ctx
 }
 
-// sdk tries a call again only when its connection was closed on this side: that says nothing of the lab.
+// sdk returns a configuration for the lab. A call is tried again only when its connection was closed on this side,
+// which says nothing about the lab.
 func (q *quickLab) sdk(region string) aws.Config {
 	closed := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 		return aws.BoolTernary(errors.Is(err, net.ErrClosed))
@@ -287,7 +288,7 @@ func (q *quickLab) sdk(region string) aws.Config {
 	}
 }
 
-// protection is an image's deregistration protection, and makes sure that awscli is refused to deregister it. Debian's
+// protection returns an image's deregistration protection, and checks that awscli cannot deregister the image. Debian's
 // awscli is older than the protection and does not show it.
 func (q *quickLab) protection(t *testing.T, l *lab, region, id string) string {
 	t.Helper()
@@ -305,7 +306,7 @@ func (q *quickLab) protection(t *testing.T, l *lab, region, id string) string {
 	return aws.ToString(out.Images[0].DeregistrationProtection)
 }
 
-// left is everything of the account in all regions that a failed bake must not leave.
+// left lists everything in the account, in all regions, that a failed bake must not leave.
 func (q *quickLab) left(t *testing.T) []string {
 	t.Helper()
 	var left []string

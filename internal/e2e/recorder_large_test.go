@@ -17,7 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// largeSize is that of the largest upload of the test, in bytes.
+// largeSize is the size of the largest upload, in bytes.
 const largeSize = 300 << 20
 
 // TestLargeUploads uploads 300 MiB and 200 small files in one template. They are staged as one object, and the plugin's

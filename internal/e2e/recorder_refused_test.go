@@ -11,7 +11,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// refusals are blocks of templates that cannot work without a connection, and what packer build says of each.
+// refusals are blocks of templates that cannot work without a connection, and what packer build must print for each.
 var refusals = map[string]struct {
 	block string
 	want  []string

@@ -14,7 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// executeCommands are those of public amazon-ebs templates, with a directory in the place of a variable.
+// executeCommands are the execute_command settings of public amazon-ebs templates, with a directory in the place of a
+// variable.
 var executeCommands = []string{
 	`sudo sh -c '{{ .Vars }} {{ .Path }}'`,
 	`echo 'packer' | sudo -S sh -c '{{ .Vars }} {{ .Path }}'`,
@@ -40,7 +41,7 @@ var executeCommands = []string{
 	`chmod +x {{ .Path }}; sudo su postgres -c '{{ .Vars }} {{ .Path }}'`,
 }
 
-// provisionerFiles are what the template uploads and runs.
+// provisionerFiles are the files that the template uploads and runs.
 var provisionerFiles = map[string]string{
 	"setup.sh": `#!/bin/sh -e
 sudo useradd --create-home --shell /bin/bash jenkins
@@ -56,7 +57,7 @@ echo old >/facts/existing
 chmod 0604 /facts/existing
 ln -s existing /facts/link
 `,
-	// What PAM adds to a session of sshd, and what is different in every run, is left out.
+	// It leaves out what PAM adds to a session of sshd, and what differs in every run.
 	"facts.sh": `exec >"/facts/$name"
 echo "$# $*"
 id
@@ -65,7 +66,7 @@ umask
 tty <&0 || :
 env | LC_ALL=C sort | grep -Ev '^(SSH_|XDG_|DBUS_|PACKER_|_=|MAIL=|MOTD_SHOWN=|SUDO_COMMAND=|name=|SHLVL=)'
 `,
-	// The times differ, and the sizes of what the system itself keeps in a home directory.
+	// It leaves out times, which differ, and sizes of directories.
 	"list.sh": `cd /
 {
 	find facts home/debian -path home/debian/.ssh -prune -o -printf '%M %u:%g %p -> %l\n' | LC_ALL=C sort

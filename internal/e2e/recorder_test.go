@@ -13,8 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// provisionerTemplate makes a folder with a template of provisioners and the files they use, and returns the template's
-// path.
+// provisionerTemplate writes a template of provisioners and the files they use. It returns the template's path.
 func provisionerTemplate(t *testing.T, provisioners string, files map[string]string) string {
 	t.Helper()
 	dir := write(t, files)
