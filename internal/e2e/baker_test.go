@@ -6,6 +6,7 @@ package e2e
 import (
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,15 +28,6 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 			false},
 		"other steps succeed": {labtest.Baker{Steps: steps, Lines: 3}, nil,
 			[]string{"with 2 steps to do", "verdict: success"}, false},
-		"what a step prints is shown while it runs": {
-			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second}, nil,
-			[]string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
-		},
-		"and without S3, by the console": {
-			labtest.Baker{Steps: steps, Lines: 3, Took: 2 * time.Second},
-			map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil},
-			[]string{"60_app.cfg runcmd[3] prints line 3 of 3", "verdict: success"}, false,
-		},
 		"a step fails": {
 			labtest.Baker{Steps: steps, Lines: 50, Fail: 2, Code: 7, Reason: "it is Friday"}, nil,
 			[]string{"60_app.cfg runcmd[3] failed with exit status 7: it is Friday", "prints line 50 of 50",
@@ -70,8 +62,46 @@ func TestQuickBakesHaveVerdicts(t *testing.T) {
 			}
 			for _, want := range c.want {
 				if !strings.Contains(printed, want) {
-					t.Errorf("nobody says %q:\n%s", want, printed)
+					t.Errorf("the builder does not print %q:\n%s", want, printed)
 				}
+			}
+		})
+	}
+}
+
+// TestQuickBakesShowLiveLines checks that the builder prints a line of a step before the step ends: the step ends only
+// then.
+func TestQuickBakesShowLiveLines(t *testing.T) {
+	t.Parallel()
+	const step, line = "60_app.cfg runcmd[3]", "60_app.cfg runcmd[3] prints line 3 of 3"
+	for name, more := range map[string]map[string]any{
+		"by the staged log": nil,
+		"by the console":    {"user_data": "#!/bin/sh\ntrue\n", "staging": nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			printed := make(chan struct{})
+			q := startBakerLab(t, labtest.Baker{Steps: []string{step}, Lines: 3,
+				Console: func(m *labtest.Machine, report string) {
+					if strings.Contains(report, " end 1 ") {
+						select {
+						case <-printed:
+						case <-time.After(time.Minute):
+							t.Errorf("the builder does not print %q while the step runs", line)
+						}
+					}
+					m.Print(report)
+				}})
+			var once sync.Once
+			q.onLine = func(text string) {
+				if strings.Contains(text, line) {
+					once.Do(func() { close(printed) })
+				}
+			}
+			settings := maps.Clone(reportVerdict)
+			maps.Copy(settings, more)
+			if _, printed, err := q.bake(t, settings); err != nil || !strings.Contains(printed, "verdict: success") {
+				t.Errorf("the error is %v\n%s", err, printed)
 			}
 		})
 	}

@@ -61,7 +61,7 @@ func TestWeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	// nginx is part of multi-user.target, which may be a moment behind cloud-init.
-	got := l.sh(t, instance, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -sf http://127.0.0.1/ && exit 0; sleep 1; done; "+
+	got := l.sh(t, instance, "for i in $(seq 120); do curl -sf http://127.0.0.1/ && exit 0; sleep 1; done; "+
 		"exit 1")
 	if got != strings.TrimSpace(string(page)) {
 		t.Errorf("the machine answered %q", got)

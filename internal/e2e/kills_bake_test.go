@@ -297,7 +297,7 @@ func (d dateOverride) Write(text []byte) (int, error) {
 // awaitMachines waits until no machine runs.
 func (q *quickLab) awaitMachines(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		runs := slices.IndexFunc(q.State(), func(r labserver.Resource) bool {
 			return r.Kind == "instance" && (r.State == "pending" || r.State == "running" || r.State == "stopping" ||
 				r.State == "shutting-down")

@@ -166,7 +166,7 @@ func TestLiveInterrupt(t *testing.T) {
 		t.Errorf("it succeeded:\n%s", r.Output)
 	}
 	var left string
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
 		if left = m.leftBehind(t) + l.sh(t, m.id, "pgrep -af '[s]leep 600'; true"); left == "" {
 			return
 		}

@@ -198,7 +198,7 @@ func TestPolicies(t *testing.T) {
 					defer mu.Unlock()
 					optional = append(optional, r.document+" "+r.action)
 				default:
-					t.Error("nobody would miss it")
+					t.Error("the bake does not need it")
 				}
 			})
 		}

@@ -150,7 +150,7 @@ func TestSweep(t *testing.T) {
 				"the role and instance profile bakery-20200102T030405Z-" + someBake, "in eu-west-1",
 			} {
 				if !strings.Contains(printed, "Swept "+what) && !strings.Contains(printed, what) {
-					t.Errorf("nobody says %q:\n%s", what, printed)
+					t.Errorf("the sweep does not print %q:\n%s", what, printed)
 				}
 			}
 		})
@@ -230,6 +230,17 @@ func sweptLab(t *testing.T) *quickLab {
 	return q
 }
 
+// waitUntilImagesAreAvailable waits until the lab has made all images.
+func (q *quickLab) waitUntilImagesAreAvailable(t *testing.T) {
+	t.Helper()
+	pending := func(r resource) bool { return r.Kind == "image" && r.State != "available" }
+	for ; slices.ContainsFunc(q.State(), pending); time.Sleep(10 * time.Millisecond) {
+		if t.Context().Err() != nil {
+			t.Fatal("the images did not become available")
+		}
+	}
+}
+
 // sweepSpares makes what a sweep must not remove.
 func sweepSpares(t *testing.T) {
 	t.Parallel()
@@ -272,7 +283,7 @@ func sweepSpares(t *testing.T) {
 		t.Parallel()
 		q := startQuickLabOptions(t, labserver.Options{})
 		q.plant(t, "us-east-1", someBake, longAgo)
-		time.Sleep(100 * time.Millisecond) // the lab makes images beside its answers
+		q.waitUntilImagesAreAvailable(t)
 		_, printed, err := q.bakeAs(t, q.sweeping())
 		left := q.Left()
 		if err != nil || len(left) != 2 || !strings.HasPrefix(left[0], "image ami-") ||
