@@ -9,6 +9,7 @@
 #   FUZZTIME      how long each target is run: 10m
 #   FUZZPARALLEL  how many processes it has at once: as many as there are processors
 #   FUZZMATCH     a regular expression for the targets to run: all
+#   SHARD         I/N runs the I-th of N parts of the targets: 1/1
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -29,27 +30,32 @@ packages=$(go list -f "$files" "$@" | while read -r package file; do
 done | sort -u)
 
 for package in $packages; do
-	targets=$(go test -list '^Fuzz' "$package" | grep '^Fuzz' | grep -E -e "${FUZZMATCH:-.}" || true)
-	for target in $targets; do
-		name=${package#*/packer-plugin-bakery/}/$target
-		echo "$name..."
-		began=$(date +%s)
-		outcome=passed
-		# Making an interesting input smaller may take a minute by default, and is most of a run then.
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 1s -timeout 0 \
-			${FUZZPARALLEL:+"-parallel=$FUZZPARALLEL"} "$package" >"$scratch/log" 2>&1 || outcome=FAILED
-		if [ "$outcome" = FAILED ]; then
-			failed=yes
-			tail -n 60 "$scratch/log"
-		fi
-		executions=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$scratch/log" | tail -n 1)
-		inputs=$(sed -n 's/.*(total: \([0-9]*\)).*/\1/p' "$scratch/log" | tail -n 1)
-		printf '%-50s %6s s %12s %8s  %s\n' "$name" "$(($(date +%s) - began))" "${executions:--}" "${inputs:--}" "$outcome" |
-			tee -a "$scratch/table"
-	done
-done
+	go test -list '^Fuzz' "$package" | grep '^Fuzz' | grep -E -e "${FUZZMATCH:-.}" | sed "s|^|$package |"
+done >"$scratch/targets"
 
-[ -s "$scratch/table" ] || { echo "there is no fuzz target in $*" >&2 && exit 1; }
+# Every N-th target from the I-th on, for SHARD=I/N.
+shard=${SHARD:-1/1}
+awk -v "i=${shard%/*}" -v "n=${shard#*/}" '(NR - i) % n == 0' "$scratch/targets" >"$scratch/shard"
+
+while read -r package target <&3; do
+	name=${package#*/packer-plugin-bakery/}/$target
+	echo "$name..."
+	began=$(date +%s)
+	outcome=passed
+	# Making an interesting input smaller may take a minute by default, and is most of a run then.
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 1s -timeout 0 \
+		${FUZZPARALLEL:+"-parallel=$FUZZPARALLEL"} "$package" >"$scratch/log" 2>&1 || outcome=FAILED
+	if [ "$outcome" = FAILED ]; then
+		failed=yes
+		tail -n 60 "$scratch/log"
+	fi
+	executions=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$scratch/log" | tail -n 1)
+	inputs=$(sed -n 's/.*(total: \([0-9]*\)).*/\1/p' "$scratch/log" | tail -n 1)
+	printf '%-50s %6s s %12s %8s  %s\n' "$name" "$(($(date +%s) - began))" "${executions:--}" "${inputs:--}" "$outcome" |
+		tee -a "$scratch/table"
+done 3<"$scratch/shard"
+
+[ -s "$scratch/table" ] || { echo "there is no fuzz target in $* of shard $shard" >&2 && exit 1; }
 printf '\n%-50s %8s %12s %8s\n' target time executions inputs
 cat "$scratch/table"
 [ -z "$failed" ] || { echo "a target failed: mend what it found, and commit what is new below testdata/fuzz" >&2 && exit 1; }

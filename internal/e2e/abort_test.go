@@ -16,9 +16,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestAbortSaysHowToGoOn: what -on-error=abort leaves, the commands it prints remove, and another one shows the machine's log.
-func TestAbortSaysHowToGoOn(t *testing.T) {
-	onlyQuickLabs(t)
+// TestAbortPrintsCleanupCommands checks that with -on-error=abort the printed commands work: one shows the machine's
+// log, one keeps the machine longer, and the rest remove everything that is left.
+func TestAbortPrintsCleanupCommands(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		baker  labtest.Baker
 		more   map[string]any
@@ -29,30 +30,32 @@ func TestAbortSaysHowToGoOn(t *testing.T) {
 		"when a step fails on a Spot Instance with a profile": {
 			labtest.Baker{Steps: []string{"one"}, Fail: 1},
 			map[string]any{"spot_price": "auto", "temporary_iam_instance_profile_policy_document": map[string]any{
-				"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+				"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow",
+					"Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
 			}}, nil, "spot-request sir-",
 		},
 		"when an image cannot be shared": {
-			labtest.Baker{}, map[string]any{"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}},
+			labtest.Baker{}, map[string]any{"ami_regions": []string{"eu-west-1"},
+				"ami_users": []string{"111111111111"}},
 			[]string{"ModifyImageAttribute=UnauthorizedOperation"}, "image ami-",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q := quickBaker(t, c.baker, c.faults...)
-			settings := maps.Clone(reporting)
+			q := startBakerLab(t, c.baker, c.faults...)
+			settings := maps.Clone(reportVerdict)
 			maps.Copy(settings, c.more)
 			settings["packer_on_error"] = "abort"
-			_, said, err := q.bake(t, settings)
+			_, printed, err := q.bake(t, settings)
 			if err == nil || !strings.Contains(fmt.Sprint(q.Left()), c.kept) {
-				t.Fatalf("error %v, left %q\n%s", err, q.Left(), said)
+				t.Fatalf("error %v, left %q\n%s", err, q.Left(), printed)
 			}
-			_, log, _ := strings.Cut(said, "The machine's log: ")
+			_, log, _ := strings.Cut(printed, "The machine's log: ")
 			log, _, _ = strings.Cut(log, "\n")
 			if out := q.shell(t, log); !strings.Contains(out, "@bakery ") {
 				t.Errorf("%s prints %q", log, out)
 			}
-			_, longer, _ := strings.Cut(said, "To keep the machine longer: ")
+			_, longer, _ := strings.Cut(printed, "To keep the machine longer: ")
 			longer, _, _ = strings.Cut(longer, "\n")
 			q.shell(t, longer)
 			for _, r := range q.State() {
@@ -60,9 +63,9 @@ func TestAbortSaysHowToGoOn(t *testing.T) {
 					t.Errorf("after %s, the tags are %v", longer, r.Tags)
 				}
 			}
-			_, commands, found := strings.Cut(said, "These commands remove it, in this order:\n")
+			_, commands, found := strings.Cut(printed, "These commands remove it, in this order:\n")
 			if !found {
-				t.Fatalf("no commands:\n%s", said)
+				t.Fatalf("no commands:\n%s", printed)
 			}
 			for line := range strings.Lines(commands) {
 				command, ok := strings.CutPrefix(line, "    ")
@@ -72,14 +75,14 @@ func TestAbortSaysHowToGoOn(t *testing.T) {
 				q.shell(t, command)
 			}
 			if left := q.Left(); len(left) > 0 {
-				t.Errorf("left after all commands: %q\n%s", left, said)
+				t.Errorf("left after all commands: %q\n%s", left, printed)
 			}
 		})
 	}
 }
 
-// shell runs a command that somebody was told to run.
-func (q *quick) shell(t *testing.T, command string) string {
+// shell runs a command that the builder has printed for the user.
+func (q *quickLab) shell(t *testing.T, command string) string {
 	t.Helper()
 	bin := t.TempDir()
 	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s --endpoint-url %s \"$@\"\n", packertest.AWSCLI(t), q.URL)

@@ -11,15 +11,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// ansiblePlugin is what Packer calls the program of the folder ansible.
+// ansiblePlugin is the file name of the program in the folder ansible, as Packer looks for it.
 var ansiblePlugin = fmt.Sprintf("packer-plugin-ansible_v1.1.4_x5.0_%s_%s", runtime.GOOS, runtime.GOARCH)
 
-// withAnsible is a plugin path that has everything of another and packer-plugin-ansible.
+// withAnsible copies a plugin path, adds packer-plugin-ansible and returns the new path.
 func withAnsible(t *testing.T, plugins string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,8 +32,9 @@ func withAnsible(t *testing.T, plugins string) string {
 		}
 	}
 	program := filepath.Join(dir, "github.com", "hashicorp", "ansible", ansiblePlugin)
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", program, "./ansible")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", program,
+		"./ansible")
+	build.Env = append(slices.Clip(hostEnvironment), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build packer-plugin-ansible: %v\n%s", err, out)
 	}
@@ -47,7 +49,7 @@ func withAnsible(t *testing.T, plugins string) string {
 	return dir
 }
 
-// bakeryPlugins is where make build installs this plugin.
+// bakeryPlugins is the folder that make build installs this plugin into.
 func bakeryPlugins(t *testing.T) string {
 	t.Helper()
 	return filepath.Join(packertest.Built(t).Dir, "plugins")

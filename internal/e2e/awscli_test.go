@@ -9,15 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// TestAWSCLI: awscli, unmodified, takes a real machine from launch to an image. What the lab refuses, and S3 and SSM,
-// are tested with awscli in internal/lab, where no machine is needed.
+// TestAWSCLI launches a real machine and makes an image of it with awscli, unmodified. internal/lab tests with awscli
+// what needs no machine: what the lab refuses, S3 and SSM.
 func TestAWSCLI(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
+	machineSlots.acquire(t)
 	userData := filepath.Join(t.TempDir(), "user-data")
 	script := "#!/bin/sh\nprintf '\\r\\nbaked by hand\\r\\n' >/dev/console\ntouch /by-hand\npoweroff\n"
 	if err := os.WriteFile(userData, []byte(script), 0o600); err != nil {
@@ -26,15 +27,16 @@ func TestAWSCLI(t *testing.T) {
 	var instance string
 	l.aws(t, &instance, "ec2", "run-instances", "--image-id", l.values["BAKERY_LAB_AMI"], "--instance-type", "t3.nano",
 		"--user-data", "file://"+userData, "--instance-initiated-shutdown-behavior", "stop",
-		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=by-hand}]", "--query", "Instances[0].InstanceId")
+		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=by-hand}]", "--query",
+		"Instances[0].InstanceId")
 	defer l.aws(t, nil, "ec2", "terminate-instances", "--instance-ids", instance)
-	// "aws ec2 wait instance-stopped" gives up when it sees pending first.
-	for state := ""; state != "stopped"; time.Sleep(time.Second) {
-		l.aws(t, &state, "ec2", "describe-instances", "--instance-ids", instance, "--query", "Reservations[0].Instances[0].State.Name")
-	}
+	// "aws ec2 wait" polls every 15 seconds, and "aws ec2 wait instance-stopped" gives up when it sees pending first.
+	l.mustWaitFor(t, instance, "stopped")
+	l.aws(t, nil, "ec2", "wait", "instance-stopped", "--instance-ids", instance)
 
 	var reason, console, image string
-	l.aws(t, &reason, "ec2", "describe-instances", "--filters", "Name=tag:Name,Values=by-hand", "--query", "Reservations[0].Instances[0].StateReason.Code")
+	l.aws(t, &reason, "ec2", "describe-instances", "--filters", "Name=tag:Name,Values=by-hand", "--query",
+		"Reservations[0].Instances[0].StateReason.Code")
 	if reason != cloud.ReasonGuest.Code {
 		t.Errorf("the machine stopped because of %s", reason)
 	}
@@ -44,8 +46,12 @@ func TestAWSCLI(t *testing.T) {
 	}
 	name := testName(t)
 	l.aws(t, &image, "ec2", "create-image", "--instance-id", instance, "--name", name, "--query", "ImageId")
+	l.mustWaitFor(t, image, "available")
 	l.aws(t, nil, "ec2", "wait", "image-available", "--image-ids", image)
-	if got := l.images(t, "TestAWSCLI-*"); len(got) != 1 || got[0] != image {
+	var got []string
+	l.aws(t, &got, "ec2", "describe-images", "--owners", "self", "--filters", "Name=name,Values=TestAWSCLI-*",
+		"--query", "Images[].ImageId")
+	if len(got) != 1 || got[0] != image {
 		t.Errorf("describe-images found %v, not %s", got, image)
 	}
 	if list := l.cli(t, "ls", image, "/"); !strings.Contains(list, "by-hand") {

@@ -13,23 +13,33 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestDemo: make demo bakes example/hello, boots it as a new machine and verifies what issue after issue asks of it.
+// TestDemo runs what make demo runs: it bakes example/hello, boots the image as a new machine and checks it. The script
+// has a lab of its own, because it searches the disks of all images.
 func TestDemo(t *testing.T) {
-	l := onLab(t)
-	r := packertest.Run(t, packertest.Root(), l.environ(t), filepath.Join(packertest.Root(), "tools", "demo.sh"))
+	t.Parallel()
+	machineSlots.acquire(t)
+	homes, err := labHomes(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := append(packertest.Env(t), homes...)
+	r := packertest.Run(t, packertest.Root(), env, filepath.Join(packertest.Root(), "tools", "demo.sh"))
 	t.Log(r.Output)
 	if r.Code != 0 || !strings.Contains(r.Output, "is baked, booted and verified") {
 		t.Fatalf("tools/demo.sh: exit status %d", r.Code)
 	}
 }
 
-// TestGuests: example/hello on every suite of -guests.
+// TestGuests bakes and boots example/hello on every suite of -guests.
 func TestGuests(t *testing.T) {
-	l := onLab(t)
-	for suite := range strings.SplitSeq(*guests, ",") {
+	t.Parallel()
+	l := sharedLab(t)
+	for _, suite := range part(strings.Split(*guests, ",")) {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			image := testName(t)
-			id := l.bakeExample(t, image, "hello/hello.pkr.hcl", "ami_name="+image, "source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
+			id := l.bakeExample(t, image, "hello/hello.pkr.hcl", "ami_name="+image,
+				"source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
 			instance := l.boot(t, id, "#cloud-config\nruncmd: [touch /root/own]\n")
 			l.sh(t, instance, "test -e /root/own && test -s /etc/machine-id && ls /etc/ssh/ssh_host_*_key")
 			if got := l.sh(t, instance, "stat -c '%a %U:%G' /usr/local/bin/hello"); got != "755 root:root" {
@@ -39,9 +49,10 @@ func TestGuests(t *testing.T) {
 	}
 }
 
-// TestWeb: packages come from the distribution's real mirror, and the booted image answers HTTP.
+// TestWeb installs packages from the distribution's real mirror, and checks that the booted image answers HTTP.
 func TestWeb(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
 	id := l.bakeExample(t, image, "web/web.pkr.hcl", "ami_name="+image)
 	instance := l.boot(t, id, "#cloud-config\n")
@@ -50,15 +61,17 @@ func TestWeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	// nginx is part of multi-user.target, which may be a moment behind cloud-init.
-	got := l.sh(t, instance, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -sf http://127.0.0.1/ && exit 0; sleep 1; done; exit 1")
+	got := l.sh(t, instance, "for i in $(seq 120); do curl -sf http://127.0.0.1/ && exit 0; sleep 1; done; "+
+		"exit 1")
 	if got != strings.TrimSpace(string(page)) {
 		t.Errorf("the machine answered %q", got)
 	}
 }
 
-// TestLarge: an fs/ over the limit is staged.
+// TestLarge bakes an fs/ that is too large for user data, and so is staged.
 func TestLarge(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
 	id := l.bakeExample(t, image, "large/large.pkr.hcl", "ami_name="+image)
 	if list := l.cli(t, "ls", id, "/opt/large"); !strings.Contains(list, "README") {
@@ -69,16 +82,18 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// TestTwoStage: one side has the sources and no rights, the other the rights and only the bundle.
+// TestTwoStage prepares a bundle without any rights in AWS, and bakes it where the sources are not.
 func TestTwoStage(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image, out := testName(t), filepath.Join(t.TempDir(), "out")
 	packer := packertest.Built(t).Packer
-	r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out, example("two-stage/prepare.pkr.hcl"))
+	r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out,
+		example("two-stage/prepare.pkr.hcl"))
 	if r.Code != 0 {
 		t.Fatalf("preparing: exit status %d\n%s", r.Code, r.Output)
 	}
-	// What travels is the folder, nothing else.
+	// Only the folder goes from the first stage to the second.
 	elsewhere := filepath.Join(t.TempDir(), "bundle")
 	if err := os.CopyFS(elsewhere, os.DirFS(out)); err != nil {
 		t.Fatal(err)
@@ -92,9 +107,10 @@ func TestTwoStage(t *testing.T) {
 	}
 }
 
-// TestJenkins: the seed's two scripts, with its variables, on its own example.
+// TestJenkins runs the two scripts of example/jenkins.
 func TestJenkins(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	source := write(t, map[string]string{
 		"ami.env":                "NAME='My App'\nVERSION=1.2.3\n",
 		"cloudinit/60_app.yml":   "#cloud-config\nruncmd:\n- echo app >>/app\n",
@@ -107,7 +123,7 @@ func TestJenkins(t *testing.T) {
 	dir := t.TempDir()
 	prefix := "s3://" + l.values["BAKERY_LAB_BUCKET"] + "/" + testName(t)
 	s3url := prefix + "/fs.tgz"
-	// The seed leaves the tarball to the bucket's life cycle.
+	// The script leaves the tarball in the bucket.
 	defer l.aws(t, nil, "s3", "rm", "--recursive", prefix)
 	env := append(l.environ(t), "S3URL="+s3url, "AWSREGION="+l.values["AWS_REGION"])
 	r := packertest.Run(t, dir, env, example("jenkins/build-create-image-userdata.sh"), source, "out")
@@ -115,10 +131,15 @@ func TestJenkins(t *testing.T) {
 		t.Fatalf("build-create-image-userdata.sh: exit status %d\n%s", r.Code, r.Output)
 	}
 	name := "app-" + time.Now().Format("150405.000000")
-	env = append(l.holding(t, rightsOf(t, "jenkins/bake.pkr.hcl", "staging_url="+s3url)...).environ(t), "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
+	rights := rightsOf(t, "jenkins/bake.pkr.hcl", "staging_url="+s3url)
+	env = append(l.holding(t, rights...).environ(t),
+		"BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"],
+		"BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
 		"BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"], "BUILDAMI_OUTPUT=out.env",
 		"BUILDAMI_S3URL="+s3url, "BUILDAMI_S3REGION="+l.values["AWS_REGION"], "BUILDAMI_FSTGZ=out/fs.tgz")
+	machineSlots.acquire(t)
 	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", name, "1.2.3")
+	l.bakes.add(t.Name(), r.Output)
 	t.Log(r.Output)
 	if r.Code != 0 {
 		t.Fatalf("build-ami.sh: exit status %d", r.Code)
@@ -136,7 +157,7 @@ func TestJenkins(t *testing.T) {
 	}
 }
 
-// jenkinsTimeout: an instance that takes too long is exit code 4, as the seed has it.
+// jenkinsTimeout checks that build-ami.sh exits with 4 when the machine takes too long.
 func jenkinsTimeout(t *testing.T, l *lab) {
 	t.Helper()
 	dir := t.TempDir()
@@ -146,8 +167,10 @@ func jenkinsTimeout(t *testing.T, l *lab) {
 		t.Fatalf("build-create-image-userdata.sh: exit status %d\n%s", r.Code, r.Output)
 	}
 	env := append(l.environ(t), "BUILDAMI_BASEAMI="+l.values["BAKERY_LAB_AMI"], "BUILDAMI_TIMEOUT_INSTANCE=120",
-		"BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"], "BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"])
-	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", "slow", "1")
+		"BUILDAMI_SECURITYGROUPS="+l.values["BAKERY_LAB_SECURITY_GROUP"],
+		"BUILDAMI_SUBNET="+l.values["BAKERY_LAB_SUBNET"])
+	r = packertest.Run(t, dir, env, example("jenkins/build-ami.sh"), "out/userdata.gz", testName(t), "1")
+	l.bakes.add(t.Name(), r.Output)
 	if r.Code != 4 {
 		t.Errorf("build-ami.sh: exit status %d\n%s", r.Code, r.Output)
 	}

@@ -4,12 +4,11 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
 const template = "testdata/bake.pkr.hcl"
@@ -24,19 +23,22 @@ type failure struct {
 func (f failure) bake(t *testing.T, l *lab) {
 	t.Helper()
 	image := testName(t)
-	r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, f.files), "name=" + image}, f.vars...)...)
-	mustFail(t, l, image, r.Code, r.Output, f.want)
+	r := l.build(t, absolute(t, template), append([]string{"source=" + write(t, f.files), "name=" + image},
+		f.vars...)...)
+	requireFailed(t, l, image, r.Code, r.Output, f.want...)
 }
 
-// failures are the ways a bake goes wrong on the machine, and what packer build must say of each.
+// failures are the ways a bake fails on the machine, and what packer build must print for each.
 var failures = map[string]failure{
 	"a failing install.sh": {
-		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n", "cloudinit/60_SHOULD-NOT-RUN.cfg": "#cloud-config\nruncmd: [\"true\"]\n"},
-		want:  []string{"script/install.sh failed with exit status 7", "one", "two"},
+		files: map[string]string{"script/install.sh": "#!/bin/sh\necho one; echo two >&2\nexit 7\n",
+			"cloudinit/60_SHOULD-NOT-RUN.cfg": "#cloud-config\nruncmd: [\"true\"]\n"},
+		want: []string{"script/install.sh failed with exit status 7", "one", "two"},
 	},
 	"a failing runcmd in the middle": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n- [sh, -c, 'echo the middle; exit 3']\n- echo SHOULD-NOT-RUN\n"},
-		want:  []string{"60_app.cfg runcmd[1] failed with exit status 3", "the middle"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n" +
+			"- [sh, -c, 'echo the middle; exit 3']\n- echo SHOULD-NOT-RUN\n"},
+		want: []string{"60_app.cfg runcmd[1] failed with exit status 3", "the middle"},
 	},
 	"an exit that hides the rest": {
 		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- exit 0\n- echo SHOULD-NOT-RUN\n"},
@@ -51,38 +53,41 @@ var failures = map[string]failure{
 		want:  []string{"package_update_upgrade_install failed with exit status", "bakery-no-such-package"},
 	},
 	"a full disk": {
-		files: map[string]string{"script/install.sh": "#!/bin/sh\nset -e\nfallocate -l \"$(($(df --output=avail -B1 / | tail -n 1) - 1048576))\" /fill\n" +
+		files: map[string]string{"script/install.sh": "#!/bin/sh\nset -e\nfallocate -l \"$(($(df --output=avail -B1 " +
+			"/ | tail -n 1) - 1048576))\" /fill\n" +
 			"echo filling\ndd if=/dev/zero of=/more bs=1M status=none\n"},
 		want: []string{"script/install.sh failed with exit status 1", "No space left on device"},
 	},
 	"a power-off in the middle": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo before\n- poweroff\n- echo SHOULD-NOT-RUN\n"},
-		want:  []string{"60_app.cfg runcmd[1]", "powered off"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo before\n- poweroff\n" +
+			"- echo SHOULD-NOT-RUN\n"},
+		want: []string{"60_app.cfg runcmd[1]", "powered off"},
 	},
 	"a machine that hangs": {
-		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo waiting for Godot\n- echo still here; sleep 1000\n"},
-		vars:  []string{"timeout=2m"},
-		want:  []string{"60_app.cfg runcmd[1] failed with exit status 124", "still here"},
+		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo waiting for Godot\n" +
+			"- echo still here; sleep 1000\n"},
+		vars: []string{"timeout=2m"},
+		want: []string{"60_app.cfg runcmd[1] failed with exit status 124", "still here"},
 	},
 }
 
-// TestFailures: whatever fails on the machine, packer says what and where, and nothing is left.
+// TestFailures bakes what fails on the machine. Packer has to say what failed and where, and nothing may be left.
 func TestFailures(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	t.Run("each", func(t *testing.T) {
-		// These three wait for two minutes to pass; they come first, so that the others run meanwhile.
-		t.Run("a machine that never runs cloud-init", func(t *testing.T) {
-			t.Parallel()
-			neverRuns(t, l)
-		})
-		t.Run("a machine that hangs, for the seed's script", func(t *testing.T) {
-			t.Parallel()
-			jenkinsTimeout(t, l)
-		})
-		t.Run("a machine that hangs", func(t *testing.T) {
-			t.Parallel()
-			failures["a machine that hangs"].bake(t, l)
-		})
+		// The machines of these three do nothing for two minutes. They need no slot, so that they begin at once.
+		for name, test := range map[string]func(*testing.T, *lab){
+			"a machine that never runs cloud-init": cloudInitDisabled,
+			"build-ami.sh on a machine that hangs": jenkinsTimeout,
+			"a machine that hangs":                 failures["a machine that hangs"].bake,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				machineSlots.hold(t)
+				test(t, l)
+			})
+		}
 		for name, c := range failures {
 			if name == "a machine that hangs" {
 				continue
@@ -97,38 +102,34 @@ func TestFailures(t *testing.T) {
 			wrongChecksum(t, l)
 		})
 	})
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-// TestUnreachablePayload: the machine cannot fetch what was staged for it.
+// TestUnreachablePayload bakes on a machine that cannot download what was staged for it.
 func TestUnreachablePayload(t *testing.T) {
-	l, err := serve(packertest.Built(t).Lab, "--fault", "GetObject=reset")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
-	r := l.build(t, absolute(t, template), "name="+image, "source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
-	mustFail(t, l, image, r.Code, r.Output, []string{"fs download failed with exit status 1", "curl"})
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	l.control(t, http.MethodPost, "faults", "GetObject=reset:1000:Key="+image+"/*fs.tgz")
+	r := l.build(t, absolute(t, template), "name="+image,
+		"source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
+	requireFailed(t, l, image, r.Code, r.Output, "fs download failed with exit status 1", "curl")
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-func mustFail(t *testing.T, l *lab, image string, code int, output string, want []string) {
+// requireFailed checks that a build has failed, printed some texts and made no image.
+func requireFailed(t *testing.T, l *lab, image string, code int, output string, want ...string) {
 	t.Helper()
 	if code == 0 {
 		t.Error("packer build succeeded")
 	}
 	for _, w := range want {
 		if !strings.Contains(output, w) {
-			t.Errorf("packer did not say %q", w)
+			t.Errorf("packer did not print %q", w)
 		}
 	}
 	if strings.Contains(output, "SHOULD-NOT-RUN") || strings.Contains(output, "runcmd[2]") {
@@ -142,7 +143,7 @@ func mustFail(t *testing.T, l *lab, image string, code int, output string, want 
 	}
 }
 
-// wrongChecksum puts another object where the staged one belongs, as a broken store would.
+// wrongChecksum puts another object in the place of the staged one, as a broken bucket would.
 func wrongChecksum(t *testing.T, l *lab) {
 	image := testName(t)
 	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000)})
@@ -153,22 +154,23 @@ func wrongChecksum(t *testing.T, l *lab) {
 	}
 	key := image + "/" + sum + "/fs.tgz"
 	bucket := l.values["BAKERY_LAB_BUCKET"]
-	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata", "bakery-sha256="+sum)
+	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata",
+		"bakery-sha256="+sum)
 	r := l.build(t, absolute(t, template), "source="+source, "name="+image)
-	mustFail(t, l, image, r.Code, r.Output, []string{"fs download failed", "expected " + sum})
+	requireFailed(t, l, image, r.Code, r.Output, "fs download failed", "expected "+sum)
 	l.aws(t, nil, "s3api", "head-object", "--bucket", bucket, "--key", key) // not the bake's own: it stays
 	l.aws(t, nil, "s3api", "delete-object", "--bucket", bucket, "--key", key)
 }
 
-// neverRuns bakes an image whose cloud-init is switched off, and then from it.
-func neverRuns(t *testing.T, l *lab) {
+// cloudInitDisabled bakes an image whose cloud-init is switched off, and then bakes from that image.
+func cloudInitDisabled(t *testing.T, l *lab) {
 	image := testName(t)
-	deaf := l.bake(t, image+"-deaf", absolute(t, template), "name="+image+"-deaf",
+	disabled := l.bake(t, image+"-disabled", absolute(t, template), "name="+image+"-disabled",
 		"source="+write(t, map[string]string{"fs/etc/cloud/cloud-init.disabled": "yes\n"}))
 	started := time.Now()
-	r := l.build(t, absolute(t, template), "source_ami="+deaf, "name="+image, "timeout=2m",
+	r := l.build(t, absolute(t, template), "source_ami="+disabled, "name="+image, "timeout=2m",
 		"source="+write(t, map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [echo SHOULD-NOT-RUN]\n"}))
-	mustFail(t, l, image, r.Code, r.Output, []string{"instance_timeout", "2m0s", "it never reported"})
+	requireFailed(t, l, image, r.Code, r.Output, "instance_timeout", "2m0s", "it never reported")
 	if d := time.Since(started); d < 2*time.Minute {
 		t.Errorf("the bake was given up after %s", d)
 	}

@@ -14,23 +14,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
-// account is everything that is there in the lab, in all regions, apart from what it begins with.
+// account is everything in the account of the lab, in all regions, apart from what every lab starts with.
 type account struct {
-	images   map[string]imageSeen // by id
+	images   map[string]seenImage // by id
 	others   []string             // the ids or names of everything that is neither an image nor a snapshot of one
 	machines int                  // that were ever launched
 }
 
-// imageSeen is an image of the account's own, and where it is.
-type imageSeen struct {
+// seenImage is an image of the account's own, and where it is.
+type seenImage struct {
 	region, name, state string
 	snapshots           []string
 }
 
-// account reads the lab back.
-func (q *quick) account(t *testing.T) account {
+// account lists what is in the account.
+func (q *quickLab) account(t *testing.T) account {
 	t.Helper()
-	a := account{images: map[string]imageSeen{}}
+	a := account{images: map[string]seenImage{}}
 	state := q.State()
 	var used, machines []string
 	for _, r := range state {
@@ -41,7 +41,8 @@ func (q *quick) account(t *testing.T) account {
 				machines = append(machines, r.ID)
 			}
 		case "image":
-			seen := imageSeen{region: r.Region, name: r.Name, state: r.State, snapshots: q.snapshotsOf(t, r.Region, r.ID)}
+			seen := seenImage{region: r.Region, name: r.Name, state: r.State,
+				snapshots: q.snapshotsOf(t, r.Region, r.ID)}
 			a.images[r.ID], used = seen, append(used, seen.snapshots...)
 		}
 	}
@@ -62,9 +63,10 @@ func (q *quick) account(t *testing.T) account {
 	return a
 }
 
-func (q *quick) snapshotsOf(t *testing.T, region, id string) []string {
+func (q *quickLab) snapshotsOf(t *testing.T, region, id string) []string {
 	t.Helper()
-	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(),
+		&ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,13 +79,14 @@ func (q *quick) snapshotsOf(t *testing.T, region, id string) []string {
 	return ids
 }
 
-// since is what has come to an account that was another before.
+// since returns what is in the account and was not there before.
 func (a account) since(before account) account {
 	images := maps.Clone(a.images)
 	for id := range before.images {
 		delete(images, id)
 	}
-	others := slices.DeleteFunc(slices.Clone(a.others), func(what string) bool { return slices.Contains(before.others, what) })
+	others := slices.DeleteFunc(slices.Clone(a.others),
+		func(what string) bool { return slices.Contains(before.others, what) })
 	return account{images, others, a.machines - before.machines}
 }
 
@@ -93,5 +96,6 @@ func (a account) String() string {
 		i := a.images[id]
 		all = append(all, fmt.Sprintf("%s %q in %s, %s", id, i.name, i.region, i.state))
 	}
-	return fmt.Sprintf("%d machines were launched; there are %s", a.machines, strings.Join(append(all, a.others...), "; "))
+	return fmt.Sprintf("%d machines were launched; there are %s", a.machines,
+		strings.Join(append(all, a.others...), "; "))
 }

@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// TestFaultsOfMachines breaks what real machines do with their presigned URLs; see TestFaults for everything else.
+// TestFaultsOfMachines breaks the requests of real machines with presigned URLs. TestFaults breaks everything else.
 func TestFaultsOfMachines(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	for name, c := range map[string]struct {
 		faults []string // of objects below the name of the image
 		fails  []string // what is said; none for a bake that succeeds
@@ -26,10 +27,11 @@ func TestFaultsOfMachines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			image := testName(t)
-			l.tell(t, http.MethodPost, "faults", strings.ReplaceAll(strings.Join(c.faults, "\n"), "NAME", image))
-			r := l.build(t, absolute(t, template), "name="+image, "source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
+			l.control(t, http.MethodPost, "faults", strings.ReplaceAll(strings.Join(c.faults, "\n"), "NAME", image))
+			r := l.build(t, absolute(t, template), "name="+image,
+				"source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
 			if c.fails != nil {
-				mustFail(t, l, image, r.Code, r.Output, c.fails)
+				requireFailed(t, l, image, r.Code, r.Output, c.fails...)
 				return
 			}
 			if images := l.images(t, image); r.Code != 0 || len(images) != 1 {

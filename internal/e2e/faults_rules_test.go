@@ -9,35 +9,35 @@ import (
 	"strings"
 )
 
-// kind is what a fault does to a bake.
+// kind is how long a fault lasts.
 type kind string
 
 const (
-	passing kind = "passing" // the call is made again, and the bake is as if nothing had been
-	lost    kind = "lost"    // so it is, though the call has taken effect: it must not do so twice
-	lasting kind = "lasting" // it stays, and the bake has to do without the call
+	transient  kind = "transient"   // the call is made again, and the bake succeeds
+	lostAnswer kind = "lost answer" // the same, but the first call has taken effect: it must not do so twice
+	permanent  kind = "permanent"   // every call fails, and the bake has to do without it
 )
 
 // fault is a way to break a call.
 type fault struct {
 	name string
 	kind kind
-	code func(c broken) string   // as the lab has it, with colons; "" where the call cannot be broken so
-	says func(c broken) []string // what the bake's words must contain when it could not do without the call
-	all  bool                    // every call is broken from this one on, not only those of its action
-	many int                     // how many calls are broken; 0 is one, or all of what lasts
-	slow bool                    // whatever it breaks is waited for for a minute or more
+	code func(c brokenCall) string   // in the lab's form, with colons; "" where it does not apply to the call
+	says func(c brokenCall) []string // what the bake must print when it fails because of the call
+	all  bool                        // every call fails from this one on, not only those of its action
+	many int                         // how many calls are broken; 0 is one, or all when the kind is permanent
+	slow bool                        // the bake waits for a minute or more
 }
 
-// broken is the call that a fault breaks.
-type broken struct {
+// brokenCall is the call that a fault breaks.
+type brokenCall struct {
 	service, action string
-	key             string // of S3: what the object is
-	nth             int    // counted from 1; 0 for those of the cleaning up, which begin later
+	key             string // of S3: the last part of the object's key
+	nth             int    // counted from 1; 0 for all calls of the cleaning up
 	calls           int    // of the action in the scenario, without the cleaning up
 }
 
-func (c broken) String() string {
+func (c brokenCall) String() string {
 	what := c.action
 	if c.key != "" {
 		what += " " + c.key
@@ -48,16 +48,16 @@ func (c broken) String() string {
 	return fmt.Sprintf("%s %d of %d", what, c.nth, c.calls)
 }
 
-// ofMachine tells whether it is a call that the machine makes, with a presigned URL.
-func (c broken) ofMachine() bool {
+// ofMachine reports whether the machine makes the call, with a presigned URL.
+func (c brokenCall) ofMachine() bool {
 	return c.action == "GetObject" && c.key != "log.gz" || c.action == "PutObject" && c.key == "log.gz"
 }
 
-func always(code string) func(broken) string { return func(broken) string { return code } }
+func always(code string) func(brokenCall) string { return func(brokenCall) string { return code } }
 
-// of is a code for the calls of which something holds.
-func of(code string, holds func(broken) bool) func(broken) string {
-	return func(c broken) string {
+// of returns a code for the calls that a function returns true for.
+func of(code string, holds func(brokenCall) bool) func(brokenCall) string {
+	return func(c brokenCall) string {
 		if !holds(c) {
 			return ""
 		}
@@ -65,114 +65,129 @@ func of(code string, holds func(broken) bool) func(broken) string {
 	}
 }
 
-func isOneOf(actions ...string) func(broken) bool {
-	return func(c broken) bool { return slices.Contains(actions, c.action) }
+func isOneOf(actions ...string) func(brokenCall) bool {
+	return func(c brokenCall) bool { return slices.Contains(actions, c.action) }
 }
 
-// headless are calls to which S3 answers with a status and no reason.
-var headless = isOneOf("HeadBucket", "HeadObject")
+// withoutErrorBody reports whether S3 answers a call with a status and no reason.
+var withoutErrorBody = isOneOf("HeadBucket", "HeadObject")
 
-// saying is the same of all calls but those without a reason.
-func saying(words ...string) func(broken) []string {
-	return func(c broken) []string {
-		if headless(c) {
+// saying returns what the bake must print; for calls without a reason, that S3 refuses them.
+func saying(words ...string) func(brokenCall) []string {
+	return func(c brokenCall) []string {
+		if withoutErrorBody(c) {
 			return []string{"S3 refuses " + c.action}
 		}
 		return words
 	}
 }
 
-// making are the actions that make something an account can have too many of.
-var making = isOneOf("RunInstances", "CreateSecurityGroup", "CreateImage", "CopyImage", "RegisterImage", "CreateRole", "CreateInstanceProfile")
+// creating reports whether a call makes something that has a quota.
+var creating = isOneOf("RunInstances", "CreateSecurityGroup", "CreateImage", "CopyImage", "RegisterImage", "CreateRole",
+	"CreateInstanceProfile")
 
-// eventual are the services that may not know for a while what they have made.
-func eventual(c broken) bool { return c.service == "ec2" || c.service == "iam" }
+// eventuallyConsistent reports whether the service may not find for a while what it has made.
+func eventuallyConsistent(c brokenCall) bool { return c.service == "ec2" || c.service == "iam" }
 
-// unsettled is what EC2 and IAM refuse for a moment, because something else they do is not finished.
-var unsettled = map[string]string{
-	"ModifyInstanceAttribute": "IncorrectInstanceState", "CreateImage": "IncorrectInstanceState", "DeleteSecurityGroup": "DependencyViolation",
-	"DeleteRole": "DeleteConflict", "DeleteInstanceProfile": "DeleteConflict", "DeleteSnapshot": "InvalidSnapshot.InUse", "DeleteVolume": "VolumeInUse",
+// conflictErrors are the errors with which EC2 and IAM refuse calls while something else is not finished.
+var conflictErrors = map[string]string{
+	"ModifyInstanceAttribute": "IncorrectInstanceState", "CreateImage": "IncorrectInstanceState",
+	"DeleteSecurityGroup": "DependencyViolation",
+	"DeleteRole":          "DeleteConflict", "DeleteInstanceProfile": "DeleteConflict",
+	"DeleteSnapshot": "InvalidSnapshot.InUse", "DeleteVolume": "VolumeInUse",
 }
 
-// faults are all ways to break a call.
+// faults lists all ways to break a call.
 func faults() []fault {
 	outOfOrder := saying("AWS is out of order")
-	unreachable := func(broken) []string { return []string{"see that AWS can be reached from here"} }
+	unreachable := func(brokenCall) []string { return []string{"see that AWS can be reached from here"} }
 	return []fault{
-		{name: "throttled once", kind: passing, code: always("throttle")},
-		{name: "500 once", kind: passing, code: always("500")},
-		{name: "503 once", kind: passing, code: always("503")},
-		{name: "reset before", kind: passing, code: always("reset")},
-		{name: "slow", kind: passing, code: always("slow=2s")},
-		{name: "hanging", kind: passing, code: always("hang=10m"), slow: true},
-		{name: "upload cut", kind: passing, code: of("cut=1000", isOneOf("PutObject", "UploadPart"))},
-		{name: "not known yet", kind: passing, code: of("unknown=4s", eventual), many: 1e6},
-		{name: "not settled yet", kind: passing, code: func(c broken) string { return unsettled[c.action] }, many: 2},
-		{name: "500 after effect", kind: lost, code: always("500:after")},
-		{name: "reset after effect", kind: lost, code: always("reset:after")},
-		{name: "hanging after effect", kind: lost, code: always("hang=10m:after"), slow: true},
-		{name: "answer cut", kind: lost, code: of("cut=60", func(c broken) bool { return c.service == "ec2" || c.service == "iam" })},
-		{name: "throttled for ever", kind: lasting, code: always("throttle"), says: saying("AWS throttles the account; bake again later, or raise max_retries")},
-		{name: "500 for ever", kind: lasting, code: always("500"), says: outOfOrder},
-		{name: "503 for ever", kind: lasting, code: always("503"), says: outOfOrder},
-		{name: "reset for ever", kind: lasting, code: always("reset"), says: unreachable},
-		{name: "not allowed", kind: lasting, code: always("denied"), says: func(broken) []string { return []string{"allow ", "docs/iam"} }},
-		{name: "credentials expired", kind: lasting, code: always("expired"), says: saying("credentials have expired", "renew them"), all: true},
-		{name: "quota used up", kind: lasting, code: of("quota", making), says: saying("a quota of the account is used up")},
-		{name: "no capacity", kind: lasting, code: of("capacity", isOneOf("RunInstances")), says: saying("AWS has no room for the machine")},
-		{name: "refused after effect", kind: lasting, code: always("TestSaysSo:after"), says: saying("TestSaysSo")},
+		{name: "throttled once", kind: transient, code: always("throttle")},
+		{name: "500 once", kind: transient, code: always("500")},
+		{name: "503 once", kind: transient, code: always("503")},
+		{name: "reset before", kind: transient, code: always("reset")},
+		{name: "slow", kind: transient, code: always("slow=2s")},
+		{name: "hanging", kind: transient, code: always("hang=10m"), slow: true},
+		{name: "upload cut", kind: transient, code: of("cut=1000", isOneOf("PutObject", "UploadPart"))},
+		{name: "not known yet", kind: transient, code: of("unknown=4s", eventuallyConsistent), many: 1e6},
+		{name: "not settled yet", kind: transient, code: func(c brokenCall) string { return conflictErrors[c.action] },
+			many: 2},
+		{name: "500 after effect", kind: lostAnswer, code: always("500:after")},
+		{name: "reset after effect", kind: lostAnswer, code: always("reset:after")},
+		{name: "hanging after effect", kind: lostAnswer, code: always("hang=10m:after"), slow: true},
+		{name: "answer cut", kind: lostAnswer, code: of("cut=60",
+			func(c brokenCall) bool { return c.service == "ec2" || c.service == "iam" })},
+		{name: "throttled for ever", kind: permanent, code: always("throttle"),
+			says: saying("AWS throttles the account; bake again later, or raise max_retries")},
+		{name: "500 for ever", kind: permanent, code: always("500"), says: outOfOrder},
+		{name: "503 for ever", kind: permanent, code: always("503"), says: outOfOrder},
+		{name: "reset for ever", kind: permanent, code: always("reset"), says: unreachable},
+		{name: "not allowed", kind: permanent, code: always("denied"),
+			says: func(brokenCall) []string { return []string{"allow ", "docs/iam"} }},
+		{name: "credentials expired", kind: permanent, code: always("expired"),
+			says: saying("credentials have expired", "renew them"), all: true},
+		{name: "quota used up", kind: permanent, code: of("quota", creating),
+			says: saying("a quota of the account is used up")},
+		{name: "no capacity", kind: permanent, code: of("capacity", isOneOf("RunInstances")),
+			says: saying("AWS has no room for the machine")},
+		{name: "refused after effect", kind: permanent, code: always("TestSaysSo:after"), says: saying("TestSaysSo")},
 	}
 }
 
-// removing are the actions that remove what a bake has made. Without one, what it would have removed stays and is named.
-var removing = []string{
+// deleting are the actions that remove what a bake has made. When one fails, what it would have removed stays, and the
+// bake names it.
+var deleting = []string{
 	"TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteObject", "CancelSpotInstanceRequests",
 	"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
 	"DisableImageDeregistrationProtection", "DeregisterImage", "DeleteSnapshot", "AbortMultipartUpload",
 }
 
-// dispensable are the actions a bake does without when they do not work for good.
-var dispensable = map[string]string{
+// optionalActions are the actions that a bake does not need, and why.
+var optionalActions = map[string]string{
 	"GetConsoleOutput":             "the verdict is in the staged log as well, and not needed with verdict = stop",
 	"DescribeSpotPriceHistory":     "the types are tried in the template's order",
 	"DescribeSpotInstanceRequests": "whether AWS was about to take the machine back cannot be told, and is told so",
 	"GetInstanceProfile":           "RunInstances says as well that there is no such profile",
 }
 
-// breakable tells whether a fault can break a call of the scenario in a way that there is one right end of.
-func (s *scenario) breakable(f fault, c broken) bool {
-	_, may := dispensable[c.action]
+// applies reports whether a fault can break a call of the scenario, and there is one right outcome.
+func (s *scenario) applies(f fault, c brokenCall) bool {
+	_, may := optionalActions[c.action]
 	switch {
 	case f.code(c) == "":
 		return false
-	case s.sweeps && (f.name == "not known yet" || f.name == "not settled yet"): // what has expired is old, or is left to the next sweep
+	// what has expired is old, or is left to the next sweep
+	case s.sweeps && (f.name == "not known yet" || f.name == "not settled yet"):
 		return false
-	case slices.ContainsFunc(s.breaks, func(text string) bool { return strings.HasPrefix(text, c.action+"=") }) && f.kind == lasting:
+	case slices.ContainsFunc(s.ownFaults, func(text string) bool { return strings.HasPrefix(text, c.action+"=") }) &&
+		f.kind == permanent:
 		return false // the scenario breaks it itself
 	case f.all:
-		// Of what a bake does without, it depends on the next call. A presigned URL has its own time.
+		// After a call that the bake does not need, the outcome depends on the next call. A presigned URL expires by
+		// itself.
 		return !may && !c.ofMachine() && c.key != "log.gz"
 	}
 	return true
 }
 
-// dispensed tells whether the bake can do without a call that a lasting fault breaks.
-func (s *scenario) dispensed(f fault, c broken) bool {
-	_, may := dispensable[c.action]
+// canDoWithout reports whether the bake succeeds without a call that a permanent fault breaks.
+func (s *scenario) canDoWithout(f fault, c brokenCall) bool {
+	_, may := optionalActions[c.action]
 	after := strings.HasSuffix(f.code(c), ":after")
 	switch {
 	case s.sweeps:
 		return false
-	case c.action == "GetConsoleOutput" && s.deaf, c.action == "GetObject" && c.key == "log.gz" && s.mute:
+	case c.action == "GetConsoleOutput" && s.verdictOnConsole, c.action == "GetObject" && c.key == "log.gz" &&
+		s.verdictInLog:
 		return false
 	case c.nth == 0, may, c.action == "GetObject" && c.key == "log.gz":
 		return true
 	case c.action == "HeadBucket" || c.action == "HeadObject":
-		return f.name == "not allowed" // who may upload need not be allowed to look
+		return f.name == "not allowed" // the right to upload does not need the right to look
 	case c.action == "PutObject" && c.ofMachine(): // its log, and the console has the verdict
 		return true
 	case c.action == "CreateSecurityGroup" || c.action == "CompleteMultipartUpload":
-		return after // it is found all the same
+		return after // the builder finds what was made
 	case c.action == "DeleteSnapshot": // force_delete_snapshot: the new image is there
 		return s.replaces && !f.all
 	case c.action == "DeregisterImage":
@@ -181,26 +196,26 @@ func (s *scenario) dispensed(f fault, c broken) bool {
 	return false
 }
 
-// expected is how a bake has to end.
+// expected is the outcome that a bake must have.
 type expected struct {
 	succeeds bool
-	says     []string // in its error, or in all that it said when it succeeds
-	leaves   bool     // whatever could not be removed, if it is named
+	says     []string // in its error, or in all output when it succeeds
+	leaves   bool     // it may leave things that it names
 }
 
-func (s *scenario) expect(f fault, c broken) expected {
+func (s *scenario) expect(f fault, c brokenCall) expected {
 	e := expected{succeeds: s.fails == ""}
 	if s.fails != "" {
 		e.says = []string{s.fails}
 	}
-	if f.kind != lasting {
+	if f.kind != permanent {
 		return e
 	}
-	e.leaves = f.all || c.nth == 0 || slices.Contains(removing, c.action) || reading(c.action)
+	e.leaves = f.all || c.nth == 0 || slices.Contains(deleting, c.action) || reading(c.action)
 	switch {
-	case c.nth == 0 && f.name != "refused after effect": // that was removed all the same
+	case c.nth == 0 && f.name != "refused after effect": // it was removed
 		e.says = append(e.says, f.says(c)...)
-	case !s.dispensed(f, c): // it comes before what the scenario fails of itself
+	case !s.canDoWithout(f, c): // the fault comes before the scenario's own failure
 		e.succeeds, e.says = false, f.says(c)
 		if c.ofMachine() {
 			e.says = machineSays[c.key]
@@ -209,15 +224,16 @@ func (s *scenario) expect(f fault, c broken) expected {
 	return e
 }
 
-// machineSays is what is known of a machine that cannot fetch what is staged.
+// machineSays is what the bake prints when the machine cannot download an object.
 var machineSays = map[string][]string{
 	"fs.tgz":    {"fetching fs.tgz failed"},
 	"user-data": {"instance_timeout of 2m0s is over"},
 }
 
-// reading tells whether an action is also needed to find what is to be removed.
+// reading reports whether the cleaning up needs an action to find what to remove.
 func reading(action string) bool {
 	return slices.Contains([]string{
-		"DescribeInstances", "DescribeImages", "DescribeSnapshots", "DescribeSecurityGroups", "DescribeSpotInstanceRequests",
+		"DescribeInstances", "DescribeImages", "DescribeSnapshots", "DescribeSecurityGroups",
+		"DescribeSpotInstanceRequests",
 	}, action)
 }

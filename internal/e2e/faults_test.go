@@ -22,10 +22,10 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// cleaning is what a bake says when it begins to clean up.
+// cleaning is what a bake prints when it begins to clean up.
 const cleaning = "Cleaning up..."
 
-// atOnce is how many bakes run at the same time. They mostly wait, those of the whole product for minutes.
+// atOnce is how many bakes run at the same time. They mostly wait, with -full for minutes.
 func atOnce() int {
 	if *full {
 		return 192
@@ -33,19 +33,21 @@ func atOnce() int {
 	return 48
 }
 
-// TestFaults breaks every call that bakes make in every way, and reads from the lab what has become of each bake. With -full
-// it is the whole product, else every action and every fault at least once.
+// TestFaults breaks every call of each scenario in every way, and checks how the bake ended and what it left in the
+// account. With -full it runs every combination, otherwise every action and every fault at least once.
 func TestFaults(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
+	labSlots.hold(t) // atOnce is the limit here
 	large := filepath.Join(t.TempDir(), "large")
 	if err := os.WriteFile(large, []byte("#!/bin/sh\n: "+incompressible(17<<20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	source := write(t, map[string]string{
-		"ami.env": "NAME=faults\n", "readme.md": "Breaks.\n", "script/install.sh": "#!/bin/sh\ntrue\n", "fs/etc/noise": incompressible(20000),
+		"ami.env": "NAME=faults\n", "readme.md": "Breaks.\n", "script/install.sh": "#!/bin/sh\ntrue\n",
+		"fs/etc/noise": incompressible(20000),
 	})
 	all := scenarios(large, source)
-	called := make([][]broken, len(all))
+	called := make([][]brokenCall, len(all))
 	m := &matrix{faults: faults(), results: map[string]int{}}
 	inParallelDo(len(all), func(i int) {
 		t.Run(all[i].name, func(t *testing.T) { called[i] = all[i].record(t) })
@@ -56,16 +58,17 @@ func TestFaults(t *testing.T) {
 	m.covers(t, called)
 	cases := m.product(all, called)
 	if !*full {
-		cases = covering(cases)
+		cases = sample(cases)
 	}
+	cases = part(cases)
 	began := time.Now()
-	next := make(chan trial)
+	next := make(chan faultCase)
 	var workers sync.WaitGroup
 	t.Logf("%d cases", len(cases))
 	for range atOnce() {
 		workers.Go(func() {
 			for c := range next {
-				t.Run(c.String(), func(t *testing.T) { m.note(t, c, c.run(t)) })
+				t.Run(c.String(), func(t *testing.T) { m.count(t, c, c.run(t)) })
 			}
 		})
 	}
@@ -85,21 +88,21 @@ func inParallelDo(n int, do func(int)) {
 	all.Wait()
 }
 
-// trial is one scenario with one call broken in one way.
-type trial struct {
+// faultCase is one scenario with one call broken in one way.
+type faultCase struct {
 	scenario *scenario
 	fault    fault
-	call     broken
+	call     brokenCall
 }
 
-func (c trial) String() string {
+func (c faultCase) String() string {
 	return fmt.Sprintf("%s/%s/%s", c.scenario.name, c.call, c.fault.name)
 }
 
-// text is the fault as the lab is told of it.
-func (c trial) text() string {
+// text is the fault in the lab's form.
+func (c faultCase) text() string {
 	many := c.fault.many
-	if c.fault.kind == lasting {
+	if c.fault.kind == permanent {
 		many = 1e6
 	}
 	text := fmt.Sprintf("%s=%s:nth=%d:%d", c.call.action, c.fault.code(c.call), max(c.call.nth, 1), max(many, 1))
@@ -109,80 +112,80 @@ func (c trial) text() string {
 	return text
 }
 
-// ran is how a bake has ended.
-type ran struct {
+// bakeResult is the outcome of a bake.
+type bakeResult struct {
 	artifact packersdk.Artifact
-	said     string
+	printed  string
 	err      error
 	there    account  // what the bake has added
-	gone     []string // the images of the bake before that are not there any more
+	gone     []string // the images of the bake before that were removed
 	old      []string // their snapshots
 }
 
-// run bakes with the fault, and tells what is wrong with the end.
-func (c trial) run(t *testing.T) []string {
+// run bakes with the fault and returns what is wrong with the outcome.
+func (c faultCase) run(t *testing.T) []string {
 	q := c.scenario.lab(t)
-	before := c.scenario.unconcerned(t, q)
-	c.arm(t, q)
+	before := c.scenario.accountBefore(t, q)
+	c.inject(t, q)
 	r := c.scenario.bake(t, q)
-	q.mends(t)
+	q.clearFaults(t)
 	r.take(q.account(t), before)
-	wrong := c.scenario.judge(c.scenario.expect(c.fault, c.call), r)
+	wrong := c.scenario.check(c.scenario.expect(c.fault, c.call), r)
 	if len(wrong) > 0 {
-		t.Errorf("%s\n%s\nerror: %v\n%s\n%s", c, strings.Join(wrong, "\n"), r.err, r.said, r.there)
+		t.Errorf("%s\n%s\nerror: %v\n%s\n%s", c, strings.Join(wrong, "\n"), r.err, r.printed, r.there)
 	}
 	return wrong
 }
 
-// arm breaks the call, at once or when the bake begins to clean up.
-func (c trial) arm(t *testing.T, q *quick) {
+// inject breaks the call, at once or when the bake begins to clean up.
+func (c faultCase) inject(t *testing.T, q *quickLab) {
 	t.Helper()
 	if c.fault.all {
-		c.expire(t, q)
+		c.expireCredentials(t, q)
 		return
 	}
 	if c.call.nth > 0 {
-		q.breaks(t, c.text())
+		q.addFault(t, c.text())
 		return
 	}
-	q.heard = func(line string) {
+	q.onLine = func(line string) {
 		if line == cleaning {
-			q.breaks(t, c.text())
+			q.addFault(t, c.text())
 		}
 	}
 }
 
-// expire lets every call fail from this one on, whatever it is.
-func (c trial) expire(t *testing.T, q *quick) {
+// expireCredentials makes every call fail from this one on.
+func (c faultCase) expireCredentials(t *testing.T, q *quickLab) {
 	t.Helper()
 	const every = "*=expired"
 	if c.call.nth == 0 {
-		q.heard = func(line string) {
+		q.onLine = func(line string) {
 			if line == cleaning {
-				q.breaks(t, every)
+				q.addFault(t, every)
 			}
 		}
 		return
 	}
-	q.breaks(t, c.text())
+	q.addFault(t, c.text())
 	ctx, stop := context.WithCancel(t.Context())
 	var done sync.WaitGroup
 	done.Go(func() {
 		for ctx.Err() == nil {
 			if slices.ContainsFunc(q.Calls(), func(call labserver.Call) bool {
-				return strings.Contains(call.Code, "xpired") || headless(c.call) && call.Status == 400
+				return strings.Contains(call.Code, "xpired") || withoutErrorBody(c.call) && call.Status == 400
 			}) {
-				q.breaks(t, every)
+				q.addFault(t, every)
 				return
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
 	})
-	q.ended = func() { stop(); done.Wait() }
+	q.afterBake = func() { stop(); done.Wait() }
 }
 
-// lab is one for a scenario, on which the bake before it is done.
-func (s *scenario) lab(t *testing.T) *quick {
+// lab starts the lab of a scenario and does the bake before it.
+func (s *scenario) lab(t *testing.T) *quickLab {
 	t.Helper()
 	if s.sweeps {
 		return sweptLab(t)
@@ -191,20 +194,20 @@ func (s *scenario) lab(t *testing.T) *quick {
 	if guest == nil {
 		guest = labtest.Baker{}.Guest // powers off at once where nothing is to be reported
 	}
-	q := quickLabOf(t, guest)
+	q := startQuickLabWith(t, guest)
 	if s.before != nil {
-		if _, said, err := q.bake(t, s.before); err != nil {
-			t.Fatalf("the bake before: %v\n%s", err, said)
+		if _, printed, err := q.bake(t, s.before); err != nil {
+			t.Fatalf("the bake before: %v\n%s", err, printed)
 		}
 	}
-	for _, text := range s.breaks {
-		q.breaks(t, text)
+	for _, text := range s.ownFaults {
+		q.addFault(t, text)
 	}
 	return q
 }
 
-// unconcerned is what the bake has nothing to do with.
-func (s *scenario) unconcerned(t *testing.T, q *quick) account {
+// accountBefore returns what is in the account before the bake.
+func (s *scenario) accountBefore(t *testing.T, q *quickLab) account {
 	t.Helper()
 	if s.sweeps {
 		return account{}
@@ -213,17 +216,17 @@ func (s *scenario) unconcerned(t *testing.T, q *quick) account {
 }
 
 // bake runs the builder as the scenario says.
-func (s *scenario) bake(t *testing.T, q *quick) *ran {
+func (s *scenario) bake(t *testing.T, q *quickLab) *bakeResult {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // more than any of the builder's own limits
 	defer cancel()
-	r := &ran{}
-	r.artifact, r.said, r.err = q.runBuilder(ctx, t, s.bakes(q))
+	r := &bakeResult{}
+	r.artifact, r.printed, r.err = q.runBuilder(ctx, t, s.bakes(q))
 	return r
 }
 
-// take notes what has come and what has gone.
-func (r *ran) take(now, before account) {
+// take sets what the bake has added and removed.
+func (r *bakeResult) take(now, before account) {
 	for id := range before.images {
 		if _, there := now.images[id]; !there {
 			r.gone = append(r.gone, id)
@@ -233,64 +236,65 @@ func (r *ran) take(now, before account) {
 	r.there = now.since(before)
 }
 
-// mends takes all faults off the lab.
-func (q *quick) mends(t *testing.T) {
+// clearFaults removes all faults from the lab.
+func (q *quickLab) clearFaults(t *testing.T) {
 	t.Helper()
-	if q.ended != nil {
-		q.ended()
+	if q.afterBake != nil {
+		q.afterBake()
 	}
-	q.heard, q.ended = nil, nil
+	q.onLine, q.afterBake = nil, nil
 	q.request(t, "DELETE", "faults", "")
 }
 
-// record bakes without a fault and says which calls there are to break.
-func (s *scenario) record(t *testing.T) []broken {
+// record bakes without a fault and returns the calls that can be broken.
+func (s *scenario) record(t *testing.T) []brokenCall {
 	q := s.lab(t)
-	before := s.unconcerned(t, q)
+	before := s.accountBefore(t, q)
 	from := len(q.Calls())
 	cleans := -1
-	q.heard = func(line string) {
+	q.onLine = func(line string) {
 		if line == cleaning {
 			cleans = len(q.Calls())
 		}
 	}
 	r := s.bake(t, q)
 	calls := q.Calls()[from:]
-	q.mends(t)
+	q.clearFaults(t)
 	r.take(q.account(t), before)
 	e := expected{succeeds: s.fails == ""}
 	if s.fails != "" {
 		e.says = []string{s.fails}
 	}
-	for _, wrong := range s.judge(e, r) {
-		t.Errorf("without a fault: %s\n%v\n%s", wrong, r.err, r.said)
+	for _, wrong := range s.check(e, r) {
+		t.Errorf("without a fault: %s\n%v\n%s", wrong, r.err, r.printed)
 	}
 	if s.sweeps {
 		return s.brokenCalls(calls, nil)
 	}
 	if cleans < from {
-		t.Fatalf("the bake did not say that it cleans up:\n%s", r.said)
+		t.Fatalf("the bake did not say that it cleans up:\n%s", r.printed)
 	}
 	return s.brokenCalls(calls[:cleans-from], calls[cleans-from:])
 }
 
-// polled are the actions that are called until something has come to be: how often cannot be foretold.
-func polled(c broken) bool {
+// polled reports whether a call is repeated until something is ready: how often it is made varies.
+func polled(c brokenCall) bool {
 	return isOneOf("DescribeInstances", "GetConsoleOutput")(c) || c.key == "log.gz"
 }
 
-// brokenCalls are the first two calls of each action and the last, and those of the cleaning up.
-func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []broken {
-	count, seen := map[broken]int{}, map[broken]int{}
+// brokenCalls returns the first two calls of each action and the last, and those of the cleaning up.
+func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []brokenCall {
+	count, seen := map[brokenCall]int{}, map[brokenCall]int{}
 	for _, c := range working {
 		count[kindOf(c)]++
 	}
-	var all []broken
+	var all []brokenCall
 	for _, call := range working {
 		c := kindOf(call)
 		seen[c]++
 		n, of := seen[c], count[c]
-		first := n <= 2 && !polled(c) || n == 1 || n == 3 && c.action == "DescribeImages" // the one that waits for the image
+		// the one that waits for the image
+		first := n <= 2 && !polled(c) || n == 1 || n == 3 && c.action == "DescribeImages"
 		if first || n == of && !polled(c) && c.action != "DescribeImages" {
 			c.nth, c.calls = n, of
 			all = append(all, c)
@@ -301,19 +305,22 @@ func (s *scenario) brokenCalls(working, cleaning []labserver.Call) []broken {
 			all = append(all, c)
 		}
 	}
-	return slices.DeleteFunc(all, func(c broken) bool { return len(s.only) > 0 && !slices.Contains(s.only, c.action) })
+	return slices.DeleteFunc(all, func(c brokenCall) bool {
+		return len(s.only) > 0 &&
+			!slices.Contains(s.only, c.action)
+	})
 }
 
-// kindOf is a call without its number. Objects are told apart where the machine may be who asks for them.
-func kindOf(call labserver.Call) broken {
-	c := broken{service: call.Service, action: call.Action}
+// kindOf returns a call without its number. Objects that the machine may ask for have their key.
+func kindOf(call labserver.Call) brokenCall {
+	c := brokenCall{service: call.Service, action: call.Action}
 	if call.Action == "GetObject" || call.Action == "PutObject" {
 		c.key = path.Base(call.Detail)
 	}
 	return c
 }
 
-// matrix is the whole test.
+// matrix counts the outcomes of all cases.
 type matrix struct {
 	faults []fault
 
@@ -321,37 +328,38 @@ type matrix struct {
 	results map[string]int
 }
 
-func (m *matrix) product(all []scenario, called [][]broken) []trial {
-	var cases []trial
+func (m *matrix) product(all []scenario, called [][]brokenCall) []faultCase {
+	var cases []faultCase
 	for i := range all {
 		for _, c := range called[i] {
 			for _, f := range m.faults {
-				if all[i].breakable(f, c) {
-					cases = append(cases, trial{&all[i], f, c})
+				if all[i].applies(f, c) {
+					cases = append(cases, faultCase{&all[i], f, c})
 				}
 			}
 		}
 	}
 	// Those that take minutes first, so that nothing waits for them at the end.
-	slices.SortStableFunc(cases, func(x, y trial) int { return y.minutes() - x.minutes() })
+	slices.SortStableFunc(cases, func(x, y faultCase) int { return y.minutes() - x.minutes() })
 	return cases
 }
 
-// minutes is 1 for what is waited for until a limit of the builder's is over.
-func (c trial) minutes() int {
-	forever := c.fault.kind == lasting && !c.fault.all
-	if c.fault.slow || forever && (c.call.action == "GetObject" && c.call.key != "fs.tgz") || forever && (c.call.nth == 0 || reading(c.call.action) || c.call.action == "RunInstances") {
+// minutes is 1 for a case that waits for a time limit of the builder.
+func (c faultCase) minutes() int {
+	forever := c.fault.kind == permanent && !c.fault.all
+	if c.fault.slow || forever && (c.call.action == "GetObject" && c.call.key != "fs.tgz") || forever &&
+		(c.call.nth == 0 || reading(c.call.action) || c.call.action == "RunInstances") {
 		return 1
 	}
 	return 0
 }
 
-// covering is a part of the cases in which there is every action, in the work and in the cleaning up, and every fault.
-func covering(cases []trial) []trial {
-	byCall := map[string][]trial{}
+// sample returns a part of the cases that has every action, in the bake and in its cleaning up, and every fault.
+func sample(cases []faultCase) []faultCase {
+	byCall := map[string][]faultCase{}
 	var calls []string
 	faults := map[string]bool{}
-	var part []trial
+	var part []faultCase
 	for _, c := range slices.Backward(cases) { // those that take minutes last
 		call := c.call
 		call.nth, call.calls = min(call.nth, 1), 1
@@ -366,15 +374,15 @@ func covering(cases []trial) []trial {
 	}
 	// Other faults for each action in turn.
 	for i, call := range calls {
-		quick := slices.DeleteFunc(byCall[call], func(c trial) bool { return c.minutes() > 0 })
-		for n := range min(2, len(quick)) {
-			part = append(part, quick[(i*7+n*len(quick)/2)%len(quick)])
+		fast := slices.DeleteFunc(byCall[call], func(c faultCase) bool { return c.minutes() > 0 })
+		for n := range min(2, len(fast)) {
+			part = append(part, fast[(i*7+n*len(fast)/2)%len(fast)])
 		}
 	}
 	return part
 }
 
-func (m *matrix) note(t *testing.T, c trial, wrong []string) {
+func (m *matrix) count(t *testing.T, c faultCase, wrong []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := "wrong"
@@ -392,8 +400,8 @@ func (m *matrix) note(t *testing.T, c trial, wrong []string) {
 	}
 }
 
-// table is the outcome.
-func (m *matrix) table(all []scenario, cases []trial) string {
+// table shows the outcomes by fault.
+func (m *matrix) table(all []scenario, cases []faultCase) string {
 	actions := map[string]bool{}
 	for _, c := range cases {
 		actions[c.call.action] = true
@@ -408,11 +416,14 @@ func (m *matrix) table(all []scenario, cases []trial) string {
 				n++
 			}
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t\n", f.name, n, m.results["succeeded as expected "+f.name], m.results["failed as expected "+f.name], m.results["wrong "+f.name])
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t\n", f.name, n, m.results["succeeded as expected "+f.name],
+			m.results["failed as expected "+f.name], m.results["wrong "+f.name])
 	}
 	_ = w.Flush()
-	fmt.Fprintf(&s, "%d scenarios, %d actions, %d faults, %d cases: %d succeeded and %d failed as expected, %d wrong, %d with leftovers\n",
-		len(all), len(actions), len(m.faults), len(cases), m.results["succeeded as expected"], m.results["failed as expected"],
+	fmt.Fprintf(&s, "%d scenarios, %d actions, %d faults, %d cases: %d succeeded and %d failed as expected, %d "+
+		"wrong, %d with leftovers\n",
+		len(all), len(actions), len(m.faults), len(cases), m.results["succeeded as expected"],
+		m.results["failed as expected"],
 		m.results["wrong"], m.results["leftovers"])
 	return s.String()
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// onDisk runs something on a disk that is mounted.
+// onDisk mounts a disk while a function runs.
 func onDisk(t *testing.T, image string, do func(dir, device string)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,13 +37,14 @@ func onDisk(t *testing.T, image string, do func(dir, device string)) {
 	}
 }
 
-// TestFreeSpace: what a file held that was removed is in the disk's blocks until the guest program fills them.
+// TestFreeSpace checks that the content of removed files is in the disk's blocks until the guest program overwrites
+// them.
 func TestFreeSpace(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "disk.img")
 	if err := disk.FromTree(t.Context(), t.TempDir(), image, 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	var h hunt
+	var h secretSearch
 	secret := "planted+" + rand.Text()
 	h.add(t, "what was freed", secret)
 	onDisk(t, image, func(dir, _ string) {
@@ -68,14 +69,16 @@ func TestFreeSpace(t *testing.T) {
 	}
 	onDisk(t, image, func(dir, device string) {
 		work := write(t, map[string]string{
-			"mounts":        "proc /proc proc rw 0 0\n" + device + " " + dir + " ext4 rw,relatime 0 0\n" + device + " " + dir + "/again ext4 rw 0 0\n",
+			"mounts": "proc /proc proc rw 0 0\n" + device + " " + dir + " ext4 rw,relatime 0 0\n" + device +
+				" " + dir + "/again ext4 rw 0 0\n",
 			"bin/fstrim.sh": "#!/bin/sh\n", // this disk takes it, others do not
 			"zero.sh":       functions(t) + "\nbakery_mounts=$1\nbakery_wipe_free_space\n",
 		})
 		if err := os.Rename(filepath.Join(work, "bin/fstrim.sh"), filepath.Join(work, "bin/fstrim")); err != nil {
 			t.Fatal(err)
 		}
-		r := packertest.Run(t, work, []string{"PATH=" + filepath.Join(work, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"}, "/bin/sh", "zero.sh", "mounts")
+		r := packertest.Run(t, work, []string{"PATH=" + filepath.Join(work, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"},
+			"/bin/sh", "zero.sh", "mounts")
 		if left, err := os.ReadDir(dir); r.Code != 0 || err != nil || len(left) > 1 {
 			t.Errorf("exit status %d, and %v is left: %v\n%s", r.Code, left, err, r.Output)
 		}
@@ -85,7 +88,7 @@ func TestFreeSpace(t *testing.T) {
 	}
 }
 
-// functions are those of the guest program, without the last lines, which call them.
+// functions returns the functions of the guest program, without the last lines, which call them.
 func functions(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(packertest.Root(), "internal/guest/program/bakery.sh"))

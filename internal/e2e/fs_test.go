@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// hostile are the files of an fs/ that breaks careless archives, with their modes.
-var hostile = map[string]os.FileMode{
+// hostileFiles are names and modes that archives and shells often get wrong.
+var hostileFiles = map[string]os.FileMode{
 	"lib/bakery-test/in-lib":      0o644, // /lib is a symbolic link on the machine
 	"bin/bakery-in-bin":           0o755, // so is /bin
 	"var/run/bakery-in-run":       0o644, // and /var/run, to a tmpfs
@@ -24,13 +24,14 @@ var hostile = map[string]os.FileMode{
 	"opt/x/-rf":                   0o644,
 }
 
-// TestFS: an fs/ that holds everything tar, shells and symbolic links trip over, and a file of 1 GiB, bakes an image
-// that boots and holds it all.
+// TestFS bakes an fs/ with names, modes and links that archives and shells often get wrong, and a file of 1 GiB. The
+// image has to boot and hold all of it.
 func TestFS(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	source := t.TempDir()
 	fs := filepath.Join(source, "fs")
-	for name, mode := range hostile {
+	for name, mode := range hostileFiles {
 		put(t, filepath.Join(fs, name), name, mode)
 	}
 	if err := os.MkdirAll(filepath.Join(fs, "opt/x/empty"), 0o700); err != nil {
@@ -44,17 +45,20 @@ func TestFS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sum := noise(t, filepath.Join(fs, "opt/x/big"), 1<<30)
+	sum := randomFile(t, filepath.Join(fs, "opt/x/big"), 1<<30)
 	image := testName(t)
 	id := l.bake(t, image, absolute(t, template), "source="+source, "name="+image)
 
 	instance := l.boot(t, id, "#cloud-config\n")
-	for path, want := range map[string]string{"/lib": "symbolic link", "/bin": "symbolic link", "/var/run": "symbolic link"} {
+	for path, want := range map[string]string{"/lib": "symbolic link", "/bin": "symbolic link",
+		"/var/run": "symbolic link"} {
 		if got := l.sh(t, instance, "stat -c %F "+path); got != want {
 			t.Errorf("%s is a %s", path, got)
 		}
 	}
-	got := l.sh(t, instance, `cd /opt/x && find . /lib/bakery-test/in-lib /bin/bakery-in-bin /usr/local/bin/bakery-setuid -printf '%p|%m|%u:%g|%y|%l\0' | sort -z | tr '\n\0' '?\n'`)
+	got := l.sh(t, instance, `cd /opt/x && find . /lib/bakery-test/in-lib /bin/bakery-in-bin `+
+		`/usr/local/bin/bakery-setuid `+
+		`-printf '%p|%m|%u:%g|%y|%l\0' | sort -z | tr '\n\0' '?\n'`)
 	for _, want := range []string{
 		"./with space|600|root:root|f|", "./naïve-Ünï|640|root:root|f|", "./line?break|644|root:root|f|",
 		"./quote'\"$(touch bad)`|444|root:root|f|", "./back\\slash|644|root:root|f|", "./-rf|644|root:root|f|",

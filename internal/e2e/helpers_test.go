@@ -4,11 +4,15 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +20,11 @@ import (
 	"testing"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// absolute is the path of a file of this repository, for a program that runs elsewhere.
+// absolute returns the absolute path of a file.
 func absolute(t *testing.T, path string) string {
 	t.Helper()
 	abs, err := filepath.Abs(path)
@@ -29,10 +34,10 @@ func absolute(t *testing.T, path string) string {
 	return abs
 }
 
-// example is the path of a file below example/.
+// example returns the path of a file below example/.
 func example(path string) string { return filepath.Join(packertest.Root(), "example", path) }
 
-// incompressible is n bytes that gzip cannot make smaller, always the same ones.
+// incompressible returns n bytes that gzip cannot make smaller, always the same.
 func incompressible(n int) string {
 	r := rand.NewChaCha8([32]byte{1})
 	b := make([]byte, n)
@@ -40,8 +45,8 @@ func incompressible(n int) string {
 	return string(b)
 }
 
-// noise makes a file that no compression makes smaller, without holding it, and returns its sha256.
-func noise(t *testing.T, path string, size int64) string {
+// randomFile writes a file that no compression makes smaller and returns its sha256.
+func randomFile(t *testing.T, path string, size int64) string {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
@@ -69,6 +74,7 @@ func (l *lab) compile(t *testing.T, source string) (sum string, size int64) {
 // ends it when the test does.
 func (l *lab) boot(t *testing.T, image, userData string) string {
 	t.Helper()
+	machineSlots.acquire(t)
 	file := filepath.Join(t.TempDir(), "user-data")
 	if err := os.WriteFile(file, []byte(userData), 0o600); err != nil {
 		t.Fatal(err)
@@ -91,5 +97,26 @@ func (l *lab) boot(t *testing.T, image, userData string) string {
 // sh runs a script as root on an instance and returns what it printed.
 func (l *lab) sh(t *testing.T, instance, script string) string {
 	t.Helper()
-	return l.cli(t, "exec", instance, "--", "sh", "-c", script)
+	out, err := l.exec(t, instance, "sh", "-c", script)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return out
+}
+
+// exec runs a command as root on an instance and returns what it printed.
+func (l *lab) exec(t *testing.T, instance string, argv ...string) (string, error) {
+	t.Helper()
+	query := url.Values{"instance": {instance}, "arg": argv}
+	answer, err := l.request(t.Context(), http.MethodPost, "exec?"+query.Encode(), "")
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	var out bytes.Buffer
+	status, err := labserver.ReadExec(answer.Body, &out, &out)
+	if err == nil && status != 0 {
+		err = fmt.Errorf("exit status %d", status)
+	}
+	return strings.TrimSpace(out.String()), err
 }

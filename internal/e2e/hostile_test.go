@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,23 +22,26 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
-// TestHostileTexts: whatever a template names things, AWS is told exactly that, and a person's terminal nothing else.
+// TestHostileTexts checks that names and tags with any characters reach AWS unchanged, and that no control character
+// reaches the terminal.
 func TestHostileTexts(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	const name = "-rf (it's) [a] ../b @_/--"
 	tags := map[string]string{
-		"quotes": `'"; touch /bad; $(reboot) ${HOME} %s {}`, "-n": "<Tag>&lt;]]>&#27;", "lines": "one\ntwo\r\n@bakery 1 x 1 verdict ok 0 -",
+		"quotes": `'"; touch /bad; $(reboot) ${HOME} %s {}`, "-n": "<Tag>&lt;]]>&#27;",
+		"lines":     "one\ntwo\r\n@bakery 1 x 1 verdict ok 0 -",
 		"esc\u202e": "a\u202egnp\u009b2Jb", "&a=1&Tag.1.Key": "x&y=z+%20",
 	}
-	q := quickBaker(t, labtest.Baker{Steps: []string{"60_$(reboot)'.cfg runcmd[0]"}})
-	settings := maps.Clone(reporting)
-	maps.Copy(settings, map[string]any{"ami_name": name, "ami_description": "d'\"<&>$(x)\u202e", "tags": tags, "run_tags": tags})
-	_, said, err := q.bake(t, settings)
+	q := startBakerLab(t, labtest.Baker{Steps: []string{"60_$(reboot)'.cfg runcmd[0]"}})
+	settings := maps.Clone(reportVerdict)
+	maps.Copy(settings, map[string]any{"ami_name": name, "ami_description": "d'\"<&>$(x)\u202e", "tags": tags,
+		"run_tags": tags})
+	_, printed, err := q.bake(t, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if terminal.Plain(said) != said {
-		t.Errorf("a terminal would obey\n%q", said)
+	if terminal.Plain(printed) != printed {
+		t.Errorf("a terminal would obey\n%q", printed)
 	}
 	out, err := ec2.NewFromConfig(q.sdk("us-east-1")).DescribeImages(t.Context(), &ec2.DescribeImagesInput{
 		Filters: []types.Filter{{Name: aws.String("name"), Values: []string{name}}},
@@ -58,10 +60,10 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
-// TestTheMachineIsClosed: without a word in the template, nobody gets into the machine, and nothing on it can do anything.
+// TestTheMachineIsClosed checks the machine of a template without settings: no way in, and no rights in AWS.
 func TestTheMachineIsClosed(t *testing.T) {
-	onlyQuickLabs(t)
-	q, running := paused(t)
+	t.Parallel()
+	q, running := startPausedLab(t)
 	l := q.client()
 	done := make(chan error, 1)
 	go func() {
@@ -78,7 +80,8 @@ func TestTheMachineIsClosed(t *testing.T) {
 		}
 		SecurityGroups []struct{ GroupId string } //nolint:revive,staticcheck // the name of EC2
 	}
-	l.aws(t, &machines, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running", "--query", "Reservations[].Instances[]")
+	l.aws(t, &machines, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running",
+		"--query", "Reservations[].Instances[]")
 	if len(machines) != 1 || len(machines[0].SecurityGroups) != 1 {
 		t.Fatalf("the machines are %+v", machines)
 	}
@@ -99,9 +102,10 @@ func TestTheMachineIsClosed(t *testing.T) {
 	}
 }
 
-// TestABucketOfSomebodyElse: nothing is given to a bucket that is not of the account, unless the template says whose it is.
+// TestABucketOfSomebodyElse checks that nothing is uploaded to a bucket of another account, unless the template names
+// it.
 func TestABucketOfSomebodyElse(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	for name, c := range map[string]struct {
 		owner string
 		want  string // in the error
@@ -112,26 +116,28 @@ func TestABucketOfSomebodyElse(t *testing.T) {
 		"and nobody checks": {"any", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := quickLab(t)
+			t.Parallel()
+			q := startQuickLab(t)
 			block := map[string]any{"url": "s3://" + labserver.ForeignBucket + "/quick"}
 			if c.owner != "" {
 				block["expected_bucket_owner"] = c.owner
 			}
-			_, said, err := q.bake(t, map[string]any{"staging": block})
+			_, printed, err := q.bake(t, map[string]any{"staging": block})
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-				t.Errorf("the error is %v, want %q\n%s", err, c.want, said)
+				t.Errorf("the error is %v, want %q\n%s", err, c.want, printed)
 			}
 		})
 	}
 }
 
-// TestUserDataOfSomebodyElse: what is put in the place of staged user data, by somebody who may write to the bucket, does not
-// run on the machine, which says so and stops.
+// TestUserDataOfSomebodyElse replaces staged user data. The machine must not run it, and the bake must fail.
 func TestUserDataOfSomebodyElse(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{
-		"cloudinit/60_big.cfg": "#cloud-config\nruncmd:\n- \": '" + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "'\"\n",
+		"cloudinit/60_big.cfg": "#cloud-config\nruncmd:\n- \": '" +
+			base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "'\"\n",
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	replaced := make(chan bool, 1)
@@ -143,19 +149,18 @@ func TestUserDataOfSomebodyElse(t *testing.T) {
 	if !<-replaced {
 		t.Fatal("the test did not find the staged user data")
 	}
-	mustFail(t, l, image, r.Code, r.Output, []string{"cloud-init failed with exit status 1", "is not what Packer has staged: its sha256 is "})
+	requireFailed(t, l, image, r.Code, r.Output, "cloud-init failed with exit status 1",
+		"is not what Packer has staged: its sha256 is ")
 	machine := baked.FindStringSubmatch(r.Output)
-	if console := l.aws(t, nil, "ec2", "get-console-output", "--instance-id", machine[1], "--query", "Output"); strings.Contains(console, "THE EVIL RAN") {
+	if console := l.aws(t, nil, "ec2", "get-console-output", "--instance-id", machine[1], "--query",
+		"Output"); strings.Contains(console, "THE EVIL RAN") {
 		t.Error("the machine ran what somebody else has put there")
 	}
 }
 
-// replace puts something else in the place of user data as soon as it is staged. The machine takes seconds to get there.
+// replace overwrites user data as soon as it is staged. The machine needs seconds until it reads it.
 func (l *lab) replace(ctx context.Context, prefix, evil string) bool {
-	client := s3.NewFromConfig(aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(l.values["AWS_ENDPOINT_URL"]),
-		Credentials: credentials.NewStaticCredentialsProvider(l.values["AWS_ACCESS_KEY_ID"], l.values["AWS_SECRET_ACCESS_KEY"], ""),
-	}, func(o *s3.Options) { o.UsePathStyle = true })
+	client := s3.NewFromConfig(l.config(), func(o *s3.Options) { o.UsePathStyle = true })
 	bucket := aws.String(l.values["BAKERY_LAB_BUCKET"])
 	for ctx.Err() == nil {
 		out, err := client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: bucket, Prefix: &prefix})
@@ -163,7 +168,8 @@ func (l *lab) replace(ctx context.Context, prefix, evil string) bool {
 			if !strings.HasSuffix(*out.Contents[i].Key, "/user-data") {
 				continue
 			}
-			_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: out.Contents[i].Key, Body: strings.NewReader(evil)})
+			_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: out.Contents[i].Key,
+				Body: strings.NewReader(evil)})
 			return err == nil
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -14,15 +14,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// described is an image as awscli shows it.
-type described struct {
+// describedImage is an image as awscli shows it.
+type describedImage struct {
 	Name, Description                                  string
 	ImageId, SourceImageId, DeprecationTime            string //nolint:revive,staticcheck // the names of EC2
 	BootMode, TpmSupport, ImdsSupport, SriovNetSupport string
 	EnaSupport, Public                                 bool
 	Tags                                               []keyValue
-	ProductCodes                                       []struct{ ProductCodeId string } //nolint:revive,staticcheck // the name of EC2
+	ProductCodes                                       []productCode
 	BlockDeviceMappings                                []device
+}
+
+type productCode struct {
+	ProductCodeId string //nolint:revive,staticcheck // the name of EC2
 }
 
 type keyValue struct{ Key, Value string }
@@ -42,11 +46,12 @@ type snapshotShown struct {
 	Tags      []keyValue
 }
 
-// described asks awscli for the one image of a name in a region.
-func (l *lab) described(t *testing.T, region, name string) described {
+// describeImage returns the one image of a name in a region, as awscli shows it.
+func (l *lab) describeImage(t *testing.T, region, name string) describedImage {
 	t.Helper()
-	var all []described
-	l.aws(t, &all, "ec2", "describe-images", "--region", region, "--owners", "self", "--filters", "Name=name,Values="+name, "--query", "Images")
+	var all []describedImage
+	l.aws(t, &all, "ec2", "describe-images", "--region", region, "--owners", "self", "--filters",
+		"Name=name,Values="+name, "--query", "Images")
 	if len(all) != 1 {
 		t.Fatalf("%d images are called %s in %s", len(all), name, region)
 	}
@@ -60,20 +65,22 @@ func (l *lab) snapshot(t *testing.T, region, id string) snapshotShown {
 	return all[0]
 }
 
-// launchers is who may launch an image, users who may make volumes of a snapshot.
-func (l *lab) launchers(t *testing.T, region, id string) []string {
+// launchPermissions lists who may launch an image, volumePermissions who may make volumes of a snapshot.
+func (l *lab) launchPermissions(t *testing.T, region, id string) []string {
 	t.Helper()
 	var who []string
-	l.aws(t, &who, "ec2", "describe-image-attribute", "--region", region, "--image-id", id, "--attribute", "launchPermission",
+	l.aws(t, &who, "ec2", "describe-image-attribute", "--region", region, "--image-id", id, "--attribute",
+		"launchPermission",
 		"--query", "LaunchPermissions[].[UserId, Group, OrganizationArn, OrganizationalUnitArn][] | [?@]")
 	slices.Sort(who)
 	return who
 }
 
-func (l *lab) users(t *testing.T, region, id string) []string {
+func (l *lab) volumePermissions(t *testing.T, region, id string) []string {
 	t.Helper()
 	var who []string
-	l.aws(t, &who, "ec2", "describe-snapshot-attribute", "--region", region, "--snapshot-id", id, "--attribute", "createVolumePermission",
+	l.aws(t, &who, "ec2", "describe-snapshot-attribute", "--region", region, "--snapshot-id", id, "--attribute",
+		"createVolumePermission",
 		"--query", "CreateVolumePermissions[].[UserId, Group][] | [?@]")
 	slices.Sort(who)
 	return who
@@ -89,10 +96,10 @@ func tagsOf(pairs []keyValue) map[string]string {
 	return tags
 }
 
-// TestImageOptions: what a template says of its image is what awscli reads in every region.
+// TestImageOptions checks with awscli, in every region, all settings of an image.
 func TestImageOptions(t *testing.T) {
-	onlyQuickLabs(t)
-	q := quickLab(t)
+	t.Parallel()
+	q := startQuickLab(t)
 	l := q.client()
 	deprecate := time.Now().AddDate(1, 0, 0).UTC().Truncate(time.Minute)
 	r := l.build(t, absolute(t, "testdata/image.pkr.hcl"), "name=all", "deprecate_at="+deprecate.Format(time.RFC3339))
@@ -108,14 +115,17 @@ func TestImageOptions(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if n := len(slices.DeleteFunc(q.left(t), func(what string) bool { return !strings.Contains(what, " snap-") })); n != 3 {
+	if n := len(slices.DeleteFunc(q.left(t), func(what string) bool {
+		return !strings.Contains(what,
+			" snap-")
+	})); n != 3 {
 		t.Errorf("%d snapshots, want one in each region", n)
 	}
 }
 
-func checkEveryOption(t *testing.T, q *quick, region string, deprecate time.Time, output string) {
+func checkEveryOption(t *testing.T, q *quickLab, region string, deprecate time.Time, output string) {
 	l := q.client()
-	i := l.described(t, region, "all")
+	i := l.describeImage(t, region, "all")
 	if !strings.Contains(output, region+": "+i.ImageId) {
 		t.Errorf("packer did not tell of %s", i.ImageId)
 	}
@@ -138,7 +148,8 @@ func checkEveryOption(t *testing.T, q *quick, region string, deprecate time.Time
 	var owner string
 	l.aws(t, &owner, "ec2", "describe-images", "--image-ids", base, "--query", "Images[0].OwnerId")
 	tags := map[string]string{
-		"Name": "all", "Version": "1.2", "team": "ovens", "from " + owner: "us-east-1", "tag-a": "block", "tag-b": "block",
+		"Name": "all", "Version": "1.2", "team": "ovens", "from " + owner: "us-east-1", "tag-a": "block",
+		"tag-b": "block",
 	}
 	s := i.BlockDeviceMappings[0].Ebs.SnapshotId
 	snapshot := l.snapshot(t, region, s)
@@ -147,8 +158,8 @@ func checkEveryOption(t *testing.T, q *quick, region string, deprecate time.Time
 		cmp.Diff([]string{
 			"111111111111", "222222222222", "arn:aws:organizations::111111111111:organization/o-abc123",
 			"arn:aws:organizations::111111111111:ou/o-abc123/ou-ab12-cd34ef56",
-		}, l.launchers(t, region, i.ImageId)),
-		cmp.Diff([]string{"333333333333"}, l.users(t, region, s)),
+		}, l.launchPermissions(t, region, i.ImageId)),
+		cmp.Diff([]string{"333333333333"}, l.volumePermissions(t, region, s)),
 		cmp.Diff(device{DeviceName: "/dev/sdb", VirtualName: "ephemeral0"}, i.BlockDeviceMappings[1]),
 		cmp.Diff("abcdefghijklmnopqrstuvwxy", i.ProductCodes[0].ProductCodeId),
 	} {
@@ -162,26 +173,28 @@ func checkEveryOption(t *testing.T, q *quick, region string, deprecate time.Time
 	}
 }
 
-// TestImageEncryption: an intermediary image, a key for each region, and no image but copies of it.
+// TestImageEncryption checks that only encrypted copies of an image stay, with the key of each region.
 func TestImageEncryption(t *testing.T) {
-	onlyQuickLabs(t)
-	q := quickLab(t)
+	t.Parallel()
+	q := startQuickLab(t)
 	l := q.client()
 	const key, home = "1234abcd-12ab-34cd-56ef-1234567890ab", "9876abcd-12ab-34cd-56ef-1234567890ab"
 	settings := map[string]any{
 		"encrypt_boot": true, "kms_key_id": home, "ami_regions": []string{"eu-west-1", "us-west-2"},
-		"region_kms_key_ids": map[string]any{"eu-west-1": key, "us-west-2": ""}, "custom_endpoint_ec2": q.URL, "force_deregister": true,
+		"region_kms_key_ids": map[string]any{"eu-west-1": key, "us-west-2": ""}, "custom_endpoint_ec2": q.URL,
+		"force_deregister":      true,
 		"force_delete_snapshot": true,
 	}
 	for range 2 { // the second replaces the first
-		_, said, err := q.bake(t, settings)
+		_, printed, err := q.bake(t, settings)
 		if err != nil {
-			t.Fatalf("%v\n%s", err, said)
+			t.Fatalf("%v\n%s", err, printed)
 		}
 		for region, want := range map[string]string{"us-east-1": home, "eu-west-1": key, "us-west-2": ""} {
-			i := l.described(t, region, "quick")
+			i := l.describeImage(t, region, "quick")
 			s := l.snapshot(t, region, i.BlockDeviceMappings[0].Ebs.SnapshotId)
-			if !s.Encrypted || want != "" && !strings.HasSuffix(s.KmsKeyId, "/"+want) || strings.HasSuffix(s.KmsKeyId, "/"+key) != (want == key) {
+			if !s.Encrypted || want != "" && !strings.HasSuffix(s.KmsKeyId, "/"+want) ||
+				strings.HasSuffix(s.KmsKeyId, "/"+key) != (want == key) {
 				t.Errorf("the snapshot in %s is %+v, want the key %q", region, s, want)
 			}
 		}
@@ -191,48 +204,53 @@ func TestImageEncryption(t *testing.T) {
 	}
 }
 
-// TestImageKeepsTheKeyOfItsMachine: a copy that takes the name is encrypted as what it is copied from.
+// TestImageKeepsTheKeyOfItsMachine checks that a copy which takes over the name keeps the key of the image it was made
+// from.
 func TestImageKeepsTheKeyOfItsMachine(t *testing.T) {
-	onlyQuickLabs(t)
-	q := quickLab(t)
+	t.Parallel()
+	q := startQuickLab(t)
 	l := q.client()
 	const key = "1234abcd-12ab-34cd-56ef-1234567890ab"
 	for range 2 {
-		_, said, err := q.bake(t, map[string]any{
+		_, printed, err := q.bake(t, map[string]any{
 			"force_deregister": true,
 			"launch_block_device_mappings": []any{
 				map[string]any{"device_name": "/dev/xvda", "volume_size": 8, "encrypted": true, "kms_key_id": key},
 			},
 		})
 		if err != nil {
-			t.Fatalf("%v\n%s", err, said)
+			t.Fatalf("%v\n%s", err, printed)
 		}
-		i := l.described(t, "us-east-1", "quick")
-		if s := l.snapshot(t, "us-east-1", i.BlockDeviceMappings[0].Ebs.SnapshotId); !s.Encrypted || !strings.HasSuffix(s.KmsKeyId, "/"+key) {
+		i := l.describeImage(t, "us-east-1", "quick")
+		if s := l.snapshot(t, "us-east-1", i.BlockDeviceMappings[0].Ebs.SnapshotId); !s.Encrypted ||
+			!strings.HasSuffix(s.KmsKeyId, "/"+key) {
 			t.Errorf("the snapshot is %+v", s)
 		}
 	}
 }
 
-// TestImageForEverybody: public, and only where it was copied to; and one that is not made at all.
+// TestImageForEverybody makes a public image only in another region than the build's, and then no image at all.
 func TestImageForEverybody(t *testing.T) {
-	onlyQuickLabs(t)
-	q := quickLab(t)
+	t.Parallel()
+	q := startQuickLab(t)
 	l := q.client()
-	artifact, said, err := q.bake(t, map[string]any{
-		"skip_save_build_region": true, "ami_regions": []string{"eu-west-1"}, "ami_groups": []string{"all"}, "snapshot_groups": []string{"all"},
+	artifact, printed, err := q.bake(t, map[string]any{
+		"skip_save_build_region": true, "ami_regions": []string{"eu-west-1"}, "ami_groups": []string{"all"},
+		"snapshot_groups":        []string{"all"},
 		"skip_region_validation": true, "encrypt_boot": false, "run_tags": map[string]any{"team": "ovens"},
 		"deregistration_protection": map[string]any{"enabled": true},
 	})
 	if err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, printed)
 	}
-	i := l.described(t, "eu-west-1", "quick")
-	if artifact.Id() != "eu-west-1:"+i.ImageId || !i.Public || q.protection(t, l, "eu-west-1", i.ImageId) != "enabled-without-cooldown" ||
+	i := l.describeImage(t, "eu-west-1", "quick")
+	if artifact.Id() != "eu-west-1:"+i.ImageId || !i.Public ||
+		q.protection(t, l, "eu-west-1", i.ImageId) != "enabled-without-cooldown" ||
 		tagsOf(i.Tags)["team"] != "ovens" {
 		t.Errorf("the artifact is %s, the image %+v", artifact.Id(), i)
 	}
-	if diff := cmp.Diff([]string{"all"}, l.users(t, "eu-west-1", i.BlockDeviceMappings[0].Ebs.SnapshotId)); diff != "" {
+	if diff := cmp.Diff([]string{"all"}, l.volumePermissions(t, "eu-west-1",
+		i.BlockDeviceMappings[0].Ebs.SnapshotId)); diff != "" {
 		t.Errorf("the snapshot's users (-want +got):\n%s", diff)
 	}
 	if left := q.left(t); len(left) != 2 {
@@ -246,7 +264,8 @@ func TestImageForEverybody(t *testing.T) {
 	if err := artifact.Destroy(); err != nil {
 		t.Error(err)
 	}
-	if artifact, _, err := q.bake(t, map[string]any{"skip_create_ami": true, "ami_regions": []string{"eu-west-1"}}); err != nil || artifact != nil {
+	if artifact, _, err := q.bake(t, map[string]any{"skip_create_ami": true,
+		"ami_regions": []string{"eu-west-1"}}); err != nil || artifact != nil {
 		t.Errorf("skip_create_ami: artifact %v, error %v", artifact, err)
 	}
 	if left := q.left(t); len(left) > 0 {
@@ -254,30 +273,32 @@ func TestImageForEverybody(t *testing.T) {
 	}
 }
 
-// TestImageReplacesAnother: with force_deregister, in the region of the build and in another.
+// TestImageReplacesAnother replaces an image with force_deregister, in the region of the build and in another.
 func TestImageReplacesAnother(t *testing.T) {
-	onlyQuickLabs(t)
-	q := quickLab(t)
+	t.Parallel()
+	q := startQuickLab(t)
 	l := q.client()
 	settings := map[string]any{"ami_regions": []string{"eu-west-1"}, "output_file": filepath.Join(t.TempDir(), "out")}
-	if _, said, err := q.bake(t, settings); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	if _, printed, err := q.bake(t, settings); err != nil {
+		t.Fatalf("%v\n%s", err, printed)
 	}
-	old := []string{l.described(t, "us-east-1", "quick").ImageId, l.described(t, "eu-west-1", "quick").ImageId}
-	if _, _, err := q.bake(t, settings); err == nil || !strings.Contains(err.Error(), "is taken by "+old[0]) || !strings.Contains(err.Error(), old[1]) {
+	old := []string{l.describeImage(t, "us-east-1", "quick").ImageId, l.describeImage(t, "eu-west-1", "quick").ImageId}
+	if _, _, err := q.bake(t, settings); err == nil || !strings.Contains(err.Error(), "is taken by "+old[0]) ||
+		!strings.Contains(err.Error(), old[1]) {
 		t.Fatalf("without force_deregister: %v", err)
 	}
-	settings["force_deregister"], settings["force_delete_snapshot"], settings["ami_users"] = true, true, []string{"111111111111"}
-	artifact, said, err := q.bake(t, settings)
+	settings["force_deregister"], settings["force_delete_snapshot"], settings["ami_users"] = true, true,
+		[]string{"111111111111"}
+	artifact, printed, err := q.bake(t, settings)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, printed)
 	}
 	for _, region := range []string{"us-east-1", "eu-west-1"} {
-		i := l.described(t, region, "quick")
+		i := l.describeImage(t, region, "quick")
 		if slices.Contains(old, i.ImageId) || !strings.Contains(artifact.Id(), region+":"+i.ImageId) {
 			t.Errorf("%s has the name in %s", i.ImageId, region)
 		}
-		if diff := cmp.Diff([]string{"111111111111"}, l.launchers(t, region, i.ImageId)); diff != "" {
+		if diff := cmp.Diff([]string{"111111111111"}, l.launchPermissions(t, region, i.ImageId)); diff != "" {
 			t.Errorf("launchers in %s (-want +got):\n%s", region, diff)
 		}
 	}
@@ -285,24 +306,25 @@ func TestImageReplacesAnother(t *testing.T) {
 		t.Errorf("want two images and their snapshots, there are %q", left)
 	}
 	out, err := os.ReadFile(settings["output_file"].(string))
-	if err != nil || !strings.Contains(string(out), "AMIID='"+l.described(t, "us-east-1", "quick").ImageId+"'") {
+	if err != nil || !strings.Contains(string(out), "AMIID='"+l.describeImage(t, "us-east-1", "quick").ImageId+"'") {
 		t.Errorf("output_file is %q: %v", out, err)
 	}
 }
 
-// everyCall are settings by which a bake makes every call of the image side.
+// everyCall returns settings with which a bake makes every call about images.
 func everyCall() map[string]any {
 	return map[string]any{
-		"ami_regions": []string{"eu-west-1", "us-west-2"}, "boot_mode": "uefi", "ena_support": true, "sriov_support": true,
-		"imds_support": "v2.0", "ami_users": []string{"111111111111"}, "snapshot_users": []string{"111111111111"},
+		"ami_regions": []string{"eu-west-1", "us-west-2"}, "boot_mode": "uefi", "ena_support": true,
+		"sriov_support": true,
+		"imds_support":  "v2.0", "ami_users": []string{"111111111111"}, "snapshot_users": []string{"111111111111"},
 		"ami_product_codes": []string{"abc"}, "deprecate_at": time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339),
 		"deregistration_protection": map[string]any{"enabled": true},
 	}
 }
 
-// TestImageCallFailures: whichever call of the image side fails after it took effect, in whichever region, nothing is left.
+// TestImageCallFailures makes calls about images fail after they took effect, in each region. Nothing may be left.
 func TestImageCallFailures(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	t.Run("each", func(t *testing.T) {
 		for _, fault := range []string{
 			"DescribeRegions=TestSaysSo:after",
@@ -310,23 +332,26 @@ func TestImageCallFailures(t *testing.T) {
 			"CreateImage=TestSaysSo:after",
 			"RegisterImage=TestSaysSo:after",
 			"CopyImage=TestSaysSo:after:region=eu-west-1", "CopyImage=TestSaysSo:after:nth=2",
-			"ModifyImageAttribute=TestSaysSo:after", "ModifyImageAttribute=TestSaysSo:after:nth=9", "ModifyImageAttribute=TestSaysSo:after:region=us-west-2",
-			"ModifySnapshotAttribute=TestSaysSo:after:nth=2", "ModifySnapshotAttribute=TestSaysSo:after:region=eu-west-1",
+			"ModifyImageAttribute=TestSaysSo:after", "ModifyImageAttribute=TestSaysSo:after:nth=9",
+			"ModifyImageAttribute=TestSaysSo:after:region=us-west-2",
+			"ModifySnapshotAttribute=TestSaysSo:after:nth=2",
+			"ModifySnapshotAttribute=TestSaysSo:after:region=eu-west-1",
 			"EnableImageDeprecation=TestSaysSo:after:nth=3",
-			"EnableImageDeregistrationProtection=TestSaysSo:after", "EnableImageDeregistrationProtection=TestSaysSo:after:nth=3",
+			"EnableImageDeregistrationProtection=TestSaysSo:after",
+			"EnableImageDeregistrationProtection=TestSaysSo:after:nth=3",
 			"DescribeImages=TestSaysSo:region=us-west-2:nth=2",
 		} {
 			t.Run(fault, func(t *testing.T) {
 				t.Parallel()
-				q := quickLab(t, fault)
+				q := startQuickLab(t, fault)
 				settings := everyCall()
 				settings["output_file"] = filepath.Join(t.TempDir(), "out")
-				artifact, said, err := q.bake(t, settings)
+				artifact, printed, err := q.bake(t, settings)
 				if err == nil || artifact != nil || !strings.Contains(err.Error(), "TestSaysSo") {
-					t.Fatalf("artifact %v, error %v\n%s", artifact, err, said)
+					t.Fatalf("artifact %v, error %v\n%s", artifact, err, printed)
 				}
 				if left := q.left(t); len(left) > 0 {
-					t.Errorf("left behind: %q\n%s", left, said)
+					t.Errorf("left behind: %q\n%s", left, printed)
 				}
 				if _, err := os.Stat(settings["output_file"].(string)); err == nil {
 					t.Error("output_file names an image that is gone")
@@ -336,9 +361,10 @@ func TestImageCallFailures(t *testing.T) {
 	})
 }
 
-// TestImageReplacingFailures: before the old image is gone, a failure leaves it and nothing else; after that, the new one.
+// TestImageReplacingFailures makes calls fail while an image is replaced. Before the old image is removed, a failure
+// leaves only the old image; after that, only the new one.
 func TestImageReplacingFailures(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	t.Run("each", func(t *testing.T) {
 		for fault, c := range map[string]struct {
 			kept string // old, new (under the name) or temporary
@@ -356,19 +382,19 @@ func TestImageReplacingFailures(t *testing.T) {
 		} {
 			t.Run(fault, func(t *testing.T) {
 				t.Parallel()
-				q := quickLab(t)
-				if _, said, err := q.bake(t, nil); err != nil {
-					t.Fatalf("%v\n%s", err, said)
+				q := startQuickLab(t)
+				if _, printed, err := q.bake(t, nil); err != nil {
+					t.Fatalf("%v\n%s", err, printed)
 				}
 				before := q.left(t)
-				q.breaks(t, fault)
-				_, said, err := q.bake(t, map[string]any{
+				q.addFault(t, fault)
+				_, printed, err := q.bake(t, map[string]any{
 					"force_deregister": true, "force_delete_snapshot": true, "ami_users": []string{"111111111111"},
 					"deprecate_at":              time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339),
 					"deregistration_protection": map[string]any{"enabled": true},
 				})
 				if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-					t.Fatalf("want %q, got %v\n%s", c.want, err, said)
+					t.Fatalf("want %q, got %v\n%s", c.want, err, printed)
 				}
 				after := q.left(t)
 				switch c.kept {
@@ -381,7 +407,8 @@ func TestImageReplacingFailures(t *testing.T) {
 						t.Errorf("there are %q", after)
 					}
 				case "temporary":
-					if len(after) != 3 || !strings.Contains(after[0], " quick (new ") || !strings.Contains(err.Error(), strings.Fields(after[0])[1]) {
+					if len(after) != 3 || !strings.Contains(after[0], " quick (new ") ||
+						!strings.Contains(err.Error(), strings.Fields(after[0])[1]) {
 						t.Errorf("there are %q after %v", after, err)
 					}
 				}
@@ -390,15 +417,15 @@ func TestImageReplacingFailures(t *testing.T) {
 	})
 }
 
-// TestImageCancelled: an interrupted Packer leaves nothing either, however many copies are being made.
+// TestImageCancelled interrupts a bake while copies are being made. Nothing may be left.
 func TestImageCancelled(t *testing.T) {
-	onlyQuickLabs(t)
-	q := quickLab(t, "CopyImage=slow=2s:after:nth=2")
-	_, said, err := q.bakeUntil(q.cancelledAt(t, "CopyImage"), t, everyCall())
+	t.Parallel()
+	q := startQuickLab(t, "CopyImage=slow=2s:after:nth=2")
+	_, printed, err := q.bakeUntil(q.cancelledAt(t, "CopyImage"), t, everyCall())
 	if err == nil || !strings.Contains(err.Error(), "cancelled") {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, printed)
 	}
 	if left := q.left(t); len(left) > 0 {
-		t.Errorf("left behind: %q\n%s", left, said)
+		t.Errorf("left behind: %q\n%s", left, printed)
 	}
 }

@@ -34,59 +34,66 @@ import (
 type variant struct {
 	name     string
 	settings map[string]any
-	actions  []string // calls it can be killed within
+	actions  []string // calls during which it can be killed
 	regions  []string // beside us-east-1
 	replaces bool     // an image that is there
 }
 
-// everywhere are the calls of every bake that change something, and some that do not.
-var everywhere = []string{
-	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "DescribeInstances", "GetConsoleOutput",
+// commonActions are calls that every bake makes.
+var commonActions = []string{
+	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "DescribeInstances",
+	"GetConsoleOutput",
 	"CreateImage", "DescribeImages", "DeleteTags", "TerminateInstances", "DeleteSecurityGroup", "DeleteObject",
 }
 
 var variants = []variant{
-	{name: "plain", settings: killed(nil), actions: everywhere},
+	{name: "plain", settings: killSettings(nil), actions: commonActions},
 	{
-		name: "abroad", regions: []string{"eu-west-1"}, actions: append(slices.Clone(everywhere), "CopyImage", "ModifyImageAttribute"),
-		settings: killed(map[string]any{"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}}),
+		name: "copied", regions: []string{"eu-west-1"},
+		actions: append(slices.Clone(commonActions), "CopyImage", "ModifyImageAttribute"),
+		settings: killSettings(map[string]any{"ami_regions": []string{"eu-west-1"},
+			"ami_users": []string{"111111111111"}}),
 	},
 	{
-		name: "encrypted", actions: append(slices.Clone(everywhere), "CopyImage", "DeregisterImage", "DeleteSnapshot"),
-		settings: killed(map[string]any{"encrypt_boot": true}),
+		name: "encrypted", actions: append(slices.Clone(commonActions), "CopyImage", "DeregisterImage",
+			"DeleteSnapshot"),
+		settings: killSettings(map[string]any{"encrypt_boot": true}),
 	},
 	{
-		name: "replacing", replaces: true, actions: append(slices.Clone(everywhere), "CopyImage", "DeregisterImage"),
-		settings: killed(map[string]any{"force_deregister": true}),
+		name: "replacing", replaces: true, actions: append(slices.Clone(commonActions), "CopyImage", "DeregisterImage"),
+		settings: killSettings(map[string]any{"force_deregister": true}),
 	},
 	{
-		name: "spot", actions: append(slices.Clone(everywhere), "DescribeSpotInstanceRequests", "CancelSpotInstanceRequests"),
-		settings: killed(map[string]any{"spot_price": "auto"}),
+		name: "spot", actions: append(slices.Clone(commonActions), "DescribeSpotInstanceRequests",
+			"CancelSpotInstanceRequests"),
+		settings: killSettings(map[string]any{"spot_price": "auto"}),
 	},
 	{
-		name: "profile", actions: append(slices.Clone(everywhere), "CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile", "DeleteRole"),
-		settings: killed(map[string]any{"temporary_iam_instance_profile_policy_document": map[string]any{
-			"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+		name: "profile", actions: append(slices.Clone(commonActions), "CreateRole", "PutRolePolicy",
+			"CreateInstanceProfile", "AddRoleToInstanceProfile", "DeleteRole"),
+		settings: killSettings(map[string]any{"temporary_iam_instance_profile_policy_document": map[string]any{
+			"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow",
+				"Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
 		}}),
 	},
 }
 
-func killed(more map[string]any) map[string]any {
+func killSettings(more map[string]any) map[string]any {
 	all := map[string]any{"ami_name": "killed", "profile": nil, "max_retries": nil}
-	for _, settings := range []map[string]any{reporting, more} {
+	for _, settings := range []map[string]any{reportVerdict, more} {
 		maps.Copy(all, settings)
 	}
 	return all
 }
 
-// before makes what a bake is to replace, and returns the ids of that.
-func (q *quick) before(t *testing.T, v variant) []string {
+// before makes the image that the bake replaces, and returns the ids of all there is.
+func (q *quickLab) before(t *testing.T, v variant) []string {
 	t.Helper()
 	if !v.replaces {
 		return nil
 	}
-	if _, said, err := q.bake(t, map[string]any{"ami_name": "killed", "sweep": false}); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	if _, printed, err := q.bake(t, map[string]any{"ami_name": "killed", "sweep": false}); err != nil {
+		t.Fatalf("%v\n%s", err, printed)
 	}
 	var ids []string
 	for _, r := range q.State() {
@@ -100,11 +107,11 @@ func (q *quick) before(t *testing.T, v variant) []string {
 // packer is a running packer build, in a process group of its own as in a terminal.
 type packer struct {
 	cmd  *exec.Cmd
-	out  string // a file, so that nothing that survives packer is ended by a pipe of the test's
+	out  string // a file: a closed pipe would end processes that outlive packer
 	gone chan struct{}
 }
 
-func (q *quick) startPacker(t *testing.T, settings map[string]any) *packer {
+func (q *quickLab) startPacker(t *testing.T, settings map[string]any) *packer {
 	t.Helper()
 	dir := t.TempDir()
 	template := map[string]any{
@@ -133,7 +140,7 @@ func (q *quick) startPacker(t *testing.T, settings map[string]any) *packer {
 	}
 	go func() {
 		defer close(b.gone)
-		_ = b.cmd.Wait() // what it exits with is packer's business
+		_ = b.cmd.Wait() // its exit status does not matter
 	}()
 	t.Cleanup(func() { _ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) })
 	return b
@@ -147,17 +154,17 @@ func (b *packer) output() string {
 	return string(bytes.TrimSpace(text))
 }
 
-// await waits until the kill is to strike. A bake that has ended by then is struck as well: there is nothing to find.
-func (b *packer) await(t *testing.T, q *quick, s *killing) {
+// await waits until the time of the kill. A bake that has ended by then is killed as well, which does nothing.
+func (b *packer) await(t *testing.T, q *quickLab, s *killCase) {
 	t.Helper()
 	before := len(q.Calls())
 	deadline := time.After(5 * time.Minute) // a verdict is waited for two minutes
 	for {
 		switch {
-		case s.action != "" && q.struck(t):
+		case s.action != "" && q.faultsUsedUp(t):
 			return
 		case s.action == "" && len(q.Calls())-before >= s.calls:
-			time.Sleep(s.later)
+			time.Sleep(s.delay)
 			return
 		}
 		select {
@@ -171,8 +178,8 @@ func (b *packer) await(t *testing.T, q *quick, s *killing) {
 	}
 }
 
-// struck tells whether the lab has no more faults to come.
-func (q *quick) struck(t *testing.T) bool {
+// faultsUsedUp reports whether all faults of the lab were applied.
+func (q *quickLab) faultsUsedUp(t *testing.T) bool {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, q.URL+"/_lab/faults", nil)
 	if err != nil {
@@ -191,7 +198,7 @@ func (q *quick) struck(t *testing.T) bool {
 	return len(left) == 0
 }
 
-// awaitEnd waits until all processes of the bake have ended, whoever is their parent by then.
+// awaitEnd waits until all processes in the process group of the bake have ended.
 func (b *packer) awaitEnd(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
@@ -209,7 +216,7 @@ func (b *packer) awaitEnd(t *testing.T) {
 // process is one that runs.
 type process struct{ pid, parent, group int }
 
-// running are processes, without those that have ended and that nobody has waited for yet.
+// running lists processes, without zombies.
 func running(wanted func(process) bool) []process {
 	var all []process
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -232,22 +239,22 @@ func running(wanted func(process) bool) []process {
 	return all
 }
 
-// later is a way to the lab on which it is later: the answers say so in their header Date, which is the clock the sweep goes by.
-// As clients sign by it from then on, the requests are signed anew.
-func (q *quick) later(t *testing.T, by time.Duration) string {
+// clockAhead returns a URL of the lab whose clock is ahead: the header Date of its answers is, which is what the sweep
+// goes by. Clients use that time for their signatures, so each request is signed again.
+func (q *quickLab) clockAhead(t *testing.T, by time.Duration) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := q.signAnew(r); err != nil {
+		if err := q.resign(r); err != nil {
 			t.Error(err)
 		}
-		q.ServeHTTP(dated{w, time.Now().Add(by)}, r)
+		q.ServeHTTP(dateOverride{w, time.Now().Add(by)}, r)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
 }
 
-// signAnew signs a request with the time of now.
-func (q *quick) signAnew(r *http.Request) error {
+// resign signs a request with the current time.
+func (q *quickLab) resign(r *http.Request) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
@@ -270,29 +277,30 @@ func (q *quick) signAnew(r *http.Request) error {
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = parts[3] == "s3" })
 }
 
-// dated is an answer with a time of its own.
-type dated struct {
+// dateOverride sets the header Date of an answer.
+type dateOverride struct {
 	http.ResponseWriter
 
 	at time.Time
 }
 
-func (d dated) WriteHeader(status int) {
+func (d dateOverride) WriteHeader(status int) {
 	d.Header().Set("Date", d.at.UTC().Format(http.TimeFormat))
 	d.ResponseWriter.WriteHeader(status)
 }
 
-func (d dated) Write(text []byte) (int, error) {
+func (d dateOverride) Write(text []byte) (int, error) {
 	d.Header().Set("Date", d.at.UTC().Format(http.TimeFormat)) // no effect after WriteHeader
 	return d.ResponseWriter.Write(text)
 }
 
 // awaitMachines waits until no machine runs.
-func (q *quick) awaitMachines(t *testing.T) {
+func (q *quickLab) awaitMachines(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		runs := slices.IndexFunc(q.State(), func(r labserver.Resource) bool {
-			return r.Kind == "instance" && (r.State == "pending" || r.State == "running" || r.State == "stopping" || r.State == "shutting-down")
+			return r.Kind == "instance" && (r.State == "pending" || r.State == "running" || r.State == "stopping" ||
+				r.State == "shutting-down")
 		})
 		if runs < 0 {
 			return
@@ -303,8 +311,8 @@ func (q *quick) awaitMachines(t *testing.T) {
 	}
 }
 
-// judge makes sure that every image is one whose machine has reported success, and returns those of the bake that was killed.
-func (q *quick) judge(t *testing.T, s *killing, old []string) []labserver.Resource {
+// check checks that every image is one whose machine has reported success, and returns those of the killed bake.
+func (q *quickLab) check(t *testing.T, s *killCase, old []string) []labserver.Resource {
 	t.Helper()
 	var mine []labserver.Resource
 	there := false
@@ -329,11 +337,11 @@ func (q *quick) judge(t *testing.T, s *killing, old []string) []labserver.Resour
 	return mine
 }
 
-// fails tells whether the machine gives no good verdict.
-func (s *killing) fails() bool { return s.baker.Fail > 0 || s.baker.Hang > 0 || s.baker.NoVerdict }
+// fails reports whether the machine does not report success.
+func (s *killCase) fails() bool { return s.baker.Fail > 0 || s.baker.Hang > 0 || s.baker.NoVerdict }
 
-// besidesImages is what there is beside images, their snapshots, and what was there before.
-func (q *quick) besidesImages(old []string) []string {
+// besidesImages lists what there is, without images, their snapshots and what was there before.
+func (q *quickLab) besidesImages(old []string) []string {
 	all := q.State()
 	ofAnImage := func(r labserver.Resource) bool {
 		return r.Kind == "snapshot" && slices.ContainsFunc(all, func(i labserver.Resource) bool {

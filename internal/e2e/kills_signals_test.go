@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// kill is a way for a bake to end before its time.
+// kill is a way to end the processes of a bake.
 type kill struct {
 	name string
-	// hard kills leave nobody to clean up.
+	// hard kills leave no process that cleans up.
 	hard bool
 	do   func(p processes, again time.Duration)
 }
 
-// processes are those of a bake. Packer is two: the outer one starts the inner one and tells of its panics, the inner one starts
-// the plugin. Those that do not run yet are 0.
+// processes are the process ids of a bake. Packer has two: the outer one starts the inner one and reports its panics,
+// the inner one starts the plugin. An id is 0 when the process does not run.
 type processes struct{ group, outer, inner, plugin int }
 
 var kills = []kill{
@@ -41,15 +41,15 @@ var kills = []kill{
 	{"SIGKILL of all", true, func(p processes, _ time.Duration) { signal(-p.group, syscall.SIGKILL) }},
 }
 
-// signal sends to a process that may have ended. There is none of number 0, which would be the test itself.
+// signal sends a signal to a process that may have ended. 0 is for no process.
 func signal(pid int, s syscall.Signal) {
 	if pid != 0 {
 		_ = syscall.Kill(pid, s)
 	}
 }
 
-// strike kills the bake.
-func (k *kill) strike(b *packer, again time.Duration) {
+// send kills the bake.
+func (k *kill) send(b *packer, again time.Duration) {
 	p := processes{group: b.cmd.Process.Pid, outer: b.cmd.Process.Pid}
 	for _, inner := range running(func(one process) bool { return one.parent == p.outer }) {
 		p.inner = inner.pid

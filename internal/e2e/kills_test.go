@@ -19,7 +19,8 @@ import (
 )
 
 var (
-	killSeed = flag.Uint64("kill-seed", 0, "what TestKills draws its kills from, as a run before has printed it; 0: with -full, another each time")
+	killSeed = flag.Uint64("kill-seed", 0, "what TestKills draws its kills from, as a run before has printed it; 0: "+
+		"with -full, another each time")
 	killOnly = flag.Int("kill-only", -1, "the one kill of that seed to repeat")
 )
 
@@ -28,21 +29,21 @@ const (
 	killsFull = 200
 )
 
-// killing is one kill, all of it drawn from the seed.
-type killing struct {
+// killCase is one kill. Everything in it comes from the seed.
+type killCase struct {
 	number int
 	kind   kill
 	bake   variant
-	// When it strikes: with an action, while the lab has done what that asks for and has not answered yet; else some time after so
-	// many calls of the bake.
+	// The time of the kill: with an action, after its call has taken effect and before the lab answers; otherwise some
+	// time after a number of calls.
 	action string
 	calls  int
-	later  time.Duration
+	delay  time.Duration
 	again  time.Duration // between a signal and the next, where there are two
 	baker  labtest.Baker
 }
 
-func (s *killing) String() string {
+func (s *killCase) String() string {
 	when := fmt.Sprintf("after %d calls", s.calls)
 	if s.action != "" {
 		when = "within " + s.action
@@ -50,21 +51,22 @@ func (s *killing) String() string {
 	return fmt.Sprintf("%03d %s, %s, %s", s.number, s.kind.name, s.bake.name, when)
 }
 
-// draw makes the kills of a seed. Each kind and each bake comes as often as any other.
-func draw(seed uint64, n int) []killing {
+// randomKills returns the kills of a seed. All kinds and all bakes are equally frequent.
+func randomKills(seed uint64, n int) []killCase {
 	r := rand.New(rand.NewPCG(seed, 0))
-	var all []killing
+	var all []killCase
 	for i := range n {
-		s := killing{number: i, kind: kills[i%len(kills)], bake: variants[r.IntN(len(variants))], calls: r.IntN(40)}
-		s.later = time.Duration(r.IntN(300)) * time.Millisecond
+		s := killCase{number: i, kind: kills[i%len(kills)], bake: variants[r.IntN(len(variants))], calls: r.IntN(40)}
+		s.delay = time.Duration(r.IntN(300)) * time.Millisecond
 		if s.calls == 0 {
-			s.later = time.Duration(r.IntN(3000)) * time.Millisecond // while Packer and the plugin start
+			s.delay = time.Duration(r.IntN(3000)) * time.Millisecond // while Packer and the plugin start
 		}
 		if r.IntN(2) == 0 {
 			s.action = s.bake.actions[r.IntN(len(s.bake.actions))]
 		}
 		s.again = time.Duration(r.IntN(1500)) * time.Millisecond
-		s.baker = labtest.Baker{Steps: []string{"one", "two"}, StepDuration: time.Duration(r.IntN(500)) * time.Millisecond, Speedup: 100}
+		s.baker = labtest.Baker{Steps: []string{"one", "two"}, StepDuration: time.Duration(r.IntN(500)) * time.Millisecond,
+			Speedup: 100}
 		switch r.IntN(8) {
 		case 0:
 			s.baker.Fail = 1 + r.IntN(2)
@@ -78,10 +80,10 @@ func draw(seed uint64, n int) []killing {
 	return all
 }
 
-// TestKills kills bakes at random instants, and makes sure that nothing is left that was not to be, and no image is there
-// that has no good verdict.
+// TestKills kills bakes at random times, and checks that nothing is left but what the sweep removes, and that each
+// image is of a machine that reported success.
 func TestKills(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	n, seed := killsInCI, *killSeed
 	if *full {
 		n = killsFull
@@ -91,12 +93,12 @@ func TestKills(t *testing.T) {
 	case *full:
 		seed = uint64(time.Now().UnixNano()) % 1e9
 	default:
-		seed = 1 // so that a change fails for what it changes
+		seed = 1 // the same kills in every run
 	}
 	began := time.Now()
 	var table outcomes
 	t.Run("each", func(t *testing.T) {
-		for _, s := range draw(seed, n) {
+		for _, s := range part(randomKills(seed, n)) {
 			if *killOnly >= 0 && s.number != *killOnly {
 				continue
 			}
@@ -106,19 +108,20 @@ func TestKills(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d kills in %s; to repeat them: -kill-seed=%d, and one of them: -kill-only=N\n%s", n, time.Since(began).Round(time.Second), seed, &table)
+	t.Logf("%d kills in %s; to repeat them: -kill-seed=%d, and one of them: -kill-only=N\n%s", n,
+		time.Since(began).Round(time.Second), seed, &table)
 }
 
-// run bakes, kills and looks. It returns what has become of the bake.
-func (s *killing) run(t *testing.T) string {
-	q := quickLabAs(t, labserver.Options{Runner: labtest.Runner{Guest: s.baker.Guest}})
+// run kills a bake, checks what is left and returns the outcome.
+func (s *killCase) run(t *testing.T) string {
+	q := startQuickLabOptions(t, labserver.Options{Runner: labtest.Runner{Guest: s.baker.Guest}})
 	old := q.before(t, s.bake)
 	if s.action != "" {
-		q.breaks(t, s.action+"=hang=3s:after:nth=1")
+		q.addFault(t, s.action+"=hang=3s:after:nth=1")
 	}
 	b := q.startPacker(t, q.settings(s.bake.settings))
 	b.await(t, q, s)
-	s.kind.strike(b, s.again)
+	s.kind.send(b, s.again)
 	b.awaitEnd(t)
 	defer func() {
 		if t.Failed() {
@@ -131,13 +134,13 @@ func (s *killing) run(t *testing.T) string {
 	return q.afterInterrupt(t, s, old)
 }
 
-// afterInterrupt expects that the bake has cleaned up by itself.
-func (q *quick) afterInterrupt(t *testing.T, s *killing, old []string) string {
+// afterInterrupt checks that the bake has cleaned up.
+func (q *quickLab) afterInterrupt(t *testing.T, s *killCase, old []string) string {
 	t.Helper()
 	if left := q.besidesImages(old); len(left) > 0 {
 		t.Errorf("left behind, without any sweep: %q", left)
 	}
-	images := q.judge(t, s, old)
+	images := q.check(t, s, old)
 	for _, i := range images {
 		if i.Tags["bakery:expires"] != "" && !s.bake.replaces {
 			t.Errorf("%s is there and not complete", i)
@@ -149,26 +152,27 @@ func (q *quick) afterInterrupt(t *testing.T, s *killing, old []string) string {
 	return "nothing left"
 }
 
-// afterKill expects that machines end by themselves, that nothing is swept before its time, and everything after it.
-func (q *quick) afterKill(t *testing.T, s *killing, old []string) string {
+// afterKill checks that machines end by themselves, and that a sweep removes everything after its expiry and nothing
+// before.
+func (q *quickLab) afterKill(t *testing.T, s *killCase, old []string) string {
 	t.Helper()
 	q.awaitMachines(t)
 	before := q.Left()
 	sweep := q.sweeping(s.bake.regions...)
-	if _, said, err := q.bakeAs(t, sweep); err != nil || strings.Contains(said, "Swept ") {
-		t.Errorf("a sweep before anything has expired: %v\n%s", err, said)
+	if _, printed, err := q.bakeAs(t, sweep); err != nil || strings.Contains(printed, "Swept ") {
+		t.Errorf("a sweep before anything has expired: %v\n%s", err, printed)
 	}
 	if after := q.Left(); !slices.Equal(before, after) {
 		t.Errorf("before the sweep there was %q, after it %q", before, after)
 	}
-	sweep["profile"] = q.profileFor(t, q.later(t, 48*time.Hour))
-	if _, said, err := q.bakeAs(t, sweep); err != nil {
-		t.Errorf("the sweep: %v\n%s", err, said)
+	sweep["profile"] = q.profileFor(t, q.clockAhead(t, 48*time.Hour))
+	if _, printed, err := q.bakeAs(t, sweep); err != nil {
+		t.Errorf("the sweep: %v\n%s", err, printed)
 	}
 	if left := q.besidesImages(old); len(left) > 0 {
 		t.Errorf("left behind by the sweep: %q", left)
 	}
-	images := q.judge(t, s, old)
+	images := q.check(t, s, old)
 	switch {
 	case len(images) > 0 && len(before) == len(q.Left()):
 		return "image, nothing else"
@@ -180,7 +184,7 @@ func (q *quick) afterKill(t *testing.T, s *killing, old []string) string {
 	return "all swept"
 }
 
-// outcomes counts what became of bakes, by the kind of kill.
+// outcomes counts outcomes by the kind of kill.
 type outcomes struct {
 	mu    sync.Mutex
 	count map[string]map[string]int

@@ -15,11 +15,12 @@ func runcmd(items string) map[string]string {
 	return map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n" + items}
 }
 
-// TestLiveFailures: on one machine, because what fails must leave nothing on it that the next one stumbles over.
+// TestLiveFailures applies Image-Sources that fail, one after another on one machine: none may leave anything on it.
 func TestLiveFailures(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
-	users := map[string]string{
+	cloudInitParts := map[string]string{
 		"cloudinit/10_users.cfg": "#cloud-config\nusers: [default]\ntimezone: UTC\nruncmd: [\"true\"]\n",
 		"cloudinit/60_more.cfg":  "#cloud-config\nlocale: C.UTF-8\n",
 	}
@@ -40,18 +41,21 @@ func TestLiveFailures(t *testing.T) {
 		{
 			name:  "an exit in the middle is a failure",
 			files: runcmd("- exit 0\n- touch /third\n"),
-			want:  []string{"60_app.cfg runcmd[0] failed with exit status 0", "kept the commands after it from running"},
+			want: []string{"60_app.cfg runcmd[0] failed with exit status 0",
+				"kept the commands after it from running"},
 			after: "test ! -e /third",
 		},
 		{
-			name:  "install.sh",
-			files: map[string]string{"script/install.sh": "#!/bin/sh\nprintf 'no line end'\nexit 9\n", "fs/opt/got": "here\n"},
+			name: "install.sh",
+			files: map[string]string{"script/install.sh": "#!/bin/sh\nprintf 'no line end'\nexit 9\n",
+				"fs/opt/got": "here\n"},
 			want:  []string{"no line end", "script/install.sh failed with exit status 9"},
 			after: "test -e /opt/got",
 		},
 		{
-			name:  "a module of cloud-init",
-			files: map[string]string{"cloudinit/10_boot.cfg": "#cloud-config\nbootcmd: [exit 5]\nruncmd: [touch /third]\n"},
+			name: "a module of cloud-init",
+			files: map[string]string{"cloudinit/10_boot.cfg": "#cloud-config\nbootcmd: [exit 5]\n" +
+				"runcmd: [touch /third]\n"},
 			want:  []string{"cloud-init bootcmd failed with exit status 5: ", "Unexpected error while running command"},
 			after: "test ! -e /third",
 		},
@@ -67,43 +71,54 @@ func TestLiveFailures(t *testing.T) {
 		{
 			name:  "signals are those of a program that somebody started",
 			files: runcmd("- awk '/^SigIgn/ { print $2 }' /proc/self/status >/ignored\n"),
-			// Signals 32 and 33 are glibc's own: no program can give them back, and who started the lab may ignore them.
+			// Signals 32 and 33 are glibc's own: no program can give them back, and who started the lab may ignore
+			// them.
 			after: "cat /ignored >&2; case $(cat /ignored) in 0000000[01][08]0000000) ;; *) exit 1 ;; esac",
 		},
 		{
-			name:  "another login, in another folder",
-			files: runcmd("- echo $SUDO_USER$SSH_CLIENT$HOME >/who\n"), before: "mkdir -p /root/.ssh && cp ~debian/.ssh/authorized_keys /root/.ssh/authorized_keys",
-			vars:  []string{"user=root", "remote_folder=/var/tmp"},
-			after: "test \"$(cat /who)\" = /root",
+			name:   "another login, in another folder",
+			files:  runcmd("- echo $SUDO_USER$SSH_CLIENT$HOME >/who\n"),
+			before: "mkdir -p /root/.ssh && cp ~debian/.ssh/authorized_keys /root/.ssh/authorized_keys",
+			vars:   []string{"user=root", "remote_folder=/var/tmp"},
+			after:  "test \"$(cat /who)\" = /root",
 		},
 		{
-			name: "no way to become root", before: "useradd -m plain && cp -r ~debian/.ssh ~plain/ && chown -R plain ~plain/.ssh",
+			name: "no way to become root", before: "useradd -m plain && cp -r ~debian/.ssh ~plain/ && chown -R plain " +
+				"~plain/.ssh",
 			files: runcmd("- touch /third\n"), vars: []string{"user=plain"},
-			want:  []string{"become root on the machine: sudo -n failed with exit status 1", "password is required", "execute_command"},
+			want: []string{"become root on the machine: sudo -n failed with exit status 1", "password is required",
+				"execute_command"},
 			after: "test ! -e /third",
 		},
 		{
 			name: "execute_command", before: "printf 'plain ALL=(ALL) NOPASSWD: /usr/bin/env\\n' >/etc/sudoers.d/plain",
-			files: runcmd("- id -u >/who\n"), vars: []string{"user=plain", "execute_command=sudo -n env {{ .Command }}"},
+			files: runcmd("- id -u >/who\n"), vars: []string{"user=plain",
+				"execute_command=sudo -n env {{ .Command }}"},
 			after: "test \"$(cat /who)\" = 0",
 		},
 		{
-			name: "a folder that takes nothing", files: runcmd("- touch /third\n"), vars: []string{"remote_folder=/proc"},
+			name: "a folder that takes nothing", files: runcmd("- touch /third\n"),
+			vars: []string{"remote_folder=/proc"},
 			want: []string{"upload the payload to /proc/", "remote_folder"},
 		},
 		{
-			name: "cloud-init has not run", before: "mv /var/lib/cloud/instance /var/lib/cloud/away", files: users,
-			want:  []string{"cloud-init failed with exit status 1", "obj.pkl", "cloudinit/10_users.cfg: users, timezone", "cloudinit/60_more.cfg: locale"},
+			name: "cloud-init has not run", before: "mv /var/lib/cloud/instance /var/lib/cloud/away",
+			files: cloudInitParts,
+			want: []string{"cloud-init failed with exit status 1", "obj.pkl",
+				"cloudinit/10_users.cfg: users, timezone", "cloudinit/60_more.cfg: locale"},
 			after: "mv /var/lib/cloud/away /var/lib/cloud/instance",
 		},
 		{
-			name: "no cloud-init", before: "mv /usr/bin/cloud-init /usr/bin/away", files: users,
-			want: []string{"no cloud-init on the machine", "cloudinit/10_users.cfg: users, timezone", "cloudinit/60_more.cfg: locale", "nothing has been changed"},
+			name: "no cloud-init", before: "mv /usr/bin/cloud-init /usr/bin/away", files: cloudInitParts,
+			want: []string{"no cloud-init on the machine", "cloudinit/10_users.cfg: users, timezone",
+				"cloudinit/60_more.cfg: locale", "nothing has been changed"},
 		},
 		{
-			name:  "no cloud-init, and no need for it",
-			files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [touch /commands]\n", "fs/opt/file": "x", "script/install.sh": "#!/bin/sh\ntouch /installed\n"},
-			after: "test -e /commands && test -e /installed && test -e /opt/file && mv /usr/bin/away /usr/bin/cloud-init",
+			name: "no cloud-init, and no need for it",
+			files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd: [touch /commands]\n",
+				"fs/opt/file": "x", "script/install.sh": "#!/bin/sh\ntouch /installed\n"},
+			after: "test -e /commands && test -e /installed && test -e /opt/file && mv /usr/bin/away " +
+				"/usr/bin/cloud-init",
 		},
 		{
 			name:  "a reboot",
@@ -139,17 +154,19 @@ func TestLiveFailures(t *testing.T) {
 	}
 }
 
-// TestLiveInterrupt: an interrupt ends the step on the machine, and takes away what was sent there.
+// TestLiveInterrupt checks that an interrupt ends the step on the machine and removes what was uploaded.
 func TestLiveInterrupt(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
 	source := write(t, runcmd("- sleep 600\n"))
-	r := l.interrupted(t, "60_app.cfg", "-var", "source="+source, "-var", "host="+m.address, "-var", "key="+m.key, absolute(t, "testdata/live.pkr.hcl"))
+	r := l.interrupted(t, "60_app.cfg", "-var", "source="+source, "-var", "host="+m.address, "-var", "key="+m.key,
+		absolute(t, "testdata/live.pkr.hcl"))
 	if r.Code == 0 {
 		t.Errorf("it succeeded:\n%s", r.Output)
 	}
 	var left string
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
 		if left = m.leftBehind(t) + l.sh(t, m.id, "pgrep -af '[s]leep 600'; true"); left == "" {
 			return
 		}
@@ -157,15 +174,16 @@ func TestLiveInterrupt(t *testing.T) {
 	t.Errorf("left behind:\n%s\n%s", left, r.Output)
 }
 
-// TestLiveLarge: a large fs/ is sent from the disk, and takes the plugin no memory to speak of.
+// TestLiveLarge applies an fs/ of 1 GiB, which is uploaded from the disk.
 func TestLiveLarge(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	m := l.startSSH(t, "bookworm", "")
 	source := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(source, "fs/opt"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	sum := noise(t, filepath.Join(source, "fs/opt/big"), 1<<30)
+	sum := randomFile(t, filepath.Join(source, "fs/opt/big"), 1<<30)
 	if r := m.apply(t, source, "remote_folder=/var/tmp"); r.Code != 0 {
 		t.Fatal("it failed")
 	}

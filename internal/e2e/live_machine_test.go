@@ -4,16 +4,23 @@
 package e2e
 
 import (
+	"context"
+	"encoding/base64"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// sshMachine is a machine of the lab that SSH leads to, as amazon-ebs would have started it.
+// sshMachine is a machine of the lab that is reachable with SSH, launched as amazon-ebs does.
 type sshMachine struct {
 	*lab
 	id, address, key string
@@ -22,40 +29,74 @@ type sshMachine struct {
 // startSSH starts a machine of a suite and ends it with the test. User data may be empty.
 func (l *lab) startSSH(t *testing.T, suite, userData string) *sshMachine {
 	t.Helper()
+	machineSlots.acquire(t)
 	m := &sshMachine{lab: l, key: filepath.Join(t.TempDir(), "key")}
-	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", m.key).CombinedOutput(); err != nil {
+	generate := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", m.key)
+	if out, err := generate.CombinedOutput(); err != nil {
 		t.Fatalf("ssh-keygen: %v\n%s", err, out)
 	}
-	name := testName(t)
-	l.aws(t, nil, "ec2", "import-key-pair", "--key-name", name, "--public-key-material", "fileb://"+m.key+".pub")
-	var group string
-	l.aws(t, &group, "ec2", "create-security-group", "--group-name", name, "--description", "live", "--query", "GroupId")
-	l.aws(t, nil, "ec2", "authorize-security-group-ingress", "--group-id", group, "--protocol", "tcp", "--port", "22", "--cidr", "127.0.0.0/8")
-	file := filepath.Join(t.TempDir(), "user-data")
-	if err := os.WriteFile(file, []byte("#cloud-config\n"+userData), 0o600); err != nil {
+	public, err := os.ReadFile(m.key + ".pub")
+	if err != nil {
 		t.Fatal(err)
 	}
-	l.aws(t, &m.id, "ec2", "run-instances", "--image-id", l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], "--instance-type", "t3.micro",
-		"--key-name", name, "--security-group-ids", group, "--user-data", "file://"+file, "--query", "Instances[0].InstanceId")
-	env := l.environ(t)
-	t.Cleanup(func() {
-		// The test's own context has ended by now.
-		for _, args := range [][]string{
-			{"ec2", "terminate-instances", "--instance-ids", m.id},
-			{"ec2", "wait", "instance-terminated", "--instance-ids", m.id},
-			{"ec2", "delete-security-group", "--group-id", group},
-			{"ec2", "delete-key-pair", "--key-name", name},
-		} {
-			cmd := exec.Command(packertest.AWSCLI(t), append(args, "--endpoint-url", l.values["AWS_ENDPOINT_URL"])...)
-			cmd.Env = env
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("aws %s: %v\n%s", strings.Join(args, " "), err, out)
-			}
-		}
-	})
-	l.aws(t, nil, "ec2", "wait", "instance-running", "--instance-ids", m.id)
-	l.aws(t, &m.address, "ec2", "describe-instances", "--instance-ids", m.id, "--query", "Reservations[0].Instances[0].PublicIpAddress")
+	in := m.prepare(t, public)
+	in.ImageId = aws.String(l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
+	in.UserData = aws.String(base64.StdEncoding.EncodeToString([]byte("#cloud-config\n" + userData)))
+	out, err := m.ec2().RunInstances(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.id = *out.Instances[0].InstanceId
+	t.Cleanup(func() { m.end(t, *in.KeyName, in.SecurityGroupIds[0]) })
+	m.mustWaitFor(t, m.id, "running")
+	shown, err := m.ec2().DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{m.id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.address = *shown.Reservations[0].Instances[0].PublicIpAddress
 	return m
+}
+
+func (m *sshMachine) ec2() *ec2.Client { return ec2.NewFromConfig(m.config()) }
+
+// prepare makes the key pair and the security group of a machine, and returns how to launch it.
+func (m *sshMachine) prepare(t *testing.T, public []byte) *ec2.RunInstancesInput {
+	t.Helper()
+	name, c := testName(t), m.ec2()
+	_, err := c.ImportKeyPair(t.Context(), &ec2.ImportKeyPairInput{KeyName: &name, PublicKeyMaterial: public})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{
+		GroupName: &name, Description: aws.String("live"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.AuthorizeSecurityGroupIngress(t.Context(), &ec2.AuthorizeSecurityGroupIngressInput{
+		GroupId: group.GroupId, IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22),
+		CidrIp: aws.String("127.0.0.0/8"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &ec2.RunInstancesInput{
+		InstanceType: types.InstanceTypeT3Micro, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		KeyName: &name, SecurityGroupIds: []string{*group.GroupId},
+	}
+}
+
+// end terminates the machine and removes its key pair and security group.
+func (m *sshMachine) end(t *testing.T, key, group string) {
+	t.Helper()
+	ctx, c := context.Background(), m.ec2() // the test's own context has ended by now
+	_, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{m.id}})
+	err = errors.Join(err, m.waitFor(ctx, m.id, ""))
+	_, groupErr := c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: &group})
+	_, keyErr := c.DeleteKeyPair(ctx, &ec2.DeleteKeyPairInput{KeyName: &key})
+	if err := errors.Join(err, groupErr, keyErr); err != nil {
+		t.Error(err)
+	}
 }
 
 // apply applies an Image-Source over SSH.
@@ -68,16 +109,22 @@ func (m *sshMachine) apply(t *testing.T, source string, vars ...string) packerte
 // image stops the machine and makes an image of it.
 func (m *sshMachine) image(t *testing.T) string {
 	t.Helper()
-	m.aws(t, nil, "ec2", "stop-instances", "--instance-ids", m.id)
-	m.aws(t, nil, "ec2", "wait", "instance-stopped", "--instance-ids", m.id)
-	var id string
-	m.aws(t, &id, "ec2", "create-image", "--instance-id", m.id, "--name", testName(t), "--query", "ImageId")
-	m.aws(t, nil, "ec2", "wait", "image-available", "--image-ids", id)
-	return id
+	c := m.ec2()
+	if _, err := c.StopInstances(t.Context(), &ec2.StopInstancesInput{InstanceIds: []string{m.id}}); err != nil {
+		t.Fatal(err)
+	}
+	m.mustWaitFor(t, m.id, "stopped")
+	out, err := c.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: &m.id, Name: aws.String(testName(t))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.mustWaitFor(t, *out.ImageId, "available")
+	return *out.ImageId
 }
 
 // leftBehind lists what the provisioner must have removed.
 func (m *sshMachine) leftBehind(t *testing.T) string {
 	t.Helper()
-	return m.sh(t, m.id, "ls -d /var/lib/bakery /run/bakery /tmp/bakery* /var/tmp/bakery* 2>/dev/null; pgrep -af '[/]var/lib/bakery/bakery.sh'; true")
+	return m.sh(t, m.id, "ls -d /var/lib/bakery /run/bakery /tmp/bakery* /var/tmp/bakery* 2>/dev/null; pgrep -af "+
+		"'[/]var/lib/bakery/bakery.sh'; true")
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// bothRoads is an Image-Source that leaves a trace of everything: what ran, in which order, as whom and where.
-func bothRoads(t *testing.T) string {
+// tracingSource makes an Image-Source whose steps record what ran, in which order, as which user and in which folder.
+func tracingSource(t *testing.T) string {
 	t.Helper()
 	source := write(t, map[string]string{
 		"cloudinit/05_hook.sh": "#cloud-boothook\n#!/bin/sh\necho hook $(id -un) >>/order\n",
@@ -43,19 +43,23 @@ runcmd:
 - echo 10.0 $(id -un) $HOME $USER $LOGNAME $(umask) $(pwd) $(date +%Z) >>/order
 - [sh, -c, 'echo "10.1 $0 $(id -un app)" >>/order', two words]
 `,
-		"cloudinit/20_more.cfg": "#cloud-config\nwrite_files:\n- path: /etc/app/more\n  content: more\nruncmd:\n- test ! -e /opt/app && echo 20 >>/order\n",
+		"cloudinit/20_more.cfg": "#cloud-config\nwrite_files:\n- path: /etc/app/more\n  content: more\nruncmd:\n" +
+			"- test ! -e /opt/app && echo 20 >>/order\n",
 		"cloudinit/60_after.cfg": "#cloud-config\nruncmd:\n- cd /opt/app && V=carried\n- echo 60 $V $(pwd) >>/order\n" +
 			"- exec >/var/log/after-60 2>&1\n- echo printed\n",
 		"cloudinit/70_script.cfg": "#!/bin/bash\narray=(70 $(pwd) $HOME)\necho \"${array[@]}\" >>/order\nexit 0\n",
-		"script/install.sh":       "#!/bin/sh\necho install $(pwd) $(cat /etc/app/compiled) >>/order\nchown app:adm /opt/app/data\n",
-		"script/compile.sh":       "#!/bin/sh\nmkdir -p fs/etc/app\necho \"$TOKEN\" >fs/etc/app/compiled\necho about to compile\n",
+		"script/install.sh": "#!/bin/sh\necho install $(pwd) $(cat /etc/app/compiled) >>/order\n" +
+			"chown app:adm /opt/app/data\n",
+		"script/compile.sh": "#!/bin/sh\nmkdir -p fs/etc/app\necho \"$TOKEN\" >fs/etc/app/compiled\n" +
+			"echo about to compile\n",
 	})
-	for name, mode := range hostile {
+	for name, mode := range hostileFiles {
 		put(t, filepath.Join(source, "fs", name), name, mode)
 	}
 	put(t, filepath.Join(source, "fs/opt/app/data"), incompressible(20000), 0o600)
 	put(t, filepath.Join(source, "fs/opt/app/empty/.keep"), "", 0o644)
-	for dir, mode := range map[string]os.FileMode{"opt/app": 0o750, "opt/app/empty": 0o700 | os.ModeSetgid | os.ModeSticky} {
+	for dir, mode := range map[string]os.FileMode{"opt/app": 0o750,
+		"opt/app/empty": 0o700 | os.ModeSetgid | os.ModeSticky} {
 		if err := os.Chmod(filepath.Join(source, "fs", dir), mode); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +72,7 @@ runcmd:
 	return source
 }
 
-const bothRoadsOrder = `hook root
+const tracingOrder = `hook root
 bootcmd /
 10.0 root /root root root 0022 / -05
 10.1 two words app
@@ -77,18 +81,20 @@ install / compile-time-token
 60 carried /opt/app
 70 / /root`
 
-// identity matches what `bakery-lab diff` tells of two images that differ in nothing but who baked them: what
-// bakery-userdata cleans up and a provisioner does not, and what a login leaves. ldconfig's cache has inodes in it.
-var identity = regexp.MustCompile(`^. (/(etc|var)/\.updated|/etc/(machine-id|hostname|ssh/ssh_host_|sudoers\.d/90-cloud-init-users|sub[ug]id-?)|` +
-	`/var/(lib/cloud|log/(cloud-init|journal|wtmp|lastlog)|cache/ldconfig/aux-cache)|/tmp/|/root/\.ssh|/home/debian/\.(ssh/authorized_keys|sudo_as_admin)|` +
-	// What is in these is compared apart from the order users were made in.
+// identity matches the lines of `bakery-lab diff` for files that differ between any two machines: what bakery-userdata
+// cleans up and a provisioner does not, and what a login leaves. ldconfig's cache has inodes in it.
+var identity = regexp.MustCompile(`^. (/(etc|var)/\.updated|` +
+	`/etc/(machine-id|hostname|ssh/ssh_host_|sudoers\.d/90-cloud-init-users|sub[ug]id-?)|` +
+	`/var/(lib/cloud|log/(cloud-init|journal|wtmp|lastlog)|cache/ldconfig/aux-cache)|/tmp/|/root/\.ssh|` +
+	`/home/debian/\.(ssh/authorized_keys|sudo_as_admin)|` +
+	// accounts compares these without the order of users.
 	`/etc/(passwd|group|shadow|gshadow)-?)`)
 
-// otherNumbers matches a file that has another owner by number, and is otherwise the same.
+// otherNumbers matches a file that differs only in the numbers of its owner.
 var otherNumbers = regexp.MustCompile(`^~ \S+ owner (\d+):(\d+) => (\d+):(\d+)$`)
 
-// differences are those of two images that are not about identity. The default user of a machine that has booted is
-// older than those of an Image-Source, and has another number.
+// differences lists the differences of two images, without those of identity. The default user of a machine that has
+// booted was made before those of an Image-Source, and has another number.
 func (l *lab) differences(t *testing.T, one, other string) []string {
 	t.Helper()
 	r := packertest.Run(t, t.TempDir(), l.environ(t), packertest.Built(t).Lab, "diff", one, other)
@@ -107,8 +113,8 @@ func (l *lab) differences(t *testing.T, one, other string) []string {
 	return different
 }
 
-// accounts are the users and groups of an image: their names by number, and their lines without the numbers that are
-// given out in turn, in no order.
+// accounts are the users and groups of an image: their names by number, and their sorted lines without the numbers that
+// depend on the order.
 type accounts struct {
 	names map[string]string
 	lines []string
@@ -133,13 +139,15 @@ func (l *lab) accounts(t *testing.T, image string) accounts {
 	return a
 }
 
-// TestLiveIsTheSameBake: one Image-Source by user data, as image_source and joined, and over SSH, gives the same files,
-// modes, owners and effects.
-func TestLiveIsTheSameBake(t *testing.T) {
-	l := onLab(t)
-	source := bothRoads(t)
+// TestLiveAndUserDataMakeTheSameImage applies one Image-Source over SSH and by user data, as image_source and joined:
+// the images have to have the same files, modes, owners and effects.
+func TestLiveAndUserDataMakeTheSameImage(t *testing.T) {
+	t.Parallel()
+	l := sharedLab(t)
+	source := tracingSource(t)
 	for suite := range strings.SplitSeq(*guests, ",") {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
 			m := l.startSSH(t, suite, "")
 			if r := m.apply(t, source); r.Code != 0 {
 				t.Fatal("applying the Image-Source over SSH failed")
@@ -148,15 +156,16 @@ func TestLiveIsTheSameBake(t *testing.T) {
 				t.Errorf("left behind:\n%s", left)
 			}
 			over := m.image(t)
-			if got := l.cli(t, "cat", over, "/order"); got != bothRoadsOrder {
+			if got := l.cli(t, "cat", over, "/order"); got != tracingOrder {
 				t.Errorf("over SSH, the steps ran as\n%s", got)
 			}
-			for _, road := range []string{"named", "joined"} {
+			for _, path := range []string{"named", "joined"} {
 				image := testName(t)
-				baked := l.bake(t, image, absolute(t, "testdata/live-userdata.pkr.hcl"), "road="+road, "source="+source, "name="+image,
+				baked := l.bake(t, image, absolute(t, "testdata/live-userdata.pkr.hcl"), "path="+path, "source="+source,
+					"name="+image,
 					"source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
 				if different := l.differences(t, over, baked); len(different) > 0 {
-					t.Errorf("over SSH and %s by user data, images differ in\n%s", road, strings.Join(different, "\n"))
+					t.Errorf("over SSH and %s by user data, images differ in\n%s", path, strings.Join(different, "\n"))
 				}
 			}
 		})

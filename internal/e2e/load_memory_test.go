@@ -18,13 +18,13 @@ import (
 
 // footprint is the most memory, in bytes, that a run of packer has had at one time.
 type footprint struct {
-	pss     int64 // of all processes of the plugin together; a page that n processes share counts as an nth of each
-	largest int64 // resident, of any process of the plugin, what it shares with others included
+	pss     int64 // of all processes of the plugin together; a page that n processes share counts 1/n for each
+	largest int64 // resident memory of the largest process of the plugin, shared pages included
 	packer  int64 // pss of the processes of packer itself
 }
 
-// runMeasured runs packer and watches the memory of its processes.
-func runMeasured(t *testing.T, dir string, env, argv []string) (packertest.Result, footprint) {
+// runMeasured runs packer and measures the memory of its processes once in each interval.
+func runMeasured(t *testing.T, interval time.Duration, dir string, env, argv []string) (packertest.Result, footprint) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
@@ -35,7 +35,7 @@ func runMeasured(t *testing.T, dir string, env, argv []string) (packertest.Resul
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	var most footprint
-	for tick := time.NewTicker(500 * time.Millisecond); ; {
+	for tick := time.NewTicker(interval); ; {
 		select {
 		case <-ended:
 			tick.Stop()
@@ -50,7 +50,7 @@ func (f footprint) max(g footprint) footprint {
 	return footprint{max(f.pss, g.pss), max(f.largest, g.largest), max(f.packer, g.packer)}
 }
 
-// footprintOf is the memory of a process of packer and of those below it, now.
+// footprintOf measures a process of packer and its descendants.
 func footprintOf(root int) footprint {
 	var f footprint
 	for _, pid := range processTree(root) {
@@ -70,7 +70,7 @@ func footprintOf(root int) footprint {
 	return f
 }
 
-// processTree is a process and all below it.
+// processTree lists a process and its descendants.
 func processTree(root int) []int {
 	children := map[int][]int{}
 	all, _ := filepath.Glob("/proc/[0-9]*/stat")

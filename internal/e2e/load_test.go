@@ -21,7 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// load is what many bakes in one packer build cost.
+// load is the cost of many bakes in one packer build.
 type load struct {
 	bakes   int
 	total   time.Duration // packer's, from its start to its end
@@ -30,10 +30,10 @@ type load struct {
 	memory  footprint
 }
 
-// tally is how often an action was asked for.
+// tally counts the calls of an action.
 type tally struct{ answered, throttled int }
 
-// loadSize is how long things take on the lab of a load test. EC2 takes five times as long.
+// loadSize is the size of a load test, and the delays of its lab. EC2's delays are five times as long.
 type loadSize struct {
 	bakes  []int
 	work   time.Duration
@@ -41,13 +41,16 @@ type loadSize struct {
 }
 
 var (
-	smallLoad = loadSize{[]int{1, 10}, time.Second, cloud.Delays{Pending: time.Second, Stopping: 2 * time.Second, Terminating: 2 * time.Second, Image: 4 * time.Second}}
-	fullLoad  = loadSize{[]int{1, 10, 50}, 10 * time.Second, cloud.Delays{Pending: 3 * time.Second, Stopping: 5 * time.Second, Terminating: 5 * time.Second, Image: 20 * time.Second}}
+	smallLoad = loadSize{[]int{1, 10}, time.Second,
+		cloud.Delays{Pending: time.Second, Stopping: 2 * time.Second, Terminating: 2 * time.Second,
+			Image: 4 * time.Second}}
+	fullLoad = loadSize{[]int{1, 10, 50}, 10 * time.Second,
+		cloud.Delays{Pending: 3 * time.Second, Stopping: 5 * time.Second, Terminating: 5 * time.Second,
+			Image: 20 * time.Second}}
 )
 
-// TestLoad: many bakes in one packer build, each in a process of its own, on an account with EC2's request limits. All
-// succeed, none takes longer because of the others but for the launches, which EC2 limits, and a bake makes as many calls as
-// it does alone.
+// TestLoad runs many bakes in one packer build on an account with EC2's request limits. All have to succeed, in the
+// time of one bake and of the launches, which EC2 limits, and with the calls of one bake each.
 func TestLoad(t *testing.T) {
 	size := smallLoad
 	if *full {
@@ -59,12 +62,12 @@ func TestLoad(t *testing.T) {
 	}
 	t.Logf("on %s, with %d processors\n%s", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), loadTable(all))
 	for _, l := range all[1:] {
-		l.judge(t, all[0])
+		l.check(t, all[0])
 	}
 }
 
-// judge compares many bakes with a bake alone.
-func (l load) judge(t *testing.T, alone load) {
+// check compares many bakes with a bake alone.
+func (l load) check(t *testing.T, alone load) {
 	t.Helper()
 	const most = 80 << 20 // bytes a bake may need
 	if by := max(l.memory.largest, l.memory.pss/int64(l.bakes)); by > most {
@@ -80,9 +83,11 @@ func (l load) judge(t *testing.T, alone load) {
 		t.Errorf("%d bakes took %s; it is to be %s at most", l.bakes, l.total, limit)
 	}
 	for action, n := range l.calls {
-		// Polls depend on how long things take, and a bake whose machine is launched late sees another second of it.
-		if mine, its := float64(n.answered+n.throttled)/float64(l.bakes), float64(alone.calls[action].answered); mine > 1.5*its+3*share-3 {
-			t.Errorf("%s: %.1f calls for each of %d bakes, throttled ones included, and %.0f for one alone", action, mine, l.bakes, its)
+		// The number of polls depends on how long things take.
+		if mine, its := float64(n.answered+n.throttled)/float64(l.bakes),
+			float64(alone.calls[action].answered); mine > 1.5*its+3*share-3 {
+			t.Errorf("%s: %.1f calls for each of %d bakes, throttled ones included, and %.0f for one alone", action,
+				mine, l.bakes, its)
 		}
 	}
 }
@@ -90,17 +95,17 @@ func (l load) judge(t *testing.T, alone load) {
 // bakeMany bakes n images at once on a lab of their own.
 func bakeMany(t *testing.T, size loadSize, n int) load {
 	t.Helper()
-	onlyQuickLabs(t)
 	lab := labtest.Start(t, labserver.Options{
 		Delays: size.delays, Limits: limit.EC2(),
 		Runner: labtest.Runner{Guest: labtest.Baker{StepDuration: size.work, Lines: 20}.Guest},
 	})
-	q := &quick{Lab: lab}
+	q := &quickLab{Lab: lab}
 	dir := write(t, map[string]string{"many.pkr.hcl": manyBakes(q, n)})
 	argv := []string{packertest.Built(t).Packer, "build", "many.pkr.hcl"}
 	began := time.Now()
-	r, memory := runMeasured(t, dir, q.client().environ(t), argv)
-	l := load{bakes: n, total: time.Since(began), slowest: slowestBuild(t, r.Output), calls: map[string]tally{}, memory: memory}
+	r, memory := runMeasured(t, 500*time.Millisecond, dir, q.client().environ(t), argv)
+	l := load{bakes: n, total: time.Since(began), slowest: slowestBuild(t, r.Output), calls: map[string]tally{},
+		memory: memory}
 	if r.Code != 0 || strings.Count(r.Output, "finished after") != n {
 		t.Fatalf("packer build of %d: exit status %d\n%s", n, r.Code, r.Output)
 	}
@@ -119,9 +124,8 @@ func bakeMany(t *testing.T, size loadSize, n int) load {
 	return l
 }
 
-// manyBakes is a template of n builds. It has no provisioners: packer would run two processes of its own for each of them,
-// which would be measured more than the bakes.
-func manyBakes(q *quick, n int) string {
+// manyBakes returns a template of n builds. It has no provisioners: packer would start two processes for each.
+func manyBakes(q *quickLab, n int) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, `source "bakery-userdata" "load" {
   source_ami = %q
@@ -145,20 +149,21 @@ build {
 
 var finishedAfter = regexp.MustCompile(`finished after (.*)\.`)
 
-// slowestBuild is the longest time that packer says a build has taken.
+// slowestBuild returns the longest time of a build that packer prints.
 func slowestBuild(t *testing.T, output string) time.Duration {
 	t.Helper()
 	var most time.Duration
 	for _, m := range finishedAfter.FindAllStringSubmatch(output, -1) {
-		text := regexp.MustCompile(` (milli|micro)?(minute|second)s?`).ReplaceAllStringFunc(m[1], func(unit string) string {
-			switch {
-			case strings.HasPrefix(unit, " milli"):
-				return "ms"
-			case strings.HasPrefix(unit, " micro"):
-				return "us"
-			}
-			return unit[1:2]
-		})
+		text := regexp.MustCompile(` (milli|micro)?(minute|second)s?`).ReplaceAllStringFunc(m[1],
+			func(unit string) string {
+				switch {
+				case strings.HasPrefix(unit, " milli"):
+					return "ms"
+				case strings.HasPrefix(unit, " micro"):
+					return "us"
+				}
+				return unit[1:2]
+			})
 		d, err := time.ParseDuration(strings.ReplaceAll(text, " ", ""))
 		if err != nil {
 			t.Fatalf("packer says that a build has taken %q: %v", m[1], err)

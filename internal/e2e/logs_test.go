@@ -6,6 +6,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,62 +21,60 @@ import (
 
 const logsTemplate = "testdata/logs.pkr.hcl"
 
-// stamped notes when each line of an output came.
-type stamped struct {
+// printedLines collects the lines of an output, and calls a function for each.
+type printedLines struct {
+	onLine func(text string) // may be nil
+
 	mu    sync.Mutex
 	rest  []byte
-	lines []line
+	lines []string
 }
 
-type line struct {
-	at   time.Time
-	text string
-}
-
-func (s *stamped) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	s.rest = append(s.rest, p...)
+func (p *printedLines) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rest = append(p.rest, b...)
 	for {
-		i := bytes.IndexByte(s.rest, '\n')
+		i := bytes.IndexByte(p.rest, '\n')
 		if i < 0 {
-			return len(p), nil
+			return len(b), nil
 		}
-		s.lines = append(s.lines, line{now, string(s.rest[:i])})
-		s.rest = s.rest[i+1:]
+		line := string(p.rest[:i])
+		p.lines, p.rest = append(p.lines, line), p.rest[i+1:]
+		if p.onLine != nil {
+			p.onLine(line)
+		}
 	}
 }
 
-func (s *stamped) String() string {
-	var b strings.Builder
-	for _, l := range s.lines {
-		b.WriteString(l.text + "\n")
-	}
-	return b.String()
+func (p *printedLines) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.lines, "\n") + "\n"
 }
 
-// logged runs packer build with the template of these tests.
-func (l *lab) logged(t *testing.T, dir string, vars ...string) (*stamped, int) {
+// buildWithLogs runs packer build with the template of these tests. It returns the exit status.
+func (l *lab) buildWithLogs(t *testing.T, out *printedLines, dir string, vars ...string) int {
 	t.Helper()
+	machineSlots.acquire(t)
 	argv := []string{packertest.Built(t).Packer, "build"}
 	for _, v := range vars {
 		argv = append(argv, "-var", v)
 	}
-	out := &stamped{}
 	code := packertest.Stream(t, out, dir, l.environ(t), append(argv, absolute(t, logsTemplate))...)
-	return out, code
+	l.bakes.add(t.Name(), out.String())
+	return code
 }
 
-// modes are the ways of live_log on a guest.
-func modes(t *testing.T, l *lab, do func(t *testing.T, mode string, vars []string)) {
+// forEachLogMode runs a test in both modes of live_log on each guest.
+func forEachLogMode(t *testing.T, l *lab, test func(t *testing.T, mode string, vars []string)) {
 	t.Helper()
 	t.Run("each", func(t *testing.T) {
 		for suite := range strings.SplitSeq(*guests, ",") {
 			for _, mode := range []string{"console", "s3"} {
 				t.Run(suite+" "+mode, func(t *testing.T) {
 					t.Parallel()
-					do(t, mode, []string{
+					test(t, mode, []string{
 						"name=" + testName(t), "staging=" + strconv.FormatBool(mode == "s3"),
 						"source_ami=" + l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)],
 					})
@@ -85,103 +84,131 @@ func modes(t *testing.T, l *lab, do func(t *testing.T, mode string, vars []strin
 	})
 }
 
-// TestLogsComeWhileTheMachineWorks: what a step prints is in packer's output within 10 s, each line once and in order.
+const (
+	// of lines; after each, the machine waits until packer has printed it
+	logGroups    = 4
+	linesByGroup = 5
+	logSecret    = "hunter2-of-the-test"
+)
+
+// TestLogsComeWhileTheMachineWorks checks that packer prints what a step prints while the step runs, each line once and
+// in order. The machine goes on only when packer has printed what there is, however long that takes.
 func TestLogsComeWhileTheMachineWorks(t *testing.T) {
-	l := onLab(t)
-	const ticks, secret = 20, "hunter2-of-the-test"
+	t.Parallel()
+	l := sharedLab(t)
+	step := fmt.Sprintf("for g in $(seq %d); do for i in $(seq %d); do echo \"line $(((g - 1) * %d + i)) $(date "+
+		"+%%s.%%N)\"; "+
+		"done; until [ -e /run/group-$g ]; do sleep 0.1; done; done", logGroups, linesByGroup, linesByGroup)
 	source := write(t, map[string]string{
 		"cloudinit/10_early.cfg": "#cloud-config\nbootcmd:\n- echo printed early\n",
-		"cloudinit/60_ticks.cfg": "#cloud-config\nruncmd:\n- for i in $(seq " + fmt.Sprint(ticks) + "); do echo \"tick $i $(date +%s.%N)\"; sleep 1; done\n" +
-			"- [printf, '\\033[31mred\\033[0m %s\\r\\n', '" + secret + "']\n",
+		"cloudinit/60_lines.cfg": "#cloud-config\nruncmd:\n- |\n  " + step + "\n" +
+			"- [printf, '\\033[31mred\\033[0m %s\\r\\n', '" + logSecret + "']\n",
 	})
-	modes(t, l, func(t *testing.T, mode string, vars []string) {
+	forEachLogMode(t, l, func(t *testing.T, mode string, vars []string) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "machine.log")
-		out, code := l.logged(t, dir, append(vars, "source="+source, "log_file="+file, "secret="+secret)...)
-		t.Logf("%s", out)
+		seen := &liveLines{t: t, lab: l}
+		out := &printedLines{onLine: seen.read}
+		code := l.buildWithLogs(t, out, dir, append(vars, "source="+source, "log_file="+file, "secret="+logSecret)...)
+		t.Logf("exit status %d; packer printed lines after %s at most\n%s", code, seen.latest, out)
 		if code != 0 {
-			t.Fatalf("packer build: exit status %d", code)
+			t.Fatal("the bake failed")
 		}
-		latest := checkTicks(t, out, ticks)
-		t.Logf("latency at most %s", latest)
+		if seen.count != logGroups*linesByGroup {
+			t.Errorf("packer printed %d lines of %d", seen.count, logGroups*linesByGroup)
+		}
 		for _, want := range []string{"cloud-init| printed early", "2| red <sensitive>"} {
 			if strings.Count(out.String(), want) != 1 {
-				t.Errorf("packer did not say %q once", want)
+				t.Errorf("packer did not print %q once", want)
 			}
 		}
-		saved := mustRead(t, file)
-		for _, want := range []string{"printed early", "tick 1 ", fmt.Sprintf("tick %d ", ticks), "verdict", "red <sensitive>"} {
-			if !strings.Contains(saved, want) {
-				t.Errorf("%q is not in log_file:\n%s", want, saved)
-			}
-		}
-		if strings.Contains(saved+out.String(), secret) || strings.Contains(saved+out.String(), "\x1b[31mred") {
-			t.Error("the secret, or an escape sequence, came through")
-		}
-		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("log_file is %v, %v", info.Mode(), err)
-		}
+		checkLogFile(t, file, out.String())
 	})
 	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-var tick = regexp.MustCompile(`\[ *\d+ s\] 1\| tick (\d+) (\d+\.\d+)$`)
-
-// checkTicks makes sure that the lines came once, in order and soon, and returns the longest time one took.
-func checkTicks(t *testing.T, out *stamped, ticks int) time.Duration {
+// checkLogFile checks what log_file has, and that neither it nor packer shows the secret.
+func checkLogFile(t *testing.T, file, printed string) {
 	t.Helper()
-	const limit = 10 * time.Second
-	next, latest, late := 1, time.Duration(0), 0
-	for _, l := range out.lines {
-		m := tick.FindStringSubmatch(strings.TrimRight(strings.TrimSuffix(l.text, "\x1b[0m"), "\r"))
-		if m == nil {
-			continue
-		}
-		if n, _ := strconv.Atoi(m[1]); n != next {
-			t.Errorf("line %d came where %d was to come", n, next)
-		}
-		next++
-		seconds, err := strconv.ParseFloat(m[2], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		took := l.at.Sub(time.UnixMicro(int64(seconds * 1e6)))
-		latest = max(latest, took)
-		if took > limit {
-			late++
+	saved := mustRead(t, file)
+	for _, want := range []string{
+		"printed early", "line 1 ", fmt.Sprintf("line %d ", logGroups*linesByGroup), "verdict", "red <sensitive>",
+	} {
+		if !strings.Contains(saved, want) {
+			t.Errorf("%q is not in log_file:\n%s", want, saved)
 		}
 	}
-	if next != ticks+1 {
-		t.Errorf("%d of %d lines came", next-1, ticks)
+	if strings.Contains(saved+printed, logSecret) || strings.Contains(saved+printed, "\x1b[31mred") {
+		t.Error("the secret, or an escape sequence, is shown")
 	}
-	// With ten times as much to do as there are processors for it, some take longer.
-	if late > ticks/4 || latest > 3*limit {
-		t.Errorf("%d lines of %d took more than %s, one %s", late, ticks, limit, latest)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("log_file is %v, %v", info.Mode(), err)
 	}
-	return latest
 }
 
-// TestLogsOfAFailure: of a step that prints much before it fails, its last lines are shown, and log_file has what there is.
+// liveLines reads the machine's lines in packer's output, and lets the machine continue after each group.
+type liveLines struct {
+	t   *testing.T
+	lab *lab
+
+	instance string
+	count    int
+	latest   time.Duration // the longest time from the machine's printing to packer's
+}
+
+var liveLine = regexp.MustCompile(`\[ *\d+ s\] 1\| line (\d+) (\d+\.\d+)$`)
+
+func (s *liveLines) read(text string) {
+	text = strings.TrimRight(strings.TrimSuffix(text, "\x1b[0m"), "\r")
+	if m := baked.FindStringSubmatch(text); m != nil {
+		s.instance = m[1]
+	}
+	m := liveLine.FindStringSubmatch(text)
+	if m == nil {
+		return
+	}
+	s.count++
+	if n, _ := strconv.Atoi(m[1]); n != s.count {
+		s.t.Errorf("packer printed line %d, want line %d", n, s.count)
+	}
+	seconds, err := strconv.ParseFloat(m[2], 64)
+	if err != nil {
+		s.t.Error(err)
+	}
+	s.latest = max(s.latest, time.Since(time.UnixMicro(int64(seconds*1e6))))
+	if s.count%linesByGroup == 0 {
+		if _, err := s.lab.exec(s.t, s.instance, "touch",
+			fmt.Sprintf("/run/group-%d", s.count/linesByGroup)); err != nil {
+			s.t.Error(err)
+		}
+	}
+}
+
+// TestLogsOfAFailure bakes a step that prints much and fails: packer has to print its last lines, and log_file has the
+// rest.
 func TestLogsOfAFailure(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	const lines = 100_000
 	source := write(t, map[string]string{
-		"cloudinit/60_much.cfg": "#cloud-config\nruncmd:\n- echo the step before\n- seq -f 'line %.0f of many' " + fmt.Sprint(lines) + "; exit 7\n",
+		"cloudinit/60_much.cfg": "#cloud-config\nruncmd:\n- echo the step before\n- seq -f 'line %.0f of many' " +
+			fmt.Sprint(lines) + "; exit 7\n",
 	})
-	modes(t, l, func(t *testing.T, mode string, vars []string) {
+	forEachLogMode(t, l, func(t *testing.T, mode string, vars []string) {
 		dir := t.TempDir()
 		name, _ := strings.CutPrefix(vars[0], "name=")
 		file := filepath.Join(dir, name+".log")
-		out, code := l.logged(t, dir, append(vars, "source="+source, "log_file=")...)
+		out := &printedLines{}
+		code := l.buildWithLogs(t, out, dir, append(vars, "source="+source, "log_file=")...)
 		if code == 0 {
 			t.Fatal("packer build succeeded")
 		}
-		said := out.String()
-		_, failed, ok := strings.Cut(said, "60_much.cfg runcmd[1] failed with exit status 7; its last lines were:")
+		printed := out.String()
+		_, failed, ok := strings.Cut(printed, "60_much.cfg runcmd[1] failed with exit status 7; its last lines were:")
 		if !ok {
-			t.Fatalf("packer did not say what failed:\n%s", said)
+			t.Fatalf("packer did not print what failed:\n%s", printed)
 		}
 		for n := lines - 39; n <= lines; n++ {
 			if want := fmt.Sprintf("line %d of many", n); !strings.Contains(failed, want) {
@@ -191,11 +218,11 @@ func TestLogsOfAFailure(t *testing.T) {
 		if strings.Contains(failed, fmt.Sprintf("line %d of many", lines-40)) {
 			t.Error("the error shows more than 40 lines")
 		}
-		if !strings.Contains(said, "lines not shown") {
-			t.Error("packer does not say that it does not show all lines")
+		if !strings.Contains(printed, "lines not shown") {
+			t.Error("packer does not print that it does not show all lines")
 		}
-		if n := strings.Count(said, "\n"); n > 20_000 {
-			t.Errorf("packer said %d lines", n)
+		if n := strings.Count(printed, "\n"); n > 20_000 {
+			t.Errorf("packer printed %d lines", n)
 		}
 		saved := mustRead(t, file)
 		want := []string{fmt.Sprintf("line %d of many\n", lines), "verdict"}
@@ -211,38 +238,35 @@ func TestLogsOfAFailure(t *testing.T) {
 			t.Errorf("%d lines of %d are in log_file", strings.Count(saved, " of many\n"), lines)
 		}
 	})
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-// TestLogsWithoutS3: a bucket that takes no log keeps nothing from the bake, and lines come by the console.
+// TestLogsWithoutS3 bakes with a bucket that refuses the log: the bake succeeds, and its lines come by the console.
 func TestLogsWithoutS3(t *testing.T) {
-	l, err := serve(packertest.Built(t).Lab, "--fault", "PutObject=reset:1000:Key=*/log.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	dir := t.TempDir()
+	t.Parallel()
+	l := sharedLab(t)
+	dir, image := t.TempDir(), testName(t)
+	l.control(t, http.MethodPost, "faults", "PutObject=reset:1000:Key="+image+"/*log.gz")
 	file := filepath.Join(dir, "machine.log")
 	source := write(t, map[string]string{
-		"cloudinit/60_a.cfg": "#cloud-config\nruncmd:\n- echo first; sleep 25; echo last; for i in $(seq 5); do sleep 1; echo $i; done\n",
+		"cloudinit/60_a.cfg": "#cloud-config\nruncmd:\n- echo first; sleep 25; echo last; for i in $(seq 5); do " +
+			"sleep 1; echo $i; done\n",
 	})
-	out, code := l.logged(t, dir, "source="+source, "name="+testName(t), "log_file="+file, "staging=true")
+	out := &printedLines{}
+	code := l.buildWithLogs(t, out, dir, "source="+source, "name="+image, "log_file="+file, "staging=true")
 	t.Logf("%s", out)
 	if code != 0 {
 		t.Fatalf("packer build: exit status %d", code)
 	}
 	for _, want := range []string{"1| first", "1| last", "1| 5"} {
 		if strings.Count(out.String(), want) != 1 {
-			t.Errorf("packer did not say %q once", want)
+			t.Errorf("packer did not print %q once", want)
 		}
 	}
-	if saved := mustRead(t, file); !strings.Contains(saved, "1| first\n") || !strings.Contains(saved, "what it told while it baked") {
+	if saved := mustRead(t, file); !strings.Contains(saved, "1| first\n") ||
+		!strings.Contains(saved, "what it told while it baked") {
 		t.Errorf("the log is:\n%s", saved)
 	}
 	if left := l.leftovers(t); len(left) > 0 {

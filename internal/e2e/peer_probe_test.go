@@ -20,7 +20,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// peerCommands are the default and those that public templates have. What they ask of the machine is made by probeSetup.
+// peerCommands are the default execute_command and those of public templates. probeSetup makes what they need on the
+// machine.
 var peerCommands = append([]string{""}, executeCommands...)
 
 // probeSetup makes the users and programs that the commands ask for.
@@ -37,7 +38,7 @@ sed -i '1i export FROM_BASHRC=yes' ~/.bashrc
 nohup sh -c 'sleep 2; echo "still here" >/opt/probe/background' >/dev/null 2>&1 &
 `
 
-// probe writes down what a script can see of whom it runs as and where.
+// probe prints everything a script can see of its user and its environment.
 const probe = `#!/bin/sh
 exec 3>/opt/probe/%02d
 say() { printf '%%s: %%s\n' "$1" "$2" >&3; }
@@ -54,21 +55,26 @@ say capabilities "$(grep -E '^Cap|NoNewPrivs|Seccomp:' /proc/self/status | tr -s
 say arguments "$*"
 say sudo "$(sudo -n id 2>/dev/null) $?"
 say path "$(ls -ln "$0" | cut -d ' ' -f 1,3,4)"
-say made "$(d=$(mktemp -u); touch "$d"; mkdir "$d.d"; stat -c '%%a %%u:%%g' "$d" "$d.d" | tr '\n' ' '; rm -r "$d" "$d.d")"
+say made "$(d=$(mktemp -u); touch "$d"; mkdir "$d.d"
+	stat -c '%%a %%u:%%g' "$d" "$d.d" | tr '\n' ' '; rm -r "$d" "$d.d")"
 for name in PATH HOME USER LOGNAME SHELL MAIL LANG TERM PWD RVM FROM_BASHRC FROM_ENVIRONMENT GREETING; do
   eval "say '$name' \"\${$name-unset}\""
 done
 env | sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*/variable: \1/p' | sort >&3
-for limit in c d f l m n p s t v; do say "limit $limit" "$(ulimit -S -$limit 2>&1 || true) $(ulimit -H -$limit 2>&1 || true)"; done
+for limit in c d f l m n p s t v; do
+	say "limit $limit" "$(ulimit -S -$limit 2>&1 || true) $(ulimit -H -$limit 2>&1 || true)"
+done
 `
 
-// TestPeerScripts: for every execute_command that people use, a script sees here what it sees over SSH, but for what the
-// manual lists.
+// TestPeerScripts checks that scripts run in the same environment here and over SSH, but for what the manual lists,
+// with every execute_command of public templates.
 func TestPeerScripts(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	listed := listedVariables(t)
 	onPeerGuests(t, func(t *testing.T, suite string) {
-		before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", probes()), peerTemplate(t, "bakery-userdata", probes()), l.peerSettings(suite))
+		before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", probes()),
+			peerTemplate(t, "bakery-userdata", probes()), l.peerSettings(suite))
 		for i, command := range peerCommands {
 			theirs, ours := l.probed(t, before, i), l.probed(t, after, i)
 			for _, name := range listed {
@@ -101,10 +107,12 @@ func probes() string {
 			greeting = "it's a \"$HOME\" \\ \n of mine"
 		}
 		script := strings.ReplaceAll(fmt.Sprintf(probe, i), "${", "$${")
-		fmt.Fprintf(&text, "    environment_vars = [%q]\n    inline_shebang = \"/bin/sh\"\n    inline = [<<-EOF\n%s\n    EOF\n    ]\n  }\n",
+		fmt.Fprintf(&text, "    environment_vars = [%q]\n    inline_shebang = \"/bin/sh\"\n    inline = [<<-EOF\n%s\n"+
+			"    EOF\n    ]\n  }\n",
 			"GREETING="+greeting, script)
 	}
-	text.WriteString("  provisioner \"shell\" {\n    inline = [\"sleep 3\"]\n  }\n") // what was left running has had its time then
+	// what was left running has had its time then
+	text.WriteString("  provisioner \"shell\" {\n    inline = [\"sleep 3\"]\n  }\n")
 	return text.String()
 }
 
@@ -165,7 +173,8 @@ build {
 
 // peerSettings are the variables of peerTemplate, and of example/migrate.
 func (l *lab) peerSettings(suite string) []string {
-	return []string{"source_ami=" + l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], "bucket=" + l.values["BAKERY_LAB_BUCKET"], "ssh_username=" + l.values["BAKERY_LAB_USER"]}
+	return []string{"source_ami=" + l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)],
+		"bucket=" + l.values["BAKERY_LAB_BUCKET"], "ssh_username=" + l.values["BAKERY_LAB_USER"]}
 }
 
 // listedVariables are the environment variables that the manual says are there over SSH alone.

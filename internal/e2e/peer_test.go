@@ -3,7 +3,7 @@
 
 //go:build peer
 
-// What is compared with the real amazon-ebs, which takes minutes to compile, has a tag and a make target of its own.
+// The tests with the real amazon-ebs, which takes minutes to compile, have a build tag and a make target.
 
 package e2e
 
@@ -23,12 +23,15 @@ import (
 // imagesPage lists what may differ between the two images of a template.
 const imagesPage = "docs/amazon-ebs-images.md"
 
-// TestPeerExample: the two templates of example/migrate bake the same image, but for what the manual lists.
+// TestPeerExample checks that the two templates of example/migrate bake the same image, but for what the manual lists.
 func TestPeerExample(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	onPeerGuests(t, func(t *testing.T, suite string) {
-		before, after := l.bakeBoth(t, example("migrate/before.pkr.hcl"), example("migrate/after.pkr.hcl"), l.peerSettings(suite))
-		l.comparable(t, before, after, "/etc/site/site.conf", "/srv/site/assets/site.css", "/etc/systemd/system/multi-user.target.wants/site.service")
+		before, after := l.bakeBoth(t, example("migrate/before.pkr.hcl"), example("migrate/after.pkr.hcl"),
+			l.peerSettings(suite))
+		l.comparable(t, before, after, "/etc/site/site.conf", "/srv/site/assets/site.css",
+			"/etc/systemd/system/multi-user.target.wants/site.service")
 		if left := l.leftovers(t); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
@@ -58,8 +61,9 @@ func (l *lab) bakeBoth(t *testing.T, before, after string, settings []string) (t
 	return ids[0], ids[1]
 }
 
-// buildBoth is bakeBoth for bakes that may fail: the names of the images there may be, and how packer ended.
-func (l *lab) buildBoth(t *testing.T, before, after string, settings []string) (names []string, results []packertest.Result) {
+// buildBoth is bakeBoth for bakes that may fail. It returns the names of the images and packer's results.
+func (l *lab) buildBoth(t *testing.T, before, after string, settings []string) (names []string,
+	results []packertest.Result) {
 	t.Helper()
 	env := append(l.environ(t), packertest.Peer(t))
 	names, results = []string{testName(t) + "-before", testName(t) + "-after"}, make([]packertest.Result, 2)
@@ -78,8 +82,8 @@ func (l *lab) buildBoth(t *testing.T, before, after string, settings []string) (
 	return names, results
 }
 
-// comparable fails the test for each path in which two images differ and which the manual does not list, and for what is
-// in neither, since two empty images are equal as well.
+// comparable fails the test for each path in which two images differ and which the manual does not list, and for what
+// is in neither, since two empty images are equal as well.
 func (l *lab) comparable(t *testing.T, before, after string, there ...string) {
 	t.Helper()
 	listed := listedPaths(t)
@@ -128,7 +132,7 @@ func listedPaths(t *testing.T) []string {
 	return patterns
 }
 
-// covered says whether a path is one of the patterns, or below one that ends in a slash.
+// covered reports whether a path matches one of the patterns, or is below one that ends in a slash.
 func covered(patterns []string, name string) bool {
 	for _, p := range patterns {
 		if dir, ok := strings.CutSuffix(p, "/"); ok && (name == dir || strings.HasPrefix(name, p)) {

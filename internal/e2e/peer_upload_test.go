@@ -19,13 +19,15 @@ func uploadSource(t *testing.T) string {
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{
 		"public": 0o644, "secret": 0o600, "tool": 0o755, "with space": 0o640, "quote'\"$(touch bad)`": 0o444,
-		"tree/a": 0o644, "tree/.hidden": 0o600, "tree/sub/tool": 0o755, "tree/sub/deeper/-rf": 0o400, "tree/sub/with space": 0o666,
+		"tree/a": 0o644, "tree/.hidden": 0o600, "tree/sub/tool": 0o755, "tree/sub/deeper/-rf": 0o400,
+		"tree/sub/with space": 0o666,
 	} {
 		put(t, filepath.Join(dir, name), "content of "+name+"\n", mode)
 	}
 	put(t, filepath.Join(dir, "nothing"), "", 0o644)
 	put(t, filepath.Join(dir, "large"), incompressible(3<<20), 0o644)
-	for name, mode := range map[string]os.FileMode{"tree/sub": 0o750, "tree/empty": 0o700, "tree/open": 0o777 | os.ModeSticky} {
+	for name, mode := range map[string]os.FileMode{"tree/sub": 0o750, "tree/empty": 0o700,
+		"tree/open": 0o777 | os.ModeSticky} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -41,8 +43,8 @@ func uploadSource(t *testing.T) string {
 	return dir
 }
 
-// uploads are the settings of file provisioners; FILES is the directory of uploadSource. /srv/up is the login user's, and
-// /srv/up/there/ and /srv/up/old are there before.
+// uploads are the settings of file provisioners; FILES is the directory of uploadSource. /srv/up is the login user's,
+// and /srv/up/there/ and /srv/up/old are there before.
 var uploads = []string{
 	`source = "FILES/public"
     destination = "/tmp/public"`,
@@ -108,9 +110,10 @@ echo old >old && chmod 0640 old
 mkdir -m 0711 old-tree/tree && echo old >old-tree/tree/a && chmod 0600 old-tree/tree/a && echo mine >old-tree/tree/mine
 `
 
-// TestPeerUploads: whatever a file provisioner uploads and wherever to, it makes the same files over SSH and here.
+// TestPeerUploads checks that file provisioners make the same files over SSH and here.
 func TestPeerUploads(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	source := uploadSource(t)
 	var text strings.Builder
 	fmt.Fprintf(&text, "  provisioner \"shell\" {\n    inline = [<<-EOF\n%s\n    EOF\n    ]\n  }\n", uploadSetup)
@@ -120,32 +123,40 @@ func TestPeerUploads(t *testing.T) {
 	// What is in /tmp is not in the image, so it is kept elsewhere.
 	text.WriteString("  provisioner \"shell\" {\n    inline = [\"cp -p /tmp/public /srv/up/from-tmp\"]\n  }\n")
 	onPeerGuests(t, func(t *testing.T, suite string) {
-		before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", text.String()), peerTemplate(t, "bakery-userdata", text.String()), l.peerSettings(suite))
+		before, after := l.bakeBoth(t, peerTemplate(t, "amazon-ebs", text.String()),
+			peerTemplate(t, "bakery-userdata", text.String()), l.peerSettings(suite))
 		l.comparable(t, before, after, "/srv/up/there/tree/sub/deeper/-rf", "/srv/up/from-tmp")
 	})
 }
 
-// TestPeerUploadsThatFail: what scp refuses is refused here as well, and so is what it makes something else of.
+// TestPeerUploadsThatFail checks that uploads which fail over SSH fail here as well, and so do those that scp changes.
 func TestPeerUploadsThatFail(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	source := uploadSource(t)
 	tests := map[string]struct {
 		source, destination string
 		theirs, ours        string // what packer says; "" is a bake that succeeds
 	}{
-		"a file onto a directory":                            {"tool", "/tmp", "directory", "directory"},
-		"the contents of a directory into one there is not":  {"tree/", "/tmp/missing", "Not a directory", "can't cd to /tmp/missing"},
-		"a file where the login user may not write":          {"tool", "/etc/tool", "Permission denied", "Permission denied"},
-		"a directory where the login user may not write":     {"tree", "/etc", "Permission denied", "Permission denied"},
-		"a file over one that the login user may not change": {"tool", "/etc/hostname", "Permission denied", "Permission denied"},
+		"a file onto a directory": {"tool", "/tmp", "directory", "directory"},
+		"the contents of a directory into one there is not": {"tree/", "/tmp/missing", "Not a directory",
+			"can't cd to /tmp/missing"},
+		"a file where the login user may not write": {"tool", "/etc/tool", "Permission denied",
+			"Permission denied"},
+		"a directory where the login user may not write": {"tree", "/etc", "Permission denied",
+			"Permission denied"},
+		"a file over one that the login user may not change": {"tool", "/etc/hostname", "Permission denied",
+			"Permission denied"},
 		// scp makes a file called /tmp/missing of this; the manual says so.
 		"a file into a directory there is not": {"tool", "/tmp/missing/tool", "", "cannot create /tmp/missing/tool"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // over SSH, most of a bake is waiting
-			block := fmt.Sprintf("  provisioner \"file\" {\n    source = %q\n    destination = %q\n  }\n", source+"/"+test.source, test.destination)
-			_, results := l.buildBoth(t, peerTemplate(t, "amazon-ebs", block), peerTemplate(t, "bakery-userdata", block), l.peerSettings("bookworm"))
+			block := fmt.Sprintf("  provisioner \"file\" {\n    source = %q\n    destination = %q\n  }\n",
+				source+"/"+test.source, test.destination)
+			_, results := l.buildBoth(t, peerTemplate(t, "amazon-ebs", block),
+				peerTemplate(t, "bakery-userdata", block), l.peerSettings("bookworm"))
 			for i, want := range []string{test.theirs, test.ours} {
 				if r := results[i]; (r.Code == 0) != (want == "") || !strings.Contains(r.Output, want) {
 					t.Errorf("road %d: exit status %d, want %q", i, r.Code, want)

@@ -21,9 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forms are how a secret may stand in a file or a text: as it is, escaped for a URL, and in base64 at any place of what was
-// encoded. What is compressed hides it: the compressed user data is looked for by its own bytes.
-func forms(secret string) []string {
+// encodings returns the forms of a secret in a file or a text: as it is, escaped for a URL, and in base64 at any
+// offset. Compression hides secrets, so the compressed user data is looked for by its own bytes.
+func encodings(secret string) []string {
 	all := []string{secret}
 	if escaped := url.QueryEscape(secret); escaped != secret {
 		all = append(all, escaped)
@@ -36,14 +36,14 @@ func forms(secret string) []string {
 	return all
 }
 
-// hunt looks for secrets.
-type hunt struct {
-	names map[string]string // of each form
-	forms [][]byte
+// secretSearch finds secrets in texts and files.
+type secretSearch struct {
+	names     map[string]string // of each form
+	encodings [][]byte
 }
 
-// add makes something known by a name. What stands for nothing would be found everywhere.
-func (h *hunt) add(t *testing.T, name string, all ...string) {
+// add adds a secret under a name. A short one would be found everywhere.
+func (h *secretSearch) add(t *testing.T, name string, all ...string) {
 	t.Helper()
 	for _, form := range all {
 		if len(form) < 12 {
@@ -53,23 +53,24 @@ func (h *hunt) add(t *testing.T, name string, all ...string) {
 			h.names = map[string]string{}
 		}
 		h.names[form] = name
-		h.forms = append(h.forms, []byte(form))
+		h.encodings = append(h.encodings, []byte(form))
 	}
 }
 
-// in names what is found in a text, each with what stands around it.
-func (h *hunt) in(text []byte) []string {
+// in returns the names of the secrets in a text, each with the text around it.
+func (h *secretSearch) in(text []byte) []string {
 	var found []string
-	for _, form := range h.forms {
+	for _, form := range h.encodings {
 		if at := bytes.Index(text, form); at >= 0 {
-			found = append(found, fmt.Sprintf("%s in %q", h.names[string(form)], text[max(0, at-60):min(len(text), at+len(form)+20)]))
+			found = append(found, fmt.Sprintf("%s in %q", h.names[string(form)],
+				text[max(0, at-60):min(len(text), at+len(form)+20)]))
 		}
 	}
 	return found
 }
 
-// inFile is in for a file of any size, without its holes.
-func (h *hunt) inFile(t *testing.T, path string) []string {
+// inFile is in for a file of any size. It skips holes.
+func (h *secretSearch) inFile(t *testing.T, path string) []string {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -95,18 +96,18 @@ func (h *hunt) inFile(t *testing.T, path string) []string {
 	}
 }
 
-// signatures are what makes the URLs of a text work.
+// signatures matches the signatures of presigned URLs.
 var signatures = regexp.MustCompile(`X-Amz-Signature=([0-9a-f]{64})`)
 
-// baked finds the instance and the bake's id in packer's output.
+// baked matches the instance and the bake's id in packer's output.
 var baked = regexp.MustCompile(`(?m)Instance (i-[0-9a-f]+) bakes as ([0-9a-f]+)$`)
 
-// ownPrograms are those whose arguments and environment are not the machine's nor the user's.
+// ownPrograms are the programs whose arguments and environment must not hold a secret.
 var ownPrograms = []string{"packer", "packer-plugin-bakery", "bakery-lab"}
 
-// watchProcesses looks at the processes of this computer until the test says so, and then says what it has found: a secret
-// in the arguments or the environment of a program of ours, or a signed URL in anybody's arguments, machines' included.
-func (h *hunt) watchProcesses() (stop func() []string) {
+// watchProcesses looks at the processes of this computer until stop is called, which returns what was found: a secret
+// in the arguments or the environment of a program of ours, or a signed URL in any program's arguments.
+func (h *secretSearch) watchProcesses() (stop func() []string) {
 	done, found := make(chan struct{}), make(chan []string)
 	go func() {
 		var all []string
@@ -124,7 +125,7 @@ func (h *hunt) watchProcesses() (stop func() []string) {
 	return func() []string { close(done); return <-found }
 }
 
-func (h *hunt) inProcesses() (found []string) {
+func (h *secretSearch) inProcesses() (found []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is good
 	for _, file := range files {
 		line, err := os.ReadFile(file)

@@ -18,20 +18,21 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// need is a bake that needs a right of a document.
-type need struct {
+// policyCase is a bake that needs a permission of a document.
+type policyCase struct {
 	name      string
 	documents []string
 	settings  map[string]any
-	fault     string                                   // the bake fails with TestSaysSo
-	fails     string                                   // how it fails without the right, where that does not name it
-	before    func(*testing.T, *quick, map[string]any) // by somebody with all rights
-	sweeps    bool                                     // and nothing else, in a lab where much has expired
+	fault     string                                      // the bake fails with TestSaysSo
+	fails     string                                      // how it fails without the right, where that does not name it
+	before    func(*testing.T, *quickLab, map[string]any) // by somebody with all rights
+	sweeps    bool                                        // and nothing else, in a lab where much has expired
 }
 
-// everyday are the bakes that need most rights of a document.
-func everyday(document string) need {
-	s := need{name: document, documents: []string{"bake"}, settings: map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil}}
+// commonCase returns the bake that needs most permissions of a document.
+func commonCase(document string) policyCase {
+	s := policyCase{name: document, documents: []string{"bake"},
+		settings: map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil}}
 	if document != "bake" {
 		s.documents = append(s.documents, document)
 	}
@@ -41,11 +42,13 @@ func everyday(document string) need {
 	case "profile":
 		s.settings["iam_instance_profile"] = "bakery"
 	case "spot":
-		maps.Copy(s.settings, map[string]any{"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"}})
+		maps.Copy(s.settings, map[string]any{"spot_price": "auto",
+			"spot_instance_types": []string{"m5.large", "t3.small"}})
 	case "temporary-profile":
 		s.settings["temporary_iam_instance_profile_policy_document"] = map[string]any{
-			"Version":   "2012-10-17",
-			"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+			"Version": "2012-10-17",
+			"Statement": []any{map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject"},
+				"Resource": []string{"*"}}},
 		}
 	case "sweep":
 		s.documents, s.settings, s.sweeps = []string{"sweep"}, nil, true
@@ -56,20 +59,21 @@ func everyday(document string) need {
 	return s
 }
 
-// needing is the bake that a right is needed for.
-func needing(document, action string) need {
-	s := everyday(document)
+// caseWithout returns the bake that needs a permission.
+func caseWithout(document, action string) policyCase {
+	s := commonCase(document)
 	if s.sweeps {
 		return s
 	}
 	s.name += " with " + action
 	switch action {
-	case "ec2:DescribeSecurityGroups", "ec2:TerminateInstances", "ec2:CancelSpotInstanceRequests": // a group of one's own need not wait for its machine
-		s.before = func(_ *testing.T, q *quick, settings map[string]any) {
+	// a group of one's own need not wait for its machine
+	case "ec2:DescribeSecurityGroups", "ec2:TerminateInstances", "ec2:CancelSpotInstanceRequests":
+		s.before = func(_ *testing.T, q *quickLab, settings map[string]any) {
 			settings["security_group_ids"] = []string{q.Value("BAKERY_LAB_SECURITY_GROUP")}
 		}
 	case "ec2:DescribeSubnets":
-		s.before = func(_ *testing.T, q *quick, settings map[string]any) {
+		s.before = func(_ *testing.T, q *quickLab, settings map[string]any) {
 			settings["subnet_id"] = q.Value("BAKERY_LAB_SUBNET")
 		}
 	case "ssm:GetParameter":
@@ -81,13 +85,13 @@ func needing(document, action string) need {
 	case "ec2:DisableImageDeregistrationProtection":
 		s.fault = "EnableImageDeregistrationProtection=TestSaysSo:after:nth=3"
 	case "s3:GetObject":
-		s.before = func(t *testing.T, _ *quick, settings map[string]any) { bakeFS(t, settings, 20_000) }
+		s.before = func(t *testing.T, _ *quickLab, settings map[string]any) { bakeFS(t, settings, 20_000) }
 		s.fails = "fetching fs.tgz failed"
 	case "s3:AbortMultipartUpload":
 		s.fault = "UploadPart=TestSaysSo"
-		s.before = func(t *testing.T, _ *quick, settings map[string]any) { bakeFS(t, settings, 17<<20) }
+		s.before = func(t *testing.T, _ *quickLab, settings map[string]any) { bakeFS(t, settings, 17<<20) }
 	default:
-		return everyday(document)
+		return commonCase(document)
 	}
 	return s
 }
@@ -99,44 +103,46 @@ func bakeFS(t *testing.T, settings map[string]any, size int) {
 	settings["image_source"] = write(t, map[string]string{"fs/opt/large": incompressible(size)})
 }
 
-// bakeOneWhoseDiskStays bakes the source image of another bake: its disk is not deleted with its machines.
-func bakeOneWhoseDiskStays(t *testing.T, q *quick, settings map[string]any) {
+// bakeOneWhoseDiskStays bakes the source image of the bake. Its disk is not deleted with the machine.
+func bakeOneWhoseDiskStays(t *testing.T, q *quickLab, settings map[string]any) {
 	t.Helper()
-	_, said, err := q.bake(t, map[string]any{
-		"ami_name": "source", "launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda", "volume_size": 8}},
+	_, printed, err := q.bake(t, map[string]any{
+		"ami_name": "source", "launch_block_device_mappings": []any{map[string]any{"device_name": "/dev/xvda",
+			"volume_size": 8}},
 	})
 	if err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, printed)
 	}
 	settings["source_ami"] = q.client().images(t, "source")[0]
 }
 
-// outcome is what became of a bake.
+// outcome is the outcome of a bake.
 type outcome struct {
-	err  error
-	said string
-	left []string // of what a bake removes
+	err     error
+	printed string
+	left    []string // of what a bake removes
 }
 
 // run bakes it with rights.
-func (s need) run(t *testing.T, r rights) outcome {
+func (s policyCase) run(t *testing.T, r rights) outcome {
 	t.Helper()
 	if s.sweeps {
 		return sweep(t, r)
 	}
-	q := quickBaker(t, labtest.Baker{})
+	q := startBakerLab(t, labtest.Baker{})
 	settings := maps.Clone(s.settings)
-	maps.Copy(settings, reporting)
+	maps.Copy(settings, reportVerdict)
 	if s.before != nil {
 		s.before(t, q, settings)
 	}
 	if s.fault != "" {
-		q.breaks(t, s.fault)
+		q.addFault(t, s.fault)
 	}
 	var o outcome
-	_, o.said, o.err = q.limited(t, r).bake(t, settings)
+	_, o.printed, o.err = q.limited(t, r).bake(t, settings)
 	for _, what := range q.State() {
-		finished := what.Name == "quick" && o.err == nil || what.Name == "source" || what.Kind == "snapshot" && o.err == nil
+		finished := what.Name == "quick" && o.err == nil || what.Name == "source" || what.Kind == "snapshot" &&
+			o.err == nil
 		if !what.Gone() && !finished && !strings.HasPrefix(what.ID, "baker-") && what.Tags["bakery:source-ami"] == "" {
 			o.left = append(o.left, what.String())
 		}
@@ -150,39 +156,41 @@ func sweep(t *testing.T, r rights) outcome {
 	q := sweptLab(t)
 	limited := q.limited(t, r)
 	var o outcome
-	_, o.said, o.err = limited.bakeAs(t, limited.sweeping())
+	_, o.printed, o.err = limited.bakeAs(t, limited.sweeping())
 	o.left = slices.DeleteFunc(q.Left(), func(what string) bool {
 		return strings.HasPrefix(what, "role baker-") || strings.Contains(what, "eu-west-1")
 	})
 	return o
 }
 
-// TestPolicies: what the documents of docs/iam allow together is enough for each bake, and without any one action a bake
+// TestPolicies checks that the documents of docs/iam are enough for each bake, and that without any one action a bake
 // fails, leaves something behind, or loses what the table of docs/iam says.
 func TestPolicies(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	all := everyRight(t, documents(t)...)
 	var mu sync.Mutex
 	var optional []string
 	t.Run("each", func(t *testing.T) {
 		enough := map[string]bool{}
 		for _, r := range all {
-			s := needing(r.document, r.action)
+			s := caseWithout(r.document, r.action)
 			if !enough[s.name] {
 				enough[s.name] = true
 				t.Run("enough for "+s.name, func(t *testing.T) {
 					t.Parallel()
 					o := s.run(t, rights{documents: s.documents})
-					if o.err != nil != (s.fault != "") || strings.Contains(fmt.Sprint(o.err), "not authorized") || len(o.left) > 0 {
-						t.Errorf("%v; left behind: %q\n%s", o.err, o.left, o.said)
+					if o.err != nil != (s.fault != "") || strings.Contains(fmt.Sprint(o.err), "not authorized") ||
+						len(o.left) > 0 {
+						t.Errorf("%v; left behind: %q\n%s", o.err, o.left, o.printed)
 					}
 				})
 			}
 			t.Run("without "+r.String(), func(t *testing.T) {
 				t.Parallel()
 				o := s.run(t, rights{documents: s.documents, without: r})
-				named := strings.Contains(o.said+fmt.Sprint(o.err), cmp.Or(s.fails, "perform: "+r.action)) || s.sweeps && strings.Contains(o.said, r.action)
-				t.Logf("error %v; left behind: %q\n%s", o.err, o.left, o.said)
+				named := strings.Contains(o.printed+fmt.Sprint(o.err), cmp.Or(s.fails, "perform: "+r.action)) ||
+					s.sweeps && strings.Contains(o.printed, r.action)
+				t.Logf("error %v; left behind: %q\n%s", o.err, o.left, o.printed)
 				switch {
 				case o.err != nil && named, len(o.left) > 0 && (named || s.fault != ""):
 				case o.err == nil && named && len(o.left) == 0:
@@ -190,7 +198,7 @@ func TestPolicies(t *testing.T) {
 					defer mu.Unlock()
 					optional = append(optional, r.document+" "+r.action)
 				default:
-					t.Error("nobody would miss it")
+					t.Error("the bake does not need it")
 				}
 			})
 		}
@@ -201,11 +209,12 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// documentedAsOptional reads the table of what a bake loses without a right.
+// documentedAsOptional reads the table of what a bake loses without a permission.
 func documentedAsOptional(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9]+:[A-Za-z]+)` of `([a-z-]+)\\.json` \\|").FindAllStringSubmatch(readDocument(t, "README.md"), -1) {
+	rows := regexp.MustCompile("(?m)^\\| `([a-z0-9]+:[A-Za-z]+)` of `([a-z-]+)\\.json` \\|")
+	for _, row := range rows.FindAllStringSubmatch(readDocument(t, "README.md"), -1) {
 		all = append(all, row[2]+" "+row[1])
 	}
 	slices.Sort(all)

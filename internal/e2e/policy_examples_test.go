@@ -20,8 +20,8 @@ var (
 	rightsWord = regexp.MustCompile(`docs/iam/([a-z-]+)\.json(?:\))?(?: with ([a-z_]+))?`)
 )
 
-// rightsOf are the documents that an example tells its reader to take, for the variables that are set: "Rights:
-// docs/iam/bake.json, and docs/iam/staging.json with log_url", in the template or the README.md beside it.
+// rightsOf returns the documents that an example names for the variables that are set: "Rights: docs/iam/bake.json, and
+// docs/iam/staging.json with log_url", in the template or the README.md beside it.
 func rightsOf(t *testing.T, template string, vars ...string) []string {
 	t.Helper()
 	var line []string
@@ -49,13 +49,14 @@ func (l *lab) bakeExample(t *testing.T, image, template string, vars ...string) 
 	return l.holding(t, rightsOf(t, template, vars...)...).bake(t, image, example(template), vars...)
 }
 
-// TestPoliciesOfExamples: each example bakes with the rights it names, with every variable that takes some, and misses each
-// of them. That real machines bake with them as well, the tests of the examples show.
+// TestPoliciesOfExamples checks that each example bakes with the documents it names, and not without any of them. The
+// tests of the examples bake with them on real machines.
 func TestPoliciesOfExamples(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	out := filepath.Join(t.TempDir(), "out")
 	packer := packertest.Built(t).Packer
-	if r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out, example("two-stage/prepare.pkr.hcl")); r.Code != 0 {
+	if r := packertest.Run(t, t.TempDir(), packertest.Env(t), packer, "build", "-var", "out="+out,
+		example("two-stage/prepare.pkr.hcl")); r.Code != 0 {
 		t.Fatalf("preparing: exit status %d\n%s", r.Code, r.Output)
 	}
 	t.Run("each", func(t *testing.T) {
@@ -65,8 +66,10 @@ func TestPoliciesOfExamples(t *testing.T) {
 			"large/large.pkr.hcl":    {"mebibytes=1"},
 			"two-stage/bake.pkr.hcl": {"bundle=" + out, "staging_url=s3://bakery-lab/two-stage"},
 			"jenkins/bake.pkr.hcl": {
-				"bundle=" + out, "source_ami=AMI", `security_group_ids=["GROUP"]`, "subnet_id=SUBNET", "ami_name=app", "image_version=1",
-				"iam_instance_profile=bakery", "staging_url=s3://bakery-lab/jenkins", "instance_poll_interval=1s", "image_poll_interval=1s",
+				"bundle=" + out, "source_ami=AMI", `security_group_ids=["GROUP"]`, "subnet_id=SUBNET", "ami_name=app",
+				"image_version=1",
+				"iam_instance_profile=bakery", "staging_url=s3://bakery-lab/jenkins", "instance_poll_interval=1s",
+				"image_poll_interval=1s",
 			},
 			"migrate/after.pkr.hcl": {"source_ami=AMI", "bucket=bakery-lab", "ssh_username=debian"},
 			"sweep/sweep.pkr.hcl":   {"staging_url=s3://bakery-lab/sweep"},
@@ -75,16 +78,18 @@ func TestPoliciesOfExamples(t *testing.T) {
 			for _, without := range append([]string{""}, names...) {
 				t.Run(template+" without "+without, func(t *testing.T) {
 					t.Parallel()
-					q := quickBaker(t, labtest.Baker{})
+					q := startBakerLab(t, labtest.Baker{})
 					l := q.client()
 					some := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == without })
-					lab := strings.NewReplacer("AMI", q.Value("BAKERY_LAB_AMI"), "GROUP", q.Value("BAKERY_LAB_SECURITY_GROUP"), "SUBNET", q.Value("BAKERY_LAB_SUBNET"))
+					lab := strings.NewReplacer("AMI", q.Value("BAKERY_LAB_AMI"), "GROUP",
+						q.Value("BAKERY_LAB_SECURITY_GROUP"), "SUBNET", q.Value("BAKERY_LAB_SUBNET"))
 					own := slices.Clone(vars)
 					for i, v := range own {
 						own[i] = lab.Replace(v)
 					}
 					r := l.holding(t, some...).build(t, example(template), own...)
-					misses := r.Code != 0 || strings.Contains(r.Output, "not authorized") || strings.Contains(r.Output, "could not be uploaded")
+					misses := r.Code != 0 || strings.Contains(r.Output, "not authorized") ||
+						strings.Contains(r.Output, "could not be uploaded")
 					if misses != (without != "") {
 						t.Errorf("exit status %d", r.Code)
 					}

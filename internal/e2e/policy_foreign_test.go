@@ -17,10 +17,10 @@ import (
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
 )
 
-// foreign is what somebody else has in the account.
+// foreign is what another user has in the account.
 type foreign struct{ instance, image, snapshot, group string }
 
-func (q *quick) foreign(t *testing.T, c *ec2.Client) foreign {
+func (q *quickLab) foreign(t *testing.T, c *ec2.Client) foreign {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -30,49 +30,61 @@ func (q *quick) foreign(t *testing.T, c *ec2.Client) foreign {
 	run, err := c.RunInstances(t.Context(), theirs(q))
 	must(err)
 	f := foreign{instance: *run.Instances[0].InstanceId}
-	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) { o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second }).
+	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
+	}).
 		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{f.instance}}, time.Minute))
-	image, err := c.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: &f.instance, Name: aws.String("theirs"), NoReboot: aws.Bool(true)})
+	image, err := c.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: &f.instance, Name: aws.String("theirs"),
+		NoReboot: aws.Bool(true)})
 	must(err)
 	f.image = *image.ImageId
-	must(ec2.NewImageAvailableWaiter(c, func(o *ec2.ImageAvailableWaiterOptions) { o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second }).
+	must(ec2.NewImageAvailableWaiter(c, func(o *ec2.ImageAvailableWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
+	}).
 		Wait(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{f.image}}, time.Minute))
 	images, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{f.image}})
 	must(err)
 	f.snapshot = *images.Images[0].BlockDeviceMappings[0].Ebs.SnapshotId
-	group, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{GroupName: aws.String("theirs"), Description: aws.String("theirs")})
+	group, err := c.CreateSecurityGroup(t.Context(),
+		&ec2.CreateSecurityGroupInput{GroupName: aws.String("theirs"), Description: aws.String("theirs")})
 	must(err)
 	f.group = *group.GroupId
 	return f
 }
 
-// theirs is a machine without the tags of a bake.
-func theirs(q *quick) *ec2.RunInstancesInput {
+// theirs launches a machine without the tags of a bake.
+func theirs(q *quickLab) *ec2.RunInstancesInput {
 	return &ec2.RunInstancesInput{
-		ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1),
+		MaxCount: aws.Int32(1),
 	}
 }
 
-// TestPoliciesKeepOffWhatNoBakeHasMade: with every document of docs/iam, nothing can be done to what has not the tag of a bake, and
-// nobody gives that tag to it.
+// TestPoliciesKeepOffWhatNoBakeHasMade checks that all documents of docs/iam together allow no change of anything
+// without the tag of a bake, and do not allow to give it that tag.
 func TestPoliciesKeepOffWhatNoBakeHasMade(t *testing.T) {
-	onlyQuickLabs(t)
-	q := quickLabAs(t, labserver.Options{}) // whose machines run on
+	t.Parallel()
+	q := startQuickLabOptions(t, labserver.Options{}) // whose machines run on
 	all := ec2.NewFromConfig(q.sdk("us-east-1"))
 	f := q.foreign(t, all)
 	session := assume(t, q.sdk("us-east-1"), rights{documents: documents(t)}.policy(t))
 	limited := q.sdk("us-east-1")
-	limited.Credentials = credentials.NewStaticCredentialsProvider(*session.AccessKeyId, *session.SecretAccessKey, *session.SessionToken)
+	limited.Credentials = credentials.NewStaticCredentialsProvider(*session.AccessKeyId, *session.SecretAccessKey,
+		*session.SessionToken)
 	c := ec2.NewFromConfig(limited)
 	tag := []types.Tag{{Key: aws.String("bakery:bake-id"), Value: aws.String("mine")}}
 	for name, call := range map[string]func(context.Context) error{
-		"run a machine without the tag": func(ctx context.Context) error { _, err := c.RunInstances(ctx, theirs(q)); return err },
+		"run a machine without the tag": func(ctx context.Context) error {
+			_, err := c.RunInstances(ctx, theirs(q))
+			return err
+		},
 		"terminate": func(ctx context.Context) error {
 			_, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{f.instance}})
 			return err
 		},
 		"terminate it with one of a bake": func(ctx context.Context) error {
-			_, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{"i-0123456789abcdef0", f.instance}})
+			ids := []string{"i-0123456789abcdef0", f.instance}
+			_, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
 			return err
 		},
 		"read the console": func(ctx context.Context) error {
@@ -84,9 +96,10 @@ func TestPoliciesKeepOffWhatNoBakeHasMade(t *testing.T) {
 			return err
 		},
 		"make an image of the disk": func(ctx context.Context) error {
-			_, err := c.RegisterImage(ctx, &ec2.RegisterImageInput{Name: aws.String("stolen"), RootDeviceName: aws.String("/dev/xvda"), BlockDeviceMappings: []types.BlockDeviceMapping{
-				{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{SnapshotId: &f.snapshot}},
-			}})
+			_, err := c.RegisterImage(ctx, &ec2.RegisterImageInput{Name: aws.String("stolen"),
+				RootDeviceName: aws.String("/dev/xvda"), BlockDeviceMappings: []types.BlockDeviceMapping{
+					{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{SnapshotId: &f.snapshot}},
+				}})
 			return err
 		},
 		"deregister": func(ctx context.Context) error {
@@ -98,15 +111,22 @@ func TestPoliciesKeepOffWhatNoBakeHasMade(t *testing.T) {
 			return err
 		},
 		"share the image": func(ctx context.Context) error {
-			_, err := c.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{ImageId: &f.image, LaunchPermission: &types.LaunchPermissionModifications{Add: []types.LaunchPermission{{Group: types.PermissionGroupAll}}}})
+			_, err := c.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{ImageId: &f.image,
+				LaunchPermission: &types.LaunchPermissionModifications{
+					Add: []types.LaunchPermission{{Group: types.PermissionGroupAll}},
+				}})
 			return err
 		},
 		"share the disk": func(ctx context.Context) error {
-			_, err := c.ModifySnapshotAttribute(ctx, &ec2.ModifySnapshotAttributeInput{SnapshotId: &f.snapshot, OperationType: types.OperationTypeAdd, UserIds: []string{"111111111111"}})
+			_, err := c.ModifySnapshotAttribute(ctx,
+				&ec2.ModifySnapshotAttributeInput{SnapshotId: &f.snapshot, OperationType: types.OperationTypeAdd,
+					UserIds: []string{"111111111111"}})
 			return err
 		},
 		"change the machine": func(ctx context.Context) error {
-			_, err := c.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &f.instance, EnaSupport: &types.AttributeBooleanValue{Value: aws.Bool(true)}})
+			_, err := c.ModifyInstanceAttribute(ctx,
+				&ec2.ModifyInstanceAttributeInput{InstanceId: &f.instance,
+					EnaSupport: &types.AttributeBooleanValue{Value: aws.Bool(true)}})
 			return err
 		},
 		"delete the group": func(ctx context.Context) error {
@@ -114,7 +134,9 @@ func TestPoliciesKeepOffWhatNoBakeHasMade(t *testing.T) {
 			return err
 		},
 		"let something in": func(ctx context.Context) error {
-			_, err := c.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &f.group, IpPermissions: []types.IpPermission{{IpProtocol: aws.String("-1")}}})
+			_, err := c.AuthorizeSecurityGroupIngress(ctx,
+				&ec2.AuthorizeSecurityGroupIngressInput{GroupId: &f.group,
+					IpPermissions: []types.IpPermission{{IpProtocol: aws.String("-1")}}})
 			return err
 		},
 		"call it a bake's": func(ctx context.Context) error {

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
@@ -18,16 +17,20 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
+// limitedRole is the prefix of the names of the roles that assume makes.
+const limitedRole = "baker-"
+
 // assume makes a role with a policy in a lab and returns the credentials of a session of it.
 func assume(t *testing.T, cfg aws.Config, policy string) *types.Credentials {
 	t.Helper()
-	name := fmt.Sprintf("baker-%x", rand.Uint64())
+	name := fmt.Sprintf("%s%x", limitedRole, rand.Uint64())
 	api := iam.NewFromConfig(cfg)
 	_, err := api.CreateRole(t.Context(), &iam.CreateRoleInput{
 		RoleName: &name, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`),
 	})
 	if err == nil {
-		_, err = api.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &name, PolicyDocument: &policy})
+		_, err = api.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &name,
+			PolicyDocument: &policy})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -41,24 +44,22 @@ func assume(t *testing.T, cfg aws.Config, policy string) *types.Credentials {
 	return out.Credentials
 }
 
-// limited is the same lab for somebody who has only these rights.
-func (q *quick) limited(t *testing.T, r rights) *quick {
+// limited returns the lab for a user with only these rights.
+func (q *quickLab) limited(t *testing.T, r rights) *quickLab {
 	t.Helper()
 	c := assume(t, q.sdk("us-east-1"), r.policy(t))
-	limited := &quick{Lab: q.Lab, profile: fmt.Sprintf("baker-%x", rand.Uint64())}
+	limited := &quickLab{Lab: q.Lab, profile: fmt.Sprintf("baker-%x", rand.Uint64())}
 	limited.configure(t, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)
 	return limited
 }
 
-// holding is the same lab for somebody who has the rights of documents of docs/iam and no others.
+// holding returns the lab for a user with only the rights of some documents of docs/iam.
 func (l *lab) holding(t *testing.T, documents ...string) *lab {
 	t.Helper()
-	c := assume(t, aws.Config{
-		Region: l.values["AWS_REGION"], BaseEndpoint: aws.String(l.values["AWS_ENDPOINT_URL"]),
-		Credentials: credentials.NewStaticCredentialsProvider(l.values["AWS_ACCESS_KEY_ID"], l.values["AWS_SECRET_ACCESS_KEY"], ""),
-	}, rights{documents: documents, anywhere: true}.policy(t))
+	c := assume(t, l.config(), rights{documents: documents, anywhere: true}.policy(t))
 	limited := *l
 	limited.env = append(slices.Clip(limited.env), // the last one of a name counts
-		"AWS_ACCESS_KEY_ID="+*c.AccessKeyId, "AWS_SECRET_ACCESS_KEY="+*c.SecretAccessKey, "AWS_SESSION_TOKEN="+*c.SessionToken)
+		"AWS_ACCESS_KEY_ID="+*c.AccessKeyId, "AWS_SECRET_ACCESS_KEY="+*c.SecretAccessKey,
+		"AWS_SESSION_TOKEN="+*c.SessionToken)
 	return &limited
 }

@@ -17,11 +17,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// rights are what documents of docs/iam allow together, without one action of one statement.
+// rights is everything that some documents of docs/iam allow, without one action of one statement.
 type rights struct {
 	documents []string
 	without   right
-	anywhere  bool // in the bucket, and not below the prefix of quick labs only
+	anywhere  bool // in the whole bucket, not only below the prefix of quick labs
 }
 
 // right is one action of one statement of a document. The same action may stand in several, for different resources.
@@ -35,10 +35,11 @@ func (r right) String() string {
 	return fmt.Sprintf("%s.json[%d] %s", r.document, r.statement, r.action)
 }
 
-// document is a policy of docs/iam, with the lab's names in the places of the reader's own.
+// document reads a policy of docs/iam, with the lab's names in the place of the reader's.
 func document(t *testing.T, name, prefix string) (statements []map[string]any) {
 	t.Helper()
-	own := strings.NewReplacer("MY-ACCOUNT", cloud.Account, "MY-ROLE", labserver.Profile, "MY-BUCKET", labserver.Bucket, "MY-PREFIX", prefix)
+	own := strings.NewReplacer("MY-ACCOUNT", cloud.Account, "MY-ROLE", labserver.Profile, "MY-BUCKET", labserver.Bucket,
+		"MY-PREFIX", prefix)
 	var d struct{ Statement []map[string]any }
 	if err := json.Unmarshal([]byte(own.Replace(readDocument(t, name+".json"))), &d); err != nil {
 		t.Fatal(err)
@@ -56,7 +57,7 @@ func readDocument(t *testing.T, name string) string {
 	return string(text)
 }
 
-// actions are a statement's, of which one stands without a list.
+// actions lists the actions of a statement. A single one need not be a list.
 func actions(statement map[string]any) []string {
 	switch a := statement["Action"].(type) {
 	case string:
@@ -71,7 +72,7 @@ func actions(statement map[string]any) []string {
 	return nil
 }
 
-// policy is one document of them all.
+// policy returns one document with all rights.
 func (r rights) policy(t *testing.T) string {
 	t.Helper()
 	prefix := "quick"
@@ -114,7 +115,7 @@ func everyRight(t *testing.T, documents ...string) []right {
 	return all
 }
 
-// documents are the names of all policies in docs/iam.
+// documents lists the names of all policies in docs/iam.
 func documents(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(packertest.Root(), "docs", "iam", "*.json"))

@@ -9,25 +9,28 @@ import (
 	"testing"
 )
 
-// TestProfile: the machine fetches a staged fs/ with the credentials of its instance profile.
+// TestProfile checks that the machine downloads a staged fs/ with the credentials of its instance profile.
 func TestProfile(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
-	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000), "script/install.sh": "#!/bin/sh\nstat -c %s /opt/blob >/size\n"})
+	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000),
+		"script/install.sh": "#!/bin/sh\nstat -c %s /opt/blob >/size\n"})
 	id := l.bake(t, image, absolute(t, template), "name="+image, "source="+source, "delivery=profile", "profile=bakery")
 	if got := l.cli(t, "cat", id, "/size"); got != "20000" {
 		t.Errorf("/opt/blob has %s bytes", got)
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-// TestProfileOfProvisioners: so does what provisioners recorded, where there is no fs/ that would bring the means.
+// TestProfileOfProvisioners checks the same for recorded provisioners without an fs/.
 func TestProfileOfProvisioners(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
-	template := recorded(t, `
+	template := provisionerTemplate(t, `
   provisioner "file" {
     source      = "blob"
     destination = "blob"
@@ -41,7 +44,8 @@ func TestProfileOfProvisioners(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile := strings.Replace(string(text), "  staging {", "  iam_instance_profile = \"bakery\"\n\n  staging {\n    delivery = \"profile\"", 1)
+	profile := strings.Replace(string(text), "  staging {",
+		"  iam_instance_profile = \"bakery\"\n\n  staging {\n    delivery = \"profile\"", 1)
 	if err := os.WriteFile(template, []byte(profile), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +53,7 @@ func TestProfileOfProvisioners(t *testing.T) {
 	if got := l.cli(t, "cat", id, "/home/debian/size"); got != "20000" {
 		t.Errorf("the file has %s bytes", got)
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -36,34 +35,34 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// quick is a lab whose machines are goroutines that power off at once: a bake with verdict = "stop" takes seconds, and
-// everything but the machine is the same.
-type quick struct {
+// quickLab is a lab whose machines are goroutines that power off at once: a bake with verdict = "stop" takes seconds,
+// and everything but the machine is the same.
+type quickLab struct {
 	*labtest.Lab
-	profile string            // the one that leads the AWS SDK to it
-	heard   func(line string) // is told what its builders say; may be nil
-	ended   func()            // is called when a bake with faults has ended; may be nil
+	profile   string            // the profile that leads the AWS SDK to the lab
+	onLine    func(line string) // is called with each line that a builder prints; may be nil
+	afterBake func()            // is called when a bake with faults has ended; may be nil
 }
 
-// quickRegions are those that images of these tests are made in.
+// quickRegions are the regions of all images of these tests.
 var quickRegions = []string{"us-east-1", "eu-west-1", "us-west-2"}
 
-func quickLab(t *testing.T, faults ...string) *quick {
+func startQuickLab(t *testing.T, faults ...string) *quickLab {
 	t.Helper()
-	return quickLabOf(t, (*labtest.Machine).PowerOff, faults...)
+	return startQuickLabWith(t, (*labtest.Machine).PowerOff, faults...)
 }
 
-// quickBaker is a lab whose machines bake as real ones do: leave verdict = "stop" out of a bake with reporting.
-func quickBaker(t *testing.T, b labtest.Baker, faults ...string) *quick {
+// startBakerLab starts a lab whose machines report as real ones do. Bakes on it need the settings reportVerdict.
+func startBakerLab(t *testing.T, b labtest.Baker, faults ...string) *quickLab {
 	t.Helper()
-	return quickLabOf(t, b.Guest, faults...)
+	return startQuickLabWith(t, b.Guest, faults...)
 }
 
-// reporting are settings for a machine that gives a verdict.
-var reporting = map[string]any{"verdict": "report", "instance_timeout": "2m"}
+// reportVerdict are the settings for a machine that reports a verdict.
+var reportVerdict = map[string]any{"verdict": "report", "instance_timeout": "2m"}
 
-// quickLabOf is a lab with something else on its machines.
-func quickLabOf(t *testing.T, guest func(*labtest.Machine), faults ...string) *quick {
+// startQuickLabWith starts a lab whose machines run a function.
+func startQuickLabWith(t *testing.T, guest func(*labtest.Machine), faults ...string) *quickLab {
 	t.Helper()
 	o := labserver.Options{Runner: labtest.Runner{Guest: guest}}
 	for _, text := range faults {
@@ -73,36 +72,40 @@ func quickLabOf(t *testing.T, guest func(*labtest.Machine), faults ...string) *q
 		}
 		o.Faults = append(o.Faults, f)
 	}
-	return quickLabAs(t, o)
+	return startQuickLabOptions(t, o)
 }
 
-// quickLabAs is a lab with whatever options.
-func quickLabAs(t *testing.T, o labserver.Options) *quick {
+// startQuickLabOptions starts a lab with any options.
+func startQuickLabOptions(t *testing.T, o labserver.Options) *quickLab {
 	t.Helper()
+	labSlots.acquire(t)
 	l := labtest.Start(t, o)
-	q := &quick{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
+	q := &quickLab{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
 	q.configure(t, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), "")
 	return q
 }
 
-// configure makes the profile that leads to the lab with these credentials.
-func (q *quick) configure(t *testing.T, key, secret, token string) {
+// configure writes the profile that leads to the lab with these credentials.
+func (q *quickLab) configure(t *testing.T, key, secret, token string) {
 	t.Helper()
 	writeProfile(t, q.profile, fmt.Sprintf(
-		"[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n",
+		"[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n"+
+			"aws_session_token = %s\n",
 		q.profile, q.URL, key, secret, token))
 }
 
-// profileFor makes a profile that leads to the lab by way of a URL.
-func (q *quick) profileFor(t *testing.T, url string) string {
+// profileFor writes a profile that leads to the lab through another URL.
+func (q *quickLab) profileFor(t *testing.T, url string) string {
 	t.Helper()
 	name := "lab-" + url[strings.LastIndex(url, ":")+1:]
-	writeProfile(t, name, fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n",
+	writeProfile(t, name, fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\n"+
+		"aws_secret_access_key = %s\n",
 		name, url, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY")))
 	return name
 }
 
-// profiles are those of the quick labs that run, in AWS_CONFIG_FILE. They go with their lab: bakes read all of the file.
+// profiles are the profiles of the running quick labs, in AWS_CONFIG_FILE. Each is removed with its lab: bakes read the
+// whole file.
 var profiles = struct {
 	sync.Mutex
 	text map[string]string
@@ -126,27 +129,9 @@ func writeProfile(t *testing.T, name, text string) {
 	t.Cleanup(func() { update(func() { delete(profiles.text, name) }) })
 }
 
-// onlyQuickLabs keeps the AWS SDK of this process from everything but the labs of a test, which are in parallel.
-func onlyQuickLabs(t *testing.T) {
-	t.Helper()
-	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") || strings.HasSuffix(strings.ToLower(name), "_proxy") {
-			t.Setenv(name, "") // so that it is put back
-			_ = os.Unsetenv(name)
-		}
-	}
-	file := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("AWS_CONFIG_FILE", file)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-}
-
-// client is the lab for the helpers that use programs.
-func (q *quick) client() *lab {
-	l := &lab{values: map[string]string{}}
+// client returns the lab in the form of the helpers that run programs.
+func (q *quickLab) client() *lab {
+	l := &lab{values: map[string]string{}, bakes: &bakeIDs{byTest: map[string][]string{}}}
 	for _, v := range q.Env() {
 		l.values[v.Name] = v.Value
 		l.env = append(l.env, v.Name+"="+v.Value)
@@ -154,14 +139,15 @@ func (q *quick) client() *lab {
 	return l
 }
 
-// settings are those of a bake on the lab, and more; nil takes one out.
-func (q *quick) settings(more map[string]any) map[string]any {
+// settings returns the settings of a bake on the lab, and more; nil removes one.
+func (q *quickLab) settings(more map[string]any) map[string]any {
 	all := map[string]any{
 		"profile": q.profile, "max_retries": 2, "source_ami": q.Value("BAKERY_LAB_AMI"), "ami_name": "quick",
 		"instance_poll_interval": "1s", "image_poll_interval": "1s", "verdict": "stop", "log_file": os.DevNull,
 		// Too large for the machine, so that there is something in S3 as well.
-		"user_data": "#!/bin/sh\n: " + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) + "\npoweroff\n",
-		"staging":   map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
+		"user_data": "#!/bin/sh\n: " + base64.StdEncoding.EncodeToString([]byte(incompressible(20000))) +
+			"\npoweroff\n",
+		"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
 	}
 	maps.Copy(all, more)
 	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
@@ -169,28 +155,30 @@ func (q *quick) settings(more map[string]any) map[string]any {
 }
 
 // bake runs the builder in this process.
-func (q *quick) bake(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) bake(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	return q.bakeUntil(ctx, t, settings)
 }
 
-// bakeUntil is bake for one that is interrupted.
-func (q *quick) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+// bakeUntil is bake until a context ends.
+func (q *quickLab) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string,
+	error) {
 	t.Helper()
 	return q.runBuilder(ctx, t, q.settings(settings))
 }
 
 // bakeAs is bake with these settings and no others.
-func (q *quick) bakeAs(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) bakeAs(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	return q.runBuilder(ctx, t, settings)
 }
 
-func (q *quick) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string,
+	error) {
 	t.Helper()
 	// A copy, as Packer sends one: the SDK renders templates in the lists it is given, which parallel tests share.
 	sent, err := json.Marshal(settings)
@@ -205,26 +193,26 @@ func (q *quick) runBuilder(ctx context.Context, t *testing.T, settings map[strin
 	if _, _, err := b.Prepare(own); err != nil {
 		t.Fatal(err)
 	}
-	said := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}, heard: q.heard}
-	artifact, err := b.Run(ctx, said, &packersdk.DispatchHook{})
-	said.mu.Lock()
-	defer said.mu.Unlock()
-	return artifact, said.text.String(), err
+	printed := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}, onLine: q.onLine}
+	artifact, err := b.Run(ctx, printed, &packersdk.DispatchHook{})
+	printed.mu.Lock()
+	defer printed.mu.Unlock()
+	return artifact, printed.text.String(), err
 }
 
-// transcript keeps what a builder says. Packer's own Ui reads the filter of secrets while other builders of this process set
-// theirs, which in plugins are processes apart.
+// transcript collects the output of a builder. Packer's own Ui would read the filter of secrets while other builders of
+// this process write to it; plugins are separate processes.
 type transcript struct {
 	packersdk.BasicUi
 
-	mu    sync.Mutex
-	text  bytes.Buffer
-	heard func(line string) // is told every line; may be nil
+	mu     sync.Mutex
+	text   bytes.Buffer
+	onLine func(line string) // is called with every line; may be nil
 }
 
 func (t *transcript) Say(line string) {
-	if t.heard != nil {
-		t.heard(line)
+	if t.onLine != nil {
+		t.onLine(line)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -233,25 +221,25 @@ func (t *transcript) Say(line string) {
 
 func (t *transcript) Error(line string) { t.Say(line) }
 
-// breaks adds a fault to the lab that runs.
-func (q *quick) breaks(t *testing.T, fault string) {
+// addFault adds a fault to the lab.
+func (q *quickLab) addFault(t *testing.T, fault string) {
 	t.Helper()
-	q.tell(t, "faults", fault)
+	q.control(t, "faults", fault)
 }
 
 // reclaim takes a Spot Instance back.
-func (q *quick) reclaim(t *testing.T, instance, notice string) {
+func (q *quickLab) reclaim(t *testing.T, instance, notice string) {
 	t.Helper()
-	q.tell(t, "reclaim?instance="+instance+"&notice="+notice, "")
+	q.control(t, "reclaim?instance="+instance+"&notice="+notice, "")
 }
 
-// tell posts what the lab itself is to do.
-func (q *quick) tell(t *testing.T, what, body string) {
+// control has the lab do something that AWS has no call for.
+func (q *quickLab) control(t *testing.T, what, body string) {
 	t.Helper()
 	q.request(t, http.MethodPost, what, body)
 }
 
-func (q *quick) request(t *testing.T, method, what, body string) {
+func (q *quickLab) request(t *testing.T, method, what, body string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, q.URL+"/_lab/"+what, strings.NewReader(body))
 	if err != nil {
@@ -268,8 +256,8 @@ func (q *quick) request(t *testing.T, method, what, body string) {
 	}
 }
 
-// cancelledAt is a context that ends once the lab has answered a call of an action.
-func (q *quick) cancelledAt(t *testing.T, action string) context.Context {
+// cancelledAt returns a context that ends when the lab has answered a call of an action.
+func (q *quickLab) cancelledAt(t *testing.T, action string) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -287,34 +275,40 @@ func (q *quick) cancelledAt(t *testing.T, action string) context.Context {
 	return ctx
 }
 
-// sdk tries a call again only when its connection was closed on this side: that says nothing of the lab.
-func (q *quick) sdk(region string) aws.Config {
-	closed := retry.IsErrorRetryableFunc(func(err error) aws.Ternary { return aws.BoolTernary(errors.Is(err, net.ErrClosed)) })
+// sdk returns a configuration for the lab. A call is tried again only when its connection was closed on this side,
+// which says nothing about the lab.
+func (q *quickLab) sdk(region string) aws.Config {
+	closed := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+		return aws.BoolTernary(errors.Is(err, net.ErrClosed))
+	})
 	again := retry.NewStandard(func(o *retry.StandardOptions) { o.Retryables = []retry.IsErrorRetryable{closed} })
 	return aws.Config{
 		Region: region, BaseEndpoint: aws.String(q.URL), Retryer: func() aws.Retryer { return again },
-		Credentials: credentials.NewStaticCredentialsProvider(q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), ""),
+		Credentials: credentials.NewStaticCredentialsProvider(q.Value("AWS_ACCESS_KEY_ID"),
+			q.Value("AWS_SECRET_ACCESS_KEY"), ""),
 	}
 }
 
-// protection is an image's deregistration protection, and makes sure that awscli is refused to deregister it. Debian's
+// protection returns an image's deregistration protection, and checks that awscli cannot deregister the image. Debian's
 // awscli is older than the protection and does not show it.
-func (q *quick) protection(t *testing.T, l *lab, region, id string) string {
+func (q *quickLab) protection(t *testing.T, l *lab, region, id string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), "ec2", "deregister-image", "--region", region, "--image-id", id, "--endpoint-url", q.URL)
+	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), "ec2", "deregister-image", "--region", region,
+		"--image-id", id, "--endpoint-url", q.URL)
 	cmd.Env = l.environ(t)
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "OperationNotPermitted") {
 		t.Errorf("awscli deregisters %s: %v\n%s", id, err, out)
 	}
-	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(),
+		&ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return aws.ToString(out.Images[0].DeregistrationProtection)
 }
 
-// left is everything of the account in all regions that a failed bake must not leave.
-func (q *quick) left(t *testing.T) []string {
+// left lists everything in the account, in all regions, that a failed bake must not leave.
+func (q *quickLab) left(t *testing.T) []string {
 	t.Helper()
 	var left []string
 	must := func(err error) {

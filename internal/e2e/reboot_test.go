@@ -8,15 +8,17 @@ import (
 	"testing"
 )
 
-// TestReboots: a reboot in the middle ends the step that asked for it, and the bake goes on with the next.
+// TestReboots checks that a reboot ends the step that asked for it, and that the bake continues with the next.
 func TestReboots(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{
-		"cloudinit/10_first.cfg":  "#cloud-config\nruncmd:\n- echo 10 >>/order\n",
-		"script/install.sh":       "#!/bin/sh\necho install >>/order\ncat /proc/sys/kernel/random/boot_id >>/boots\nreboot\n",
+		"cloudinit/10_first.cfg": "#cloud-config\nruncmd:\n- echo 10 >>/order\n",
+		"script/install.sh": "#!/bin/sh\necho install >>/order\ncat /proc/sys/kernel/random/boot_id >>/boots\n" +
+			"reboot\n",
 		"cloudinit/60_second.cfg": "#cloud-config\nruncmd:\n- echo 60.0 >>/order\n- [reboot]\n- echo 60.2 >>/order\n",
-		"cloudinit/80_fourth.cfg": "#cloud-config\nruncmd:\n- exit 0\n", // it keeps nothing from running
+		"cloudinit/80_fourth.cfg": "#cloud-config\nruncmd:\n- exit 0\n", // no command comes after it
 		"cloudinit/70_third.cfg":  "#!/bin/sh\necho 70 >>/order\n",
 	})
 	id := l.bake(t, image, absolute(t, template), "source="+source, "name="+image)

@@ -10,16 +10,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestCommonOptions: what every provisioner block can say, and a reboot in the middle, after which the machine carries on
-// with the next thing that was recorded.
+// TestCommonOptions bakes the options that every provisioner block has, and a reboot in the middle, after which the
+// machine goes on with the next recorded command.
 func TestCommonOptions(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
-	id := l.bake(t, image, recorded(t, `
+	id := l.bake(t, image, provisionerTemplate(t, `
   provisioner "shell" {
     inline           = ["echo value >~/order; sudo touch /run/first-boot", "sudo reboot"]
     expect_disconnect = true
@@ -74,17 +73,19 @@ func TestCommonOptions(t *testing.T) {
     inline = ["echo SHOULD-NOT-RUN"]
   }
 `, nil), "name="+image)
-	if got, want := l.cli(t, "cat", id, "/home/debian/order"), "value\nrebooted\nslow\noverride\nthree\nvalid"; got != want {
+	if got, want := l.cli(t, "cat", id, "/home/debian/order"),
+		"value\nrebooted\nslow\noverride\nthree\nvalid"; got != want {
 		t.Errorf("the scripts ran as %q, want %q", got, want)
 	}
 }
 
-// TestReplayReboots: a reboot that begins while Packer would have waited loses nothing, one that cuts a command off is told,
-// and a user without a shell of its own has sh.
+// TestReplayReboots checks that no command is lost when a reboot begins in a pause, that a reboot which ends a command
+// is reported, and that a user without a login shell gets sh.
 func TestReplayReboots(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
-	r := l.build(t, recorded(t, `
+	r := l.build(t, provisionerTemplate(t, `
   provisioner "shell" {
     inline = ["echo one >~/order; sudo touch /run/first-boot", "nohup sh -c 'sleep 4; sudo reboot' >/dev/null 2>&1 &"]
   }
@@ -107,7 +108,8 @@ func TestReplayReboots(t *testing.T) {
 	if r.Code != 0 {
 		t.Fatal("the bake failed")
 	}
-	if want := "the reboot cut off a command of a provisioner, which counts as ended"; strings.Count(r.Output, want) != 1 {
+	if want := "the reboot cut off a command of a provisioner, which counts as ended"; strings.Count(r.Output,
+		want) != 1 {
 		t.Errorf("not told once: %s", want)
 	}
 	if got, want := l.cli(t, "cat", l.images(t, image)[0], "/home/debian/order"), "one\ntwo\n/bin/sh"; got != want {
@@ -115,9 +117,10 @@ func TestReplayReboots(t *testing.T) {
 	}
 }
 
-// TestReplayFailures: what fails on the machine is told with the provisioner, its exit status and its last output.
+// TestReplayFailures checks that a failure names the provisioner, its exit status and its last output.
 func TestReplayFailures(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	t.Run("each", func(t *testing.T) {
 		for name, c := range map[string]struct {
 			block string
@@ -142,7 +145,7 @@ func TestReplayFailures(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				image := testName(t)
-				r := l.build(t, recorded(t, `provisioner "shell" {
+				r := l.build(t, provisionerTemplate(t, `provisioner "shell" {
 	    inline = ["true"]
 	  }
 	  `+c.block+`
@@ -151,20 +154,22 @@ func TestReplayFailures(t *testing.T) {
 	  }
 	  error-cleanup-provisioner "shell-local" {
 	    inline = ["echo cleaned up here"]
-	  }`, map[string]string{"fine.sh": "#!/bin/sh\n", "fails.sh": "#!/bin/sh\necho one; echo two >&2; exit 7\n"}), "name="+image)
-				mustFail(t, l, image, r.Code, r.Output, append(c.want, "cleaned up here"))
+	  }`, map[string]string{"fine.sh": "#!/bin/sh\n", "fails.sh": "#!/bin/sh\necho one; echo two >&2; exit 7\n"}),
+					"name="+image)
+				requireFailed(t, l, image, r.Code, r.Output, append(c.want, "cleaned up here")...)
 			})
 		}
 	})
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-// TestErrorCleanup: an error-cleanup-provisioner that wants a machine is told that there is none, at once.
+// TestErrorCleanup checks that an error-cleanup-provisioner that needs a machine fails at once: there is none.
 func TestErrorCleanup(t *testing.T) {
-	l := onLab(t)
-	template := recorded(t, `provisioner "shell" {
+	t.Parallel()
+	l := sharedLab(t)
+	template := provisionerTemplate(t, `provisioner "shell" {
     inline = ["true"]
   }
   provisioner "shell-local" {
@@ -175,7 +180,9 @@ func TestErrorCleanup(t *testing.T) {
   }`, nil)
 	for _, onError := range []string{"cleanup", "abort", "run-cleanup-provisioner"} {
 		t.Run(onError, func(t *testing.T) {
-			r := packertest.Run(t, filepath.Dir(template), l.environ(t), packertest.Built(t).Packer, "build", "-on-error="+onError, "-var", "name="+testName(t), template)
+			t.Parallel()
+			r := l.packerBuild(t, filepath.Dir(template), l.environ(t),
+				"-on-error="+onError, "-var", "name="+testName(t), template)
 			if r.Code == 0 || !strings.Contains(r.Output, "failing here") || strings.Contains(r.Output, "Launching") {
 				t.Errorf("exit status %d\n%s", r.Code, r.Output)
 			}
@@ -186,18 +193,20 @@ func TestErrorCleanup(t *testing.T) {
 	}
 }
 
-// TestProvisionersAlone: a bake that consists of provisioners alone, without staging.
+// TestProvisionersAlone bakes provisioners without any other user data, and without staging.
 func TestProvisionersAlone(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
-	template := recorded(t, `provisioner "shell" {
+	template := provisionerTemplate(t, `provisioner "shell" {
     inline = ["id -un >/root/who", "pwd >>/root/who"]
   }`, nil)
 	content, err := os.ReadFile(template)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("staging {\n    url = \"s3://bakery-lab/recorder\"\n  }", "", `ssh_username     = "debian"`, "").Replace(string(content))
+	text := strings.NewReplacer("staging {\n    url = \"s3://bakery-lab/recorder/${var.name}\"\n  }", "",
+		`ssh_username     = "debian"`, "").Replace(string(content))
 	if err := os.WriteFile(template, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

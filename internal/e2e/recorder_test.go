@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// recorded makes a folder with a template of provisioners and the files they use, and returns the template's path.
-func recorded(t *testing.T, provisioners string, files map[string]string) string {
+// provisionerTemplate writes a template of provisioners and the files they use. It returns the template's path.
+func provisionerTemplate(t *testing.T, provisioners string, files map[string]string) string {
 	t.Helper()
 	dir := write(t, files)
 	template := filepath.Join(dir, "recorded.pkr.hcl")
@@ -33,7 +33,7 @@ source "bakery-userdata" "test" {
   ssh_timeout      = "5m"
 
   staging {
-    url = "s3://bakery-lab/recorder"
+    url = "s3://bakery-lab/recorder/${var.name}"
   }
 }
 
@@ -48,17 +48,20 @@ build {
 	return template
 }
 
-// TestRecorded: the blocks that most templates have, unmodified, and what becomes of them on the machine.
+// TestRecorded bakes the provisioner blocks that most templates have, and checks what they did on the machine.
 func TestRecorded(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
-	id := l.bake(t, image, recorded(t, `
+	id := l.bake(t, image, provisionerTemplate(t, `
   provisioner "shell-local" {
     inline = ["echo made here >generated.txt"]
   }
 
   provisioner "shell" {
-    inline           = ["pwd >where", "id -un >>where", "echo \"$GREETING from $PACKER_BUILDER_TYPE\" >>where", "umask >>where"]
+    inline           = [
+      "pwd >where", "id -un >>where", "echo \"$GREETING from $PACKER_BUILDER_TYPE\" >>where", "umask >>where"
+    ]
     environment_vars = ["GREETING=it's $HOME"]
   }
 
@@ -105,8 +108,9 @@ func TestRecorded(t *testing.T) {
     destination = "/home/debian/tree"
   }
 `, map[string]string{
-		"scripts/one.sh": "#!/bin/sh\nid -un >/one; echo $WHO >>/one; pwd >>/one\n", "scripts/two.sh": "#!/bin/bash\n[[ -n $WHO ]] && id -un >/two\n",
-		"tool.sh": "#!/bin/sh\necho tool\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n",
+		"scripts/one.sh": "#!/bin/sh\nid -un >/one; echo $WHO >>/one; pwd >>/one\n",
+		"scripts/two.sh": "#!/bin/bash\n[[ -n $WHO ]] && id -un >/two\n",
+		"tool.sh":        "#!/bin/sh\necho tool\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n",
 	}), "name="+image)
 	for path, want := range map[string]string{
 		"/home/debian/where":               "/home/debian\ndebian\nit's $HOME from bakery-userdata\n0022",
@@ -130,7 +134,7 @@ func TestRecorded(t *testing.T) {
 			t.Errorf("the home directory has no %s:\n%s", want, home)
 		}
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

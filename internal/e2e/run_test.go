@@ -13,11 +13,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// paused is a lab whose machines power off when the test lets them, so that it can look at them before.
-func paused(t *testing.T) (q *quick, runs <-chan *labtest.Machine) {
+// startPausedLab starts a lab whose machines wait until the test powers them off, so that it can look at them.
+func startPausedLab(t *testing.T) (q *quickLab, runs <-chan *labtest.Machine) {
 	t.Helper()
 	running := make(chan *labtest.Machine)
-	q = quickLabOf(t, func(m *labtest.Machine) {
+	q = startQuickLabWith(t, func(m *labtest.Machine) {
 		select {
 		case running <- m:
 		case <-t.Context().Done():
@@ -26,12 +26,14 @@ func paused(t *testing.T) (q *quick, runs <-chan *labtest.Machine) {
 	return q, running
 }
 
-// shown is a machine as awscli shows it.
-type shown struct {
-	InstanceId, InstanceType, SubnetId, ImageId, InstanceLifecycle string //nolint:revive,staticcheck // the names of EC2
-	EbsOptimized                                                   bool
-	Placement                                                      struct{ Tenancy string }
-	MetadataOptions                                                struct {
+// describedInstance is a machine as awscli shows it.
+type describedInstance struct {
+	InstanceId, InstanceType string //nolint:revive,staticcheck // the names of EC2
+	SubnetId, ImageId        string //nolint:revive,staticcheck // the names of EC2
+	InstanceLifecycle        string
+	EbsOptimized             bool
+	Placement                struct{ Tenancy string }
+	MetadataOptions          struct {
 		HttpTokens, HttpEndpoint, InstanceMetadataTags string //nolint:revive,staticcheck // the names of EC2
 		HttpPutResponseHopLimit                        int    //nolint:revive,staticcheck // the name of EC2
 	}
@@ -41,20 +43,21 @@ type shown struct {
 	Tags                             []keyValue
 }
 
-func (l *lab) machine(t *testing.T) shown {
+func (l *lab) machine(t *testing.T) describedInstance {
 	t.Helper()
-	var all []shown
-	l.aws(t, &all, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running", "--query", "Reservations[].Instances[]")
+	var all []describedInstance
+	l.aws(t, &all, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running",
+		"--query", "Reservations[].Instances[]")
 	if len(all) != 1 {
 		t.Fatalf("%d machines run", len(all))
 	}
 	return all[0]
 }
 
-// TestRunOptions: what a template says of the machine in amazon-ebs' words, awscli sees of it.
+// TestRunOptions checks with awscli the settings of the machine that amazon-ebs has as well.
 func TestRunOptions(t *testing.T) {
-	onlyQuickLabs(t)
-	q, running := paused(t)
+	t.Parallel()
+	q, running := startPausedLab(t)
 	l := q.client()
 	done := make(chan packertest.Result)
 	go func() { done <- l.build(t, absolute(t, "testdata/run.pkr.hcl")) }()
@@ -79,8 +82,9 @@ func TestRunOptions(t *testing.T) {
 	if r.Code != 0 {
 		t.Fatal("the bake failed")
 	}
-	if want := "these settings have no effect: communicator, ssh_timeout, temporary_key_pair_type. "; strings.Count(r.Output, want) != 1 {
-		t.Errorf("packer does not say once %q", want)
+	want := "these settings have no effect: communicator, ssh_timeout, temporary_key_pair_type. "
+	if strings.Count(r.Output, want) != 1 {
+		t.Errorf("packer does not print once %q", want)
 	}
 	if left := l.roles(t); left != "[]" {
 		t.Errorf("left of IAM: %s", left)
@@ -92,7 +96,7 @@ func TestRunOptions(t *testing.T) {
 	}
 }
 
-func checkMachine(t *testing.T, l *lab, m shown, bake string) {
+func checkMachine(t *testing.T, l *lab, m describedInstance, bake string) {
 	t.Helper()
 	tags := tagsOf(m.Tags)
 	var credits, shutdown string
@@ -101,18 +105,22 @@ func checkMachine(t *testing.T, l *lab, m shown, bake string) {
 	l.aws(t, &shutdown, "ec2", "describe-instance-attribute", "--instance-id", m.InstanceId, "--attribute",
 		"instanceInitiatedShutdownBehavior", "--query", "InstanceInitiatedShutdownBehavior.Value")
 	got := []any{
-		m.InstanceType, m.EbsOptimized, m.Placement.Tenancy, m.MetadataOptions.HttpTokens, m.MetadataOptions.HttpPutResponseHopLimit,
-		m.MetadataOptions.InstanceMetadataTags, m.CapacityReservationSpecification.CapacityReservationPreference, len(m.Licenses), credits, shutdown,
+		m.InstanceType, m.EbsOptimized, m.Placement.Tenancy, m.MetadataOptions.HttpTokens,
+		m.MetadataOptions.HttpPutResponseHopLimit,
+		m.MetadataOptions.InstanceMetadataTags, m.CapacityReservationSpecification.CapacityReservationPreference,
+		len(m.Licenses), credits, shutdown,
 		tags["team"], tags["once"],
 	}
-	want := []any{"t3.small", true, "dedicated", "optional", 2, "enabled", "open", 1, "unlimited", "stop", "ovens", "us-east-1 a-b"}
+	want := []any{"t3.small", true, "dedicated", "optional", 2, "enabled", "open", 1, "unlimited", "stop", "ovens",
+		"us-east-1 a-b"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the machine (-want +got):\n%s", diff)
 	}
 	if !strings.HasPrefix(tags["from"], "debian-1") {
 		t.Errorf("it is from %q", tags["from"])
 	}
-	if !strings.HasSuffix(m.IamInstanceProfile.Arn, "-"+bake) || !strings.Contains(m.IamInstanceProfile.Arn, "/bakery-") {
+	if !strings.HasSuffix(m.IamInstanceProfile.Arn, "-"+bake) ||
+		!strings.Contains(m.IamInstanceProfile.Arn, "/bakery-") {
 		t.Errorf("its profile is %s", m.IamInstanceProfile.Arn)
 	}
 }
@@ -131,7 +139,8 @@ func checkDisk(t *testing.T, l *lab, bake string) {
 	}
 	d := disks[0]
 	tags := tagsOf(d.Tags)
-	got := []any{d.Size, d.Iops, d.Throughput, d.VolumeType, d.Encrypted, tags["of"], tags["team"], strings.HasPrefix(tags["disk"], "ami-")}
+	got := []any{d.Size, d.Iops, d.Throughput, d.VolumeType, d.Encrypted, tags["of"], tags["team"],
+		strings.HasPrefix(tags["disk"], "ami-")}
 	if diff := cmp.Diff([]any{9, 3100, 130, "gp3", true, "volumes", "ovens", true}, got); diff != "" {
 		t.Errorf("the disk (-want +got):\n%s", diff)
 	}
@@ -143,7 +152,7 @@ func checkDisk(t *testing.T, l *lab, bake string) {
 	}
 }
 
-// checkRole looks at the role the machine has for as long as it bakes.
+// checkRole checks the role that the machine has while it bakes.
 func checkRole(t *testing.T, l *lab, bake string) {
 	t.Helper()
 	// Its name begins with when it expires, and ends with the id of the bake.
@@ -156,16 +165,18 @@ func checkRole(t *testing.T, l *lab, bake string) {
 	l.aws(t, &action, "iam", "get-role-policy", "--role-name", names[0], "--policy-name", names[0],
 		"--query", "PolicyDocument.Statement[0].Action[0]")
 	var role string
-	l.aws(t, &role, "iam", "get-instance-profile", "--instance-profile-name", names[0], "--query", "InstanceProfile.Roles[0].RoleName")
+	l.aws(t, &role, "iam", "get-instance-profile", "--instance-profile-name", names[0], "--query",
+		"InstanceProfile.Roles[0].RoleName")
 	if action != "s3:GetObject" || role != names[0] {
 		t.Errorf("the role %s may %s", role, action)
 	}
 }
 
-// roles are the roles and instance profiles that bakes have made and not removed.
+// roles lists the roles and instance profiles of bakes.
 func (l *lab) roles(t *testing.T) string {
 	t.Helper()
-	profiles := l.aws(t, nil, "iam", "list-instance-profiles", "--query", "InstanceProfiles[?starts_with(InstanceProfileName, 'bakery-')].InstanceProfileName")
+	profiles := l.aws(t, nil, "iam", "list-instance-profiles", "--query",
+		"InstanceProfiles[?starts_with(InstanceProfileName, 'bakery-')].InstanceProfileName")
 	roles := l.aws(t, nil, "iam", "list-roles", "--query", "Roles[?starts_with(RoleName, 'bakery-')].RoleName")
 	if all := strings.TrimSpace(roles) + strings.TrimSpace(profiles); all != "[][]" {
 		return all
@@ -173,7 +184,7 @@ func (l *lab) roles(t *testing.T) string {
 	return "[]"
 }
 
-// requests are the states of all spot requests.
+// requests lists the states of all spot requests.
 func (l *lab) requests(t *testing.T) []string {
 	t.Helper()
 	var states []string
@@ -181,10 +192,10 @@ func (l *lab) requests(t *testing.T) []string {
 	return states
 }
 
-// TestRunSpot: a Spot Instance is imaged when it is whole, and baked once more when it is taken back, by stopping it or
-// by saying that it will be.
+// TestRunSpot checks that a bake on a Spot Instance starts again once when AWS takes the instance back, with notice or
+// without.
 func TestRunSpot(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		fallback  string
 		taken     []string // the notice of each machine that is taken back; "" powers off by itself
@@ -199,21 +210,23 @@ func TestRunSpot(t *testing.T) {
 		"taken back twice":            {"spot", []string{"0s", "0s"}, "spot", "took the Spot Instance"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q, running := paused(t)
+			t.Parallel()
+			q, running := startPausedLab(t)
 			l := q.client()
 			type ended struct {
-				said string
-				err  error
+				printed string
+				err     error
 			}
 			done := make(chan ended)
 			go func() {
-				_, said, err := q.bake(t, map[string]any{
-					"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"}, "spot_fallback": tc.fallback,
-					"spot_tags": map[string]any{"team": "ovens"},
+				_, printed, err := q.bake(t, map[string]any{
+					"spot_price": "auto", "spot_instance_types": []string{"m5.large", "t3.small"},
+					"spot_fallback": tc.fallback,
+					"spot_tags":     map[string]any{"team": "ovens"},
 				})
-				done <- ended{said, err}
+				done <- ended{printed, err}
 			}()
-			var last shown
+			var last describedInstance
 			for i, notice := range tc.taken {
 				guest := <-running
 				last = l.machine(t)
@@ -230,8 +243,9 @@ func TestRunSpot(t *testing.T) {
 				}
 			}
 			end := <-done
-			if tc.fails == "" && end.err != nil || tc.fails != "" && (end.err == nil || !strings.Contains(end.err.Error(), tc.fails)) {
-				t.Errorf("error %v, want %q\n%s", end.err, tc.fails, end.said)
+			if tc.fails == "" && end.err != nil || tc.fails != "" &&
+				(end.err == nil || !strings.Contains(end.err.Error(), tc.fails)) {
+				t.Errorf("error %v, want %q\n%s", end.err, tc.fails, end.printed)
 			}
 			if last.InstanceLifecycle != tc.lifecycle {
 				t.Errorf("the last machine's lifecycle is %q, want %q", last.InstanceLifecycle, tc.lifecycle)

@@ -18,32 +18,33 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// plot is a template with secrets in all its places, and what is known of them.
-type plot struct {
+// plantedSecrets is a template with a different secret in each place.
+type plantedSecrets struct {
 	*lab
-	hunt
+	secretSearch
 
 	dir, ami string
 	planted  map[string]string
 	env      []string
 	kinds    []string // the sources of the template that are built
-	present  string   // is in the image, to be found
+	present  string   // a text that is in the image and must be found
 }
 
-// plant makes a secret that is known by its name, and is like nothing else.
-func (p *plot) plant(t *testing.T, name string) string {
+// plant makes a random secret and adds it under a name.
+func (p *plantedSecrets) plant(t *testing.T, name string) string {
 	t.Helper()
 	secret := "planted+" + rand.Text()
 	p.planted[name] = secret
-	p.add(t, name, forms(secret)...)
+	p.add(t, name, encodings(secret)...)
 	return secret
 }
 
-// plot lays out the Image-Source, the variables and the credentials.
-func (l *lab) plot(t *testing.T, suite string) *plot {
+// plantedSecrets writes the Image-Source, the variables and the credentials.
+func (l *lab) plantedSecrets(t *testing.T, suite string) *plantedSecrets {
 	t.Helper()
-	p := &plot{
-		lab: l, planted: map[string]string{}, kinds: []string{"bundle", "text"}, ami: l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], present: "present+" + rand.Text(),
+	p := &plantedSecrets{
+		lab: l, planted: map[string]string{}, kinds: []string{"bundle", "text"},
+		ami: l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)], present: "present+" + rand.Text(),
 	}
 	p.dir = write(t, map[string]string{
 		"image/ami.env":   "NAME=planted\nVERSION=1\nTOKEN=" + p.plant(t, "ami.env") + "\n",
@@ -53,13 +54,16 @@ func (l *lab) plot(t *testing.T, suite string) *plot {
 		"image/script/install.sh": "#!/bin/sh\ntest -n '" + p.plant(t, "install.sh") + "' && sync\n",
 		"image/cloudinit/10_hook.sh.cfg": "#cloud-boothook\n#!/bin/sh\ntest -n '" + p.plant(t, "a boothook") +
 			"'\n",
-		"image/cloudinit/20_users.cfg": "#cloud-config\nusers:\n- default\n- name: planted\n  lock_passwd: false\n  plain_text_passwd: " +
-			p.plant(t, "a password of users") + "\nwrite_files:\n- path: /run/planted\n  content: " + p.plant(t, "write_files") + "\n",
+		"image/cloudinit/20_users.cfg": "#cloud-config\nusers:\n- default\n- name: planted\n  lock_passwd: false\n" +
+			"  plain_text_passwd: " +
+			p.plant(t, "a password of users") + "\nwrite_files:\n- path: /run/planted\n  content: " +
+			p.plant(t, "write_files") + "\n",
 		"image/fs/opt/present":   p.present,
 		"image/fs/opt/present64": base64.StdEncoding.EncodeToString([]byte("x" + p.present + "xx")),
 		"uploaded/planted":       p.plant(t, "an uploaded directory"),
 	})
-	for _, name := range []string{"user_data", "environment_vars", "inline", "env_var_file", "content", "shell_local", "printed", "freed"} {
+	for _, name := range []string{"user_data", "environment_vars", "inline", "env_var_file", "content", "shell_local",
+		"printed", "freed"} {
 		p.plant(t, name)
 	}
 	p.variables(t)
@@ -67,8 +71,8 @@ func (l *lab) plot(t *testing.T, suite string) *plot {
 	return p
 }
 
-// variables are in a file: an environment would be the user's own.
-func (p *plot) variables(t *testing.T) {
+// variables writes the file of variables: an environment would be the user's own.
+func (p *plantedSecrets) variables(t *testing.T) {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"planted": p.planted, "dir": p.dir, "source_ami": p.ami})
 	if err != nil {
@@ -79,14 +83,15 @@ func (p *plot) variables(t *testing.T) {
 	}
 }
 
-// credentials are temporary ones, in a file.
-func (p *plot) credentials(t *testing.T) {
+// credentials writes a file with temporary credentials.
+func (p *plantedSecrets) credentials(t *testing.T) {
 	t.Helper()
 	var role struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive,staticcheck // the names of STS
-	p.aws(t, &role, "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/bakes", "--role-session-name", "planted",
+	p.aws(t, &role, "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/bakes", "--role-session-name",
+		"planted",
 		"--query", "Credentials")
-	p.add(t, "the secret key", forms(role.SecretAccessKey)...)
-	p.add(t, "the session token", forms(role.SessionToken)...)
+	p.add(t, "the secret key", encodings(role.SecretAccessKey)...)
+	p.add(t, "the session token", encodings(role.SessionToken)...)
 	file := filepath.Join(p.dir, "credentials")
 	text := "[planted]\naws_access_key_id = " + role.AccessKeyId + "\naws_secret_access_key = " + role.SecretAccessKey +
 		"\naws_session_token = " + role.SessionToken + "\n"
@@ -96,21 +101,21 @@ func (p *plot) credentials(t *testing.T) {
 	p.env = slices.DeleteFunc(p.environ(t), func(v string) bool {
 		return strings.HasPrefix(v, "AWS_ACCESS_KEY_ID=") || strings.HasPrefix(v, "AWS_SECRET_ACCESS_KEY=")
 	})
-	p.env = append(p.env, "AWS_SHARED_CREDENTIALS_FILE="+file, "PACKER_LOG=1", "PACKER_LOG_PATH="+filepath.Join(p.dir, "packer.log"))
+	p.env = append(p.env, "AWS_SHARED_CREDENTIALS_FILE="+file, "PACKER_LOG=1",
+		"PACKER_LOG_PATH="+filepath.Join(p.dir, "packer.log"))
 }
 
-// build runs packer and hunts in everything it says and leaves outside the account.
-func (p *plot) build(t *testing.T, name string, vars ...string) packertest.Result {
+// build runs packer and searches what it prints and writes outside the account.
+func (p *plantedSecrets) build(t *testing.T, name string, vars ...string) packertest.Result {
 	t.Helper()
-	argv := []string{packertest.Built(t).Packer, "build", "-var-file", filepath.Join(p.dir, "planted.pkrvars.json"), "-var", "name=" + name}
+	argv := []string{"-var-file", filepath.Join(p.dir, "planted.pkrvars.json"), "-var", "name=" + name}
 	for _, v := range vars {
 		argv = append(argv, "-var", v)
 	}
 	argv = append(argv, "-only=bakery-userdata."+strings.Join(p.kinds, ",bakery-userdata."))
 	stop := p.watchProcesses()
-	r := packertest.Run(t, p.dir, p.env, append(argv, absolute(t, "testdata/secrets.pkr.hcl"))...)
+	r := p.packerBuild(t, p.dir, p.env, append(argv, absolute(t, "testdata/secrets.pkr.hcl"))...)
 	p.missing(t, "processes", stop())
-	t.Logf("exit status %d\n%s", r.Code, r.Output)
 	p.signed(t, r.Output)
 	p.missing(t, "what packer says", p.in([]byte(r.Output)))
 	if strings.Count(r.Output, "it prints <sensitive>, as no script should") < len(p.kinds) {
@@ -121,24 +126,25 @@ func (p *plot) build(t *testing.T, name string, vars ...string) packertest.Resul
 		files = append(files, "output", "log")
 	}
 	for _, file := range files {
-		if _, err := os.Stat(filepath.Join(p.dir, file)); err == nil || r.Code == 0 { // a bake that fails need not write it
+		// a bake that fails need not write it
+		if _, err := os.Stat(filepath.Join(p.dir, file)); err == nil || r.Code == 0 {
 			p.missing(t, file, p.inFile(t, filepath.Join(p.dir, file)))
 		}
 	}
 	return r
 }
 
-// missing is what has to be missing.
-func (p *plot) missing(t *testing.T, where string, found []string) {
+// missing reports secrets that were found.
+func (p *plantedSecrets) missing(t *testing.T, where string, found []string) {
 	t.Helper()
 	for _, what := range found {
 		t.Errorf("%s: %s", where, what)
 	}
 }
 
-// signed makes known what only the bake itself knows: its user data, compressed and not, and what signs the URLs there. It
-// hunts in the console of each machine.
-func (p *plot) signed(t *testing.T, output string) {
+// signed adds what only the bake knows: its compressed user data and the signatures of the URLs in it. It searches the
+// console of each machine.
+func (p *plantedSecrets) signed(t *testing.T, output string) {
 	t.Helper()
 	machines := baked.FindAllStringSubmatch(output, -1)
 	if len(machines) != len(p.kinds) {
@@ -146,7 +152,8 @@ func (p *plot) signed(t *testing.T, output string) {
 	}
 	for _, names := range machines {
 		var userData string
-		p.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData", "--query", "UserData.Value")
+		p.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData",
+			"--query", "UserData.Value")
 		raw, err := base64.StdEncoding.DecodeString(userData)
 		if err != nil || len(raw) < 1024 {
 			t.Fatalf("the user data is of %d bytes: %v", len(raw), err)
@@ -166,34 +173,37 @@ func (p *plot) signed(t *testing.T, output string) {
 			t.Error("the user data holds no signed URL")
 		}
 		for _, s := range signed {
-			p.add(t, "the signature of a URL", forms(string(s[1]))...)
+			p.add(t, "the signature of a URL", encodings(string(s[1]))...)
 		}
 	}
 	for _, names := range machines {
-		p.missing(t, "the console", p.in([]byte(p.aws(t, nil, "ec2", "get-console-output", "--instance-id", names[1], "--query", "Output"))))
+		p.missing(t, "the console", p.in([]byte(p.aws(t, nil, "ec2", "get-console-output", "--instance-id", names[1],
+			"--query", "Output"))))
 	}
 }
 
-// account hunts in everything the account shows, and in what is left.
-func (p *plot) account(t *testing.T) {
+// account searches everything that the account shows.
+func (p *plantedSecrets) account(t *testing.T) {
 	t.Helper()
-	for _, what := range []string{"images", "snapshots", "instances", "volumes", "security-groups", "network-interfaces"} {
+	for _, what := range []string{"images", "snapshots", "instances", "volumes", "security-groups",
+		"network-interfaces"} {
 		args := []string{"ec2", "describe-" + what}
 		if what == "images" {
 			args = append(args, "--owners", "self")
 		}
 		p.missing(t, "describe-"+what, p.in([]byte(p.aws(t, nil, args...))))
 	}
-	if left := append(p.leftovers(t), p.orphans(t)...); len(left) > 0 {
+	if left := p.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-// snapshot is the file with the blocks of an image's disk.
-func (p *plot) snapshot(t *testing.T, image string) string {
+// snapshot returns the file with the blocks of an image's disk.
+func (p *plantedSecrets) snapshot(t *testing.T, image string) string {
 	t.Helper()
 	var snapshots []string
-	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
+	p.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", image, "--query",
+		"Images[].BlockDeviceMappings[].Ebs.SnapshotId")
 	if len(snapshots) != 1 {
 		t.Fatalf("%s has %d snapshots", image, len(snapshots))
 	}
@@ -201,17 +211,17 @@ func (p *plot) snapshot(t *testing.T, image string) string {
 	return filepath.Join(home, "images", snapshots[0]+".img")
 }
 
-// disk hunts in every block of an image, also in those that no file has.
-func (p *plot) disk(t *testing.T, image string) {
+// disk searches every block of an image, also those of no file.
+func (p *plantedSecrets) disk(t *testing.T, image string) {
 	t.Helper()
 	p.missing(t, image, p.inFile(t, p.snapshot(t, image)))
 }
 
-// holds makes sure that the hunt finds what is there.
-func (p *plot) holds(t *testing.T, image string) {
+// holds checks that the search finds what is in the image.
+func (p *plantedSecrets) holds(t *testing.T, image string) {
 	t.Helper()
-	known := &plot{lab: p.lab}
-	for i, form := range forms(p.present) {
+	known := &plantedSecrets{lab: p.lab}
+	for i, form := range encodings(p.present) {
 		known.add(t, string(rune('a'+i)), form)
 	}
 	if found := known.inFile(t, p.snapshot(t, image)); len(found) < 2 {
@@ -219,10 +229,10 @@ func (p *plot) holds(t *testing.T, image string) {
 	}
 }
 
-// gap makes an image of which cloud-init's second stage begins so long after its first that what the first one has written is
-// on the disk before it is replaced: the kernel writes out what is 30 seconds old. The lab's machines are containers, where
-// cloud-init reads the user data in its second stage only: what EC2's machines may leave there is not seen here.
-func (p *plot) gap(t *testing.T) {
+// gap makes an image in which cloud-init's second stage begins 40 seconds after its first, when the kernel has written
+// the files of the first stage to the disk. The lab's machines are containers, where cloud-init reads the user data in
+// its second stage only, so this test cannot see what the first stage leaves on EC2.
+func (p *plantedSecrets) gap(t *testing.T) {
 	t.Helper()
 	const late = "[Service]\nExecStartPre=/bin/sleep 40\n"
 	source := write(t, map[string]string{
@@ -234,9 +244,9 @@ func (p *plot) gap(t *testing.T) {
 	p.variables(t)
 }
 
-// freed bakes where there are secrets in free blocks, which only wipe_free_space reaches: with it, and without, to see that
+// freed bakes with secrets in free blocks, which only wipe_free_space overwrites: with it, and without, to check that
 // they are there. One machine at a time, because each fills its disk.
-func (p *plot) freed(t *testing.T) {
+func (p *plantedSecrets) freed(t *testing.T) {
 	t.Helper()
 	p.gap(t)
 	p.kinds = []string{"text"}
@@ -257,13 +267,15 @@ func (p *plot) freed(t *testing.T) {
 	}
 }
 
-// TestSecrets plants a secret in every place it can enter by, bakes two images, and one that fails, and looks for all of
-// them in everything that is there during the bake and after it.
+// TestSecrets puts a secret in every place of a template, bakes two images, and one that fails, and searches for all
+// secrets in everything that exists during the bake and after it.
 func TestSecrets(t *testing.T) {
-	l := onLab(t)
-	for suite := range strings.SplitSeq(*guests, ",") {
+	t.Parallel()
+	l := sharedLab(t)
+	for _, suite := range part(strings.Split(*guests, ",")) {
 		t.Run(suite, func(t *testing.T) {
-			p := l.plot(t, suite)
+			t.Parallel()
+			p := l.plantedSecrets(t, suite)
 			name := testName(t)
 			if r := p.build(t, name); r.Code != 0 {
 				t.Fatal("the bakes failed")

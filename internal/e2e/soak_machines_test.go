@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,19 +22,20 @@ import (
 )
 
 // soakMachines bakes with packer on the machines of a lab of its own for some time.
-func soakMachines(t *testing.T, long time.Duration) {
-	l := serveApart(t)
+func soakMachines(t *testing.T, long time.Duration, seed uint64) {
+	l := serveSeparate(t)
 	source := write(t, map[string]string{
-		"fs/opt/blob": incompressible(20000), "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 5]\n", "script/install.sh": "#!/bin/sh\ntrue\n",
+		"fs/opt/blob": incompressible(20000), "cloudinit/60_app.cfg": "#cloud-config\nruncmd: [sleep 5]\n",
+		"script/install.sh": "#!/bin/sh\ntrue\n",
 	})
-	r := rand.New(rand.NewPCG(*soakSeed, 2)) // the same for the same seed
-	var before, after holdings
+	r := rand.New(rand.NewPCG(seed, 2)) // the same for the same seed
+	var before, after resourceCounts
 	ended := map[string]int{}
 	bakes := 0
 	for end := time.Now().Add(long); time.Now().Before(end) || bakes < 2; bakes++ {
 		how := l.soakBake(t, r, source, fmt.Sprintf("soak-%d", bakes), bakes > 0)
 		ended[how]++
-		if after = l.settled(before); before == nil && how == "well" {
+		if after = l.waitSettled(before); before == nil && how == "well" {
 			before = after
 		}
 		if t.Failed() {
@@ -41,9 +43,9 @@ func soakMachines(t *testing.T, long time.Duration) {
 		}
 	}
 	if before == nil {
-		t.Fatalf("no bake has succeeded: %v", ended) // not even the first, which nothing disturbs
+		t.Fatalf("no bake has succeeded: %v", ended) // the first has no faults
 	}
-	t.Logf("%d bakes that ended: %v\n%s", bakes, ended, holdingsTable("the lab and the computer", before, after))
+	t.Logf("%d bakes that ended: %v\n%s", bakes, ended, countsTable("the lab and the computer", before, after))
 	for what, more := range map[string]int64{"descriptors": 3, "threads": 20, "resident KiB": 100 << 10} {
 		if after[what] > before[what]+more {
 			t.Errorf("%s of the lab: %d after the first bake, %d at the end", what, before[what], after[what])
@@ -57,8 +59,10 @@ func soakMachines(t *testing.T, long time.Duration) {
 	if err := l.stop(); err != nil {
 		t.Error(err)
 	}
-	last := l.holdings()
-	t.Logf("and when the lab has ended\n%s", holdingsTable("the computer", holdings{"processes": 0, "mounts": 0, "loop devices": 0, "control groups": 0, "namespaces": 0, "files": 0}, last))
+	last := l.resourceCounts()
+	t.Logf("and when the lab has ended\n%s", countsTable("the computer",
+		resourceCounts{"processes": 0, "mounts": 0, "loop devices": 0, "control groups": 0, "namespaces": 0,
+			"files": 0}, last))
 	for what, n := range last {
 		if n > 0 {
 			t.Errorf("%s: %d when the lab has ended", what, n)
@@ -66,14 +70,14 @@ func soakMachines(t *testing.T, long time.Duration) {
 	}
 }
 
-// apart is a lab that has a folder to itself, by which what is its own can be told from what other labs have.
-type apart struct {
+// separateLab is a lab with a folder of its own, by which its files and processes are found.
+type separateLab struct {
 	*lab
 
 	dir string
 }
 
-func serveApart(t *testing.T) *apart {
+func serveSeparate(t *testing.T) *separateLab {
 	t.Helper()
 	dir := t.TempDir()
 	temporary := filepath.Join(dir, "tmp")
@@ -88,18 +92,18 @@ func serveApart(t *testing.T) *apart {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &apart{lab: l, dir: dir}
+	return &separateLab{lab: l, dir: dir}
 }
 
-// soakBake is one bake, where it is to be disturbed with a fault or an interrupt now and then. It says how it ended, and
-// removes the image.
-func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, disturb bool) string {
+// soakBake bakes once, sometimes with a fault or an interrupt. It returns how the bake ended, and removes the image.
+func (l *separateLab) soakBake(t *testing.T, r *rand.Rand, source, image string, disturb bool) string {
 	t.Helper()
 	if disturb && r.IntN(2) == 0 {
-		l.tell(t, http.MethodPost, "faults", randomFault(r))
+		l.control(t, http.MethodPost, "faults", randomFault(r))
 	}
 	var out bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, "-var", "source="+source, absolute(t, template))
+	cmd := exec.CommandContext(t.Context(), packertest.Built(t).Packer, "build", "-var", "name="+image, "-var",
+		"source="+source, absolute(t, template))
 	cmd.Env, cmd.Stdout, cmd.Stderr = l.environ(t), &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -107,10 +111,11 @@ func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, distu
 	}
 	interrupted := disturb && r.IntN(4) == 0
 	if interrupted {
-		time.AfterFunc(time.Duration(r.Int64N(int64(25*time.Second))), func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) })
+		time.AfterFunc(time.Duration(r.Int64N(int64(25*time.Second))),
+			func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) })
 	}
 	_ = cmd.Wait() // the image says how it ended
-	l.tell(t, http.MethodDelete, "faults", "")
+	l.control(t, http.MethodDelete, "faults", "")
 	images := l.images(t, image)
 	if (cmd.ProcessState.ExitCode() == 0) != (len(images) == 1) {
 		t.Errorf("packer ended with %d, and there are the images %v\n%s", cmd.ProcessState.ExitCode(), images, &out)
@@ -118,10 +123,17 @@ func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, distu
 	for _, id := range images {
 		l.aws(t, nil, "ec2", "deregister-image", "--image-id", id)
 	}
-	for _, id := range l.orphans(t) {
-		l.aws(t, nil, "ec2", "delete-snapshot", "--snapshot-id", id)
+	left, err := l.findLeftovers(t.Context(), func(resource) bool { return true })
+	if err != nil {
+		t.Fatal(err)
 	}
-	if left := l.leftovers(t); len(left) > 0 {
+	for _, r := range left {
+		if r.Kind == "snapshot" { // of an image that is deregistered
+			l.aws(t, nil, "ec2", "delete-snapshot", "--snapshot-id", r.ID)
+		}
+	}
+	left = slices.DeleteFunc(left, func(r resource) bool { return r.Kind == "snapshot" })
+	if len(left) > 0 {
 		t.Errorf("left behind: %v\n%s", left, &out)
 	}
 	switch {
@@ -135,38 +147,21 @@ func (l *apart) soakBake(t *testing.T, r *rand.Rand, source, image string, distu
 	return "failed"
 }
 
-// tell has the lab itself do something.
-func (l *lab) tell(t *testing.T, method, what, body string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, l.values["AWS_ENDPOINT_URL"]+"/_lab/"+what, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+l.values["AWS_SECRET_ACCESS_KEY"])
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode >= http.StatusBadRequest {
-		t.Fatalf("the lab refuses %s %s: %s", method, what, answer.Status)
-	}
-}
-
-// settled is like the function of this name, for the lab.
-func (l *apart) settled(than holdings) holdings {
+// waitSettled is the function waitSettled for the lab.
+func (l *separateLab) waitSettled(than resourceCounts) resourceCounts {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Second) {
-		h := l.holdings()
-		if time.Now().After(end) || than != nil && h["processes"] <= than["processes"] && h["mounts"] <= than["mounts"] &&
+		h := l.resourceCounts()
+		if time.Now().After(end) || than != nil && h["processes"] <= than["processes"] &&
+			h["mounts"] <= than["mounts"] &&
 			h["descriptors"] <= than["descriptors"] && h["files"] <= than["files"] {
 			return h
 		}
 	}
 }
 
-// holdings are the lab's own, and what there is of its machines on this computer. When the lab has ended, only the latter.
-func (l *apart) holdings() holdings {
-	h := holdings{
+// resourceCounts counts what the lab's process and its machines hold. When the lab has ended, only the machines.
+func (l *separateLab) resourceCounts() resourceCounts {
+	h := resourceCounts{
 		"mounts": int64(bytes.Count(readAll("/proc/self/mountinfo"), []byte(l.dir))), "loop devices": l.loops(),
 		"control groups": l.controlGroups(), "files": countTree(filepath.Join(l.dir, "tmp")),
 		"processes": 0, "namespaces": 0,
@@ -188,8 +183,8 @@ func readAll(path string) []byte {
 	return text
 }
 
-// loops are the loop devices of disks of the lab.
-func (l *apart) loops() int64 {
+// loops counts the loop devices of disks of the lab.
+func (l *separateLab) loops() int64 {
 	n := int64(0)
 	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	for _, f := range files {
@@ -200,8 +195,8 @@ func (l *apart) loops() int64 {
 	return n
 }
 
-// controlGroups are those of machines, which are named after them, below the one of the lab.
-func (l *apart) controlGroups() int64 {
+// controlGroups counts the control groups of machines, which have their names, below the one of the lab.
+func (l *separateLab) controlGroups() int64 {
 	n := int64(0)
 	for line := range strings.Lines(string(readAll("/proc/self/cgroup"))) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -217,13 +212,13 @@ func (l *apart) controlGroups() int64 {
 	return n
 }
 
-// owns tells whether a machine is the lab's: its console's log is in the lab's folder.
-func (l *apart) owns(name string) bool {
+// owns reports whether a machine belongs to the lab: its console's log is in the lab's folder.
+func (l *separateLab) owns(name string) bool {
 	found, _ := filepath.Glob(filepath.Join(l.dir, "tmp", name+"-*"))
 	return len(found) > 0
 }
 
-// namespaces are those processes are in, of all kinds.
+// namespaces counts the namespaces of processes, of all kinds.
 func namespaces(pids []int) int64 {
 	seen := map[string]bool{}
 	for _, pid := range pids {

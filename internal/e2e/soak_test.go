@@ -27,39 +27,43 @@ var (
 	soakTime = flag.Duration("soak-time", time.Hour, "how long TestSoak bakes with -full")
 )
 
-// TestSoak bakes in a loop, with random faults and interruptions, and compares what this process and the computer hold at
-// the end with what they held after the first bakes: nothing may have grown. Half of the time goes to bakes by the builder
-// in this process, on machines that are goroutines, and half to bakes by packer on real machines.
+// TestSoak bakes in a loop with random faults and interrupts. What this process and the computer hold at the end must
+// not be more than after the first bakes. Half of the time goes to bakes by the builder in this process, on machines
+// that are goroutines, and half to bakes by packer on real machines.
 func TestSoak(t *testing.T) {
 	long := 15 * time.Second
 	if *full {
-		long = *soakTime / 2
+		long = *soakTime / time.Duration(2*shard.of)
 	}
-	t.Logf("the seed is %d", *soakSeed)
-	t.Run("builder", func(t *testing.T) { soakBuilder(t, long) })
+	seed := *soakSeed + uint64(shard.number) - 1 // each shard bakes for a part of the time, with faults of its own
+	t.Logf("the seed is %d", seed)
+	t.Run("builder", func(t *testing.T) { soakBuilder(t, long, seed) })
 	if *full {
-		t.Run("machines", func(t *testing.T) { soakMachines(t, long) })
+		t.Run("machines", func(t *testing.T) { soakMachines(t, long, seed) })
 	}
 }
 
-// holdings are numbers of things that somebody has, by what they are.
-type holdings map[string]int64
+// resourceCounts is how many of each thing a process or computer has.
+type resourceCounts map[string]int64
 
-// soakFaults are what goes wrong, each once or twice: most of it passes when the call is made again.
+// soakFaults are the faults. Most end when the call is made again.
 var (
-	soakFaults  = []string{"throttle", "500", "503", "reset", "slow=1s", "500:after", "reset:after", "TestSaysSo", "TestSaysSo:after"}
+	soakFaults = []string{"throttle", "500", "503", "reset", "slow=1s", "500:after", "reset:after", "TestSaysSo",
+		"TestSaysSo:after"}
 	soakActions = []string{
-		"GetCallerIdentity", "DescribeImages", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances",
+		"GetCallerIdentity", "DescribeImages", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup",
+		"RunInstances",
 		"DescribeInstances", "GetConsoleOutput", "CreateImage", "HeadBucket", "PutObject", "GetObject", "DeleteObject",
 		"TerminateInstances", "DeleteSecurityGroup", "DeregisterImage", "DescribeSnapshots", "DeleteSnapshot", "*",
 	}
 )
 
-// randomFault is one for the lab. A refusal that lasts is not for the calls that clean up: what they cannot remove stays.
+// randomFault returns a fault. Calls of the cleaning up are not refused: what they cannot remove stays.
 func randomFault(r *rand.Rand) string {
 	for {
 		action, code := soakActions[r.IntN(len(soakActions))], soakFaults[r.IntN(len(soakFaults))]
-		cleans := slices.ContainsFunc([]string{"Delete", "Terminate", "Deregister", "Describe", "*"}, func(p string) bool { return strings.HasPrefix(action, p) })
+		cleans := slices.ContainsFunc([]string{"Delete", "Terminate", "Deregister", "Describe", "*"},
+			func(p string) bool { return strings.HasPrefix(action, p) })
 		if !strings.HasPrefix(code, "TestSaysSo") || !cleans {
 			return fmt.Sprintf("%s=%s:nth=%d", action, code, 1+r.IntN(4))
 		}
@@ -67,25 +71,25 @@ func randomFault(r *rand.Rand) string {
 }
 
 // soakBuilder bakes in this process for some time.
-func soakBuilder(t *testing.T, long time.Duration) {
-	onlyQuickLabs(t)
+func soakBuilder(t *testing.T, long time.Duration, seed uint64) {
 	t.Setenv("TMPDIR", t.TempDir())
-	r := rand.New(rand.NewPCG(*soakSeed, 1)) // the same for the same seed
-	const warm = 2                           // rounds, after which what is made once is there
-	var before, after holdings
+	r := rand.New(rand.NewPCG(seed, 1)) // the same for the same seed
+	const warm = 2                      // rounds before the first count, for what is made only once
+	var before, after resourceCounts
 	ended := map[string]int{}
 	rounds := 0
 	for end := time.Now().Add(long); time.Now().Before(end) || rounds <= warm; rounds++ {
 		if ok := t.Run(fmt.Sprintf("round %d", rounds), func(t *testing.T) { soakRound(t, r, ended) }); !ok {
 			return
 		}
-		if after = settled(before); rounds == warm {
+		if after = waitSettled(before); rounds == warm {
 			before = after
 		}
 	}
-	t.Logf("%d rounds, bakes that ended: %v\n%s", rounds, ended, holdingsTable("this process", before, after))
+	t.Logf("%d rounds, bakes that ended: %v\n%s", rounds, ended, countsTable("this process", before, after))
 	// The SDK's filter keeps every secret that was ever hidden, and testing every subtest: some KiB of each round.
-	for what, more := range map[string]int64{"goroutines": 3, "descriptors": 3, "files in TMPDIR": 0, "heap KiB": 8<<10 + 16*int64(rounds)} {
+	for what, more := range map[string]int64{"goroutines": 3, "descriptors": 3, "files in TMPDIR": 0,
+		"heap KiB": 8<<10 + 16*int64(rounds)} {
 		if after[what] > before[what]+more {
 			t.Errorf("%s: %d after the first rounds, %d at the end", what, before[what], after[what])
 		}
@@ -95,14 +99,14 @@ func soakBuilder(t *testing.T, long time.Duration) {
 // soakRound is some bakes at once on a lab of their own.
 func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 	const bakes = 8
-	q := quickBaker(t, labtest.Baker{Steps: []string{"a", "b"}, StepDuration: time.Second / 2, Lines: 20})
+	q := startBakerLab(t, labtest.Baker{Steps: []string{"a", "b"}, StepDuration: time.Second / 2, Lines: 20})
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	var told strings.Builder // by bakes that did not succeed
 	succeeded := 0
 	for i := range bakes {
 		fault := randomFault(r)
-		q.breaks(t, fault)
+		q.addFault(t, fault)
 		mu.Lock()
 		fmt.Fprintln(&told, fault)
 		mu.Unlock()
@@ -116,8 +120,9 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 			if cancelled > 0 {
 				time.AfterFunc(cancelled, cancel)
 			}
-			settings := map[string]any{"ami_name": fmt.Sprintf("soak-%d", i), "verdict": "report", "instance_timeout": "2m", "max_retries": 6}
-			artifact, said, err := q.bakeUntil(ctx, t, settings)
+			settings := map[string]any{"ami_name": fmt.Sprintf("soak-%d", i), "verdict": "report",
+				"instance_timeout": "2m", "max_retries": 6}
+			artifact, printed, err := q.bakeUntil(ctx, t, settings)
 			mu.Lock()
 			defer mu.Unlock()
 			how := "well"
@@ -129,10 +134,10 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 			default:
 				succeeded++
 			}
-			fmt.Fprintf(&told, "%s: %v\n%s\n", how, err, said)
+			fmt.Fprintf(&told, "%s: %v\n%s\n", how, err, printed)
 			ended[how]++
 			if (artifact == nil) != (err != nil) {
-				t.Errorf("the artifact is %v and the error %v\n%s", artifact, err, said)
+				t.Errorf("the artifact is %v and the error %v\n%s", artifact, err, printed)
 			}
 		})
 	}
@@ -155,24 +160,26 @@ func soakRound(t *testing.T, r *rand.Rand, ended map[string]int) {
 	}
 }
 
-// settled is what this process holds as soon as it is no more than it was, or after a while. Connections and timers end some
-// time after what used them.
-func settled(than holdings) holdings {
+// waitSettled returns what this process holds, once it is no more than before or after a while. Connections and timers
+// end some time after their last use.
+func waitSettled(than resourceCounts) resourceCounts {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		runtime.GC()
 		runtime.GC() // the first one only runs finalizers
-		h := ownHoldings()
-		if than == nil || time.Now().After(end) || h["goroutines"] <= than["goroutines"] && h["descriptors"] <= than["descriptors"] {
+		h := processCounts()
+		if than == nil || time.Now().After(end) || h["goroutines"] <= than["goroutines"] &&
+			h["descriptors"] <= than["descriptors"] {
 			return h
 		}
 	}
 }
 
-func ownHoldings() holdings {
+func processCounts() resourceCounts {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return holdings{
-		"goroutines": int64(runtime.NumGoroutine()), "descriptors": countFiles("/proc/self/fd"), "heap KiB": int64(m.HeapAlloc >> 10),
+	return resourceCounts{
+		"goroutines": int64(runtime.NumGoroutine()), "descriptors": countFiles("/proc/self/fd"),
+		"heap KiB":     int64(m.HeapAlloc >> 10),
 		"resident KiB": kilobytes("/proc/self/status", "VmRSS:") >> 10, "files in TMPDIR": countTree(os.TempDir()),
 	}
 }
@@ -182,15 +189,15 @@ func countFiles(dir string) int64 {
 	return int64(len(files))
 }
 
-// countTree is how many files and directories there are below dir.
+// countTree counts the files and directories below dir.
 func countTree(dir string) int64 {
 	n := int64(-1) // dir itself
 	_ = filepath.WalkDir(dir, func(string, os.DirEntry, error) error { n++; return nil })
 	return n
 }
 
-// holdingsTable shows them side by side.
-func holdingsTable(whose string, before, after holdings) string {
+// countsTable shows counts side by side.
+func countsTable(whose string, before, after resourceCounts) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "%s\tat first\tat the end\t\n", whose)

@@ -25,16 +25,16 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// sweeping are the settings of a source that only sweeps.
-func (q *quick) sweeping(more ...string) map[string]any {
+// sweeping returns the settings of a source that only sweeps.
+func (q *quickLab) sweeping(more ...string) map[string]any {
 	return map[string]any{
 		"profile": q.profile, "max_retries": 2, "sweep_only": true, "ami_regions": more,
 		"staging": map[string]any{"url": "s3://" + q.Value("BAKERY_LAB_BUCKET") + "/quick"},
 	}
 }
 
-// plant leaves one of each in the account, with tags of a bake.
-func (q *quick) plant(t *testing.T, region, bake, expires string) {
+// plant makes one resource of each kind, with the tags of a bake.
+func (q *quickLab) plant(t *testing.T, region, bake, expires string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -52,7 +52,8 @@ func (q *quick) plant(t *testing.T, region, bake, expires string) {
 		for _, kind := range kinds {
 			tags := slices.Clone(tags)
 			if kind == types.ResourceTypeImage || kind == types.ResourceTypeSnapshot {
-				tags = append(tags, types.Tag{Key: aws.String("bakery:source-ami"), Value: aws.String(q.Value("BAKERY_LAB_AMI"))})
+				tags = append(tags, types.Tag{Key: aws.String("bakery:source-ami"),
+					Value: aws.String(q.Value("BAKERY_LAB_AMI"))})
 			}
 			all = append(all, types.TagSpecification{ResourceType: kind, Tags: tags})
 		}
@@ -61,14 +62,17 @@ func (q *quick) plant(t *testing.T, region, bake, expires string) {
 	name := strings.NewReplacer(":", "-", " ", "-").Replace("planted-" + bake + "-" + expires)
 	c := ec2.NewFromConfig(q.sdk(region))
 	_, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{
-		GroupName: aws.String(name), Description: aws.String("planted"), TagSpecifications: tagged(types.ResourceTypeSecurityGroup),
+		GroupName: aws.String(name), Description: aws.String("planted"),
+		TagSpecifications: tagged(types.ResourceTypeSecurityGroup),
 	})
 	must(err)
 	run := func(market *types.InstanceMarketOptionsRequest, kinds ...types.ResourceType) types.Instance {
 		out, err := c.RunInstances(t.Context(), &ec2.RunInstancesInput{
-			ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
-			ClientToken: aws.String(fmt.Sprintf("%s-%s-%v", bake, expires, market != nil)), InstanceMarketOptions: market,
-			TagSpecifications: tagged(append(kinds, types.ResourceTypeInstance, types.ResourceTypeVolume)...),
+			ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano,
+			MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+			ClientToken:           aws.String(fmt.Sprintf("%s-%s-%v", bake, expires, market != nil)),
+			InstanceMarketOptions: market,
+			TagSpecifications:     tagged(append(kinds, types.ResourceTypeInstance, types.ResourceTypeVolume)...),
 			BlockDeviceMappings: []types.BlockDeviceMapping{{ // which outlives its machine
 				DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(false)},
 			}},
@@ -77,11 +81,16 @@ func (q *quick) plant(t *testing.T, region, bake, expires string) {
 		return out.Instances[0]
 	}
 	instance := run(nil)
-	spot := run(&types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
-		SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
-	}}, types.ResourceTypeSpotInstancesRequest)
-	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) { o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second }).
-		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*instance.InstanceId, *spot.InstanceId}}, time.Minute))
+	spot := run(&types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot,
+		SpotOptions: &types.SpotMarketOptions{
+			SpotInstanceType:             types.SpotInstanceTypePersistent,
+			InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+		}}, types.ResourceTypeSpotInstancesRequest)
+	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
+	}).
+		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*instance.InstanceId, *spot.InstanceId}},
+			time.Minute))
 	_, err = c.CreateImage(t.Context(), &ec2.CreateImageInput{
 		InstanceId: instance.InstanceId, Name: aws.String(name), NoReboot: aws.Bool(true),
 		TagSpecifications: tagged(types.ResourceTypeImage, types.ResourceTypeSnapshot),
@@ -89,21 +98,26 @@ func (q *quick) plant(t *testing.T, region, bake, expires string) {
 	must(err)
 }
 
-// plantElsewhere leaves a role and what is staged.
-func (q *quick) plantElsewhere(t *testing.T, role, folder string, tags map[string]string) {
+// plantElsewhere makes a role and staged objects.
+func (q *quickLab) plantElsewhere(t *testing.T, role, folder string, tags map[string]string) {
 	t.Helper()
 	bucket := aws.String(q.Value("BAKERY_LAB_BUCKET"))
 	client := s3.NewFromConfig(q.sdk("us-east-1"), func(o *s3.Options) { o.UsePathStyle = true })
 	for _, name := range []string{"fs.tgz", "log.gz"} {
-		if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/" + name), Body: strings.NewReader("x")}); err != nil {
+		if _, err := client.PutObject(t.Context(),
+			&s3.PutObjectInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/" + name),
+				Body: strings.NewReader("x")}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/large")}); err != nil {
+	if _, err := client.CreateMultipartUpload(t.Context(),
+		&s3.CreateMultipartUploadInput{Bucket: bucket, Key: aws.String("quick/" + folder + "/large")}); err != nil {
 		t.Fatal(err)
 	}
-	const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
-	in := &iam.CreateRoleInput{RoleName: aws.String(role), Path: aws.String("/bakery/"), AssumeRolePolicyDocument: aws.String(trust)}
+	const trust = `{"Version":"2012-10-17","Statement":[` +
+		`{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	in := &iam.CreateRoleInput{RoleName: aws.String(role), Path: aws.String("/bakery/"),
+		AssumeRolePolicyDocument: aws.String(trust)}
 	for key, value := range tags {
 		in.Tags = append(in.Tags, iamtypes.Tag{Key: aws.String(key), Value: aws.String(value)})
 	}
@@ -118,33 +132,36 @@ const (
 	farAway  = "2999-01-02T03:04:05Z"
 )
 
-// TestSweep: all that has expired goes, in every region, and nothing else does.
+// TestSweep checks that a sweep removes everything that has expired, in every region, and nothing else.
 func TestSweep(t *testing.T) {
-	onlyQuickLabs(t)
+	t.Parallel()
 	t.Run("each", func(t *testing.T) {
 		t.Run("what has expired goes, with sweep_only", func(t *testing.T) {
 			t.Parallel()
 			q := sweptLab(t)
-			_, said, err := q.bakeAs(t, q.sweeping("eu-west-1"))
+			_, printed, err := q.bakeAs(t, q.sweeping("eu-west-1"))
 			if left := q.Left(); err != nil || len(left) > 0 {
-				t.Errorf("%v, left: %q\n%s", err, left, said)
+				t.Errorf("%v, left: %q\n%s", err, left, printed)
 			}
 			for _, what := range []string{
-				"instance i-", "spot request sir-", "security group sg-", "pending image ami-", "snapshot snap-", "volume vol-", "the unfinished upload to s3://",
-				"/quick/bakery-20200102T030405Z-" + someBake + "/log.gz", "the role and instance profile bakery-20200102T030405Z-" + someBake, "in eu-west-1",
+				"instance i-", "spot request sir-", "security group sg-", "pending image ami-", "snapshot snap-",
+				"volume vol-", "the unfinished upload to s3://",
+				"/quick/bakery-20200102T030405Z-" + someBake + "/log.gz",
+				"the role and instance profile bakery-20200102T030405Z-" + someBake, "in eu-west-1",
 			} {
-				if !strings.Contains(said, "Swept "+what) && !strings.Contains(said, what) {
-					t.Errorf("nobody says %q:\n%s", what, said)
+				if !strings.Contains(printed, "Swept "+what) && !strings.Contains(printed, what) {
+					t.Errorf("the sweep does not print %q:\n%s", what, printed)
 				}
 			}
 		})
 		t.Run("what has expired goes beside a bake that has the rights", func(t *testing.T) {
 			t.Parallel()
 			q := sweptLab(t)
-			if _, said, err := q.bake(t, map[string]any{"skip_create_ami": true, "ami_regions": []string{"eu-west-1"}}); err != nil {
-				t.Fatalf("%v\n%s", err, said)
+			if _, printed, err := q.bake(t, map[string]any{"skip_create_ami": true,
+				"ami_regions": []string{"eu-west-1"}}); err != nil {
+				t.Fatalf("%v\n%s", err, printed)
 			}
-			// A bake without a temporary profile has no business with roles.
+			// A bake without a temporary profile does not sweep roles.
 			left := slices.DeleteFunc(q.Left(), func(what string) bool { return strings.HasPrefix(what, "role ") })
 			if len(left) > 0 {
 				t.Errorf("left: %q", left)
@@ -154,8 +171,8 @@ func TestSweep(t *testing.T) {
 			t.Parallel()
 			q := sweptLab(t)
 			before := q.Left()
-			if _, said, err := q.bake(t, map[string]any{"skip_create_ami": true, "sweep": false}); err != nil {
-				t.Fatalf("%v\n%s", err, said)
+			if _, printed, err := q.bake(t, map[string]any{"skip_create_ami": true, "sweep": false}); err != nil {
+				t.Fatalf("%v\n%s", err, printed)
 			}
 			if diff := cmp.Diff(before, q.Left()); diff != "" {
 				t.Errorf("the bake has changed (-before +after):\n%s", diff)
@@ -168,8 +185,8 @@ func TestSweep(t *testing.T) {
 			var all sync.WaitGroup
 			for range 2 {
 				all.Go(func() {
-					if _, said, err := q.bakeAs(t, q.sweeping("eu-west-1")); err != nil {
-						t.Errorf("%v\n%s", err, said)
+					if _, printed, err := q.bakeAs(t, q.sweeping("eu-west-1")); err != nil {
+						t.Errorf("%v\n%s", err, printed)
 					}
 				})
 			}
@@ -180,30 +197,31 @@ func TestSweep(t *testing.T) {
 		})
 		t.Run("without any rights it is one warning", func(t *testing.T) {
 			t.Parallel()
-			_, said, err := quickLab(t).limited(t, rights{documents: []string{"bake", "staging"}}).bake(t, nil)
+			_, printed, err := startQuickLab(t).limited(t, rights{documents: []string{"bake", "staging"}}).bake(t, nil)
 			if err != nil {
-				t.Fatalf("%v\n%s", err, said)
+				t.Fatalf("%v\n%s", err, printed)
 			}
-			_, missing, _ := strings.Cut(said, "cannot be swept without the right to ")
+			_, missing, _ := strings.Cut(printed, "cannot be swept without the right to ")
 			missing, _, _ = strings.Cut(missing, ", which")
 			got := strings.Split(missing, " and ")
 			slices.Sort(got)
 			want := []string{"ec2:DescribeTags", "s3:ListBucketMultipartUploads"}
-			if n := strings.Count(said, "warning: "); n != 1 || !slices.Equal(got, want) {
-				t.Errorf("%d warnings:\n%s", n, said)
+			if n := strings.Count(printed, "warning: "); n != 1 || !slices.Equal(got, want) {
+				t.Errorf("%d warnings:\n%s", n, printed)
 			}
 		})
 	})
 }
 
-// sweptLab is a lab in which much has expired, and images never become available.
-func sweptLab(t *testing.T) *quick {
+// sweptLab starts a lab with expired resources, in which images never become available.
+func sweptLab(t *testing.T) *quickLab {
 	t.Helper()
-	q := quickLabAs(t, labserver.Options{Delays: cloud.Delays{Image: time.Hour}, Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
-		if status, _ := m.Metadata("/latest/user-data"); status == http.StatusOK {
-			m.PowerOff() // a bake's; the planted ones have none
-		}
-	}}})
+	q := startQuickLabOptions(t, labserver.Options{Delays: cloud.Delays{Image: time.Hour},
+		Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
+			if status, _ := m.Metadata("/latest/user-data"); status == http.StatusOK {
+				m.PowerOff() // a bake's; the planted ones have none
+			}
+		}}})
 	for _, region := range []string{"us-east-1", "eu-west-1"} {
 		q.plant(t, region, someBake, longAgo)
 	}
@@ -212,7 +230,18 @@ func sweptLab(t *testing.T) *quick {
 	return q
 }
 
-// sweepSpares plants what a sweep must leave alone.
+// waitUntilImagesAreAvailable waits until the lab has made all images.
+func (q *quickLab) waitUntilImagesAreAvailable(t *testing.T) {
+	t.Helper()
+	pending := func(r resource) bool { return r.Kind == "image" && r.State != "available" }
+	for ; slices.ContainsFunc(q.State(), pending); time.Sleep(10 * time.Millisecond) {
+		if t.Context().Err() != nil {
+			t.Fatal("the images did not become available")
+		}
+	}
+}
+
+// sweepSpares makes what a sweep must not remove.
 func sweepSpares(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -220,39 +249,47 @@ func sweepSpares(t *testing.T) {
 		role, folder  string
 		image         time.Duration // until images are available
 	}{
-		"not expired":              {someBake, farAway, "bakery-29990102T030405Z-" + someBake, "bakery-29990102T030405Z-" + someBake, time.Hour},
-		"expired a minute ago":     {someBake, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), "bakery-29990102T030405Z-" + someBake, "bakery-29990102T030405Z-" + someBake, time.Hour},
-		"without the id of a bake": {"", longAgo, "bakery-20200102T030405Z-" + someBake, "bakery-20200102T030405Z-0123", time.Hour},
-		"with an id that is none":  {"prod", longAgo, "bakery-20200102T030405Z-prod", "bakery-20200102T030405Z-prod", time.Hour},
-		"without an expiry":        {someBake, "", "other", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", time.Hour},
-		"with one nobody can read": {someBake, "2020-01-02", "bakery-2020-" + someBake, "bakery-20200102-" + someBake, time.Hour},
-		"with words for one":       {someBake, "never", "bakery-never-" + someBake, "bakery-never-" + someBake, time.Hour},
+		"not expired": {someBake, farAway, "bakery-29990102T030405Z-" + someBake,
+			"bakery-29990102T030405Z-" + someBake, time.Hour},
+		"expired a minute ago": {someBake, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339),
+			"bakery-29990102T030405Z-" + someBake, "bakery-29990102T030405Z-" + someBake, time.Hour},
+		"without the id of a bake": {"", longAgo, "bakery-20200102T030405Z-" + someBake, "bakery-20200102T030405Z-0123",
+			time.Hour},
+		"with an id that is none": {"prod", longAgo, "bakery-20200102T030405Z-prod", "bakery-20200102T030405Z-prod",
+			time.Hour},
+		"without an expiry": {someBake, "", "other",
+			"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", time.Hour},
+		"with one nobody can read": {someBake, "2020-01-02", "bakery-2020-" + someBake, "bakery-20200102-" + someBake,
+			time.Hour},
+		"with words for one": {someBake, "never", "bakery-never-" + someBake, "bakery-never-" + someBake, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q := quickLabAs(t, labserver.Options{Delays: cloud.Delays{Image: c.image}})
+			q := startQuickLabOptions(t, labserver.Options{Delays: cloud.Delays{Image: c.image}})
 			q.plant(t, "us-east-1", c.bake, c.expires)
-			q.plantElsewhere(t, c.role, c.folder, map[string]string{"bakery:bake-id": c.bake, "bakery:expires": c.expires})
+			q.plantElsewhere(t, c.role, c.folder, map[string]string{"bakery:bake-id": c.bake,
+				"bakery:expires": c.expires})
 			before := fmt.Sprint(q.Left())
-			_, said, err := q.bakeAs(t, q.sweeping())
+			_, printed, err := q.bakeAs(t, q.sweeping())
 			if diff := cmp.Diff(before, fmt.Sprint(q.Left())); err != nil || diff != "" {
-				t.Errorf("%v, the sweep has changed (-before +after):\n%s\n%s", err, diff, said)
+				t.Errorf("%v, the sweep has changed (-before +after):\n%s\n%s", err, diff, printed)
 			}
-			if !strings.Contains(said, "Nothing of bakes has expired") {
-				t.Errorf("it says\n%s", said)
+			if !strings.Contains(printed, "Nothing of bakes has expired") {
+				t.Errorf("it says\n%s", printed)
 			}
 		})
 	}
 	t.Run("images that are available, and their snapshots", func(t *testing.T) {
 		t.Parallel()
-		q := quickLabAs(t, labserver.Options{})
+		q := startQuickLabOptions(t, labserver.Options{})
 		q.plant(t, "us-east-1", someBake, longAgo)
-		time.Sleep(100 * time.Millisecond) // the lab makes images beside its answers
-		_, said, err := q.bakeAs(t, q.sweeping())
+		q.waitUntilImagesAreAvailable(t)
+		_, printed, err := q.bakeAs(t, q.sweeping())
 		left := q.Left()
-		if err != nil || len(left) != 2 || !strings.HasPrefix(left[0], "image ami-") || !strings.HasPrefix(left[1], "snapshot snap-") ||
-			!strings.Contains(said, "Kept: ami-") {
-			t.Errorf("%v, left: %q\n%s", err, left, said)
+		if err != nil || len(left) != 2 || !strings.HasPrefix(left[0], "image ami-") ||
+			!strings.HasPrefix(left[1], "snapshot snap-") ||
+			!strings.Contains(printed, "Kept: ami-") {
+			t.Errorf("%v, left: %q\n%s", err, left, printed)
 		}
 	})
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestPeerTemplates: the thirty templates are what they claim to be: the real amazon-ebs finds nothing wrong with them.
+// TestPeerTemplates checks that the real amazon-ebs validates the thirty templates.
 func TestPeerTemplates(t *testing.T) {
 	plugins := withAnsible(t, strings.TrimPrefix(packertest.Peer(t), "PACKER_PLUGIN_PATH="))
 	for _, name := range templateNames(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := packertest.Env(t, "PACKER_PLUGIN_PATH="+plugins)
-			c := original(t, name, imagined)
+			c := original(t, name, placeholders)
 			for _, warning := range packertest.ValidatePeer(t, c.dir, env, append(c.vars, c.file)...) {
 				t.Errorf("amazon-ebs says: %s", warning)
 			}
@@ -28,14 +28,16 @@ func TestPeerTemplates(t *testing.T) {
 	}
 }
 
-// reaching is what a template says about the way from Packer to the machine, which on the lab is another one: it has no
-// bastion, no session manager and no way to ask for the address it is seen under.
-var reaching = regexp.MustCompile(`(?m)^\s*"?(?:ssh_interface|session_manager_port|ssh_bastion_\w+|temporary_security_group_source_\w+|` +
-	`security_group_ids?)"?\s*[=:].*\n|^\s*security_group_filter \{(?:[^{}]|\{[^{}]*\})*\}\n`)
+// reaching matches the settings for the connection to the machine that the lab does not have: a bastion, the session
+// manager and the public address of this computer.
+var reaching = regexp.MustCompile(`(?m)^\s*"?(?:ssh_interface|session_manager_port|ssh_bastion_\w+|` +
+	`temporary_security_group_source_\w+|security_group_ids?)"?\s*[=:].*\n|` +
+	`^\s*security_group_filter \{(?:[^{}]|\{[^{}]*\})*\}\n`)
 
-// TestPeerTemplatesBake: what verify.sh asks of the image of a moved template is what the original makes over SSH.
+// TestPeerTemplatesBake bakes the originals over SSH, and checks their images with the same verify.sh.
 func TestPeerTemplatesBake(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	plugins := withAnsible(t, strings.TrimPrefix(packertest.Peer(t), "PACKER_PLUGIN_PATH="))
 	for _, name := range templateNames(t) {
 		t.Run(name, func(t *testing.T) {

@@ -11,23 +11,22 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// The thirty templates of testdata/templates are written for amazon-ebs, and stand for what public ones do. Each has
+// The thirty templates of testdata/templates are written for amazon-ebs, as public templates are. Each has
 //
 //	template.json or *.pkr.hcl and what they refer to: as its owner has it, for amazon-ebs
 //	lab.vars: what the owner passes with -var, in words of the lab
 //	verify.sh: whether the image does what the template is for, in words of check.sh
 //
-// The original is proven to be one by the real amazon-ebs (TestPeerTemplates). Here it moves over by the type of its
-// source, its plugin's name and the staging block, and by nothing else.
+// TestPeerTemplates validates the original with the real amazon-ebs. The tests here change the type of its source, its
+// plugin's name and add the staging block, and nothing else.
 const templatesDir = "testdata/templates"
 
-// movable is a template that has moved over, in a folder of its own.
-type movable struct {
+// migratedTemplate is a copy of a template in a folder of its own.
+type migratedTemplate struct {
 	dir  string
 	file string // for packer, in dir
 	vars []string
@@ -45,10 +44,10 @@ func templateNames(t *testing.T) []string {
 	return found
 }
 
-// original is a copy of a template as its owner has it. The values are those of the lab, or of one that is not there.
-func original(t *testing.T, name string, values map[string]string) movable {
+// original copies a template unchanged. The values are those of the lab, or placeholders.
+func original(t *testing.T, name string, values map[string]string) migratedTemplate {
 	t.Helper()
-	c := movable{dir: t.TempDir(), file: "."}
+	c := migratedTemplate{dir: t.TempDir(), file: "."}
 	if err := os.CopyFS(c.dir, os.DirFS(filepath.Join(templatesDir, name))); err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +69,10 @@ func original(t *testing.T, name string, values map[string]string) movable {
 	return c
 }
 
-// imagined are values for packer validate, which asks nobody whether they exist.
-var imagined = map[string]string{
-	"BAKERY_LAB_AMI": "ami-0bace000000000012", "BAKERY_LAB_SUBNET": "subnet-0bace000000000001", "BAKERY_LAB_VPC": "vpc-0bace000000000001",
+// placeholders are values for packer validate, which does not check whether they exist.
+var placeholders = map[string]string{
+	"BAKERY_LAB_AMI": "ami-0bace000000000012", "BAKERY_LAB_SUBNET": "subnet-0bace000000000001",
+	"BAKERY_LAB_VPC":            "vpc-0bace000000000001",
 	"BAKERY_LAB_SECURITY_GROUP": "sg-0bace000000000001", "BAKERY_LAB_BUCKET": "bakery-lab",
 }
 
@@ -82,14 +82,15 @@ var (
 	jsonType       = regexp.MustCompile(`"type": "bakery-userdata",`)
 )
 
-// moved is a template moved over as the migration guide says.
-func moved(t *testing.T, name string, values map[string]string) movable {
+// migrate copies a template and changes it as the migration guide says.
+func migrate(t *testing.T, name string, values map[string]string) migratedTemplate {
 	t.Helper()
 	c := original(t, name, values)
 	staging := "s3://" + values["BAKERY_LAB_BUCKET"] + "/templates"
 	c.rewrite(t, func(text string) string {
 		text = strings.ReplaceAll(text, "amazon-ebs", "bakery-userdata")
-		text = requiredAmazon.ReplaceAllString(text, `bakery = { source = "github.com/amibakery/bakery", version = ">= 0.1.0" }`)
+		text = requiredAmazon.ReplaceAllString(text,
+			`bakery = { source = "github.com/amibakery/bakery", version = ">= 0.1.0" }`)
 		text = hclSource.ReplaceAllString(text, "$0\n  staging {\n    url = \""+staging+"\"\n  }\n")
 		return jsonType.ReplaceAllString(text, `$0 "staging": {"url": "`+staging+`"},`)
 	})
@@ -97,7 +98,7 @@ func moved(t *testing.T, name string, values map[string]string) movable {
 }
 
 // rewrite changes the text of a template.
-func (c movable) rewrite(t *testing.T, change func(string) string) {
+func (c migratedTemplate) rewrite(t *testing.T, change func(string) string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.dir, "*.pkr.hcl"))
 	if err != nil {
@@ -117,22 +118,26 @@ func (c movable) rewrite(t *testing.T, change func(string) string) {
 	}
 }
 
-// said are the warnings that moved templates may have: what is done differently is said.
-var said = regexp.MustCompile(`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop")`)
+// expectedWarnings matches the warnings that moved templates may have: each says what is done differently.
+var expectedWarnings = regexp.MustCompile(
+	`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop")`)
 
 // validate runs packer validate, which must succeed in time, and returns its warnings.
-func (c movable) validate(t *testing.T, env []string) []string {
+func (c migratedTemplate) validate(t *testing.T, env []string) []string {
 	t.Helper()
 	return packertest.Validate(t, c.dir, env, append(c.vars, c.file)...)
 }
 
-// TestTemplatesValidate: after the move, without credentials, without a network, and in time.
+// TestTemplatesValidate validates the migrated templates without credentials and without a network, in the time limit.
 func TestTemplatesValidate(t *testing.T) {
+	t.Parallel()
 	env := packertest.Env(t, "PACKER_PLUGIN_PATH="+withAnsible(t, bakeryPlugins(t)))
 	for _, name := range templateNames(t) {
 		t.Run(name, func(t *testing.T) {
-			for _, warning := range moved(t, name, imagined).validate(t, env) {
-				if !said.MatchString(warning) {
+			t.Parallel()
+			labSlots.acquire(t)
+			for _, warning := range migrate(t, name, placeholders).validate(t, env) {
+				if !expectedWarnings.MatchString(warning) {
 					t.Errorf("unexpected: %s", warning)
 				}
 			}
@@ -140,15 +145,17 @@ func TestTemplatesValidate(t *testing.T) {
 	}
 }
 
-// TestTemplatesBake: after the move, each bakes, and its image does what the template is for.
+// TestTemplatesBake bakes the migrated templates and checks their images.
 func TestTemplatesBake(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	plugins := withAnsible(t, bakeryPlugins(t))
 	t.Run("all", func(t *testing.T) {
 		for _, name := range templateNames(t) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				if output := l.bakeTemplate(t, moved(t, name, l.values), plugins); strings.Contains(output, ": warning: ") {
+				if output := l.bakeTemplate(t, migrate(t, name, l.values), plugins); strings.Contains(output,
+					": warning: ") {
 					t.Error("the bake warns of something")
 				}
 			})
@@ -159,14 +166,12 @@ func TestTemplatesBake(t *testing.T) {
 	}
 }
 
-// bakeTemplate builds a template and has its verify.sh look into what came out. It returns what packer printed.
-func (l *lab) bakeTemplate(t *testing.T, c movable, plugins string) string {
+// bakeTemplate builds a template and has its verify.sh look into what came out. It returns what packer
+// expectedWarnings.
+func (l *lab) bakeTemplate(t *testing.T, c migratedTemplate, plugins string) string {
 	t.Helper()
 	env := append(l.environ(t), "PACKER_PLUGIN_PATH="+plugins)
-	begin := time.Now()
-	argv := append([]string{packertest.Built(t).Packer, "build"}, c.vars...)
-	r := packertest.Run(t, c.dir, env, append(argv, c.file)...)
-	t.Logf("packer build: exit status %d after %v\n%s", r.Code, time.Since(begin).Round(time.Second), r.Output)
+	r := l.packerBuild(t, c.dir, env, append(slices.Clone(c.vars), c.file)...)
 	if r.Code != 0 {
 		t.Fatal("the bake failed")
 	}
@@ -194,8 +199,8 @@ var (
 	homeImage  = regexp.MustCompile(`(?m)^us-east-1: (ami-[0-9a-f]+)$`)
 )
 
-// artifacts are the images in the lab's home region by the names of the sources they came from, as what packer prints
-// at its end says.
+// artifacts returns the images in the lab's home region by the names of their sources, from what packer prints at its
+// end.
 func artifacts(output string) map[string]string {
 	_, output, _ = strings.Cut(output, "The artifacts of successful builds are:")
 	images := map[string]string{}

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// byHand is user data that is no Image-Source, which is wrapped unless the verdict is the stop.
-var byHand = map[string]struct {
+// plainUserData is user data without an Image-Source. It is wrapped unless verdict is stop.
+var plainUserData = map[string]struct {
 	userData string
 	vars     []string
 	want     string // in the file /done of the image
@@ -24,9 +24,11 @@ var byHand = map[string]struct {
 		fails:    []string{"scripts", "on the way"},
 	},
 	"cloud-config that powers off, in base64 in MIME": {
-		userData: "Content-Type: multipart/mixed; boundary=\"B\"\nMIME-Version: 1.0\n\n--B\nContent-Type: text/cloud-config\n" +
+		userData: "Content-Type: multipart/mixed; boundary=\"B\"\nMIME-Version: 1.0\n\n--B\n" +
+			"Content-Type: text/cloud-config\n" +
 			"MIME-Version: 1.0\nContent-Transfer-Encoding: base64\n\n" +
-			base64.StdEncoding.EncodeToString([]byte("#cloud-config\npower_state: {mode: poweroff}\nruncmd: [echo mime >/done]\n")) + "\n\n--B--\n",
+			base64.StdEncoding.EncodeToString([]byte("#cloud-config\npower_state: {mode: poweroff}\n"+
+				"runcmd: [echo mime >/done]\n")) + "\n\n--B--\n",
 		want: "mime",
 	},
 	"a script that powers off by itself": {
@@ -36,59 +38,67 @@ var byHand = map[string]struct {
 	},
 }
 
-// TestUserDataFile: user data of one's own bakes, with a verdict and without.
+// TestUserDataFile bakes plain user data, with a verdict and without.
 func TestUserDataFile(t *testing.T) {
-	l := onLab(t)
-	for name, c := range byHand {
-		t.Run(name, func(t *testing.T) {
-			image := strings.NewReplacer(",", "").Replace(testName(t))
-			file := filepath.Join(write(t, map[string]string{"user-data": c.userData}), "user-data")
-			vars := append([]string{"name=" + image, "file=" + file}, c.vars...)
-			if c.fails != nil {
-				r := l.build(t, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
-				mustFail(t, l, image, r.Code, r.Output, c.fails)
-				return
-			}
-			id := l.bake(t, image, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
-			if got := l.cli(t, "cat", id, "/done"); got != c.want {
-				t.Errorf("/done says %q", got)
-			}
-		})
-	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	t.Parallel()
+	l := sharedLab(t)
+	t.Run("each", func(t *testing.T) {
+		for name, c := range plainUserData {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				image := strings.NewReplacer(",", "").Replace(testName(t))
+				file := filepath.Join(write(t, map[string]string{"user-data": c.userData}), "user-data")
+				vars := append([]string{"name=" + image, "file=" + file}, c.vars...)
+				if c.fails != nil {
+					r := l.build(t, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
+					requireFailed(t, l, image, r.Code, r.Output, c.fails...)
+					return
+				}
+				id := l.bake(t, image, absolute(t, "testdata/userdata.pkr.hcl"), vars...)
+				if got := l.cli(t, "cat", id, "/done"); got != c.want {
+					t.Errorf("/done says %q", got)
+				}
+			})
+		}
+	})
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-// TestLargeUserData: what EC2 does not take is staged, and included; its commands share their shell, whatever they set.
+// TestLargeUserData bakes user data that is too large for EC2: it is staged and included, and its commands share one
+// shell.
 func TestLargeUserData(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
 	var part strings.Builder
 	part.WriteString("#cloud-config\nruncmd:\n- 'IFS=:'\n- set -Cuf\n")
 	for i := range 20 {
-		fmt.Fprintf(&part, "- echo %s >>/big\n", base64.RawStdEncoding.EncodeToString([]byte(incompressible(20000)[i*1000:(i+1)*1000])))
+		random := []byte(incompressible(20000)[i*1000 : (i+1)*1000])
+		fmt.Fprintf(&part, "- echo %s >>/big\n", base64.RawStdEncoding.EncodeToString(random))
 	}
 	source := write(t, map[string]string{"cloudinit/60_big.cfg": part.String()})
 	id := l.bake(t, image, absolute(t, template), "name="+image, "source="+source)
 	if lines := strings.Count(l.cli(t, "cat", id, "/big"), "\n") + 1; lines != 20 {
 		t.Errorf("%d of 20 commands ran", lines)
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-// TestTwoAtOnce: two bakes of one source in one build do not take each other's files.
+// TestTwoAtOnce checks that two bakes of one source in one build do not remove each other's files.
 func TestTwoAtOnce(t *testing.T) {
-	l := onLab(t)
+	t.Parallel()
+	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{"fs/opt/blob": incompressible(20000)})
 	r := l.build(t, absolute(t, "testdata/two.pkr.hcl"), "name="+image, "source="+source)
 	if r.Code != 0 || len(l.images(t, image+"-*")) != 2 {
 		t.Errorf("exit status %d, images %v", r.Code, l.images(t, image+"-*"))
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -24,14 +24,14 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// vmPatience is for one boot where the processor is emulated and others use the computer, too: a
-// quiet one takes a minute, a busy one three.
+// vmPatience is the time limit for one boot on an emulated processor, which takes one minute, or three on a busy
+// computer.
 const vmPatience = 10 * time.Minute
 
-// nobody is a user without rights, to whom nothing belongs.
+// nobody is a user without rights.
 const nobody = 65534
 
-// onVMs starts a lab of virtual machines as a user without rights. Only the base image takes root.
+// onVMs starts a lab of virtual machines as a user without rights. Only the base image needs root.
 func onVMs(t *testing.T) *lab {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bakery-vm-") //nolint:usetesting // nobody may not enter t.TempDir's
@@ -40,11 +40,12 @@ func onVMs(t *testing.T) *lab {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	home, base, program := filepath.Join(dir, "home"), filepath.Join(dir, "base"), filepath.Join(dir, "bakery-lab")
-	good(t, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(base, "base"), 0o755), os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
+	requireNoErrors(t, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(base, "base"), 0o755), os.Mkdir(home, 0o700),
+		os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
 	copyBase(t, dir, filepath.Join(base, "base"))
 	// Who has no rights may not read the folder this was built in.
 	text, err := os.ReadFile(packertest.Built(t).Lab)
-	good(t, err, os.WriteFile(program, text, 0o755))
+	requireNoErrors(t, err, os.WriteFile(program, text, 0o755))
 	homes := []string{"BAKERY_LAB_HOME=" + home, "BAKERY_LAB_BASE=" + base}
 	l, err := serveIn(dir, homes, &syscall.Credential{Uid: nobody, Gid: nobody}, program, "--runner", "qemu")
 	if err != nil {
@@ -57,21 +58,21 @@ func onVMs(t *testing.T) *lab {
 func copyBase(t *testing.T, dir, to string) {
 	t.Helper()
 	homes, err := labHomes(dir)
-	good(t, err)
-	env := append(os.Environ(), homes...)
+	requireNoErrors(t, err)
+	env := append(slices.Clip(hostEnvironment), homes...)
 	if r := packertest.Run(t, dir, env, packertest.Built(t).Lab, "image", "build", "--suite", "bookworm"); r.Code != 0 {
 		t.Fatalf("bakery-lab image build: exit status %d\n%s", r.Code, r.Output)
 	}
 	_, cache, _ := strings.Cut(homes[1], "=")
 	files, err := filepath.Glob(filepath.Join(cache, "base", "bookworm-*"))
-	good(t, err)
+	requireNoErrors(t, err)
 	for _, file := range files {
 		copied := filepath.Join(to, filepath.Base(file))
-		good(t, disk.Clone(file, copied), os.Chmod(copied, 0o644))
+		requireNoErrors(t, disk.Clone(file, copied), os.Chmod(copied, 0o644))
 	}
 }
 
-func good(t *testing.T, problems ...error) {
+func requireNoErrors(t *testing.T, problems ...error) {
 	t.Helper()
 	for _, err := range problems {
 		if err != nil {
@@ -95,14 +96,14 @@ func TestVM(t *testing.T) {
 	if len(ids) != 1 {
 		t.Fatalf("%d images are called %s", len(ids), image)
 	}
-	if left := append(l.leftovers(t), l.orphans(t)...); len(left) > 0 {
+	if left := l.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 	l.searchDisk(t, ids[0], r.Output)
 	instance := l.bootVM(t, ids[0])
 	l.rebootVM(t, instance)
 	l.stopVM(t, instance)
-	l.killed(t, ids[0])
+	l.killSettings(t, ids[0])
 }
 
 // searchDisk looks for traces of the bake in every block of the image, also in those that no file has.
@@ -112,17 +113,19 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 	if names == nil {
 		t.Fatal("packer did not say which bake this is")
 	}
-	// It belongs there, or the search finds nothing because it does not work.
+	// This text must be found, to show that the search works.
 	const present = "hello from fs/"
 	traces := []string{
 		present, "@bakery ", names[2], // reports and the id they carry
-		"bakery_power_off", "greeting=$(/usr/local/bin/hello)", "useradd --system --no-create-home", // the guest program, the scripts
+		// the guest program, the scripts
+		"bakery_power_off", "greeting=$(/usr/local/bin/hello)", "useradd --system --no-create-home",
 		"X-Amz-Signature=",
 	}
 	var userData string
-	l.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData", "--query", "UserData.Value")
+	l.aws(t, &userData, "ec2", "describe-instance-attribute", "--instance-id", names[1], "--attribute", "userData",
+		"--query", "UserData.Value")
 	raw, err := base64.StdEncoding.DecodeString(userData)
-	good(t, err)
+	requireNoErrors(t, err)
 	if len(raw) < 1024 {
 		t.Fatalf("the user data is of %d bytes", len(raw))
 	}
@@ -130,7 +133,8 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 		traces = append(traces, string(raw[at:at+64]))
 	}
 	var snapshots []string
-	l.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", id, "--query", "Images[].BlockDeviceMappings[].Ebs.SnapshotId")
+	l.aws(t, &snapshots, "ec2", "describe-images", "--image-ids", id, "--query",
+		"Images[].BlockDeviceMappings[].Ebs.SnapshotId")
 	_, home, _ := strings.Cut(l.homes[0], "=")
 	found := search(t, filepath.Join(home, "images", snapshots[0]+".img"), traces)
 	for at, trace := range traces {
@@ -140,11 +144,11 @@ func (l *lab) searchDisk(t *testing.T, id, output string) {
 	}
 }
 
-// search says which texts are in a file. It leaves the file's holes out.
+// search returns the texts that are in a file. It skips holes.
 func search(t *testing.T, path string, texts []string) map[string]bool {
 	t.Helper()
 	f, err := os.Open(path)
-	good(t, err)
+	requireNoErrors(t, err)
 	defer f.Close()
 	found := map[string]bool{}
 	const part, overlap = 4 << 20, 128 // no text is longer
@@ -153,10 +157,10 @@ func search(t *testing.T, path string, texts []string) map[string]bool {
 		if at, err = unix.Seek(int(f.Fd()), at, unix.SEEK_DATA); errors.Is(err, unix.ENXIO) {
 			return found
 		}
-		good(t, err)
+		requireNoErrors(t, err)
 		n, err := f.ReadAt(buffer, max(0, at-overlap))
 		if !errors.Is(err, io.EOF) {
-			good(t, err)
+			requireNoErrors(t, err)
 		}
 		for _, text := range texts {
 			found[text] = found[text] || bytes.Contains(buffer[:n], []byte(text))
@@ -173,7 +177,8 @@ say order "$(tr '\n' ' ' </var/log/hello.order)"
 say virtualization "$(systemd-detect-virt)"
 say datasource "$(sed -n 's/.*"datasource": "\(.*\)",/\1/p' /run/cloud-init/status.json)"
 say token "$(grep -c /latest/api/token /var/log/cloud-init.log)"
-say unasked "$(curl -s -o /dev/null -w '%{http_code}' -H 'X-aws-ec2-metadata-token: wrong' http://169.254.169.254/latest/meta-data/)"
+say unasked "$(curl -s -o /dev/null -w '%{http_code}' -H 'X-aws-ec2-metadata-token: wrong' \
+	http://169.254.169.254/latest/meta-data/)"
 say disk "$(findmnt -no SOURCE /)"
 say keys "$(ls /etc/ssh/ssh_host_*_key | wc -l)"
 say machine-id "$(grep -Ec '^[0-9a-f]{32}$' /etc/machine-id)"
@@ -184,15 +189,17 @@ say own "this machine has user data of its own"
 
 var wantReport = map[string]string{
 	"hello": "755 root:root", "folder": "750 hello:hello", "order": "10_before install.sh 60_after ",
-	"virtualization": "amazon", "datasource": "DataSourceEc2Local", "disk": "/dev/nvme0n1", "keys": "1", "machine-id": "1",
-	"unasked": "401", "bakery": "", "endpoint": "403", "own": "this machine has user data of its own",
+	"virtualization": "amazon", "datasource": "DataSourceEc2Local", "disk": "/dev/nvme0n1", "keys": "1",
+	"machine-id": "1",
+	"unasked":    "401", "bakery": "", "endpoint": "403", "own": "this machine has user data of its own",
 }
 
 // bootVM boots the image and waits for its report.
 func (l *lab) bootVM(t *testing.T, id string) (instance string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "user-data")
-	good(t, os.WriteFile(file, []byte(strings.ReplaceAll(report, "ENDPOINT", l.values["AWS_ENDPOINT_URL"])), 0o600))
+	requireNoErrors(t, os.WriteFile(file, []byte(strings.ReplaceAll(report, "ENDPOINT", l.values["AWS_ENDPOINT_URL"])),
+		0o600))
 	began := time.Now()
 	out := l.cli(t, "boot", id, "--user-data", file, "--wait", "--timeout", vmPatience.String())
 	t.Logf("the boot took %.0f s", time.Since(began).Seconds())
@@ -200,8 +207,8 @@ func (l *lab) bootVM(t *testing.T, id string) (instance string) {
 	console := l.cli(t, "console", instance)
 	got := map[string]string{}
 	for line := range strings.Lines(console) {
-		if _, said, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "VM-REPORT "); ok {
-			name, value, _ := strings.Cut(said, "=")
+		if _, printed, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "VM-REPORT "); ok {
+			name, value, _ := strings.Cut(printed, "=")
 			got[name] = value
 		}
 	}
@@ -247,11 +254,12 @@ func (l *lab) rebootVM(t *testing.T, instance string) {
 func (l *lab) stateOf(t *testing.T, instance string) string {
 	t.Helper()
 	var states []string
-	l.aws(t, &states, "ec2", "describe-instances", "--instance-ids", instance, "--query", "Reservations[].Instances[].State.Name")
+	l.aws(t, &states, "ec2", "describe-instances", "--instance-ids", instance, "--query",
+		"Reservations[].Instances[].State.Name")
 	return strings.Join(states, " ")
 }
 
-// stopVM presses the power button, which the machine's system has to notice.
+// stopVM presses the power button, to which the machine's system has to react.
 func (l *lab) stopVM(t *testing.T, instance string) {
 	t.Helper()
 	l.sh(t, instance, "until systemctl is-active -q systemd-logind; do sleep 1; done")
@@ -262,13 +270,14 @@ func (l *lab) stopVM(t *testing.T, instance string) {
 		t.Errorf("after a stop the instance is %s", state)
 	}
 	if console := l.cli(t, "console", instance); !strings.Contains(console, "reboot: Power down") {
-		t.Errorf("the machine was not shut down in order; its console ends with\n%s", console[max(0, len(console)-1000):])
+		t.Errorf("the machine was not shut down in order; its console ends with\n%s",
+			console[max(0, len(console)-1000):])
 	}
 	l.cli(t, "terminate", instance)
 }
 
-// killed: a lab that is killed takes its machines with it.
-func (l *lab) killed(t *testing.T, id string) {
+// killed checks that the machines end with a lab that is killed.
+func (l *lab) killSettings(t *testing.T, id string) {
 	t.Helper()
 	instance := strings.TrimSpace(l.cli(t, "boot", id))
 	for began := time.Now(); !emulated(t, instance); time.Sleep(100 * time.Millisecond) {
@@ -276,7 +285,7 @@ func (l *lab) killed(t *testing.T, id string) {
 			t.Fatal("the machine does not start")
 		}
 	}
-	good(t, l.process.Kill())
+	requireNoErrors(t, l.process.Kill())
 	_ = l.stop() // waits for it; that it was killed is no news
 	for began := time.Now(); emulated(t, instance); time.Sleep(100 * time.Millisecond) {
 		if time.Since(began) > 10*time.Second {
@@ -285,13 +294,14 @@ func (l *lab) killed(t *testing.T, id string) {
 	}
 }
 
-// emulated says whether a QEMU runs an instance.
+// emulated reports whether a QEMU process runs an instance.
 func emulated(t *testing.T, instance string) bool {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	good(t, err)
+	requireNoErrors(t, err)
 	return slices.ContainsFunc(files, func(file string) bool {
 		line, err := os.ReadFile(file)
-		return err == nil && bytes.HasPrefix(line, []byte("qemu-system-x86_64\x00")) && bytes.Contains(line, []byte(instance))
+		return err == nil && bytes.HasPrefix(line, []byte("qemu-system-x86_64\x00")) &&
+			bytes.Contains(line, []byte(instance))
 	})
 }

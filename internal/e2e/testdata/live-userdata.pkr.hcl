@@ -3,7 +3,7 @@
 #
 # The Image-Source of live.pkr.hcl by user data: named by the builder, or joined by the provisioner.
 
-variable "road" {
+variable "path" {
   type = string
 }
 
@@ -46,7 +46,7 @@ source "bakery-userdata" "joined" {
 }
 
 build {
-  sources = ["source.bakery-userdata.${var.road}"]
+  sources = ["source.bakery-userdata.${var.path}"]
 
   provisioner "bakery-image-source" {
     only        = ["bakery-userdata.joined"]

@@ -47,7 +47,7 @@ data "bakery-image-source" "planted" {
 }
 
 locals {
-  bucket = "s3://bakery-lab/secrets"
+  bucket = "s3://bakery-lab/secrets/${var.name}"
 }
 
 source "bakery-userdata" "bundle" {

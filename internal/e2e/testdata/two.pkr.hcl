@@ -17,7 +17,7 @@ source "bakery-userdata" "test" {
   instance_timeout = "5m"
 
   staging {
-    url = "s3://bakery-lab/two"
+    url = "s3://bakery-lab/two/${var.name}"
   }
 }
 

@@ -16,17 +16,18 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// noise is what the SDK says for those who work on it.
-var sdkNoise = regexp.MustCompile(`operation error|exceeded maximum number of attempts|https response error|api error|StatusCode|%!`)
+// sdkNoise matches words of the SDK that mean nothing to users.
+var sdkNoise = regexp.MustCompile(
+	`operation error|exceeded maximum number of attempts|https response error|api error|StatusCode|%!`)
 
-// judge tells what is wrong with the end of a bake.
-func (s *scenario) judge(e expected, r *ran) []string {
+// check lists what is wrong with the end of a bake.
+func (s *scenario) check(e expected, r *bakeResult) []string {
 	var wrong []string
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if (r.err == nil) != e.succeeds {
 		say("the bake should succeed: %t", e.succeeds)
 	}
-	words := r.said
+	words := r.printed
 	if r.err != nil {
 		words = r.err.Error()
 	}
@@ -35,8 +36,8 @@ func (s *scenario) judge(e expected, r *ran) []string {
 			say("it does not say %q", want)
 		}
 	}
-	if noise := sdkNoise.FindString(words + r.said); noise != "" {
-		say("it says %q", noise)
+	if randomFile := sdkNoise.FindString(words + r.printed); randomFile != "" {
+		say("it says %q", randomFile)
 	}
 	if s.sweeps { // what it found stays when it has failed, and nothing else
 		if left := r.there.others; r.err == nil && len(left)+len(r.there.images) > 0 {
@@ -48,33 +49,34 @@ func (s *scenario) judge(e expected, r *ran) []string {
 		say("%d machines were launched", r.there.machines)
 	}
 	for _, what := range r.there.others {
-		named := strings.Contains(r.said+words, what) ||
-			strings.HasPrefix(what, "snap-") && strings.Contains(r.said+words, "look for the snapshots of bake") ||
-			strings.HasPrefix(what, "vol-") && strings.Contains(r.said+words, "they have the tag bakery:bake-id of")
+		named := strings.Contains(r.printed+words, what) ||
+			strings.HasPrefix(what, "snap-") && strings.Contains(r.printed+words, "look for the snapshots of bake") ||
+			strings.HasPrefix(what, "vol-") && strings.Contains(r.printed+words, "they have the tag bakery:bake-id of")
 		// The snapshots of an image that is gone are the last of it, and stay when its place was not taken.
 		if may := e.leaves || r.err != nil && slices.Contains(r.old, what); !may || !named {
 			say("left behind, named: %t: %s", named, what)
 		}
 	}
-	return append(wrong, s.judgeImages(e, r, words)...)
+	return append(wrong, s.checkImages(e, r, words)...)
 }
 
-// judgeImages compares the images with those there should be.
-func (s *scenario) judgeImages(e expected, r *ran, words string) []string {
+// checkImages compares the images with those there should be.
+func (s *scenario) checkImages(e expected, r *bakeResult, words string) []string {
 	var wrong []string
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	var want []string
-	if r.err == nil || len(r.gone) > 0 { // where the old image is gone, a new one has to be there
+	if r.err == nil || len(r.gone) > 0 { // when the old image is gone, a new one must exist
 		want = s.images
 	}
 	_, kept, _ := strings.Cut(words, "kept, because")
 	var got []string
 	for _, id := range slices.Sorted(maps.Keys(r.there.images)) {
 		i := r.there.images[id]
-		good := i.state == "available" && i.name == "quick" && r.err == nil && r.artifact != nil && strings.Contains(r.artifact.Id(), i.region+":"+id)
+		complete := i.state == "available" && i.name == "quick" && r.err == nil && r.artifact != nil &&
+			strings.Contains(r.artifact.Id(), i.region+":"+id)
 		survivor := i.state == "available" && r.err != nil && len(r.gone) > 0 && strings.Contains(kept, id)
 		switch {
-		case good || survivor:
+		case complete || survivor:
 			got = append(got, i.region)
 		case !e.leaves || !strings.Contains(afterwards(r), id):
 			say("left behind, image %s %q in %s, %s", id, i.name, i.region, i.state)
@@ -93,14 +95,14 @@ func (s *scenario) judgeImages(e expected, r *ran, words string) []string {
 	return wrong
 }
 
-// afterwards is what the bake said of what it could not remove.
-func afterwards(r *ran) string {
-	_, text, _ := strings.Cut(r.said, cleaning)
+// afterwards returns what the bake printed from its cleaning up on.
+func afterwards(r *bakeResult) string {
+	_, text, _ := strings.Cut(r.printed, cleaning)
 	return text
 }
 
-// covers makes sure that every action of the builder's ports is called, so that it is broken.
-func (m *matrix) covers(t *testing.T, called [][]broken) {
+// covers checks that the scenarios call every action of the builder, so that each is broken.
+func (m *matrix) covers(t *testing.T, called [][]brokenCall) {
 	t.Helper()
 	there := map[string]bool{}
 	for _, c := range slices.Concat(called...) {
@@ -113,7 +115,7 @@ func (m *matrix) covers(t *testing.T, called [][]broken) {
 	}
 }
 
-// method is a call in an interface of the builder's ports, or of staging.
+// method matches a call in an interface of the builder.
 var method = regexp.MustCompile(`(?m)^\t([A-Z]\w+)\(context\.Context, \*\w+\.[A-Z]\w+Input`)
 
 // ports are the actions of builder/userdata/ports*.go, and those of S3 that staging calls.
@@ -125,7 +127,8 @@ func ports(t *testing.T) []string {
 	}
 	actions := []string{
 		"HeadBucket", "HeadObject", "PutObject", "GetObject", "DeleteObject", "ListObjectsV2", "ListMultipartUploads",
-		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", // of the transfer manager
+		// of the transfer manager
+		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)

@@ -12,11 +12,10 @@ import (
 	texttemplate "text/template"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// executeCommands are those of public amazon-ebs templates, with a directory in the place of a variable.
+// executeCommands are the execute_command settings of public amazon-ebs templates, with a directory in the place of a
+// variable.
 var executeCommands = []string{
 	`sudo sh -c '{{ .Vars }} {{ .Path }}'`,
 	`echo 'packer' | sudo -S sh -c '{{ .Vars }} {{ .Path }}'`,
@@ -42,8 +41,8 @@ var executeCommands = []string{
 	`chmod +x {{ .Path }}; sudo su postgres -c '{{ .Vars }} {{ .Path }}'`,
 }
 
-// roadFiles are what the template uploads and runs.
-var roadFiles = map[string]string{
+// provisionerFiles are the files that the template uploads and runs.
+var provisionerFiles = map[string]string{
 	"setup.sh": `#!/bin/sh -e
 sudo useradd --create-home --shell /bin/bash jenkins
 sudo useradd --create-home --shell /bin/bash postgres
@@ -58,7 +57,7 @@ echo old >/facts/existing
 chmod 0604 /facts/existing
 ln -s existing /facts/link
 `,
-	// What PAM adds to a session of sshd, and what is different in every run, is left out.
+	// It leaves out what PAM adds to a session of sshd, and what differs in every run.
 	"facts.sh": `exec >"/facts/$name"
 echo "$# $*"
 id
@@ -67,7 +66,7 @@ umask
 tty <&0 || :
 env | LC_ALL=C sort | grep -Ev '^(SSH_|XDG_|DBUS_|PACKER_|_=|MAIL=|MOTD_SHOWN=|SUDO_COMMAND=|name=|SHLVL=)'
 `,
-	// The times differ, and the sizes of what the system itself keeps in a home directory.
+	// It leaves out times, which differ, and sizes of directories.
 	"list.sh": `cd /
 {
 	find facts home/debian -path home/debian/.ssh -prune -o -printf '%M %u:%g %p -> %l\n' | LC_ALL=C sort
@@ -77,34 +76,37 @@ env | LC_ALL=C sort | grep -Ev '^(SSH_|XDG_|DBUS_|PACKER_|_=|MAIL=|MOTD_SHOWN=|S
 	done
 } >/var/facts
 `,
-	"tool.sh": "#!/bin/sh\necho tool\n", "private": "private\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n", "conf/bin/run.sh": "#!/bin/sh\n",
+	"tool.sh": "#!/bin/sh\necho tool\n", "private": "private\n", "conf/a.conf": "a\n", "conf/sub dir/b.conf": "b\n",
+	"conf/bin/run.sh": "#!/bin/sh\n",
 }
 
-// TestBothRoads: the same provisioners over SSH, by Packer's own communicator, and recorded, leave the same. Sessions differ:
-// on trixie, as on Ubuntu, PAM gives them a umask.
-func TestBothRoads(t *testing.T) {
-	l := onLab(t)
+// TestProvisionersOverSSHAndRecorded checks that the same provisioners leave the same files over SSH, by Packer's own
+// communicator, and recorded. Sessions differ: on trixie, as on Ubuntu, PAM gives them a umask.
+func TestProvisionersOverSSHAndRecorded(t *testing.T) {
+	t.Parallel()
+	l := sharedLab(t)
 	for suite, release := range map[string]string{"bookworm": "12", "trixie": "13"} {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel()
-			l.bothRoads(t, suite, release)
+			l.compareSSHAndRecorded(t, suite, release)
 		})
 	}
 }
 
-func (l *lab) bothRoads(t *testing.T, suite, release string) {
+func (l *lab) compareSSHAndRecorded(t *testing.T, suite, release string) {
 	t.Helper()
-	file := roads(t)
+	file := provisionersTemplate(t)
 	m := l.startSSH(t, suite, "")
-	r := packertest.Run(t, filepath.Dir(file), l.environ(t), packertest.Built(t).Packer, "build", "-only=null.ssh", "-var", "host="+m.address, "-var", "key="+m.key, file)
+	r := l.packerBuild(t, filepath.Dir(file), l.environ(t),
+		"-only=null.ssh", "-var", "host="+m.address, "-var", "key="+m.key, file)
 	if r.Code != 0 {
 		t.Fatalf("over SSH: exit status %d\n%s", r.Code, r.Output)
 	}
 	want := l.sh(t, m.id, "cat /var/facts")
 
 	image := testName(t)
-	r = packertest.Run(t, filepath.Dir(file), l.environ(t), packertest.Built(t).Packer, "build", "-only=bakery-userdata.recorded", "-var", "name="+image,
-		"-var", "release="+release, file)
+	r = l.packerBuild(t, filepath.Dir(file), l.environ(t),
+		"-only=bakery-userdata.recorded", "-var", "name="+image, "-var", "release="+release, file)
 	if r.Code != 0 {
 		t.Fatalf("recorded: exit status %d\n%s", r.Code, r.Output)
 	}
@@ -119,10 +121,10 @@ func (l *lab) bothRoads(t *testing.T, suite, release string) {
 	}
 }
 
-// roads writes the template.
-func roads(t *testing.T) string {
+// provisionersTemplate writes the template and returns its path.
+func provisionersTemplate(t *testing.T) string {
 	t.Helper()
-	dir := write(t, roadFiles)
+	dir := write(t, provisionerFiles)
 	if err := os.Chmod(filepath.Join(dir, "private"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -133,13 +135,14 @@ func roads(t *testing.T) string {
 	for _, command := range executeCommands {
 		commands = append(commands, strings.ReplaceAll(strconv.Quote(command), "${", "$${"))
 	}
-	file := filepath.Join(dir, "roads.pkr.hcl")
+	file := filepath.Join(dir, "provisioners.pkr.hcl")
 	f, err := os.Create(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := texttemplate.Must(texttemplate.ParseFiles("testdata/roads.pkr.hcl.tmpl")).Execute(f, map[string]any{"Commands": commands}); err != nil {
+	if err := texttemplate.Must(texttemplate.ParseFiles("testdata/provisioners.pkr.hcl.tmpl")).Execute(f,
+		map[string]any{"Commands": commands}); err != nil {
 		t.Fatal(err)
 	}
 	return file
