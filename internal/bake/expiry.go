@@ -10,6 +10,8 @@ import (
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
 // ExpiryMargin is ample time for the steps that have no limit of their own: launching, the verdict and attributes take
@@ -56,15 +58,9 @@ func ExpiringName(expires time.Time, bakeID string) string {
 func ParseExpiringName(name string) (expires time.Time, ok bool) {
 	rest, ok := strings.CutPrefix(name, ExpiringPrefix)
 	stamp, id, found := strings.Cut(rest, "-")
-	if !ok || !found || !IsID(id) {
+	if !ok || !found || !guest.IsBakeID(id) {
 		return time.Time{}, false
 	}
 	expires, err := time.Parse(expiringStamp, stamp)
 	return expires, err == nil && ExpiringName(expires, id) == name // time.Parse also reads fractions of a second
-}
-
-// IsID reports whether a text has the form of a bake's id.
-func IsID(text string) bool {
-	const digits = 16
-	return len(text) == digits && strings.Trim(text, "0123456789abcdef") == ""
 }

@@ -72,18 +72,6 @@ func FuzzParseExpiringName(f *testing.F) {
 	})
 }
 
-func TestIsID(t *testing.T) {
-	for id, want := range map[string]bool{
-		testID: true, "00000000000000aa": true, "": false, testID[1:]: false, testID + "0": false,
-		"0123456789ABCDEF": false,
-		"0123456789abcdeg": false, " 123456789abcde ": false, "01234567 9abcdef": false,
-	} {
-		if got := IsID(id); got != want {
-			t.Errorf("%q: %t, want %t", id, got, want)
-		}
-	}
-}
-
 // clientWithDate answers every call at a time that is so much ahead of this computer's.
 type clientWithDate time.Duration
 

@@ -169,7 +169,7 @@ func firstBoundary(document []byte) (boundary string, start int, err error) {
 
 func (d Delivery) check() error {
 	var problems []error
-	if !isBakeID(d.BakeID) {
+	if !IsBakeID(d.BakeID) {
 		problems = append(problems, errBakeID("bake id", d.BakeID))
 	}
 	if d.Timeout <= 0 {
@@ -222,12 +222,12 @@ func isEscapedURL(u string) bool {
 // logHeader matches a header that can be written to a configuration file of curl, and that Python accepts.
 var logHeader = regexp.MustCompile(`^[a-z0-9-]+: [A-Za-z0-9:/_+=.@-]+$`)
 
-// isBakeID reports whether id is 1 to 32 digits and lower case letters, as reports and files on the machine can hold
-// it.
-func isBakeID(id string) bool {
-	return id != "" && len(id) <= 32 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+// IsBakeID reports whether a text has the form of NewBakeID: 16 hex digits, in lower case.
+func IsBakeID(text string) bool {
+	const digits = 16
+	return len(text) == digits && strings.Trim(text, "0123456789abcdef") == ""
 }
 
 func errBakeID(what, id string) error {
-	return fmt.Errorf("%s %q does not consist of 1 to 32 digits and lower case letters", what, id)
+	return fmt.Errorf("%s %q is not 16 hex digits in lower case", what, id)
 }

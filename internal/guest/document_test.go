@@ -348,7 +348,19 @@ func TestNewBakeID(t *testing.T) {
 	if one, other := NewBakeID(), NewBakeID(); len(one) != 16 || one == other {
 		t.Error("bake ids are not 16 digits, or not different")
 	}
-	if !isBakeID(NewBakeID()) {
+	if !IsBakeID(NewBakeID()) {
 		t.Error("a new bake id is not valid")
+	}
+}
+
+func TestIsBakeID(t *testing.T) {
+	for id, want := range map[string]bool{
+		testID: true, "00000000000000aa": true, "": false, testID[1:]: false, testID + "0": false,
+		"0123456789ABCDEF": false,
+		"0123456789abcdeg": false, " 123456789abcde ": false, "01234567 9abcdef": false,
+	} {
+		if got := IsBakeID(id); got != want {
+			t.Errorf("%q: %t, want %t", id, got, want)
+		}
 	}
 }

@@ -60,7 +60,7 @@ func (in *Included) check() error {
 	if !sha256Hex.MatchString(in.SHA256) {
 		problems = append(problems, fmt.Errorf("the checksum %q of the user data is not a sha256", in.SHA256))
 	}
-	if !isBakeID(in.BakeID) {
+	if !IsBakeID(in.BakeID) {
 		problems = append(problems, errBakeID("bake id", in.BakeID))
 	}
 	return errors.Join(problems...)

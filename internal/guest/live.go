@@ -37,7 +37,7 @@ type Live struct {
 // MakeLive renders a program for a machine that is already running. The id is that of its reports; fsSize is the size
 // of the tar.gz of fs/, 0 when there is none. The program's Files are not used.
 func MakeLive(p Program, id string, fsSize int64) (Live, error) {
-	if !isBakeID(id) {
+	if !IsBakeID(id) {
 		return Live{}, errBakeID("id", id)
 	}
 	files, err := p.liveFiles(id, fsSize)

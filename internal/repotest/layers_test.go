@@ -35,7 +35,7 @@ var layers = []layer{
 	// What every concern of a bake shares.
 	{"internal/redact", "terminal", "packer aws"},
 	{"internal/setting", "awscall placeholder", "packer aws"},
-	{"internal/bake", "redact shell", "packer aws"},
+	{"internal/bake", "guest redact shell", "packer aws"},
 	{"internal/blockdevice", "awscall setting", "packer aws"},
 	// The concerns of a bake: each has its settings, its check, its calls and its undoing.
 	{"internal/network", "awscall bake setting", "packer aws"},
@@ -44,7 +44,7 @@ var layers = []layer{
 	{"internal/instance", "awscall bake blockdevice guest machinelog network setting", "packer aws"},
 	{"internal/ami", "awscall bake blockdevice setting", "packer aws"},
 	{"internal/reuse", "ami awscall bake recorder timeless", "packer aws"},
-	{"internal/sweep", "ami awscall bake instanceprofile network staging", "packer aws"},
+	{"internal/sweep", "ami awscall bake guest instanceprofile network staging", "packer aws"},
 	// The components of the plugin.
 	{"datasource/imagesource", "bundle guest placeholder problem terminal", "packer"},
 	{"provisioner/imagesource", "bundle guest placeholder terminal", "packer"},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
 )
 
@@ -52,7 +53,7 @@ func (s *Sweeper) removeRole(ctx context.Context, name string, r *Result) error 
 		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	expires, err := time.Parse(time.RFC3339, tags[bake.TagExpires])
-	if err != nil || !s.mayRemove(expires) || !bake.IsID(tags[bake.TagBake]) {
+	if err != nil || !s.mayRemove(expires) || !guest.IsBakeID(tags[bake.TagBake]) {
 		return nil //nolint:nilerr // a role whose tag cannot be read stays
 	}
 	if err := instanceprofile.Remove(ctx, s.Clients.IAM, name, time.Time{}); err != nil {
