@@ -22,6 +22,6 @@ func findAccountID(ctx context.Context, b *build, clients *awscall.Clients) (str
 	if err != nil {
 		return "", fmt.Errorf("check the AWS credentials; skip_credential_validation leaves this check out: %w", err)
 	}
-	b.Clock.Set(out.ResultMetadata)
+	b.Clock.SetFrom(out.ResultMetadata)
 	return aws.ToString(out.Account), nil
 }

@@ -41,7 +41,7 @@ func imageSpec(b *build, name string) (ami.Spec, error) {
 // word.
 func imageTags(b *build) (map[string]string, error) {
 	tags := map[string]string{
-		bake.TagName: imageTitle(b), bake.TagBake: b.ID, bake.TagExpires: b.Expiry().Format(time.RFC3339),
+		bake.TagName: nameTag(b), bake.TagBake: b.ID, bake.TagExpires: b.Expiry().Format(time.RFC3339),
 		bake.TagSource: aws.ToString(b.account.source.ImageId),
 	}
 	for key, value := range map[string]string{
@@ -64,8 +64,8 @@ func imageTags(b *build) (map[string]string, error) {
 	return render.Tags(tags, "tags", b.config.Tags)
 }
 
-// imageTitle returns the Name tag: NAME of ami.env, else the name of the image.
-func imageTitle(b *build) string { return cmp.Or(b.payload.name, b.config.AMIName) }
+// nameTag returns the Name tag: NAME of ami.env, else the name of the image.
+func nameTag(b *build) string { return cmp.Or(b.payload.name, b.config.AMIName) }
 
 func imageVersion(b *build) string { return cmp.Or(b.config.ImageVersion, b.payload.version) }
 
@@ -75,13 +75,13 @@ func imageDescription(b *build) (string, error) {
 		return b.render("ami_description", b.config.AMIDescription)
 	}
 	if v := imageVersion(b); v != "" {
-		return imageTitle(b) + " " + v, nil
+		return nameTag(b) + " " + v, nil
 	}
-	return imageTitle(b), nil
+	return nameTag(b), nil
 }
 
-// checkTexts renders what is made of the source image's data, and would only be found wrong when the machine has run.
-func checkTexts(b *build) error {
+// checkRenderedTexts renders what is made of the source image's data, and would only be found wrong when the machine has run.
+func checkRenderedTexts(b *build) error {
 	spec, err := imageSpec(b, b.config.AMIName)
 	if err != nil {
 		return err

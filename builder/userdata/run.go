@@ -31,7 +31,7 @@ import (
 
 // Run bakes the image. It returns no artifact with skip_create_ami.
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
-	ctx, hurry, stop := outlive(ctx)
+	ctx, hurry, stop := contextUntilPackerEnds(ctx)
 	defer stop()
 	build := newBuild(&b.config, ui)
 	build.hurry = hurry
@@ -82,7 +82,7 @@ func (b *build) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifac
 	case err != nil && b.images != nil && b.images.IsReleased(): // cancelled while it was cleaning up
 		b.Say("Cancelled when the image was complete, so it stays")
 	case err != nil:
-		return nil, redact.Error(b.withSurvivors(err))
+		return nil, redact.Error(b.withKeptImages(err))
 	}
 	switch {
 	case b.config.SweepOnly:
@@ -152,7 +152,7 @@ func findSource(ctx context.Context, b *build) error {
 	}
 	return errors.Join(
 		b.config.machineSettings().CheckArchitecture(ctx, clients.EC2, &b.Clock, clients.Region(), &source),
-		checkTexts(b),
+		checkRenderedTexts(b),
 		b.images.CheckSource(&source, b.config.LaunchBlockDevices),
 	)
 }
@@ -301,12 +301,12 @@ func outcome(state multistep.StateBag) error {
 	return nil
 }
 
-// withSurvivors adds to an error which new images are there in spite of it.
-func (b *build) withSurvivors(err error) error {
+// withKeptImages adds to an error which new images are there in spite of it.
+func (b *build) withKeptImages(err error) error {
 	if b.images == nil {
 		return err
 	}
-	if left := slices.Clone(b.images.Survivors()); len(left) > 0 {
+	if left := slices.Clone(b.images.KeptImages()); len(left) > 0 {
 		return fmt.Errorf("%w\nkept, because what it was to replace is gone: %s", err, strings.Join(left, "; "))
 	}
 	return err

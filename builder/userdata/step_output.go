@@ -40,7 +40,7 @@ func (s *stepOutput) Run(ctx context.Context, state multistep.StateBag) multiste
 	})
 }
 
-// writeOutput writes what a shell can source: BUILDAMI_OUTPUT of the seed.
+// writeOutput writes what a shell can source: BUILDAMI_OUTPUT of the scripts in example/jenkins.
 func writeOutput(path, name, id string) error {
 	content := shell.Assign("AMINAME", name) + "\n" + shell.Assign("AMIID", id) + "\n"
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
@@ -49,7 +49,7 @@ func writeOutput(path, name, id string) error {
 	return nil
 }
 
-// checkOutputFile makes sure that output_file can be written: an image that cannot be told of is removed.
+// checkOutputFile makes sure that output_file can be written. A bake that cannot write it fails, and its image is removed.
 func checkOutputFile(path string) error {
 	if path == "" {
 		return nil

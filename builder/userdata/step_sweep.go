@@ -37,7 +37,7 @@ func (s *stepSweep) Run(ctx context.Context, state multistep.StateBag) multistep
 		own, cancel := context.WithTimeoutCause(ctx, sweepTimeout, errors.New("the sweep takes too long; the next one goes on"))
 		defer cancel()
 		result := newSweeper(b).Sweep(own)
-		if text := result.Complaint(); text != "" && ctx.Err() == nil {
+		if text := result.Warning(); text != "" && ctx.Err() == nil {
 			b.Warn("%s", text)
 		}
 		if len(result.Kept) > 0 {

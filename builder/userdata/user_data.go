@@ -86,8 +86,8 @@ func assembleUserData(b *build, urls stagedURLs) ([]byte, error) {
 		return userData, err
 	}
 	b.payload.withoutLines = true
-	b.Warn("the user data has no room left for what tells the lines that the machine prints: only its steps are shown; " +
-		"staging would make room")
+	b.Warn("the user data has no room left for the program that sends the lines of the machine: only its steps are shown; " +
+		"set staging to see the lines")
 	return small, nil
 }
 

@@ -108,7 +108,7 @@ func (c *ImageConfig) Check(force bool, ctx *interpolate.Context) ([]string, []e
 	errs = append(errs, c.checkTags()...)
 	for i := range c.AMIBlockDevices {
 		name := fmt.Sprintf("ami_block_device_mappings[%d]", i)
-		errs = append(errs, setting.Within(name, c.AMIBlockDevices[i].CheckForImage())...)
+		errs = append(errs, setting.Prefix(name, c.AMIBlockDevices[i].CheckForImage())...)
 	}
 	return nil, errs
 }

@@ -168,7 +168,7 @@ func (m *Maker) waitUntilAvailable(ctx context.Context, t *RegionTarget, id stri
 		wait := ctx
 		ctx, cancel := awscall.WithCallTimeout(ctx)
 		defer cancel()
-		out, err := t.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}}, guard.Once)
+		out, err := t.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}}, guard.RetryOnce)
 		guard.Observe(wait, err)
 		switch {
 		case awscall.HasCode(err, awscall.CodeImageNotFound) || awscall.IsTransient(err):

@@ -179,7 +179,7 @@ func TestNothingIsLeftOfAFailure(t *testing.T) {
 						f.Errorf("left in %s: %q", region, left)
 					}
 				}
-				if s := f.Maker.Survivors(); len(s) > 0 {
+				if s := f.Maker.KeptImages(); len(s) > 0 {
 					f.Errorf("survivors: %q", s)
 				}
 			})

@@ -144,10 +144,10 @@ func (m *Maker) deleteOldSnapshots(ctx context.Context, t *RegionTarget) {
 	}
 }
 
-// Survivors returns, for a bake that has failed, the new images that stay because the images they replace are gone,
+// KeptImages returns, for a bake that has failed, the new images that stay because the images they replace are gone,
 // each in words. With force_delete_snapshot they include the old snapshots, which are deleted last: the old image can
 // be registered from them again.
-func (m *Maker) Survivors() []string {
+func (m *Maker) KeptImages() []string {
 	var all []string
 	for _, t := range m.targets {
 		if !t.oldGone || t.done {

@@ -173,7 +173,7 @@ func TestFailureToReplace(t *testing.T) {
 					f.Fatal(err)
 				}
 				if err != nil {
-					said := err.Error() + strings.Join(f.Maker.Survivors(), "\n")
+					said := err.Error() + strings.Join(f.Maker.KeptImages(), "\n")
 					for _, want := range c.want {
 						if !strings.Contains(said, want) {
 							f.Errorf("%q is not in %s", want, said)

@@ -51,7 +51,7 @@ var imageID = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
 // Check returns warnings and what is wrong with the settings.
 func (c *SourceConfig) Check() ([]string, []error) {
 	filter := &c.SourceAmiFilter
-	errs := setting.Within("source_ami_filter", setting.CheckFilters(filter.Filters))
+	errs := setting.Prefix("source_ami_filter", setting.CheckFilters(filter.Filters))
 	switch {
 	case c.SourceAmi == "" && filter.isEmpty():
 		return nil, []error{errors.New("source_ami or source_ami_filter is needed: the image to start from")}

@@ -10,14 +10,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
-// DeleteAttempt is a call that deletes something, with all its retries. When EC2 does not know the thing, it may not know it
-// yet; but after an attempt whose answer was lost, that attempt may have deleted it.
+// DeleteAttempt is a call that deletes something, with all its retries. That EC2 does not find the thing usually means that the
+// thing is new and not visible yet. After an attempt whose answer was lost, it means that this attempt has deleted it.
 type DeleteAttempt struct{ mayBeApplied atomic.Bool }
 
 // Track is the option of the call that watches its retries.
 func (a *DeleteAttempt) Track(o *ec2.Options) { o.Retryer = trackingRetryer{o.Retryer, a} }
 
-// UnlessApplied returns a reason to make the call again that does not hold once an answer was lost.
+// UnlessApplied returns a condition for a retry: that of again, and that no earlier attempt may have deleted the thing.
 func (a *DeleteAttempt) UnlessApplied(again func(error) bool) func(error) bool {
 	return func(err error) bool { return again(err) && !a.mayBeApplied.Load() }
 }

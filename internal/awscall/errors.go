@@ -51,7 +51,7 @@ const (
 	CodeConcurrentModification = "ConcurrentModification"
 )
 
-// VisibleTimeout is how long AWS may not know what it has just made.
+// VisibleTimeout is how long a new resource may be invisible to some calls: AWS is eventually consistent.
 const VisibleTimeout = 2 * time.Minute
 
 // HasCode reports whether AWS refused a call with one of the codes.

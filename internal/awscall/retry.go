@@ -39,10 +39,10 @@ func Poll(ctx context.Context, next func() time.Duration, do func(context.Contex
 // Every returns a pause that is always the same.
 func Every(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
 
-// FractionOfWait returns a pause of a fraction of the time since began (1/part), but at least ShortPause and at most longest.
-// So no more than that fraction of the whole wait is lost by looking late.
-func FractionOfWait(began time.Time, part time.Duration, longest time.Duration) func() time.Duration {
-	return func() time.Duration { return min(max(time.Since(began)/part, ShortPause), longest) }
+// FractionOfWait returns a pause of 1/n of the time since began, but at least ShortPause and at most longest. So at most 1/n of
+// the whole wait is lost by looking late.
+func FractionOfWait(began time.Time, n time.Duration, longest time.Duration) func() time.Duration {
+	return func() time.Duration { return min(max(time.Since(began)/n, ShortPause), longest) }
 }
 
 func jitter(d time.Duration) time.Duration {

@@ -43,9 +43,9 @@ func (g *ThrottleGuard) Annotate(end error) error {
 	return fmt.Errorf("%w; AWS did not say: %w", end, g.Unanswered)
 }
 
-// Once is the option of a call that the next round makes again anyway. It is tried a second time at once, but not when AWS
-// is throttling: AWS asks not to try again.
-func (g *ThrottleGuard) Once(o *ec2.Options) {
+// RetryOnce is the option of a call within a polling loop, which makes it again in the next round anyway. The SDK retries it
+// once, and not at all when AWS is throttling.
+func (g *ThrottleGuard) RetryOnce(o *ec2.Options) {
 	o.RetryMaxAttempts = 2
 	o.Retryer = throttleRetryer{o.Retryer, g}
 }

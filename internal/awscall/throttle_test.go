@@ -17,7 +17,7 @@ import (
 func TestThrottledPollsSlowDownAndRecover(t *testing.T) {
 	var g ThrottleGuard
 	o := ec2.Options{Retryer: standardRetryer}
-	g.Once(&o)
+	g.RetryOnce(&o)
 	throttled := apiError("RequestLimitExceeded")
 	next := g.Backoff(Every(5 * time.Second))
 	var got []time.Duration
@@ -37,7 +37,7 @@ func TestThrottledPollsSlowDownAndRecover(t *testing.T) {
 
 func TestPollThatIsNotThrottledIsRetriedOnce(t *testing.T) {
 	o := ec2.Options{Retryer: standardRetryer}
-	new(ThrottleGuard).Once(&o)
+	new(ThrottleGuard).RetryOnce(&o)
 	if o.RetryMaxAttempts != 2 {
 		t.Errorf("a poll is tried %d times, want 2", o.RetryMaxAttempts)
 	}
@@ -99,7 +99,7 @@ func TestThrottledPollsOfManyBakesShareTheLimit(t *testing.T) {
 func poll(ctx context.Context, calls chan<- struct{}, answers <-chan error) {
 	var g ThrottleGuard
 	o := ec2.Options{Retryer: standardRetryer}
-	g.Once(&o)
+	g.RetryOnce(&o)
 	_ = Poll(ctx, g.Backoff(Every(5*time.Second)), func(context.Context) (bool, error) {
 		calls <- struct{}{}
 		if err := <-answers; err != nil {

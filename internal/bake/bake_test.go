@@ -39,7 +39,7 @@ func TestSayAndWarnReplaceSecrets(t *testing.T) {
 func TestTemporaryTagsExpireAfterLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := newBake()
-		b.Clock.Set(answerMetadata(t, time.Hour))
+		b.Clock.SetFrom(answerMetadata(t, time.Hour))
 		time.Sleep(time.Minute + time.Second/2)
 		want := map[string]string{TagName: "bakery hello-1", TagBake: testID, TagExpires: "2000-01-01T02:31:00Z"}
 		if diff := cmp.Diff(want, b.TemporaryTags()); diff != "" {

@@ -28,8 +28,9 @@ type Clock struct {
 	known atomic.Bool
 }
 
-// Set learns AWS's time from the first answer that says it: a bake and its sweep go by one clock.
-func (c *Clock) Set(answer middleware.Metadata) {
+// SetFrom sets the clock from the first answer of AWS that has a time. Later answers do not change it, so that a bake and its
+// sweep use the same clock.
+func (c *Clock) SetFrom(answer middleware.Metadata) {
 	if skew, ok := awsmiddleware.GetAttemptSkew(answer); ok && !c.known.Load() {
 		c.skew.Store(int64(skew))
 		c.known.Store(true)

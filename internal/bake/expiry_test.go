@@ -100,12 +100,12 @@ func TestClockGoesByFirstAnswerWithATime(t *testing.T) {
 		if c.Known() || !c.Now().Equal(time.Now()) {
 			t.Errorf("before any answer the clock is %s", c.Now())
 		}
-		c.Set(middleware.Metadata{}) // of an answer that says no time
+		c.SetFrom(middleware.Metadata{}) // of an answer that says no time
 		if c.Known() {
 			t.Error("an answer without a time has set the clock")
 		}
-		c.Set(answerMetadata(t, time.Hour))
-		c.Set(answerMetadata(t, 3*time.Hour))
+		c.SetFrom(answerMetadata(t, time.Hour))
+		c.SetFrom(answerMetadata(t, 3*time.Hour))
 		if got := time.Until(c.Now()); !c.Known() || got != time.Hour {
 			t.Errorf("the clock is %s ahead, known %t; want 1 h", got, c.Known())
 		}

@@ -86,7 +86,7 @@ func (c *RunConfig) Check() ([]string, []error) {
 	errs = append(errs, c.Metadata.check()...)
 	for i := range c.LaunchBlockDevices {
 		name := fmt.Sprintf("launch_block_device_mappings[%d]", i)
-		errs = append(errs, setting.Within(name, c.LaunchBlockDevices[i].Check())...)
+		errs = append(errs, setting.Prefix(name, c.LaunchBlockDevices[i].Check())...)
 	}
 	if c.EnableT2Unlimited {
 		c.EnableUnlimitedCredits = true

@@ -62,7 +62,7 @@ func (m *Instance) consoleText(ctx context.Context, latest bool) ([]byte, error)
 	}
 	ctx, cancel := awscall.WithCallTimeout(ctx)
 	defer cancel()
-	out, err := m.api.GetConsoleOutput(ctx, in, m.guard.Once)
+	out, err := m.api.GetConsoleOutput(ctx, in, m.guard.RetryOnce)
 	if err != nil {
 		return nil, fmt.Errorf("read the console: %w", err)
 	}

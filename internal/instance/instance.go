@@ -50,16 +50,16 @@ type Instance struct {
 	interruption string                // why it is
 }
 
-// look reads the machine's state. AWS being slow, throttled or out of order is no error: the machine works on, and is looked
-// at again.
-func (m *Instance) look(ctx context.Context) error {
+// refresh reads the machine's state. It returns nil when AWS is slow, throttles or is out of order: the machine works on, and
+// is looked at again.
+func (m *Instance) refresh(ctx context.Context) error {
 	wait := ctx
 	ctx, cancel := awscall.WithCallTimeout(ctx)
 	defer cancel()
 	// By a filter: to EC2, a call that asks for an id is not filtered, and twice as many of such calls are allowed as of
 	// those that list. https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 	in := &ec2.DescribeInstancesInput{Filters: []types.Filter{awscall.Filter("instance-id", m.ID)}}
-	out, err := m.api.DescribeInstances(ctx, in, m.guard.Once)
+	out, err := m.api.DescribeInstances(ctx, in, m.guard.RetryOnce)
 	m.guard.Observe(wait, err)
 	isNew := time.Since(m.Launched) < awscall.VisibleTimeout
 	switch {
@@ -101,7 +101,7 @@ func (m *Instance) update(i *types.Instance) {
 	}
 }
 
-// outlivingDevices returns the disks that the source image lets outlive the machine, and the template does not.
+// outlivingDevices returns the disks that the source image lets contextUntilPackerEnds the machine, and the template does not.
 func outlivingDevices(source *types.Image, devices []blockdevice.BlockDevice) []string {
 	var names []string
 	for _, d := range source.BlockDeviceMappings {

@@ -87,7 +87,7 @@ func (l *Launcher) runInstances(
 		m.spotRequest = aws.ToString(out.Instances[0].SpotInstanceRequestId)
 		return nil
 	}
-	return newLaunchQueue(l).wait(ctx, func(ctx context.Context) error {
+	return newLaunchQueue(l).launch(ctx, func(ctx context.Context) error {
 		return awscall.RetryWhile(ctx, profileVisibleTimeout, again, run)
 	})
 }

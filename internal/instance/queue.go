@@ -14,8 +14,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// launchQueue makes a launch wait that AWS throttles. Many bakes at once launch faster than an account may. If each tried again by
-// itself, they would make several calls each, and the last ones give up; so those of one computer take turns.
+// launchQueue retries a launch that AWS throttles. Many bakes at once launch faster than an account may. If each retried by
+// itself, they would make several calls each, and the last ones would give up; so the bakes of one computer take turns.
 type launchQueue struct {
 	bake    *bake.Bake
 	slots   LaunchSlots
@@ -26,7 +26,7 @@ type launchQueue struct {
 // longestPause is the SDK's between two attempts.
 const longestPause = 20 * time.Second
 
-// SignedMargin is how long a signed URL in user data must outlive instance_timeout: from the signing until the machine has
+// SignedMargin is how long a signed URL in user data must contextUntilPackerEnds instance_timeout: from the signing until the machine has
 // booted, and for clocks that differ.
 const SignedMargin = 10 * time.Minute
 
@@ -43,8 +43,9 @@ func newLaunchQueue(l *Launcher) *launchQueue {
 	}
 }
 
-// wait makes a call in a slot of its own while AWS throttles it, and the first time already when others are waiting.
-func (q *launchQueue) wait(ctx context.Context, call func(context.Context) error) error {
+// launch makes a call. While AWS throttles it, it waits for a slot and makes the call again. When others are waiting, it waits
+// for a slot even before the first call.
+func (q *launchQueue) launch(ctx context.Context, call func(context.Context) error) error {
 	end := time.Now().Add(q.limit)
 	if q.slots.isReserved(time.Now()) {
 		if err := q.awaitSlot(ctx, time.Now()); err != nil {
@@ -85,7 +86,8 @@ func (q *launchQueue) awaitSlot(ctx context.Context, after time.Time) error {
 	}
 }
 
-// queuedRetryer leaves what AWS throttles to the queue, and records of every other attempt that it may have launched the machine.
+// queuedRetryer does not retry what AWS throttles: launchQueue does. It records when a failed attempt may have launched the
+// machine.
 type queuedRetryer struct {
 	aws.Retryer
 

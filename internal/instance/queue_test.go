@@ -69,7 +69,7 @@ func TestConcurrentLaunchesShareRateLimit(t *testing.T) {
 					}
 					all.Go(func() {
 						time.Sleep(rand.N(2 * time.Second)) // packer starts them one after the other
-						if err := q.wait(t.Context(), ec2.call); err != nil {
+						if err := q.launch(t.Context(), ec2.call); err != nil {
 							t.Error(err)
 						}
 					})
@@ -113,7 +113,7 @@ func TestLaunchQueueEnds(t *testing.T) {
 					time.AfterFunc(c.cancel, cancel)
 				}
 				n, began := 0, time.Now()
-				err := newTestQueue(slots, 2).wait(ctx, func(context.Context) error { n++; return c.call(n - 1) })
+				err := newTestQueue(slots, 2).launch(ctx, func(context.Context) error { n++; return c.call(n - 1) })
 				if !errors.Is(err, c.want) {
 					t.Errorf("it ended with %v, want %v", err, c.want)
 				}

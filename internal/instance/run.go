@@ -56,7 +56,7 @@ func (l *Launcher) Run(ctx context.Context, spec Spec) (*Instance, error) {
 		case why == "":
 			return m, err
 		case n == maxAttempts || l.Settings.Spot.SpotFallback == fallbackNone:
-			return m, fmt.Errorf("AWS took the Spot Instance %s back: %s. spot_fallback says what to do then", m.ID, why)
+			return m, fmt.Errorf("AWS took the Spot Instance %s back: %s. Set spot_fallback to bake once more", m.ID, why)
 		}
 		l.Bake.Warn("AWS took the Spot Instance %s back: %s", m.ID, why)
 		options = l.optionsAfter(m.option, options)

@@ -18,10 +18,10 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
-// LaunchSlots are moments, one every slotInterval, that the bakes of this computer reserve one each, when AWS has throttled
-// their launches. Packer runs every builder in a process of its own, and nothing else tells these of each other. A slot is a file
-// named by its moment; who creates the file has the slot, so no lock can be left behind, and a slot that is not used is
-// merely lost. The zero value reserves nothing.
+// LaunchSlots limits the rate of launches of all processes of this computer, once AWS has throttled one: each reserves a slot
+// of time, and there is one every slotInterval. Packer runs every builder in a process of its own, so the slots are shared by
+// files: a slot is a file named by its time, and whoever creates the file has the slot. No lock can be left behind, and a slot
+// that is not used is merely lost. The zero value reserves nothing.
 type LaunchSlots struct{ dir string }
 
 // slotInterval is how often EC2 lets an account run machines when it has used up its burst of five, by its documentation:

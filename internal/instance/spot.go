@@ -32,7 +32,7 @@ func (m *Instance) interruptionReason(ctx context.Context) string {
 	}
 	why, err := m.findInterruption(ctx)
 	if err != nil {
-		m.bake.Warn("it cannot be told whether AWS was about to take %s back: %s", m.ID, err)
+		m.bake.Warn("cannot find out whether AWS was about to take %s back: %s", m.ID, err)
 	}
 	return why
 }

@@ -44,7 +44,7 @@ func (m *Instance) terminate(ctx context.Context) error {
 	if m.ID == "" {
 		return nil
 	}
-	_ = m.look(ctx) // for its volumes; that they are not known is no reason to leave the machine
+	_ = m.refresh(ctx) // for its volumes; that they are not known is no reason to leave the machine
 	notVisibleYet := awscall.NotVisibleYet(m.Launched, awscall.CodeInstanceNotFound)
 	err := awscall.RetryWhile(ctx, awscall.VisibleTimeout, notVisibleYet, func(ctx context.Context) error {
 		_, err := m.api.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{m.ID}})
@@ -66,7 +66,7 @@ func (m *Instance) awaitTermination(ctx context.Context) error {
 	defer cancel()
 	interval := awscall.FractionOfWait(time.Now(), terminateFraction, setting.DefaultInterval)
 	err := awscall.Poll(ctx, m.guard.Backoff(interval), func(ctx context.Context) (bool, error) {
-		if err := m.look(ctx); err != nil {
+		if err := m.refresh(ctx); err != nil {
 			if errors.Is(err, errUnknownInstance) {
 				return true, nil
 			}
@@ -82,7 +82,7 @@ func (m *Instance) awaitTermination(ctx context.Context) error {
 
 // isTerminating reports whether the machine is going although the call that terminates it has failed.
 func (m *Instance) isTerminating(ctx context.Context) bool {
-	err := m.look(ctx)
+	err := m.refresh(ctx)
 	return err == nil && m.guard.Unanswered == nil &&
 		(m.state == types.InstanceStateNameShuttingDown || m.state == types.InstanceStateNameTerminated)
 }
@@ -90,7 +90,7 @@ func (m *Instance) isTerminating(ctx context.Context) bool {
 // withVolumes adds to an error what stays with the machine, and would stay even if somebody else terminated it.
 func (m *Instance) withVolumes(err error) error {
 	if ids := m.outlivingVolumes(); len(ids) > 0 {
-		return fmt.Errorf("%w; volumes that outlive it stay as well: %s", err, strings.Join(ids, ", "))
+		return fmt.Errorf("%w; volumes that contextUntilPackerEnds it stay as well: %s", err, strings.Join(ids, ", "))
 	}
 	return err
 }
@@ -119,11 +119,11 @@ func (m *Instance) find(ctx context.Context) error {
 	})
 }
 
-// deleteVolumes deletes the volumes that the source image lets outlive the machine, and the template does not.
+// deleteVolumes deletes the volumes that the source image lets contextUntilPackerEnds the machine, and the template does not.
 func (m *Instance) deleteVolumes(ctx context.Context) error {
 	var errs []error
 	if m.volumes == nil && len(m.outlivingDevices) > 0 { // the machine was never seen
-		errs = append(errs, fmt.Errorf("the volumes of %s outlive it, and EC2 did not say which they are; they have the tag %s of %s",
+		errs = append(errs, fmt.Errorf("the volumes of %s contextUntilPackerEnds it, and EC2 did not say which they are; they have the tag %s of %s",
 			strings.Join(m.outlivingDevices, ", "), bake.TagBake, m.bake.ID))
 	}
 	for _, id := range m.outlivingVolumes() {

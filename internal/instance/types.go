@@ -21,7 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
-const defaultInstanceType = "t3.nano" // the seed's default: BUILDAMI_TYPE
+const defaultInstanceType = "t3.nano" // as BUILDAMI_TYPE of the scripts in example/jenkins
 
 // burstable are the types with CPU credits:
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances.html.
@@ -122,7 +122,7 @@ func (s Settings) CheckArchitecture(
 	if err != nil {
 		return fmt.Errorf("look up the instance type %s: %w", strings.Join(names, ", "), err)
 	}
-	clock.Set(out.ResultMetadata)
+	clock.SetFrom(out.ResultMetadata)
 	if len(out.InstanceTypes) == 0 {
 		return fmt.Errorf("the instance type %s does not exist in %s", strings.Join(names, ", "), region)
 	}

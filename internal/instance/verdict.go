@@ -32,7 +32,7 @@ func (m *Instance) findVerdict(ctx context.Context, c *WatchConfig) error {
 	end := time.Now().Add(verdictTimeout)
 	err := awscall.Poll(ctx, awscall.Every(awscall.RetryPause), func(ctx context.Context) (bool, error) {
 		var judged bool
-		if outcome, judged = m.readVerdict(ctx); judged {
+		if outcome, judged = m.pollVerdict(ctx); judged {
 			return true, nil
 		}
 		if time.Now().After(end) || m.console.denied != nil && !m.Log.HasStaged() {
@@ -46,8 +46,8 @@ func (m *Instance) findVerdict(ctx context.Context, c *WatchConfig) error {
 	return m.outcomeError(outcome, c.InstanceTimeout)
 }
 
-// readVerdict looks in the reports seen so far, in the console and the log in S3, and in what EC2 has kept of the console.
-func (m *Instance) readVerdict(ctx context.Context) (guest.Outcome, bool) {
+// pollVerdict looks in the reports seen so far, in the console and the log in S3, and in what EC2 has kept of the console.
+func (m *Instance) pollVerdict(ctx context.Context) (guest.Outcome, bool) {
 	if outcome, judged := guest.Judge(m.Log.Reports()); judged {
 		return outcome, true
 	}
@@ -74,6 +74,6 @@ func (m *Instance) outcomeError(o guest.Outcome, limit time.Duration) error {
 
 func (m *Instance) noVerdictError() error {
 	err := fmt.Errorf("the machine has powered itself off without a verdict, so it is not known to be whole: %s",
-		m.Log.LastWords())
+		m.Log.LastOutput())
 	return errors.Join(err, m.console.failed, m.Log.Unread())
 }

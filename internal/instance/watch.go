@@ -35,7 +35,7 @@ func (m *Instance) watch(ctx context.Context, c *WatchConfig) error {
 	interval := m.guard.Backoff(func() time.Duration { return m.pollInterval(c.InstancePollInterval) })
 	err := awscall.Poll(ctx, interval, func(ctx context.Context) (bool, error) { return m.watchOnce(ctx, limit) })
 	if err != nil && context.Cause(ctx) == timeout { //nolint:errorlint // compared with the very one
-		return m.guard.Annotate(fmt.Errorf("%w: %s", timeout, m.Log.LastWords()))
+		return m.guard.Annotate(fmt.Errorf("%w: %s", timeout, m.Log.LastOutput()))
 	}
 	return err
 }
@@ -50,7 +50,7 @@ func (m *Instance) pollInterval(configured time.Duration) time.Duration {
 }
 
 func (m *Instance) watchOnce(ctx context.Context, limit time.Duration) (bool, error) {
-	if err := m.look(ctx); err != nil {
+	if err := m.refresh(ctx); err != nil {
 		return true, err
 	}
 	m.readLog(ctx, false)
@@ -61,7 +61,7 @@ func (m *Instance) watchOnce(ctx context.Context, limit time.Duration) (bool, er
 	case types.InstanceStateNameStopped:
 		return true, m.stopError()
 	case types.InstanceStateNameTerminated, types.InstanceStateNameShuttingDown:
-		return true, fmt.Errorf("instance %s was terminated: %s: %s", m.ID, m.describeReason(), m.Log.LastWords())
+		return true, fmt.Errorf("instance %s was terminated: %s: %s", m.ID, m.describeReason(), m.Log.LastOutput())
 	}
 	return false, m.checkInterruption(ctx)
 }
@@ -71,13 +71,13 @@ func (m *Instance) stopError() error {
 	if aws.ToString(m.reason.Code) == reasonOwnShutdown {
 		return nil
 	}
-	return fmt.Errorf("instance %s did not power itself off: %s: %s", m.ID, m.describeReason(), m.Log.LastWords())
+	return fmt.Errorf("instance %s did not power itself off: %s: %s", m.ID, m.describeReason(), m.Log.LastOutput())
 }
 
 // describeReason says why EC2 stopped or terminated the machine.
 func (m *Instance) describeReason() string {
 	code := aws.ToString(m.reason.Code)
-	words, ok := stopReasons[code]
+	words, ok := stopReasonTexts[code]
 	if !ok {
 		words = aws.ToString(m.reason.Message)
 	}
@@ -92,9 +92,9 @@ func (m *Instance) describeReason() string {
 	return words + " (" + code + ")"
 }
 
-// stopReasons are what EC2's codes mean for a bake, and what to do about it. Source: the list of codes of
+// stopReasonTexts are what EC2's codes mean for a bake, and what to do about it. Source: the list of codes of
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html.
-var stopReasons = map[string]string{
+var stopReasonTexts = map[string]string{
 	reasonOwnShutdown:                     "it shut itself down",
 	"Client.UserInitiatedShutdown":        "somebody stopped or terminated it through the EC2 API",
 	"Client.UserInitiatedHibernate":       "somebody hibernated it through the EC2 API",

@@ -68,7 +68,7 @@ func (c *ProfileConfig) Check() ([]string, []error) {
 	}
 	for i := range policy.Statement {
 		within := fmt.Sprintf("%s: Statement[%d]", SettingPolicy, i)
-		errs = append(errs, setting.Within(within, policy.Statement[i].check())...)
+		errs = append(errs, setting.Prefix(within, policy.Statement[i].check())...)
 	}
 	return nil, errs
 }

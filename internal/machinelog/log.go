@@ -131,9 +131,9 @@ func (l *Log) Tail() []string {
 	return shown[max(0, len(shown)-tailLines):]
 }
 
-// LastWords says how far the machine came, with its last lines and the end of its console, for errors about a machine that
+// LastOutput says how far the machine came, with its last lines and the end of its console, for errors about a machine that
 // gave no verdict.
-func (l *Log) LastWords() string {
+func (l *Log) LastOutput() string {
 	const lines = 10 // enough for a kernel panic's last frames, or cloud-init's complaint
 	words := guest.LastStep(l.reports)
 	if printed := l.Tail(); len(printed) > 0 {

@@ -94,7 +94,7 @@ func (c *AttachConfig) GroupIDs() []string {
 // check adds the filter blocks to the filters, and returns what is wrong with them.
 func (f *FilterConfig) check(name string) []error {
 	errs := f.Filter.CopyOn(&f.Filters)
-	return append(errs, setting.Within(name, setting.CheckFilters(f.Filters))...)
+	return append(errs, setting.Prefix(name, setting.CheckFilters(f.Filters))...)
 }
 
 func (f *FilterConfig) isEmpty() bool { return len(f.Filters) == 0 }

@@ -71,8 +71,8 @@ func CheckFilters(filters map[string]string) []error {
 	return errs
 }
 
-// Within adds the name of the setting that errors are about.
-func Within(setting string, errs []error) []error {
+// Prefix puts the name of a setting in front of the errors about it.
+func Prefix(setting string, errs []error) []error {
 	var all []error
 	for _, err := range errs {
 		all = append(all, fmt.Errorf("%s: %w", setting, err))

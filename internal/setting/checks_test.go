@@ -104,12 +104,12 @@ func TestCheckFilters(t *testing.T) {
 
 func TestWithinKeepsCauses(t *testing.T) {
 	cause := errors.New("device_name is needed")
-	errs := Within("disks[0]", []error{cause})
+	errs := Prefix("disks[0]", []error{cause})
 	diff := cmp.Diff([]string{"disks[0]: device_name is needed"}, texts(errs))
 	if diff != "" || !errors.Is(errs[0], cause) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if errs := Within("disks[0]", nil); errs != nil {
+	if errs := Prefix("disks[0]", nil); errs != nil {
 		t.Errorf("no errors became %v", errs)
 	}
 }

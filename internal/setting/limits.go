@@ -8,10 +8,10 @@ import "time"
 // The limits and defaults of waiting for a machine and for an image.
 const (
 	DefaultTimeout  = 30 * time.Minute
-	LeastTimeout    = 120 * time.Second // the seed's minimum: no machine boots, installs and stops in less
-	DefaultInterval = 5 * time.Second   // the seed's
+	LeastTimeout    = 120 * time.Second // no machine boots, installs and stops in less; as the scripts in example/jenkins
+	DefaultInterval = 5 * time.Second
 	LeastInterval   = time.Second       // polling faster only makes AWS throttle
-	MostInterval    = time.Minute       // the seed's maximum
+	MostInterval    = time.Minute       // as the scripts in example/jenkins
 )
 
 // The values of the setting verdict.

@@ -93,7 +93,7 @@ func (s *Sweeper) describeTags(
 		if err != nil {
 			return nil, fmt.Errorf("look for what has expired in %s: %w", region, err)
 		}
-		s.Bake.Clock.Set(out.ResultMetadata)
+		s.Bake.Clock.SetFrom(out.ResultMetadata)
 		all = append(all, out.Tags...)
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
 			return all, nil

@@ -35,8 +35,8 @@ func join(parts []*Result) *Result {
 	return all
 }
 
-// Complaint returns the text of the one warning about everything that failed, or "".
-func (r *Result) Complaint() string {
+// Warning returns the text of the one warning about everything that failed, or "".
+func (r *Result) Warning() string {
 	var rights []string
 	var others []error
 	for _, err := range r.Errs {

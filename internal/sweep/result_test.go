@@ -20,16 +20,16 @@ func refused(service, operation, code string) error {
 	}
 }
 
-func TestComplaintNamesARightOnce(t *testing.T) {
+func TestWarningNamesARightOnce(t *testing.T) {
 	denied := refused("EC2", "DescribeTags", "UnauthorizedOperation")
 	r := &Result{Errs: []error{denied, fmt.Errorf("elsewhere: %w", denied)}}
-	got := r.Complaint()
+	got := r.Warning()
 	if strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "docs/iam/sweep.json") {
 		t.Error(got)
 	}
 }
 
-func TestComplaint(t *testing.T) {
+func TestWarning(t *testing.T) {
 	for name, c := range map[string]struct {
 		errs []error
 		want string
@@ -48,7 +48,7 @@ func TestComplaint(t *testing.T) {
 				"sweeping what killed bakes have left: broken",
 		},
 	} {
-		got := (&Result{Errs: c.errs}).Complaint()
+		got := (&Result{Errs: c.errs}).Warning()
 		if !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
