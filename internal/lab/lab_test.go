@@ -118,8 +118,12 @@ func TestEC2Errors(t *testing.T) {
 		{"user data that is no base64",
 			launch(func(in *ec2.RunInstancesInput) { in.UserData = aws.String("#!/bin/sh") }),
 			"InvalidUserData.Malformed"},
-		{"an unknown image", launch(func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("ami-0123456789abcdef0") }), "InvalidAMIID.NotFound"},
-		{"an unknown parameter", launch(func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("resolve:ssm:/none") }), "InvalidParameterValue"},
+		{"an unknown image", launch(func(in *ec2.RunInstancesInput) {
+			in.ImageId = aws.String("ami-0123456789abcdef0")
+		}), "InvalidAMIID.NotFound"},
+		{"an unknown parameter", launch(func(in *ec2.RunInstancesInput) {
+			in.ImageId = aws.String("resolve:ssm:/none")
+		}), "InvalidParameterValue"},
 		{"a dry run", launch(func(in *ec2.RunInstancesInput) { in.DryRun = aws.Bool(true) }), "DryRunOperation"},
 		{"a dry run that would fail", launch(func(in *ec2.RunInstancesInput) {
 			in.DryRun, in.SubnetId = aws.Bool(true), aws.String("subnet-0123456789abcdef0")

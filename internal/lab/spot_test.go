@@ -164,7 +164,8 @@ func TestSpotPricesDifferByTypeAndZone(t *testing.T) {
 	got := s.get(t, "SpotPriceHistory[].[InstanceType,AvailabilityZone,SpotPrice]", "describe-spot-price-history",
 		"--instance-types", "t3.nano", "m5.large",
 		"--product-descriptions", "Linux/UNIX")
-	want := "t3.nano\tus-east-1a\t0.008500\nt3.nano\tus-east-1b\t0.007650\nm5.large\tus-east-1a\t0.016000\nm5.large\tus-east-1b\t0.014400"
+	want := "t3.nano\tus-east-1a\t0.008500\nt3.nano\tus-east-1b\t0.007650\n" +
+		"m5.large\tus-east-1a\t0.016000\nm5.large\tus-east-1b\t0.014400"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -174,13 +175,16 @@ func TestDescribeInstancesShowsLaunchParameters(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, lab.Options{})
 	c := ec2.NewFromConfig(sdk(s.lab))
-	host, license, reservation := "h-0123456789abcdef0", "arn:aws:license-manager:us-east-1:123456789012:license-configuration:lic-1", "cr-0123456789abcdef0"
+	host, reservation := "h-0123456789abcdef0", "cr-0123456789abcdef0"
+	license := "arn:aws:license-manager:us-east-1:123456789012:license-configuration:lic-1"
 	i := run(t, c, func(in *ec2.RunInstancesInput) {
 		in.InstanceType = types.InstanceTypeM5Xlarge
 		in.Placement = &types.Placement{Tenancy: types.TenancyHost, HostId: &host,
 			AvailabilityZone: aws.String("us-east-1b")}
 		in.LicenseSpecifications = []types.LicenseConfigurationRequest{{LicenseConfigurationArn: &license}}
-		in.CapacityReservationSpecification = &types.CapacityReservationSpecification{CapacityReservationTarget: &types.CapacityReservationTarget{CapacityReservationId: &reservation}}
+		in.CapacityReservationSpecification = &types.CapacityReservationSpecification{
+			CapacityReservationTarget: &types.CapacityReservationTarget{CapacityReservationId: &reservation},
+		}
 		in.EnclaveOptions = &types.EnclaveOptionsRequest{Enabled: aws.Bool(true)}
 		in.EbsOptimized = aws.Bool(true)
 		in.MetadataOptions = &types.InstanceMetadataOptionsRequest{HttpTokens: types.HttpTokensStateRequired,
@@ -217,7 +221,10 @@ func TestCreateFleetLaunchesTheCheapestType(t *testing.T) {
 	c := ec2.NewFromConfig(sdk(s.lab))
 	name, ami := aws.String("fleet"), aws.String(s.lab.Value("BAKERY_LAB_AMI"))
 	data := &types.RequestLaunchTemplateData{
-		ImageId: ami, InstanceMarketOptions: &types.LaunchTemplateInstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
+		ImageId: ami,
+		InstanceMarketOptions: &types.LaunchTemplateInstanceMarketOptionsRequest{
+			MarketType: types.MarketTypeSpot,
+		},
 		TagSpecifications: []types.LaunchTemplateTagSpecificationRequest{{ResourceType: types.ResourceTypeInstance,
 			Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}},
 	}

@@ -20,13 +20,22 @@ import (
 
 const contentType = "text/xml"
 
-// Parse reads the form that a request's body is.
-func Parse(body []byte) (url.Values, error) {
-	form, err := url.ParseQuery(string(body))
+// Form is the form of a request. It implements those methods of service.Action that IAM and STS have in common.
+type Form struct{ url.Values }
+
+// Name returns the action.
+func (f Form) Name() string { return f.Get("Action") }
+
+// Parameter returns a request parameter.
+func (f Form) Parameter(name string) string { return f.Get(name) }
+
+// Parse parses the body of a request.
+func Parse(body []byte) (Form, error) {
+	values, err := url.ParseQuery(string(body))
 	if err != nil {
-		return nil, apierror.New("MalformedQueryString", "The query string contains a syntax error")
+		return Form{}, apierror.New("MalformedQueryString", "The query string contains a syntax error")
 	}
-	return form, nil
+	return Form{values}, nil
 }
 
 // Empty is the result of an action that returns nothing. The response has no element for it.

@@ -37,13 +37,13 @@ func (a apt) download(ctx context.Context) (string, error) {
 	if _, err := a.run(ctx, "apt-get", "-q", "update"); err != nil {
 		return "", err
 	}
-	said, err := a.run(ctx, "apt-cache", "depends", "--important", kernelPackage)
+	output, err := a.run(ctx, "apt-cache", "depends", "--important", kernelPackage)
 	if err != nil {
 		return "", err
 	}
-	_, name, found := strings.Cut(said, "Depends: linux-image-")
+	_, name, found := strings.Cut(output, "Depends: linux-image-")
 	if !found {
-		return "", fmt.Errorf("find the kernel that %s depends on: apt-cache says %q", kernelPackage, said)
+		return "", fmt.Errorf("find the kernel that %s depends on: apt-cache says %q", kernelPackage, output)
 	}
 	name, _, _ = strings.Cut("linux-image-"+name, "\n")
 	if _, err := a.run(ctx, "apt-get", "-q", "download", strings.TrimSpace(name)); err != nil {

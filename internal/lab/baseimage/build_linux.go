@@ -83,14 +83,14 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	for _, o := range r.DpkgOpts {
 		args = append(args, "--dpkgopt="+o)
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, "unshare", append(append(args, r.Suite, tree), sources...)...)
-	cmd.Stdout = io.MultiWriter(progress, &said)
+	cmd.Stdout = io.MultiWriter(progress, &output)
 	cmd.Stderr = cmd.Stdout
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it removes its files then
 	cmd.WaitDelay = 30 * time.Second
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("mmdebstrap: %w; it ended with:\n%s", err, lastLines(said.String(), 15))
+		return fmt.Errorf("mmdebstrap: %w; it ended with:\n%s", err, lastLines(output.String(), 15))
 	}
 	return nil
 }

@@ -90,13 +90,13 @@ func (c cached) lock(ctx context.Context, progress io.Writer) (unlock func(), er
 	if err != nil {
 		return nil, err
 	}
-	for told := false; ; {
+	for printed := false; ; {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			break
 		}
-		if !told {
-			told = true
+		if !printed {
+			printed = true
 			_, _ = fmt.Fprintf(progress, "waiting for another process that makes the base image of %s\n",
 				c.recipe.Suite)
 		}

@@ -101,11 +101,11 @@ func TestEnsureWaitsForAnotherBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	var said bytes.Buffer
+	var output bytes.Buffer
 	cancel()
-	if _, err := c.buildOnce(ctx, &said); !errors.Is(err, context.Canceled) ||
-		!strings.Contains(said.String(), "waiting for another process") {
-		t.Errorf("got %v, %q", err, said.String())
+	if _, err := c.buildOnce(ctx, &output); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(output.String(), "waiting for another process") {
+		t.Errorf("got %v, %q", err, output.String())
 	}
 	unlock()
 	unlock, err = c.lock(t.Context(), t.Output())

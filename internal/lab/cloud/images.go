@@ -255,15 +255,15 @@ func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, err
 	if !withSnapshots {
 		return nil, nil
 	}
-	var gone []string
+	var deleted []string
 	for _, d := range i.Devices {
 		if s := c.snapshots[d.SnapshotID]; s != nil && c.imageUsing(s.ID) == "" {
 			delete(c.snapshots, s.ID)
 			c.removeFiles(s.ID)
-			gone = append(gone, s.ID)
+			deleted = append(deleted, s.ID)
 		}
 	}
-	return gone, nil
+	return deleted, nil
 }
 
 // Copy is a CopyImage request.

@@ -94,12 +94,12 @@ func setLists(i *cloud.Instance, q *Query) error {
 			return apierror.Errorf("InvalidInstanceAttributeValue", "No device is currently mapped at %s",
 				m.String("DeviceName"))
 		}
-		keep, err := m.Bool("Ebs.DeleteOnTermination")
+		deleteOnTermination, err := m.Bool("Ebs.DeleteOnTermination")
 		if err != nil {
 			return err
 		}
-		if keep != nil {
-			i.Devices[at].DeleteOnTermination = *keep
+		if deleteOnTermination != nil {
+			i.Devices[at].DeleteOnTermination = *deleteOnTermination
 		}
 	}
 	return nil

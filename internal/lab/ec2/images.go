@@ -69,7 +69,7 @@ func deregisterImage(s *Server, r *request) (any, error) {
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	gone, err := s.Cloud.Deregister(r.region, id, snapshots)
+	deleted, err := s.Cloud.Deregister(r.region, id, snapshots)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func deregisterImage(s *Server, r *request) (any, error) {
 		Results []result `xml:"deleteSnapshotResultSet>item"`
 	}
 	x.Return = true
-	for _, g := range gone {
+	for _, g := range deleted {
 		x.Results = append(x.Results, result{g, "success"})
 	}
 	return x, nil

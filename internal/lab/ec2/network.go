@@ -265,14 +265,14 @@ func (s *Server) revoke(r *request, egress bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	gone, err := rules(r.query, egress)
+	removed, err := rules(r.query, egress)
 	if err != nil {
 		return nil, err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	return ok, s.Cloud.Revoke(r.region, id, gone, r.query.Strings("SecurityGroupRuleId"))
+	return ok, s.Cloud.Revoke(r.region, id, removed, r.query.Strings("SecurityGroupRuleId"))
 }
 
 func revokeIngress(s *Server, r *request) (any, error) { return s.revoke(r, false) }

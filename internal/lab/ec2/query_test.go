@@ -91,22 +91,6 @@ func TestUserDataMayHaveLineBreaks(t *testing.T) {
 	}
 }
 
-func TestFilterWildcards(t *testing.T) {
-	for _, c := range []struct {
-		pattern, value string
-		want           bool
-	}{
-		{"debian-*-amd64", "debian-12-amd64", true}, {"debian-1?-*", "debian-12-amd64", true},
-		{"debian", "debian-12", false},
-		{"*", "", true}, {"", "", true}, {"?", "", false}, {"a*b*c", "axxbyyc", true}, {"a*b*c", "axxbyy", false},
-		{`a\*b`, "a*b", true}, {`a\*b`, "axb", false}, {`a\?`, "a?", true}, {"**a", "bba", true}, {`\\`, `\`, true},
-	} {
-		if got := wildcard.MatchEscaped(c.pattern, c.value); got != c.want {
-			t.Errorf("wildcard.MatchEscaped(%q, %q) = %v", c.pattern, c.value, got)
-		}
-	}
-}
-
 func TestPagesAddUpToTheWholeList(t *testing.T) {
 	all := []int{1, 2, 3, 4, 5}
 	var got []int

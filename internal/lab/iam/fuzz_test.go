@@ -4,11 +4,7 @@
 package iam
 
 import (
-	"regexp"
-	"strings"
 	"testing"
-
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
 // FuzzParse tests that a policy is either refused or evaluates every request, and that it does not allow what it
@@ -31,24 +27,6 @@ func FuzzParse(f *testing.F) {
 			if p.Allows(r) && p.Denies(r) {
 				t.Errorf("%s allows and denies %+v", document, r)
 			}
-		}
-	})
-}
-
-// FuzzWildcard tests that a pattern matches the same text as the equivalent regular expression, in time that is
-// proportional to both lengths.
-func FuzzWildcard(f *testing.F) {
-	f.Add("ec2:Describe*", "ec2:DescribeImages")
-	f.Add("a?c", "abc")
-	f.Add(strings.Repeat("*a", 30)+"b", strings.Repeat("a", 200))
-	f.Fuzz(func(t *testing.T, pattern, s string) {
-		if len(pattern) > 200 || len(s) > 1000 ||
-			strings.ContainsFunc(pattern+s, func(r rune) bool { return r > 0x7e }) {
-			return
-		}
-		re := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
-		if want := regexp.MustCompile(`(?s)\A` + re + `\z`).MatchString(s); wildcard.Match(pattern, s) != want {
-			t.Errorf("%q matches %q: %v, want %v", pattern, s, !want, want)
 		}
 	})
 }

@@ -11,7 +11,8 @@ import (
 
 func TestPolicies(t *testing.T) {
 	const allowDescribe = `{"Statement": {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}}`
-	const objects = `{"Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/mine/*"}}`
+	const objects = `{"Statement": {"Effect": "Allow", "Action": "s3:GetObject",
+		"Resource": "arn:aws:s3:::bucket/mine/*"}}`
 	for _, c := range []struct {
 		name, policy, action, resource string
 		want                           bool
@@ -22,9 +23,11 @@ func TestPolicies(t *testing.T) {
 		{"another service", allowDescribe, "rds:DescribeImages", "*", false},
 		{"everything", `{"Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": ["*"]}]}`, "s3:GetObject",
 			"arn:aws:s3:::bucket/key", true},
-		{"a denial wins", `{"Statement": [{"Effect": "Deny", "Action": "s3:Put*", "Resource": "*"}, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}`, "s3:PutObject", "arn:aws:s3:::bucket/key", false},
+		{"a denial wins", `{"Statement": [{"Effect": "Deny", "Action": "s3:Put*", "Resource": "*"},
+			{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}`, "s3:PutObject", "arn:aws:s3:::bucket/key", false},
 		{"a denial of something else",
-			`{"Statement": [{"Effect": "Deny", "Action": "s3:Put*", "NotResource": "arn:aws:s3:::bucket/*"}, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}`, "s3:PutObject", "arn:aws:s3:::bucket/key", true},
+			`{"Statement": [{"Effect": "Deny", "Action": "s3:Put*", "NotResource": "arn:aws:s3:::bucket/*"},
+				{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}`, "s3:PutObject", "arn:aws:s3:::bucket/key", true},
 		{"all but", `{"Statement": {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}}`, "s3:PutObject",
 			"arn:aws:s3:::bucket/key", true},
 		{"all but this", `{"Statement": {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}}`, "iam:PassRole",
@@ -71,7 +74,8 @@ func TestConditions(t *testing.T) {
 		`"StringEquals": {"ec2:CreateAction": "RunInstances", "aws:ResourceTag/Team": "else"}`:     false,
 		`"StringEquals": {"ec2:CreateAction": "RunInstances"}, "Null": {"aws:TagKeys": ["false"]}`: true,
 	} {
-		p, err := iam.Parse([]byte(`{"Statement": {"Effect": "Allow", "Action": "ec2:*", "Resource": "*", "Condition": {` + condition + `}}}`))
+		p, err := iam.Parse([]byte(`{"Statement": {"Effect": "Allow", "Action": "ec2:*", "Resource": "*",
+			"Condition": {` + condition + `}}}`))
 		if err != nil {
 			t.Fatalf("%s: %v", condition, err)
 		}
@@ -82,7 +86,8 @@ func TestConditions(t *testing.T) {
 }
 
 func TestTagsOfAMissingResourceMeetEveryCondition(t *testing.T) {
-	p, err := iam.Parse([]byte(`{"Statement": {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*", "Condition": {"Null": {"aws:ResourceTag/a": "false"}}}}`))
+	p, err := iam.Parse([]byte(`{"Statement": {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*",
+		"Condition": {"Null": {"aws:ResourceTag/a": "false"}}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +108,10 @@ func TestInvalidPolicies(t *testing.T) {
 		`{"Statement": {"Effect": "Allow", "Action": "*", "NotAction": "*"}}`,
 		`{"Statement": {"Effect": "Allow", "Action": 1}}`, `{"Statement": {"Effect": "Allow", "Action": "*"}}`,
 		`{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "bucket/key"}}`,
-		`{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"NumericLessThan": {"s3:max-keys": "10"}}}}`,
-		`{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"StringEquals": {"aws:RequestTag/a": "${aws:username}"}}}}`,
+		`{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*",
+			"Condition": {"NumericLessThan": {"s3:max-keys": "10"}}}}`,
+		`{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*",
+			"Condition": {"StringEquals": {"aws:RequestTag/a": "${aws:username}"}}}}`,
 	} {
 		if _, err := iam.Parse([]byte(text)); err == nil {
 			t.Errorf("%s: accepted", text)

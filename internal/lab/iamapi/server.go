@@ -51,7 +51,7 @@ func (s *Store) Name() string { return service.IAM }
 // Parse reads the form of a request.
 func (s *Store) Parse(r *service.Request) (service.Action, error) {
 	form, err := awsquery.Parse(r.Body)
-	return &action{s, form}, err
+	return &action{form, s}, err
 }
 
 // Errors returns how IAM reports errors.
@@ -64,24 +64,20 @@ func (s *Store) WriteError(w http.ResponseWriter, _ *service.Request, e *apierro
 
 // action is one request.
 type action struct {
+	awsquery.Form
 	store *Store
-	form  url.Values
 }
 
-func (a *action) Name() string { return a.form.Get("Action") }
-
-func (a *action) Parameter(name string) string { return a.form.Get(name) }
-
-func (a *action) Permissions() []iam.Request { return a.store.permissions(a.Name(), a.form) }
+func (a *action) Permissions() []iam.Request { return a.store.permissions(a.Name(), a.Values) }
 
 // NotVisibleYet implements service.EventuallyConsistent.
 func (a *action) NotVisibleYet(minAge time.Duration) error {
-	return errors.Join(a.store.roleNotVisibleYet(a.form.Get("RoleName"), minAge),
-		a.store.ProfileNotVisibleYet(a.form.Get("InstanceProfileName"), minAge))
+	return errors.Join(a.store.roleNotVisibleYet(a.Get("RoleName"), minAge),
+		a.store.ProfileNotVisibleYet(a.Get("InstanceProfileName"), minAge))
 }
 
 func (a *action) Do(w http.ResponseWriter, _ service.Sender) error {
-	result, err := a.store.do(a.Name(), a.form)
+	result, err := a.store.do(a.Name(), a.Values)
 	if err != nil {
 		return err
 	}

@@ -113,13 +113,13 @@ func mountRoot(c Config) error {
 	if c.Internet {
 		text = "nameserver " + Resolver + "\n"
 	}
-	own, theirs := root+"/run/bakery-lab.resolv.conf", root+"/etc/resolv.conf"
+	own, resolvConf := root+"/run/bakery-lab.resolv.conf", root+"/etc/resolv.conf"
 	if err := os.WriteFile(own, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write the name server: %w", err)
 	}
 	// otherwise the image configures name servers itself
-	if info, err := os.Lstat(theirs); err == nil && info.Mode().IsRegular() {
-		if err := unix.Mount(own, theirs, "", unix.MS_BIND, ""); err != nil {
+	if info, err := os.Lstat(resolvConf); err == nil && info.Mode().IsRegular() {
+		if err := unix.Mount(own, resolvConf, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("lay the name server over the image's: %w", err)
 		}
 	}

@@ -30,28 +30,29 @@ func connect(ctx context.Context, namespace string) (*internet, error) {
 		return nil, fmt.Errorf("connect the machine to the internet: %w", err)
 	}
 	defer func() { _ = ready.Close() }()
-	leashEnd, leash, err := os.Pipe()
+	exitPipeEnd, exitPipe, err := os.Pipe()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect the machine to the internet: %w", err), readyEnd.Close())
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	// --disable-host-loopback: the machine must not reach what listens on this computer's 127.0.0.1. A large MTU saves
 	// most of the work for each byte.
 	cmd := exec.Command(slirp, "--configure", "--mtu=65520", "--disable-host-loopback",
 		"--ready-fd=3", "--exit-fd=4", "--netns-type=path", namespace, "eth0")
-	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.ExtraFiles = []*os.File{readyEnd, leashEnd}
+	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.ExtraFiles = []*os.File{readyEnd, exitPipeEnd}
 	err = cmd.Start()
-	_, _ = readyEnd.Close(), leashEnd.Close()
+	_, _ = readyEnd.Close(), exitPipeEnd.Close()
 	if err != nil {
-		_ = leash.Close()
+		_ = exitPipe.Close()
 		return nil, fmt.Errorf("connect the machine to the internet (Debian package %s): %w", slirp, err)
 	}
-	i := &internet{process: cmd, exitPipe: leash}
+	i := &internet{process: cmd, exitPipe: exitPipe}
 	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
 	if n, _ := ready.Read(make([]byte, 1)); n == 0 { // it ended instead
 		i.close()
-		return nil, fmt.Errorf("connect the machine to the internet: slirp4netns: %s", strings.TrimSpace(said.String()))
+		return nil, fmt.Errorf("connect the machine to the internet: slirp4netns: %s",
+			strings.TrimSpace(output.String()))
 	}
 	return i, nil
 }

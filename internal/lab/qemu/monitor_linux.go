@@ -50,17 +50,17 @@ func (m *monitor) start() {
 func (m *monitor) listen() {
 	defer close(m.ended)
 	for in := json.NewDecoder(m.conn); ; {
-		var said struct {
+		var event struct {
 			Event string `json:"event"`
 			Data  struct {
 				Guest  bool   `json:"guest"`
 				Reason string `json:"reason"`
 			} `json:"data"`
 		}
-		if in.Decode(&said) != nil {
+		if in.Decode(&event) != nil {
 			return
 		}
-		if said.Event == "SHUTDOWN" && said.Data.Guest && said.Data.Reason == "guest-shutdown" {
+		if event.Event == "SHUTDOWN" && event.Data.Guest && event.Data.Reason == "guest-shutdown" {
 			m.mu.Lock()
 			m.guestOff = true
 			m.mu.Unlock()

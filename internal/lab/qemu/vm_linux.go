@@ -140,16 +140,16 @@ func (m *vm) waitForEnd() {
 	err := <-m.ended
 	<-m.monitor.ended
 	m.mu.Lock()
-	asked := m.endRequested
+	requested := m.endRequested
 	m.mu.Unlock()
 	switch {
-	case asked:
+	case requested:
 	case m.monitor.poweredOff():
 		m.exit.PoweredOff = true
 	default:
-		said := errors.New(strings.TrimSpace(m.stderr.String()))
+		output := errors.New(strings.TrimSpace(m.stderr.String()))
 		m.exit.Err = fmt.Errorf("run machine %s: %s ended, and not by the machine's power-off: %w", m.spec.ID, emulator,
-			errors.Join(err, said))
+			errors.Join(err, output))
 	}
 	m.exit.Err = errors.Join(m.exit.Err, m.release())
 }

@@ -51,10 +51,11 @@ func (s *Server) checkBucket(w http.ResponseWriter, r *http.Request, o operation
 		return apierror.New("AccessDenied", "Access Denied")
 	}
 	region := s.backend.regionOf(o.bucket)
-	scope, err := sigv4.ReadScope(r)
-	// which answers in every region
-	if err != nil || region == "" || scope.Region == region || o.name == "GetBucketLocation" {
+	if region == "" || o.name == "GetBucketLocation" { // which answers in every region
 		return nil
+	}
+	if scope, err := sigv4.ReadScope(r); err != nil || scope.Region == region {
+		return err
 	}
 	w.Header().Set(regionHeader, region)
 	return apierror.New("PermanentRedirect", "The bucket you are attempting to access must be addressed using the "+

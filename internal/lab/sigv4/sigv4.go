@@ -86,11 +86,19 @@ func (k *Keys) Add(access, secret string, who Principal) {
 	k.keys[access] = key{secret, who}
 }
 
-func (k *Keys) lookup(access string) (key, bool) {
+// claimedKey returns the scope of a request's signature and the access key in it.
+func (k *Keys) claimedKey(r *http.Request) (Scope, key, error) {
+	s, err := ReadScope(r)
+	if err != nil {
+		return s, key{}, err
+	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	found, ok := k.keys[access]
-	return found, ok
+	known, ok := k.keys[s.AccessKey]
+	if !ok {
+		return s, key{}, ErrUnknownKey
+	}
+	return s, known, nil
 }
 
 // Scope is the scope of a signature that has not been checked yet.
@@ -142,13 +150,9 @@ func credential(text string) (Scope, error) {
 
 // Verify checks the signature in the header of a request with this body, and returns who sent it.
 func (k *Keys) Verify(r *http.Request, body []byte) (Principal, error) {
-	s, err := ReadScope(r)
+	s, known, err := k.claimedKey(r)
 	if err != nil {
 		return Principal{}, err
-	}
-	known, ok := k.lookup(s.AccessKey)
-	if !ok {
-		return Principal{}, ErrUnknownKey
 	}
 	at, err := time.Parse(dateFormat, r.Header.Get("X-Amz-Date"))
 	if err != nil || s.Presigned {
@@ -245,13 +249,9 @@ func (k *Keys) checkTime(r *http.Request, presigned bool) error {
 // VerifyS3 checks the signature of an S3 request, in its header or in its URL, and returns who sent it. It does not
 // read the body, whose checksum is part of what is signed.
 func (k *Keys) VerifyS3(r *http.Request) (Principal, error) {
-	s, err := ReadScope(r)
+	s, known, err := k.claimedKey(r)
 	if err != nil {
 		return Principal{}, err
-	}
-	known, ok := k.lookup(s.AccessKey)
-	if !ok {
-		return Principal{}, ErrUnknownKey
 	}
 	if err := k.checkTime(r, s.Presigned); err != nil {
 		return Principal{}, err

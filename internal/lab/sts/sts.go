@@ -38,7 +38,7 @@ func (s *Server) Name() string { return service.STS }
 // Parse reads the form of a request.
 func (s *Server) Parse(r *service.Request) (service.Action, error) {
 	form, err := awsquery.Parse(r.Body)
-	return &action{s, form}, err
+	return &action{form, s}, err
 }
 
 // Errors returns how STS reports errors.
@@ -51,24 +51,20 @@ func (s *Server) WriteError(w http.ResponseWriter, _ *service.Request, e *apierr
 
 // action is one request.
 type action struct {
+	awsquery.Form
 	server *Server
-	form   url.Values
 }
-
-func (a *action) Name() string { return a.form.Get("Action") }
-
-func (a *action) Parameter(name string) string { return a.form.Get(name) }
 
 // Permissions are none for GetCallerIdentity: AWS answers it to everybody.
 func (a *action) Permissions() []iam.Request {
 	if a.Name() == "GetCallerIdentity" {
 		return nil
 	}
-	return []iam.Request{{Action: "sts:" + a.Name(), Resource: cmp.Or(a.form.Get("RoleArn"), "*")}}
+	return []iam.Request{{Action: "sts:" + a.Name(), Resource: cmp.Or(a.Get("RoleArn"), "*")}}
 }
 
 func (a *action) Do(w http.ResponseWriter, sender service.Sender) error {
-	result, err := a.server.do(a.Name(), a.form, sender.Principal)
+	result, err := a.server.do(a.Name(), a.Values, sender.Principal)
 	if err != nil {
 		return err
 	}
@@ -79,7 +75,8 @@ func (a *action) Do(w http.ResponseWriter, sender service.Sender) error {
 func (s *Server) do(action string, form url.Values, sender sigv4.Principal) (any, error) {
 	switch action {
 	case "GetCallerIdentity":
-		return struct{ Arn, UserId, Account string }{sender.ARN, sender.UserID, s.Account}, nil //nolint:revive,staticcheck // XML
+		type identity struct{ Arn, UserId, Account string } //nolint:revive,staticcheck // element names
+		return identity{sender.ARN, sender.UserID, s.Account}, nil
 	case "AssumeRole":
 		return s.assumeRole(form)
 	case "DecodeAuthorizationMessage":
