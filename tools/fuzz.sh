@@ -2,13 +2,13 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# fuzz.sh [PACKAGE...] - runs every fuzz target of the repository, or of some packages, one after another, prints a table of
-# them and fails on findings. go test keeps a finding below testdata/fuzz of its package, where every later run has it for a
-# seed. Run it through `make fuzz`. In the environment:
+# fuzz.sh [PACKAGE...] - runs every fuzz target of the repository, or of some packages, one after another. It prints a
+# table, and fails when a target finds something. go test writes a finding to testdata/fuzz of the package, where it is
+# a seed of every later run. Run it with `make fuzz`. Variables of the environment:
 #
-#   FUZZTIME      how long each target is run: 10m
-#   FUZZPARALLEL  how many processes it has at once: as many as there are processors
-#   FUZZMATCH     a regular expression for the targets to run: all
+#   FUZZTIME      how long each target runs, default 10m
+#   FUZZPARALLEL  how many processes it runs at once, default the number of processors
+#   FUZZMATCH     a regular expression for the targets to run, default all
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -35,7 +35,7 @@ for package in $packages; do
 		echo "$name..."
 		began=$(date +%s)
 		outcome=passed
-		# Making an interesting input smaller may take a minute by default, and is most of a run then.
+		# By default, minimizing an input may take a minute, which would be most of the time.
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 1s -timeout 0 \
 			${FUZZPARALLEL:+"-parallel=$FUZZPARALLEL"} "$package" >"$scratch/log" 2>&1 || outcome=FAILED
 		if [ "$outcome" = FAILED ]; then
@@ -44,7 +44,8 @@ for package in $packages; do
 		fi
 		executions=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$scratch/log" | tail -n 1)
 		inputs=$(sed -n 's/.*(total: \([0-9]*\)).*/\1/p' "$scratch/log" | tail -n 1)
-		printf '%-50s %6s s %12s %8s  %s\n' "$name" "$(($(date +%s) - began))" "${executions:--}" "${inputs:--}" "$outcome" |
+		seconds=$(($(date +%s) - began))
+		printf '%-50s %6s s %12s %8s  %s\n' "$name" "$seconds" "${executions:--}" "${inputs:--}" "$outcome" |
 			tee -a "$scratch/table"
 	done
 done
@@ -52,4 +53,4 @@ done
 [ -s "$scratch/table" ] || { echo "there is no fuzz target in $*" >&2 && exit 1; }
 printf '\n%-50s %8s %12s %8s\n' target time executions inputs
 cat "$scratch/table"
-[ -z "$failed" ] || { echo "a target failed: mend what it found, and commit what is new below testdata/fuzz" >&2 && exit 1; }
+[ -z "$failed" ] || { echo "a target failed: fix the bug, and commit the new files below testdata/fuzz" >&2 && exit 1; }
