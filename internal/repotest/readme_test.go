@@ -32,16 +32,20 @@ func TestPoliciesAllowExactlyTheCallsOfTheBuilder(t *testing.T) {
 		also  []string // rights that the calls need in addition
 		not   []string // calls that may be refused
 	}{
-		"ports.go":      {[]string{"bake", "image"}, []string{"ec2:CreateTags", "ssm:GetParameter"}, nil}, // tags are set by the calls that make things
-		"ports_spot.go": {[]string{"spot"}, []string{"ec2:RunInstances"}, nil},                            // the request is one of the things that it makes
+		"ports.go": {[]string{"bake", "image"}, []string{"ec2:CreateTags", "ssm:GetParameter"},
+			nil}, // tags are set by the calls that make things
+		"ports_spot.go": {[]string{"spot"}, []string{"ec2:RunInstances"},
+			nil}, // the request is one of the things that it makes
 		"ports_sweep.go": {[]string{"sweep"}, []string{ // looking at what has expired, and removing it
-			"ec2:CancelSpotInstanceRequests", "ec2:DeleteSecurityGroup", "ec2:DeleteSnapshot", "ec2:DeleteVolume", "ec2:DeregisterImage",
+			"ec2:CancelSpotInstanceRequests", "ec2:DeleteSecurityGroup", "ec2:DeleteSnapshot", "ec2:DeleteVolume",
+			"ec2:DeregisterImage",
 			"ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeSpotInstanceRequests", "ec2:TerminateInstances",
 			"iam:DeleteInstanceProfile", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:RemoveRoleFromInstanceProfile",
 			"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
 		}, nil},
 		"ports_iam.go": {
-			[]string{"temporary-profile"}, []string{"iam:PassRole", "iam:TagInstanceProfile", "iam:TagRole"}, []string{"iam:GetInstanceProfile"},
+			[]string{"temporary-profile"}, []string{"iam:PassRole", "iam:TagInstanceProfile", "iam:TagRole"},
+			[]string{"iam:GetInstanceProfile"},
 		},
 	} {
 		want := policy.also
@@ -132,7 +136,8 @@ func TestReleaseNamesContainTheAPIVersion(t *testing.T) {
 	}
 	if strings.Join(plugin.Builders, " ") != "userdata" || strings.Join(plugin.DataSources, " ") != "image-source" ||
 		strings.Join(plugin.Provisioners, " ") != "image-source" {
-		t.Errorf("the plugin registers builders %q, data sources %q and provisioners %q", plugin.Builders, plugin.DataSources, plugin.Provisioners)
+		t.Errorf("the plugin registers builders %q, data sources %q and provisioners %q", plugin.Builders,
+			plugin.DataSources, plugin.Provisioners)
 	}
 	if strings.Count(read(t, ".goreleaser.yml"), "_"+plugin.API+"_") != 3 {
 		t.Errorf(".goreleaser.yml does not name binary, archive and list of modules by API %s", plugin.API)
