@@ -69,8 +69,8 @@ type call struct {
 
 // callsOf returns the calls of one user of the lab, in order.
 func callsOf(ctx context.Context, who string) ([]call, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, os.Getenv("AWS_ENDPOINT_URL")+"/_lab/calls",
-		http.NoBody) //nolint:gosec // the lab this runs on
+	url := os.Getenv("AWS_ENDPOINT_URL") + "/_lab/calls"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the URL of the lab
 	if err != nil {
 		return nil, err
 	}

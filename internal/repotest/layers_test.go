@@ -7,7 +7,7 @@ package repotest
 // repository. Tests may import more; see prohibited.
 type layer struct {
 	pkg string // a path below the module, or a pattern such as cmd/...
-	// imports are paths below internal/, or patterns; ./ is the top of the repository, ... is everything below internal/.
+	// imports are paths or patterns below internal/. ./ is the top of the repository, ... is everything in internal/.
 	imports string
 	sdks    string // the SDKs that it may use, also through other packages of this repository: packer, aws
 }
