@@ -2,9 +2,9 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# as-root.sh COMMAND... - runs COMMAND as root, through sudo where the caller is not.
-# The lab mounts file systems and starts machines, which takes root. HOME becomes root's, so that
-# nothing owned by root is left in the caller's caches; the caller's Go modules are still found.
+# as-root.sh COMMAND... - runs COMMAND as root, with sudo when the caller is not root. The lab mounts file systems and
+# starts machines, which needs root. HOME is set to root's, so that root writes no files to the caller's caches. The
+# caller's Go modules are still used.
 set -eu
 
 [ "$(id -u)" -ne 0 ] || exec "$@"

@@ -2,8 +2,8 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# bench.sh [ARGUMENT...] - runs internal/bench on the lab; its arguments are bench's. Run it through `make bench`,
-# which builds bin/ first. `bench.sh peer`, which `make bench-peer` runs, needs a lab as slow as AWS.
+# bench.sh [ARGUMENT...] - runs internal/bench on the lab, with these arguments. Run it with `make bench`, which builds
+# bin/ first. `bench.sh peer`, which `make bench-peer` runs, uses a lab that is as slow as AWS.
 set -eu
 
 cd "$(dirname "$0")/.."

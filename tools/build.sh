@@ -22,6 +22,6 @@ for installed in bin/plugins/*/*/*/"$name"_v*[0-9]; do
 	! cmp -s "bin/$name" "$installed" || exit 0
 done
 rm -rf bin/plugins
-# Packer must not call home, nor see the plugins and settings of the person running it.
+# Packer must not contact its update server, nor use the plugins and settings of the person who runs this.
 CHECKPOINT_DISABLE=1 PACKER_CONFIG_DIR=$PWD/bin PACKER_PLUGIN_PATH=$PWD/bin/plugins \
 	bin/packer plugins install --path "bin/$name" github.com/amibakery/bakery >/dev/null

@@ -2,7 +2,7 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# fresh.sh - fails where `make generate` or `go mod tidy` would change what is committed, and shows how.
+# fresh.sh - fails when `make generate` or `go mod tidy` would change committed files, and shows the difference.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -10,7 +10,7 @@ tools/generate.sh
 stale=$(git status --porcelain -- '*.hcl2spec.go' docs-partials .web-docs)
 if [ -n "$stale" ]; then
 	git --no-pager diff -- '*.hcl2spec.go' docs-partials .web-docs
-	printf 'fresh.sh: not what make generate makes; run it and commit:\n%s\n' "$stale" >&2
+	printf 'fresh.sh: these files are not up to date; run make generate and commit:\n%s\n' "$stale" >&2
 	exit 1
 fi
 go mod tidy -diff

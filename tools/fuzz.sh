@@ -2,9 +2,9 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# fuzz.sh [PACKAGE...] - runs every fuzz target of the repository, or of some packages, one after another, prints a table of
-# them and fails on findings. go test keeps a finding below testdata/fuzz of its package, where every later run has it for a
-# seed. Run it through `make fuzz`. In the environment:
+# fuzz.sh [PACKAGE...] - runs every fuzz target of the repository, or of some packages, one after another. It prints a
+# table, and fails when a target finds something. go test writes a finding to testdata/fuzz of the package, where it is
+# a seed of every later run. Run it with `make fuzz`. Variables of the environment:
 #
 #   FUZZTIME      how long each target is run: 10m
 #   FUZZPARALLEL  how many processes it has at once: as many as there are processors
@@ -58,4 +58,4 @@ done 3<"$scratch/shard"
 [ -s "$scratch/table" ] || { echo "there is no fuzz target in $* of shard $shard" >&2 && exit 1; }
 printf '\n%-50s %8s %12s %8s\n' target time executions inputs
 cat "$scratch/table"
-[ -z "$failed" ] || { echo "a target failed: mend what it found, and commit what is new below testdata/fuzz" >&2 && exit 1; }
+[ -z "$failed" ] || { echo "a target failed: fix the bug, and commit the new files below testdata/fuzz" >&2 && exit 1; }

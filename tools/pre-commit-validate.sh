@@ -2,10 +2,10 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# pre-commit-validate.sh FILE... - runs `packer validate` on the templates the changed files belong to:
-# those in the nearest folder above the file that has any, or, where none above has, all of the
-# repository. A folder is validated as a whole, as `packer build FOLDER` reads it. pre-commit calls this
-# at the top of the repository. PACKER names another packer; its plugins must be installed.
+# pre-commit-validate.sh FILE... - runs `packer validate` on the templates that the changed files belong to: those in
+# the nearest folder above the file that has templates, or, without such a folder, all templates of the repository. A
+# folder is validated as a whole, as `packer build FOLDER` reads it. pre-commit runs this at the top of the repository.
+# PACKER is the packer to run, default packer; its plugins must be installed.
 set -u
 
 packer=${PACKER:-packer}

@@ -2,8 +2,8 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# release-files.sh - makes what goreleaser puts beside the programs of a release: the licences of all that is linked
-# (internal/notices, which fails where one is not allowed), and the program that writes the lists of modules (SBOM).
+# release-files.sh - makes the files that goreleaser adds to a release: the licences of all linked modules
+# (internal/notices, which fails when one is not allowed), and the program that writes the lists of modules (SBOM).
 set -eu
 
 cd "$(dirname "$0")/.."

@@ -2,20 +2,20 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# setup.sh lab|test|vm - makes sure that the programs the lab (make demo), the lab and the tests
-# (make test), or these and virtual machines (make test-vm) need are here. On Debian and its
-# relatives the missing ones are installed with apt-get, as root or through sudo, and named first;
-# elsewhere they are only named. Exit code 1 where something is still missing.
+# setup.sh lab|test|vm - installs the programs that the lab (make demo), the lab and the tests (make test), or these and
+# virtual machines (make test-vm) need. On Debian and its derivatives, it prints the missing packages and installs them
+# with apt-get, as root or with sudo. On other systems, it only prints them. Exit code 1 when something is still
+# missing.
 set -eu
 
-# COMMAND:PACKAGE. gcc is what `go test -race` links with.
+# COMMAND:PACKAGE. `go test -race` needs gcc.
 lab='mmdebstrap:mmdebstrap systemd-nspawn:systemd-container mke2fs:e2fsprogs resize2fs:e2fsprogs
 	nsenter:util-linux mount:mount ip:iproute2 slirp4netns:slirp4netns'
 tests='gcc:gcc ld:binutils shellcheck:shellcheck pigz:pigz aws:awscli
 	pre-commit:pre-commit curl:curl git:git'
 
-# works COMMAND - whether it is here and runs. /usr/bin and /usr/sbin are asked too: a version
-# manager's shim may shadow the real program, and users other than root lack the sbin folders.
+# works COMMAND - succeeds when the command exists and runs. It also looks in /usr/bin and the sbin folders: a version
+# manager's shim may come before the real program in PATH, and PATH of other users than root has no sbin folders.
 # Of awscli, version 2 is needed: version 1 signs some URLs in a way that S3 has ended.
 works() {
 	for candidate in "$(command -v "$1" || true)" "/usr/bin/$1" "/usr/sbin/$1" "/sbin/$1"; do
@@ -31,7 +31,7 @@ works() {
 	return 1
 }
 
-# missing - the packages whose command is not here, in one line.
+# missing COMMAND:PACKAGE... - prints the packages whose command does not work, in one line.
 missing() {
 	for pair in "$@"; do
 		works "${pair%%:*}" || printf '%s ' "${pair#*:}"
@@ -61,8 +61,10 @@ esac
 # shellcheck disable=SC2086 # a list of words
 packages=$(missing $wanted)
 [ -n "$packages" ] || exit 0
-[ "$(uname -s)" = Linux ] || give_up 'the lab needs Linux: use a Debian 12 machine, virtual machine or container with root'
-command -v apt-get >/dev/null || give_up 'install these (Debian package names) with the package manager of this system, then run again'
+[ "$(uname -s)" = Linux ] ||
+	give_up 'the lab needs Linux: use a Debian 12 machine, virtual machine or container with root'
+command -v apt-get >/dev/null ||
+	give_up 'install these (Debian package names) with the package manager of this system, then run again'
 
 run=
 if [ "$(id -u)" -ne 0 ]; then
@@ -78,4 +80,4 @@ if ! log=$($run apt-get -q update 2>&1 && $run env DEBIAN_FRONTEND=noninteractiv
 fi
 # shellcheck disable=SC2086
 packages=$(missing $wanted)
-[ -z "$packages" ] || give_up 'apt-get installed them, and yet they do not run; see PATH'
+[ -z "$packages" ] || give_up 'apt-get has installed them, but they do not run; see PATH'

@@ -2,8 +2,8 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# shell-files.sh - lists every shell script git knows of, by its first line, one per line.
-# testdata is left out: broken scripts are what some tests are about.
+# shell-files.sh - lists all shell scripts of the repository, which it finds by their first line, one per line. It
+# leaves out testdata, because some tests need broken scripts.
 set -eu
 
 cd "$(dirname "$0")/.."

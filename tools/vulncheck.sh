@@ -2,9 +2,9 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# vulncheck.sh [--always] - fails where the plugin or bakery-lab calls something that is known to be vulnerable. It asks
-# Go's vulnerability database, or the one of GOVULNDB. Where that cannot be reached, it says so and succeeds; with --always
-# it fails.
+# vulncheck.sh [--always] - fails when the plugin or bakery-lab calls code with a known vulnerability. It uses Go's
+# vulnerability database, or that of GOVULNDB. When the database cannot be reached, it prints that and succeeds; with
+# --always, it fails.
 set -eu
 
 cd "$(dirname "$0")/.."

@@ -1,8 +1,9 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# What build-ami.sh runs. Empty strings stand for settings that were not made.
-# Rights: docs/iam/bake.json, docs/iam/staging.json with staging_url, and docs/iam/profile.json with iam_instance_profile.
+# build-ami.sh runs this template. An empty string means that a setting is not set.
+# Rights: docs/iam/bake.json, docs/iam/staging.json with staging_url, and docs/iam/profile.json with
+# iam_instance_profile.
 
 packer {
   required_plugins {

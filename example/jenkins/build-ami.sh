@@ -5,7 +5,7 @@
 # build-ami.sh [USERDATA [TARGETNAME [TARGETVERSION]]]
 #
 # Bakes the image TARGETNAME-TARGETVERSION from USERDATA, the userdata.gz that
-# build-create-image-userdata.sh has left.
+# build-create-image-userdata.sh has made.
 #
 # Required:
 #   BUILDAMI_BASEAMI             id or name of the image to start from, or resolve:ssm:PARAMETER
@@ -14,17 +14,17 @@
 # Required unless given as arguments:
 #   BUILDAMI_USERDATA, BUILDAMI_TARGETNAME, BUILDAMI_TARGETVERSION
 # Optional:
-#   BUILDAMI_PROFILE             IAM instance profile; none is needed, the machine fetches by presigned URL
+#   BUILDAMI_PROFILE             IAM instance profile; not needed, the machine downloads with a presigned URL
 #   BUILDAMI_TYPE                instance type, default t3.nano
 #   BUILDAMI_TARGETDESCRIPTION   default made of name and version
 #   BUILDAMI_KEYPAIR             key pair, default none
 #   BUILDAMI_OUTPUT              file for the lines AMINAME= and AMIID=, default none
 #   BUILDAMI_TIMEOUT_INSTANCE    seconds for the instance, default 300, at least 120
 #   BUILDAMI_TIMEOUT_AMI         seconds for the image, default 300, at least 120
-#   BUILDAMI_WAIT_INSTANCE       seconds between looks at the instance, default 5, at most 60
-#   BUILDAMI_WAIT_AMI            seconds between looks at the image, default 5, at most 60
-#   BUILDAMI_S3URL               s3://bucket/path/to/fs.tgz; with BUILDAMI_S3REGION and BUILDAMI_FSTGZ,
-#                                which is put into a folder of its own beside that, and stays there
+#   BUILDAMI_WAIT_INSTANCE       polling interval of the instance in seconds, default 5, at most 60
+#   BUILDAMI_WAIT_AMI            polling interval of the image in seconds, default 5, at most 60
+#   BUILDAMI_S3URL               s3://bucket/path/to/fs.tgz; needs BUILDAMI_S3REGION and BUILDAMI_FSTGZ. The file
+#                                is uploaded to a new folder beside that object, and stays there
 #   PACKER                       packer to run, default packer
 #
 # Exit codes: 0 done, 1 wrong parameters, 2 a file does not exist, 3 the instance could not be made
@@ -43,7 +43,7 @@ required() {
 	[ -n "$2" ] || die 1 "$1 is missing; see the first lines of $0"
 }
 
-# seconds NAME VALUE LEAST MOST - checks a number of seconds.
+# seconds NAME VALUE MIN MAX - checks a number of seconds.
 seconds() {
 	[[ $2 =~ ^[0-9]{1,6}$ ]] || die 3 "$1 is '$2'; it must be a number of seconds"
 	((10#$2 >= $3 && 10#$2 <= $4)) || die 3 "$1 is $2 seconds; it must be between $3 and $4"
@@ -80,7 +80,7 @@ seconds BUILDAMI_WAIT_AMI "$wait_ami" 1 60
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 
-# A folder with vars.env is a bundle; anything else is user data somebody wrote.
+# A folder with vars.env is a bundle; everything else is other user data.
 folder=$(dirname "$userdata")
 if [ ! -f "$folder/vars.env" ]; then
 	[ -z "$fstgz" ] || die 2 "no such file: $folder/vars.env, which says what BUILDAMI_FSTGZ must be"
@@ -97,7 +97,7 @@ fi
 read -ra groups <<<"${BUILDAMI_SECURITYGROUPS//,/ }"
 printf -v group_list '"%s",' "${groups[@]}"
 
-# Names of images are unique, so the version is part of it.
+# Names of images are unique, so the name contains the version.
 "${PACKER:-packer}" build -color=false "${input[@]}" \
 	-var "source_ami=$BUILDAMI_BASEAMI" \
 	-var "security_group_ids=[${group_list%,}]" \

@@ -4,11 +4,11 @@
 #
 # build-create-image-userdata.sh SOURCE TARGET
 #
-# Compiles the Image-Source SOURCE into TARGET: userdata.gz, fs.tgz where it is too large to travel
-# inside the user data, and vars.env. Needs no rights in any cloud.
+# Compiles the Image-Source SOURCE into TARGET: userdata.gz, vars.env, and fs.tgz when fs/ is too large for the user
+# data. Needs no cloud rights.
 #
 #   AWSREGION  region, default ap-northeast-1
-#   S3URL      s3://bucket/path/to/fs.tgz; required when fs.tgz is left
+#   S3URL      s3://bucket/path/to/fs.tgz; required when there is an fs.tgz
 #   PACKER     packer to run, default packer
 #
 # Exit codes: 0 done, 1 wrong parameters or a mistake in the Image-Source, 2 SOURCE does not exist,

@@ -1,7 +1,7 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# What build-create-image-userdata.sh runs.
+# build-create-image-userdata.sh runs this template.
 
 packer {
   required_plugins {

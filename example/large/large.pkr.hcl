@@ -1,8 +1,8 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# large: an fs/ over the 8192 bytes that travel inside user data. It goes to S3, and the machine fetches
-# it through a presigned URL: it needs no instance profile and no rights.
+# large: an fs/ over the 8192 bytes that fit into the user data. It is uploaded to S3, and the machine downloads
+# it with a presigned URL, so the machine needs no instance profile and no rights.
 # script/compile.sh makes the files when the template is built, so they are not in git.
 # Rights: docs/iam/bake.json, and docs/iam/staging.json.
 #

@@ -1,7 +1,7 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# migrate: a template for amazon-ebs, before.pkr.hcl, and the same one moved over to bakery-userdata,
+# migrate: a template for amazon-ebs, before.pkr.hcl, and the same template for bakery-userdata,
 # after.pkr.hcl. See README.md.
 
 packer {

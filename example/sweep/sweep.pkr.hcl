@@ -1,8 +1,8 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# sweep: removes what killed bakes have left, and bakes nothing. Every bake does that for its own region beside
-# its work; this is for a schedule, for regions nobody bakes in any more, and for seeing what there is.
+# sweep: removes the leftovers of killed bakes, and bakes nothing. Every bake also does that for its own region. Use
+# this on a schedule, for regions without bakes, and to see what there is.
 # Rights: docs/iam/sweep.json.
 #
 #   bakery-lab run -- packer build example/sweep       # on the lab, as root: see docs/lab.md

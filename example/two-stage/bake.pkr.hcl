@@ -1,7 +1,7 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# two-stage, second stage: has rights in the cloud, and no sources. All it needs is the bundle.
+# two-stage, second stage: has cloud rights, but no sources. It needs only the bundle.
 # Rights: docs/iam/bake.json, and docs/iam/staging.json with staging_url.
 #
 #   bakery-lab run -- packer build -var bundle=out example/two-stage/bake.pkr.hcl    # as root: see docs/lab.md

@@ -1,8 +1,8 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# two-stage, first stage: has the sources, and no rights in any cloud. It compiles the Image-Source to
-# a bundle and touches no network. Hand the folder out/ to the second stage, bake.pkr.hcl.
+# two-stage, first stage: has the sources, but no cloud rights. It compiles the Image-Source to a bundle,
+# without any network. Pass the folder out/ to the second stage, bake.pkr.hcl.
 #
 #   packer build example/two-stage/prepare.pkr.hcl
 
@@ -26,7 +26,7 @@ data "bakery-image-source" "app" {
   target = var.out
 }
 
-# packer build needs something to build; this only says what has been made.
+# packer build needs a source to build; this one only prints what has been made.
 source "null" "prepare" {
   communicator = "none"
 }

@@ -1,10 +1,10 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# web: nginx from the distribution's own mirror, its site in image/fs/, and a systemd unit of ours.
-# The machine needs a way out to the mirror: on the lab --internet, on AWS a subnet with a NAT, or with an
-# internet gateway and a public address (the default VPC gives one; elsewhere set
-# associate_public_ip_address). It opens no way in.
+# web: nginx from the distribution's own mirror, its site in image/fs/, and our own systemd unit.
+# The machine needs outbound access to the mirror: on the lab --internet, on AWS a subnet with a NAT, or with an
+# internet gateway and a public address (the default VPC assigns one; elsewhere set
+# associate_public_ip_address). It has no inbound access.
 # Rights: docs/iam/bake.json.
 #
 #   bakery-lab run --internet -- packer build example/web    # as root: see docs/lab.md

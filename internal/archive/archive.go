@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package archive turns the fs/ tree of an Image-Source into a tar.gz whose bytes depend on nothing but the tree:
-// the same names, contents and permission bits give the same bytes, whoever archives them, wherever and whenever.
+// Package archive makes a reproducible tar.gz of the fs/ tree of an Image-Source: the same names, contents and
+// permission bits always give the same bytes.
 //
 // The archive is to be unpacked over the root file system of a running machine, with GNU tar 1.26 or later:
 //

@@ -19,7 +19,9 @@ import (
 var encodedMessage = regexp.MustCompile(`Encoded authorization failure message: ([\w-]+)`)
 
 // decodeCall is the call sts:DecodeAuthorizationMessage.
-type decodeCall func(context.Context, *sts.DecodeAuthorizationMessageInput, ...func(*sts.Options)) (*sts.DecodeAuthorizationMessageOutput, error)
+type decodeCall func(
+	context.Context, *sts.DecodeAuthorizationMessageInput, ...func(*sts.Options),
+) (*sts.DecodeAuthorizationMessageOutput, error)
 
 // withDecodedErrors returns a copy of cfg whose clients decode the authorization messages in errors.
 func withDecodedErrors(cfg aws.Config) aws.Config {
@@ -27,11 +29,15 @@ func withDecodedErrors(cfg aws.Config) aws.Config {
 	cfg = cfg.Copy()
 	// The first step of the middleware gets the error after all attempts.
 	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("DecodeAuthorizationMessage",
-			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc(
+			"DecodeAuthorizationMessage",
+			func(
+				ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+			) (middleware.InitializeOutput, middleware.Metadata, error) {
 				out, metadata, err := next.HandleInitialize(ctx, in)
 				return out, metadata, decode.decoded(ctx, err)
-			}), middleware.Before)
+			},
+		), middleware.Before)
 	})
 	return cfg
 }
@@ -54,7 +60,8 @@ func (decode decodeCall) decoded(ctx context.Context, err error) error {
 	return &decodedError{
 		cause: err, text: strings.Replace(err.Error(), found[0], decodedMessage, 1),
 		APIError: &smithy.GenericAPIError{
-			Code: api.ErrorCode(), Message: strings.Replace(api.ErrorMessage(), found[0], decodedMessage, 1), Fault: api.ErrorFault(),
+			Code: api.ErrorCode(), Message: strings.Replace(api.ErrorMessage(), found[0], decodedMessage, 1),
+			Fault: api.ErrorFault(),
 		},
 	}
 }

@@ -142,8 +142,8 @@ func (s *Settings) retryer() aws.Retryer {
 	}, awserror.RetryCutAnswers)
 }
 
-// answerTimeout is how long AWS may take to begin its answer before the call is retried. The SDK has no limit, so a broken
-// connection would stop a bake for ever. The value is that of the AWS CLI.
+// answerTimeout is how long AWS may take to begin its answer before the call is retried. The SDK has no limit, so a
+// broken connection would stop a bake for ever. The value is that of the AWS CLI.
 const answerTimeout = time.Minute
 
 func (s *Settings) httpClient() *awshttp.BuildableClient {
@@ -180,8 +180,8 @@ func (r *AssumeRole) provider(cfg aws.Config, with func(*stscreds.AssumeRoleOpti
 	})
 }
 
-// EC2 returns a client of EC2 that uses custom_endpoint_ec2. It is not a method of the settings: reflection may call any
-// method of the settings, so the linker would include every call of EC2 in the plugin.
+// EC2 returns a client of EC2 that uses custom_endpoint_ec2. It is not a method of the settings: reflection may call
+// any method of the settings, so the linker would include every call of EC2 in the plugin.
 func EC2(cfg aws.Config, s *Settings) *ec2.Client {
 	return ec2.NewFromConfig(cfg, func(o *ec2.Options) {
 		if s.CustomEndpointEc2 != "" {

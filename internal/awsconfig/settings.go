@@ -6,9 +6,9 @@
 
 // Package awsconfig has the settings for the AWS account and region, and makes the AWS SDK's configuration from them.
 //
-// The settings have the names and meanings of amazon-ebs, so that a template needs no changes. For everything that is not
-// set, the SDK's own loader is used: environment, shared files, SSO, web identity, container and instance credentials,
-// and AWS_ENDPOINT_URL. The package may not know what the credentials are used for.
+// The settings have the names and meanings of amazon-ebs, so that a template needs no changes. For everything that is
+// not set, the SDK's own loader is used: environment, shared files, SSO, web identity, container and instance
+// credentials, and AWS_ENDPOINT_URL. The package may not know what the credentials are used for.
 package awsconfig
 
 import (
@@ -34,8 +34,8 @@ type Settings struct {
 	// The file that holds the credentials of the profiles. Default: the `AWS_SHARED_CREDENTIALS_FILE` environment
 	// variable, then `~/.aws/credentials`.
 	SharedCredentialsFile string `mapstructure:"shared_credentials_file"`
-	// The region of the machine and of the image, such as `eu-central-1`. Default: the `AWS_REGION` environment variable,
-	// then the region of the profile. Without any of these, a build stops with an error.
+	// The region of the machine and of the image, such as `eu-central-1`. Default: the `AWS_REGION` environment
+	// variable, then the region of the profile. Without any of these, a build stops with an error.
 	Region string `mapstructure:"region"`
 	// The IAM role to work as. See [AssumeRole](#assume-role-configuration).
 	AssumeRole *AssumeRole `mapstructure:"assume_role"`
@@ -49,12 +49,12 @@ type Settings struct {
 	// When AWS refuses a call with an encoded message, let AWS decode the message, and put the result into the error.
 	// Needs the right to `sts:DecodeAuthorizationMessage`; without it, the error does not change. Default: `false`.
 	DecodeAuthZMessages bool `mapstructure:"decode_authorization_messages"`
-	// How many times a call to AWS is tried before it fails, including the first time. Default: 10, because the SDK's own
-	// 3 are not enough when an account bakes several images at once and AWS throttles it. A throttled launch waits for
-	// that many times 20 seconds instead, and for eight minutes at most.
+	// How many times a call to AWS is tried before it fails, including the first time. Default: 10, because the SDK's
+	// own 3 are not enough when an account bakes several images at once and AWS throttles it. A throttled launch waits
+	// for that many times 20 seconds instead, and for eight minutes at most.
 	MaxRetries int `mapstructure:"max_retries"`
-	// The URL of EC2's endpoint, for a service with the same interface. Default: that of AWS. To change the endpoints of
-	// all services, set the environment variable `AWS_ENDPOINT_URL` instead.
+	// The URL of EC2's endpoint, for a service with the same interface. Default: that of AWS. To change the endpoints
+	// of all services, set the environment variable `AWS_ENDPOINT_URL` instead.
 	CustomEndpointEc2 string `mapstructure:"custom_endpoint_ec2"`
 	// Do not check the certificates of AWS's endpoints, and allow endpoints without encryption (`http://`) on other
 	// computers. Then others on the network can read user data and signed URLs. Default: `false`.
@@ -70,8 +70,8 @@ type Settings struct {
 type AssumeRole struct {
 	// The ARN of the role. Required within `assume_role`.
 	RoleARN string `mapstructure:"role_arn" required:"true"`
-	// How long the role's credentials are valid, in seconds, between 900 and 43200. They are renewed before they expire,
-	// but a URL that was signed with them expires together with them. Default: 900.
+	// How long the role's credentials are valid, in seconds, between 900 and 43200. They are renewed before they
+	// expire, but a URL that was signed with them expires together with them. Default: 900.
 	DurationSeconds int `mapstructure:"duration_seconds"`
 	// The external id the role's trust policy asks for.
 	ExternalID string `mapstructure:"external_id"`

@@ -40,14 +40,17 @@ func TestPrepareRefuses(t *testing.T) {
 		settings Settings
 		want     []string
 	}{
-		"an access key alone":     {Settings{AccessKey: "x"}, []string{"access_key and secret_key"}},
-		"a secret key alone":      {Settings{SecretKey: "x"}, []string{"access_key and secret_key"}},
-		"a token alone":           {Settings{Token: "x"}, []string{"token belongs"}},
-		"negative retries":        {Settings{MaxRetries: -1}, []string{"max_retries"}},
-		"a role without its ARN":  {Settings{AssumeRole: &AssumeRole{}}, []string{"role_arn"}},
-		"a role for a minute":     {Settings{AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 60}}, []string{"900"}},
-		"a role for ever":         {Settings{AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 86400}}, []string{"43200"}},
-		"several things together": {Settings{AccessKey: "x", MaxRetries: -1, AssumeRole: &AssumeRole{}}, []string{"access_key", "max_retries", "role_arn"}},
+		"an access key alone":    {Settings{AccessKey: "x"}, []string{"access_key and secret_key"}},
+		"a secret key alone":     {Settings{SecretKey: "x"}, []string{"access_key and secret_key"}},
+		"a token alone":          {Settings{Token: "x"}, []string{"token belongs"}},
+		"negative retries":       {Settings{MaxRetries: -1}, []string{"max_retries"}},
+		"a role without its ARN": {Settings{AssumeRole: &AssumeRole{}}, []string{"role_arn"}},
+		"a role for a minute": {Settings{AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 60}},
+			[]string{"900"}},
+		"a role for ever": {Settings{AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 86400}},
+			[]string{"43200"}},
+		"several things together": {Settings{AccessKey: "x", MaxRetries: -1, AssumeRole: &AssumeRole{}},
+			[]string{"access_key", "max_retries", "role_arn"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := errors.Join(c.settings.Prepare()...)
@@ -86,7 +89,8 @@ func TestSecrets(t *testing.T) {
 
 func TestLoadNeedsARegion(t *testing.T) {
 	isolateEnvironment(t)
-	if _, err := new(Settings).Load(t.Context()); !errors.Is(err, ErrNoRegion) || !strings.Contains(err.Error(), "region") {
+	if _, err := new(Settings).Load(t.Context()); !errors.Is(err, ErrNoRegion) ||
+		!strings.Contains(err.Error(), "region") {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := (&Settings{SkipMetadataAPICheck: true}).Load(t.Context()); !errors.Is(err, ErrNoRegion) {
@@ -104,7 +108,8 @@ func TestLoadPrefersTheTemplateToTheEnvironment(t *testing.T) {
 		region, key string
 	}{
 		"the environment": {Settings{}, "us-west-1", "of-the-environment"},
-		"the template":    {Settings{Region: "eu-west-1", AccessKey: "of-the-template", SecretKey: "y"}, "eu-west-1", "of-the-template"},
+		"the template": {Settings{Region: "eu-west-1", AccessKey: "of-the-template", SecretKey: "y"}, "eu-west-1",
+			"of-the-template"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := c.settings.Load(t.Context())
@@ -125,7 +130,8 @@ func TestLoadPrefersTheTemplateToTheEnvironment(t *testing.T) {
 func TestLoadReadsAProfileOfTheTemplatesOwnFile(t *testing.T) {
 	isolateEnvironment(t)
 	file := filepath.Join(t.TempDir(), "credentials")
-	if err := os.WriteFile(file, []byte("[bakery]\naws_access_key_id = of-the-file\naws_secret_access_key = x\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("[bakery]\naws_access_key_id = of-the-file\naws_secret_access_key = x\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := Settings{Region: "us-east-1", Profile: "bakery", SharedCredentialsFile: file}
@@ -148,9 +154,13 @@ func TestTheRoleIsAssumedWithTheSettings(t *testing.T) {
 	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		asked = r.PostForm
-		_, _ = io.WriteString(w, `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>of-the-role</AccessKeyId>`+
-			`<SecretAccessKey>x</SecretAccessKey><SessionToken>y</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>`+
-			`</Credentials></AssumeRoleResult></AssumeRoleResponse>`)
+		_, _ = io.WriteString(
+			w,
+			`<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>of-the-role</AccessKeyId>`+
+				`<SecretAccessKey>x</SecretAccessKey><SessionToken>y</SessionToken>`+
+				`<Expiration>2100-01-01T00:00:00Z</Expiration>`+
+				`</Credentials></AssumeRoleResult></AssumeRoleResponse>`,
+		)
 	}))
 	defer sts.Close()
 	t.Setenv("AWS_ENDPOINT_URL", sts.URL)
@@ -172,8 +182,10 @@ func TestTheRoleIsAssumedWithTheSettings(t *testing.T) {
 		t.Fatalf("the key is %q, the error %v", got.AccessKeyID, err)
 	}
 	for name, want := range map[string]string{
-		"RoleArn": s.AssumeRole.RoleARN, "DurationSeconds": "1800", "ExternalId": "e", "Policy": "{}", "PolicyArns.member.1.arn": "arn:p",
-		"RoleSessionName": "packer-plugin-bakery", "Tags.member.1.Key": "k", "Tags.member.1.Value": "v", "TransitiveTagKeys.member.1": "k",
+		"RoleArn": s.AssumeRole.RoleARN, "DurationSeconds": "1800", "ExternalId": "e", "Policy": "{}",
+		"PolicyArns.member.1.arn": "arn:p",
+		"RoleSessionName":         "packer-plugin-bakery", "Tags.member.1.Key": "k", "Tags.member.1.Value": "v",
+		"TransitiveTagKeys.member.1": "k",
 	} {
 		if got := asked.Get(name); got != want {
 			t.Errorf("STS was asked with %s = %q, want %q", name, got, want)
@@ -189,7 +201,8 @@ func TestCallsUseTheEndpointOfTheTemplateAndTheUserAgent(t *testing.T) {
 		_, _ = io.WriteString(w, "<DescribeVpcsResponse/>")
 	}))
 	defer server.Close()
-	s := Settings{Region: "us-east-1", AccessKey: "x", SecretKey: "y", CustomEndpointEc2: server.URL, InsecureSkipTLSVerify: true}
+	s := Settings{Region: "us-east-1", AccessKey: "x", SecretKey: "y", CustomEndpointEc2: server.URL,
+		InsecureSkipTLSVerify: true}
 	if errs := s.Prepare(); errs != nil {
 		t.Fatal(errs)
 	}

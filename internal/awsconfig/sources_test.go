@@ -62,7 +62,8 @@ func TestVaultIsAskedWhenTheBuildBegins(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := cfg.Credentials.Retrieve(t.Context())
-			if err != nil || got.AccessKeyID != "AKID" || got.SecretAccessKey != "secret" || got.SessionToken != "session" {
+			if err != nil || got.AccessKeyID != "AKID" || got.SecretAccessKey != "secret" ||
+				got.SessionToken != "session" {
 				t.Errorf("credentials %+v, error %v", got, err)
 			}
 			if diff := cmp.Diff(c.asked, asked); diff != "" {
@@ -107,14 +108,20 @@ func newRefusingAWS(t *testing.T, decodes bool) string {
 		switch {
 		case r.FormValue("Action") != "DecodeAuthorizationMessage":
 			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprint(w, "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized. "+
-				"Encoded authorization failure message: abc-DEF_1 (Service: AmazonEC2)</Message></Error></Errors></Response>")
+			fmt.Fprint(w, "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not "+
+				"authorized. "+
+				"Encoded authorization failure message: abc-DEF_1 (Service: "+
+				"AmazonEC2)</Message></Error></Errors></Response>")
 		case !decodes || r.FormValue("EncodedMessage") != "abc-DEF_1":
 			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprint(w, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>")
+			fmt.Fprint(
+				w,
+				"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>",
+			)
 		default:
 			fmt.Fprint(w, "<DecodeAuthorizationMessageResponse><DecodeAuthorizationMessageResult><DecodedMessage>"+
-				`{"allowed":false,"action":"ec2:RunInstances"}`+"</DecodedMessage></DecodeAuthorizationMessageResult></DecodeAuthorizationMessageResponse>")
+				`{"allowed":false,"action":"ec2:RunInstances"}`+
+				"</DecodedMessage></DecodeAuthorizationMessageResult></DecodeAuthorizationMessageResponse>")
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -126,7 +133,9 @@ func TestEncodedMessagesAreDecoded(t *testing.T) {
 		asked, may bool
 		want       string
 	}{
-		"with the setting":    {true, true, `Authorization failure message: {"allowed":false,"action":"ec2:RunInstances"} (Service`},
+		"with the setting": {
+			true, true, `Authorization failure message: {"allowed":false,"action":"ec2:RunInstances"} (Service`,
+		},
 		"without the right":   {true, false, "Encoded authorization failure message: abc-DEF_1 (Service"},
 		"without the setting": {false, true, "Encoded authorization failure message: abc-DEF_1 (Service"},
 	} {
@@ -160,11 +169,14 @@ func TestTheCodeOfAnMFADevice(t *testing.T) {
 	}{
 		"for the role of the template": {
 			"[default]\nmfa_serial = arn:mfa\n", &AssumeRole{RoleARN: "arn:role"},
-			map[string]string{"RoleArn": "arn:role", "SerialNumber": "arn:mfa", "TokenCode": "123456", "DurationSeconds": "3600"}, "",
+			map[string]string{"RoleArn": "arn:role", "SerialNumber": "arn:mfa", "TokenCode": "123456",
+				"DurationSeconds": "3600"}, "",
 		},
 		"for the role of the profile": {
-			"[default]\nmfa_serial = arn:mfa\nrole_arn = arn:other\nsource_profile = base\n[profile base]\naws_access_key_id = a\naws_secret_access_key = b\n",
-			nil, map[string]string{"RoleArn": "arn:other", "SerialNumber": "arn:mfa", "TokenCode": "123456", "DurationSeconds": "3600"}, "",
+			"[default]\nmfa_serial = arn:mfa\nrole_arn = arn:other\nsource_profile = base\n[profile base]\n" +
+				"aws_access_key_id = a\naws_secret_access_key = b\n",
+			nil, map[string]string{"RoleArn": "arn:other", "SerialNumber": "arn:mfa", "TokenCode": "123456",
+				"DurationSeconds": "3600"}, "",
 		},
 		"without a device": {"", &AssumeRole{RoleARN: "arn:role"}, nil, "mfa_serial"},
 	} {
@@ -176,8 +188,13 @@ func TestTheCodeOfAnMFADevice(t *testing.T) {
 				for _, key := range []string{"RoleArn", "SerialNumber", "TokenCode", "DurationSeconds"} {
 					asked[key] = r.FormValue(key)
 				}
-				fmt.Fprint(w, "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>x</AccessKeyId><SecretAccessKey>y</SecretAccessKey>"+
-					"<SessionToken>z</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>")
+				fmt.Fprint(
+					w,
+					"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>x</AccessKeyId>"+
+						"<SecretAccessKey>y</SecretAccessKey>"+
+						"<SessionToken>z</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>"+
+						"</AssumeRoleResult></AssumeRoleResponse>",
+				)
 			}))
 			t.Cleanup(server.Close)
 			file := filepath.Join(t.TempDir(), "config")

@@ -14,15 +14,17 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// requireTLS refuses every call to another computer that is not encrypted: user data, and the URLs in it, could be read on
-// the way. It checks each call, because the endpoint is only known then.
+// requireTLS refuses every call to another computer that is not encrypted: user data, and the URLs in it, could be read
+// on the way. It checks each call, because the endpoint is only known then.
 func requireTLS(stack *middleware.Stack) error {
 	return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("BakeryOnlyEncrypted", func(
 		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
 	) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		if r, ok := in.Request.(*smithyhttp.Request); ok && r.URL.Scheme == "http" && !isLocal(r.URL.Host) {
-			return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("call http://%s: this endpoint is not "+
-				"encrypted: use one with https, or set insecure_skip_tls_verify = true if you trust the network", r.URL.Host)
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("call http://%s: this endpoint "+
+				"is not "+
+				"encrypted: use one with https, or set insecure_skip_tls_verify = true if you trust the network",
+				r.URL.Host)
 		}
 		return next.HandleFinalize(ctx, in)
 	}), middleware.After)

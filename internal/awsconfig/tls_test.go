@@ -32,7 +32,8 @@ func TestCallsToOtherComputersMustBeEncrypted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			isolateEnvironment(t)
 			t.Setenv("AWS_ENDPOINT_URL_S3", c.endpoint)
-			settings := Settings{AccessKey: "AKID", SecretKey: "secret", Region: "eu-west-1", MaxRetries: 1, InsecureSkipTLSVerify: c.insecure}
+			settings := Settings{AccessKey: "AKID", SecretKey: "secret", Region: "eu-west-1", MaxRetries: 1,
+				InsecureSkipTLSVerify: c.insecure}
 			cfg, err := settings.Load(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -51,7 +52,8 @@ func TestCallsToOtherComputersMustBeEncrypted(t *testing.T) {
 
 func TestTheMetadataServiceIsLocal(t *testing.T) {
 	for host, want := range map[string]bool{
-		"169.254.169.254": true, "169.254.170.2:80": true, "[fd00:ec2::254]": true, "[fd00:ec2::23]:80": true, "[fd00:ec3::1]": false, "": false,
+		"169.254.169.254": true, "169.254.170.2:80": true, "[fd00:ec2::254]": true, "[fd00:ec2::23]:80": true,
+		"[fd00:ec3::1]": false, "": false,
 	} {
 		if isLocal(host) != want {
 			t.Errorf("%q is local: %v", host, !want)

@@ -13,15 +13,15 @@ import (
 	vault "github.com/hashicorp/vault/api"
 )
 
-// VaultAWSEngine gets the credentials from the AWS secrets engine of HashiCorp Vault, at the address and with the token of
-// the environment variables `VAULT_ADDR` and `VAULT_TOKEN`.
+// VaultAWSEngine gets the credentials from the AWS secrets engine of HashiCorp Vault, at the address and with the token
+// of the environment variables `VAULT_ADDR` and `VAULT_TOKEN`.
 type VaultAWSEngine struct {
 	// The name of the engine's role. Required within `vault_aws_engine`.
 	Name string `mapstructure:"name"`
 	// The ARN of the AWS role to work as, when the engine's role allows several.
 	RoleARN string `mapstructure:"role_arn"`
-	// How long the credentials are valid, as a duration such as `3600s`. Only with `role_arn`. Default: that of the engine.
-	// They are not renewed, so this must be longer than the build takes.
+	// How long the credentials are valid, as a duration such as `3600s`. Only with `role_arn`. Default: that of the
+	// engine. They are not renewed, so this must be longer than the build takes.
 	TTL string `mapstructure:"ttl"`
 	// Where the engine is mounted in Vault. Default: `aws`.
 	EngineName string `mapstructure:"engine_name"`

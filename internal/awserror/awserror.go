@@ -4,8 +4,8 @@
 // Package awserror makes readable error messages of the errors of AWS calls: which service refused which call, why, and
 // what to do.
 //
-// The SDK's own text is a chain of messages of all its layers. The package knows the SDK's errors and the codes of AWS. It
-// may not know what the calls are for; the caller adds that.
+// The SDK's own text is a chain of messages of all its layers. The package knows the SDK's errors and the codes of AWS.
+// It may not know what the calls are for; the caller adds that.
 package awserror
 
 import (
@@ -31,8 +31,8 @@ type readableError struct {
 func (e *readableError) Error() string { return e.text }
 func (e *readableError) Unwrap() error { return e.cause }
 
-// InWords returns the error of a call with a readable text. It returns other errors unchanged: nil, errors that are not of
-// a call, and those that InWords has already returned.
+// InWords returns the error of a call with a readable text. It returns other errors unchanged: nil, errors that are not
+// of a call, and those that InWords has already returned.
 func InWords(err error) error {
 	var operation *smithy.OperationError
 	if !errors.As(err, &operation) || errors.Is(err, context.Canceled) {
@@ -87,7 +87,8 @@ func details(err error) string {
 		parts = append(parts, fmt.Sprintf("after %d attempts", attempts.Attempt))
 	}
 	var response *awshttp.ResponseError
-	if errors.As(err, &response) && response.HTTPStatusCode() >= http.StatusInternalServerError && response.ServiceRequestID() != "" {
+	if errors.As(err, &response) && response.HTTPStatusCode() >= http.StatusInternalServerError &&
+		response.ServiceRequestID() != "" {
 		parts = append(parts, "request "+response.ServiceRequestID())
 	}
 	if len(parts) == 0 {

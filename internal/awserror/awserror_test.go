@@ -27,9 +27,13 @@ func call(t *testing.T, do func(context.Context, aws.Config) error, answer http.
 	server := httptest.NewServer(answer)
 	defer server.Close()
 	return InWords(do(t.Context(), aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+		Region: "us-east-1", BaseEndpoint: aws.String(server.URL),
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 		Retryer: func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = 2, retry.BackoffDelayerFunc(noDelay) }, RetryCutAnswers)
+			return retry.NewStandard(
+				func(o *retry.StandardOptions) { o.MaxAttempts, o.Backoff = 2, retry.BackoffDelayerFunc(noDelay) },
+				RetryCutAnswers,
+			)
 		},
 	}))
 }
@@ -37,19 +41,27 @@ func call(t *testing.T, do func(context.Context, aws.Config) error, answer http.
 func noDelay(int, error) (time.Duration, error) { return 0, nil }
 
 func runInstances(ctx context.Context, cfg aws.Config) error {
-	_, err := ec2.NewFromConfig(cfg).RunInstances(ctx, &ec2.RunInstancesInput{MinCount: aws.Int32(1), MaxCount: aws.Int32(1)})
+	_, err := ec2.NewFromConfig(cfg).RunInstances(ctx,
+		&ec2.RunInstancesInput{MinCount: aws.Int32(1), MaxCount: aws.Int32(1)})
 	return err
 }
 
 func headBucket(ctx context.Context, cfg aws.Config) error {
-	_, err := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String("ovens")})
+	_, err := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).HeadBucket(ctx,
+		&s3.HeadBucketInput{Bucket: aws.String("ovens")})
 	return err
 }
 
 func refuses(status int, code, message string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
-		fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>r-1</RequestID></Response>", code, message)
+		fmt.Fprintf(
+			w,
+			"<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors>"+
+				"<RequestID>r-1</RequestID></Response>",
+			code,
+			message,
+		)
 	}
 }
 
@@ -61,12 +73,15 @@ func TestInWords(t *testing.T) {
 	}{
 		"throttled": {
 			runInstances, refuses(503, "RequestLimitExceeded", "Request limit exceeded."),
-			"EC2 refuses RunInstances: Request limit exceeded. (RequestLimitExceeded), after 2 attempts, request r-1: " +
+			"EC2 refuses RunInstances: Request limit exceeded. (RequestLimitExceeded), after 2 attempts, request " +
+				"r-1: " +
 				"AWS throttles the account; bake again later, or raise max_retries",
 		},
 		"not allowed, with an encoded message": {
-			runInstances, refuses(403, "UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: abc-DEF_1"),
-			"EC2 refuses RunInstances: You are not authorized. (UnauthorizedOperation): allow ec2:RunInstances to the credentials, " +
+			runInstances, refuses(403, "UnauthorizedOperation",
+				"You are not authorized. Encoded authorization failure message: abc-DEF_1"),
+			"EC2 refuses RunInstances: You are not authorized. (UnauthorizedOperation): allow ec2:RunInstances to " +
+				"the credentials, " +
 				"as the policies in docs/iam do; decode_authorization_messages shows what AWS says of it",
 		},
 		"a quota": {
@@ -75,22 +90,26 @@ func TestInWords(t *testing.T) {
 				"remove what is not needed, or ask AWS for more in Service Quotas",
 		},
 		"a mistake of the template": {
-			runInstances, refuses(400, "InvalidParameterValue", "No such thing."), "EC2 refuses RunInstances: No such thing. (InvalidParameterValue)",
+			runInstances, refuses(400, "InvalidParameterValue", "No such thing."),
+			"EC2 refuses RunInstances: No such thing. (InvalidParameterValue)",
 		},
 		"an answer without a body": {
 			headBucket, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
-			"S3 refuses HeadBucket: Forbidden (Forbidden): allow s3:ListBucket to the credentials, as the policies in docs/iam do",
+			"S3 refuses HeadBucket: Forbidden (Forbidden): allow s3:ListBucket to the credentials, as the policies " +
+				"in docs/iam do",
 		},
 		"half an answer": {
 			runInstances, func(w http.ResponseWriter, _ *http.Request) {
 				fmt.Fprint(w, "<RunInstancesResponse><reservationId>r-1</res")
 			},
-			"EC2 does not answer RunInstances to the end: XML syntax error on line 1: unexpected EOF, after 2 attempts: see that AWS can be reached from here: the " +
+			"EC2 does not answer RunInstances to the end: XML syntax error on line 1: unexpected EOF, after 2 " +
+				"attempts: see that AWS can be reached from here: the " +
 				"network, a proxy, the region and its endpoint; or bake again later",
 		},
 		"no answer": {
 			runInstances, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-			"EC2 does not answer RunInstances: EOF, after 2 attempts: see that AWS can be reached from here: the network, a proxy, " +
+			"EC2 does not answer RunInstances: EOF, after 2 attempts: see that AWS can be reached from here: the " +
+				"network, a proxy, " +
 				"the region and its endpoint; or bake again later",
 		},
 	} {

@@ -20,13 +20,16 @@ import (
 var (
 	expired            = []string{"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 	invalidCredentials = []string{
-		"AuthFailure", "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "SignatureDoesNotMatch",
+		"AuthFailure", "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException",
+		"SignatureDoesNotMatch",
 		"InvalidSignatureException", "InvalidToken", "MissingAuthenticationToken", "IncompleteSignature",
 	}
-	clockSkew  = []string{"RequestTimeTooSkewed", "RequestInTheFuture"}
-	denied     = []string{"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "Forbidden", "AccountProblem"}
+	clockSkew = []string{"RequestTimeTooSkewed", "RequestInTheFuture"}
+	denied    = []string{"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "Forbidden",
+		"AccountProblem"}
 	noCapacity = []string{
-		"InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
+		"InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
+		"InsufficientReservedInstanceCapacity",
 		"InsufficientFreeAddressesInSubnet", "SpotMaxPriceTooLow", "Unsupported",
 	}
 	noVolume = []string{"InsufficientVolumeCapacity"}
@@ -43,19 +46,24 @@ func remedy(operation *smithy.OperationError, err error) string {
 	_, throttles := retry.DefaultThrottleErrorCodes[code]
 	switch {
 	case is(expired):
-		return "the AWS credentials have expired, unless this computer's clock is wrong; renew them, and use ones that outlive " +
+		return "the AWS credentials have expired, unless this computer's clock is wrong; renew them, and use ones " +
+			"that outlive " +
 			"instance_timeout and image_timeout"
 	case is(clockSkew):
 		return "this computer's clock is wrong; set it, best by NTP"
 	case is(invalidCredentials):
-		return "AWS does not accept the credentials; correct profile, access_key, secret_key or token, or those of the " +
+		return "AWS does not accept the credentials; correct profile, access_key, secret_key or token, or those of " +
+			"the " +
 			"environment, and check that this computer's clock is right"
 	case is(denied):
-		return "allow " + permission(operation) + " to the credentials, as the policies in docs/iam do" + decodeHint(api)
+		return "allow " + permission(operation) + " to the credentials, as the policies in docs/iam do" +
+			decodeHint(api)
 	case is(noVolume):
-		return "AWS has no room for the disk; choose another volume_type, or another availability_zone or subnet_id, or bake again later"
+		return "AWS has no room for the disk; choose another volume_type, or another availability_zone or " +
+			"subnet_id, or bake again later"
 	case is(noCapacity):
-		return "AWS has no room for the machine; choose another instance_type, or another subnet_id, or bake again later"
+		return "AWS has no room for the machine; choose another instance_type, or another subnet_id, or bake again " +
+			"later"
 	case code == "BadRequest" && operation.ServiceID == "S3": // an answer to HEAD contains no reason
 		return "S3 does not say why; the usual causes are credentials that have expired, and a bucket of another region"
 	case code == "ServiceUnavailable" || code == "Unavailable":
@@ -70,7 +78,8 @@ func remedy(operation *smithy.OperationError, err error) string {
 	return ""
 }
 
-const unreachable = "see that AWS can be reached from here: the network, a proxy, the region and its endpoint; or bake again later"
+const unreachable = "see that AWS can be reached from here: the network, a proxy, the region and its endpoint; or " +
+	"bake again later"
 
 func remedyForNoAnswer(err error) string {
 	switch s := status(err); {
@@ -98,8 +107,9 @@ func decodeHint(api smithy.APIError) string {
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 var permissions = map[string]string{
 	"S3 HeadBucket": "s3:ListBucket", "S3 HeadObject": "s3:GetObject",
-	"S3 CreateMultipartUpload": "s3:PutObject", "S3 UploadPart": "s3:PutObject", "S3 CompleteMultipartUpload": "s3:PutObject",
-	"S3 ListMultipartUploads": "s3:ListBucketMultipartUploads",
+	"S3 CreateMultipartUpload": "s3:PutObject", "S3 UploadPart": "s3:PutObject",
+	"S3 CompleteMultipartUpload": "s3:PutObject",
+	"S3 ListMultipartUploads":    "s3:ListBucketMultipartUploads",
 }
 
 func permission(operation *smithy.OperationError) string {

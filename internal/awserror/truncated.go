@@ -13,12 +13,13 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// RetryCutAnswers makes the SDK retry a call whose answer was truncated. The SDK itself does not retry when it cannot parse
-// an answer, but the connection may have been lost in the middle of it. As with every lost answer, the call may have taken
-// effect.
+// RetryCutAnswers makes the SDK retry a call whose answer was truncated. The SDK itself does not retry when it cannot
+// parse an answer, but the connection may have been lost in the middle of it. As with every lost answer, the call may
+// have taken effect.
 func RetryCutAnswers(o *retry.StandardOptions) {
 	o.Retryables = append(slices.Clone(o.Retryables), retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-		if unreadable := (*smithy.DeserializationError)(nil); errors.As(err, &unreadable) { // also for the answer of a refused call
+		if unreadable := (*smithy.DeserializationError)(nil); errors.As(err,
+			&unreadable) { // also for the answer of a refused call
 			return aws.TrueTernary
 		}
 		return aws.UnknownTernary

@@ -13,14 +13,15 @@ import (
 	"time"
 )
 
-// benchBake measures a whole bake of example/hello, and the same machine with the same user data launched by hand, from the
-// launch until it has powered off. The difference is the time that Packer and the plugin need.
+// benchBake measures a whole bake of example/hello, and the same machine with the same user data launched by hand, from
+// the launch until it has powered off. The difference is the time that Packer and the plugin need.
 func benchBake(ctx context.Context, b *bench) error {
 	if os.Getenv("BAKERY_LAB_AMI") == "" {
 		return errors.New("this needs the lab: run make bench, or bin/bakery-lab run -- go run ./internal/bench bake")
 	}
 	compiled := filepath.Join(b.dir, "hello")
-	if _, err := b.program(ctx, packerProgram, "build", "-var", "source=example/hello/image", "-var", "target="+compiled,
+	if _, err := b.program(ctx, packerProgram, "build", "-var", "source=example/hello/image", "-var",
+		"target="+compiled,
 		"example/jenkins/prepare.pkr.hcl"); err != nil {
 		return err
 	}
@@ -39,7 +40,8 @@ func benchBake(ctx context.Context, b *bench) error {
 	}
 	b.report("the machine alone", inSeconds(machine), "from its launch until it has powered off")
 	b.report("packer build", inSeconds(bake),
-		fmt.Sprintf("%.2f times, %s over it; goal: at most 6 s over it", bake.Seconds()/machine.Seconds(), inSeconds(bake-machine)))
+		fmt.Sprintf("%.2f times, %s over it; goal: at most 6 s over it", bake.Seconds()/machine.Seconds(),
+			inSeconds(bake-machine)))
 
 	return nil
 }

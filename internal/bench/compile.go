@@ -17,8 +17,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 )
 
-// rounds is how often the fast programs are measured, in turns. The best result counts, because other work of the computer
-// only makes a program slower.
+// rounds is how often the fast programs are measured, in turns. The best result counts, because other work of the
+// computer only makes a program slower.
 const rounds = 3
 
 // result is one measurement.
@@ -72,9 +72,11 @@ func (b *bench) reportCompile(gzip, pigz, ours result) {
 		return fmt.Sprintf("%.0f MiB/s", float64(b.size)/(1<<20)/r.took.Seconds())
 	}
 	against := func(name string, r result) string {
-		return fmt.Sprintf("%.2f x the speed of %s, %.3f x the size", r.took.Seconds()/ours.took.Seconds(), name, float64(ours.size)/float64(r.size))
+		return fmt.Sprintf("%.2f x the speed of %s, %.3f x the size", r.took.Seconds()/ours.took.Seconds(), name,
+			float64(ours.size)/float64(r.size))
 	}
-	b.report("tree", formatBytes(b.size), fmt.Sprintf("%.0f %% text, %.0f %% binaries, the rest random", 100*textShare, 100*binaryShare))
+	b.report("tree", formatBytes(b.size), fmt.Sprintf("%.0f %% text, %.0f %% binaries, the rest random", 100*textShare,
+		100*binaryShare))
 	b.report("tar | gzip -6", speed(gzip), formatBytes(gzip.size))
 	b.report("tar | pigz -6", speed(pigz), formatBytes(pigz.size))
 	b.report("compile", speed(ours), formatBytes(ours.size))
@@ -95,7 +97,8 @@ func benchMemory(ctx context.Context, b *bench) error {
 			return err
 		}
 		peaks = append(peaks, r.peak)
-		b.report("peak memory, tree of "+formatBytes(size), formatBytes(r.peak), fmt.Sprintf("%.2f x the goal of 100 MiB", float64(r.peak)/(100<<20)))
+		b.report("peak memory, tree of "+formatBytes(size), formatBytes(r.peak),
+			fmt.Sprintf("%.2f x the goal of 100 MiB", float64(r.peak)/(100<<20)))
 	}
 	b.report("a tree 20 times as large", "", fmt.Sprintf("%.2f x the memory", float64(peaks[1])/float64(peaks[0])))
 	return nil

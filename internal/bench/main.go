@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Command bench measures the speed and size of this project. It compares each figure with that of a known program measured
-// in the same run, because seconds alone depend more on the computer than on the program.
+// Command bench measures the speed and size of this project. It compares each figure with that of a known program
+// measured in the same run, because seconds alone depend more on the computer than on the program.
 //
 //	go run ./internal/bench                                 # everything
 //	go run ./internal/bench -size 256MiB compile memory     # some of it, smaller
@@ -70,7 +70,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	size := byteSize(2 << 30)
 	flags.Var(&size, "size", "`bytes` of the tree to compile, with KiB, MiB or GiB")
-	scratch := flags.String("dir", "", "`directory` for scratch files, of about four times the size (default: that of temporary files)")
+	scratch := flags.String("dir", "", "`directory` for scratch files, of about four times the size (default: that "+
+		"of temporary files)")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: bench [flags] [section...]")
 		flags.PrintDefaults()

@@ -29,10 +29,12 @@ func (t timeline) add(state string) {
 // pollInterval is how often the observer polls. The error of its times is far below the compared times.
 const pollInterval = 100 * time.Millisecond
 
-// observe polls the machine with a tag and the image with a name until ctx ends. States that it does not see are missing.
+// observe polls the machine with a tag and the image with a name until ctx ends. States that it does not see are
+// missing.
 func observe(ctx context.Context, cfg aws.Config, tag, image string) timeline {
 	seen, client := timeline{}, ec2.NewFromConfig(cfg)
-	machines := &ec2.DescribeInstancesInput{Filters: []types.Filter{{Name: aws.String("tag:Contender"), Values: []string{tag}}}}
+	machines := &ec2.DescribeInstancesInput{Filters: []types.Filter{{Name: aws.String("tag:Contender"),
+		Values: []string{tag}}}}
 	images := &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("name"), Values: []string{image}}}}
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
@@ -67,7 +69,8 @@ type call struct {
 
 // callsOf returns the calls of one user of the lab, in order.
 func callsOf(ctx context.Context, who string) ([]call, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, os.Getenv("AWS_ENDPOINT_URL")+"/_lab/calls", http.NoBody) //nolint:gosec // the lab this runs on
+	url := os.Getenv("AWS_ENDPOINT_URL") + "/_lab/calls"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the URL of the lab
 	if err != nil {
 		return nil, err
 	}

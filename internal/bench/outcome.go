@@ -24,7 +24,10 @@ var figures = []figure{
 	{"total", func(o *outcome) time.Duration { return o.end.Sub(o.begin) }},
 	{"the delays themselves", (*outcome).delays},
 	{"total minus the delays", func(o *outcome) time.Duration { return o.end.Sub(o.begin) - o.delays() }},
-	{"  from the start to RunInstances", func(o *outcome) time.Duration { return o.called("RunInstances").Sub(o.begin) }},
+	{
+		"  from the start to RunInstances",
+		func(o *outcome) time.Duration { return o.called("RunInstances").Sub(o.begin) },
+	},
 	{"  from stopped to CreateImage", func(o *outcome) time.Duration {
 		return o.called("CreateImage").Sub(o.seen[string(types.InstanceStateNameStopped)])
 	}},
@@ -34,11 +37,14 @@ var figures = []figure{
 	{"  from terminated to the end", func(o *outcome) time.Duration {
 		return o.end.Sub(o.seen[string(types.InstanceStateNameTerminated)])
 	}},
-	{"from available to the end", func(o *outcome) time.Duration { return o.end.Sub(o.seen[string(types.ImageStateAvailable)]) }},
+	{
+		"from available to the end",
+		func(o *outcome) time.Duration { return o.end.Sub(o.seen[string(types.ImageStateAvailable)]) },
+	},
 }
 
-// delays returns the time that AWS and the machine need with every builder: from the launch until the machine has stopped,
-// from CreateImage until the image is available, and from TerminateInstances until the machine is gone.
+// delays returns the time that AWS and the machine need with every builder: from the launch until the machine has
+// stopped, from CreateImage until the image is available, and from TerminateInstances until the machine is gone.
 func (o *outcome) delays() time.Duration {
 	return o.seen[string(types.InstanceStateNameStopped)].Sub(o.called("RunInstances")) +
 		o.seen[string(types.ImageStateAvailable)].Sub(o.called("CreateImage")) +
@@ -64,7 +70,8 @@ func (o *outcome) complete() error {
 		}
 	}
 	for _, state := range []string{
-		string(types.InstanceStateNameStopped), string(types.ImageStateAvailable), string(types.InstanceStateNameTerminated),
+		string(types.InstanceStateNameStopped), string(types.ImageStateAvailable),
+		string(types.InstanceStateNameTerminated),
 	} {
 		if o.seen[state].IsZero() {
 			missing = append(missing, state)

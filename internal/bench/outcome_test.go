@@ -43,7 +43,8 @@ func TestPrintOutcomesSubtractsTheDelays(t *testing.T) {
 func TestPrintOutcomesFailsWhenAStateWasNotSeen(t *testing.T) {
 	o := exampleOutcome("one")
 	delete(o.seen, "available")
-	if err := printOutcomes(new(bytes.Buffer), []outcome{o}); err == nil || !strings.Contains(err.Error(), "available") {
+	if err := printOutcomes(new(bytes.Buffer), []outcome{o}); err == nil ||
+		!strings.Contains(err.Error(), "available") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -50,7 +50,8 @@ func benchValidate(ctx context.Context, b *bench) error {
 	}
 	b.report("packer validate, null builder", inSeconds(without), "")
 	b.report("packer validate, bakery-userdata", inSeconds(with),
-		fmt.Sprintf("%.2f times, %s over it; goal: at most 0.3 s over it", with.Seconds()/without.Seconds(), inSeconds(with-without)))
+		fmt.Sprintf("%.2f times, %s over it; goal: at most 0.3 s over it", with.Seconds()/without.Seconds(),
+			inSeconds(with-without)))
 
 	return nil
 }
@@ -73,8 +74,10 @@ func benchPlugin(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.report("plugin, stripped", formatBytes(info.Size()),
-		fmt.Sprintf("%.2f of packer's %s; goal: under 60 MiB", float64(info.Size())/float64(packer.Size()), formatBytes(packer.Size())))
-	b.report("plugin, start to end of describe", inSeconds(took), fmt.Sprintf("%.0f times true(1)", took.Seconds()/nothing.Seconds()))
+		fmt.Sprintf("%.2f of packer's %s; goal: under 60 MiB", float64(info.Size())/float64(packer.Size()),
+			formatBytes(packer.Size())))
+	b.report("plugin, start to end of describe", inSeconds(took),
+		fmt.Sprintf("%.0f times true(1)", took.Seconds()/nothing.Seconds()))
 
 	return nil
 }

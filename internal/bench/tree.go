@@ -14,20 +14,21 @@ import (
 	"runtime"
 )
 
-// The contents of a tree are similar to those of images: text and binaries of an application, and a part that is already
-// compressed, as packages, pictures and models are.
+// The contents of a tree are similar to those of images: text and binaries of an application, and a part that is
+// already compressed, as packages, pictures and models are.
 const (
 	textShare   = 0.4
 	binaryShare = 0.4 // the rest is random
 )
 
-// mixedTree fills dir with size bytes of files. The texts are the sources of Go; the binaries are those of this computer.
-// When they are not enough, they are repeated, too far apart for a compressor to find the repetition.
+// mixedTree fills dir with size bytes of files. The texts are the sources of Go; the binaries are those of this
+// computer. When they are not enough, they are repeated, too far apart for a compressor to find the repetition.
 func mixedTree(dir string, size int64) error {
 	text := int64(float64(size) * textShare)
 	binary := int64(float64(size) * binaryShare)
 	return errors.Join(
-		fill(filepath.Join(dir, "usr/share/src"), text, filepath.Join(runtime.GOROOT(), "src")), //nolint:staticcheck // the sources of the Go that runs this
+		fill(filepath.Join(dir, "usr/share/src"), text,
+			filepath.Join(runtime.GOROOT(), "src")), //nolint:staticcheck // the sources of the Go that runs this
 		fill(filepath.Join(dir, "usr/lib/app"), binary, "/usr/bin", "/usr/lib"),
 		randomFiles(filepath.Join(dir, "var/lib/app"), size-text-binary),
 	)

@@ -36,7 +36,7 @@ type Step struct {
 	// Name is the name of the step in reports and messages, such as "60_app.cfg".
 	Name string
 	// Commands run one after another in one shell, so that a cd or a variable is still in effect for the next command.
-	// The first that fails fails the bake, under a name such as "60_app.cfg runcmd[3]".
+	// A failing command fails the bake, under a name such as "60_app.cfg runcmd[3]".
 	Commands []Command
 	// Script is executed as a file; it begins with its own #! line.
 	Script []byte

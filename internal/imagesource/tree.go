@@ -39,8 +39,8 @@ func checkTree(dir, name, source string) problem.List {
 	return t.problems
 }
 
-// places gives the absolute forms of a folder's path: as it is written, and with its links resolved. The root of the
-// file system is left out, since everything is in it.
+// absolutePaths returns the absolute path of a folder, and the same with links resolved. It leaves out /, which
+// contains every path.
 func absolutePaths(dir string) []string {
 	var found []string
 	if absolute, err := filepath.Abs(dir); err == nil {

@@ -36,11 +36,13 @@ func check(modules []module) error {
 			}
 			found := licensecheck.Scan([]byte(n.Text))
 			if found.Percent < recognized {
-				errs = append(errs, fmt.Errorf("%s %s: only %.0f %% of %s is a known licence", m.Path, m.Version, found.Percent, n.Name))
+				errs = append(errs, fmt.Errorf("%s %s: only %.0f %% of %s is a known licence", m.Path, m.Version,
+					found.Percent, n.Name))
 			}
 			for _, match := range found.Match {
 				if !slices.Contains(allowed, match.ID) {
-					errs = append(errs, fmt.Errorf("%s %s: %s is %s, which is not one of %v", m.Path, m.Version, n.Name, match.ID, allowed))
+					errs = append(errs, fmt.Errorf("%s %s: %s is %s, which is not one of %v", m.Path, m.Version, n.Name,
+						match.ID, allowed))
 				}
 			}
 		}

@@ -44,11 +44,13 @@ const rule = "\n----------------------------------------------------------------
 // format returns the text of all notices. A text that several modules share appears once.
 func format(modules []module, own string) string {
 	var b strings.Builder
-	b.WriteString("packer-plugin-bakery is under the Mozilla Public License 2.0, see LICENSE. It contains the following, unchanged.\n\n")
+	b.WriteString("packer-plugin-bakery is under the Mozilla Public License 2.0, see LICENSE. It contains the " +
+		"following, unchanged.\n\n")
 	for _, m := range modules {
 		fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(m.Path+" "+m.Version), strings.Join(m.ids(), ", "))
 	}
-	b.WriteString("\nThe source of each Go module can be downloaded with go mod download MODULE@VERSION.\n" + rule + own)
+	b.WriteString("\nThe source of each Go module can be downloaded with go mod download MODULE@VERSION.\n" + rule +
+		own)
 	users := map[string][]string{}
 	var order []string
 	for _, m := range modules {

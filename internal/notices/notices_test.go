@@ -19,7 +19,8 @@ func TestAllLinkedModulesHaveAnAllowedLicence(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"Go's standard library: BSD-3-Clause\n", "github.com/hashicorp/packer-plugin-sdk v", "schema-cloud-config-v1.json is part of cloud-init",
+		"Go's standard library: BSD-3-Clause\n", "github.com/hashicorp/packer-plugin-sdk v",
+		"schema-cloud-config-v1.json is part of cloud-init",
 		"github.com/nywilken/go-cty v", // replaces another module
 		"golang.org/x/sys v",           // more of its packages are linked on Windows
 	} {
@@ -40,13 +41,16 @@ func TestModulesWithoutAnAllowedLicenceAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const gpl = `This program is free software: you can redistribute it and/or modify it under the terms of the GNU General Public License as
-published by the Free Software Foundation, either version 3 of the License, or (at your option) any later version.
+	const gpl = `This program is free software: you can redistribute it and/or modify it under the terms of the GNU General
+Public License as published by the Free Software Foundation, either version 3 of the License, or (at your
+option) any later version.
 
-This program is distributed in the hope that it will be useful, but WITHOUT ANY WARRANTY; without even the implied warranty of
-MERCHANTABILITY or FITNESS FOR A PARTICULAR PURPOSE. See the GNU General Public License for more details.
+This program is distributed in the hope that it will be useful, but WITHOUT ANY WARRANTY; without even the
+implied warranty of MERCHANTABILITY or FITNESS FOR A PARTICULAR PURPOSE. See the GNU General Public License for
+more details.
 
-You should have received a copy of the GNU General Public License along with this program. If not, see <https://www.gnu.org/licenses/>.`
+You should have received a copy of the GNU General Public License along with this program. If not, see
+<https://www.gnu.org/licenses/>.`
 	err = check([]module{
 		{"good", "v1", []notice{{"LICENSE", string(own)}}},
 		{"copyleft", "v2", []notice{{"sub/COPYING", gpl}}},
@@ -75,7 +79,8 @@ func TestThePlatformsAreThoseOfReleases(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range release.Builds {
-		if strings.Join(b.GOOS, " ") != strings.Join(systems, " ") || strings.Join(b.GOARCH, " ") != strings.Join(architectures, " ") {
+		if strings.Join(b.GOOS, " ") != strings.Join(systems, " ") ||
+			strings.Join(b.GOARCH, " ") != strings.Join(architectures, " ") {
 			t.Errorf(".goreleaser.yml builds for %v on %v", b.GOOS, b.GOARCH)
 		}
 	}

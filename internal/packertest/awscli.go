@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// AWSCLI returns the path of the real awscli. It prefers Debian's: another aws in PATH may be a shim that does not work.
+// AWSCLI returns the path of the real awscli. It prefers Debian's: another aws in PATH may be a shim that does not
+// work.
 func AWSCLI(tb testing.TB) string {
 	tb.Helper()
 

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package packertest runs the real, pinned packer with this plugin in tests. It builds both with make build, and gives them
-// an environment without the plugins, credentials and proxies of the person who runs the tests.
+// Package packertest runs the real, pinned packer with this plugin in tests. It builds both with make build, and gives
+// them an environment without the plugins, credentials and proxies of the person who runs the tests.
 package packertest
 
 import (
@@ -76,9 +76,9 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Env returns an environment in which packer finds only this plugin: no credentials, its own home and temporary folder, and
-// proxies that do not answer, so that every use of the network fails at once. Additions come last, and so replace other
-// values.
+// Env returns an environment in which packer finds only this plugin: no credentials, its own home and temporary folder,
+// and proxies that do not answer, so that every use of the network fails at once. Additions come last, and so replace
+// other values.
 func Env(tb testing.TB, additions ...string) []string {
 	tb.Helper()
 
@@ -107,8 +107,8 @@ type Result struct {
 	Output string // standard output and error together, in order
 }
 
-// Run runs a program in a folder with an environment, and returns its result. It fails the test when the program cannot be
-// started.
+// Run runs a program in a folder with an environment, and returns its result. It fails the test when the program cannot
+// be started.
 func Run(tb testing.TB, dir string, env []string, argv ...string) Result {
 	tb.Helper()
 

@@ -11,8 +11,8 @@ import (
 )
 
 // Peer returns an addition to Env with which packer also finds the real amazon-ebs, of the version pinned in
-// tools/peer/go.mod. It builds it first, which takes minutes without a cache, unless make has already done so and has set
-// BAKERY_BIN.
+// tools/peer/go.mod. It builds it first, which takes minutes without a cache, unless make has already done so and has
+// set BAKERY_BIN.
 func Peer(tb testing.TB) string {
 	tb.Helper()
 

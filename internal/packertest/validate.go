@@ -28,8 +28,8 @@ build {
 }
 `
 
-// warning matches a warning of packer. Its text is in the first line for a template in HCL, and in the next line for one in
-// JSON.
+// warning matches a warning of packer. Its text is in the first line for a template in HCL, and in the next line for
+// one in JSON.
 var warning = regexp.MustCompile(`(?m)^Warning: (?:Warning when preparing build: .*\n\n?)?(.*)$`)
 
 // Validate runs packer validate in a folder, which must succeed within the limit, and returns the first line of each
@@ -68,8 +68,8 @@ func validate(tb testing.TB, dir string, env, arguments []string) (took time.Dur
 	return took, warnings
 }
 
-// fastEnough compares the time with that of a template without plugins. In one of three attempts, the difference must be
-// below the limit.
+// fastEnough compares the time with that of a template without plugins. In one of three attempts, the difference must
+// be below the limit.
 func fastEnough(tb testing.TB, dir string, env, arguments []string) bool {
 	tb.Helper()
 

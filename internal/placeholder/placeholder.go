@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package placeholder has the text that Packer renders in place of a value it does not know yet. The package is pure: it
-// may not know where such a text comes from.
+// Package placeholder has the text that Packer renders in place of a value it does not know yet. The package is pure:
+// it may not know where such a text comes from.
 package placeholder
 
 import "strings"

@@ -14,10 +14,12 @@ import (
 
 // broken are the files of an Image-Source with one mistake each, and the position that validate must print.
 var broken = map[string]struct{ content, position string }{
-	"cloudinit/10_twice.cfg":  {"#cloud-config\npackages: [a]\npackages: [b]\n", "cloudinit/10_twice.cfg:3:1: "},
-	"cloudinit/20_tab.cfg":    {"#cloud-config\nruncmd:\n\t- a\n", "cloudinit/20_tab.cfg:3:1: "},
-	"cloudinit/30_power.cfg":  {"#cloud-config\nhostname: a\npower_state:\n  mode: reboot\n", "cloudinit/30_power.cfg:3:1: "},
-	"cloudinit/40_mode.cfg":   {"#cloud-config\nwrite_files:\n  - path: /etc/a\n    permissions: 0644\n", "cloudinit/40_mode.cfg:4:18: "},
+	"cloudinit/10_twice.cfg": {"#cloud-config\npackages: [a]\npackages: [b]\n", "cloudinit/10_twice.cfg:3:1: "},
+	"cloudinit/20_tab.cfg":   {"#cloud-config\nruncmd:\n\t- a\n", "cloudinit/20_tab.cfg:3:1: "},
+	"cloudinit/30_power.cfg": {"#cloud-config\nhostname: a\npower_state:\n  mode: reboot\n",
+		"cloudinit/30_power.cfg:3:1: "},
+	"cloudinit/40_mode.cfg": {"#cloud-config\nwrite_files:\n  - path: /etc/a\n    permissions: 0644\n",
+		"cloudinit/40_mode.cfg:4:18: "},
 	"cloudinit/unordered.cfg": {"#cloud-config\n{}\n", "cloudinit/unordered.cfg: "},
 	"fs/var/run/fs.tgz":       {"", "fs/var/run/fs.tgz: "},
 	"script/install.sh":       {"#!/bin/sh\nif true; then\n", "script/install.sh:2:"},
@@ -55,7 +57,8 @@ build {
 			for file, mistake := range broken {
 				write(t, filepath.Join(dir, "image", file), mistake.content, 0o755)
 			}
-			result := packertest.Run(t, dir, packertest.Env(t), packertest.Built(t).Packer, "validate", "broken.pkr.hcl")
+			result := packertest.Run(t, dir, packertest.Env(t), packertest.Built(t).Packer, "validate",
+				"broken.pkr.hcl")
 			if result.Code == 0 {
 				t.Error("validate finds nothing wrong")
 			}
@@ -79,7 +82,8 @@ func TestAFailingCompileScriptFailsTheBuildWithItsExitCodeAndLastLines(t *testin
 	write(t, filepath.Join(dir, "image", "script", "compile.sh"), "#!/bin/sh\necho 'no such jar' >&2\nexit 7\n", 0o755)
 	result := packertest.Run(t, dir, packertest.Env(t, "PACKER="+packertest.Built(t).Packer),
 		filepath.Join(packertest.Root(), "example", "jenkins", "build-create-image-userdata.sh"), "image", "out")
-	if result.Code != 4 || !strings.Contains(result.Output, "exit code 7") || !strings.Contains(result.Output, "no such jar") {
+	if result.Code != 4 || !strings.Contains(result.Output, "exit code 7") ||
+		!strings.Contains(result.Output, "no such jar") {
 		t.Errorf("exit code %d\n%s", result.Code, result.Output)
 	}
 	if strings.Contains(result.Output, "CRASH") {

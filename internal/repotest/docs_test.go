@@ -49,7 +49,8 @@ func TestEveryHCLBlockOfTheDocumentationValidates(t *testing.T) {
 func TestTheManualListsEverySectionOfTheCleanUp(t *testing.T) {
 	want := slices.Sorted(slices.Values(guest.Sections))
 	var got []string
-	for _, match := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ").FindAllStringSubmatch(read(t, "docs/guest.md"), -1) {
+	for _, match := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ").FindAllStringSubmatch(read(t,
+		"docs/guest.md"), -1) {
 		got = append(got, match[1])
 	}
 	slices.Sort(got)
@@ -61,7 +62,8 @@ func TestTheManualListsEverySectionOfTheCleanUp(t *testing.T) {
 func TestTheManualNamesEveryCommandOfTheLab(t *testing.T) {
 	help := packertest.Run(t, t.TempDir(), packertest.Env(t), packertest.Built(t).Lab, "--help")
 	manual := read(t, "docs/lab.md")
-	commands := regexp.MustCompile(`(?m)^  (run|serve|image build|image import|[a-z]+)(?: |$)(?:.*)\n      `).FindAllStringSubmatch(help.Output, -1)
+	commands := regexp.MustCompile(`(?m)^  (run|serve|image build|image import|[a-z]+)(?: |$)(?:.*)\n      `).
+		FindAllStringSubmatch(help.Output, -1)
 	if len(commands) < 10 {
 		t.Fatalf("bakery-lab --help names %d commands:\n%s", len(commands), help.Output)
 	}
@@ -93,8 +95,8 @@ var (
 	sourceBlock = regexp.MustCompile(`(?m)^source "([^"]+)" "([^"]+)"`)
 )
 
-// complete makes a template of a block. It puts settings alone into a source, and adds required settings and a build that
-// uses the sources of the block.
+// complete makes a template of a block. It puts settings alone into a source, and adds required settings and a build
+// that uses the sources of the block.
 func complete(block string) string {
 	if !topLevel.MatchString(block) {
 		block = "source \"bakery-userdata\" \"example\" {\n" + defaults(block) + block + "}\n"

@@ -24,11 +24,14 @@ var examples = map[string][]string{
 	"two-stage/bake.pkr.hcl":    {"two-stage/bake.pkr.hcl"},
 	"jenkins/prepare.pkr.hcl":   {"-var", "source=image", "-var", "target=out", "jenkins/prepare.pkr.hcl"},
 	"jenkins/bake.pkr.hcl": {
-		"-var", "bundle=out", "-var", "ami_name=hello-1", "-var", "image_version=1", "-var", "subnet_id=subnet-12345678",
-		"-var", "source_ami=ami-086063d8c95bfa211", "-var", `security_group_ids=["sg-12345678"]`, "jenkins/bake.pkr.hcl",
+		"-var", "bundle=out", "-var", "ami_name=hello-1", "-var", "image_version=1", "-var",
+		"subnet_id=subnet-12345678",
+		"-var", "source_ami=ami-086063d8c95bfa211", "-var", `security_group_ids=["sg-12345678"]`,
+		"jenkins/bake.pkr.hcl",
 	},
-	"sweep/sweep.pkr.hcl":   {"sweep"},
-	"migrate/after.pkr.hcl": {"-var", "source_ami=ami-086063d8c95bfa211", "-var", "bucket=my-bucket", "migrate/after.pkr.hcl"},
+	"sweep/sweep.pkr.hcl": {"sweep"},
+	"migrate/after.pkr.hcl": {"-var", "source_ami=ami-086063d8c95bfa211", "-var", "bucket=my-bucket",
+		"migrate/after.pkr.hcl"},
 }
 
 // peerExamples are the templates that need another plugin; make test-peer bakes them.
@@ -88,7 +91,8 @@ func workspace(t *testing.T) string {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "userdata.sh"), "#!/bin/sh\ntrue\n", 0o644)
-	packer(t, dir, "build", "-var", "source=image", "-var", "target=out", filepath.Join(example, "jenkins", "prepare.pkr.hcl"))
+	packer(t, dir, "build", "-var", "source=image", "-var", "target=out",
+		filepath.Join(example, "jenkins", "prepare.pkr.hcl"))
 
 	return dir
 }

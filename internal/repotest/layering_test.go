@@ -273,7 +273,7 @@ func layersTable(all []listedPackage) string {
 		doc := strings.TrimPrefix(docs[name], "Package "+name[strings.LastIndex(name, "/")+1:]+" ")
 		doc = strings.TrimRight(doc, ".:")
 		var imports []string
-		for _, pattern := range strings.Fields(l.imports) {
+		for pattern := range strings.FieldsSeq(l.imports) {
 			imports = append(imports, "`"+strings.TrimPrefix("internal/"+pattern, "internal/./")+"`")
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", l.pkg, doc, strings.Join(imports, ", "), sdkNames(l.sdks))
@@ -284,7 +284,7 @@ func layersTable(all []listedPackage) string {
 // sdkNames returns the words of the table for people.
 func sdkNames(words string) string {
 	var names []string
-	for _, word := range strings.Fields(words) {
+	for word := range strings.FieldsSeq(words) {
 		names = append(names, map[string]string{"packer": "Packer", "aws": "AWS"}[word])
 	}
 	return strings.Join(names, ", ")

@@ -6,8 +6,9 @@ package repotest
 // layer is one row of the architecture: the packages that match a pattern, and what their code may import of this
 // repository. Tests may import more; see prohibited.
 type layer struct {
-	pkg     string // a path below the module, or a pattern such as cmd/...
-	imports string // paths below internal/, or patterns; ./ is the top of the repository, ... is everything below internal/
+	pkg string // a path below the module, or a pattern such as cmd/...
+	// imports are paths or patterns below internal/. ./ is the top of the repository, ... is everything in internal/.
+	imports string
 	sdks    string // the SDKs that it may use, also through other packages of this repository: packer, aws
 }
 

@@ -13,8 +13,9 @@ import (
 // moved are all the changes that the migration of a template needs.
 var moved = []struct{ before, after string }{
 	{
-		before: "    amazon = {\n      source  = \"github.com/hashicorp/amazon\"\n      version = \">= 1.8.2\"\n    }\n",
-		after:  "    bakery = {\n      source  = \"github.com/amibakery/bakery\"\n      version = \">= 0.1.0\"\n    }\n",
+		before: "    amazon = {\n      source  = \"github.com/hashicorp/amazon\"\n      version = \">= 1.8.2\"\n   " +
+			" }\n",
+		after: "    bakery = {\n      source  = \"github.com/amibakery/bakery\"\n      version = \">= 0.1.0\"\n    }\n",
 	},
 	{before: `source "amazon-ebs" `, after: `source "bakery-userdata" `},
 	{

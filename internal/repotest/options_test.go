@@ -127,7 +127,8 @@ func setting(t *testing.T, name string, o option) string {
 		return name + " {\n" + setting(t, inner, o.Block[inner]) + "}\n"
 	}
 	values := map[string]string{
-		"cty.String": `"10s"`, "cty.Number": "1", "cty.Bool": "true", "cty.List(cty.String)": `["x"]`, "cty.List(cty.Number)": "[1]",
+		"cty.String": `"10s"`, "cty.Number": "1", "cty.Bool": "true", "cty.List(cty.String)": `["x"]`,
+		"cty.List(cty.Number)": "[1]",
 	}
 	if values[o.Type] == "" {
 		t.Fatalf("no value for %s, a %s", name, o.Type)

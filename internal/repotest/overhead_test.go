@@ -27,7 +27,8 @@ build {
 `, 0o644)
 	hello := filepath.Join(packertest.Root(), "example", "hello")
 	without, with := medianOfFive(t, dir, "null.pkr.hcl"), medianOfFive(t, dir, hello)
-	t.Logf("packer validate: %v with the null builder, %v with bakery-userdata: %v over it", without, with, with-without)
+	t.Logf("packer validate: %v with the null builder, %v with bakery-userdata: %v over it", without, with,
+		with-without)
 	if with-without > overheadLimit {
 		t.Errorf("validate takes %v longer with the plugin", with-without)
 	}

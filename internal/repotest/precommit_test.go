@@ -12,8 +12,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// TestPreCommitHook runs the real pre-commit on a repository with a template and its Image-Source. The hook comes from a
-// new repository with two files of this one, so nothing is downloaded.
+// TestPreCommitHook runs the real pre-commit on a repository with a template and its Image-Source. The hook comes from
+// a new repository with two files of this one, so nothing is downloaded.
 func TestPreCommitHook(t *testing.T) {
 	hooks, repo := t.TempDir(), t.TempDir()
 	env := gitEnv(t)
@@ -29,7 +29,8 @@ func TestPreCommitHook(t *testing.T) {
 	run(t, hooks, env, "git", "commit", "-q", "-m", "hooks")
 	revision := strings.TrimSpace(run(t, hooks, env, "git", "rev-parse", "HEAD"))
 
-	for name, content := range map[string]string{"image/ami.env": "NAME=a\nVERSION=1\n", "image/cloudinit/60_app.cfg": "#cloud-config\nruncmd: [a]\n"} {
+	for name, content := range map[string]string{"image/ami.env": "NAME=a\nVERSION=1\n",
+		"image/cloudinit/60_app.cfg": "#cloud-config\nruncmd: [a]\n"} {
 		write(t, filepath.Join(repo, name), content, 0o644)
 	}
 	write(t, filepath.Join(repo, "app.pkr.hcl"), `
@@ -48,14 +49,16 @@ build {
 	run(t, repo, env, "git", "init", "-q")
 	run(t, repo, env, "git", "add", ".")
 
-	if result := packertest.Run(t, repo, env, "pre-commit", "run"); result.Code != 0 || !strings.Contains(result.Output, "Passed") {
+	if result := packertest.Run(t, repo, env, "pre-commit", "run"); result.Code != 0 ||
+		!strings.Contains(result.Output, "Passed") {
 		t.Fatalf("a good Image-Source: exit code %d\n%s", result.Code, result.Output)
 	}
 	run(t, repo, env, "git", "commit", "-q", "-m", "good")
 
 	write(t, filepath.Join(repo, "unrelated.txt"), "y", 0o644)
 	run(t, repo, env, "git", "add", ".")
-	if result := packertest.Run(t, repo, env, "pre-commit", "run"); result.Code != 0 || !strings.Contains(result.Output, "Skipped") {
+	if result := packertest.Run(t, repo, env, "pre-commit", "run"); result.Code != 0 ||
+		!strings.Contains(result.Output, "Skipped") {
 		t.Errorf("a file that belongs to no template: exit code %d\n%s", result.Code, result.Output)
 	}
 
@@ -97,20 +100,23 @@ func TestThePreCommitHookFindsTheTemplatesOfAFile(t *testing.T) {
 				t.Fatalf("exit code %d\n%s", result.Code, result.Output)
 			}
 			asked, err := os.ReadFile(filepath.Join(repo, "asked"))
-			if got := strings.Join(strings.Split(strings.TrimSpace(string(asked)), "\n"), " "); err != nil || got != test.validated {
+			if got := strings.Join(strings.Split(strings.TrimSpace(string(asked)), "\n"), " "); err != nil ||
+				got != test.validated {
 				t.Errorf("validated %q, want %q (%v)", got, test.validated, err)
 			}
 		})
 	}
 }
 
-// gitEnv returns the environment of packertest.Env, without the settings for git and pre-commit of the person who runs the
-// tests.
+// gitEnv returns the environment of packertest.Env, without the settings for git and pre-commit of the person who runs
+// the tests.
 func gitEnv(t *testing.T) []string {
 	t.Helper()
 
-	return packertest.Env(t, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "PRE_COMMIT_HOME="+t.TempDir(),
-		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org")
+	return packertest.Env(t, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
+		"PRE_COMMIT_HOME="+t.TempDir(),
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a",
+		"GIT_COMMITTER_EMAIL=a@example.org")
 }
 
 // run runs a program, fails the test unless it succeeds, and returns its output.

@@ -162,7 +162,8 @@ func TestReleaseNamesContainTheAPIVersion(t *testing.T) {
 	}
 	if strings.Join(plugin.Builders, " ") != "userdata" || strings.Join(plugin.DataSources, " ") != "image-source" ||
 		strings.Join(plugin.Provisioners, " ") != "image-source" {
-		t.Errorf("the plugin registers builders %q, data sources %q and provisioners %q", plugin.Builders, plugin.DataSources, plugin.Provisioners)
+		t.Errorf("the plugin registers builders %q, data sources %q and provisioners %q", plugin.Builders,
+			plugin.DataSources, plugin.Provisioners)
 	}
 	if strings.Count(read(t, ".goreleaser.yml"), "_"+plugin.API+"_") != 3 {
 		t.Errorf(".goreleaser.yml does not name binary, archive and list of modules by API %s", plugin.API)

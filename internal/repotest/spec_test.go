@@ -27,8 +27,8 @@ type option struct {
 	Block map[string]option
 }
 
-// specs reads the options of components from the source that packer-sdc generates (*.hcl2spec.go), so that the plugin need
-// not be compiled.
+// specs reads the options of components from the source that packer-sdc generates (*.hcl2spec.go), so that the plugin
+// need not be compiled.
 type specs struct {
 	modules map[string]string // directories by module path
 }

@@ -29,9 +29,12 @@ func TestAsRootUsesSudoOnlyForOtherUsers(t *testing.T) {
 		stubs map[string]string
 		want  string
 	}{
-		"as root":         {map[string]string{"id": "echo 0", "sudo": "echo sudo"}, "ran\n"},
-		"as another user": {map[string]string{"id": "echo 1000", "sudo": `[ "$1 $2" = "-E -H" ] && shift 2 && exec "$@"`}, "ran\n"},
-		"with Go":         {map[string]string{"id": "echo 1000", "go": "echo /modules", "sudo": `echo "$@"`}, "GOMODCACHE=/modules"},
+		"as root": {map[string]string{"id": "echo 0", "sudo": "echo sudo"}, "ran\n"},
+		"as another user": {
+			map[string]string{"id": "echo 1000", "sudo": `[ "$1 $2" = "-E -H" ] && shift 2 && exec "$@"`}, "ran\n",
+		},
+		"with Go": {map[string]string{"id": "echo 1000", "go": "echo /modules", "sudo": `echo "$@"`},
+			"GOMODCACHE=/modules"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if result := tool(t, test.stubs, "as-root.sh", "echo", "ran"); !strings.Contains(result.Output, test.want) {
@@ -43,7 +46,8 @@ func TestAsRootUsesSudoOnlyForOtherUsers(t *testing.T) {
 
 func TestSetupInstallsNothingWhenEverythingIsInstalled(t *testing.T) {
 	// The package awscli is installed when the tests run. A broken shim before it in PATH must not matter.
-	if result := tool(t, map[string]string{"aws": "exit 1", "apt-get": "echo installed; exit 1"}, "setup.sh", "test"); result.Code != 0 {
+	if result := tool(t, map[string]string{"aws": "exit 1", "apt-get": "echo installed; exit 1"}, "setup.sh",
+		"test"); result.Code != 0 {
 		t.Errorf("with everything installed: exit code %d\n%s", result.Code, result.Output)
 	}
 	if result := tool(t, nil, "setup.sh", "kitchen"); result.Code != 2 || !strings.Contains(result.Output, "usage") {
@@ -58,10 +62,11 @@ func TestVulncheckRunsWhenItsDatabaseCanBeReached(t *testing.T) {
 		code      int
 		says      string
 	}{
-		"nothing found":             {map[string]string{"curl": "exit 0", "go": `echo "$@"`}, nil, 0, "govulncheck"},
-		"something found":           {map[string]string{"curl": "exit 0", "go": "exit 3"}, nil, 3, ""},
-		"out of reach":              {map[string]string{"curl": "exit 6", "go": "exit 3"}, nil, 0, "NOT CHECKED"},
-		"out of reach and --always": {map[string]string{"curl": "exit 6", "go": "exit 0"}, []string{"--always"}, 1, "NOT CHECKED"},
+		"nothing found":   {map[string]string{"curl": "exit 0", "go": `echo "$@"`}, nil, 0, "govulncheck"},
+		"something found": {map[string]string{"curl": "exit 0", "go": "exit 3"}, nil, 3, ""},
+		"out of reach":    {map[string]string{"curl": "exit 6", "go": "exit 3"}, nil, 0, "NOT CHECKED"},
+		"out of reach and --always": {map[string]string{"curl": "exit 6", "go": "exit 0"}, []string{"--always"}, 1,
+			"NOT CHECKED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := tool(t, test.stubs, append([]string{"vulncheck.sh"}, test.arguments...)...)

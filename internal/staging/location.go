@@ -3,9 +3,9 @@
 
 // Package staging stores files in S3 for a machine to download during a bake.
 //
-// The metadata of an object contains its sha256, so that the package can find an object that was already uploaded without
-// reading it. Signed URLs use the credentials of the caller, and work until they expire for everybody who has them. The
-// package knows S3; it may not know EC2, Packer, or what the files are for.
+// The metadata of an object contains its sha256, so that the package can find an object that was already uploaded
+// without reading it. Signed URLs use the credentials of the caller, and work until they expire for everybody who has
+// them. The package knows S3; it may not know EC2, Packer, or what the files are for.
 package staging
 
 import (
@@ -31,7 +31,8 @@ func ParseURL(s string) (Location, error) {
 	}
 	bucket, prefix, _ := strings.Cut(rest, "/")
 	if !bucketName.MatchString(bucket) {
-		return Location{}, fmt.Errorf("%q has no valid bucket name: 3 to 63 lower case letters, digits, dots and hyphens", s)
+		return Location{}, fmt.Errorf("%q has no valid bucket name: 3 to 63 lower case letters, digits, dots and "+
+			"hyphens", s)
 	}
 	prefix = strings.Trim(prefix, "/")
 	if strings.ContainsAny(prefix, "?#") {

@@ -15,8 +15,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
-// OpenNewer reads an object when its version is not the one last seen ("" for none), and returns its version. It returns a
-// nil reader and no error when the object does not exist or has the same version.
+// OpenNewer reads an object when its version is not the one last seen ("" for none), and returns its version. It
+// returns a nil reader and no error when the object does not exist or has the same version.
 func (s *Store) OpenNewer(ctx context.Context, key, seen string) (io.ReadCloser, string, error) {
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
 	if seen != "" {

@@ -35,7 +35,8 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("ParseURL(%q) = %+v, %v; want %+v", given, got, err, want)
 		}
 	}
-	for _, given := range []string{"", "bucket", "https://bucket", "s3://", "s3:///x", "s3://Bucket", "s3://b", "s3://bucket/a?b", "s3://bucket/a#b"} {
+	for _, given := range []string{"", "bucket", "https://bucket", "s3://", "s3:///x", "s3://Bucket", "s3://b",
+		"s3://bucket/a?b", "s3://bucket/a#b"} {
 		if got, err := ParseURL(given); err == nil {
 			t.Errorf("ParseURL(%q) = %+v, want an error", given, got)
 		}
@@ -266,7 +267,8 @@ func TestEveryCallNamesTheOwnerAndUploadsTheEncryption(t *testing.T) {
 		o := object(store.Key("x"), make([]byte, size))
 		_, hasErr := store.Has(t.Context(), o)
 		_, openErr := store.Open(t.Context(), o.Key)
-		if err := errors.Join(store.Check(t.Context()), hasErr, openErr, store.Put(t.Context(), o), store.Delete(t.Context(), o.Key)); err != nil {
+		if err := errors.Join(store.Check(t.Context()), hasErr, openErr, store.Put(t.Context(), o),
+			store.Delete(t.Context(), o.Key)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -279,7 +281,8 @@ func TestEveryCallNamesTheOwnerAndUploadsTheEncryption(t *testing.T) {
 			if h.Get("X-Amz-Acl") != "" || h.Get("X-Amz-Grant-Read") != "" {
 				t.Errorf("a %s opens the object to others", method)
 			}
-			if h.Get("X-Amz-Server-Side-Encryption") == "aws:kms" && h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id") == "alias/of-ours" {
+			if h.Get("X-Amz-Server-Side-Encryption") == "aws:kms" &&
+				h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id") == "alias/of-ours" {
 				encrypted++
 			}
 		}
@@ -337,7 +340,8 @@ func TestABucketOfAnotherAccountIsRefused(t *testing.T) {
 	const want = "bucket bucket does not belong to account 123456789012: if it is meant to belong to another, set " +
 		"expected_bucket_owner"
 	for name, err := range map[string]error{
-		"the check": store.Check(t.Context()), "an upload": store.Put(t.Context(), object(store.Key("x"), []byte("secret"))),
+		"the check": store.Check(t.Context()), "an upload": store.Put(t.Context(),
+			object(store.Key("x"), []byte("secret"))),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, ErrDenied) {
 			t.Errorf("%s says %v", name, err)

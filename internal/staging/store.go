@@ -24,16 +24,16 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
-// sha256Key is the name of the metadata with which a later bake recognises an object, so that it need not upload it again.
-// It is compared together with the size: the key of the object alone does not say that its upload was completed.
+// sha256Key is the name of the metadata with which a later bake recognises an object, so that it need not upload it
+// again. It is compared together with the size: the key of the object alone does not say that its upload was completed.
 const sha256Key = "bakery-sha256"
 
 // abortTimeout is how long removing the parts of a cancelled upload may take; they cost money while they exist.
 const abortTimeout = 30 * time.Second
 
 // An upload has partsAtOnce+1 parts of partSize bytes in memory. This is the smallest part that S3 accepts, and enough
-// parts for a fast network. The defaults of the library need more than twice the memory, which is too much for many bakes
-// at the same time.
+// parts for a fast network. The defaults of the library need more than twice the memory, which is too much for many
+// bakes at the same time.
 const (
 	partSize    = 5 << 20
 	partsAtOnce = 3
@@ -85,7 +85,8 @@ func New(cfg aws.Config, at Location, options Options) *Store {
 	return &Store{
 		incomplete: &sync.Map{},
 		Location:   at, client: client, presign: s3.NewPresignClient(plain),
-		owner: nonZeroPtr(options.Owner), encryption: types.ServerSideEncryption(options.Encryption), kmsKey: nonZeroPtr(options.KMSKey),
+		owner: nonZeroPtr(options.Owner), encryption: types.ServerSideEncryption(options.Encryption),
+		kmsKey: nonZeroPtr(options.KMSKey),
 	}
 }
 
@@ -103,8 +104,8 @@ func (s *Store) Region() string { return s.client.Options().Region }
 // ErrDenied is returned when S3 refuses to say whether the bucket exists.
 var ErrDenied = errors.New("look at the bucket: access denied")
 
-// Check checks the bucket. The error wraps ErrDenied when S3 denies access. Uploads may work even then: s3:PutObject can
-// be granted without s3:ListBucket.
+// Check checks the bucket. The error wraps ErrDenied when S3 denies access. Uploads may work even then: s3:PutObject
+// can be granted without s3:ListBucket.
 func (s *Store) Check(ctx context.Context) error {
 	err := s.head(ctx, s.owner)
 	switch statusOf(err) {
@@ -144,7 +145,8 @@ func (s *Store) wrongOwner() error {
 
 // Has reports whether an object with this content already exists.
 func (s *Store) Has(ctx context.Context, o Object) (bool, error) {
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.Bucket, Key: &o.Key, ExpectedBucketOwner: s.owner})
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.Bucket, Key: &o.Key,
+		ExpectedBucketOwner: s.owner})
 	switch statusOf(err) {
 	case http.StatusNotFound, http.StatusForbidden: // without the right to list, a missing object is forbidden
 		return false, nil
@@ -169,10 +171,11 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return out.Body, nil
 }
 
-// Delete removes an object, and the parts of uploads of it that were not completed. It returns nil when the object does not
-// exist.
+// Delete removes an object, and the parts of uploads of it that were not completed. It returns nil when the object does
+// not exist.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner})
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &key,
+		ExpectedBucketOwner: s.owner})
 	if err != nil && statusOf(err) != http.StatusNotFound {
 		return fmt.Errorf("delete %s: %w", s.URL(key), awserror.InWords(err))
 	}
@@ -182,8 +185,8 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// GetURL returns a signed URL to download an object. It works until it expires, and only while the bucket belongs to its
-// expected owner.
+// GetURL returns a signed URL to download an object. It works until it expires, and only while the bucket belongs to
+// its expected owner.
 func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (string, error) {
 	in := &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner}
 	r, err := s.presign.PresignGetObject(ctx, in, s3.WithPresignExpires(expiry))
@@ -193,8 +196,8 @@ func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (s
 	return r.URL, nil
 }
 
-// Upload is a signed URL to upload an object with PUT and these headers, each as "name: value". There are headers only for
-// a chosen encryption, which S3 accepts only in headers.
+// Upload is a signed URL to upload an object with PUT and these headers, each as "name: value". There are headers only
+// for a chosen encryption, which S3 accepts only in headers.
 type Upload struct {
 	URL     string
 	Headers []string
@@ -203,7 +206,8 @@ type Upload struct {
 // PutURL returns a signed upload.
 func (s *Store) PutURL(ctx context.Context, key string, expiry time.Duration) (Upload, error) {
 	r, err := s.presign.PresignPutObject(ctx, &s3.PutObjectInput{
-		Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner, ServerSideEncryption: s.encryption, SSEKMSKeyId: s.kmsKey,
+		Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner, ServerSideEncryption: s.encryption,
+		SSEKMSKeyId: s.kmsKey,
 	}, s3.WithPresignExpires(expiry))
 	if err != nil {
 		return Upload{}, fmt.Errorf("sign a URL of %s: %w", s.URL(key), awserror.InWords(err))

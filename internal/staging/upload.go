@@ -19,8 +19,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
 )
 
-// Put uploads an object, in parts when it is large, so that memory does not grow with it. A failed or cancelled upload is
-// aborted. When that fails, or answers of S3 are lost, parts may remain, which Delete removes.
+// Put uploads an object, in parts when it is large, so that memory does not grow with it. A failed or cancelled upload
+// is aborted. When that fails, or answers of S3 are lost, parts may remain, which Delete removes.
 func (s *Store) Put(ctx context.Context, o Object) error {
 	body, err := o.Open()
 	if err != nil {
@@ -71,7 +71,11 @@ func uninterruptible(ctx context.Context) (context.Context, context.CancelFunc) 
 }
 
 // PutObject uploads an object that is not larger than a part.
-func (u *uploader) PutObject(ctx context.Context, in *s3.PutObjectInput, opts ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+func (u *uploader) PutObject(
+	ctx context.Context,
+	in *s3.PutObjectInput,
+	opts ...func(*s3.Options),
+) (*s3.PutObjectOutput, error) {
 	own, cancel := uninterruptible(ctx)
 	defer cancel()
 	return u.Client.PutObject(own, in, opts...)
@@ -79,7 +83,11 @@ func (u *uploader) PutObject(ctx context.Context, in *s3.PutObjectInput, opts ..
 
 // CreateMultipartUpload begins an upload. When it needs more than one attempt, an earlier one may have begun another
 // upload.
-func (u *uploader) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
+func (u *uploader) CreateMultipartUpload(
+	ctx context.Context,
+	in *s3.CreateMultipartUploadInput,
+	opts ...func(*s3.Options),
+) (*s3.CreateMultipartUploadOutput, error) {
 	own, cancel := uninterruptible(ctx)
 	defer cancel()
 	out, err := u.Client.CreateMultipartUpload(own, in, opts...)
@@ -94,16 +102,24 @@ func (u *uploader) CreateMultipartUpload(ctx context.Context, in *s3.CreateMulti
 }
 
 // CompleteMultipartUpload makes an object of the parts.
-func (u *uploader) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
+func (u *uploader) CompleteMultipartUpload(
+	ctx context.Context,
+	in *s3.CompleteMultipartUploadInput,
+	opts ...func(*s3.Options),
+) (*s3.CompleteMultipartUploadOutput, error) {
 	own, cancel := uninterruptible(ctx)
 	defer cancel()
 	u.finished.Store(true)
 	return u.Client.CompleteMultipartUpload(own, in, opts...)
 }
 
-// AbortMultipartUpload aborts an upload that has failed. It does not return its own error, which would replace the reason
-// of the failure.
-func (u *uploader) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, opts ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
+// AbortMultipartUpload aborts an upload that has failed. It does not return its own error, which would replace the
+// reason of the failure.
+func (u *uploader) AbortMultipartUpload(
+	ctx context.Context,
+	in *s3.AbortMultipartUploadInput,
+	opts ...func(*s3.Options),
+) (*s3.AbortMultipartUploadOutput, error) {
 	out, err := u.Client.AbortMultipartUpload(ctx, in, opts...)
 	if err != nil && statusOf(err) != http.StatusNotFound {
 		u.incomplete.Store(true)

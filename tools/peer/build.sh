@@ -2,9 +2,9 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# build.sh - builds the real amazon-ebs, of the version go.mod beside this pins, into bin/peer/ and installs it into
-# a plugin path of its own, bin/peer/plugins, together with this plugin, so that one packer finds both. Needs what
-# `make build` leaves. Minutes the first time, seconds afterwards.
+# build.sh - builds the real amazon-ebs, of the version that go.mod in this folder pins, into bin/peer/. It installs it
+# together with this plugin into a separate plugin path, bin/peer/plugins, so that one packer finds both. Run `make
+# build` first. It takes minutes the first time, seconds later.
 set -eu
 
 cd "$(dirname "$0")"
@@ -14,7 +14,7 @@ CGO_ENABLED=0 go build -buildvcs=false -ldflags '-s -w' -o "$amazon" github.com/
 
 export CHECKPOINT_DISABLE=1 PACKER_CONFIG_DIR="$bin/peer" PACKER_PLUGIN_PATH="$bin/peer/plugins"
 
-# install PROGRAM SOURCE - unless it is the one that is installed.
+# install PROGRAM SOURCE - installs a plugin, unless the same program is already installed.
 install() {
 	set -- "$1" "$2" "$PACKER_PLUGIN_PATH/$2"
 	for installed in "$3"/*_x*[0-9a-z]; do

@@ -2,7 +2,7 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# setup.sh - puts what was uploaded where it belongs. Runs as root, through the login user's sudo.
+# setup.sh - moves the uploaded files to their places. Runs as root, with the login user's sudo.
 set -eu
 
 install -d -o "$SITE_USER" -g "$SITE_USER" -m 0750 /srv/site

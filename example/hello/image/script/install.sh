@@ -2,8 +2,8 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# Runs on the machine as root once fs/ is in place. What fs/ cannot say belongs here: owners, users,
-# services to switch on.
+# Runs on the machine as root, after fs/ is extracted. Use it for what fs/ cannot describe: owners, users, and services
+# to enable.
 set -eu
 
 echo 'install.sh' >>/var/log/hello.order
