@@ -22,8 +22,9 @@ import (
 )
 
 var (
-	guests = flag.String("guests", "bookworm", "the Debian suites TestGuests bakes on, with commas between")
-	full   = flag.Bool("full", false, "run the full length of the tests that make test-more runs in a short form")
+	guests     = flag.String("guests", "bookworm", "the Debian suites TestGuests bakes on, with commas between")
+	largeFiles = flag.Bool("large", false, "use files of 1 GiB in TestFS and TestLiveLarge, instead of 256 MiB")
+	full       = flag.Bool("full", false, "run the full length of the tests that make test-more runs in a short form")
 )
 
 // A machine needs about four seconds of one processor to boot and to bake, and waits otherwise. More tests at once than
