@@ -23,7 +23,7 @@ func TestInterrupt(t *testing.T) {
 	for _, at := range []string{"Uploading", "Launching", "60_app.cfg", "is being made"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			step := "true"
+			step := "echo at once"
 			if at == "60_app.cfg" {
 				step = "sleep 60" // the interrupt ends it
 			}
@@ -61,6 +61,7 @@ func (l *lab) interrupted(t *testing.T, at string, args ...string) packertest.Re
 	}
 	_ = cmd.Wait() // the caller checks the exit status
 	l.bakes.add(t.Name(), out.String())
+	t.Logf("packer build: exit status %d\n%s", cmd.ProcessState.ExitCode(), out)
 	return packertest.Result{Code: cmd.ProcessState.ExitCode(), Output: out.String()}
 }
 

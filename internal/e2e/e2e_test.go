@@ -22,15 +22,16 @@ import (
 )
 
 var (
-	guests = flag.String("guests", "bookworm", "the Debian suites TestGuests bakes on, with commas between")
-	full   = flag.Bool("full", false, "run the full length of the tests that make test-more runs in a short form")
+	guests     = flag.String("guests", "bookworm", "the Debian suites TestGuests bakes on, with commas between")
+	largeFiles = flag.Bool("large", false, "use files of 1 GiB in TestFS and TestLiveLarge, instead of 256 MiB")
+	full       = flag.Bool("full", false, "run the full length of the tests that make test-more runs in a short form")
 )
 
-// The limits are for two processors: a machine needs about four seconds of one to boot, and waits otherwise.
+// A machine needs about four seconds of one processor to boot and to bake, and waits otherwise. More tests at once than
+// this keep the processors no busier, but come nearer to their time limits.
 var (
-	machineSlots = newSlots("machines", 5*runtime.GOMAXPROCS(0), "how many tests may have real machines at once")
-	labSlots     = newSlots("labs", 16*runtime.GOMAXPROCS(0),
-		"how many tests may have a lab of their own in this process at once")
+	machineSlots = newSlots("machines", 3*runtime.GOMAXPROCS(0), "how many tests may have real machines at once")
+	labSlots     = newSlots("labs", 6*runtime.GOMAXPROCS(0), "how many tests may have a lab in this process at once")
 )
 
 // hostEnvironment is the environment that the tests were started with. TestMain removes everything about AWS from the

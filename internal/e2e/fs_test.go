@@ -24,7 +24,7 @@ var hostileFiles = map[string]os.FileMode{
 	"opt/x/-rf":                   0o644,
 }
 
-// TestFS bakes an fs/ with names, modes and links that archives and shells often get wrong, and a file of 1 GiB. The
+// TestFS bakes an fs/ with names, modes and links that archives and shells often get wrong, and a large file. The
 // image has to boot and hold all of it.
 func TestFS(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestFS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sum := randomFile(t, filepath.Join(fs, "opt/x/big"), 1<<30)
+	sum := randomFile(t, filepath.Join(fs, "opt/x/big"), bigFileSize())
 	image := testName(t)
 	id := l.bake(t, image, absolute(t, template), "source="+source, "name="+image)
 

@@ -45,6 +45,14 @@ func incompressible(n int) string {
 	return string(b)
 }
 
+// bigFileSize is the size of the large file of TestFS and TestLiveLarge, in bytes.
+func bigFileSize() int64 {
+	if *largeFiles {
+		return 1 << 30
+	}
+	return 256 << 20
+}
+
 // randomFile writes a file that no compression makes smaller and returns its sha256.
 func randomFile(t *testing.T, path string, size int64) string {
 	t.Helper()

@@ -136,9 +136,13 @@ func (l *lab) findLeftovers(ctx context.Context, of func(resource) bool) ([]reso
 	if err != nil {
 		return nil, err
 	}
-	used, err := l.snapshotsOfImages(ctx)
-	if err != nil {
-		return nil, err
+	var used []string
+	for _, region := range regionsOfImages(all) {
+		snapshots, err := l.snapshotsOfImages(ctx, region)
+		if err != nil {
+			return nil, err
+		}
+		used = append(used, snapshots...)
 	}
 	return slices.DeleteFunc(all, func(r resource) bool {
 		limited := r.Kind == "role" && strings.HasPrefix(r.ID, limitedRole) // made by tests, see assume
@@ -146,9 +150,21 @@ func (l *lab) findLeftovers(ctx context.Context, of func(resource) bool) ([]reso
 	}), nil
 }
 
-// snapshotsOfImages lists the snapshots that belong to an image. In the shared lab, all images are in one region.
-func (l *lab) snapshotsOfImages(ctx context.Context) ([]string, error) {
-	out, err := ec2.NewFromConfig(l.config()).DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}})
+// regionsOfImages lists the regions that have an image.
+func regionsOfImages(all []resource) (regions []string) {
+	for _, r := range all {
+		if r.Kind == "image" && !slices.Contains(regions, r.Region) {
+			regions = append(regions, r.Region)
+		}
+	}
+	return regions
+}
+
+// snapshotsOfImages lists the snapshots in a region that belong to an image.
+func (l *lab) snapshotsOfImages(ctx context.Context, region string) ([]string, error) {
+	config := l.config()
+	config.Region = region
+	out, err := ec2.NewFromConfig(config).DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}})
 	if err != nil {
 		return nil, err
 	}

@@ -174,7 +174,7 @@ func TestLiveInterrupt(t *testing.T) {
 	t.Errorf("left behind:\n%s\n%s", left, r.Output)
 }
 
-// TestLiveLarge applies an fs/ of 1 GiB, which is uploaded from the disk.
+// TestLiveLarge applies a large fs/, which is uploaded from the disk.
 func TestLiveLarge(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
@@ -183,7 +183,7 @@ func TestLiveLarge(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(source, "fs/opt"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	sum := randomFile(t, filepath.Join(source, "fs/opt/big"), 1<<30)
+	sum := randomFile(t, filepath.Join(source, "fs/opt/big"), bigFileSize())
 	if r := m.apply(t, source, "remote_folder=/var/tmp"); r.Code != 0 {
 		t.Fatal("it failed")
 	}
