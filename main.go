@@ -19,9 +19,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/version"
 )
 
-// memoryLimit is what the garbage collector keeps the plugin's own memory below, in bytes. Packer runs a process for every
-// build, so many at once should not keep garbage. What is in use at one time is 25 MiB on two processors and 35 on many,
-// while a large file is compressed or uploaded.
+// memoryLimit is what the garbage collector keeps the plugin's own memory below, in bytes. Packer runs a process for
+// every build, so many at once should not keep garbage. What is in use at one time is 25 MiB on two processors and 35
+// on many, while a large file is compressed or uploaded.
 const memoryLimit = 48 << 20
 
 func main() {

@@ -32,10 +32,11 @@ type buildData struct {
 	BakeID                string
 }
 
-// buildDataNames are the names that provisioners can use. Each is set by publish or publishInputs: a name that is promised
-// and not set reaches provisioners as the text "<unknown>".
+// buildDataNames are the names that provisioners can use. Each is set by publish or publishInputs: a name that is
+// promised and not set reaches provisioners as the text "<unknown>".
 var buildDataNames = []string{
-	"BuildRegion", "SourceAMI", "SourceAMIName", "SourceAMICreationDate", "SourceAMIOwner", "SourceAMIOwnerName", "BakeID",
+	"BuildRegion", "SourceAMI", "SourceAMIName", "SourceAMICreationDate", "SourceAMIOwner",
+	"SourceAMIOwnerName", "BakeID",
 	dataDigest, dataInputs, dataReused,
 }
 

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package userdata is the builder bakery-userdata: it launches a machine with one document of user data, watches it bake
-// itself, and makes an image of it when the machine itself reports success.
+// Package userdata is the builder bakery-userdata: it launches a machine with one document of user data, watches it
+// bake itself, and makes an image of it when the machine itself reports success.
 //
 // The package is the thin side of the plugin that knows Packer and AWS. What the machine is told and what it answers
 // is package guest's business, what an Image-Source is package bundle's. Nothing here connects to a machine.

@@ -94,7 +94,8 @@ func (c *Config) prepare(raws ...any) ([]string, error) {
 
 // machineSettings are the settings of the machine that bakes.
 func (c *Config) machineSettings() instance.Settings {
-	return instance.Settings{Run: &c.RunConfig, Placement: &c.PlacementConfig, Spot: &c.SpotConfig, Watch: &c.WatchConfig}
+	return instance.Settings{Run: &c.RunConfig, Placement: &c.PlacementConfig, Spot: &c.SpotConfig,
+		Watch: &c.WatchConfig}
 }
 
 // imageSettings are the settings of the images.
@@ -169,8 +170,8 @@ func (c *Config) checkOutputRegion() ([]string, []error) {
 // checkSpotNetworking refuses what EC2 would when the machine has baked: it changes no attribute of a Spot Instance.
 func (c *Config) checkSpotNetworking() ([]string, []error) {
 	if c.IsKnownSpot() && (c.SriovSupport || c.ENASupport.ToBoolPointer() != nil) {
-		return nil, []error{errors.New("ena_support and sriov_support do not go with Spot Instances, which EC2 does not change: " +
-			"start from an image that has them, or remove spot_price and spot_instance_types")}
+		return nil, []error{errors.New("ena_support and sriov_support do not go with Spot Instances, which EC2 does " +
+			"not change: start from an image that has them, or remove spot_price and spot_instance_types")}
 	}
 	return nil, nil
 }

@@ -22,7 +22,8 @@ func (c *Config) checkCommunicator() ([]string, []error) {
 		return nil, []error{errors.New("communicator is \"winrm\", but this builder bakes Linux through cloud-init")}
 	default:
 		if !setting.Unknown(c.Comm.Type) {
-			return nil, []error{fmt.Errorf("communicator is %q; leave it out, this builder connects to nothing", c.Comm.Type)}
+			return nil, []error{fmt.Errorf("communicator is %q; leave it out, this builder connects to nothing",
+				c.Comm.Type)}
 		}
 	}
 	ignored := slices.DeleteFunc(setting.NonZeroNames(reflect.ValueOf(c.Comm)), func(name string) bool {

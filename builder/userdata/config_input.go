@@ -27,13 +27,14 @@ type InputConfig struct {
 	// is wrapped so that it reports how it went and powers off, unless `verdict` is `"stop"`. Conflicts with
 	// `image_source`, `bundle` and `user_data`.
 	UserDataFile string `mapstructure:"user_data_file"`
-	// User data as text, treated as the contents of `user_data_file`. As with amazon-ebs, it is a template of Packer's, in which
-	// `{{timestamp}}` means something; unlike there, text that begins with `## template: jinja` is cloud-init's and left as it
-	// is. Conflicts with `image_source`, `bundle` and `user_data_file`.
+	// User data as text, treated as the contents of `user_data_file`. As with amazon-ebs, it is a template of Packer's,
+	// in which `{{timestamp}}` means something; unlike there, text that begins with `## template: jinja` is
+	// cloud-init's and left as it is. Conflicts with `image_source`, `bundle` and `user_data_file`.
 	UserData string `mapstructure:"user_data"`
 
 	// Up to this many bytes of compressed `fs/` travel inside the user data, and up to this many of what provisioners
-	// recorded; what is larger is staged. Default: `8192`; at most `16384`. The `fs/` of a `bundle` is as it was compiled.
+	// recorded; what is larger is staged. Default: `8192`; at most `16384`. The `fs/` of a `bundle` is as it was
+	// compiled.
 	FSInlineLimit int64 `mapstructure:"fs_inline_limit"`
 	// Variables for the environment of `script/compile.sh`. Used with `image_source` only.
 	CompileEnv map[string]string `mapstructure:"compile_env"`
@@ -85,7 +86,8 @@ func (c *InputConfig) checkSettings(opaque bool) error {
 		return errors.New("compile_env and strict say how image_source is compiled; without it, remove them")
 	}
 	if opaque && c.UserData == "" && c.UserDataFile == "" {
-		return fmt.Errorf("verdict = %q is for user_data_file and user_data only: what is compiled reports by itself", setting.VerdictStop)
+		return fmt.Errorf("verdict = %q is for user_data_file and user_data only: what is compiled reports by itself",
+			setting.VerdictStop)
 	}
 	return nil
 }
@@ -109,7 +111,8 @@ func (c *InputConfig) checkUserDataFile(opaque bool) error {
 		return fmt.Errorf("user_data_file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("user_data_file: %s is not a file; a directory is given as image_source or bundle", c.UserDataFile)
+		return fmt.Errorf("user_data_file: %s is not a file; a directory is given as image_source or bundle",
+			c.UserDataFile)
 	}
 	content, err := os.ReadFile(c.UserDataFile)
 	if err != nil {

@@ -37,7 +37,8 @@ func (c *Config) checkLogin() ([]string, []error) {
 		name = "ssh_username"
 	}
 	if user := c.loginUser(); !setting.Unknown(user) && !guest.IsUserName(user) {
-		return nil, []error{fmt.Errorf("%s: %q is no user name: give the name of a user of the machine, such as \"admin\"",
+		return nil, []error{fmt.Errorf("%s: %q is no user name: give the name of a user of the machine, such as "+
+			"\"admin\"",
 			name, user)}
 	}
 	return nil, nil

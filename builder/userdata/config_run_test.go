@@ -15,7 +15,8 @@ import (
 
 func TestPrepareRefusesMachineSettings(t *testing.T) {
 	policy := func(statement map[string]any) map[string]any {
-		return map[string]any{instanceprofile.SettingPolicy: map[string]any{"Version": "2012-10-17", "Statement": []any{statement}}}
+		return map[string]any{instanceprofile.SettingPolicy: map[string]any{"Version": "2012-10-17",
+			"Statement": []any{statement}}}
 	}
 	for name, c := range map[string]struct {
 		settings map[string]any
@@ -82,7 +83,8 @@ func TestPrepareRefusesMachineSettings(t *testing.T) {
 			map[string]any{"license_specifications": []any{map[string]any{}}}, "license_configuration_arn",
 		},
 		"a policy without a statement": {
-			map[string]any{instanceprofile.SettingPolicy: map[string]any{"Version": "2012-10-17"}}, "at least one Statement",
+			map[string]any{instanceprofile.SettingPolicy: map[string]any{"Version": "2012-10-17"}},
+			"at least one Statement",
 		},
 		"a statement without an action": {
 			policy(map[string]any{"Effect": "Allow", "Resource": []string{"*"}}), "Action is needed",
@@ -217,7 +219,8 @@ func TestPrepareWarnsOfDifferencesFromAmazonEBS(t *testing.T) {
 			map[string]any{"instance_type": "t3.small", "enable_t2_unlimited": true}, "enable_unlimited_credits",
 		},
 		"a profile and a policy": {
-			map[string]any{"iam_instance_profile": "x", instanceprofile.SettingPolicy: map[string]any{}}, "iam_instance_profile is set",
+			map[string]any{"iam_instance_profile": "x", instanceprofile.SettingPolicy: map[string]any{}},
+			"iam_instance_profile is set",
 		},
 		"settings for Windows": {map[string]any{
 			"windows_password_timeout": "5m", "no_ephemeral": true, "winrm_username": "x", "pause_before_ssm": "5s",

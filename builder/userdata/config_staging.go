@@ -32,16 +32,16 @@ type StagingConfig struct {
 	// Keep the machine's log, which is then `logs/`, the bake's id and `/log.gz` below the prefix. Default: `false`: it
 	// is deleted when the bake ends; `log_file` is a copy of it.
 	KeepLog bool `mapstructure:"keep_log"`
-	// The id of the account the bucket must belong to: S3 refuses every call, and every URL the machine has, when it belongs
-	// to another, such as one who has taken the name of a bucket that was deleted. `"any"` does not check. Default: the
-	// account of the credentials, or `"any"` with `skip_credential_validation`.
+	// The id of the account the bucket must belong to: S3 refuses every call, and every URL the machine has, when it
+	// belongs to another, such as one who has taken the name of a bucket that was deleted. `"any"` does not check.
+	// Default: the account of the credentials, or `"any"` with `skip_credential_validation`.
 	ExpectedBucketOwner string `mapstructure:"expected_bucket_owner"`
 	// How S3 encrypts what is staged, and the machine's log: `"AES256"`, `"aws:kms"` or `"aws:kms:dsse"`. Default: the
 	// default of the bucket, which is `AES256` unless somebody has changed it.
 	ServerSideEncryption string `mapstructure:"server_side_encryption"`
-	// The KMS key to encrypt with: its id, ARN or alias. Whoever bakes needs `kms:GenerateDataKey` and `kms:Decrypt` for it,
-	// and so does the machine's role with `delivery = "profile"`. Needs `server_side_encryption` to be `"aws:kms"`, which is
-	// its default then, or `"aws:kms:dsse"`. Default: the account's own key of S3.
+	// The KMS key to encrypt with: its id, ARN or alias. Whoever bakes needs `kms:GenerateDataKey` and `kms:Decrypt`
+	// for it, and so does the machine's role with `delivery = "profile"`. Needs `server_side_encryption` to be
+	// `"aws:kms"`, which is its default then, or `"aws:kms:dsse"`. Default: the account's own key of S3.
 	KMSKeyID string `mapstructure:"kms_key_id"`
 }
 
@@ -65,18 +65,21 @@ var keyName = regexp.MustCompile(`^[A-Za-z0-9:/_-]+$`)
 func (s *StagingConfig) checkProtection() []error {
 	var errs []error
 	if o := s.ExpectedBucketOwner; setting.Known(o) && o != anyOwner && !setting.AccountID.MatchString(o) {
-		errs = append(errs, fmt.Errorf("staging: expected_bucket_owner is %q; it must be the 12 digits of an account, or %q", o, anyOwner))
+		errs = append(errs, fmt.Errorf("staging: expected_bucket_owner is %q; it must be the 12 digits of an "+
+			"account, or %q", o, anyOwner))
 	}
 	if s.KMSKeyID != "" && s.ServerSideEncryption == "" {
 		s.ServerSideEncryption = encryptionKMS
 	}
 	if s.ServerSideEncryption != "" {
-		if err := setting.CheckOneOf("staging: server_side_encryption", &s.ServerSideEncryption, encryptionAES, encryptionKMS, encryptionDSSE); err != nil {
+		if err := setting.CheckOneOf("staging: server_side_encryption", &s.ServerSideEncryption, encryptionAES,
+			encryptionKMS, encryptionDSSE); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	if s.ServerSideEncryption == encryptionAES && s.KMSKeyID != "" {
-		errs = append(errs, errors.New("staging: kms_key_id has no place in server_side_encryption = \"AES256\": leave one of them out"))
+		errs = append(errs, errors.New("staging: kms_key_id has no place in server_side_encryption = \"AES256\": "+
+			"leave one of them out"))
 	}
 	if setting.Known(s.KMSKeyID) && !keyName.MatchString(s.KMSKeyID) {
 		errs = append(errs, fmt.Errorf("staging: kms_key_id is %q, which is no id, ARN or alias of a key", s.KMSKeyID))

@@ -22,8 +22,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/timeless"
 )
 
-// imageSpec returns the description and the tags of an image, whatever it is made of. Both the image and its snapshots expire,
-// until the bake is complete.
+// imageSpec returns the description and the tags of an image, whatever it is made of. Both the image and its snapshots
+// expire, until the bake is complete.
 func imageSpec(b *build, name string) (ami.Spec, error) {
 	image, err := imageTags(b)
 	if err != nil {
@@ -37,8 +37,8 @@ func imageSpec(b *build, name string) (ami.Spec, error) {
 	return ami.Spec{Name: name, Description: description, ImageTags: image, SnapshotTags: snapshots}, err
 }
 
-// imageTags returns the bake's own tags, then run_tags as amazon-ebs does, then the template's tags, which have the last
-// word.
+// imageTags returns the bake's own tags, then run_tags as amazon-ebs does, then the template's tags, which have the
+// last word.
 func imageTags(b *build) (map[string]string, error) {
 	tags := map[string]string{
 		bake.TagName: nameTag(b), bake.TagBake: b.ID, bake.TagExpires: b.Expiry().Format(time.RFC3339),
@@ -80,7 +80,8 @@ func imageDescription(b *build) (string, error) {
 	return nameTag(b), nil
 }
 
-// checkRenderedTexts renders what is made of the source image's data, and would only be found wrong when the machine has run.
+// checkRenderedTexts renders what is made of the source image's data, and would only be found wrong when the machine
+// has run.
 func checkRenderedTexts(b *build) error {
 	spec, err := imageSpec(b, b.config.AMIName)
 	if err != nil {
@@ -114,7 +115,8 @@ func checkRenderedTexts(b *build) error {
 	return errors.Join(errs...)
 }
 
-// findInputs returns what the image will be made of. It is called when all of that is known, and before anything is made.
+// findInputs returns what the image will be made of. It is called when all of that is known, and before anything is
+// made.
 func findInputs(b *build) (*reuse.Inputs, error) {
 	options, err := inputOptions(b)
 	if err != nil {

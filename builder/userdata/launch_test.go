@@ -12,7 +12,6 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
-	"github.com/amibakery/packer-plugin-bakery/internal/instance"
 )
 
 func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
@@ -47,7 +46,8 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 			c.InstanceType, c.EnableNitroEnclave, c.EbsOptimized = "m5.xlarge", true, true
 			c.AvailabilityZone = "us-east-1a"
 			c.Placement = placement{Tenancy: "host", HostID: "h-1"}
-			c.LicenseSpecifications = []licenseSpecification{{Request: instance.LicenseConfigurationRequest{LicenseConfigurationARN: "arn:licence"}}}
+			c.LicenseSpecifications = make([]licenseSpecification, 1)
+			c.LicenseSpecifications[0].Request.LicenseConfigurationARN = "arn:licence"
 			c.CapacityReservationID = "cr-1"
 		}, map[string]string{
 			"EbsOptimized": "true", "EnclaveOptions.Enabled": "true", "Placement.Tenancy": "host",
@@ -65,7 +65,8 @@ func TestMachineIsLaunchedAsTemplateSays(t *testing.T) {
 				"CapacityReservationResourceGroupArn": "arn:reservations",
 		}},
 		"with the old name of tenancy": {
-			func(c *Config) { c.Tenancy = "dedicated" }, map[string]string{"Placement.Tenancy": "dedicated"},
+			func(c *Config) { c.Tenancy = "dedicated" }, //nolint:staticcheck // deprecated, and has to work
+			map[string]string{"Placement.Tenancy": "dedicated"},
 		},
 		"with disks": {func(c *Config) {
 			c.LaunchBlockDevices = []blockDevice{

@@ -111,7 +111,8 @@ func readUserData(c *InputConfig, verdict string) (payload, error) {
 	}
 	document, err := guest.Wrap(content)
 	if err != nil {
-		return payload{}, fmt.Errorf("wrap the user data so that it reports; verdict = \"stop\" launches it as it is: %w", err)
+		return payload{}, fmt.Errorf("wrap the user data so that it reports; verdict = \"stop\" launches it as it "+
+			"is: %w", err)
 	}
 	return payload{document: document, userDataSHA256: sum}, nil
 }
@@ -125,8 +126,8 @@ func emptyPayload() (payload, error) {
 	return payload{document: document, userDataSHA256: sha256Hex(document)}, nil
 }
 
-// inputDigest returns the digest of all that the machine is told. User data that was written by hand is digested with the guest
-// program around it, which may differ for the same user data.
+// inputDigest returns the digest of all that the machine is told. User data that was written by hand is digested with
+// the guest program around it, which may differ for the same user data.
 func (p *payload) inputDigest() string {
 	if p.document == nil {
 		return p.userDataSHA256
@@ -141,8 +142,8 @@ func checkSize(b *build) error {
 	}
 	p := &b.payload
 	if p.fs.Path != "" {
-		return fmt.Errorf("fs/ is %d bytes compressed, and the user data %d bytes; EC2 takes %d bytes of user data: set "+
-			"staging { url = \"s3://bucket/prefix\" }, so that the machine fetches fs/ from S3",
+		return fmt.Errorf("fs/ is %d bytes compressed, and the user data %d bytes; EC2 takes %d bytes of user data: "+
+			"set staging { url = \"s3://bucket/prefix\" }, so that the machine fetches fs/ from S3",
 			p.fs.Size, len(guest.Compress(p.document)), guest.MaxUserData)
 	}
 	userData, err := assembleUserData(b, stagedURLs{})
@@ -154,8 +155,8 @@ func checkSize(b *build) error {
 		if r := p.recording.guest; r != nil {
 			what = fmt.Sprintf(", with the %d bytes of the recorded provisioners", len(r.Files.Inline))
 		}
-		return fmt.Errorf("the user data is %d bytes compressed%s, and EC2 takes %d: set staging { url = \"s3://bucket/prefix\" }, "+
-			"so that the machine fetches it from S3", len(userData), what, guest.MaxUserData)
+		return fmt.Errorf("the user data is %d bytes compressed%s, and EC2 takes %d: set staging { url = "+
+			"\"s3://bucket/prefix\" }, so that the machine fetches it from S3", len(userData), what, guest.MaxUserData)
 	}
 	return nil
 }

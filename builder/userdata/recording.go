@@ -34,8 +34,8 @@ func addRecording(ctx context.Context, b *build, log *recorder.Log, path string)
 	}
 	if len(log.Provisioners) == 0 {
 		if !b.config.isSet() && len(log.Joined) == 0 {
-			b.Warn("there is nothing to bake, so the image will be a copy of its source: there is no image_source, bundle, " +
-				"user_data_file or user_data, and no provisioner has recorded anything")
+			b.Warn("there is nothing to bake, so the image will be a copy of its source: there is no image_source, " +
+				"bundle, user_data_file or user_data, and no provisioner has recorded anything")
 		}
 		return checkSize(b)
 	}
@@ -48,7 +48,8 @@ func addRecording(ctx context.Context, b *build, log *recorder.Log, path string)
 	if err != nil {
 		return err
 	}
-	b.Say("Recorded %s for user %s: %s and %s of %d bytes, compressed to %d bytes", bake.Count(log.Count, "provisioner"),
+	b.Say("Recorded %s for user %s: %s and %s of %d bytes, compressed to %d bytes",
+		bake.Count(log.Count, "provisioner"),
 		user, bake.Count(log.Commands, "command"), bake.Count(log.Files, "file"), log.Bytes, file.Size)
 	b.payload.recording, err = newRecording(b.config, orderProvisioners(log, user), steps, file)
 	if err != nil {
@@ -57,8 +58,8 @@ func addRecording(ctx context.Context, b *build, log *recorder.Log, path string)
 	return checkSize(b)
 }
 
-// orderProvisioners puts what was recorded before and after a joined Image-Source there; without one, everything runs after
-// install.sh.
+// orderProvisioners puts what was recorded before and after a joined Image-Source there; without one, everything runs
+// after install.sh.
 func orderProvisioners(log *recorder.Log, user string) *guest.Recording {
 	all := make([]guest.Provisioner, len(log.Provisioners))
 	for i, p := range log.Provisioners {
@@ -108,7 +109,8 @@ func (w cancellableWriter) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
-// newRecording decides whether the archive travels inside the user data or is staged. Without staging, it has to fit in.
+// newRecording decides whether the archive travels inside the user data or is staged. Without staging, it has to fit
+// in.
 func newRecording(
 	c *Config, provisioners *guest.Recording, steps []reuse.StepDigest, file bundle.File,
 ) (recording, error) {
@@ -119,8 +121,10 @@ func newRecording(
 		return r, nil
 	}
 	if file.Size > guest.MaxUserData {
-		return r, fmt.Errorf("what the provisioners upload and run is %d bytes compressed, and EC2 takes %d bytes of user data: set "+
-			"staging { url = \"s3://bucket/prefix\" }, so that the machine fetches it from S3", file.Size, guest.MaxUserData)
+		return r, fmt.Errorf("what the provisioners upload and run is %d bytes compressed, and EC2 takes %d bytes of "+
+			"user data: set staging { url = \"s3://bucket/prefix\" }, so that the machine fetches it from "+
+			"S3", file.Size,
+			guest.MaxUserData)
 	}
 	content, err := os.ReadFile(file.Path)
 	if err != nil {

@@ -25,8 +25,9 @@ var machineOnlySettings = []string{
 // A new setting is compared, or listed above on purpose.
 func TestEveryMachineSettingIsComparedOrListed(t *testing.T) {
 	c := &Config{
-		RunConfig:   instance.RunConfig{LaunchBlockDevices: []blockDevice{{DeviceName: "/dev/xvda"}}},
-		WatchConfig: instance.WatchConfig{Verdict: setting.VerdictStop, SkipCleanup: []string{"logs"}, WipeFreeSpace: true},
+		RunConfig: instance.RunConfig{LaunchBlockDevices: []blockDevice{{DeviceName: "/dev/xvda"}}},
+		WatchConfig: instance.WatchConfig{Verdict: setting.VerdictStop, SkipCleanup: []string{"logs"},
+			WipeFreeSpace: true},
 	}
 	options, err := inputOptions(newBuild(c, userInterface(io.Discard)))
 	if err != nil {
@@ -49,7 +50,8 @@ func TestUserDataIsComparedWithGuestProgram(t *testing.T) {
 	if of("program 1") == of("program 2") {
 		t.Error("the guest program makes no difference to the digest")
 	}
-	if got := (&payload{verbatim: []byte("x"), userDataSHA256: reuse.SHA256("x")}).inputDigest(); got != reuse.SHA256("x") {
+	if got := (&payload{verbatim: []byte("x"),
+		userDataSHA256: reuse.SHA256("x")}).inputDigest(); got != reuse.SHA256("x") {
 		t.Errorf("user data without a guest program has the digest %s", got)
 	}
 }

@@ -167,8 +167,8 @@ func findProfile(ctx context.Context, b *build) error {
 	return instanceprofile.CheckExists(ctx, &b.config.ProfileConfig, b.account.clients.IAM, b.Say)
 }
 
-// reuseUnchanged records what the image will be made of and, for reuse_unchanged, takes an image of the same inputs instead
-// of baking. It comes when all inputs are known, and before the first thing is made.
+// reuseUnchanged records what the image will be made of and, for reuse_unchanged, takes an image of the same inputs
+// instead of baking. It comes when all inputs are known, and before the first thing is made.
 func reuseUnchanged(ctx context.Context, b *build) (err error) {
 	if b.config.SkipCreateAMI {
 		return nil
@@ -186,7 +186,8 @@ func reuseUnchanged(ctx context.Context, b *build) (err error) {
 		return err
 	case len(images) > 0:
 		b.images.UseExisting(images)
-		b.Say("Nothing has changed since %s was made, so it is not baked again (reuse_unchanged)", ami.Describe(&images[0]))
+		b.Say("Nothing has changed since %s was made, so it is not baked again (reuse_unchanged)",
+			ami.Describe(&images[0]))
 		return nil
 	case why != "":
 		b.Say("Baking, although nothing has changed: %s", why)
@@ -212,8 +213,8 @@ func stageFiles(ctx context.Context, b *build) error {
 	return b.stage.putRecording(ctx, &b.payload.recording.archive)
 }
 
-// makeGroup makes a security group that lets nothing in, when the template names none. The VPC's default group would let in
-// its own members.
+// makeGroup makes a security group that lets nothing in, when the template names none. The VPC's default group would
+// let in its own members.
 func makeGroup(ctx context.Context, b *build) error {
 	n := &b.account.network
 	if len(n.Groups) > 0 {
@@ -240,12 +241,13 @@ func makeProfile(ctx context.Context, b *build) error {
 	if err != nil {
 		return err
 	}
-	b.account.profile, err = instanceprofile.Make(ctx, b.Bake, &b.account.clients, b.config.TemporaryProfilePolicy, tags)
+	b.account.profile, err = instanceprofile.Make(ctx, b.Bake, &b.account.clients, b.config.TemporaryProfilePolicy,
+		tags)
 	return err
 }
 
-// bakeOnMachine launches a machine, watches it, and finds out what became of it. It is one step because AWS may take a Spot
-// Instance back, and then all of it begins again.
+// bakeOnMachine launches a machine, watches it, and finds out what became of it. It is one step because AWS may take a
+// Spot Instance back, and then all of it begins again.
 func bakeOnMachine(ctx context.Context, b *build) error {
 	launcher := &instance.Launcher{
 		Bake: b.Bake, EC2: b.account.clients.EC2, Settings: b.config.machineSettings(), Slots: b.account.slots,

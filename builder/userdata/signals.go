@@ -23,9 +23,10 @@ var (
 	errHungUp     = errors.New("the terminal has hung up")
 )
 
-// contextUntilPackerEnds returns a context that ends with ctx, and when the Packer process ends: it was killed, or it died of
-// SIGHUP, which it does not handle. The bake then cleans up as if it was cancelled. As long as it runs, SIGHUP does not end this
-// process, nor does a write to Packer's end of a pipe; the RPC server, which main waits for, waits for the bake.
+// contextUntilPackerEnds returns a context that ends with ctx, and when the Packer process ends: it was killed, or it
+// died of SIGHUP, which it does not handle. The bake then cleans up as if it was cancelled. As long as it runs, SIGHUP
+// does not end this process, nor does a write to Packer's end of a pipe; the RPC server, which main waits for, waits
+// for the bake.
 //
 // The channel is closed by the second SIGINT. Packer passes none on, and a terminal sends them to plugins as well.
 func contextUntilPackerEnds(ctx context.Context) (context.Context, <-chan struct{}, func()) {

@@ -71,8 +71,9 @@ func (s *stage) check(ctx context.Context) error {
 // slowestUpload is how fast an upload must be at least, in bytes a second: 2 Mbit/s.
 const slowestUpload = 256 << 10
 
-// setFolder names the folder of this build's files. Its expiry leaves time for uploading so many bytes. S3 has no tags that the
-// machine's own upload could set, so the expiry is part of the names of all that is staged, and of all that the machine uploads.
+// setFolder names the folder of this build's files. Its expiry leaves time for uploading so many bytes. S3 has no tags
+// that the machine's own upload could set, so the expiry is part of the names of all that is staged, and of all that
+// the machine uploads.
 func (s *stage) setFolder(expiry time.Time, bytes int64) {
 	s.folder = bake.ExpiringName(expiry.Add(time.Duration(bytes/slowestUpload)*time.Second), s.bake.ID)
 }
@@ -87,9 +88,9 @@ func (s *stage) putRecording(ctx context.Context, f *stagedFile) error {
 	return s.upload(ctx, s.object(f.key, recordingName, f.File))
 }
 
-// putFS uploads fs.tgz, unless an earlier bake has kept the same one: below its sha256, where bakes of the same fs/ share it, or
-// below the folder of this build alone. What this build removes is its own: another bake of the same fs/ at the same time
-// would miss it.
+// putFS uploads fs.tgz, unless an earlier bake has kept the same one: below its sha256, where bakes of the same fs/
+// share it, or below the folder of this build alone. What this build removes is its own: another bake of the same fs/
+// at the same time would miss it.
 func (s *stage) putFS(ctx context.Context, f *stagedFile) error {
 	if f.Path == "" {
 		return nil
@@ -140,8 +141,9 @@ func (s *stage) addToLedger(key string) {
 		})
 }
 
-// bootTime is how long user data that is staged can be fetched: cloud-init does so once, when the machine has its network.
-// Machines of metal take up to a quarter of an hour until then, and AWS may have no capacity for the first options.
+// bootTime is how long user data that is staged can be fetched: cloud-init does so once, when the machine has its
+// network. Machines of metal take up to a quarter of an hour until then, and AWS may have no capacity for the first
+// options.
 const bootTime = 30 * time.Minute
 
 // putUserData uploads user data that EC2 would not take, and returns user data that includes it.
@@ -203,6 +205,7 @@ func warnOfExpiry(ctx context.Context, b *build, lasts time.Duration) {
 	}
 	if left := time.Until(credentials.Expires); left < lasts {
 		b.Warn("the AWS credentials expire in %s, and the machine's URLs with them, but the machine may take %s: "+
-			"one that takes longer can neither fetch files nor upload its log", left.Round(time.Second), b.config.InstanceTimeout)
+			"one that takes longer can neither fetch files nor upload its log", left.Round(time.Second),
+			b.config.InstanceTimeout)
 	}
 }

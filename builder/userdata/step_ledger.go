@@ -15,20 +15,21 @@ import (
 )
 
 // stepLedger is first in the list of steps, so its clean-up is last: it removes all that the bake has made, but the
-// image of one that succeeded. As it is a step's clean-up, Packer leaves it out for -on-error=abort, and asks before it for
-// -on-error=ask.
+// image of one that succeeded. As it is a step's clean-up, Packer leaves it out for -on-error=abort, and asks before it
+// for -on-error=ask.
 type stepLedger struct{}
 
 // cleanupTimeout is how long cleaning up may take. It has its own time: a bake that was cancelled has none left.
 const cleanupTimeout = 15 * time.Minute
 
-// hurriedTimeout is how long each removal may still take when the user has interrupted once more: enough to ask AWS for it,
-// not to wait until it is done.
+// hurriedTimeout is how long each removal may still take when the user has interrupted once more: enough to ask AWS for
+// it, not to wait until it is done.
 const hurriedTimeout = 5 * time.Second
 
 var errHurried = errors.New("interrupted again, so it was not waited for")
 
-// cleanupContext returns the context of one removal. It ends soon when hurry is closed: the user has interrupted the clean-up.
+// cleanupContext returns the context of one removal. It ends soon when hurry is closed: the user has interrupted the
+// clean-up.
 func cleanupContext(ctx context.Context, hurry <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {

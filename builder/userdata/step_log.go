@@ -11,8 +11,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/machinelog"
 )
 
-// stepLog saves the log of the machine when the bake ends, before what is staged is removed. It stands in front of the step
-// that bakes.
+// stepLog saves the log of the machine when the bake ends, before what is staged is removed. It stands in front of the
+// step that bakes.
 type stepLog struct{}
 
 // Run implements multistep.Step.

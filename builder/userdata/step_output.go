@@ -49,7 +49,8 @@ func writeOutput(path, name, id string) error {
 	return nil
 }
 
-// checkOutputFile makes sure that output_file can be written. A bake that cannot write it fails, and its image is removed.
+// checkOutputFile makes sure that output_file can be written. A bake that cannot write it fails, and its image is
+// removed.
 func checkOutputFile(path string) error {
 	if path == "" {
 		return nil

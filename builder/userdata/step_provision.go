@@ -21,8 +21,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
-// StepProvision runs the template's provisioners, before there is a machine, and records what they do. It has the name by
-// which Packer knows the step for -on-error=run-cleanup-provisioner.
+// StepProvision runs the template's provisioners, before there is a machine, and records what they do. It has the name
+// by which Packer knows the step for -on-error=run-cleanup-provisioner.
 type StepProvision struct {
 	commonsteps.StepProvision
 
@@ -71,8 +71,8 @@ func refuseImpossible(b *build, tape *recorder.Recorder) {
 			"remove verdict, or the provisioners", setting.VerdictStop))
 	}
 	if b.config.isSet() {
-		tape.RefuseJoin(errors.New("image_source, bundle, user_data_file or user_data says already what to bake: keep either that " +
-			"or the provisioner bakery-image-source"))
+		tape.RefuseJoin(errors.New("image_source, bundle, user_data_file or user_data says already what to bake: " +
+			"keep either that or the provisioner bakery-image-source"))
 	}
 }
 
@@ -98,7 +98,8 @@ type recordedHook struct {
 const refusalGrace = 500 * time.Millisecond
 
 // Run implements packersdk.Hook.
-func (h *recordedHook) Run(ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator, data any) error {
+func (h *recordedHook) Run(ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator,
+	data any) error {
 	h.setVariables(data)
 	if name != packersdk.HookProvision {
 		return h.hook.Run(ctx, name, ui, comm, data)

@@ -34,14 +34,16 @@ func (s *stepSweep) Run(ctx context.Context, state multistep.StateBag) multistep
 	s.ended = make(chan struct{})
 	go func() {
 		defer close(s.ended)
-		own, cancel := context.WithTimeoutCause(ctx, sweepTimeout, errors.New("the sweep takes too long; the next one goes on"))
+		own, cancel := context.WithTimeoutCause(ctx, sweepTimeout,
+			errors.New("the sweep takes too long; the next one goes on"))
 		defer cancel()
 		result := newSweeper(b).Sweep(own)
 		if text := result.Warning(); text != "" && ctx.Err() == nil {
 			b.Warn("%s", text)
 		}
 		if len(result.Kept) > 0 {
-			b.Say("Images of killed bakes are there that never got all they were to have: %s", strings.Join(result.Kept, ", "))
+			b.Say("Images of killed bakes are there that never got all they were to have: %s",
+				strings.Join(result.Kept, ", "))
 		}
 	}()
 	return multistep.ActionContinue

@@ -108,8 +108,8 @@ func (*stepReplace) Run(ctx context.Context, state multistep.StateBag) multistep
 	})
 }
 
-// stepProtect protects the images from being deregistered and completes them: the last that can fail. Then nothing removes
-// them any more.
+// stepProtect protects the images from being deregistered and completes them: the last that can fail. Then nothing
+// removes them any more.
 type stepProtect struct {
 	nothingToUndo
 	output *stepOutput
@@ -150,8 +150,8 @@ func unlessReused(
 	return runStep(ctx, state, phase, do)
 }
 
-// halt ends the build with an error. When the build was cancelled, that is the error: what else went wrong, went wrong because
-// of it.
+// halt ends the build with an error. When the build was cancelled, that is the error: what else went wrong, went wrong
+// because of it.
 func halt(ctx context.Context, state multistep.StateBag, err error) multistep.StepAction {
 	if ctx.Err() != nil {
 		err = bake.ErrCancelled

@@ -16,8 +16,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
 
-// launchUserData returns the user data that an attempt is launched with, and the log that its machine writes. The user data is
-// the document itself, or a pointer to where it is staged when it is too large.
+// launchUserData returns the user data that an attempt is launched with, and the log that its machine writes. The user
+// data is the document itself, or a pointer to where it is staged when it is too large.
 func launchUserData(ctx context.Context, b *build, attempt int) ([]byte, *machinelog.Log, error) {
 	urls, staged, err := signURLs(ctx, b, attempt)
 	if err != nil {
@@ -38,8 +38,8 @@ func launchUserData(ctx context.Context, b *build, attempt int) ([]byte, *machin
 	return userData, machinelog.New(b.Bake, b.log.key, b.log.record, staged), err
 }
 
-// stagedURLs are where the machine fetches fs/ and the recorded provisioners from, and uploads its log to. What is not staged
-// is empty.
+// stagedURLs are where the machine fetches fs/ and the recorded provisioners from, and uploads its log to. What is not
+// staged is empty.
 type stagedURLs struct {
 	fs, recording string
 	log           staging.Upload
@@ -70,8 +70,8 @@ func signURLs(ctx context.Context, b *build, attempt int) (urls stagedURLs, log 
 	return urls, &machinelog.Staged{Store: b.stage.Store, Key: key, Live: live}, nil
 }
 
-// assembleUserData makes the user data of the payload and of what is only known at the launch. URLs that are not needed are
-// empty. Where the user data has no room for the program that sends lines, that is left out with a warning.
+// assembleUserData makes the user data of the payload and of what is only known at the launch. URLs that are not needed
+// are empty. Where the user data has no room for the program that sends lines, that is left out with a warning.
 func assembleUserData(b *build, urls stagedURLs) ([]byte, error) {
 	if b.payload.verbatim != nil {
 		return b.payload.verbatim, nil
@@ -86,8 +86,8 @@ func assembleUserData(b *build, urls stagedURLs) ([]byte, error) {
 		return userData, err
 	}
 	b.payload.withoutLines = true
-	b.Warn("the user data has no room left for the program that sends the lines of the machine: only its steps are shown; " +
-		"set staging to see the lines")
+	b.Warn("the user data has no room left for the program that sends the lines of the machine: only its steps are " +
+		"shown; set staging to see the lines")
 	return small, nil
 }
 

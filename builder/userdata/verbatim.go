@@ -17,8 +17,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
-// verbatimSettings are text of the user's that need not be a template of Packer's. Packer checks the braces of every setting
-// it decodes, even of those it is told not to render, so these are taken out before: user data in jinja has braces too.
+// verbatimSettings are text of the user's that need not be a template of Packer's. Packer checks the braces of every
+// setting it decodes, even of those it is told not to render, so these are taken out before: user data in jinja has
+// braces too.
 var verbatimSettings = []string{"user_data", "compile_env"}
 
 // splitVerbatim splits the settings into those Packer decodes and those it must not see.
@@ -40,7 +41,8 @@ func splitVerbatim(raws []any) (settings []any, verbatim map[string]any, err err
 	return settings, verbatim, nil
 }
 
-// settingsMap is a copy of settings in any form Packer passes them in: HCL's as a cty.Value, its own and JSON's as a map.
+// settingsMap is a copy of settings in any form Packer passes them in: HCL's as a cty.Value, its own and JSON's as a
+// map.
 func settingsMap(raw any) (map[string]any, error) {
 	var m map[string]any
 	value, isHCL := raw.(cty.Value)
@@ -66,7 +68,8 @@ func (c *Config) renderUserData() error {
 	}
 	rendered, err := interpolate.Render(c.UserData, &c.ctx)
 	if err != nil {
-		return fmt.Errorf("user_data: its braces are no template of Packer's; text that is none goes into a user_data_file: %w", err)
+		return fmt.Errorf("user_data: its braces are no template of Packer's; text that is none goes into a "+
+			"user_data_file: %w", err)
 	}
 	c.UserData = rendered
 	return nil

@@ -96,7 +96,8 @@ func TestDifferencesThatAreIgnored(t *testing.T) {
 		"kept": "2"})
 	list := filepath.Join(t.TempDir(), "list")
 	if err := os.WriteFile(list,
-		[]byte("# what each machine has of its own\n/etc/ssh/ssh_host_*\n\n/etc/hostname # its name\n"), 0o600); err != nil {
+		[]byte("# what each machine has of its own\n/etc/ssh/ssh_host_*\n\n/etc/hostname # its name\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	var ignored ignore

@@ -1,14 +1,14 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package awscall is the calls of AWS that the plugin makes: each bound on its own, with errors a person can read, and with
-// what all callers need around a call: its error classes, retries, polling, throttling and filters.
+// Package awscall is the calls of AWS that the plugin makes: each bound on its own, with errors a person can read, and
+// with what all callers need around a call: its error classes, retries, polling, throttling and filters.
 //
 // The package knows the AWS SDK. It may not know what the calls are made for: settings, bakes, Packer.
 //
-// A client of the SDK must never become the value of an interface. Packer's SDK uses text/template, which calls methods by
-// their names, so the linker keeps every method of everything that is in an interface: with the 700 calls of EC2 and their
-// types, the plugin would be 40 MB larger. A struct of func fields keeps only the calls it names.
+// A client of the SDK must never become the value of an interface. Packer's SDK uses text/template, which calls methods
+// by their names, so the linker keeps every method of everything that is in an interface: with the 700 calls of EC2 and
+// their types, the plugin would be 40 MB larger. A struct of func fields keeps only the calls it names.
 package awscall
 
 import (

@@ -10,8 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
-// DeleteAttempt is a call that deletes something, with all its retries. That EC2 does not find the thing usually means that the
-// thing is new and not visible yet. After an attempt whose answer was lost, it means that this attempt has deleted it.
+// DeleteAttempt is a call that deletes something, with all its retries. That EC2 does not find the thing usually means
+// that the thing is new and not visible yet. After an attempt whose answer was lost, it means that this attempt has
+// deleted it.
 type DeleteAttempt struct{ mayBeApplied atomic.Bool }
 
 // Track is the option of the call that watches its retries.

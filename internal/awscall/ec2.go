@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
-// EC2 is the calls of an *ec2.Client that the plugin makes. A call that is not bound is nil: tests set those they need. What is
-// not said to be in another policy is in docs/iam/bake.json, or image.json for the calls of ami's settings.
+// EC2 is the calls of an *ec2.Client that the plugin makes. A call that is not bound is nil: tests set those they need.
+// What is not said to be in another policy is in docs/iam/bake.json, or image.json for the calls of ami's settings.
 type EC2 struct {
 	// What images there are, and where they come from.
 	DescribeImages    ec2Call[ec2.DescribeImagesInput, ec2.DescribeImagesOutput]
@@ -18,17 +18,19 @@ type EC2 struct {
 	DescribeRegions   ec2Call[ec2.DescribeRegionsInput, ec2.DescribeRegionsOutput]
 
 	// Images: making, changing and removing them.
-	CreateImage                          ec2Call[ec2.CreateImageInput, ec2.CreateImageOutput]
-	CopyImage                            ec2Call[ec2.CopyImageInput, ec2.CopyImageOutput]
-	RegisterImage                        ec2Call[ec2.RegisterImageInput, ec2.RegisterImageOutput]
-	ModifyImageAttribute                 ec2Call[ec2.ModifyImageAttributeInput, ec2.ModifyImageAttributeOutput]
-	ModifySnapshotAttribute              ec2Call[ec2.ModifySnapshotAttributeInput, ec2.ModifySnapshotAttributeOutput]
-	EnableImageDeprecation               ec2Call[ec2.EnableImageDeprecationInput, ec2.EnableImageDeprecationOutput]
-	EnableImageDeregistrationProtection  ec2Call[ec2.EnableImageDeregistrationProtectionInput, ec2.EnableImageDeregistrationProtectionOutput]
-	DisableImageDeregistrationProtection ec2Call[ec2.DisableImageDeregistrationProtectionInput, ec2.DisableImageDeregistrationProtectionOutput]
-	DeregisterImage                      ec2Call[ec2.DeregisterImageInput, ec2.DeregisterImageOutput]
-	DeleteSnapshot                       ec2Call[ec2.DeleteSnapshotInput, ec2.DeleteSnapshotOutput]
-	DeleteTags                           ec2Call[ec2.DeleteTagsInput, ec2.DeleteTagsOutput]
+	CreateImage                         ec2Call[ec2.CreateImageInput, ec2.CreateImageOutput]
+	CopyImage                           ec2Call[ec2.CopyImageInput, ec2.CopyImageOutput]
+	RegisterImage                       ec2Call[ec2.RegisterImageInput, ec2.RegisterImageOutput]
+	ModifyImageAttribute                ec2Call[ec2.ModifyImageAttributeInput, ec2.ModifyImageAttributeOutput]
+	ModifySnapshotAttribute             ec2Call[ec2.ModifySnapshotAttributeInput, ec2.ModifySnapshotAttributeOutput]
+	EnableImageDeprecation              ec2Call[ec2.EnableImageDeprecationInput, ec2.EnableImageDeprecationOutput]
+	EnableImageDeregistrationProtection ec2Call[ec2.EnableImageDeregistrationProtectionInput,
+		ec2.EnableImageDeregistrationProtectionOutput]
+	DisableImageDeregistrationProtection ec2Call[ec2.DisableImageDeregistrationProtectionInput,
+		ec2.DisableImageDeregistrationProtectionOutput]
+	DeregisterImage ec2Call[ec2.DeregisterImageInput, ec2.DeregisterImageOutput]
+	DeleteSnapshot  ec2Call[ec2.DeleteSnapshotInput, ec2.DeleteSnapshotOutput]
+	DeleteTags      ec2Call[ec2.DeleteTagsInput, ec2.DeleteTagsOutput]
 
 	// The network.
 	DescribeVpcs           ec2Call[ec2.DescribeVpcsInput, ec2.DescribeVpcsOutput]

@@ -60,7 +60,8 @@ func HasCode(err error, codes ...string) bool {
 	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
-// IgnoreNotFound returns nil for an error with one of the codes, which say that the thing is not there, and err otherwise.
+// IgnoreNotFound returns nil for an error with one of the codes, which say that the thing is not there, and err
+// otherwise.
 func IgnoreNotFound(err error, codes ...string) error {
 	if HasCode(err, codes...) {
 		return nil
@@ -68,8 +69,8 @@ func IgnoreNotFound(err error, codes ...string) error {
 	return err
 }
 
-// IsTransient reports whether a call may succeed when it is made again: AWS is throttling, is out of order, does not answer,
-// or cannot be reached. It is what the SDK itself would try again.
+// IsTransient reports whether a call may succeed when it is made again: AWS is throttling, is out of order, does not
+// answer, or cannot be reached. It is what the SDK itself would try again.
 func IsTransient(err error) bool {
 	return err != nil && (errors.Is(err, context.DeadlineExceeded) || standardRetryer.IsErrorRetryable(err))
 }
@@ -86,16 +87,16 @@ func MayHaveTakenEffect(err error) bool {
 	return IsTransient(err) && !IsThrottled(err) && !IsCapacityError(err)
 }
 
-// IsCapacityError reports whether AWS refused to launch an instance in a way that another type, zone or price may not be:
-// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html.
+// IsCapacityError reports whether AWS refused to launch an instance in a way that another type, zone or price may not
+// be: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html.
 func IsCapacityError(err error) bool {
 	return HasCode(err, "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
 		"SpotMaxPriceTooLow", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded",
 		"InsufficientFreeAddressesInSubnet", "Unsupported")
 }
 
-// NotVisibleYet returns a check of errors: whether one of the codes says that AWS does not know a thing that it made less than
-// VisibleTimeout ago. That is no proof that the thing is gone:
+// NotVisibleYet returns a check of errors: whether one of the codes says that AWS does not know a thing that it made
+// less than VisibleTimeout ago. That is no proof that the thing is gone:
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html.
 func NotVisibleYet(made time.Time, codes ...string) func(error) bool {
 	return func(err error) bool { return HasCode(err, codes...) && time.Since(made) < VisibleTimeout }

@@ -18,7 +18,8 @@ func Filter(name string, values ...string) types.Filter {
 	return types.Filter{Name: aws.String(name), Values: values}
 }
 
-// Filters returns a template's filters as EC2 takes them, sorted by name. The caller has checked them with FilterValues.
+// Filters returns a template's filters as EC2 takes them, sorted by name. The caller has checked them with
+// FilterValues.
 func Filters(wanted map[string]string) []types.Filter {
 	var all []types.Filter
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {

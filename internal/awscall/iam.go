@@ -16,12 +16,13 @@ type IAM struct {
 	PutRolePolicy                 iamCall[iam.PutRolePolicyInput, iam.PutRolePolicyOutput]
 	CreateInstanceProfile         iamCall[iam.CreateInstanceProfileInput, iam.CreateInstanceProfileOutput]
 	AddRoleToInstanceProfile      iamCall[iam.AddRoleToInstanceProfileInput, iam.AddRoleToInstanceProfileOutput]
-	RemoveRoleFromInstanceProfile iamCall[iam.RemoveRoleFromInstanceProfileInput, iam.RemoveRoleFromInstanceProfileOutput]
-	DeleteInstanceProfile         iamCall[iam.DeleteInstanceProfileInput, iam.DeleteInstanceProfileOutput]
-	DeleteRolePolicy              iamCall[iam.DeleteRolePolicyInput, iam.DeleteRolePolicyOutput]
-	DeleteRole                    iamCall[iam.DeleteRoleInput, iam.DeleteRoleOutput]
-	ListRoles                     iamCall[iam.ListRolesInput, iam.ListRolesOutput]
-	ListRoleTags                  iamCall[iam.ListRoleTagsInput, iam.ListRoleTagsOutput]
+	RemoveRoleFromInstanceProfile iamCall[iam.RemoveRoleFromInstanceProfileInput,
+		iam.RemoveRoleFromInstanceProfileOutput]
+	DeleteInstanceProfile iamCall[iam.DeleteInstanceProfileInput, iam.DeleteInstanceProfileOutput]
+	DeleteRolePolicy      iamCall[iam.DeleteRolePolicyInput, iam.DeleteRolePolicyOutput]
+	DeleteRole            iamCall[iam.DeleteRoleInput, iam.DeleteRoleOutput]
+	ListRoles             iamCall[iam.ListRolesInput, iam.ListRolesOutput]
+	ListRoleTags          iamCall[iam.ListRoleTagsInput, iam.ListRoleTagsOutput]
 }
 
 // iamCall is one call of IAM's client.

@@ -17,10 +17,10 @@ import (
 // longestThrottledPause is how long the pause between two rounds becomes at most, while AWS throttles.
 const longestThrottledPause = time.Minute
 
-// ThrottleGuard keeps bakes that poll AWS within the limits of their account, which all of them share. While AWS throttles,
-// each pause is twice as long as the one before, up to a minute; after each round that AWS does not throttle it is half
-// as long, down to the normal pause. So many bakes at once make as many calls as the account has room for, and a bake that
-// nothing throttles loses no time. The zero value is ready for use, by one goroutine.
+// ThrottleGuard keeps bakes that poll AWS within the limits of their account, which all of them share. While AWS
+// throttles, each pause is twice as long as the one before, up to a minute; after each round that AWS does not throttle
+// it is half as long, down to the normal pause. So many bakes at once make as many calls as the account has room for,
+// and a bake that nothing throttles loses no time. The zero value is ready for use, by one goroutine.
 type ThrottleGuard struct {
 	throttled atomic.Bool
 	// Unanswered is why AWS did not answer the last round; nil when it did.
@@ -29,7 +29,8 @@ type ThrottleGuard struct {
 
 // Observe records what became of a round. A round that was broken off because the wait is over says nothing about AWS.
 func (g *ThrottleGuard) Observe(wait context.Context, err error) {
-	late := errors.Is(err, context.DeadlineExceeded) && g.Unanswered != nil // the connection may notice before the wait does
+	// the connection may notice before the wait does
+	late := errors.Is(err, context.DeadlineExceeded) && g.Unanswered != nil
 	if wait.Err() == nil && !late {
 		g.Unanswered = err
 	}
@@ -43,8 +44,8 @@ func (g *ThrottleGuard) Annotate(end error) error {
 	return fmt.Errorf("%w; AWS did not say: %w", end, g.Unanswered)
 }
 
-// RetryOnce is the option of a call within a polling loop, which makes it again in the next round anyway. The SDK retries it
-// once, and not at all when AWS is throttling.
+// RetryOnce is the option of a call within a polling loop, which makes it again in the next round anyway. The SDK
+// retries it once, and not at all when AWS is throttling.
 func (g *ThrottleGuard) RetryOnce(o *ec2.Options) {
 	o.RetryMaxAttempts = 2
 	o.Retryer = throttleRetryer{o.Retryer, g}

@@ -18,8 +18,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
-// Settings choose the AWS account and region. All of them are optional when the environment of Packer already does that,
-// through variables, a shared configuration file, or the role of the machine it runs on.
+// Settings choose the AWS account and region. All of them are optional when the environment of Packer already does
+// that, through variables, a shared configuration file, or the role of the machine it runs on.
 type Settings struct {
 	// The access key of the AWS account. Needs `secret_key` as well. Default: what the AWS SDK finds by itself, in
 	// the environment, the shared files, or the role of the machine Packer runs on.
@@ -97,7 +97,8 @@ func (s *Settings) Prepare() []error {
 	if s.MaxRetries < 0 {
 		errs = append(errs, errors.New("max_retries is below 0; leave it out for the default of 10"))
 	}
-	if (s.AccessKey == "") != (s.SecretKey == "") && s.AccessKey != placeholder.Unknown && s.SecretKey != placeholder.Unknown {
+	if (s.AccessKey == "") != (s.SecretKey == "") && s.AccessKey != placeholder.Unknown &&
+		s.SecretKey != placeholder.Unknown {
 		errs = append(errs, errors.New("access_key and secret_key belong together: set both, or none"))
 	}
 	if s.Token != "" && s.Token != placeholder.Unknown && s.AccessKey == "" {

@@ -65,9 +65,10 @@ func TestPrepareRefuses(t *testing.T) {
 
 func TestPrepareAccepts(t *testing.T) {
 	for name, settings := range map[string]Settings{
-		"nothing":                {},
-		"keys":                   {AccessKey: "x", SecretKey: "y", Token: "z"},
-		"what is not known yet":  {AccessKey: placeholder.Unknown, SecretKey: placeholder.Unknown, AssumeRole: &AssumeRole{RoleARN: placeholder.Unknown}},
+		"nothing": {},
+		"keys":    {AccessKey: "x", SecretKey: "y", Token: "z"},
+		"what is not known yet": {AccessKey: placeholder.Unknown, SecretKey: placeholder.Unknown,
+			AssumeRole: &AssumeRole{RoleARN: placeholder.Unknown}},
 		"a role for half a day":  {AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 43200}},
 		"a profile and a region": {Profile: "x", Region: "y"},
 	} {

@@ -1,8 +1,8 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package bake is what every concern of one bake shares: its id, what it says to the user, the ledger of what it must undo,
-// the phases its time is counted by, when its things expire, and the keys of its tags.
+// Package bake is what every concern of one bake shares: its id, what it says to the user, the ledger of what it must
+// undo, the phases its time is counted by, when its things expire, and the keys of its tags.
 //
 // It may not know what a bake makes: instances, images, groups. Those packages add their entries to the ledger, and
 // say themselves how an entry is undone.
@@ -58,8 +58,8 @@ func (b *Bake) TemporaryTags() map[string]string {
 	}
 }
 
-// ReportLeftovers names what still exists, with the commands that remove it: after -on-error=abort, or when cleaning up has
-// failed or was cut short. It reports whether there is anything.
+// ReportLeftovers names what still exists, with the commands that remove it: after -on-error=abort, or when cleaning up
+// has failed or was cut short. It reports whether there is anything.
 func (b *Bake) ReportLeftovers() bool {
 	left := b.Ledger.List()
 	if len(left) == 0 {

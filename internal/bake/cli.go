@@ -16,8 +16,8 @@ type CLI struct {
 	Profile string // of the shared configuration file, if the template names one
 }
 
-// Command returns a command for the region of the build. Words that are not of the plugin's own making have to be quoted with
-// Word.
+// Command returns a command for the region of the build. Words that are not of the plugin's own making have to be
+// quoted with Word.
 func (c CLI) Command(format string, args ...any) string {
 	return c.CommandIn(c.Region, format, args...)
 }

@@ -21,15 +21,15 @@ const ExpiryMargin = 30 * time.Minute
 // SweepMargin is how long after its expiry a thing is left alone, for computers whose clocks differ.
 const SweepMargin = 5 * time.Minute
 
-// Clock is AWS's clock, as far as a bake and its sweep know it. The computers of an account's bakes may differ, and what one
-// has tagged is swept by another. The zero value is this computer's clock.
+// Clock is AWS's clock, as far as a bake and its sweep know it. The computers of an account's bakes may differ, and
+// what one has tagged is swept by another. The zero value is this computer's clock.
 type Clock struct {
 	skew  atomic.Int64 // how much AWS's is ahead, in nanoseconds
 	known atomic.Bool
 }
 
-// SetFrom sets the clock from the first answer of AWS that has a time. Later answers do not change it, so that a bake and its
-// sweep use the same clock.
+// SetFrom sets the clock from the first answer of AWS that has a time. Later answers do not change it, so that a bake
+// and its sweep use the same clock.
 func (c *Clock) SetFrom(answer middleware.Metadata) {
 	if skew, ok := awsmiddleware.GetAttemptSkew(answer); ok && !c.known.Load() {
 		c.skew.Store(int64(skew))
@@ -43,8 +43,8 @@ func (c *Clock) Known() bool { return c.known.Load() }
 // Now returns the time by AWS's clock, as far as that is known.
 func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
 
-// The form of a name that says when it expires, for what cannot be tagged or cannot be found by its tags. Sorted, the names are
-// in the order of their expiry.
+// The form of a name that says when it expires, for what cannot be tagged or cannot be found by its tags. Sorted, the
+// names are in the order of their expiry.
 const (
 	ExpiringPrefix = "bakery-"
 	expiringStamp  = "20060102T150405Z"

@@ -12,8 +12,9 @@ import (
 	"sync"
 )
 
-// Ledger lists what a bake has made and has to undo, in the order it was made. An entry is added before the call that makes
-// the thing: a call can take effect and its answer still be lost. The zero value is ready for use, by several goroutines.
+// Ledger lists what a bake has made and has to undo, in the order it was made. An entry is added before the call that
+// makes the thing: a call can take effect and its answer still be lost. The zero value is ready for use, by several
+// goroutines.
 type Ledger struct {
 	mu      sync.Mutex
 	entries []*Entry
@@ -57,8 +58,8 @@ func (l *Ledger) Undo(ctx context.Context, e *Entry) error {
 	return nil
 }
 
-// UndoAll undoes all entries, the newest first, and goes on when one cannot be undone. What it could not undo stays in the list,
-// and in the error. limit returns the context of each.
+// UndoAll undoes all entries, the newest first, and goes on when one cannot be undone. What it could not undo stays in
+// the list, and in the error. limit returns the context of each.
 func (l *Ledger) UndoAll(
 	ctx context.Context, limit func(context.Context) (context.Context, context.CancelFunc),
 ) error {

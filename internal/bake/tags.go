@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// The tags of the bake's own. TagBake and TagExpires are on everything that a bake makes, so that what a killed Packer leaves
-// can be found and removed. An image that a bake has completed has no TagExpires any more.
+// The tags of the bake's own. TagBake and TagExpires are on everything that a bake makes, so that what a killed Packer
+// leaves can be found and removed. An image that a bake has completed has no TagExpires any more.
 const (
 	TagName     = "Name"
 	TagVersion  = "Version"
@@ -68,7 +68,8 @@ func checkOwnKey(setting, key string) error {
 	if !strings.HasPrefix(strings.ToLower(key), TagPrefix) {
 		return nil
 	}
-	return fmt.Errorf("%s: the key %q begins with bakery:, as only the builder's own may: by those, it knows what it may remove",
+	return fmt.Errorf("%s: the key %q begins with bakery:, as only the builder's own may: by those, it knows what it "+
+		"may remove",
 		setting, key)
 }
 
@@ -82,7 +83,8 @@ func CheckTagLimits(setting string, tags map[string]string) []error {
 		case strings.HasPrefix(strings.ToLower(key), "aws:"):
 			errs = append(errs, fmt.Errorf("%s: the key %q begins with aws:, which only AWS may use", setting, key))
 		case utf8.RuneCountInString(value) > 256 && !strings.Contains(value, "{{"):
-			errs = append(errs, fmt.Errorf("%s: the value of %q has %d characters; it must have at most 256", setting, key,
+			errs = append(errs, fmt.Errorf("%s: the value of %q has %d characters; it must have at most 256",
+				setting, key,
 				utf8.RuneCountInString(value)))
 		}
 	}

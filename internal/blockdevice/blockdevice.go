@@ -33,8 +33,8 @@ type BlockDevice struct {
 	DeleteOnTermination config.Trilean `mapstructure:"delete_on_termination"`
 	// Encrypt the disk, or do not. Default: what its snapshot or the account says.
 	Encrypted config.Trilean `mapstructure:"encrypted"`
-	// The KMS key to encrypt with: an id, an ARN or an alias. Conflicts with `encrypted = false`. Default: the account's
-	// key for EBS.
+	// The KMS key to encrypt with: an id, an ARN or an alias. Conflicts with `encrypted = false`. Default: the
+	// account's key for EBS.
 	KmsKeyID string `mapstructure:"kms_key_id"`
 	// Input and output operations per second, for `io1`, `io2` and `gp3`; ignored for other types, as with amazon-ebs.
 	IOPS int32 `mapstructure:"iops"`
@@ -61,7 +61,8 @@ func (d *BlockDevice) Check() []error {
 		errs = append(errs, errors.New("device_name is needed"))
 	}
 	if setting.Known(d.KmsKeyID) && d.Encrypted.False() {
-		errs = append(errs, errors.New("kms_key_id is for a disk that is encrypted: remove encrypted = false, or the key"))
+		errs = append(errs, errors.New("kms_key_id is for a disk that is encrypted: remove encrypted = false, or the "+
+			"key"))
 	}
 	if setting.Known(d.VirtualName) && !ephemeral.MatchString(d.VirtualName) {
 		errs = append(errs, fmt.Errorf("virtual_name is %q; it must be ephemeral and a number", d.VirtualName))
@@ -116,8 +117,8 @@ func (d *BlockDevice) Mapping() types.BlockDeviceMapping {
 func (d *BlockDevice) CheckForImage() []error {
 	errs := d.Check()
 	if setting.Known(d.SnapshotID) && d.Encrypted.ToBoolPointer() != nil {
-		errs = append(errs, errors.New("encrypted does not go with snapshot_id here, where EC2 takes a disk as encrypted as its "+
-			"snapshot is: remove it"))
+		errs = append(errs, errors.New("encrypted does not go with snapshot_id here, where EC2 takes a disk as "+
+			"encrypted as its snapshot is: remove it"))
 	}
 	if setting.Known(d.KmsKeyID) {
 		errs = append(errs, errors.New("kms_key_id is for launch_block_device_mappings; an image is encrypted with "+
@@ -135,9 +136,9 @@ func (d *BlockDevice) ImageMapping() types.BlockDeviceMapping {
 	return m
 }
 
-// KeptOnTermination returns the mappings of disks that are deleted with the machine that bakes, and not with those launched
-// from its image: amazon-ebs' default for both. It is what EC2 lets be changed of a disk when it makes an image. Disks of the
-// machine that the image's settings name are left out.
+// KeptOnTermination returns the mappings of disks that are deleted with the machine that bakes, and not with those
+// launched from its image: amazon-ebs' default for both. It is what EC2 lets be changed of a disk when it makes an
+// image. Disks of the machine that the image's settings name are left out.
 func KeptOnTermination(machine, image []BlockDevice) []types.BlockDeviceMapping {
 	var all []types.BlockDeviceMapping
 	for i := range machine {

@@ -65,8 +65,9 @@ func randomKills(seed uint64, n int) []killCase {
 			s.action = s.bake.actions[r.IntN(len(s.bake.actions))]
 		}
 		s.again = time.Duration(r.IntN(1500)) * time.Millisecond
-		s.baker = labtest.Baker{Steps: []string{"one", "two"}, StepDuration: time.Duration(r.IntN(500)) * time.Millisecond,
-			Speedup: 100}
+		s.baker = labtest.Baker{Steps: []string{"one", "two"},
+			StepDuration: time.Duration(r.IntN(500)) * time.Millisecond,
+			Speedup:      100}
 		switch r.IntN(8) {
 		case 0:
 			s.baker.Fail = 1 + r.IntN(2)

@@ -25,8 +25,9 @@ type RunConfig struct {
 	// The name of a key pair to put on the machine, for a look at it after `packer build -on-error=abort`. Default:
 	// none. The key is not in the image.
 	KeyName string `mapstructure:"key_name"`
-	// Tags of the machine, its network interface and its volumes, of the temporary security group and the temporary role,
-	// beside the bake's own. Values may use build data such as `{{ .SourceAMI }}`. They are put on the image as well.
+	// Tags of the machine, its network interface and its volumes, of the temporary security group and the temporary
+	// role, beside the bake's own. Values may use build data such as `{{ .SourceAMI }}`. They are put on the image as
+	// well.
 	RunTags map[string]string `mapstructure:"run_tags"`
 	// The same as `run_tags`, as a repeatable block of a `key` and a `value`.
 	RunTag config.KeyValues `mapstructure:"run_tag"`
@@ -39,18 +40,19 @@ type RunConfig struct {
 	LaunchBlockDevices []blockdevice.BlockDevice `mapstructure:"launch_block_device_mappings"`
 	// The machine's metadata service. See [MetadataOptions](#metadata-options-configuration).
 	Metadata MetadataOptions `mapstructure:"metadata_options"`
-	// Run the machine with a network of its own to its disks, where the type does not have that anyway. Default: `false`.
+	// Run the machine with a network of its own to its disks, where the type does not have that anyway. Default:
+	// `false`.
 	EbsOptimized bool `mapstructure:"ebs_optimized"`
-	// Let a burstable machine use more of its processors than it has credits for, which may cost a little. Default: `false`,
-	// which is the `standard` credits of amazon-ebs for an `instance_type` that the template names, and what the account
-	// says for the `t3.nano` of a template that names none.
+	// Let a burstable machine use more of its processors than it has credits for, which may cost a little. Default:
+	// `false`, which is the `standard` credits of amazon-ebs for an `instance_type` that the template names, and what
+	// the account says for the `t3.nano` of a template that names none.
 	EnableUnlimitedCredits bool `mapstructure:"enable_unlimited_credits"`
 	// Deprecated: set `enable_unlimited_credits`.
 	EnableT2Unlimited bool `mapstructure:"enable_t2_unlimited"`
 	// Accepted, and always so here: the machine powers itself off when it is done.
 	DisableStopInstance bool `mapstructure:"disable_stop_instance"`
-	// `stop`, the default. `terminate` is accepted with a warning and means `stop`: the machine powers itself off, and a
-	// terminated one leaves nothing to make an image of.
+	// `stop`, the default. `terminate` is accepted with a warning and means `stop`: the machine powers itself off, and
+	// a terminated one leaves nothing to make an image of.
 	ShutdownBehavior string `mapstructure:"shutdown_behavior"`
 
 	typeIsDefault bool // the template names no type
@@ -103,8 +105,8 @@ func (c *RunConfig) checkShutdown() ([]string, []error) {
 	if c.ShutdownBehavior != terminate {
 		return nil, nil
 	}
-	return []string{"shutdown_behavior = \"terminate\" is taken for \"stop\": the machine powers itself off when it is done, and " +
-		"the image is made of the stopped machine. It is terminated after that"}, nil
+	return []string{"shutdown_behavior = \"terminate\" is taken for \"stop\": the machine powers itself off when it " +
+		"is done, and the image is made of the stopped machine. It is terminated after that"}, nil
 }
 
 func (m *MetadataOptions) check() []error {
@@ -117,8 +119,8 @@ func (m *MetadataOptions) check() []error {
 	oneOf("http_tokens", &m.HTTPTokens, optionRequired, "optional")
 	oneOf("instance_metadata_tags", &m.InstanceMetadataTags, optionDisabled, optionEnabled)
 	if m.HTTPEndpoint == optionDisabled {
-		errs = append(errs, errors.New("metadata_options: http_endpoint is disabled, but cloud-init reads its user data "+
-			"there; disable it in the image's launch template instead"))
+		errs = append(errs, errors.New("metadata_options: http_endpoint is disabled, but cloud-init reads its user "+
+			"data there; disable it in the image's launch template instead"))
 	} else {
 		oneOf("http_endpoint", &m.HTTPEndpoint, optionEnabled)
 	}
@@ -126,7 +128,8 @@ func (m *MetadataOptions) check() []error {
 		m.HTTPPutResponseHopLimit = 1
 	}
 	if m.HTTPPutResponseHopLimit < 1 || m.HTTPPutResponseHopLimit > 64 {
-		errs = append(errs, fmt.Errorf("metadata_options: http_put_response_hop_limit is %d; it must be between 1 and 64",
+		errs = append(errs, fmt.Errorf("metadata_options: http_put_response_hop_limit is %d; it must be between 1 "+
+			"and 64",
 			m.HTTPPutResponseHopLimit))
 	}
 	return errs

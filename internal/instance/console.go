@@ -44,7 +44,8 @@ func (m *Instance) readConsole(ctx context.Context) []guest.Report {
 	case awscall.HasCode(err, awscall.CodeUnsupported) && !c.oldTextOnly:
 		c.oldTextOnly = true
 		return m.readConsole(ctx)
-	case err != nil && !awscall.IsTransient(err) && ctx.Err() == nil && !awscall.HasCode(err, awscall.CodeInstanceNotFound):
+	case err != nil && !awscall.IsTransient(err) && ctx.Err() == nil &&
+		!awscall.HasCode(err, awscall.CodeInstanceNotFound):
 		c.denied = err
 		m.bake.Warn("the console of %s cannot be read, so its progress cannot be shown: %s", m.ID, err)
 	}

@@ -23,17 +23,19 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/network"
 )
 
-// TestMachineIsJudgedWithoutABuilder launches, watches, judges and terminates a machine for somebody else than a bake: for a
-// test of an image, say. It uses nothing but what the package exports.
+// TestMachineIsJudgedWithoutABuilder launches, watches, judges and terminates a machine for somebody else than a bake:
+// for a test of an image, say. It uses nothing but what the package exports.
 func TestMachineIsJudgedWithoutABuilder(t *testing.T) {
 	for name, c := range map[string]struct {
 		reports []string
 		stop    string // why the machine stopped
 		want    string // in the error; "" for a success
 	}{
-		"success": {[]string{"begin 1", "start 1 check.sh", "end 1 0 check.sh", "verdict ok 0 -"}, awsfake.ReasonOwnShutdown, ""},
+		"success": {[]string{"begin 1", "start 1 check.sh", "end 1 0 check.sh", "verdict ok 0 -"},
+			awsfake.ReasonOwnShutdown, ""},
 		"failure": {
-			[]string{"begin 1", "start 1 check.sh", "end 1 3 check.sh", "verdict fail 3 check.sh"}, awsfake.ReasonOwnShutdown,
+			[]string{"begin 1", "start 1 check.sh", "end 1 3 check.sh", "verdict fail 3 check.sh"},
+			awsfake.ReasonOwnShutdown,
 			"check.sh failed with exit status 3",
 		},
 		"no verdict":          {[]string{"begin 1"}, awsfake.ReasonOwnShutdown, "without a verdict"},
@@ -95,7 +97,8 @@ func checkedSettings(t *testing.T) instance.Settings {
 		Run: new(instance.RunConfig), Placement: new(instance.PlacementConfig),
 		Spot: new(instance.SpotConfig), Watch: new(instance.WatchConfig),
 	}
-	for _, check := range []func() ([]string, []error){s.Run.Check, s.CheckTypes, s.Placement.Check, s.Spot.Check, s.Watch.Check} {
+	for _, check := range []func() ([]string, []error){s.Run.Check, s.CheckTypes, s.Placement.Check, s.Spot.Check,
+		s.Watch.Check} {
 		if _, errs := check(); len(errs) > 0 {
 			t.Fatal(errs)
 		}

@@ -1,11 +1,11 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package instance launches a machine, watches it, judges what it reports about its own work, and terminates it. A bake has
-// one, and so has whoever tests an image.
+// Package instance launches a machine, watches it, judges what it reports about its own work, and terminates it. A bake
+// has one, and so has whoever tests an image.
 //
-// It knows EC2's instances, volumes and spot requests. It may not know what the user data does, where it comes from, or what
-// becomes of the machine's disk afterwards.
+// It knows EC2's instances, volumes and spot requests. It may not know what the user data does, where it comes from, or
+// what becomes of the machine's disk afterwards.
 package instance
 
 import (
@@ -50,14 +50,14 @@ type Instance struct {
 	interruption string                // why it is
 }
 
-// refresh reads the machine's state. It returns nil when AWS is slow, throttles or is out of order: the machine works on, and
-// is looked at again.
+// refresh reads the machine's state. It returns nil when AWS is slow, throttles or is out of order: the machine works
+// on, and is looked at again.
 func (m *Instance) refresh(ctx context.Context) error {
 	wait := ctx
 	ctx, cancel := awscall.WithCallTimeout(ctx)
 	defer cancel()
-	// By a filter: to EC2, a call that asks for an id is not filtered, and twice as many of such calls are allowed as of
-	// those that list. https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+	// By a filter: to EC2, a call that asks for an id is not filtered, and twice as many of such calls are allowed as
+	// of those that list. https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 	in := &ec2.DescribeInstancesInput{Filters: []types.Filter{awscall.Filter("instance-id", m.ID)}}
 	out, err := m.api.DescribeInstances(ctx, in, m.guard.RetryOnce)
 	m.guard.Observe(wait, err)
@@ -101,7 +101,8 @@ func (m *Instance) update(i *types.Instance) {
 	}
 }
 
-// outlivingDevices returns the disks that the source image lets contextUntilPackerEnds the machine, and the template does not.
+// outlivingDevices returns the disks that the source image lets contextUntilPackerEnds the machine, and the template
+// does not.
 func outlivingDevices(source *types.Image, devices []blockdevice.BlockDevice) []string {
 	var names []string
 	for _, d := range source.BlockDeviceMappings {
@@ -117,8 +118,8 @@ func outlivingDevices(source *types.Image, devices []blockdevice.BlockDevice) []
 // stateTimeout is how long EC2 may take to notice everywhere that a machine has stopped.
 const stateTimeout = 2 * time.Minute
 
-// SetEnhancedNetworking marks the stopped machine as able to use enhanced networking, or as not able to; its image takes
-// that over. EC2 changes one attribute in a call.
+// SetEnhancedNetworking marks the stopped machine as able to use enhanced networking, or as not able to; its image
+// takes that over. EC2 changes one attribute in a call.
 func (m *Instance) SetEnhancedNetworking(ctx context.Context, ena *bool, sriov bool) error {
 	var changes []*ec2.ModifyInstanceAttributeInput
 	if sriov {
@@ -127,7 +128,8 @@ func (m *Instance) SetEnhancedNetworking(ctx context.Context, ena *bool, sriov b
 		})
 	}
 	if ena != nil {
-		changes = append(changes, &ec2.ModifyInstanceAttributeInput{EnaSupport: &types.AttributeBooleanValue{Value: ena}})
+		changes = append(changes,
+			&ec2.ModifyInstanceAttributeInput{EnaSupport: &types.AttributeBooleanValue{Value: ena}})
 	}
 	notVisibleYet := awscall.NotVisibleYet(m.Launched, awscall.CodeInstanceNotFound)
 	again := func(err error) bool { return awscall.IsWrongState(err) || notVisibleYet(err) }

@@ -17,8 +17,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// launch launches the machine, as the first of the options that AWS has capacity for. It returns the machine's entry in the
-// ledger.
+// launch launches the machine, as the first of the options that AWS has capacity for. It returns the machine's entry in
+// the ledger.
 func (l *Launcher) launch(
 	ctx context.Context, m *Instance, spec Spec, userData []byte, options []launchOption,
 ) (*bake.Entry, error) {
@@ -44,7 +44,8 @@ func (l *Launcher) launch(
 			b.Say("Instance %s bakes as %s", m.ID, b.ID)
 			return made, nil
 		case awscall.HasCode(err, awscall.CodeNoVPC):
-			return made, fmt.Errorf("run the machine; the account has no default VPC in this region, so set subnet_id: %w", err)
+			return made, fmt.Errorf("run the machine; the account has no default VPC in this region, so set "+
+				"subnet_id: %w", err)
 		case !awscall.IsCapacityError(err) || isLast || ctx.Err() != nil:
 			return made, fmt.Errorf("run the machine, %s: %w", o, err)
 		}
@@ -92,7 +93,8 @@ func (l *Launcher) runInstances(
 	})
 }
 
-// isUnknownProfile reports whether EC2 does not know the instance profile. IAM tells EC2 about a new one within seconds.
+// isUnknownProfile reports whether EC2 does not know the instance profile. IAM tells EC2 about a new one within
+// seconds.
 func isUnknownProfile(err error) bool {
 	return awscall.HasCode(err, awscall.CodeParameterValue) &&
 		strings.Contains(strings.ToLower(err.Error()), "iam instance profile")

@@ -19,8 +19,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/network"
 )
 
-// launchOption is one way to launch the machine: as which type, in which subnet, and whether as a Spot Instance. AWS may have
-// no capacity for it.
+// launchOption is one way to launch the machine: as which type, in which subnet, and whether as a Spot Instance. AWS
+// may have no capacity for it.
 type launchOption struct {
 	instanceType string
 	subnet       network.Subnet
@@ -77,7 +77,8 @@ func (l *Launcher) sortByStrategy(ctx context.Context, options []launchOption) [
 	case strategyLowestPrice, strategyPriceCapacity:
 		prices, err := readSpotPrices(ctx, l.EC2, l.Settings.Types())
 		if err != nil {
-			l.Bake.Warn("the prices of Spot Instances cannot be read, so the types are tried in the template's order: %s", err)
+			l.Bake.Warn("the prices of Spot Instances cannot be read, so the types are tried in the template's "+
+				"order: %s", err)
 			return options
 		}
 		slices.SortStableFunc(options, func(x, y launchOption) int { return cmp.Compare(prices.of(x), prices.of(y)) })

@@ -79,16 +79,19 @@ func (c *PlacementConfig) checkTenancy() []error {
 	var errs []error
 	p := &c.Placement
 	if setting.Known(p.Tenancy) && setting.Known(c.Tenancy) {
-		errs = append(errs, errors.New("placement: tenancy and the deprecated tenancy exclude each other: keep the one in placement"))
+		errs = append(errs, errors.New("placement: tenancy and the deprecated tenancy exclude each other: keep the "+
+			"one in placement"))
 	}
 	if setting.Known(p.HostID) && setting.Known(p.HostResourceGroupARN) {
-		errs = append(errs, errors.New("placement: host_id and host_resource_group_arn exclude each other: keep one of them"))
+		errs = append(errs, errors.New("placement: host_id and host_resource_group_arn exclude each other: keep one "+
+			"of them"))
 	}
 	tenancy := c.tenancy()
 	switch {
 	case setting.Unknown(tenancy):
 	case (setting.Known(p.HostID) || setting.Known(p.HostResourceGroupARN)) && tenancy != "" && tenancy != tenancyHost:
-		errs = append(errs, fmt.Errorf("placement: tenancy is %q; with host_id or host_resource_group_arn it must be \"host\"", tenancy))
+		errs = append(errs, fmt.Errorf("placement: tenancy is %q; with host_id or host_resource_group_arn it must be "+
+			"\"host\"", tenancy))
 	case tenancy != "":
 		if err := setting.CheckOneOf("placement: tenancy", &tenancy, "default", "dedicated", tenancyHost); err != nil {
 			errs = append(errs, err)
@@ -108,14 +111,17 @@ func (c *PlacementConfig) checkReservation() []error {
 	targeted := c.CapacityReservationID != "" || c.CapacityReservationGroupARN != ""
 	switch {
 	case setting.Known(c.CapacityReservationID) && setting.Known(c.CapacityReservationGroupARN):
-		return []error{errors.New("capacity_reservation_id and capacity_reservation_group_arn exclude each other: keep one of them")}
-	case (setting.Known(c.CapacityReservationID) || setting.Known(c.CapacityReservationGroupARN)) && setting.Known(c.CapacityReservationPreference):
+		return []error{errors.New("capacity_reservation_id and capacity_reservation_group_arn exclude each other: " +
+			"keep one of them")}
+	case (setting.Known(c.CapacityReservationID) || setting.Known(c.CapacityReservationGroupARN)) &&
+		setting.Known(c.CapacityReservationPreference):
 		return []error{errors.New("capacity_reservation_preference is for open reservations: leave it out with " +
 			"capacity_reservation_id or capacity_reservation_group_arn")}
 	case targeted:
 		return nil
 	}
-	err := setting.CheckOneOf("capacity_reservation_preference", &c.CapacityReservationPreference, reservationsUnused, "open")
+	err := setting.CheckOneOf("capacity_reservation_preference", &c.CapacityReservationPreference,
+		reservationsUnused, "open")
 	if err != nil {
 		return []error{err}
 	}
@@ -136,8 +142,8 @@ func (c *PlacementConfig) request(zone string) *types.Placement {
 	return &p
 }
 
-// setReservations sets what the machine counts against. Spot Instances use no reservations, and EC2 refuses a request that
-// says so.
+// setReservations sets what the machine counts against. Spot Instances use no reservations, and EC2 refuses a request
+// that says so.
 func (c *PlacementConfig) setReservations(in *ec2.RunInstancesInput, spot bool) {
 	for i := range c.LicenseSpecifications {
 		in.LicenseSpecifications = append(in.LicenseSpecifications, types.LicenseConfigurationRequest{

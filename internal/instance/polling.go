@@ -14,9 +14,9 @@ import (
 
 // PollingConfig is how amazon-ebs says how often and how long to look.
 type PollingConfig struct {
-	// How many times to look before giving up: with `delay_seconds`, or 15 seconds when that is not set, a limit of time.
-	// It becomes `image_timeout`, and `instance_timeout` where it is longer than that one's default, because here that
-	// limits the whole time on the machine and not its stopping only. Default: the `AWS_MAX_ATTEMPTS` environment
+	// How many times to look before giving up: with `delay_seconds`, or 15 seconds when that is not set, a limit of
+	// time. It becomes `image_timeout`, and `instance_timeout` where it is longer than that one's default, because here
+	// that limits the whole time on the machine and not its stopping only. Default: the `AWS_MAX_ATTEMPTS` environment
 	// variable; else `AWS_TIMEOUT_SECONDS`, which is the limit itself. Neither variable shortens a default.
 	MaxAttempts int `mapstructure:"max_attempts"`
 	// How many seconds to wait before looking again: `instance_poll_interval` and `image_poll_interval`, at most 60.
@@ -28,12 +28,13 @@ type PollingConfig struct {
 // for. amazon-ebs 1.8 counts 2 seconds, which makes the limit shorter for those who wanted it longer (its issue 642).
 const attemptDelay = 15 * time.Second
 
-// ApplyPolling sets the waits that the template says in the words of amazon-ebs, where it does not use the words of this
-// builder: those of the machine, and those of the image, which it is given.
+// ApplyPolling sets the waits that the template says in the words of amazon-ebs, where it does not use the words of
+// this builder: those of the machine, and those of the image, which it is given.
 func (c *WatchConfig) ApplyPolling(imageTimeout, imageInterval *time.Duration) ([]string, []error) {
 	p, warnings := c.polling()
 	if p.MaxAttempts < 0 || p.DelaySeconds < 0 {
-		return warnings, []error{fmt.Errorf("aws_polling: max_attempts is %d and delay_seconds %d; they must not be below 0",
+		return warnings, []error{fmt.Errorf("aws_polling: max_attempts is %d and delay_seconds %d; they must not be "+
+			"below 0",
 			p.MaxAttempts, p.DelaySeconds)}
 	}
 	delay := time.Duration(p.DelaySeconds) * time.Second
@@ -64,7 +65,8 @@ func setDuration(d *time.Duration, to time.Duration) {
 type polling struct {
 	PollingConfig
 	timeout time.Duration
-	least   time.Duration // a variable of AWS_MAX_ATTEMPTS=3 may well be meant for the SDK alone, so it shortens nothing
+	// a variable of AWS_MAX_ATTEMPTS=3 may well be meant for the SDK alone, so it shortens nothing
+	least time.Duration
 }
 
 // polling returns aws_polling, with what the environment says where the template does not.
@@ -81,7 +83,8 @@ func (c *WatchConfig) polling() (polling, []string) {
 		}
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 {
-			warnings = append(warnings, fmt.Sprintf("the environment variable %s is %q, which is no number, and is ignored", name, text))
+			warnings = append(warnings, fmt.Sprintf("the environment variable %s is %q, which is no number, and is "+
+				"ignored", name, text))
 			return 0
 		}
 		return n

@@ -14,8 +14,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
 
-// launchQueue retries a launch that AWS throttles. Many bakes at once launch faster than an account may. If each retried by
-// itself, they would make several calls each, and the last ones would give up; so the bakes of one computer take turns.
+// launchQueue retries a launch that AWS throttles. Many bakes at once launch faster than an account may. If each
+// retried by itself, they would make several calls each, and the last ones would give up; so the bakes of one computer
+// take turns.
 type launchQueue struct {
 	bake    *bake.Bake
 	slots   LaunchSlots
@@ -26,16 +27,16 @@ type launchQueue struct {
 // longestPause is the SDK's between two attempts.
 const longestPause = 20 * time.Second
 
-// SignedMargin is how long a signed URL in user data must contextUntilPackerEnds instance_timeout: from the signing until the machine has
-// booted, and for clocks that differ.
+// SignedMargin is how long a signed URL in user data must contextUntilPackerEnds instance_timeout: from the signing
+// until the machine has booted, and for clocks that differ.
 const SignedMargin = 10 * time.Minute
 
-// longestLaunch is how long a launch waits at most, whatever max_retries is. Its user data is signed by then, for SignedMargin
-// longer than the machine takes, and what was made for it expires after bake.ExpiryMargin.
+// longestLaunch is how long a launch waits at most, whatever max_retries is. Its user data is signed by then, for
+// SignedMargin longer than the machine takes, and what was made for it expires after bake.ExpiryMargin.
 const longestLaunch = SignedMargin * 4 / 5
 
-// newLaunchQueue makes the queue of one launch. It waits as long as max_retries of the longest pauses take, which is enough
-// for hundreds of launches of other computers.
+// newLaunchQueue makes the queue of one launch. It waits as long as max_retries of the longest pauses take, which is
+// enough for hundreds of launches of other computers.
 func newLaunchQueue(l *Launcher) *launchQueue {
 	return &launchQueue{
 		bake: l.Bake, slots: l.Slots, backoff: retry.NewExponentialJitterBackoff(longestPause),
@@ -43,8 +44,8 @@ func newLaunchQueue(l *Launcher) *launchQueue {
 	}
 }
 
-// launch makes a call. While AWS throttles it, it waits for a slot and makes the call again. When others are waiting, it waits
-// for a slot even before the first call.
+// launch makes a call. While AWS throttles it, it waits for a slot and makes the call again. When others are waiting,
+// it waits for a slot even before the first call.
 func (q *launchQueue) launch(ctx context.Context, call func(context.Context) error) error {
 	end := time.Now().Add(q.limit)
 	if q.slots.isReserved(time.Now()) {
@@ -66,8 +67,8 @@ func (q *launchQueue) launch(ctx context.Context, call func(context.Context) err
 	}
 }
 
-// pause returns how long to wait for a slot after having been throttled n times before: not at all after the first time, because
-// then it is the others of this computer that have to be waited for, which slots are for.
+// pause returns how long to wait for a slot after having been throttled n times before: not at all after the first
+// time, because then it is the others of this computer that have to be waited for, which slots are for.
 func (q *launchQueue) pause(n int) time.Duration {
 	if n == 0 {
 		return 0
@@ -86,8 +87,8 @@ func (q *launchQueue) awaitSlot(ctx context.Context, after time.Time) error {
 	}
 }
 
-// queuedRetryer does not retry what AWS throttles: launchQueue does. It records when a failed attempt may have launched the
-// machine.
+// queuedRetryer does not retry what AWS throttles: launchQueue does. It records when a failed attempt may have launched
+// the machine.
 type queuedRetryer struct {
 	aws.Retryer
 

@@ -60,8 +60,8 @@ func (l *Launcher) request(
 	return in, nil
 }
 
-// clientToken returns what makes RunInstances safe to call again when its answer is lost. Another attempt or option has another
-// token: EC2 takes a token for one and the same call only.
+// clientToken returns what makes RunInstances safe to call again when its answer is lost. Another attempt or option has
+// another token: EC2 takes a token for one and the same call only.
 func (m *Instance) clientToken() string {
 	if m.attempt <= 1 && m.refused == 0 {
 		return m.bake.ID
@@ -69,8 +69,8 @@ func (m *Instance) clientToken() string {
 	return fmt.Sprintf("%s-%d-%d", m.bake.ID, m.attempt, m.refused)
 }
 
-// setNetwork sets how the machine is attached to the network. A public address can only be asked for with an interface, and
-// then the subnet and the groups are the interface's.
+// setNetwork sets how the machine is attached to the network. A public address can only be asked for with an interface,
+// and then the subnet and the groups are the interface's.
 func setNetwork(in *ec2.RunInstancesInput, publicIP *bool, subnet string, n network.Network) {
 	if publicIP == nil {
 		in.SubnetId = awscall.NonZeroPtr(subnet)

@@ -32,17 +32,17 @@ type Spec struct {
 	Image           types.Image // to start from
 	Network         network.Network
 	InstanceProfile string // its name or ARN; "" for none
-	// UserData returns what an attempt is launched with, and the log that its machine will write. It is called right before the
-	// launch, so that URLs in it last for the machine's whole time.
+	// UserData returns what an attempt is launched with, and the log that its machine will write. It is called right
+	// before the launch, so that URLs in it last for the machine's whole time.
 	UserData func(ctx context.Context, attempt int) ([]byte, *machinelog.Log, error)
 }
 
 // maxAttempts is how many machines Run may use: the second is for a Spot Instance that AWS took back.
 const maxAttempts = 2
 
-// Run launches a machine, shows what it says, waits until it has powered itself off, and returns nil if it reported success.
-// When AWS takes a Spot Instance back, it begins once more. The machine stays: it is in the bake's ledger. It is returned in any
-// case, for what is known of it; that of the last attempt.
+// Run launches a machine, shows what it says, waits until it has powered itself off, and returns nil if it reported
+// success. When AWS takes a Spot Instance back, it begins once more. The machine stays: it is in the bake's ledger. It
+// is returned in any case, for what is known of it; that of the last attempt.
 func (l *Launcher) Run(ctx context.Context, spec Spec) (*Instance, error) {
 	options := l.options(ctx, spec.Network.Subnets)
 	for n := 1; ; n++ {
@@ -56,7 +56,8 @@ func (l *Launcher) Run(ctx context.Context, spec Spec) (*Instance, error) {
 		case why == "":
 			return m, err
 		case n == maxAttempts || l.Settings.Spot.SpotFallback == fallbackNone:
-			return m, fmt.Errorf("AWS took the Spot Instance %s back: %s. Set spot_fallback to bake once more", m.ID, why)
+			return m, fmt.Errorf("AWS took the Spot Instance %s back: %s. Set spot_fallback to bake once more", m.ID,
+				why)
 		}
 		l.Bake.Warn("AWS took the Spot Instance %s back: %s", m.ID, why)
 		options = l.optionsAfter(m.option, options)

@@ -18,14 +18,14 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
-// LaunchSlots limits the rate of launches of all processes of this computer, once AWS has throttled one: each reserves a slot
-// of time, and there is one every slotInterval. Packer runs every builder in a process of its own, so the slots are shared by
-// files: a slot is a file named by its time, and whoever creates the file has the slot. No lock can be left behind, and a slot
-// that is not used is merely lost. The zero value reserves nothing.
+// LaunchSlots limits the rate of launches of all processes of this computer, once AWS has throttled one: each reserves
+// a slot of time, and there is one every slotInterval. Packer runs every builder in a process of its own, so the slots
+// are shared by files: a slot is a file named by its time, and whoever creates the file has the slot. No lock can be
+// left behind, and a slot that is not used is merely lost. The zero value reserves nothing.
 type LaunchSlots struct{ dir string }
 
-// slotInterval is how often EC2 lets an account run machines when it has used up its burst of five, by its documentation:
-// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html.
+// slotInterval is how often EC2 lets an account run machines when it has used up its burst of five, by its
+// documentation: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html.
 const slotInterval = time.Second / 2
 
 // NewLaunchSlots returns the slots of an account, in the region and at the endpoint of cfg.
@@ -38,7 +38,8 @@ func NewLaunchSlots(cfg aws.Config, account string) LaunchSlots {
 	return LaunchSlots{dir: path}
 }
 
-// reserve reserves the first free slot after a moment, and returns when it is. Where no file can be made, every slot is free.
+// reserve reserves the first free slot after a moment, and returns when it is. Where no file can be made, every slot is
+// free.
 func (s LaunchSlots) reserve(after time.Time) time.Time {
 	_ = os.MkdirAll(s.dir, 0o700) // else no file can be made in it
 	s.removeOld(after)
@@ -47,8 +48,9 @@ func (s LaunchSlots) reserve(after time.Time) time.Time {
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		// Somewhere within the slot, as other computers have slots at the same moments.
-		return time.UnixMilli(n * slotInterval.Milliseconds()).Add(rand.N(slotInterval)) //nolint:gosec // only spreads calls
+		// Somewhere within the slot, as other computers have slots at the same times.
+		offset := rand.N(slotInterval) //nolint:gosec // only spreads calls
+		return time.UnixMilli(n * slotInterval.Milliseconds()).Add(offset)
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 // reasonSpot begins EC2's codes for a Spot Instance that it took back.
 const reasonSpot = "Server.SpotInstance"
 
-// interruptionReason returns why AWS took the machine back, or "" when it did not, whatever else became of the machine. One
-// that AWS is about to take back counts as well: what it did last, it may have done while it was being shut down.
+// interruptionReason returns why AWS took the machine back, or "" when it did not, whatever else became of the machine.
+// One that AWS is about to take back counts as well: what it did last, it may have done while it was being shut down.
 func (m *Instance) interruptionReason(ctx context.Context) string {
 	switch {
 	case !m.option.spot || m.ID == "" || ctx.Err() != nil:
@@ -51,12 +51,12 @@ func (m *Instance) findInterruption(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// noticeInterval is how often to look whether AWS is about to take the machine back, of which it gives two minutes' notice:
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html.
+// noticeInterval is how often to look whether AWS is about to take the machine back, of which it gives two minutes'
+// notice: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html.
 const noticeInterval = 30 * time.Second
 
-// checkInterruption ends the watch of a machine that AWS is about to take back. A call that fails is no error: EC2 is asked
-// once more at the end.
+// checkInterruption ends the watch of a machine that AWS is about to take back. A call that fails is no error: EC2 is
+// asked once more at the end.
 func (m *Instance) checkInterruption(ctx context.Context) error {
 	if !m.option.spot || time.Since(m.checked) < noticeInterval {
 		return nil
@@ -82,8 +82,8 @@ func isInterruption(status string) bool {
 	return false
 }
 
-// spotRequests asks for the spot requests of the machine: the one that made it, or all that its attempt may have made, when an
-// answer was lost or AWS had no capacity for some.
+// spotRequests asks for the spot requests of the machine: the one that made it, or all that its attempt may have made,
+// when an answer was lost or AWS had no capacity for some.
 func (m *Instance) spotRequests() *ec2.DescribeSpotInstanceRequestsInput {
 	if m.spotRequest != "" && m.refused == 0 {
 		return &ec2.DescribeSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{m.spotRequest}}
@@ -99,7 +99,8 @@ func (m *Instance) cancelSpotRequests(ctx context.Context) error {
 	}
 	notVisibleYet := awscall.NotVisibleYet(m.Launched, awscall.CodeSpotRequestNotFound)
 	err = awscall.RetryWhile(ctx, awscall.VisibleTimeout, notVisibleYet, func(ctx context.Context) error {
-		_, err := m.api.CancelSpotInstanceRequests(ctx, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
+		_, err := m.api.CancelSpotInstanceRequests(ctx,
+			&ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
 		return err
 	})
 	if awscall.IgnoreNotFound(err, awscall.CodeSpotRequestNotFound) != nil {
@@ -108,8 +109,8 @@ func (m *Instance) cancelSpotRequests(ctx context.Context) error {
 	return nil
 }
 
-// findSpotRequests returns the ids of the machine's spot requests. They may tell the machine's own id, when the answer to its
-// launch was lost.
+// findSpotRequests returns the ids of the machine's spot requests. They may tell the machine's own id, when the answer
+// to its launch was lost.
 func (m *Instance) findSpotRequests(ctx context.Context) ([]string, error) {
 	var ids []string
 	if m.spotRequest != "" {

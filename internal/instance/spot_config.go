@@ -22,17 +22,17 @@ type SpotConfig struct {
 	// The most to pay for an hour, in dollars, or `auto` for the price on demand. Default: no Spot Instance, unless
 	// `spot_instance_types` is set; `0` is the same as not set.
 	SpotPrice string `mapstructure:"spot_price"`
-	// The types of machine to bake on, of which one is chosen by `spot_allocation_strategy`; when AWS has no room for it,
-	// the next one is tried. In place of `instance_type`.
+	// The types of machine to bake on, of which one is chosen by `spot_allocation_strategy`; when AWS has no room for
+	// it, the next one is tried. In place of `instance_type`.
 	SpotInstanceTypes []string `mapstructure:"spot_instance_types"`
 	// The order in which the types are tried. `lowest-price`, the default, and `price-capacity-optimized`: the cheapest
 	// now first, by the price history. `capacity-optimized` and `capacity-optimized-prioritized`: as the template lists
 	// them. `diversified`: in any order. A bake is one machine, so there is no capacity to spread: whatever the order,
 	// a type without room is passed over.
 	SpotAllocationStrategy string `mapstructure:"spot_allocation_strategy"`
-	// What to do when AWS takes the machine back, or has no room for one at the price: `spot`, the default, bakes once more
-	// as a Spot Instance, of another type or in another subnet where the template leaves a choice; `on-demand` bakes once
-	// more on demand; `none` fails. A machine that was taken back never becomes an image.
+	// What to do when AWS takes the machine back, or has no room for one at the price: `spot`, the default, bakes once
+	// more as a Spot Instance, of another type or in another subnet where the template leaves a choice; `on-demand`
+	// bakes once more on demand; `none` fails. A machine that was taken back never becomes an image.
 	SpotFallback string `mapstructure:"spot_fallback"`
 	// Tags of the spot request. Only with Spot Instances. Values may use build data such as `{{ .SourceAMI }}`.
 	SpotTags map[string]string `mapstructure:"spot_tags"`
@@ -74,11 +74,13 @@ func (c *SpotConfig) Check() ([]string, []error) {
 	errs = append(errs, bake.CheckTags("spot_tags", c.SpotTags)...)
 	errs = append(errs, bake.CheckTags("fleet_tags", c.FleetTags)...)
 	if !c.IsSpot() && len(c.SpotTags)+len(c.FleetTags) > 0 {
-		errs = append(errs, errors.New("spot_tags and fleet_tags are tags of a spot request: set spot_price, or remove them"))
+		errs = append(errs, errors.New("spot_tags and fleet_tags are tags of a spot request: set spot_price, or "+
+			"remove them"))
 	}
 	if p := c.SpotPrice; p != priceAuto && setting.Known(p) {
 		if price, err := strconv.ParseFloat(p, 64); err != nil || price < 0 {
-			errs = append(errs, fmt.Errorf("spot_price is %q; it must be dollars for an hour such as \"0.05\", or \"auto\"", p))
+			errs = append(errs, fmt.Errorf("spot_price is %q; it must be dollars for an hour such as \"0.05\", or "+
+				"\"auto\"", p))
 		}
 	}
 	errs = append(errs, c.checkChoices()...)
@@ -87,15 +89,16 @@ func (c *SpotConfig) Check() ([]string, []error) {
 
 func (c *SpotConfig) checkChoices() []error {
 	return setting.NonNil(
-		setting.CheckOneOf("spot_allocation_strategy", &c.SpotAllocationStrategy, strategyLowestPrice, strategyPriceCapacity,
+		setting.CheckOneOf("spot_allocation_strategy", &c.SpotAllocationStrategy, strategyLowestPrice,
+			strategyPriceCapacity,
 			"capacity-optimized", "capacity-optimized-prioritized", strategyDiversified),
 		setting.CheckOneOf("spot_fallback", &c.SpotFallback, fallbackSpot, fallbackOnDemand, fallbackNone),
 	)
 }
 
-// request returns what RunInstances takes for a Spot Instance: a persistent request that stops its machine, because no other
-// kind of Spot Instance can stop and be made an image of. The request ends at a time, in case nobody is there to cancel it: an
-// open request launches the next machine whenever its own is gone.
+// request returns what RunInstances takes for a Spot Instance: a persistent request that stops its machine, because no
+// other kind of Spot Instance can stop and be made an image of. The request ends at a time, in case nobody is there to
+// cancel it: an open request launches the next machine whenever its own is gone.
 func (c *SpotConfig) request(until time.Time) *types.InstanceMarketOptionsRequest {
 	options := &types.SpotMarketOptions{
 		ValidUntil:                   aws.Time(until),

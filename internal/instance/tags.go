@@ -22,8 +22,8 @@ func (c *RunConfig) RunTagsOf(b *bake.Bake, render bake.Render) (map[string]stri
 	return render.Tags(b.TemporaryTags(), "run_tags", c.RunTags)
 }
 
-// Tags returns the tags of what an attempt makes. They tell what is made for the second machine from what was made for the
-// first.
+// Tags returns the tags of what an attempt makes. They tell what is made for the second machine from what was made for
+// the first.
 func (s Settings) Tags(b *bake.Bake, render bake.Render, attempt int) (Tags, error) {
 	machine, err := s.Run.RunTagsOf(b, render)
 	if err != nil {
@@ -49,8 +49,8 @@ func addAttempt(tags map[string]string, attempt int) {
 	}
 }
 
-// filters finds what was made for a machine by its tags, when an answer was lost. What was made for the first machine is looked
-// for only while there is no second one.
+// filters finds what was made for a machine by its tags, when an answer was lost. What was made for the first machine
+// is looked for only while there is no second one.
 func (m *Instance) filters() []types.Filter {
 	filters := []types.Filter{awscall.Filter("tag:"+bake.TagBake, m.bake.ID)}
 	if m.attempt > 1 {

@@ -28,8 +28,8 @@ const terminateTimeout = 5 * time.Minute
 const terminateFraction = 5
 
 // terminate terminates the machine and waits until it is gone, so that its network interface does not keep the security
-// group, and it does not write its log after that was removed. A spot request goes first: EC2 answers the end of its machine with
-// another machine.
+// group, and it does not write its log after that was removed. A spot request goes first: EC2 answers the end of its
+// machine with another machine.
 func (m *Instance) terminate(ctx context.Context) error {
 	if m.ID == "" {
 		if err := m.find(ctx); err != nil {
@@ -98,7 +98,8 @@ func (m *Instance) withVolumes(err error) error {
 // findTimeout is how long EC2 may take to find by its tags what it has just made.
 const findTimeout = 30 * time.Second
 
-// find looks for the instance of a launch by its tags. When the answer to the launch was lost, EC2 may not find it at once.
+// find looks for the instance of a launch by its tags. When the answer to the launch was lost, EC2 may not find it at
+// once.
 func (m *Instance) find(ctx context.Context) error {
 	end := time.Now()
 	if m.maybeMade {
@@ -119,11 +120,13 @@ func (m *Instance) find(ctx context.Context) error {
 	})
 }
 
-// deleteVolumes deletes the volumes that the source image lets contextUntilPackerEnds the machine, and the template does not.
+// deleteVolumes deletes the volumes that the source image lets contextUntilPackerEnds the machine, and the template
+// does not.
 func (m *Instance) deleteVolumes(ctx context.Context) error {
 	var errs []error
 	if m.volumes == nil && len(m.outlivingDevices) > 0 { // the machine was never seen
-		errs = append(errs, fmt.Errorf("the volumes of %s contextUntilPackerEnds it, and EC2 did not say which they are; they have the tag %s of %s",
+		errs = append(errs, fmt.Errorf("the volumes of %s contextUntilPackerEnds it, and EC2 did not say which they "+
+			"are; they have the tag %s of %s",
 			strings.Join(m.outlivingDevices, ", "), bake.TagBake, m.bake.ID))
 	}
 	for _, id := range m.outlivingVolumes() {
@@ -156,13 +159,15 @@ func (m *Instance) terminateCommands() []string {
 	var all []string
 	switch {
 	case m.spotRequest != "":
-		all = append(all, cli.Command("ec2 cancel-spot-instance-requests --spot-instance-request-ids %s", m.spotRequest))
+		all = append(all, cli.Command("ec2 cancel-spot-instance-requests --spot-instance-request-ids %s",
+			m.spotRequest))
 	case m.option.spot:
 		all = append(all, cli.Command("ec2 describe-spot-instance-requests --filters Name=tag:%s,Values=%s",
 			bake.TagBake, m.bake.ID))
 	}
 	if m.ID == "" {
-		return append(all, cli.Command("ec2 describe-instances --filters Name=tag:%s,Values=%s", bake.TagBake, m.bake.ID))
+		return append(all, cli.Command("ec2 describe-instances --filters Name=tag:%s,Values=%s", bake.TagBake,
+			m.bake.ID))
 	}
 	all = append(all, cli.Command("ec2 terminate-instances --instance-ids %s", m.ID),
 		cli.Command("ec2 wait instance-terminated --instance-ids %s", m.ID))

@@ -43,8 +43,8 @@ func (s Settings) Types() []string {
 	return []string{s.Run.InstanceType}
 }
 
-// CheckTypes returns what is wrong with the instance types, which instance_type or spot_instance_types name, and with the
-// settings that depend on them. It sets the default type.
+// CheckTypes returns what is wrong with the instance types, which instance_type or spot_instance_types name, and with
+// the settings that depend on them. It sets the default type.
 func (s Settings) CheckTypes() ([]string, []error) {
 	var errs []error
 	switch {
@@ -66,8 +66,8 @@ func (s Settings) checkCredits() []error {
 		switch {
 		case setting.Unknown(t):
 		case !burstable.MatchString(t):
-			errs = append(errs, fmt.Errorf("enable_unlimited_credits: %s has no CPU credits; T2, T3, T3a and T4g have: "+
-				"remove the setting", t))
+			errs = append(errs, fmt.Errorf("enable_unlimited_credits: %s has no CPU credits; T2, T3, T3a and T4g "+
+				"have: remove the setting", t))
 		case s.Spot.IsKnownSpot() && strings.HasPrefix(t, "t2."):
 			errs = append(errs, fmt.Errorf("enable_unlimited_credits does not go with %s as a Spot Instance: "+
 				"remove the setting", t))
@@ -108,8 +108,8 @@ func (c *RunConfig) credits(instanceType string) string {
 	return "standard"
 }
 
-// CheckArchitecture looks up the instance types, and refuses those that cannot run the source image. It sets the clock, for
-// a template with skip_credential_validation.
+// CheckArchitecture looks up the instance types, and refuses those that cannot run the source image. It sets the clock,
+// for a template with skip_credential_validation.
 func (s Settings) CheckArchitecture(
 	ctx context.Context, api *awscall.EC2, clock *bake.Clock, region string, source *types.Image,
 ) error {
@@ -132,7 +132,8 @@ func (s Settings) CheckArchitecture(
 			continue
 		}
 		if !slices.Contains(info.SupportedArchitectures, types.ArchitectureType(source.Architecture)) {
-			return fmt.Errorf("source image %s is for %s, and the instance type %s runs %v: choose another type or source_ami",
+			return fmt.Errorf("source image %s is for %s, and the instance type %s runs %v: choose another type or "+
+				"source_ami",
 				aws.ToString(source.ImageId), source.Architecture,
 				cmp.Or(string(out.InstanceTypes[i].InstanceType), names[0]), info.SupportedArchitectures)
 		}

@@ -46,7 +46,8 @@ func (m *Instance) findVerdict(ctx context.Context, c *WatchConfig) error {
 	return m.outcomeError(outcome, c.InstanceTimeout)
 }
 
-// pollVerdict looks in the reports seen so far, in the console and the log in S3, and in what EC2 has kept of the console.
+// pollVerdict looks in the reports seen so far, in the console and the log in S3, and in what EC2 has kept of the
+// console.
 func (m *Instance) pollVerdict(ctx context.Context) (guest.Outcome, bool) {
 	if outcome, judged := guest.Judge(m.Log.Reports()); judged {
 		return outcome, true

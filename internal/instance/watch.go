@@ -19,9 +19,10 @@ import (
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html.
 const reasonOwnShutdown = "Client.InstanceInitiatedShutdown"
 
-// MachineTimeout returns the limit that the machine itself is given for instance_timeout. It is shorter than Packer's, so that
-// a bake that hangs ends with the machine's own account of where: its count begins when cloud-init does, up to half a
-// minute after the launch, and stopping a step, uploading the log and reading the console take some seconds more.
+// MachineTimeout returns the limit that the machine itself is given for instance_timeout. It is shorter than Packer's,
+// so that a bake that hangs ends with the machine's own account of where: its count begins when cloud-init does, up to
+// half a minute after the launch, and stopping a step, uploading the log and reading the console take some seconds
+// more.
 func MachineTimeout(limit time.Duration) time.Duration {
 	return limit - min(limit/4, time.Minute)
 }
@@ -95,10 +96,11 @@ func (m *Instance) describeReason() string {
 // stopReasonTexts are what EC2's codes mean for a bake, and what to do about it. Source: the list of codes of
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html.
 var stopReasonTexts = map[string]string{
-	reasonOwnShutdown:                     "it shut itself down",
-	"Client.UserInitiatedShutdown":        "somebody stopped or terminated it through the EC2 API",
-	"Client.UserInitiatedHibernate":       "somebody hibernated it through the EC2 API",
-	"Client.InternalError":                "it could not start; an encrypted disk whose KMS key may not be used is the usual cause",
+	reasonOwnShutdown:               "it shut itself down",
+	"Client.UserInitiatedShutdown":  "somebody stopped or terminated it through the EC2 API",
+	"Client.UserInitiatedHibernate": "somebody hibernated it through the EC2 API",
+	"Client.InternalError": "it could not start; an encrypted disk whose KMS key may not be used is " +
+		"the usual cause",
 	"Client.InstanceTerminated":           "its operating system asked to be terminated",
 	"Client.InvalidSnapshot.NotFound":     "the snapshot of one of its disks does not exist",
 	"Client.VolumeLimitExceeded":          "the account's limit of EBS volumes is reached",

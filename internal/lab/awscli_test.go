@@ -87,7 +87,8 @@ func TestAwscliBakes(t *testing.T) {
 	}}})
 	id := s.aws(t, "ec2", "run-instances", "--image-id", s.lab.Value("BAKERY_LAB_AMI"), "--instance-type", "t3.nano",
 		"--subnet-id", s.lab.Value("BAKERY_LAB_SUBNET"), "--user-data", "file://"+file(t, "ud", "#!/bin/sh\necho hi\n"),
-		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=cli}]", "--query", "Instances[0].InstanceId", "--output", "text")
+		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=cli}]", "--query",
+		"Instances[0].InstanceId", "--output", "text")
 	if got := <-asked; got != "#!/bin/sh\necho hi\n" {
 		t.Errorf("user data: %q", got)
 	}

@@ -93,7 +93,8 @@ func TestSharingImages(t *testing.T) {
 		return []string{"ec2", "modify-image-attribute", "--image-id", image, "--launch-permission", json}
 	}
 	org, ou := "arn:aws:organizations::123456789012:organization/o-1", "arn:aws:organizations::123456789012:ou/o-1/ou-1"
-	s.aws(t, modify(plain, `{"Add":[{"UserId":"111122223333"},{"Group":"all"},{"OrganizationArn":"`+org+`"},{"OrganizationalUnitArn":"`+ou+`"}]}`)...)
+	s.aws(t, modify(plain, `{"Add":[{"UserId":"111122223333"},{"Group":"all"},{"OrganizationArn":"`+org+
+		`"},{"OrganizationalUnitArn":"`+ou+`"}]}`)...)
 	got := s.aws(t, "ec2", "describe-image-attribute", "--image-id", plain, "--attribute", "launchPermission",
 		"--query", "LaunchPermissions")
 	for _, want := range []string{"all", "111122223333", org, ou} {

@@ -17,20 +17,20 @@ import (
 
 // LogConfig says what becomes of what the machine prints.
 type LogConfig struct {
-	// How the lines that the steps print come to Packer while the machine works. `"s3"`: the machine puts the end of its
-	// log into the bucket of `staging` every two seconds; should that not work, by the console. `"console"`: encrypted on
-	// its console, up to 4 KB a second, which EC2 shows at once on Nitro instance types only. `"off"`: not at all; a step
-	// that fails still shows its last lines. Default: `"auto"`, which is `"s3"` with `staging`, else `"console"`. Has no
-	// effect with `verdict = "stop"`.
+	// How the lines that the steps print come to Packer while the machine works. `"s3"`: the machine puts the end of
+	// its log into the bucket of `staging` every two seconds; should that not work, by the console. `"console"`:
+	// encrypted on its console, up to 4 KB a second, which EC2 shows at once on Nitro instance types only. `"off"`: not
+	// at all; a step that fails still shows its last lines. Default: `"auto"`, which is `"s3"` with `staging`, else
+	// `"console"`. Has no effect with `verdict = "stop"`.
 	LiveLog string `mapstructure:"live_log"`
-	// The file for the log of the machine, readable by its owner only. It is the whole log with `staging`, else what the
-	// machine told on its console. Default: when the bake has failed, the name of the image with `.log`, beside
-	// `output_file` or in the current directory; no file when it has succeeded. With a file named here, there is one either
-	// way. `/dev/null` writes none.
+	// The file for the log of the machine, readable by its owner only. It is the whole log with `staging`, else what
+	// the machine told on its console. Default: when the bake has failed, the name of the image with `.log`, beside
+	// `output_file` or in the current directory; no file when it has succeeded. With a file named here, there is one
+	// either way. `/dev/null` writes none.
 	LogFile string `mapstructure:"log_file"`
-	// Values that are replaced by `<sensitive>` wherever this builder says or writes something, `log_file` included. Packer
-	// replaces the values of variables that are `sensitive` in all it shows, but does not tell them to plugins: list those
-	// here that the machine may print, such as `[var.token]`. Default: none.
+	// Values that are replaced by `<sensitive>` wherever this builder says or writes something, `log_file` included.
+	// Packer replaces the values of variables that are `sensitive` in all it shows, but does not tell them to plugins:
+	// list those here that the machine may print, such as `[var.token]`. Default: none.
 	SensitiveValues []string `mapstructure:"sensitive_values"`
 }
 

@@ -1,11 +1,11 @@
 // Copyright (c) The packer-plugin-bakery authors
 // SPDX-License-Identifier: MPL-2.0
 
-// Package machinelog is what a machine says while it bakes: the lines that its steps print and its reports, read from its
-// console and from the log that it puts into S3, shown to the user in order, and kept for log_file.
+// Package machinelog is what a machine says while it bakes: the lines that its steps print and its reports, read from
+// its console and from the log that it puts into S3, shown to the user in order, and kept for log_file.
 //
-// It knows the guest program's forms (package guest) and S3 (package staging). It may not know how a machine is launched,
-// nor what its verdict means for a bake.
+// It knows the guest program's forms (package guest) and S3 (package staging). It may not know how a machine is
+// launched, nor what its verdict means for a bake.
 package machinelog
 
 import (
@@ -44,8 +44,8 @@ type Log struct {
 	version string         // of the staged log that was read last
 }
 
-// New returns the log of a machine that is about to be launched. key is what its lines are encrypted with on the console;
-// staged is nil where the machine puts no log into S3.
+// New returns the log of a machine that is about to be launched. key is what its lines are encrypted with on the
+// console; staged is nil where the machine puts no log into S3.
 func New(b *bake.Bake, key guest.Key, record *Record, staged *Staged) *Log {
 	return &Log{bake: b, record: record, staged: staged, unsealer: guest.NewUnsealer(b.ID, key), launched: time.Now()}
 }
@@ -74,8 +74,8 @@ func (l *Log) ReadOldConsole(text []byte) []guest.Report {
 	return l.addReports(guest.ReadReports(text, l.bake.ID))
 }
 
-// ReadStaged reads the log in S3 and returns the reports in it that are new. While the machine works, it is read only where
-// that is how lines come; at the end, always.
+// ReadStaged reads the log in S3 and returns the reports in it that are new. While the machine works, it is read only
+// where that is how lines come; at the end, always.
 func (l *Log) ReadStaged(ctx context.Context, end bool) []guest.Report {
 	if l.staged == nil || !end && !l.staged.Live {
 		return nil
@@ -131,8 +131,8 @@ func (l *Log) Tail() []string {
 	return shown[max(0, len(shown)-tailLines):]
 }
 
-// LastOutput says how far the machine came, with its last lines and the end of its console, for errors about a machine that
-// gave no verdict.
+// LastOutput says how far the machine came, with its last lines and the end of its console, for errors about a machine
+// that gave no verdict.
 func (l *Log) LastOutput() string {
 	const lines = 10 // enough for a kernel panic's last frames, or cloud-init's complaint
 	words := guest.LastStep(l.reports)

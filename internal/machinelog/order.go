@@ -11,8 +11,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// gapTimeout is how long lines wait for those before them: the console may have damaged these, and the machine prints them
-// again when it has nothing else to print.
+// gapTimeout is how long lines wait for those before them: the console may have damaged these, and the machine prints
+// them again when it has nothing else to print.
 const gapTimeout = 6 * time.Second
 
 // stream puts the lines of one source into order, and returns each once.

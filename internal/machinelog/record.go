@@ -19,8 +19,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
-// Record is a file of what the machines of a bake have said, from which log_file is written where there is no whole log. It
-// has no name where the system allows that, so that nothing is left of it however this process ends.
+// Record is a file of what the machines of a bake have said, from which log_file is written where there is no whole
+// log. It has no name where the system allows that, so that nothing is left of it however this process ends.
 type Record struct {
 	bake   *bake.Bake
 	file   *os.File
@@ -140,8 +140,8 @@ func (r *Record) copyTo(out io.Writer, l *Log, machineID string) error {
 // stagedHeader stands before the lines of each source in the staged log: Source, Since, First.
 var stagedHeader = regexp.MustCompile(`^@bakery-lines [0-9a-z]+ (\d) \d+ (\d+)$`)
 
-// copyStaged writes the log that the machine has uploaded, and reports whether it is whole: while the machine works, it is
-// only the end of the log.
+// copyStaged writes the log that the machine has uploaded, and reports whether it is whole: while the machine works, it
+// is only the end of the log.
 func copyStaged(out io.Writer, staged io.Reader, bakeID string) (whole bool, err error) {
 	sources := []string{"cloud-init's modules", "the steps"}
 	for line, err := range guest.LogLines(staged) {

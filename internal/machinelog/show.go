@@ -12,9 +12,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// Show shows the lines that have arrived, and the reports in fresh, in the order in which the machine made them as far as
-// that is known. A report that stands in the log is shown at its place there, unless it came faster by the console. At the
-// end, nothing waits any more for lines that are missing.
+// Show shows the lines that have arrived, and the reports in fresh, in the order in which the machine made them as far
+// as that is known. A report that stands in the log is shown at its place there, unless it came faster by the console.
+// At the end, nothing waits any more for lines that are missing.
 func (l *Log) Show(fresh []guest.Report, end bool) {
 	now := time.Now()
 	for _, line := range l.streams[guest.FromCloudInit].next(now, end) {
@@ -132,7 +132,8 @@ func stepNumber(all []guest.Report, step int) string {
 	return fmt.Sprintf("%d", step)
 }
 
-// bootNoise recognizes what cloud-init prints at every boot and nobody needs: tables of network addresses, and host keys.
+// bootNoise recognizes what cloud-init prints at every boot and nobody needs: tables of network addresses, and host
+// keys.
 type bootNoise struct{ inKey bool }
 
 func (n *bootNoise) isNoise(line string) bool {

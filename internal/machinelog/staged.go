@@ -21,8 +21,8 @@ type Staged struct {
 	Live  bool // lines are read from it while the machine works
 }
 
-// readNewer reads a log that is another version than the one seen before. What could be read of a log that is cut off is
-// returned as well; its version is then the one seen before, so that it is read again.
+// readNewer reads a log that is another version than the one seen before. What could be read of a log that is cut off
+// is returned as well; its version is then the one seen before, so that it is read again.
 func (s *Staged) readNewer(ctx context.Context, bakeID, seen string) ([]guest.Lines, []guest.Report, string, error) {
 	ctx, cancel := awscall.WithCallTimeout(ctx)
 	defer cancel()
@@ -59,8 +59,8 @@ func (s *Staged) open(ctx context.Context) io.ReadCloser {
 	}{unzipped, object}
 }
 
-// logLimit is the most that is read of a log, unzipped: a machine can put a terabyte of zeros into the object that it may
-// write. No bake prints as much.
+// logLimit is the most that is read of a log, unzipped: a machine can put a terabyte of zeros into the object that it
+// may write. No bake prints as much.
 const logLimit = 1 << 30
 
 // unzip returns a reader of compressed content that fails after limit bytes.

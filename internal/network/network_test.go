@@ -153,7 +153,8 @@ func TestFindLeavesOutSubnetsOfOtherVPCs(t *testing.T) {
 	a := home()
 	a.subnets = append(a.subnets, subnet("subnet-3", "vpc-2", "us-east-1a", 5))
 	got, err := Find(t.Context(), &AttachConfig{
-		SubnetFilter: SubnetFilter{FilterConfig: FilterConfig{Filters: map[string]string{"tag:a": "b"}}, MostFree: true},
+		SubnetFilter: SubnetFilter{FilterConfig: FilterConfig{Filters: map[string]string{"tag:a": "b"}},
+			MostFree: true},
 	}, a.api())
 	want := Network{VPC: "vpc-1", Subnets: []Subnet{{"subnet-2", "us-east-1b"}, {"subnet-1", "us-east-1a"}}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {

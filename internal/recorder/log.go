@@ -16,15 +16,15 @@ const replay = "var/lib/bakery/replay"
 
 // Log is a recording: a directory tree for the machine.
 //
-//	var/lib/bakery/replay/003/0001     the first operation of the third step: a call to a function of the guest program
+//	var/lib/bakery/replay/003/0001     the third step's first operation: a call to a function of the guest program
 //	var/lib/bakery/replay/blob/SHA256  a file that was uploaded, or the manifest of a directory that was
 //
 // The functions, whose words are quoted for sh, are
 //
 //	bakery_upload SHA256 MODE DEST         one file; DEST may begin with an unquoted ~ or ~user
 //	bakery_updir DEST NAME MANIFEST        one directory, as scp -r would: NAME is '' for its contents alone.
-//	                                       MANIFEST is the sha256 of lines "d MODE ./PATH/" and "f MODE SHA256 ./PATH/";
-//	                                       with a NAME, the first is "d MODE ./"
+//	                                       MANIFEST is the sha256 of lines "d MODE ./PATH/" and
+//	                                       "f MODE SHA256 ./PATH/"; with a NAME, the first is "d MODE ./"
 //	bakery_command COMMAND                 a command line for the login shell
 //	bakery_try COMMAND                     the same, but its exit status is ignored
 //	bakery_pause SECONDS                   a pause, as long as Packer has waited here

@@ -3,8 +3,8 @@
 
 // Package redact keeps secrets out of all that the plugin says and writes: the UI, logs, errors, tags and descriptions.
 //
-// Secrets are registered with Add as soon as they are known, and everything said goes through Text. The package knows what a
-// presigned URL looks like. It may not know where a secret comes from.
+// Secrets are registered with Add as soon as they are known, and everything said goes through Text. The package knows
+// what a presigned URL looks like. It may not know where a secret comes from.
 package redact
 
 import (
@@ -27,8 +27,8 @@ import (
 // image are made at the same time, and all of them print.
 var mu sync.RWMutex
 
-// secrets are the registered ones, the longest first: where one secret begins with another, replacing the shorter one first
-// would leave the rest of the longer one. The SDK's filter, which also filters PACKER_LOG, has no such order.
+// secrets are the registered ones, the longest first: where one secret begins with another, replacing the shorter one
+// first would leave the rest of the longer one. The SDK's filter, which also filters PACKER_LOG, has no such order.
 var secrets []string
 
 // Add registers secrets, in every form in which they may be printed. They are never said nor logged from then on.
@@ -46,8 +46,8 @@ func Add(more ...string) {
 	slices.SortStableFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// asReported returns a text as the guest program's reports have it, with ? for each byte that is not ASCII; "" when nothing
-// else is left of it.
+// asReported returns a text as the guest program's reports have it, with ? for each byte that is not ASCII; "" when
+// nothing else is left of it.
 func asReported(text string) string {
 	form := []byte(text)
 	for i, c := range form {
@@ -61,8 +61,8 @@ func asReported(text string) string {
 	return string(form)
 }
 
-// Text returns a text that may be shown: without secrets, and without control characters that a terminal obeys. Signatures
-// of presigned URLs are found by their form as well, because a machine may have printed a URL in pieces.
+// Text returns a text that may be shown: without secrets, and without control characters that a terminal obeys.
+// Signatures of presigned URLs are found by their form as well, because a machine may have printed a URL in pieces.
 func Text(text string) string {
 	mu.RLock()
 	defer mu.RUnlock()
@@ -98,8 +98,8 @@ func CutEnd(text string) string {
 // signature is what makes a presigned URL work.
 var signature = regexp.MustCompile(`(X-Amz-(?:Signature|Security-Token|Credential))=[^\s&"']*`)
 
-// Error returns an error that may leave this process. Packer's own filter does not know what was signed here, and errors
-// quote AWS and the machine.
+// Error returns an error that may leave this process. Packer's own filter does not know what was signed here, and
+// errors quote AWS and the machine.
 func Error(err error) error {
 	if text := err.Error(); Text(text) != text {
 		return errors.New(Text(text))
@@ -107,14 +107,15 @@ func Error(err error) error {
 	return err
 }
 
-// CheckTexts refuses texts that hold a registered secret, for tags and descriptions: everybody who may describe the image
-// reads those. Of a template's sensitive variables, Packer gives plugins the names only.
+// CheckTexts refuses texts that hold a registered secret, for tags and descriptions: everybody who may describe the
+// image reads those. Of a template's sensitive variables, Packer gives plugins the names only.
 func CheckTexts(what string, texts ...string) error {
 	mu.RLock()
 	defer mu.RUnlock()
 	for _, text := range texts {
 		if replaceKnown(text) != text || signature.MatchString(text) {
-			return fmt.Errorf("%s would hold a secret, which everybody reads who may describe the image: take it out", what)
+			return fmt.Errorf("%s would hold a secret, which everybody reads who may describe the image: take it out",
+				what)
 		}
 	}
 	return nil
@@ -125,8 +126,8 @@ func CheckTags(what string, tags map[string]string) error {
 	return CheckTexts(what, slices.Concat(slices.Collect(maps.Keys(tags)), slices.Collect(maps.Values(tags)))...)
 }
 
-// Credentials returns a provider that registers the secrets of all credentials it gives. Those of a role are renewed during
-// a bake, and then have other secrets.
+// Credentials returns a provider that registers the secrets of all credentials it gives. Those of a role are renewed
+// during a bake, and then have other secrets.
 func Credentials(p aws.CredentialsProvider) aws.CredentialsProvider { return credentials{p} }
 
 type credentials struct{ aws.CredentialsProvider }
@@ -142,7 +143,8 @@ func (p credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c, err
 }
 
-// LinesOf returns secret values as Add takes them: each value, and each of its lines, because machines print line by line.
+// LinesOf returns secret values as Add takes them: each value, and each of its lines, because machines print line by
+// line.
 func LinesOf(values []string) []string {
 	const short = 5 // bytes; a line of several that is shorter, such as a brace, is found in too much else
 	var all []string

@@ -50,8 +50,8 @@ var layers = []layer{
 	{"datasource/imagesource", "bundle guest placeholder problem terminal", "packer"},
 	{"provisioner/imagesource", "bundle guest placeholder terminal", "packer"},
 	{
-		"builder/userdata", "ami archive awscall awsconfig bake blockdevice bundle guest instance instanceprofile machinelog network " +
-			"recorder redact reuse setting shell staging sweep timeless", "packer aws",
+		"builder/userdata", "ami archive awscall awsconfig bake blockdevice bundle guest instance instanceprofile " +
+			"machinelog network recorder redact reuse setting shell staging sweep timeless", "packer aws",
 	},
 	{".", "./builder/userdata ./datasource/imagesource ./provisioner/imagesource ./version", "packer aws"},
 	{"version", "", "packer"},

@@ -26,8 +26,8 @@ func TestTheReadmeContainsTheCurrentPolicy(t *testing.T) {
 // awsCall is a field of the structs through which the plugin reaches EC2 and IAM.
 var awsCall = regexp.MustCompile(`^\t(\w+) +(ec2|iam)Call\[`)
 
-// awsCalls returns the calls of a file of internal/awscall, such as "ec2:DescribeTags", by the policy that a comment of the file
-// names for them; those of no such comment have the policy "".
+// awsCalls returns the calls of a file of internal/awscall, such as "ec2:DescribeTags", by the policy that a comment of
+// the file names for them; those of no such comment have the policy "".
 func awsCalls(t *testing.T, file string) map[string][]string {
 	t.Helper()
 	policyOf := regexp.MustCompile(`docs/iam/(\w+)\.json has to allow`)
@@ -58,10 +58,13 @@ func TestPoliciesAllowExactlyTheCallsOfTheBuilder(t *testing.T) {
 		also  []string // what the calls need beside the right to make them
 		not   []string // what may be refused
 	}{
-		{[]string{"bake", "image"}, ec2[""], []string{"ec2:CreateTags", "ssm:GetParameter"}, nil}, // calls that make things set tags
-		{[]string{"spot"}, ec2["spot"], []string{"ec2:RunInstances"}, nil},                        // which makes the request
+		// calls that make things set tags
+		{[]string{"bake", "image"}, ec2[""], []string{"ec2:CreateTags", "ssm:GetParameter"}, nil},
+		// which makes the request
+		{[]string{"spot"}, ec2["spot"], []string{"ec2:RunInstances"}, nil},
 		{[]string{"sweep"}, slices.Concat(ec2["sweep"], []string{"iam:ListRoles", "iam:ListRoleTags"}), []string{
-			"ec2:CancelSpotInstanceRequests", "ec2:DeleteSecurityGroup", "ec2:DeleteSnapshot", "ec2:DeleteVolume", "ec2:DeregisterImage",
+			"ec2:CancelSpotInstanceRequests", "ec2:DeleteSecurityGroup", "ec2:DeleteSnapshot", "ec2:DeleteVolume",
+			"ec2:DeregisterImage",
 			"ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeSpotInstanceRequests", "ec2:TerminateInstances",
 			"iam:DeleteInstanceProfile", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:RemoveRoleFromInstanceProfile",
 			"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",

@@ -17,8 +17,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// The builder is a recipe: what its steps share is one small type, and its files use each other little. These limits keep the
-// concerns of a bake in their own packages.
+// The builder is a recipe: what its steps share is one small type, and its files use each other little. These limits
+// keep the concerns of a bake in their own packages.
 const (
 	mostBuildFields  = 12
 	mostBuildMethods = 20
@@ -107,8 +107,8 @@ func structFields(d *ast.GenDecl, name string) int {
 	return n
 }
 
-// TestBuilderFilesUseEachOtherLittle counts which files of the builder use something that another declares: a function, a type,
-// a constant, a variable, or a method of a name that only one file has.
+// TestBuilderFilesUseEachOtherLittle counts which files of the builder use something that another declares: a function,
+// a type, a constant, a variable, or a method of a name that only one file has.
 func TestBuilderFilesUseEachOtherLittle(t *testing.T) {
 	files := goFiles(t, "builder/userdata")
 	declaredIn := map[string]map[string]bool{} // files by names
@@ -124,7 +124,8 @@ func TestBuilderFilesUseEachOtherLittle(t *testing.T) {
 	for name, file := range files {
 		ast.Inspect(file, func(n ast.Node) bool {
 			id, ok := n.(*ast.Ident)
-			if !ok || id.Obj != nil && id.Obj.Kind == ast.Var || len(declaredIn[id.Name]) != 1 || declaredIn[id.Name][name] {
+			if !ok || id.Obj != nil && id.Obj.Kind == ast.Var || len(declaredIn[id.Name]) != 1 ||
+				declaredIn[id.Name][name] {
 				return true
 			}
 			for other := range declaredIn[id.Name] {

@@ -8,10 +8,10 @@ import "time"
 // The limits and defaults of waiting for a machine and for an image.
 const (
 	DefaultTimeout  = 30 * time.Minute
-	LeastTimeout    = 120 * time.Second // no machine boots, installs and stops in less; as the scripts in example/jenkins
+	LeastTimeout    = 120 * time.Second // no machine boots, installs and stops in less
 	DefaultInterval = 5 * time.Second
-	LeastInterval   = time.Second       // polling faster only makes AWS throttle
-	MostInterval    = time.Minute       // as the scripts in example/jenkins
+	LeastInterval   = time.Second // polling faster only makes AWS throttle
+	MostInterval    = time.Minute // as the scripts in example/jenkins
 )
 
 // The values of the setting verdict.

@@ -18,8 +18,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
 
-// Unknown reports whether a value is Packer's placeholder for a value that is not known yet: the result of a data source that
-// `packer validate` did not run. Such a value is never an error.
+// Unknown reports whether a value is Packer's placeholder for a value that is not known yet: the result of a data
+// source that `packer validate` did not run. Such a value is never an error.
 func Unknown(s string) bool { return placeholder.In(s) }
 
 // Known reports whether a value is set and known.

@@ -70,7 +70,8 @@ func (e *expired) add(kinds map[string]types.ResourceType, tags []types.TagDescr
 	for _, t := range tags {
 		id, bakeID := aws.ToString(t.ResourceId), aws.ToString(t.Value)
 		kind, ok := kinds[id]
-		if !ok || aws.ToString(t.Key) != bake.TagBake || !guest.IsBakeID(bakeID) || len(e.ids[kind]) == mostFilterValues {
+		if !ok || aws.ToString(t.Key) != bake.TagBake || !guest.IsBakeID(bakeID) ||
+			len(e.ids[kind]) == mostFilterValues {
 			continue
 		}
 		madeOfDisk := kind == types.ResourceTypeImage || kind == types.ResourceTypeSnapshot

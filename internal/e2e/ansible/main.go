@@ -35,8 +35,8 @@ func main() {
 	}
 }
 
-// ansibleLocal makes the calls of ansible-local: uploads and commands in its order, with its texts, of which it looks at
-// nothing but exit codes.
+// ansibleLocal makes the calls of ansible-local: uploads and commands in its order, with its texts, of which it looks
+// at nothing but exit codes.
 type ansibleLocal struct {
 	config ansibleConfig
 	ctx    interpolate.Context
@@ -85,16 +85,19 @@ func (*ansibleConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec
 func (*ansibleLocal) ConfigSpec() hcldec.ObjectSpec { return (&ansibleSpec{}).HCL2Spec() }
 
 func (a *ansibleLocal) Prepare(raws ...any) error {
-	err := config.Decode(&a.config, &config.DecodeOpts{Interpolate: true, InterpolateContext: &a.ctx, PluginType: "ansible-local"}, raws...)
+	err := config.Decode(&a.config, &config.DecodeOpts{Interpolate: true, InterpolateContext: &a.ctx,
+		PluginType: "ansible-local"}, raws...)
 	if err != nil {
 		return err
 	}
-	a.config.StagingDir = cmp.Or(a.config.StagingDir, "/tmp/packer-provisioner-ansible-local/5f0c3e4a-0000-4000-8000-000000000000")
+	a.config.StagingDir = cmp.Or(a.config.StagingDir,
+		"/tmp/packer-provisioner-ansible-local/5f0c3e4a-0000-4000-8000-000000000000")
 	_, err = os.Stat(a.config.PlaybookFile)
 	return err
 }
 
-func (a *ansibleLocal) Provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) error {
+func (a *ansibleLocal) Provision(ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator,
+	data map[string]any) error {
 	ui.Say("Provisioning with Ansible...")
 	c, staging := a.config, a.config.StagingDir
 	run := func(command string) error {
@@ -109,12 +112,14 @@ func (a *ansibleLocal) Provision(ctx context.Context, ui packersdk.Ui, comm pack
 	}
 	dir := func(to, from string) error {
 		message(ui, "Creating directory: "+to)
-		return errors.Join(run(fmt.Sprintf("mkdir -p '%s'", to)), comm.UploadDir(to, strings.TrimSuffix(from, "/")+"/", nil))
+		return errors.Join(run(fmt.Sprintf("mkdir -p '%s'", to)),
+			comm.UploadDir(to, strings.TrimSuffix(from, "/")+"/", nil))
 	}
 	file := func(name string, content io.Reader) error { return comm.Upload(path.Join(staging, name), content, nil) }
 
 	inventory := "packer-provisioner-ansible-local" + "123456"
-	if err := errors.Join(a.uploadPlaybook(ui, run, dir, file), file(inventory, strings.NewReader(a.inventory()))); err != nil {
+	if err := errors.Join(a.uploadPlaybook(ui, run, dir, file),
+		file(inventory, strings.NewReader(a.inventory()))); err != nil {
 		return err
 	}
 	for _, role := range c.RolePaths {
@@ -122,7 +127,8 @@ func (a *ansibleLocal) Provision(ctx context.Context, ui packersdk.Ui, comm pack
 			return err
 		}
 	}
-	extra := fmt.Sprintf(" --extra-vars \"packer_build_name=%v packer_builder_type=%v packer_http_addr=%v -o IdentitiesOnly=yes\" %s",
+	extra := fmt.Sprintf(" --extra-vars \"packer_build_name=%v packer_builder_type=%v packer_http_addr=%v -o "+
+		"IdentitiesOnly=yes\" %s",
 		c.PackerBuildName, c.PackerBuilderType, data["PackerHTTPAddr"], strings.Join(c.ExtraArguments, " "))
 	command := fmt.Sprintf("cd %s && ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook %s%s -c local -i %s",
 		staging, path.Join(staging, filepath.Base(c.PlaybookFile)), extra, path.Join(staging, inventory))
@@ -134,7 +140,8 @@ func (a *ansibleLocal) Provision(ctx context.Context, ui packersdk.Ui, comm pack
 	return run(fmt.Sprintf("rm -rf '%s'", staging))
 }
 
-func (a *ansibleLocal) uploadPlaybook(ui packersdk.Ui, run func(string) error, dir func(to, from string) error, file func(string, io.Reader) error) error {
+func (a *ansibleLocal) uploadPlaybook(ui packersdk.Ui, run func(string) error, dir func(to, from string) error,
+	file func(string, io.Reader) error) error {
 	if a.config.PlaybookDir != "" {
 		message(ui, "Uploading Playbook directory to Ansible staging directory...")
 		if err := dir(a.config.StagingDir, a.config.PlaybookDir); err != nil {

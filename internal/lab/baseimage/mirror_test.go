@@ -13,7 +13,8 @@ import (
 
 func TestOwnMirrorReadsAptsConfiguration(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "mirrors.list")
-	if err := os.WriteFile(list, []byte("https://first.example/debian\tpriority:1\nhttps://second.example/debian\n"), 0o600); err != nil {
+	if err := os.WriteFile(list, []byte("https://first.example/debian\tpriority:1\nhttps://second.example/debian\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string]struct {
@@ -29,26 +30,30 @@ func TestOwnMirrorReadsAptsConfiguration(t *testing.T) {
 			mirror{"http://a.example/debian", "http://s.example/debian-security"},
 		},
 		"stanzas": {
-			map[string]string{"sources.list.d/debian.sources": "Types: deb\n# a comment\nURIs: http://a.example/debian\nSuites: trixie\n trixie-updates\nComponents: main\n\n" +
+			map[string]string{"sources.list.d/debian.sources": "Types: deb\n# a comment\nURIs: " +
+				"http://a.example/debian\nSuites: trixie\n trixie-updates\nComponents: main\n\n" +
 				"Types: deb deb-src\nURIs: http://s.example/debian-security\nSuites: trixie-security\n"},
 			mirror{"http://a.example/debian", "http://s.example/debian-security"},
 		},
 		"a stanza that is switched off": {
-			map[string]string{"sources.list.d/a.sources": "Enabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: trixie\n",
+			map[string]string{"sources.list.d/a.sources": "Enabled: no\nTypes: deb\nURIs: " +
+				"http://off.example/debian\nSuites: trixie\n",
 				"sources.list.d/b.list": "deb http://on.example/debian stable main"},
 			mirror{archive: "http://on.example/debian"},
 		},
 		"other people's packages and another distribution": {
-			map[string]string{"sources.list": "deb http://u.example/ubuntu noble main\ndeb http://u.example/ubuntu noble-security main\n" +
-				"deb https://docker.example/linux nodistro stable\n"},
+			map[string]string{"sources.list": "deb http://u.example/ubuntu noble main\ndeb http://u.example/ubuntu " +
+				"noble-security main\ndeb https://docker.example/linux nodistro stable\n"},
 			mirror{},
 		},
 		"the first wins": {
-			map[string]string{"sources.list": "deb http://a.example/debian bookworm main\ndeb http://b.example/debian trixie main\n"},
+			map[string]string{"sources.list": "deb http://a.example/debian bookworm main\ndeb " +
+				"http://b.example/debian trixie main\n"},
 			mirror{archive: "http://a.example/debian"},
 		},
 		"backports are not the archive": {
-			map[string]string{"sources.list": "deb http://b.example/debian bookworm-backports main\ndeb http://a.example/debian bookworm main\n"},
+			map[string]string{"sources.list": "deb http://b.example/debian bookworm-backports main\ndeb " +
+				"http://a.example/debian bookworm main\n"},
 			mirror{archive: "http://a.example/debian"},
 		},
 		"the security suite's old name": {
@@ -61,7 +66,8 @@ func TestOwnMirrorReadsAptsConfiguration(t *testing.T) {
 			mirror{archive: "https://first.example/debian"},
 		},
 		"a disc is no mirror for a machine": {
-			map[string]string{"sources.list": "deb cdrom:[Debian]/ bookworm main\ndeb http://a.example/debian bookworm main\n"},
+			map[string]string{"sources.list": "deb cdrom:[Debian]/ bookworm main\ndeb http://a.example/debian " +
+				"bookworm main\n"},
 			mirror{archive: "http://a.example/debian"},
 		},
 	}
@@ -88,7 +94,8 @@ func TestSourcesListHasReleaseUpdatesAndSecurity(t *testing.T) {
 	want := []string{
 		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://a.example/debian bullseye main",
 		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://a.example/debian bullseye-updates main",
-		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://s.example/debian-security bullseye-security main",
+		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://s.example/debian-security " +
+			"bullseye-security main",
 	}
 	if diff := cmp.Diff(want, m.sourcesList("bullseye")); diff != "" {
 		t.Error(diff)

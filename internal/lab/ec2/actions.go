@@ -4,6 +4,7 @@
 package ec2
 
 import (
+	"maps"
 	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
@@ -18,7 +19,15 @@ type handler func(*Server, *request) (any, error)
 var handlers map[string]handler
 
 func init() { //nolint:gochecknoinits // the table refers to functions that refer to the table
-	handlers = map[string]handler{
+	handlers = map[string]handler{}
+	maps.Copy(handlers, instanceHandlers())
+	maps.Copy(handlers, imageHandlers())
+	maps.Copy(handlers, accountHandlers())
+}
+
+// instanceHandlers are the actions of instances, Spot requests and launch templates.
+func instanceHandlers() map[string]handler {
+	return map[string]handler{
 		"RunInstances":                         runInstances,
 		"DescribeInstances":                    describeInstances,
 		"DescribeInstanceStatus":               describeInstanceStatus,
@@ -41,6 +50,12 @@ func init() { //nolint:gochecknoinits // the table refers to functions that refe
 		"DescribeLaunchTemplates":              describeLaunchTemplates,
 		"DeleteLaunchTemplate":                 deleteLaunchTemplate,
 		"CreateFleet":                          createFleet,
+	}
+}
+
+// imageHandlers are the actions of images, snapshots, volumes and tags.
+func imageHandlers() map[string]handler {
+	return map[string]handler{
 		"CreateImage":                          createImage,
 		"DescribeImages":                       describeImages,
 		"DeregisterImage":                      deregisterImage,
@@ -63,24 +78,30 @@ func init() { //nolint:gochecknoinits // the table refers to functions that refe
 		"CreateTags":                           createTags,
 		"DeleteTags":                           deleteTags,
 		"DescribeTags":                         describeTags,
-		"CreateSecurityGroup":                  createSecurityGroup,
-		"DeleteSecurityGroup":                  deleteSecurityGroup,
-		"DescribeSecurityGroups":               describeSecurityGroups,
-		"AuthorizeSecurityGroupIngress":        authorizeIngress,
-		"AuthorizeSecurityGroupEgress":         authorizeEgress,
-		"RevokeSecurityGroupIngress":           revokeIngress,
-		"RevokeSecurityGroupEgress":            revokeEgress,
-		"DescribeSubnets":                      describeSubnets,
-		"DescribeVpcs":                         describeVpcs,
-		"DescribeRegions":                      describeRegions,
-		"DescribeAvailabilityZones":            describeAvailabilityZones,
-		"DescribeAccountAttributes":            describeAccountAttributes,
-		"CreateKeyPair":                        createKeyPair,
-		"ImportKeyPair":                        importKeyPair,
-		"DescribeKeyPairs":                     describeKeyPairs,
-		"DeleteKeyPair":                        deleteKeyPair,
-		"GetEbsDefaultKmsKeyId":                getEbsDefaultKmsKeyID,
-		"GetEbsEncryptionByDefault":            getEbsEncryptionByDefault,
+	}
+}
+
+// accountHandlers are the actions of the network, key pairs and the account.
+func accountHandlers() map[string]handler {
+	return map[string]handler{
+		"CreateSecurityGroup":           createSecurityGroup,
+		"DeleteSecurityGroup":           deleteSecurityGroup,
+		"DescribeSecurityGroups":        describeSecurityGroups,
+		"AuthorizeSecurityGroupIngress": authorizeIngress,
+		"AuthorizeSecurityGroupEgress":  authorizeEgress,
+		"RevokeSecurityGroupIngress":    revokeIngress,
+		"RevokeSecurityGroupEgress":     revokeEgress,
+		"DescribeSubnets":               describeSubnets,
+		"DescribeVpcs":                  describeVpcs,
+		"DescribeRegions":               describeRegions,
+		"DescribeAvailabilityZones":     describeAvailabilityZones,
+		"DescribeAccountAttributes":     describeAccountAttributes,
+		"CreateKeyPair":                 createKeyPair,
+		"ImportKeyPair":                 importKeyPair,
+		"DescribeKeyPairs":              describeKeyPairs,
+		"DeleteKeyPair":                 deleteKeyPair,
+		"GetEbsDefaultKmsKeyId":         getEbsDefaultKmsKeyID,
+		"GetEbsEncryptionByDefault":     getEbsEncryptionByDefault,
 	}
 }
 

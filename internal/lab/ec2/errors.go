@@ -62,16 +62,15 @@ var ec2Errors = service.Errors{
 // messages are EC2's for codes that faults answer with, where somebody may read the message.
 var messages = map[string]string{
 	"VcpuLimitExceeded": "You have requested more vCPU capacity than your current vCPU limit of 5 allows for the " +
-		"instance bucket " +
-		"that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an " +
-		"adjustment to this limit.",
+		"instance bucket that the specified instance type belongs to. Please visit " +
+		"http://aws.amazon.com/contact-us/ec2-request to " +
+		"request an adjustment to this limit.",
 	"InstanceLimitExceeded": "You have requested more instances (1) than your current instance limit of 0 allows for " +
-		"the specified " +
-		"instance type. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
+		"the specified instance type. Please visit http://aws.amazon.com/contact-us/ec2-request to request an " +
+		"adjustment to this limit.",
 	"MaxSpotInstanceCountExceeded": "Max spot instance count exceeded",
 	"InsufficientInstanceCapacity": "We currently do not have sufficient capacity in the Availability Zone you " +
-		"requested. Our system " +
-		"will be working on provisioning additional capacity.",
+		"requested. Our system will be working on provisioning additional capacity.",
 	"ResourceLimitExceeded":      "You have exceeded the number of resources allowed for your account.",
 	"SecurityGroupLimitExceeded": "The maximum number of security groups for this VPC has been reached.",
 	"SnapshotLimitExceeded": "You have reached the limit on the number of Amazon EBS snapshots that you can " +

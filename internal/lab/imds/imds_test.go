@@ -81,7 +81,8 @@ func TestUnknownPaths(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const path, ttl, header = "/latest/meta-data/instance-id", "X-aws-ec2-metadata-token-ttl-seconds", "X-aws-ec2-metadata-token"
+		const path, ttl, header = "/latest/meta-data/instance-id", "X-aws-ec2-metadata-token-ttl-seconds",
+			"X-aws-ec2-metadata-token"
 		s := server(func(i *cloud.Instance) { i.Metadata.Tokens = "required" })
 		if status, _ := ask(s, http.MethodGet, path); status != http.StatusOK {
 			t.Errorf("without a token where nspawn hides DMI: %d", status)

@@ -75,7 +75,8 @@ func defaultRoute(gateway netip.Addr) error {
 	r := route{destination: any4, gateway: any4, mask: any4, flags: unix.RTF_UP | unix.RTF_GATEWAY}
 	r.gateway.Addr = gateway.As4()
 	return withSocket(func(socket int) error {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(socket), unix.SIOCADDRT, uintptr(unsafe.Pointer(&r))) //nolint:gosec // no x/sys
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(socket), unix.SIOCADDRT,
+			uintptr(unsafe.Pointer(&r))) //nolint:gosec // no x/sys
 		if errno != 0 {
 			return fmt.Errorf("set the default route: %w", errno)
 		}

@@ -41,7 +41,10 @@ func TestExec(t *testing.T) {
 			"ext2/ext3\next2/ext3\n1\n"},
 		"with unified control groups": {[]string{"stat", "-f", "-c", "%T", "/sys/fs/cgroup"}, "cgroup2fs\n"},
 		"reaching the lab's endpoint": {[]string{"curl", "-sf", "--data", "ping", "http://" + endpoint + "/"}, "ping"},
-		"alone with its own address":  {[]string{"sh", "-c", "curl -s -m 2 http://169.254.169.253/ || echo unreachable; ip -br link show eth0 2>&1; ls -d /sys/class/net/eth0 2>&1"}, "unreachable\nDevice \"eth0\" does not exist.\nls: cannot access '/sys/class/net/eth0': No such file or directory\n"},
+		"alone with its own address": {[]string{"sh", "-c", "curl -s -m 2 http://169.254.169.253/ || echo " +
+			"unreachable; ip -br link show eth0 2>&1; ls -d /sys/class/net/eth0 2>&1"},
+			"unreachable\nDevice \"eth0\" does not exist.\nls: cannot access '/sys/class/net/eth0': No such file or " +
+				"directory\n"},
 		"able to configure its network": {[]string{"sh", "-c",
 			"ip link add dummy9 type dummy; ip addr add 10.9.9.9/32 dev lo && ip -o addr show dev lo | grep -c " +
 				"10.9.9.9; ip addr del 10.9.9.9/32 dev lo"}, "1\n"},

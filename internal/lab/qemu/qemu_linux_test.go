@@ -59,7 +59,8 @@ func TestArgumentsLookLikeEC2(t *testing.T) {
 	}
 	net := value("-netdev", "user")
 	if !strings.Contains(net, `restrict=on`) ||
-		!strings.HasSuffix(net, `guestfwd=tcp:169.254.169.254:80-cmd:'/it'\''s/here,,now/bakery-lab' _qemu-relay '/run/a,,b' listener0`) {
+		!strings.HasSuffix(net,
+			`guestfwd=tcp:169.254.169.254:80-cmd:'/it'\''s/here,,now/bakery-lab' _qemu-relay '/run/a,,b' listener0`) {
 		t.Errorf("network: %s", net)
 	}
 	var serial, uuid string

@@ -93,6 +93,7 @@ func (s *Server) writeLocation(w http.ResponseWriter, name string) error {
 		region = ""
 	}
 	service.Write(w, http.StatusOK, contentType, fmt.Appendf(nil,
-		"%s<LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">%s</LocationConstraint>", xml.Header, region))
+		"%s<LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">%s</LocationConstraint>",
+		xml.Header, region))
 	return nil
 }
