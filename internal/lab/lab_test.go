@@ -21,6 +21,11 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
+// nameTag returns a tag Name for a kind of resource.
+func nameTag(kind types.ResourceType, name string) types.TagSpecification {
+	return types.TagSpecification{ResourceType: kind, Tags: []types.Tag{{Key: aws.String("Name"), Value: &name}}}
+}
+
 func TestLaunchStopAndCreateImage(t *testing.T) {
 	asked := make(chan string, 1)
 	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: func(m *labtest.Machine) {
@@ -35,10 +40,7 @@ func TestLaunchStopAndCreateImage(t *testing.T) {
 		in.SubnetId, in.SecurityGroupIds = aws.String(cloud.DefaultSubnet), []string{cloud.DefaultGroup}
 		in.MetadataOptions = &types.InstanceMetadataOptionsRequest{HttpTokens: types.HttpTokensStateRequired}
 		in.TagSpecifications = []types.TagSpecification{
-			{ResourceType: types.ResourceTypeInstance,
-				Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("bake")}}},
-			{ResourceType: types.ResourceTypeVolume,
-				Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("disk")}}},
+			nameTag(types.ResourceTypeInstance, "bake"), nameTag(types.ResourceTypeVolume, "disk"),
 		}
 	})
 	if i.State.Name != types.InstanceStateNamePending || aws.ToString(i.Tags[0].Value) != "bake" {

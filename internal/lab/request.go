@@ -168,9 +168,11 @@ func (l *Lab) allows(who sigv4.Principal, need iam.Request) bool {
 }
 
 func (q *request) faultCall() *fault.Call {
+	_, streamed := q.service.(service.BodyStreamer)
 	return &fault.Call{
-		Request: &q.Request, Service: q.service.Name(), Action: q.action, Sender: q.sender, Response: q.response,
-		Record: q.recordUnanswered,
+		Request: &q.Request, Service: q.service.Name(), Action: q.action, Sender: q.sender, Streamed: streamed,
+		Response: q.response,
+		Record:   q.recordUnanswered,
 	}
 }
 

@@ -249,19 +249,26 @@ func TestAnImageOfARunningInstanceRestartsIt(t *testing.T) {
 	})
 }
 
+// newCloudWithImage returns a Cloud with one image of a machine that has powered itself off.
+func newCloudWithImage(t *testing.T, dir string) (*cloud.Cloud, cloud.Image) {
+	t.Helper()
+	c := newCloud(t, cloud.Options{Images: dir, Runner: labtest.Runner{Guest: (*labtest.Machine).PowerOff}})
+	i := launch(t, c, nil)
+	synctest.Wait()
+	image, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	return c, image
+}
+
 func TestDeregisterDeletesSnapshotsOnlyOnRequest(t *testing.T) {
 	for _, with := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
-			c := newCloud(t, cloud.Options{Images: dir, Runner: labtest.Runner{Guest: (*labtest.Machine).PowerOff}})
+			c, image := newCloudWithImage(t, dir)
 			defer c.Close()
-			i := launch(t, c, nil)
-			synctest.Wait()
-			image, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: "one"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			synctest.Wait()
 			snapshot := image.Devices[0].SnapshotID
 			if got := code(c.DeleteSnapshot(region, snapshot)); got != "InvalidSnapshot.InUse" {
 				t.Errorf("delete a snapshot in use: %q", got)
@@ -285,15 +292,8 @@ func TestDeregisterDeletesSnapshotsOnlyOnRequest(t *testing.T) {
 func TestACopyDoesNotNeedItsSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		c := newCloud(t, cloud.Options{Images: dir, Runner: labtest.Runner{Guest: (*labtest.Machine).PowerOff}})
+		c, first := newCloudWithImage(t, dir)
 		defer c.Close()
-		i := launch(t, c, nil)
-		synctest.Wait()
-		first, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: i.ID, Name: "one"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
 		second, err := c.CopyImage(cloud.Copy{Region: "eu-west-1", SourceRegion: region, ImageID: first.ID,
 			Name: "one"})
 		if err != nil {

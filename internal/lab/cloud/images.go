@@ -95,26 +95,42 @@ func (c *Cloud) pendingImage(n NewImage, in *instance) (*Image, *Snapshot) {
 			Encrypted: v.Encrypted, KMSKey: v.KMSKey, DeleteOnTermination: v.DeleteOnTermination,
 		})
 	}
-	image.Devices = overlay(image.Devices, n.Devices)
+	image.Devices = createImageDevices(image.Devices, n.Devices)
 	c.images[image.ID] = image
 	return image, root
 }
 
-// overlay changes an image's devices as a CreateImage request says.
-func overlay(devices, over []ImageDevice) []ImageDevice {
-	for _, o := range over {
-		at := slices.IndexFunc(devices, func(d ImageDevice) bool { return d.Name == o.Name })
+// overrideDevices adds the devices of a request to those there are. For devices with the same name, merge returns the
+// new one.
+func overrideDevices(
+	devices, request []ImageDevice, merge func(have, want ImageDevice) (ImageDevice, error),
+) ([]ImageDevice, error) {
+	for _, want := range request {
+		at := slices.IndexFunc(devices, func(have ImageDevice) bool { return have.Name == want.Name })
 		if at < 0 {
-			devices = append(devices, o)
+			devices = append(devices, want)
 			continue
 		}
-		d := &devices[at]
-		o.SnapshotID, o.Size, o.Encrypted, o.KMSKey = d.SnapshotID, max(o.Size, d.Size), d.Encrypted, d.KMSKey
-		if o.Type == "" {
-			o.Type, o.IOPS, o.Throughput = d.Type, cmp.Or(o.IOPS, d.IOPS), cmp.Or(o.Throughput, d.Throughput)
+		merged, err := merge(devices[at], want)
+		if err != nil {
+			return nil, err
 		}
-		*d = o
+		devices[at] = merged
 	}
+	return devices, nil
+}
+
+// createImageDevices returns the devices of an image, changed as a CreateImage request says.
+func createImageDevices(devices, request []ImageDevice) []ImageDevice {
+	devices, _ = overrideDevices(devices, request, func(have, want ImageDevice) (ImageDevice, error) { // it cannot fail
+		want.SnapshotID, want.Size = have.SnapshotID, max(want.Size, have.Size)
+		want.Encrypted, want.KMSKey = have.Encrypted, have.KMSKey
+		if want.Type == "" {
+			want.Type = have.Type
+			want.IOPS, want.Throughput = cmp.Or(want.IOPS, have.IOPS), cmp.Or(want.Throughput, have.Throughput)
+		}
+		return want, nil
+	})
 	return slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice })
 }
 

@@ -235,21 +235,9 @@ func (c *Cloud) availableImage(region, id string) (*Image, error) {
 
 // launchDevices returns the image's devices, changed as the request says.
 func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) ([]ImageDevice, error) {
-	devices := slices.Clone(image.Devices)
-	for _, o := range over {
-		at := slices.IndexFunc(devices, func(d ImageDevice) bool { return d.Name == o.Name })
-		if at < 0 {
-			devices = append(devices, o)
-			continue
-		}
-		d := &devices[at]
-		if o.Size != 0 && o.Size < d.Size {
-			return nil, apierror.Errorf("InvalidBlockDeviceMapping",
-				"Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", o.Size, d.SnapshotID, d.Size)
-		}
-		o.SnapshotID, o.Size, o.Type = cmp.Or(o.SnapshotID, d.SnapshotID), cmp.Or(o.Size, d.Size), cmp.Or(o.Type,
-			d.Type)
-		*d = o
+	devices, err := overrideDevices(slices.Clone(image.Devices), over, launchDevice)
+	if err != nil {
+		return nil, err
 	}
 	devices = slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice || d.Virtual != "" })
 	for at := range devices {
@@ -261,6 +249,18 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 		d.Encrypted, d.KMSKey = s.on, s.key
 	}
 	return devices, nil
+}
+
+// launchDevice returns a device of the image, changed as the request says.
+func launchDevice(have, want ImageDevice) (ImageDevice, error) {
+	if want.Size != 0 && want.Size < have.Size {
+		return want, apierror.Errorf("InvalidBlockDeviceMapping",
+			"Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB",
+			want.Size, have.SnapshotID, have.Size)
+	}
+	want.SnapshotID = cmp.Or(want.SnapshotID, have.SnapshotID)
+	want.Size, want.Type = cmp.Or(want.Size, have.Size), cmp.Or(want.Type, have.Type)
+	return want, nil
 }
 
 // newInstance creates an instance and its volumes. The caller holds c.mu.

@@ -53,13 +53,13 @@ func (h HideNew) Apply(c *Call) error {
 	return nil
 }
 
-// Cut closes the connection after some bytes: of an upload to S3, or else of the answer.
+// Cut closes the connection after some bytes: of an upload to a service that streams it, or else of the response.
 type Cut struct{ Bytes int64 }
 
 // Apply limits the body of the request or of the response.
 func (f Cut) Apply(c *Call) error {
 	c.Code = "cut"
-	if c.Service == service.S3 && c.HTTP.Method == http.MethodPut {
+	if c.Streamed && c.HTTP.Method == http.MethodPut {
 		c.HTTP.Body = &truncatedReader{c.HTTP.Body, f.Bytes}
 		c.Response, c.Abort = Discard, true
 		return nil

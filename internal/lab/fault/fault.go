@@ -45,6 +45,8 @@ type Call struct {
 	Service string
 	Action  service.Action
 	Sender  service.Sender
+	// Streamed is true when nobody has read the body before Action.Do (see service.BodyStreamer).
+	Streamed bool
 
 	Response http.ResponseWriter
 	Code     string            // what the lab's list of calls shows as error code, unless the action fails

@@ -20,6 +20,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/service"
 )
 
 // network is the machine's HTTP client: without the test's proxy, and without connections that outlive the machine.
@@ -73,7 +74,7 @@ func (b *bake) sign(ctx context.Context, request *http.Request) error {
 	request.Header.Set("X-Amz-Content-Sha256", payload)
 	credentials := aws.Credentials{AccessKeyID: role.AccessKeyId, SecretAccessKey: role.SecretAccessKey,
 		SessionToken: role.Token}
-	return v4.NewSigner().SignHTTP(ctx, credentials, request, payload, "s3", b.instructions.region, time.Now(),
+	return v4.NewSigner().SignHTTP(ctx, credentials, request, payload, service.S3, b.instructions.region, time.Now(),
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 }
 

@@ -41,10 +41,12 @@ func TestExec(t *testing.T) {
 			"ext2/ext3\next2/ext3\n1\n"},
 		"with unified control groups": {[]string{"stat", "-f", "-c", "%T", "/sys/fs/cgroup"}, "cgroup2fs\n"},
 		"reaching the lab's endpoint": {[]string{"curl", "-sf", "--data", "ping", "http://" + endpoint + "/"}, "ping"},
-		"alone with its own address": {[]string{"sh", "-c", "curl -s -m 2 http://169.254.169.253/ || echo " +
-			"unreachable; ip -br link show eth0 2>&1; ls -d /sys/class/net/eth0 2>&1"},
-			"unreachable\nDevice \"eth0\" does not exist.\nls: cannot access '/sys/class/net/eth0': No such file or " +
-				"directory\n"},
+		"alone with its own address": {
+			[]string{"sh", "-c", "curl -s -m 2 http://169.254.169.253/ || echo unreachable; " +
+				"ip -br link show eth0 2>&1; ls -d /sys/class/net/eth0 2>&1"},
+			"unreachable\nDevice \"eth0\" does not exist.\n" +
+				"ls: cannot access '/sys/class/net/eth0': No such file or directory\n",
+		},
 		"able to configure its network": {[]string{"sh", "-c",
 			"ip link add dummy9 type dummy; ip addr add 10.9.9.9/32 dev lo && ip -o addr show dev lo | grep -c " +
 				"10.9.9.9; ip addr del 10.9.9.9/32 dev lo"}, "1\n"},
@@ -64,6 +66,16 @@ func TestExec(t *testing.T) {
 			}
 		})
 	}
+	testInputAndContext(t, g)
+	g.Kill()
+	if err := g.Exec(t.Context(), []string{"true"}, nil, nil, nil); err == nil {
+		t.Error("a command ran in a machine that has ended")
+	}
+}
+
+// testInputAndContext tests the input, the exit status and the context of Exec.
+func testInputAndContext(t *testing.T, g *guest) {
+	t.Helper()
 	t.Run("with its input and exit status", func(t *testing.T) {
 		var out bytes.Buffer
 		err := g.Exec(t.Context(), []string{"sh", "-c", "cat; exit 9"}, strings.NewReader("typed"), &out, nil)
@@ -82,10 +94,6 @@ func TestExec(t *testing.T) {
 			t.Errorf("%s sleeps are left", got)
 		}
 	})
-	g.Kill()
-	if err := g.Exec(t.Context(), []string{"true"}, nil, nil, nil); err == nil {
-		t.Error("a command ran in a machine that has ended")
-	}
 }
 
 func TestInternet(t *testing.T) {
