@@ -51,7 +51,8 @@ while read -r package target <&3; do
 	fi
 	executions=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$scratch/log" | tail -n 1)
 	inputs=$(sed -n 's/.*(total: \([0-9]*\)).*/\1/p' "$scratch/log" | tail -n 1)
-	printf '%-50s %6s s %12s %8s  %s\n' "$name" "$(($(date +%s) - began))" "${executions:--}" "${inputs:--}" "$outcome" |
+	seconds=$(($(date +%s) - began))
+	printf '%-50s %6s s %12s %8s  %s\n' "$name" "$seconds" "${executions:--}" "${inputs:--}" "$outcome" |
 		tee -a "$scratch/table"
 done 3<"$scratch/shard"
 

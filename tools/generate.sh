@@ -19,7 +19,8 @@ timeout 300 go generate -run mapstructure-to-hcl2 ./builder/... ./datasource/...
 
 # struct-markdown documents the structs of one file, which go generate names in GOFILE.
 rm -rf docs-partials .docs
-find builder datasource provisioner internal ! -path 'internal/e2e/*' -name '*.go' ! -name '*_test.go' ! -name '*.hcl2spec.go' \
+find builder datasource provisioner internal ! -path 'internal/e2e/*' \
+	-name '*.go' ! -name '*_test.go' ! -name '*.hcl2spec.go' \
 	-exec grep -l 'mapstructure:"' {} + | sort | while IFS= read -r file; do
 	(cd "$(dirname "$file")" && GOFILE=$(basename "$file") timeout 60 "$scratch/packer-sdc" struct-markdown)
 done
