@@ -70,8 +70,7 @@ type call struct {
 // callsOf returns the calls of one user of the lab, in order.
 func callsOf(ctx context.Context, who string) ([]call, error) {
 	url := os.Getenv("AWS_ENDPOINT_URL") + "/_lab/calls"
-	//nolint:gosec // the URL of the lab
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the lab
 	if err != nil {
 		return nil, err
 	}

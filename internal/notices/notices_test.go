@@ -41,8 +41,8 @@ func TestModulesWithoutAnAllowedLicenceAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const gpl = `This program is free software: you can redistribute it and/or modify it under the terms of the GNU General
-Public License as published by the Free Software Foundation, either version 3 of the License, or (at your
+	const gpl = `This program is free software: you can redistribute it and/or modify it under the terms of the
+GNU General Public License as published by the Free Software Foundation, either version 3 of the License, or (at your
 option) any later version.
 
 This program is distributed in the hope that it will be useful, but WITHOUT ANY WARRANTY; without even the
