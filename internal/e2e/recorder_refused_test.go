@@ -140,8 +140,8 @@ func (l *lab) buildRefused(t *testing.T, block string, want []string) {
 	if strings.Contains(r.Output, "Launching") {
 		t.Error("a machine was launched")
 	}
-	// Packer logs each failed attempt, and sleeps after it unless the build is being cancelled. So a second one means that
-	// it has slept. A block with max_retries begins anew each time.
+	// Packer logs each failed attempt, and sleeps after it unless the build is being cancelled. So a second one means
+	// that it has slept. A block with max_retries begins anew each time.
 	begun := max(1, strings.Count(r.Output, "Provisioning with "))
 	if n := strings.Count(mustRead(t, log), "Retryable error"); n > begun {
 		t.Errorf("packer attempted the block %d times:\n%s", n, mustRead(t, log))
