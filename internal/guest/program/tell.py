@@ -180,7 +180,7 @@ def live(way):
             teller.tell(sources[0])
         if last:
             return
-        if teller.pause == 2 and teller.failed == 3:
+        if teller.pause == 2 and teller.failed >= 3:
             teller, sources = Console(), every()
         for _ in range(teller.pause * 10):
             if not ended:
