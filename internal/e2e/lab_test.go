@@ -196,7 +196,7 @@ func (l *lab) cli(t *testing.T, args ...string) string {
 // aws runs awscli and decodes what it prints into out, unless out is nil.
 func (l *lab) aws(t *testing.T, out any, args ...string) string {
 	t.Helper()
-	words := append(args, "--output", "json", "--endpoint-url", l.values["AWS_ENDPOINT_URL"])
+	words := slices.Concat(args, []string{"--output", "json", "--endpoint-url", l.values["AWS_ENDPOINT_URL"]})
 	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), words...)
 	cmd.Env = append(l.environ(t), "AWS_PAGER=")
 	text, err := cmd.Output()
