@@ -71,30 +71,22 @@ func TestTheMachineIsClosed(t *testing.T) {
 		done <- err
 	}()
 	guest := <-running
-	var machines []struct {
-		KeyName            string
-		IamInstanceProfile *struct{}
-		MetadataOptions    struct {
-			HttpTokens              string //nolint:revive,staticcheck // the name of EC2
-			HttpPutResponseHopLimit int    //nolint:revive,staticcheck // the name of EC2
-		}
-		SecurityGroups []struct{ GroupId string } //nolint:revive,staticcheck // the name of EC2
-	}
-	l.aws(t, &machines, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running",
-		"--query", "Reservations[].Instances[]")
+	machines := l.runningInstances(t)
 	if len(machines) != 1 || len(machines[0].SecurityGroups) != 1 {
 		t.Fatalf("the machines are %+v", machines)
 	}
 	m := machines[0]
-	if m.MetadataOptions.HttpTokens != "required" || m.MetadataOptions.HttpPutResponseHopLimit != 1 {
+	if m.MetadataOptions.HttpTokens != "required" || *m.MetadataOptions.HttpPutResponseHopLimit != 1 {
 		t.Errorf("its metadata service is %+v", m.MetadataOptions)
 	}
-	if m.KeyName != "" || m.IamInstanceProfile != nil {
-		t.Errorf("it has a key pair %q, or a role: %v", m.KeyName, m.IamInstanceProfile != nil)
+	if aws.ToString(m.KeyName) != "" || m.IamInstanceProfile != nil {
+		t.Errorf("it has a key pair %q, or a role: %v", aws.ToString(m.KeyName), m.IamInstanceProfile != nil)
 	}
-	if rules := l.aws(t, nil, "ec2", "describe-security-groups", "--group-ids", m.SecurityGroups[0].GroupId,
-		"--query", "SecurityGroups[].IpPermissions[]"); strings.TrimSpace(rules) != "[]" {
-		t.Errorf("its group lets in %s", rules)
+	groups, err := l.ec2("us-east-1").DescribeSecurityGroups(t.Context(), &ec2.DescribeSecurityGroupsInput{
+		GroupIds: []string{*m.SecurityGroups[0].GroupId},
+	})
+	if err != nil || len(groups.SecurityGroups) != 1 || len(groups.SecurityGroups[0].IpPermissions) > 0 {
+		t.Errorf("its group lets something in: %+v, %v", groups, err)
 	}
 	guest.PowerOff()
 	if err := <-done; err != nil {

@@ -162,9 +162,7 @@ func regionsOfImages(all []resource) (regions []string) {
 
 // snapshotsOfImages lists the snapshots in a region that belong to an image.
 func (l *lab) snapshotsOfImages(ctx context.Context, region string) ([]string, error) {
-	config := l.config()
-	config.Region = region
-	out, err := ec2.NewFromConfig(config).DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}})
+	out, err := l.ec2(region).DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}})
 	if err != nil {
 		return nil, err
 	}

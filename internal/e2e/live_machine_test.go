@@ -42,14 +42,15 @@ func (l *lab) startSSH(t *testing.T, suite, userData string) *sshMachine {
 	in := m.prepare(t, public)
 	in.ImageId = aws.String(l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
 	in.UserData = aws.String(base64.StdEncoding.EncodeToString([]byte("#cloud-config\n" + userData)))
-	out, err := m.ec2().RunInstances(t.Context(), in)
+	out, err := m.ec2(m.values["AWS_REGION"]).RunInstances(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.id = *out.Instances[0].InstanceId
 	t.Cleanup(func() { m.end(t, *in.KeyName, in.SecurityGroupIds[0]) })
 	m.mustWaitFor(t, m.id, "running")
-	shown, err := m.ec2().DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{m.id}})
+	shown, err := m.ec2(m.values["AWS_REGION"]).DescribeInstances(t.Context(),
+		&ec2.DescribeInstancesInput{InstanceIds: []string{m.id}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,12 +58,10 @@ func (l *lab) startSSH(t *testing.T, suite, userData string) *sshMachine {
 	return m
 }
 
-func (m *sshMachine) ec2() *ec2.Client { return ec2.NewFromConfig(m.config()) }
-
 // prepare makes the key pair and the security group of a machine, and returns how to launch it.
 func (m *sshMachine) prepare(t *testing.T, public []byte) *ec2.RunInstancesInput {
 	t.Helper()
-	name, c := testName(t), m.ec2()
+	name, c := testName(t), m.ec2(m.values["AWS_REGION"])
 	_, err := c.ImportKeyPair(t.Context(), &ec2.ImportKeyPairInput{KeyName: &name, PublicKeyMaterial: public})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +88,7 @@ func (m *sshMachine) prepare(t *testing.T, public []byte) *ec2.RunInstancesInput
 // end terminates the machine and removes its key pair and security group.
 func (m *sshMachine) end(t *testing.T, key, group string) {
 	t.Helper()
-	ctx, c := context.Background(), m.ec2() // the test's own context has ended by now
+	ctx, c := context.Background(), m.ec2(m.values["AWS_REGION"]) // the test's own context has ended by now
 	_, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{m.id}})
 	err = errors.Join(err, m.waitFor(ctx, m.id, ""))
 	_, groupErr := c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: &group})
@@ -109,7 +108,7 @@ func (m *sshMachine) apply(t *testing.T, source string, vars ...string) packerte
 // image stops the machine and makes an image of it.
 func (m *sshMachine) image(t *testing.T) string {
 	t.Helper()
-	c := m.ec2()
+	c := m.ec2(m.values["AWS_REGION"])
 	if _, err := c.StopInstances(t.Context(), &ec2.StopInstancesInput{InstanceIds: []string{m.id}}); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -32,7 +31,6 @@ import (
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
 	labfault "github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
-	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
 // quickLab is a lab whose machines are goroutines that power off at once: a bake with verdict = "stop" takes seconds,
@@ -289,18 +287,16 @@ func (q *quickLab) sdk(region string) aws.Config {
 	}
 }
 
-// protection returns an image's deregistration protection, and checks that awscli cannot deregister the image. Debian's
+// protection returns an image's deregistration protection, and checks that the image cannot be deregistered. Debian's
 // awscli is older than the protection and does not show it.
-func (q *quickLab) protection(t *testing.T, l *lab, region, id string) string {
+func (q *quickLab) protection(t *testing.T, region, id string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), packertest.AWSCLI(t), "ec2", "deregister-image", "--region", region,
-		"--image-id", id, "--endpoint-url", q.URL)
-	cmd.Env = l.environ(t)
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "OperationNotPermitted") {
-		t.Errorf("awscli deregisters %s: %v\n%s", id, err, out)
+	c := ec2.NewFromConfig(q.sdk(region))
+	_, err := c.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: &id})
+	if err == nil || !strings.Contains(err.Error(), "OperationNotPermitted") {
+		t.Errorf("%s can be deregistered: %v", id, err)
 	}
-	out, err := ec2.NewFromConfig(q.sdk(region)).DescribeImages(t.Context(),
-		&ec2.DescribeImagesInput{ImageIds: []string{id}})
+	out, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -267,7 +267,12 @@ func TestReuseUpdatesTheImage(t *testing.T) {
 		t.Fatalf("%v\n%s", err, printed)
 	}
 	l, image := q.client(), imageIn(first.Id(), "us-east-1")
-	l.aws(t, nil, "ec2", "reset-image-attribute", "--image-id", image, "--attribute", "launchPermission")
+	_, err = l.ec2("us-east-1").ResetImageAttribute(t.Context(), &ec2.ResetImageAttributeInput{
+		ImageId: &image, Attribute: types.ResetImageAttributeNameLaunchPermission,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	later := time.Now().AddDate(2, 0, 0).UTC().Truncate(time.Minute)
 	settings["deprecate_at"] = later.Format(time.RFC3339)
 	if err := os.Remove(output); err != nil {
@@ -283,9 +288,11 @@ func TestReuseUpdatesTheImage(t *testing.T) {
 	if content, err := os.ReadFile(output); err != nil || !strings.Contains(string(content), image) {
 		t.Errorf("output_file: %v\n%s", err, content)
 	}
-	var images []describedImage
-	l.aws(t, &images, "ec2", "describe-images", "--image-ids", image, "--query", "Images")
-	if got := strings.TrimSuffix(images[0].DeprecationTime, ".000Z") + "Z"; got != later.Format(time.RFC3339) {
+	images, err := l.ec2("us-east-1").DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{image}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSuffix(*images.Images[0].DeprecationTime, ".000Z") + "Z"; got != later.Format(time.RFC3339) {
 		t.Errorf("it will be deprecated at %s, want %s", got, later)
 	}
 	if err := second.Destroy(); err != nil {

@@ -26,7 +26,7 @@ func startPausedLab(t *testing.T) (q *quickLab, runs <-chan *labtest.Machine) {
 	return q, running
 }
 
-// describedInstance is a machine as awscli shows it.
+// describedInstance is a machine as EC2 describes it.
 type describedInstance struct {
 	InstanceId, InstanceType string //nolint:revive,staticcheck // the names of EC2
 	SubnetId, ImageId        string //nolint:revive,staticcheck // the names of EC2
@@ -45,13 +45,11 @@ type describedInstance struct {
 
 func (l *lab) machine(t *testing.T) describedInstance {
 	t.Helper()
-	var all []describedInstance
-	l.aws(t, &all, "ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=pending,running",
-		"--query", "Reservations[].Instances[]")
+	all := l.runningInstances(t)
 	if len(all) != 1 {
 		t.Fatalf("%d machines run", len(all))
 	}
-	return all[0]
+	return as[describedInstance](t, all[0])
 }
 
 // TestRunOptions checks with awscli the settings of the machine that amazon-ebs has as well.
@@ -99,6 +97,12 @@ func TestRunOptions(t *testing.T) {
 func checkMachine(t *testing.T, l *lab, m describedInstance, bake string) {
 	t.Helper()
 	tags := tagsOf(m.Tags)
+	var shown []describedInstance
+	l.aws(t, &shown, "ec2", "describe-instances", "--instance-ids", m.InstanceId, "--query",
+		"Reservations[].Instances[]")
+	if diff := cmp.Diff([]describedInstance{m}, shown); diff != "" {
+		t.Errorf("awscli reads something else (-SDK +awscli):\n%s", diff)
+	}
 	var credits, shutdown string
 	l.aws(t, &credits, "ec2", "describe-instance-credit-specifications", "--instance-ids", m.InstanceId,
 		"--query", "InstanceCreditSpecifications[0].CpuCredits")
@@ -187,8 +191,16 @@ func (l *lab) roles(t *testing.T) string {
 // requests lists the states of all spot requests.
 func (l *lab) requests(t *testing.T) []string {
 	t.Helper()
+	all, err := l.state(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var states []string
-	l.aws(t, &states, "ec2", "describe-spot-instance-requests", "--query", "SpotInstanceRequests[].State")
+	for _, r := range all {
+		if r.Kind == "spot-request" {
+			states = append(states, r.State)
+		}
+	}
 	return states
 }
 

@@ -183,7 +183,7 @@ def stream(way):
             sender.send(sources[0])
         if last:
             return
-        if sender.pause == 2 and sender.failed == 3:
+        if sender.pause == 2 and sender.failed >= 3:
             sender, sources = Console(), all_sources()
         for _ in range(sender.pause * 10):
             if not ended:
