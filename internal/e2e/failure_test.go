@@ -66,7 +66,9 @@ var failures = map[string]failure{
 	"a machine that hangs": {
 		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo waiting for Godot\n" +
 			"- echo still here; sleep 1000\n"},
-		vars: []string{"timeout=2m"},
+		// The machine has a minute less than this. Its boot has to take less than that minute, or Packer's time ends
+		// first.
+		vars: []string{"timeout=4m"},
 		want: []string{"60_app.cfg runcmd[1] failed with exit status 124", "still here"},
 	},
 }
@@ -76,7 +78,7 @@ func TestFailures(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
 	t.Run("each", func(t *testing.T) {
-		// The machines of these three do nothing for two minutes. They need no slot, so that they begin at once.
+		// The machines of these three do nothing for minutes. They need no slot, so that they begin at once.
 		for name, test := range map[string]func(*testing.T, *lab){
 			"a machine that never runs cloud-init": cloudInitDisabled,
 			"build-ami.sh on a machine that hangs": jenkinsTimeout,
