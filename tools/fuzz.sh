@@ -35,6 +35,10 @@ done >"$scratch/targets"
 
 # Every N-th target from the I-th on, for SHARD=I/N.
 shard=${SHARD:-1/1}
+if ! expr "$shard" : '[1-9][0-9]*/[1-9][0-9]*$' >/dev/null || [ "${shard%/*}" -gt "${shard#*/}" ]; then
+	echo "fuzz.sh: SHARD=$shard is not I/N, such as 2/8" >&2
+	exit 2
+fi
 awk -v "i=${shard%/*}" -v "n=${shard#*/}" '(NR - i) % n == 0' "$scratch/targets" >"$scratch/shard"
 
 while read -r package target <&3; do
