@@ -71,7 +71,7 @@ func newBuild(config *Config, ui packersdk.Ui) *build {
 	return &build{
 		Bake:   b,
 		config: config,
-		log:    machineLogs{record: machinelog.NewRecord(b), key: guest.NewKey()},
+		log:    machineLogs{record: machinelog.NewRecord(b, config.Staging != nil), key: guest.NewKey()},
 		load: func(ctx context.Context, s *awsconfig.Settings) (aws.Config, error) {
 			return s.Load(ctx)
 		},

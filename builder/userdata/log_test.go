@@ -231,8 +231,8 @@ func TestLiveLogIsLeftOutWhenUserDataIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.checkSaid("no room left")
-	if bytes.Contains(b.account.UserData(), []byte("tell.py <<")) {
-		t.Error("the program that tells lines is in the user data")
+	if bytes.Contains(b.account.UserData(), []byte("log_stream.py <<")) {
+		t.Error("the program that sends lines is in the user data")
 	}
 }
 

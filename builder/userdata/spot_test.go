@@ -5,6 +5,8 @@ package userdata
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -183,10 +185,10 @@ func TestSpotInstanceThatIsReclaimed(t *testing.T) {
 		"launches another type":                 {"", 1, 2, "spot", "m5.large", ""},
 		"launches on demand with that fallback": {"on-demand", 1, 2, "", "m5.large", ""},
 		"fails without a fallback": {
-			"none", 1, 1, "spot", "t3.small", "took the Spot Instance i-0123456789abcdef0 back",
+			"none", 1, 1, "spot", "t3.small", "took the Spot Instance i-0123456789abcdef0 back: ",
 		},
 		"fails the second time": {
-			"", 2, 2, "spot", "m5.large", "took the Spot Instance i-0123456789abcdef1 back",
+			"", 2, 2, "spot", "m5.large", "took the Spot Instance i-0123456789abcdef1 back as well: ",
 		},
 		"or is not": {"", 0, 1, "spot", "t3.small", ""},
 	} {
@@ -283,4 +285,27 @@ func TestSpotRequestThatCannotBeCancelledKeepsMachine(t *testing.T) {
 	if !strings.Contains(b.ui.String(), "instance i-0123456789abcdef0 and its spot request sir-1") {
 		t.Errorf("the user is not told what is left:\n%s", b.ui)
 	}
+}
+
+// The second machine is never launched, so it has no log: what the first one said is written all the same.
+func TestSecondUserDataThatCannotBeStagedFailsBake(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "machine.log")
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.setSpot()
+		b.setStaging()
+		b.config.ImageSource = writeImageSource(b.T, 12_000)
+		b.config.FSInlineLimit = 16_000 // so that the user data is too large, and staged for each attempt
+		b.config.LogFile = path
+		b.account.SpotReclaims = 1
+		b.account.FailBefore["RunInstances"] = awsfake.Then(func() {
+			b.account.FailBefore["PUT object"] = awsfake.Always(403, "AccessDenied")
+		})
+	})
+	if err == nil || b.account.Count("RunInstances") != 1 {
+		t.Fatalf("the error is %v after %d launches", err, b.account.Count("RunInstances"))
+	}
+	if log, err := os.ReadFile(path); err != nil || !strings.Contains(string(log), "the machine is up") {
+		t.Errorf("log_file is %q, %v", log, err)
+	}
+	b.checkNothingLeft()
 }

@@ -108,35 +108,35 @@ func (m *matrix) covers(t *testing.T, called [][]brokenCall) {
 	for _, c := range slices.Concat(called...) {
 		there[c.action] = true
 	}
-	for _, action := range ports(t) {
+	for _, action := range actionsOfPlugin(t) {
 		if !there[action] {
 			t.Errorf("no scenario calls %s", action)
 		}
 	}
 }
 
-// method matches a call in an interface of the builder.
-var method = regexp.MustCompile(`(?m)^\t([A-Z]\w+)\(context\.Context, \*\w+\.[A-Z]\w+Input`)
+// boundCall matches a call of AWS that internal/awscall binds: a field of the structs EC2 and IAM, and of SSM and STS.
+var boundCall = regexp.MustCompile(`(?m)^\t([A-Z]\w+) +(?:ec2Call\[|iamCall\[|func\()`)
 
-// ports are the actions of builder/userdata/ports*.go, and those of S3 that staging calls.
-func ports(t *testing.T) []string {
+// actionsOfPlugin are the actions that internal/awscall binds, and those of S3 that staging calls.
+func actionsOfPlugin(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(packertest.Root(), "builder", "userdata", "ports*.go"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no ports: %v", err)
-	}
 	actions := []string{
 		"HeadBucket", "HeadObject", "PutObject", "GetObject", "DeleteObject", "ListObjectsV2", "ListMultipartUploads",
 		// of the transfer manager
 		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	for _, file := range []string{"ec2.go", "iam.go", "clients.go"} {
+		text, err := os.ReadFile(filepath.Join(packertest.Root(), "internal", "awscall", file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, found := range method.FindAllSubmatch(text, -1) {
-			actions = append(actions, string(found[1]))
+		found := boundCall.FindAllSubmatch(text, -1)
+		if len(found) == 0 {
+			t.Fatalf("internal/awscall/%s binds no call", file)
+		}
+		for _, match := range found {
+			actions = append(actions, string(match[1]))
 		}
 	}
 	return actions

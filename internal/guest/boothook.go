@@ -51,9 +51,12 @@ func boothook(p Program) ([]byte, error) {
 		directory,
 	)
 	writeFiles(&b, files)
-	fmt.Fprintf(&b, "fi\nexec /bin/sh %s/bakery.sh setup\n", directory)
+	b.WriteString("fi\n" + setupCommand + "\n")
 	return b.Bytes(), nil
 }
+
+// setupCommand is the last line of the boothook.
+const setupCommand = "exec /bin/sh " + directory + "/bakery.sh setup"
 
 // recordedUnit is the line of the step list that the recorded provisioners of a delivery replace.
 const recordedUnit = "recorded - provisioners"

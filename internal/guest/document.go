@@ -23,10 +23,10 @@ const (
 	typeBoothook    = "text/cloud-boothook"
 )
 
-// errOldDocument is returned for a document from a version that could not run recorded provisioners. The machine would
-// silently leave them out.
-var errOldDocument = errors.New("the bundle was compiled by a version of this plugin that knew no recorded " +
-	"provisioners: compile the Image-Source again")
+// errOldDocument is returned for a document whose guest program is from an earlier version. The delivery would not fit it:
+// the machine would leave out recorded provisioners, and print the last lines of a failed step without encryption.
+var errOldDocument = errors.New("the bundle was compiled by an earlier version of this plugin: " +
+	"compile the Image-Source again")
 
 // directory contains all files of a bake on the machine. /run would not do: it is noexec, and empty after a reboot.
 const directory = "/var/lib/bakery"
@@ -137,8 +137,10 @@ func Deliver(document []byte, d Delivery) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Recording != nil && !bytes.Contains(document, []byte("\n"+recordedUnit+"\n")) {
-		return nil, errOldDocument
+	for _, line := range []string{recordedUnit, setupCommand} {
+		if !bytes.Contains(document, []byte("\n"+line+"\n")) {
+			return nil, errOldDocument
+		}
 	}
 	script := d.boothook()
 	var b bytes.Buffer

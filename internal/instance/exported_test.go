@@ -77,7 +77,7 @@ func launch(t *testing.T, account *awsfake.Account, ui *bytes.Buffer) (*instance
 		Image:   types.Image{ImageId: aws.String(awsfake.SourceImageID)},
 		Network: network.Network{Groups: []string{"sg-1"}},
 		UserData: func(context.Context, int) ([]byte, *machinelog.Log, error) {
-			return []byte("#!/bin/sh\n"), machinelog.New(b, guest.NewKey(), machinelog.NewRecord(b), nil), nil
+			return []byte("#!/bin/sh\n"), machinelog.New(b, guest.NewKey(), machinelog.NewRecord(b, false), nil), nil
 		},
 	})
 	noLimit := func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }

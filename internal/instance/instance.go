@@ -101,7 +101,7 @@ func (m *Instance) update(i *types.Instance) {
 	}
 }
 
-// outlivingDevices returns the disks that the source image lets contextUntilPackerEnds the machine, and the template
+// outlivingDevices returns the disks that the source image lets outlive the machine, and the template
 // does not.
 func outlivingDevices(source *types.Image, devices []blockdevice.BlockDevice) []string {
 	var names []string

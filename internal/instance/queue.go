@@ -27,7 +27,7 @@ type launchQueue struct {
 // longestPause is the SDK's between two attempts.
 const longestPause = 20 * time.Second
 
-// SignedMargin is how long a signed URL in user data must contextUntilPackerEnds instance_timeout: from the signing
+// SignedMargin is how long a signed URL in user data must outlive instance_timeout: from the signing
 // until the machine has booted, and for clocks that differ.
 const SignedMargin = 10 * time.Minute
 

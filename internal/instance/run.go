@@ -55,9 +55,12 @@ func (l *Launcher) Run(ctx context.Context, spec Spec) (*Instance, error) {
 		switch {
 		case why == "":
 			return m, err
-		case n == maxAttempts || l.Settings.Spot.SpotFallback == fallbackNone:
+		case l.Settings.Spot.SpotFallback == fallbackNone:
 			return m, fmt.Errorf("AWS took the Spot Instance %s back: %s. Set spot_fallback to bake once more", m.ID,
 				why)
+		case n == maxAttempts:
+			return m, fmt.Errorf("AWS took the Spot Instance %s back as well: %s. spot_fallback = %q bakes on demand then",
+				m.ID, why, fallbackOnDemand)
 		}
 		l.Bake.Warn("AWS took the Spot Instance %s back: %s", m.ID, why)
 		options = l.optionsAfter(m.option, options)

@@ -4,6 +4,7 @@
 package instance
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -23,24 +24,31 @@ func (c *RunConfig) RunTagsOf(b *bake.Bake, render bake.Render) (map[string]stri
 }
 
 // Tags returns the tags of what an attempt makes. They tell what is made for the second machine from what was made for
-// the first.
+// the first. Together with an error, it returns the tags that could be rendered.
 func (s Settings) Tags(b *bake.Bake, render bake.Render, attempt int) (Tags, error) {
-	machine, err := s.Run.RunTagsOf(b, render)
-	if err != nil {
-		return Tags{}, err
+	machine, volumes, err := s.machineTags(b, render, attempt)
+	request, requestErr := s.spotRequestTags(b, render, attempt)
+	return Tags{Machine: machine, Volumes: volumes, SpotRequest: request}, errors.Join(err, requestErr)
+}
+
+func (s Settings) machineTags(
+	b *bake.Bake, render bake.Render, attempt int,
+) (machine, volumes map[string]string, err error) {
+	if machine, err = s.Run.RunTagsOf(b, render); err != nil {
+		return nil, nil, err
 	}
 	addAttempt(machine, attempt)
-	volumes, err := render.Tags(machine, "run_volume_tags", s.Run.RunVolumeTags)
-	if err != nil {
-		return Tags{}, err
-	}
+	volumes, err = render.Tags(machine, "run_volume_tags", s.Run.RunVolumeTags)
+	return machine, volumes, err
+}
+
+func (s Settings) spotRequestTags(b *bake.Bake, render bake.Render, attempt int) (map[string]string, error) {
 	fleet, err := render.Tags(b.TemporaryTags(), "fleet_tags", s.Spot.FleetTags)
 	if err != nil {
-		return Tags{}, err
+		return nil, err
 	}
 	addAttempt(fleet, attempt)
-	request, err := render.Tags(fleet, "spot_tags", s.Spot.SpotTags)
-	return Tags{Machine: machine, Volumes: volumes, SpotRequest: request}, err
+	return render.Tags(fleet, "spot_tags", s.Spot.SpotTags)
 }
 
 func addAttempt(tags map[string]string, attempt int) {

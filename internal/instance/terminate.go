@@ -56,14 +56,14 @@ func (m *Instance) terminate(ctx context.Context) error {
 	if err != nil && !m.isTerminating(ctx) {
 		return m.withVolumes(fmt.Errorf("terminate %s: %w", m.ID, err))
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, terminateTimeout,
+		fmt.Errorf("%s is not terminated after %s", m.ID, terminateTimeout))
+	defer cancel()
 	err = m.awaitTermination(ctx)
 	return errors.Join(err, m.deleteVolumes(ctx))
 }
 
 func (m *Instance) awaitTermination(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, terminateTimeout,
-		fmt.Errorf("%s is not terminated after %s", m.ID, terminateTimeout))
-	defer cancel()
 	interval := awscall.FractionOfWait(time.Now(), terminateFraction, setting.DefaultInterval)
 	err := awscall.Poll(ctx, m.guard.Backoff(interval), func(ctx context.Context) (bool, error) {
 		if err := m.refresh(ctx); err != nil {
@@ -90,7 +90,7 @@ func (m *Instance) isTerminating(ctx context.Context) bool {
 // withVolumes adds to an error what stays with the machine, and would stay even if somebody else terminated it.
 func (m *Instance) withVolumes(err error) error {
 	if ids := m.outlivingVolumes(); len(ids) > 0 {
-		return fmt.Errorf("%w; volumes that contextUntilPackerEnds it stay as well: %s", err, strings.Join(ids, ", "))
+		return fmt.Errorf("%w; volumes that outlive it stay as well: %s", err, strings.Join(ids, ", "))
 	}
 	return err
 }
@@ -120,12 +120,12 @@ func (m *Instance) find(ctx context.Context) error {
 	})
 }
 
-// deleteVolumes deletes the volumes that the source image lets contextUntilPackerEnds the machine, and the template
+// deleteVolumes deletes the volumes that the source image lets outlive the machine, and the template
 // does not.
 func (m *Instance) deleteVolumes(ctx context.Context) error {
 	var errs []error
 	if m.volumes == nil && len(m.outlivingDevices) > 0 { // the machine was never seen
-		errs = append(errs, fmt.Errorf("the volumes of %s contextUntilPackerEnds it, and EC2 did not say which they "+
+		errs = append(errs, fmt.Errorf("the volumes of %s outlive it, and EC2 did not say which they "+
 			"are; they have the tag %s of %s",
 			strings.Join(m.outlivingDevices, ", "), bake.TagBake, m.bake.ID))
 	}

@@ -36,7 +36,6 @@ type Log struct {
 	step     int      // whose lines the newest ones are
 	recent   []string // the newest of them
 	final    []string // the last lines of a failed step, as the machine sent them once more
-	missing  int      // how many lines were never received
 
 	reports []guest.Report // all that were ever received, sorted; the console keeps its last 64 KB only
 	console []byte         // the newest text

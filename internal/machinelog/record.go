@@ -22,14 +22,18 @@ import (
 // Record is a file of what the machines of a bake have said, from which log_file is written where there is no whole
 // log. It has no name where the system allows that, so that nothing is left of it however this process ends.
 type Record struct {
-	bake   *bake.Bake
-	file   *os.File
-	failed bool
-	saved  bool // to log_file
+	bake       *bake.Bake
+	hasStaging bool // the template has staging, so there may be a whole log
+	file       *os.File
+	missing    int // how many lines were never received
+	failed     bool
+	saved      bool // to log_file
 }
 
-// NewRecord returns an empty record.
-func NewRecord(b *bake.Bake) *Record { return &Record{bake: b} }
+// NewRecord returns an empty record, of a template with or without staging.
+func NewRecord(b *bake.Bake, hasStaging bool) *Record {
+	return &Record{bake: b, hasStaging: hasStaging}
+}
 
 // Add appends a line, without secrets. When that fails, there is one warning, and the record ends there.
 func (r *Record) Add(line string) {
@@ -109,7 +113,7 @@ func (r *Record) write(ctx context.Context, path string, l *Log, machineID strin
 		}
 		fmt.Fprintf(out, "--- and what the machine told while it baked:\n")
 	}
-	return true, r.copyTo(out, l, machineID)
+	return true, r.copyTo(out, machineID)
 }
 
 // openStaged returns all of the machine's log in S3, or nil when there is none.
@@ -121,13 +125,13 @@ func (l *Log) openStaged(ctx context.Context, machineID string) io.ReadCloser {
 }
 
 // copyTo writes what was recorded.
-func (r *Record) copyTo(out io.Writer, l *Log, machineID string) error {
+func (r *Record) copyTo(out io.Writer, machineID string) error {
 	if r.file == nil {
 		return nil
 	}
 	fmt.Fprintf(out, "--- bake %s, machine %s: what it told while it baked; %d lines are missing\n",
-		r.bake.ID, machineID, l.missing)
-	if l.staged == nil {
+		r.bake.ID, machineID, r.missing)
+	if !r.hasStaging {
 		fmt.Fprintln(out, "--- staging { } in the template would have given the whole log")
 	}
 	if _, err := r.file.Seek(0, io.SeekStart); err != nil {

@@ -64,7 +64,7 @@ func (l *Log) addRecent(missing int, text string) {
 func (l *Log) showLine(source string, line orderedLine) {
 	text := guest.Show(line.text)
 	if line.missing > 0 {
-		l.missing += line.missing
+		l.record.missing += line.missing
 		text = fmt.Sprintf("[%d lines not shown%s]", line.missing, l.whereMissing())
 	}
 	shown := fmt.Sprintf("[%3d s] %s| %s", l.seconds(), source, text)

@@ -834,7 +834,6 @@ bakery_clean() {
 } >/dev/null 2>&1
 
 # bakery_is_clean checks that what must not be in an image is gone.
-# bakery_is_clean checks that what must not be in an image is gone.
 bakery_is_clean() {
 	bakery_is_skipped cloudinit_files ||
 		{ [ ! -e /var/lib/cloud/instances ] && [ ! -e /var/lib/cloud/data ]; } || return 1

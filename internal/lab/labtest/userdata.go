@@ -90,7 +90,7 @@ func (b *bake) parseInstructions(document []byte) (instructions, error) {
 	if files["units"] == "" {
 		return instructions{}, nil
 	}
-	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // the defaults of bakery_load
+	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // the defaults of bakery_load_env
 	parseAssignments(files["env"], values)
 	parseAssignments(files["delivery"], values)
 	seconds, err := strconv.Atoi(values["BAKERY_TIMEOUT"])
