@@ -55,10 +55,10 @@ func (c brokenCall) ofMachine() bool {
 
 func always(code string) func(brokenCall) string { return func(brokenCall) string { return code } }
 
-// of returns a code for the calls that a function returns true for.
-func of(code string, holds func(brokenCall) bool) func(brokenCall) string {
+// codeWhen returns a code for the calls that a function returns true for.
+func codeWhen(code string, applies func(brokenCall) bool) func(brokenCall) string {
 	return func(c brokenCall) string {
-		if !holds(c) {
+		if !applies(c) {
 			return ""
 		}
 		return code
@@ -108,14 +108,14 @@ func faults() []fault {
 		{name: "reset before", kind: transient, code: always("reset")},
 		{name: "slow", kind: transient, code: always("slow=2s")},
 		{name: "hanging", kind: transient, code: always("hang=10m"), slow: true},
-		{name: "upload cut", kind: transient, code: of("cut=1000", isOneOf("PutObject", "UploadPart"))},
-		{name: "not known yet", kind: transient, code: of("unknown=4s", eventuallyConsistent), many: 1e6},
+		{name: "upload cut", kind: transient, code: codeWhen("cut=1000", isOneOf("PutObject", "UploadPart"))},
+		{name: "not known yet", kind: transient, code: codeWhen("unknown=4s", eventuallyConsistent), many: 1e6},
 		{name: "not settled yet", kind: transient, code: func(c brokenCall) string { return conflictErrors[c.action] },
 			many: 2},
 		{name: "500 after effect", kind: lostAnswer, code: always("500:after")},
 		{name: "reset after effect", kind: lostAnswer, code: always("reset:after")},
 		{name: "hanging after effect", kind: lostAnswer, code: always("hang=10m:after"), slow: true},
-		{name: "answer cut", kind: lostAnswer, code: of("cut=60",
+		{name: "answer cut", kind: lostAnswer, code: codeWhen("cut=60",
 			func(c brokenCall) bool { return c.service == "ec2" || c.service == "iam" })},
 		{name: "throttled for ever", kind: permanent, code: always("throttle"),
 			says: saying("AWS throttles the account; bake again later, or raise max_retries")},
@@ -126,9 +126,9 @@ func faults() []fault {
 			says: func(brokenCall) []string { return []string{"allow ", "docs/iam"} }},
 		{name: "credentials expired", kind: permanent, code: always("expired"),
 			says: saying("credentials have expired", "renew them"), all: true},
-		{name: "quota used up", kind: permanent, code: of("quota", creating),
+		{name: "quota used up", kind: permanent, code: codeWhen("quota", creating),
 			says: saying("a quota of the account is used up")},
-		{name: "no capacity", kind: permanent, code: of("capacity", isOneOf("RunInstances")),
+		{name: "no capacity", kind: permanent, code: codeWhen("capacity", isOneOf("RunInstances")),
 			says: saying("AWS has no room for the machine")},
 		{name: "refused after effect", kind: permanent, code: always("TestSaysSo:after"), says: saying("TestSaysSo")},
 	}

@@ -27,7 +27,7 @@ func (q *quickLab) foreign(t *testing.T, c *ec2.Client) foreign {
 			t.Fatal(err)
 		}
 	}
-	run, err := c.RunInstances(t.Context(), theirs(q))
+	run, err := c.RunInstances(t.Context(), untaggedMachine(q))
 	must(err)
 	f := foreign{instance: *run.Instances[0].InstanceId}
 	must(ec2.NewInstanceRunningWaiter(c, func(o *ec2.InstanceRunningWaiterOptions) {
@@ -52,8 +52,8 @@ func (q *quickLab) foreign(t *testing.T, c *ec2.Client) foreign {
 	return f
 }
 
-// theirs launches a machine without the tags of a bake.
-func theirs(q *quickLab) *ec2.RunInstancesInput {
+// untaggedMachine launches a machine without the tags of a bake.
+func untaggedMachine(q *quickLab) *ec2.RunInstancesInput {
 	return &ec2.RunInstancesInput{
 		ImageId: aws.String(q.Value("BAKERY_LAB_AMI")), InstanceType: types.InstanceTypeT3Nano, MinCount: aws.Int32(1),
 		MaxCount: aws.Int32(1),
@@ -75,7 +75,7 @@ func TestPoliciesKeepOffWhatNoBakeHasMade(t *testing.T) {
 	tag := []types.Tag{{Key: aws.String("bakery:bake-id"), Value: aws.String("mine")}}
 	for name, call := range map[string]func(context.Context) error{
 		"run a machine without the tag": func(ctx context.Context) error {
-			_, err := c.RunInstances(ctx, theirs(q))
+			_, err := c.RunInstances(ctx, untaggedMachine(q))
 			return err
 		},
 		"terminate": func(ctx context.Context) error {

@@ -217,8 +217,8 @@ func (p *plantedSecrets) disk(t *testing.T, image string) {
 	p.missing(t, image, p.inFile(t, p.snapshot(t, image)))
 }
 
-// holds checks that the search finds what is in the image.
-func (p *plantedSecrets) holds(t *testing.T, image string) {
+// checkScannerFinds checks that the search finds what is in the image.
+func (p *plantedSecrets) checkScannerFinds(t *testing.T, image string) {
 	t.Helper()
 	known := &plantedSecrets{lab: p.lab}
 	for i, form := range encodings(p.present) {
@@ -229,10 +229,10 @@ func (p *plantedSecrets) holds(t *testing.T, image string) {
 	}
 }
 
-// gap makes an image in which cloud-init's second stage begins 40 seconds after its first, when the kernel has written
+// delayCloudInit makes an image in which cloud-init's second stage begins 40 seconds after its first, when the kernel has written
 // the files of the first stage to the disk. The lab's machines are containers, where cloud-init reads the user data in
 // its second stage only, so this test cannot see what the first stage leaves on EC2.
-func (p *plantedSecrets) gap(t *testing.T) {
+func (p *plantedSecrets) delayCloudInit(t *testing.T) {
 	t.Helper()
 	const late = "[Service]\nExecStartPre=/bin/sleep 40\n"
 	source := write(t, map[string]string{
@@ -244,11 +244,11 @@ func (p *plantedSecrets) gap(t *testing.T) {
 	p.variables(t)
 }
 
-// freed bakes with secrets in free blocks, which only wipe_free_space overwrites: with it, and without, to check that
+// checkFreeBlocks bakes with secrets in free blocks, which only wipe_free_space overwrites: with it, and without, to check that
 // they are there. One machine at a time, because each fills its disk.
-func (p *plantedSecrets) freed(t *testing.T) {
+func (p *plantedSecrets) checkFreeBlocks(t *testing.T) {
 	t.Helper()
-	p.gap(t)
+	p.delayCloudInit(t)
 	p.kinds = []string{"text"}
 	for _, wipe := range []string{"false", "true"} {
 		name := testName(t)
@@ -288,7 +288,7 @@ func TestSecrets(t *testing.T) {
 				}
 				p.disk(t, images[0])
 				if kind == "bundle" {
-					p.holds(t, images[0])
+					p.checkScannerFinds(t, images[0])
 				}
 			}
 			if r := p.build(t, name+"-fails", "fails=exit 7"); r.Code == 0 {
@@ -298,7 +298,7 @@ func TestSecrets(t *testing.T) {
 			}
 			p.account(t)
 			if *full {
-				p.freed(t)
+				p.checkFreeBlocks(t)
 			}
 		})
 	}
