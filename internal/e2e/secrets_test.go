@@ -229,9 +229,9 @@ func (p *plantedSecrets) checkScannerFinds(t *testing.T, image string) {
 	}
 }
 
-// delayCloudInit makes an image in which cloud-init's second stage begins 40 seconds after its first, when the kernel has written
-// the files of the first stage to the disk. The lab's machines are containers, where cloud-init reads the user data in
-// its second stage only, so this test cannot see what the first stage leaves on EC2.
+// delayCloudInit makes an image in which cloud-init's second stage begins 40 seconds after its first, when the kernel
+// has written the files of the first stage to the disk. The lab's machines are containers, where cloud-init reads the
+// user data in its second stage only, so this test cannot see what the first stage leaves on EC2.
 func (p *plantedSecrets) delayCloudInit(t *testing.T) {
 	t.Helper()
 	const late = "[Service]\nExecStartPre=/bin/sleep 40\n"
@@ -244,8 +244,8 @@ func (p *plantedSecrets) delayCloudInit(t *testing.T) {
 	p.variables(t)
 }
 
-// checkFreeBlocks bakes with secrets in free blocks, which only wipe_free_space overwrites: with it, and without, to check that
-// they are there. One machine at a time, because each fills its disk.
+// checkFreeBlocks bakes with secrets in free blocks, which only wipe_free_space overwrites: with it, and without, to
+// check that they are there. One machine at a time, because each fills its disk.
 func (p *plantedSecrets) checkFreeBlocks(t *testing.T) {
 	t.Helper()
 	p.delayCloudInit(t)

@@ -23,8 +23,8 @@ const (
 	typeBoothook    = "text/cloud-boothook"
 )
 
-// errOldDocument is returned for a document whose guest program is from an earlier version. The delivery would not fit it:
-// the machine would leave out recorded provisioners, and print the last lines of a failed step without encryption.
+// errOldDocument is returned for a document whose guest program is from an earlier version. The delivery would not fit
+// it: the machine would leave out recorded provisioners, and print the last lines of a failed step without encryption.
 var errOldDocument = errors.New("the bundle was compiled by an earlier version of this plugin: " +
 	"compile the Image-Source again")
 

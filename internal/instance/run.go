@@ -59,7 +59,8 @@ func (l *Launcher) Run(ctx context.Context, spec Spec) (*Instance, error) {
 			return m, fmt.Errorf("AWS took the Spot Instance %s back: %s. Set spot_fallback to bake once more", m.ID,
 				why)
 		case n == maxAttempts:
-			return m, fmt.Errorf("AWS took the Spot Instance %s back as well: %s. spot_fallback = %q bakes on demand then",
+			return m, fmt.Errorf("AWS took the Spot Instance %s back as well: %s. spot_fallback = %q bakes on demand "+
+				"then",
 				m.ID, why, fallbackOnDemand)
 		}
 		l.Bake.Warn("AWS took the Spot Instance %s back: %s", m.ID, why)
