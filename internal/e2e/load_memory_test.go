@@ -60,7 +60,7 @@ func footprintOf(root int) footprint {
 			continue // it has ended meanwhile
 		}
 		pss := kilobytes(filepath.Join(dir, "smaps_rollup"), "Pss:")
-		if !strings.Contains(program, "packer-plugin-") {
+		if !strings.HasPrefix(filepath.Base(program), "packer-plugin-") { // the folder may have that name too
 			f.packer += pss
 			continue
 		}
