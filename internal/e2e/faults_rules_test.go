@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // kind is how long a fault lasts.
@@ -86,6 +87,12 @@ func saying(words ...string) func(brokenCall) []string {
 var creating = isOneOf("RunInstances", "CreateSecurityGroup", "CreateImage", "CopyImage", "RegisterImage", "CreateRole",
 	"CreateInstanceProfile")
 
+// faultNotVisibleYet is the fault that hides what is younger than notVisibleFor.
+const (
+	faultNotVisibleYet = "not known yet"
+	notVisibleFor      = 4 * time.Second
+)
+
 // eventuallyConsistent reports whether the service may not find for a while what it has made.
 func eventuallyConsistent(c brokenCall) bool { return c.service == "ec2" || c.service == "iam" }
 
@@ -109,7 +116,8 @@ func faults() []fault {
 		{name: "slow", kind: transient, code: always("slow=2s")},
 		{name: "hanging", kind: transient, code: always("hang=10m"), slow: true},
 		{name: "upload cut", kind: transient, code: codeWhen("cut=1000", isOneOf("PutObject", "UploadPart"))},
-		{name: "not known yet", kind: transient, code: codeWhen("unknown=4s", eventuallyConsistent), many: 1e6},
+		{name: faultNotVisibleYet, kind: transient, many: 1e6,
+			code: codeWhen("unknown="+notVisibleFor.String(), eventuallyConsistent)},
 		{name: "not settled yet", kind: transient, code: func(c brokenCall) string { return conflictErrors[c.action] },
 			many: 2},
 		{name: "500 after effect", kind: lostAnswer, code: always("500:after")},

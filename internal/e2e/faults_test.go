@@ -126,6 +126,9 @@ type bakeResult struct {
 func (c faultCase) run(t *testing.T) []string {
 	q := c.scenario.lab(t)
 	before := c.scenario.accountBefore(t, q)
+	if c.scenario.before != nil && c.fault.name == faultNotVisibleYet {
+		time.Sleep(notVisibleFor) // what was there before the bake is visible to it
+	}
 	c.inject(t, q)
 	r := c.scenario.bake(t, q)
 	q.clearFaults(t)

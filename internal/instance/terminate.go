@@ -130,12 +130,14 @@ func (m *Instance) deleteVolumes(ctx context.Context) error {
 			strings.Join(m.outlivingDevices, ", "), bake.TagBake, m.bake.ID))
 	}
 	for _, id := range m.outlivingVolumes() {
-		inUse := func(err error) bool { return awscall.HasCode(err, awscall.CodeVolumeInUse) }
-		err := awscall.RetryWhile(ctx, time.Minute, inUse, func(ctx context.Context) error {
-			_, err := m.api.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)})
-			return awscall.IgnoreNotFound(err, awscall.CodeVolumeNotFound)
+		var attempt awscall.DeleteAttempt
+		notVisibleYet := attempt.UnlessApplied(awscall.NotVisibleYet(m.Launched, awscall.CodeVolumeNotFound))
+		again := func(err error) bool { return awscall.HasCode(err, awscall.CodeVolumeInUse) || notVisibleYet(err) }
+		err := awscall.RetryWhile(ctx, time.Minute, again, func(ctx context.Context) error {
+			_, err := m.api.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(id)}, attempt.Track)
+			return err
 		})
-		if err != nil {
+		if awscall.IgnoreNotFound(err, awscall.CodeVolumeNotFound) != nil {
 			errs = append(errs, fmt.Errorf("delete volume %s: %w", id, err))
 		}
 	}
