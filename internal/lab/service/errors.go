@@ -23,9 +23,16 @@ var (
 	ErrCredentialsExpired = errors.New("credentials have expired")
 )
 
-// SignatureMismatch is the message of most services for a signature that does not match.
-const SignatureMismatch = "The request signature we calculated does not match the signature you provided. " +
-	"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+// The messages of most services for a signature that they refuse.
+const (
+	SignatureMismatch = "The request signature we calculated does not match the signature you provided. " +
+		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+	SignatureExpired = "Signature expired: the request is more than 15 minutes old."
+	SignatureEarly   = "Signature not yet current: the request is of more than 15 minutes later."
+	SignatureScope   = "Credential should be scoped to a valid region and to the correct service."
+	UnknownToken     = "The security token included in the request is invalid."
+	ExpiredToken     = "The security token included in the request is expired"
+)
 
 // DeniedError is the cause when no policy allows what a request needs.
 type DeniedError struct {
