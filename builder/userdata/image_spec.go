@@ -25,16 +25,11 @@ import (
 // imageSpec returns the description and the tags of an image, whatever it is made of. Both the image and its snapshots
 // expire, until the bake is complete.
 func imageSpec(b *build, name string) (ami.Spec, error) {
-	image, err := imageTags(b)
-	if err != nil {
-		return ami.Spec{}, err
-	}
-	snapshots, err := bake.Render(b.render).Tags(image, "snapshot_tags", b.config.SnapshotTags)
-	if err != nil {
-		return ami.Spec{}, err
-	}
-	description, err := imageDescription(b)
-	return ami.Spec{Name: name, Description: description, ImageTags: image, SnapshotTags: snapshots}, err
+	image, imageErr := imageTags(b)
+	snapshots, snapshotErr := bake.Render(b.render).Tags(image, "snapshot_tags", b.config.SnapshotTags)
+	description, descriptionErr := imageDescription(b)
+	return ami.Spec{Name: name, Description: description, ImageTags: image, SnapshotTags: snapshots},
+		errors.Join(imageErr, snapshotErr, descriptionErr)
 }
 
 // imageTags returns the bake's own tags, then run_tags as amazon-ebs does, then the template's tags, which have the
@@ -55,13 +50,12 @@ func imageTags(b *build) (map[string]string, error) {
 		maps.Copy(tags, b.inputs.Tags())
 	}
 	render := bake.Render(b.render)
+	var runErr error
 	if !b.config.SkipAMIRunTags {
-		var err error
-		if tags, err = render.Tags(tags, "run_tags", b.config.RunTags); err != nil {
-			return nil, err
-		}
+		tags, runErr = render.Tags(tags, "run_tags", b.config.RunTags)
 	}
-	return render.Tags(tags, "tags", b.config.Tags)
+	tags, err := render.Tags(tags, "tags", b.config.Tags)
+	return tags, errors.Join(runErr, err)
 }
 
 // nameTag returns the Name tag: NAME of ami.env, else the name of the image.

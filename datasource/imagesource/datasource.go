@@ -20,7 +20,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
-	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
 // Datasource compiles an Image-Source to a bundle.
@@ -54,10 +54,10 @@ func (d *Datasource) Execute() (cty.Value, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	options := d.config.options()
-	options.Output = func(line string) { log.Printf("[INFO] compile %s: %s", d.config.Source, terminal.Plain(line)) }
+	options.Output = func(line string) { log.Printf("[INFO] compile %s: %s", d.config.Source, redact.Text(line)) }
 	compiled, err := bundle.Compile(ctx, options)
 	if err != nil {
-		return nothing, terminal.PlainError(err)
+		return nothing, redact.Error(err)
 	}
 	out, err := output(compiled)
 	if err != nil {
@@ -69,6 +69,6 @@ func (d *Datasource) Execute() (cty.Value, error) {
 // warn logs warnings, because a data source has no Ui.
 func warn(problems problem.List) {
 	for _, p := range problems {
-		log.Printf("[WARN] %s", terminal.Plain(fmt.Sprint(p)))
+		log.Printf("[WARN] %s", redact.Text(fmt.Sprint(p)))
 	}
 }

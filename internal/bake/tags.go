@@ -4,8 +4,10 @@
 package bake
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -33,23 +35,22 @@ const (
 // Render fills in the build data, such as {{ .SourceAMI }}, of the text of a setting.
 type Render func(setting, text string) (string, error)
 
-// Tags returns base and the rendered tags of one setting, which win.
+// Tags returns base and the rendered tags of one setting, which win. Together with an error, which is about all tags
+// that cannot be rendered, it returns the others.
 func (r Render) Tags(base map[string]string, setting string, tags map[string]string) (map[string]string, error) {
 	all := map[string]string{}
 	maps.Copy(all, base)
-	for key, value := range tags {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		name, err := r(setting, key)
-		if err != nil {
-			return nil, err
+		value, valueErr := r(setting, tags[key])
+		if err := errors.Join(err, checkOwnKey(setting, name), valueErr); err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		if err := checkOwnKey(setting, name); err != nil {
-			return nil, err
-		}
-		if all[name], err = r(setting, value); err != nil {
-			return nil, err
-		}
+		all[name] = value
 	}
-	return all, nil
+	return all, errors.Join(errs...)
 }
 
 // CheckTags refuses tags of a template that AWS would refuse, or that have a key of the plugin's.

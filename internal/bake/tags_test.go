@@ -5,6 +5,7 @@ package bake
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -46,6 +47,19 @@ func TestTagsThatCannotBeRendered(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), "run_tags: ") {
 			t.Errorf("%s: error %v", name, err)
 		}
+	}
+}
+
+func TestAllTagsThatCannotBeRenderedAreReportedAtOnce(t *testing.T) {
+	got, err := Render(renderSource).Tags(nil, "tags", map[string]string{
+		"b": "{{ .Unknown }}", "bakery:a": "", "fine": "{{ .SourceAMI }}",
+	})
+	if diff := cmp.Diff(map[string]string{"fine": "ami-1"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	problems := strings.Split(fmt.Sprint(err), "\n")
+	if len(problems) != 2 || !strings.Contains(problems[0], "Unknown") || !strings.Contains(problems[1], "bakery:a") {
+		t.Errorf("not the two problems, by the order of their keys: %v", err)
 	}
 }
 

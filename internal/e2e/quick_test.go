@@ -198,8 +198,7 @@ func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[st
 	return artifact, printed.text.String(), err
 }
 
-// transcript collects the output of a builder. Packer's own Ui would read the filter of secrets while other builders of
-// this process write to it; plugins are separate processes.
+// transcript collects the output of a builder.
 type transcript struct {
 	packersdk.BasicUi
 

@@ -34,21 +34,17 @@ func (s Settings) Tags(b *bake.Bake, render bake.Render, attempt int) (Tags, err
 func (s Settings) machineTags(
 	b *bake.Bake, render bake.Render, attempt int,
 ) (machine, volumes map[string]string, err error) {
-	if machine, err = s.Run.RunTagsOf(b, render); err != nil {
-		return nil, nil, err
-	}
+	machine, err = s.Run.RunTagsOf(b, render)
 	addAttempt(machine, attempt)
-	volumes, err = render.Tags(machine, "run_volume_tags", s.Run.RunVolumeTags)
-	return machine, volumes, err
+	volumes, volumesErr := render.Tags(machine, "run_volume_tags", s.Run.RunVolumeTags)
+	return machine, volumes, errors.Join(err, volumesErr)
 }
 
 func (s Settings) spotRequestTags(b *bake.Bake, render bake.Render, attempt int) (map[string]string, error) {
-	fleet, err := render.Tags(b.TemporaryTags(), "fleet_tags", s.Spot.FleetTags)
-	if err != nil {
-		return nil, err
-	}
+	fleet, fleetErr := render.Tags(b.TemporaryTags(), "fleet_tags", s.Spot.FleetTags)
 	addAttempt(fleet, attempt)
-	return render.Tags(fleet, "spot_tags", s.Spot.SpotTags)
+	tags, err := render.Tags(fleet, "spot_tags", s.Spot.SpotTags)
+	return tags, errors.Join(fleetErr, err)
 }
 
 func addAttempt(tags map[string]string, attempt int) {

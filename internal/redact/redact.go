@@ -18,17 +18,16 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
 
-// mu guards secrets, and the filter of Packer's SDK, which does not guard its readers against its writers: copies of an
-// image are made at the same time, and all of them print.
+// mu guards secrets: the sweep, and copies of an image, print while URLs are signed.
 var mu sync.RWMutex
 
 // secrets are the registered ones, the longest first: where one secret begins with another, replacing the shorter one
-// first would leave the rest of the longer one. The SDK's filter, which also filters PACKER_LOG, has no such order.
+// first would leave the rest of the longer one. The SDK's LogSecretFilter is not used: nothing in a plugin's process
+// writes through it, it has no such order, and it is read without a lock.
 var secrets []string
 
 // Add registers secrets, in every form in which they may be printed. They are never said nor logged from then on.
@@ -39,7 +38,6 @@ func Add(more ...string) {
 		for _, form := range []string{s, terminal.Plain(s), asReported(s)} {
 			if form != "" && !slices.Contains(secrets, form) {
 				secrets = append(secrets, form)
-				packersdk.LogSecretFilter.Set(form)
 			}
 		}
 	}
@@ -77,7 +75,7 @@ func replaceKnown(text string) string {
 	for _, s := range secrets {
 		text = strings.ReplaceAll(text, s, Placeholder)
 	}
-	return packersdk.LogSecretFilter.FilterString(text)
+	return text
 }
 
 // CutEnd replaces the beginning of a secret at the end of a text that was cut off there.
@@ -98,9 +96,12 @@ func CutEnd(text string) string {
 // signature is what makes a presigned URL work.
 var signature = regexp.MustCompile(`(X-Amz-(?:Signature|Security-Token|Credential))=[^\s&"']*`)
 
-// Error returns an error that may leave this process. Packer's own filter does not know what was signed here, and
-// errors quote AWS and the machine.
+// Error returns an error that may leave this process, or nil for nil. Packer's own filter does not know what was signed
+// here, and errors quote AWS, programs and the machine. An error whose text may be shown is returned as it is.
 func Error(err error) error {
+	if err == nil {
+		return nil
+	}
 	if text := err.Error(); Text(text) != text {
 		return errors.New(Text(text))
 	}
@@ -136,9 +137,7 @@ type credentials struct{ aws.CredentialsProvider }
 func (p credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	c, err := p.CredentialsProvider.Retrieve(ctx)
 	for _, secret := range []string{c.SecretAccessKey, c.SessionToken} {
-		if secret != "" { // the SDK's filter would take "" for a secret
-			Add(secret)
-		}
+		Add(secret)
 	}
 	return c, err
 }

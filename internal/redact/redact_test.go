@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
@@ -53,13 +52,6 @@ func TestEmptySecretReplacesNothing(t *testing.T) {
 		if got := Text(text); got != text {
 			t.Errorf("%q became %q", text, got)
 		}
-	}
-}
-
-func TestSecretsAreReplacedInPackersLogToo(t *testing.T) {
-	Add("secret-of-the-log")
-	if got := packersdk.LogSecretFilter.FilterString("with secret-of-the-log"); got != "with <sensitive>" {
-		t.Errorf("Packer logs %q", got)
 	}
 }
 

@@ -7,7 +7,6 @@
 package terminal
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -46,15 +45,4 @@ func Plain(text string) string {
 // the tab, and characters of format and direction (Unicode's Cc, Cf, Zl and Zp), which CVE-2021-42574 is about.
 func hidden(r rune) bool {
 	return r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
-}
-
-// PlainError returns an error with the plain text of err. When that text is plain already, it returns err itself.
-func PlainError(err error) error {
-	if err == nil {
-		return nil
-	}
-	if text := Plain(err.Error()); text != err.Error() {
-		return errors.New(text)
-	}
-	return err
 }

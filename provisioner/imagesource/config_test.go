@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
 func TestPrepareReportsEverythingWithinASecondAndRunsNothing(t *testing.T) {
@@ -89,15 +87,6 @@ func TestPrepareAcceptsUnknownValues(t *testing.T) {
 		if err := p.Prepare(settings); err != nil {
 			t.Errorf("%v: %v", settings, err)
 		}
-	}
-}
-
-func TestValuesOfCompileEnvAreNotInTheLog(t *testing.T) {
-	var p Provisioner
-	must(t, p.Prepare(map[string]any{"source": imageSource(t, nil),
-		"compile_env": map[string]string{"TOKEN": "s3cr3t-of-this-test", "DEBUG": "1"}}))
-	if got := packersdk.LogSecretFilter.FilterString("1 s3cr3t-of-this-test"); got != "1 <sensitive>" {
-		t.Errorf("the log has %q", got)
 	}
 }
 

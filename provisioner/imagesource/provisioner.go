@@ -21,7 +21,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
-	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
 // Provisioner applies an Image-Source.
@@ -40,7 +40,7 @@ func (p *Provisioner) Prepare(raws ...any) error {
 	if err := p.config.prepare(raws...); err != nil {
 		return err
 	}
-	packersdk.LogSecretFilter.Set(p.config.secrets()...)
+	redact.Add(p.config.secrets()...)
 	return nil
 }
 
@@ -51,7 +51,7 @@ func (p *Provisioner) Provision(
 	comm packersdk.Communicator,
 	data map[string]any,
 ) error {
-	return terminal.PlainError(p.provision(ctx, plainUI{ui}, comm, data))
+	return redact.Error(p.provision(ctx, redactedUI{ui}, comm, data))
 }
 
 func (p *Provisioner) provision(

@@ -175,6 +175,27 @@ func TestAnImageSourceIsSentAndRun(t *testing.T) {
 	}
 }
 
+// Packer's log has what the user sees. The plugin's process has no other filter than its own.
+func TestValuesOfCompileEnvAreNotShown(t *testing.T) {
+	const secret = "s3cr3t-of-this-test"
+	f := machineOf(debian, func(id string) answer {
+		return answer{stdout: report(id, "1 begin 1") + secret + "\n" + report(id, "2 warn has "+secret) +
+			report(id, "3 verdict failed 1 "+secret), stderr: secret + "\n"}
+	})
+	for _, compile := range []string{"echo out $TOKEN; echo err $TOKEN >&2", "echo $TOKEN >&2; exit 1"} {
+		seen, err := provision(t, f, map[string]any{
+			"source":      imageSource(t, map[string]string{"script/compile.sh": "#!/bin/sh\n" + compile + "\n"}),
+			"compile_env": map[string]string{"TOKEN": secret, "DEBUG": "1"},
+		})
+		if err == nil {
+			t.Fatal("no error")
+		}
+		if text := seen + err.Error(); strings.Contains(text, secret) || !strings.Contains(text, "<sensitive>") {
+			t.Errorf("with %q, shown:\n%s", compile, text)
+		}
+	}
+}
+
 func TestRootNeedsNoSudo(t *testing.T) {
 	f := machineOf(strings.Replace(debian, "1000", "0", 1), succeeds)
 	_, err := provision(t, f, map[string]any{"source": imageSource(t, nil), "remote_folder": "/var/tmp/"})

@@ -9,7 +9,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
-	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
 // indent is put before the output of programs, so that it differs from the messages of the provisioner.
@@ -72,12 +72,12 @@ func (u *reportUI) show(r guest.Report) {
 	}
 }
 
-// plainUI shows the output of compile.sh and of the machine without terminal sequences. It does not override Message,
-// the deprecated form of Say, which is not used here.
-type plainUI struct{ packersdk.Ui }
+// redactedUI shows the output of compile.sh and of the machine without secrets and terminal sequences. It does not
+// override Message, the deprecated form of Say, which is not used here.
+type redactedUI struct{ packersdk.Ui }
 
 // Say shows a line.
-func (u plainUI) Say(text string) { u.Ui.Say(terminal.Plain(text)) }
+func (u redactedUI) Say(text string) { u.Ui.Say(redact.Text(text)) }
 
 // Error shows an error.
-func (u plainUI) Error(text string) { u.Ui.Error(terminal.Plain(text)) }
+func (u redactedUI) Error(text string) { u.Ui.Error(redact.Text(text)) }
