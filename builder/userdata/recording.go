@@ -17,6 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
+	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 	"github.com/amibakery/packer-plugin-bakery/internal/reuse"
 )
 
@@ -75,6 +76,7 @@ func orderProvisioners(log *recorder.Log, user string) *guest.Recording {
 // compileJoined compiles the Image-Source that a provisioner bakery-image-source has asked for.
 func compileJoined(ctx context.Context, b *build, joined []recorder.Join) (err error) {
 	for _, j := range joined { // the recorder takes one at most
+		redact.Add(redact.LinesOf(j.Secrets())...)
 		if b.payload, err = compile(ctx, b.Bake, j.Options); err != nil {
 			return err
 		}

@@ -104,7 +104,7 @@ func findAccount(ctx context.Context, b *build) error {
 	if cfg.Credentials == nil {
 		return errNoCredentials
 	}
-	cfg.Credentials = redact.Credentials(cfg.Credentials)
+	cfg.Credentials = awsconfig.Redacted(cfg.Credentials)
 	clients := awscall.New(cfg, func(cfg aws.Config) *ec2.Client { return awsconfig.EC2(cfg, settings) })
 	credentials, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {

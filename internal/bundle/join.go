@@ -28,6 +28,19 @@ func (j Join) Options(target string) Options {
 	return Options{Source: j.Source, Target: target, InlineLimit: j.FSInlineLimit, Env: j.CompileEnv, Strict: j.Strict}
 }
 
+// Secrets returns the values of CompileEnv that must not be shown. Values of fewer than four characters are not
+// secrets, and are parts of other words.
+func (j Join) Secrets() []string {
+	const least = 4
+	var secrets []string
+	for _, value := range j.CompileEnv {
+		if len(value) >= least {
+			secrets = append(secrets, value)
+		}
+	}
+	return secrets
+}
+
 // Render returns the join as it is uploaded.
 func (j Join) Render() []byte {
 	text, err := json.Marshal(j)

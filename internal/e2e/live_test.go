@@ -51,7 +51,7 @@ runcmd:
 		"script/install.sh": "#!/bin/sh\necho install $(pwd) $(cat /etc/app/compiled) >>/order\n" +
 			"chown app:adm /opt/app/data\n",
 		"script/compile.sh": "#!/bin/sh\nmkdir -p fs/etc/app\necho \"$TOKEN\" >fs/etc/app/compiled\n" +
-			"echo about to compile\n",
+			"echo compiling with $TOKEN\n",
 	})
 	for name, mode := range hostileFiles {
 		put(t, filepath.Join(source, "fs", name), name, mode)
@@ -149,9 +149,11 @@ func TestLiveAndUserDataMakeTheSameImage(t *testing.T) {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel()
 			m := l.startSSH(t, suite, "")
-			if r := m.apply(t, source); r.Code != 0 {
+			r := m.apply(t, source)
+			if r.Code != 0 {
 				t.Fatal("applying the Image-Source over SSH failed")
 			}
+			checkCompileEnvHidden(t, r.Output)
 			if left := m.leftBehind(t); left != "" {
 				t.Errorf("left behind:\n%s", left)
 			}
@@ -161,13 +163,27 @@ func TestLiveAndUserDataMakeTheSameImage(t *testing.T) {
 			}
 			for _, path := range []string{"named", "joined"} {
 				image := testName(t)
-				baked := l.bake(t, image, absolute(t, "testdata/live-userdata.pkr.hcl"), "path="+path, "source="+source,
-					"name="+image,
-					"source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
-				if different := l.differences(t, over, baked); len(different) > 0 {
+				r := l.build(t, absolute(t, "testdata/live-userdata.pkr.hcl"), "path="+path, "source="+source,
+					"name="+image, "source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
+				if r.Code != 0 {
+					t.Fatal("the bake failed")
+				}
+				if path == "joined" {
+					checkCompileEnvHidden(t, r.Output)
+				}
+				if different := l.differences(t, over, l.images(t, image)[0]); len(different) > 0 {
 					t.Errorf("over SSH and %s by user data, images differ in\n%s", path, strings.Join(different, "\n"))
 				}
 			}
 		})
+	}
+}
+
+// checkCompileEnvHidden checks that Packer shows the output of tracingSource's compile.sh, without the value of
+// compile_env that it prints.
+func checkCompileEnvHidden(t *testing.T, output string) {
+	t.Helper()
+	if !strings.Contains(output, "compiling with <sensitive>") || strings.Contains(output, "compile-time-token") {
+		t.Errorf("a value of compile_env is shown, or the output of compile.sh is not:\n%s", output)
 	}
 }

@@ -8,7 +8,6 @@
 package redact
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,8 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
@@ -125,21 +122,6 @@ func CheckTexts(what string, texts ...string) error {
 // CheckTags is CheckTexts for keys and values of tags.
 func CheckTags(what string, tags map[string]string) error {
 	return CheckTexts(what, slices.Concat(slices.Collect(maps.Keys(tags)), slices.Collect(maps.Values(tags)))...)
-}
-
-// Credentials returns a provider that registers the secrets of all credentials it gives. Those of a role are renewed
-// during a bake, and then have other secrets.
-func Credentials(p aws.CredentialsProvider) aws.CredentialsProvider { return credentials{p} }
-
-type credentials struct{ aws.CredentialsProvider }
-
-// Retrieve implements aws.CredentialsProvider.
-func (p credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	c, err := p.CredentialsProvider.Retrieve(ctx)
-	for _, secret := range []string{c.SecretAccessKey, c.SessionToken} {
-		Add(secret)
-	}
-	return c, err
 }
 
 // LinesOf returns secret values as Add takes them: each value, and each of its lines, because machines print line by

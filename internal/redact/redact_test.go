@@ -4,13 +4,10 @@
 package redact
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/terminal"
 )
@@ -110,32 +107,6 @@ func TestCheckTextsRefusesSecrets(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestRotatedCredentialsAreReplaced(t *testing.T) {
-	provider := Credentials(rotatingCredentials())
-	for range 3 {
-		c, err := provider.Retrieve(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := Text("with " + c.SecretAccessKey + " and " + c.SessionToken + " of " + c.AccessKeyID)
-		if want := "with <sensitive> and <sensitive> of AKIDTESTTESTTEST"; got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
-// rotatingCredentials are others each time, as those of a role are after a quarter of an hour.
-func rotatingCredentials() aws.CredentialsProvider {
-	n := 0
-	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		n++
-		return aws.Credentials{
-			AccessKeyID: "AKIDTESTTESTTEST", SecretAccessKey: fmt.Sprintf("rotated-key-%d", n),
-			SessionToken: fmt.Sprintf("rotated-token-%d", n),
-		}, nil
-	})
 }
 
 // FuzzText checks that no secret is left in a text, wherever it stands there and whatever it looks like.

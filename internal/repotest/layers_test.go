@@ -21,6 +21,7 @@ var layers = []layer{
 	{"internal/shell", "", ""},
 	{"internal/terminal", "", ""},
 	{"internal/timeless", "", ""},
+	{"internal/redact", "terminal", ""},
 	{"internal/archive", "shell", ""},
 	{"internal/cloudconfig", "problem shell", ""},
 	{"internal/imagesource", "cloudconfig problem shell", ""},
@@ -31,10 +32,9 @@ var layers = []layer{
 	// AWS. internal/awsconfig reaches a HashiCorp module too, the client of Vault.
 	{"internal/awserror", "", "aws"},
 	{"internal/staging", "awserror", "aws"},
-	{"internal/awsconfig", "awserror placeholder", "packer aws"},
+	{"internal/awsconfig", "awserror placeholder redact", "packer aws"},
 	{"internal/awscall", "awserror", "aws"},
 	// What every concern of a bake shares.
-	{"internal/redact", "terminal", "packer aws"},
 	{"internal/setting", "awscall placeholder", "packer aws"},
 	{"internal/bake", "guest redact shell", "packer aws"},
 	{"internal/blockdevice", "awscall setting", "packer aws"},
@@ -47,8 +47,8 @@ var layers = []layer{
 	{"internal/reuse", "ami awscall bake recorder timeless", "packer aws"},
 	{"internal/sweep", "ami awscall bake guest instanceprofile network staging", "packer aws"},
 	// The components of the plugin.
-	{"datasource/imagesource", "bundle guest placeholder problem terminal", "packer"},
-	{"provisioner/imagesource", "bundle guest placeholder terminal", "packer"},
+	{"datasource/imagesource", "bundle guest placeholder problem redact", "packer"},
+	{"provisioner/imagesource", "bundle guest placeholder redact", "packer"},
 	{
 		"builder/userdata", "ami archive awscall awsconfig bake blockdevice bundle guest instance instanceprofile " +
 			"machinelog network recorder redact reuse setting shell staging sweep timeless", "packer aws",

@@ -32,8 +32,8 @@ type Config struct {
 	// `readme.md`. A relative path is relative to where Packer runs; `${path.root}/image` is beside the template. It is
 	// checked when the template is validated, and compiled when it is built.
 	Source string `mapstructure:"source" required:"true"`
-	// Variables for the environment of `script/compile.sh`, besides those Packer itself runs with. Values of four or more
-	// characters are shown as `<sensitive>`, in Packer's log too. Default: none.
+	// Variables for the environment of `script/compile.sh`, besides those Packer itself runs with. Values of four or
+	// more characters are shown as `<sensitive>`, in Packer's log too. Default: none.
 	CompileEnv map[string]string `mapstructure:"compile_env"`
 	// Treat warnings about the Image-Source, such as an unknown key of a cloud-config, as errors. Default: `false`.
 	Strict bool `mapstructure:"strict"`
@@ -159,17 +159,4 @@ func (c *Config) join() (bundle.Join, error) {
 		return bundle.Join{}, fmt.Errorf("find source: %w", err)
 	}
 	return bundle.Join{Source: source, CompileEnv: c.CompileEnv, Strict: c.Strict, FSInlineLimit: c.FSInlineLimit}, nil
-}
-
-// secrets returns the values to hide. Values of fewer than four characters are not secrets, and are parts of other
-// words.
-func (c *Config) secrets() []string {
-	const least = 4
-	var secrets []string
-	for _, value := range c.CompileEnv {
-		if len(value) >= least {
-			secrets = append(secrets, value)
-		}
-	}
-	return secrets
 }

@@ -37,11 +37,7 @@ func (p *Provisioner) ConfigSpec() hcldec.ObjectSpec { return p.config.FlatMapst
 // Prepare reads the settings and checks them and the Image-Source. It runs and writes nothing.
 func (p *Provisioner) Prepare(raws ...any) error {
 	p.config = Config{}
-	if err := p.config.prepare(raws...); err != nil {
-		return err
-	}
-	redact.Add(p.config.secrets()...)
-	return nil
+	return p.config.prepare(raws...)
 }
 
 // Provision applies the Image-Source to the machine behind comm.
@@ -51,6 +47,7 @@ func (p *Provisioner) Provision(
 	comm packersdk.Communicator,
 	data map[string]any,
 ) error {
+	redact.Add(redact.LinesOf(bundle.Join{CompileEnv: p.config.CompileEnv}.Secrets())...)
 	return redact.Error(p.provision(ctx, redactedUI{ui}, comm, data))
 }
 
