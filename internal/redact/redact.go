@@ -61,7 +61,7 @@ func asReported(text string) string {
 func Text(text string) string {
 	mu.RLock()
 	defer mu.RUnlock()
-	return terminal.Plain(replaceKnown(signature.ReplaceAllString(text, "$1="+Placeholder)))
+	return terminal.Plain(signature.ReplaceAllString(replaceKnown(text), "$1="+Placeholder))
 }
 
 // Placeholder is shown in the place of a secret. It is the SDK's.

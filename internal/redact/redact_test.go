@@ -36,6 +36,14 @@ func TestTextReplacesPartsOfPresignedURLs(t *testing.T) {
 	}
 }
 
+func TestSecretOfTwoWordsBehindSignatureIsReplacedWhole(t *testing.T) {
+	Add("first-word second-word")
+	const want = "X-Amz-Signature=<sensitive>"
+	if got := Text("X-Amz-Signature=first-word second-word"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestTextReplacesWhatTerminalsObey(t *testing.T) {
 	if got := Text("a\x1b[2Jb\rc"); strings.ContainsAny(got, "\x1b\r") {
 		t.Errorf("got %q", got)
