@@ -92,7 +92,10 @@ func (l *lab) images(t *testing.T, name string) []string {
 
 // waitFor waits until something in the account of the lab has a state. "" is for what has to be gone.
 func (l *lab) waitFor(ctx context.Context, id, state string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	// On a new computer, the first machine of a Debian release is pending until the lab has made its base image. That
+	// took 5 min 38 s beside the other tests.
+	const limit = 20 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for ; ; time.Sleep(200 * time.Millisecond) {
 		all, err := l.state(ctx)
