@@ -11,8 +11,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
 
-// Redacted returns a provider that adds the secrets of all credentials it gives to those that are never shown. Those of
-// a role are renewed during a bake, and then have other secrets.
+// Redacted returns a provider that returns the credentials of p, and registers their secrets with package redact, so
+// that they are never shown. Credentials of a role are renewed during a bake, and each renewal has new secrets.
 func Redacted(p aws.CredentialsProvider) aws.CredentialsProvider { return redacted{p} }
 
 type redacted struct{ aws.CredentialsProvider }

@@ -35,8 +35,8 @@ const (
 // Render fills in the build data, such as {{ .SourceAMI }}, of the text of a setting.
 type Render func(setting, text string) (string, error)
 
-// Tags returns base and the rendered tags of one setting, which win. Together with an error, which is about all tags
-// that cannot be rendered, it returns the others.
+// Tags renders the tags of one setting and returns them together with base. A rendered tag replaces a tag of base that
+// has the same key. The error names all tags that cannot be rendered; the others are returned even then.
 func (r Render) Tags(base map[string]string, setting string, tags map[string]string) (map[string]string, error) {
 	all := map[string]string{}
 	maps.Copy(all, base)

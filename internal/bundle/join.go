@@ -28,8 +28,8 @@ func (j Join) Options(target string) Options {
 	return Options{Source: j.Source, Target: target, InlineLimit: j.FSInlineLimit, Env: j.CompileEnv, Strict: j.Strict}
 }
 
-// Secrets returns the values of CompileEnv that must not be shown. Values of fewer than four characters are not
-// secrets, and are parts of other words.
+// Secrets returns the values of CompileEnv that must not be shown. Values of less than four bytes are left out: they
+// would be found inside other words.
 func (j Join) Secrets() []string {
 	const least = 4
 	var secrets []string

@@ -245,6 +245,12 @@ func (l *lab) bake(t *testing.T, name, template string, vars ...string) string {
 	if r := l.build(t, template, vars...); r.Code != 0 {
 		t.Fatalf("the bake failed")
 	}
+	return l.onlyImage(t, name)
+}
+
+// onlyImage returns the id of the one image that has a name.
+func (l *lab) onlyImage(t *testing.T, name string) string {
+	t.Helper()
 	images := l.images(t, name)
 	if len(images) != 1 {
 		t.Fatalf("%d images are called %s", len(images), name)

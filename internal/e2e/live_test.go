@@ -171,7 +171,7 @@ func TestLiveAndUserDataMakeTheSameImage(t *testing.T) {
 				if path == "joined" {
 					checkCompileEnvHidden(t, r.Output)
 				}
-				if different := l.differences(t, over, l.images(t, image)[0]); len(different) > 0 {
+				if different := l.differences(t, over, l.onlyImage(t, image)); len(different) > 0 {
 					t.Errorf("over SSH and %s by user data, images differ in\n%s", path, strings.Join(different, "\n"))
 				}
 			}

@@ -23,8 +23,10 @@ import (
 var mu sync.RWMutex
 
 // secrets are the registered ones, the longest first: where one secret begins with another, replacing the shorter one
-// first would leave the rest of the longer one. The SDK's LogSecretFilter is not used: nothing in a plugin's process
-// writes through it, it has no such order, and it is read without a lock.
+// first would leave the rest of the longer one.
+//
+// The SDK's LogSecretFilter is not used: a plugin's process writes nothing through it, it replaces secrets in any
+// order, and it reads its map of secrets without a lock.
 var secrets []string
 
 // Add registers secrets, in every form in which they may be printed. They are never said nor logged from then on.
@@ -93,8 +95,9 @@ func CutEnd(text string) string {
 // signature is what makes a presigned URL work.
 var signature = regexp.MustCompile(`(X-Amz-(?:Signature|Security-Token|Credential))=[^\s&"']*`)
 
-// Error returns an error that may leave this process, or nil for nil. Packer's own filter does not know what was signed
-// here, and errors quote AWS, programs and the machine. An error whose text may be shown is returned as it is.
+// Error returns an error that may be shown: err itself, or an error with the Text of err when that is different. It
+// returns nil for nil. Errors quote AWS, programs and the machine, and Packer's own filter does not know the URLs that
+// were signed here.
 func Error(err error) error {
 	if err == nil {
 		return nil

@@ -32,8 +32,8 @@ type Config struct {
 	// `readme.md`. A relative path is relative to where Packer runs; `${path.root}/image` is beside the template. It is
 	// checked when the template is validated, and compiled when it is built.
 	Source string `mapstructure:"source" required:"true"`
-	// Variables for the environment of `script/compile.sh`, besides those Packer itself runs with. Values of four or
-	// more characters are shown as `<sensitive>`, in Packer's log too. Default: none.
+	// Environment variables for `script/compile.sh`, added to those that Packer itself runs with. A value of four or
+	// more characters is shown as `<sensitive>`, also in Packer's log. Default: none.
 	CompileEnv map[string]string `mapstructure:"compile_env"`
 	// Treat warnings about the Image-Source, such as an unknown key of a cloud-config, as errors. Default: `false`.
 	Strict bool `mapstructure:"strict"`

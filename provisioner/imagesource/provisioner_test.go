@@ -175,7 +175,7 @@ func TestAnImageSourceIsSentAndRun(t *testing.T) {
 	}
 }
 
-// Packer's log has what the user sees. The plugin's process has no other filter than its own.
+// Packer logs everything that it shows. It does not know these values, so the plugin has to replace them.
 func TestValuesOfCompileEnvAreNotShown(t *testing.T) {
 	const secret = "s3cr3t-of-this-test"
 	f := machineOf(debian, func(id string) answer {
