@@ -90,7 +90,6 @@ lap 'booting it'
 
 same 'fs/usr/local/bin/hello' '755 root:root' "$(on stat -c '%a %U:%G' /usr/local/bin/hello)"
 same 'fs/etc/motd' '644 root:root Baked without SSH.' "$(on stat -c '%a %U:%G' /etc/motd) $(on cat /etc/motd)"
-same 'fs/etc/hello.d/hello.conf' '644 root:root' "$(on stat -c '%a %U:%G' /etc/hello.d/hello.conf)"
 same 'write_files of 10_before.cfg' '600 root:root' "$(on stat -c '%a %U:%G' /etc/hello.d/written-by-cloud-init)"
 summarize 'verified: files of fs/ with their modes, owned by root:root'
 same "install.sh's folder" '750 hello:hello' "$(on stat -c '%a %U:%G' /var/lib/hello)"

@@ -12,7 +12,7 @@ set -eu
 lab='mmdebstrap:mmdebstrap systemd-nspawn:systemd-container mke2fs:e2fsprogs resize2fs:e2fsprogs
 	nsenter:util-linux mount:mount ip:iproute2 slirp4netns:slirp4netns'
 tests='gcc:gcc ld:binutils shellcheck:shellcheck pigz:pigz aws:awscli
-	pre-commit:pre-commit curl:curl git:git'
+	pre-commit:pre-commit curl:curl git:git mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs'
 
 # works COMMAND - succeeds when the command exists and runs. It also looks in /usr/bin and the sbin folders: a version
 # manager's shim may come before the real program in PATH, and PATH of other users than root has no sbin folders.
@@ -39,6 +39,9 @@ missing() {
 	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || printf 'debian-archive-keyring '
 	case " $* " in
 	*" gcc:gcc "*) [ -e /usr/include/stdlib.h ] || printf 'libc6-dev ' ;;
+	esac
+	case " $* " in
+	*" aws:awscli "*) /usr/bin/python3 -c 'import boto3' 2>/dev/null || printf 'python3-boto3 ' ;;
 	esac
 }
 

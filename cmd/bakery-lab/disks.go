@@ -7,14 +7,19 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/baseimage"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
-// baseDisk returns the disk of a suite's base image, which it builds when there is none.
+// baseDisk returns the disk of a base image, which it builds when there is none.
 func (h home) baseDisk(ctx context.Context, suite string) (string, error) {
 	image, err := baseimage.Ensure(ctx, h.base(), suite, os.Stderr)
+	if err == nil {
+		now := time.Now()
+		_ = os.Chtimes(image.Disk, now, now) // when it was used, for prune; a shared cache may not be writable
+	}
 	return image.Disk, err
 }
 

@@ -49,19 +49,25 @@ func (h home) base() string {
 	return h.dir
 }
 
+func (h home) allRuns() string { return filepath.Join(h.dir, "run") }
+
+// lockRuns prevents labs from starting until the file is closed.
+func (h home) lockRuns() (*os.File, error) {
+	if err := os.MkdirAll(h.allRuns(), 0o700); err != nil {
+		return nil, fmt.Errorf("make the lab's directory: %w", err)
+	}
+	return lock(filepath.Join(h.allRuns(), ".lock"), unix.LOCK_EX)
+}
+
 // runDirectory creates a directory for a lab, and removes those of labs that were killed. closeDir removes it.
 func (h home) runDirectory() (dir string, closeDir func(), err error) {
-	all := filepath.Join(h.dir, "run")
-	if err := os.MkdirAll(all, 0o700); err != nil {
-		return "", nil, fmt.Errorf("make the lab's directory: %w", err)
-	}
-	starting, err := lock(filepath.Join(all, ".lock"), unix.LOCK_EX)
+	starting, err := h.lockRuns()
 	if err != nil {
 		return "", nil, err
 	}
 	defer starting.Close()
-	h.removeStale(all)
-	if dir, err = os.MkdirTemp(all, ""); err != nil {
+	h.removeStale()
+	if dir, err = os.MkdirTemp(h.allRuns(), ""); err != nil {
 		return "", nil, fmt.Errorf("make the lab's directory: %w", err)
 	}
 	own, err := lock(filepath.Join(dir, "lock"), unix.LOCK_EX)
@@ -76,24 +82,11 @@ func (h home) runDirectory() (dir string, closeDir func(), err error) {
 
 // removeStale removes the directories of labs that were killed and, when no lab is running, the disks of images that
 // were not completed.
-func (h home) removeStale(all string) {
-	running := false
-	entries, _ := os.ReadDir(all)
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		f, err := lock(filepath.Join(all, e.Name(), "lock"), unix.LOCK_EX|unix.LOCK_NB)
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			running = true
-			continue
-		}
-		_ = os.RemoveAll(filepath.Join(all, e.Name()))
-		if f != nil {
-			_ = f.Close()
-		}
+func (h home) removeStale() {
+	for _, dir := range h.deadRuns() {
+		_ = os.RemoveAll(dir)
 	}
-	if running {
+	if h.isRunning() {
 		return
 	}
 	disks, _ := filepath.Glob(filepath.Join(h.images(), "snap-*.img"))
@@ -102,6 +95,37 @@ func (h home) removeStale(all string) {
 			_ = os.Remove(d)
 		}
 	}
+}
+
+// runs returns the directories of labs, those that are running and those of labs that were killed.
+func (h home) runs() (live, dead []string) {
+	entries, _ := os.ReadDir(h.allRuns())
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		dir := filepath.Join(h.allRuns(), e.Name())
+		f, err := lock(filepath.Join(dir, "lock"), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			live = append(live, dir)
+			continue
+		}
+		dead = append(dead, dir)
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	return live, dead
+}
+
+func (h home) deadRuns() []string {
+	_, dead := h.runs()
+	return dead
+}
+
+func (h home) isRunning() bool {
+	live, _ := h.runs()
+	return len(live) > 0
 }
 
 func lock(path string, how int) (*os.File, error) {

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +28,7 @@ func sandboxed(args ...string) (int, error) {
 
 func imageBuild(args []string) (int, error) {
 	f := flags("image build")
-	suite := f.String("suite", "bookworm", "Debian `SUITE`: "+strings.Join(cloud.Suites, ", ")+", or all")
+	suite := f.String("suite", "bookworm", "base image `NAME`: "+strings.Join(cloud.Suites, ", ")+", or all")
 	words, rest, err := parse(f, args)
 	if err != nil {
 		return usageExit, err
@@ -43,7 +42,7 @@ func imageBuild(args []string) (int, error) {
 	}
 	for _, s := range suites {
 		if !slices.Contains(cloud.Suites, s) {
-			return usageExit, fmt.Errorf("there is no suite %q; known are %s", s, strings.Join(cloud.Suites, ", "))
+			return usageExit, fmt.Errorf("there is no base image %q; known are %s", s, strings.Join(cloud.Suites, ", "))
 		}
 		if exit, err := sandboxed("_build", s); exit != 0 || err != nil {
 			return exit, err
@@ -92,10 +91,10 @@ func importInside(args []string) (int, error) {
 	}
 	image, err := cloud.Import(h.images(), name, func(to string) error {
 		if info.IsDir() {
-			return disk.FromTree(context.Background(), source, to, size<<30)
+			return disk.FromTree(context.Background(), disk.Ext4, source, to, size<<30)
 		}
-		if err := isExt4(source); err != nil {
-			return err
+		if _, err := disk.FileSystemOf(source); err != nil {
+			return fmt.Errorf("import an image: %w", err)
 		}
 		return disk.Clone(source, to)
 	})
@@ -104,20 +103,6 @@ func importInside(args []string) (int, error) {
 	}
 	fmt.Println(image.ID)
 	return 0, nil
-}
-
-// isExt4 returns an error when a file does not have the magic number of ext2, 3 and 4 in its superblock, at byte 1024.
-func isExt4(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("import an image: %w", err)
-	}
-	defer f.Close()
-	var magic [2]byte
-	if _, err := f.ReadAt(magic[:], 1024+0x38); err != nil || binary.LittleEndian.Uint16(magic[:]) != 0xef53 {
-		return fmt.Errorf("import %s: it is not a raw ext4 file system; the lab's disks have no partition table", path)
-	}
-	return nil
 }
 
 func images(args []string) (int, error) {

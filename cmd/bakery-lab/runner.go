@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/baseimage"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/qemu"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
@@ -82,18 +84,30 @@ type machines struct {
 	vms        func() (machine.Runner, error)
 }
 
-func (r runner) machines(ctx context.Context, h home) (machines, error) {
+func (r runner) machines(ctx context.Context, h home, consoles []string) (machines, error) {
 	m := machines{own: r, containers: machine.Nspawn(),
-		vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx) })}
+		vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx, consoles) })}
 	if r == virtual { // so that errors are returned now, and not at the first launch
 		_, err := m.vms()
 		return m, err
 	}
+	fmt.Fprintln(os.Stderr, "bakery-lab:", containment(machine.SettingsProtected()))
 	return m, nil
 }
 
-// vms returns the runner of virtual machines.
-func (h home) vms(ctx context.Context) (machine.Runner, error) {
+// containment says what root in a container can change on this computer. unprotected is why it can write kernel
+// settings in /proc/sys, too.
+func containment(unprotected error) string {
+	if unprotected != nil {
+		return "the machines are containers: root on them can write this computer's kernel settings, in /proc/sys (" +
+			unprotected.Error() + ") and in /sys; --runner qemu keeps both apart"
+	}
+	return "the machines are containers: root on them cannot write this computer's kernel settings in /proc/sys, " +
+		"but it can write those in /sys; --runner qemu keeps both apart"
+}
+
+// vms returns the runner of virtual machines, whose kernels have these consoles.
+func (h home) vms(ctx context.Context, consoles []string) (machine.Runner, error) {
 	if err := qemu.Check(); err != nil {
 		return nil, err
 	}
@@ -101,7 +115,7 @@ func (h home) vms(ctx context.Context) (machine.Runner, error) {
 	if errors.Is(err, fs.ErrPermission) && h.base() != h.dir { // the cache is read-only
 		k, err = baseimage.EnsureKernel(ctx, h.dir, os.Stderr)
 	}
-	return qemu.Runner{Kernel: qemu.Kernel{Image: k.Image, Modules: k.Modules}}, err
+	return qemu.Runner{Kernel: qemu.Kernel{Image: k.Image, Modules: k.Modules}, Consoles: consoles}, err
 }
 
 // Start implements machine.Runner.
@@ -111,6 +125,10 @@ func (m machines) Start(ctx context.Context, s machine.Spec) (machine.Machine, e
 		vms, err := m.vms()
 		if err != nil {
 			return nil, err
+		}
+		if fs, err := disk.FileSystemOf(s.Disk); err != nil || fs != disk.Ext4 {
+			return nil, errors.Join(err, fmt.Errorf("start a virtual machine: its disk has %s, and the kernel for "+
+				"virtual machines boots from ext4 only", cmp.Or(fs, "no file system")))
 		}
 		return vms.Start(ctx, s)
 	case m.own == virtual:

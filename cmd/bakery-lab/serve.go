@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
@@ -23,10 +24,11 @@ import (
 
 // settings are the flags of run and serve.
 type settings struct {
-	listen  string
-	runner  runner
-	envFile string
-	lab     lab.Options // those that have flags
+	listen   string
+	runner   runner
+	consoles string
+	envFile  string
+	lab      lab.Options // those that have flags
 }
 
 // define adds the flags to a flag set. Files are read while the flags are parsed, so that errors in them are found
@@ -38,11 +40,16 @@ func (s *settings) define(f *flag.FlagSet) {
 	f.Func("runner", "run machines with `nspawn` (default: containers, which need root and boot in seconds) or qemu "+
 		"(virtual machines, which\n"+
 		"      need minutes without KVM, and no root when there is a base image)", s.runner.parse)
+	f.StringVar(&s.consoles, "consoles", "ttyS0", "the kernel's consoles in virtual machines, such as "+
+		"\"ttyS0 tty0\": the last one\n"+
+		"      is /dev/console, and the lab shows ttyS0, as EC2 does")
 	delays := &s.lab.Delays
 	f.DurationVar(&delays.Pending, "pending", 0, "how long instances are pending, at least")
 	f.DurationVar(&delays.Stopping, "stopping", 0, "how long instances are stopping after the machine is off")
 	f.DurationVar(&delays.Terminating, "terminating", 0, "how long instances are shutting-down")
 	f.DurationVar(&delays.Image, "image-pending", 0, "how long images and snapshots are pending, at least")
+	f.DurationVar(&delays.Console, "xen-console", 30*time.Second,
+		"how late the console of a machine on Xen (t2, m4, ...) is shown; on EC2, it is 5 to 10 minutes")
 	f.DurationVar(&s.lab.IAMDelay, "iam-delay", 0,
 		"how long EC2 does not know a new instance profile, or a change of its role")
 	f.Func("policy", "IAM policy document in `FILE` that limits the lab's key, by action", policyFlag(&s.lab.Policy))
@@ -75,7 +82,11 @@ func start(args []string, s settings, ready func(variables) (int, error)) (int, 
 	if err != nil {
 		return 1, err
 	}
-	defer closeDir()
+	defer func() {
+		closeDir()
+		fmt.Fprintln(os.Stderr, "bakery-lab:", h.summary())
+	}()
+	fmt.Fprintln(os.Stderr, "bakery-lab:", h.summary())
 	announced, announce, err := os.Pipe()
 	if err != nil {
 		return 1, fmt.Errorf("make a pipe to the lab: %w", err)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -42,7 +43,7 @@ func server(args []string) (int, error) {
 	if _, err := h.baseDisk(context.Background(), "bookworm"); err != nil {
 		return 1, err
 	}
-	machines, err := s.runner.machines(context.Background(), h)
+	machines, err := s.runner.machines(context.Background(), h, strings.Fields(s.consoles))
 	if err != nil {
 		return 1, err
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -186,4 +187,28 @@ func TestAwscliCopies100MiB(t *testing.T) {
 		t.Errorf("tampered with: %d %s", status, text)
 	}
 	s.aws(t, "s3", "rm", "--recursive", "s3://"+lab.Bucket+"/")
+}
+
+func TestAwscliPagesAndFilters(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, lab.Options{})
+	s.aws(t, "ec2", "run-instances", "--image-id", s.lab.Value("BAKERY_LAB_AMI"), "--instance-type", "t3.nano",
+		"--count", "7", "--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=paged}]")
+	got := s.aws(t, "ec2", "describe-instances", "--page-size", "5", "--filters", "Name=tag:Name,Values=pag*",
+		"--query", "length(Reservations[].Instances[])", "--output", "json")
+	total := 0
+	for line := range strings.SplitSeq(got, "\n") { // one for each page
+		n, err := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatalf("%v in %q", err, got)
+		}
+		total += n
+	}
+	if total != 7 {
+		t.Errorf("%d instances: %q", total, got)
+	}
+	s.refused(t, "DryRunOperation", "ec2", "describe-instances", "--dry-run")
+	s.refused(t, "InvalidParameterValue", "ec2", "describe-instances", "--filters", "Name=made-up,Values=x")
+	s.refused(t, "ParameterVersionNotFound", "ssm", "get-parameter", "--name",
+		"/aws/service/debian/release/12/latest/amd64:999")
 }

@@ -17,7 +17,7 @@ type Call struct {
 	Who     string    `json:"who,omitempty"` // ARN of the sender
 	Status  int       `json:"status"`        // 0: there was no response
 	Code    string    `json:"code,omitempty"`
-	Detail  string    `json:"detail,omitempty"` // S3: bucket/key
+	Detail  string    `json:"detail,omitempty"` // S3: bucket/key; STS: the seconds of a session
 	// Headers of S3: encryption, tags, metadata, the expected owner; nothing of the signature.
 	Headers map[string]string `json:"headers,omitempty"`
 }

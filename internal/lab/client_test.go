@@ -27,9 +27,13 @@ func sdk(l *labtest.Lab, key ...string) aws.Config {
 	if len(key) == 0 {
 		key = []string{l.Value("AWS_ACCESS_KEY_ID"), l.Value("AWS_SECRET_ACCESS_KEY")}
 	}
+	token := ""
+	if len(key) > 2 {
+		token = key[2]
+	}
 	return aws.Config{
 		Region: lab.Region, BaseEndpoint: aws.String(l.URL),
-		Credentials: credentials.NewStaticCredentialsProvider(key[0], key[1], ""),
+		Credentials: credentials.NewStaticCredentialsProvider(key[0], key[1], token),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }

@@ -6,6 +6,7 @@ package lab_test
 import (
 	"encoding/base64"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/fault"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
@@ -61,6 +63,46 @@ func TestLatestConsoleOutputNeedsNitro(t *testing.T) {
 	}
 	if got := console(t, c, *i.InstanceId, false); got != "hello from the machine\r\n" {
 		t.Error(got)
+	}
+}
+
+// The console of a machine on Xen comes late, however it is looked at; that of one on Nitro does not.
+func TestConsoleOfXenIsLate(t *testing.T) {
+	for kind, want := range map[types.InstanceType]string{
+		types.InstanceTypeT2Nano: "", types.InstanceTypeT2Micro: "", types.InstanceTypeM4Large: "",
+		types.InstanceTypeT3Nano: "hello from the machine\r\n",
+	} {
+		l := labtest.Start(t, lab.Options{
+			Runner: labtest.Runner{Guest: powerOff}, Delays: cloud.Delays{Console: time.Hour},
+		})
+		c := ec2.NewFromConfig(sdk(l))
+		i := run(t, c, func(in *ec2.RunInstancesInput) { in.InstanceType = kind })
+		untilState(t, c, *i.InstanceId, types.InstanceStateNameStopped)
+		if got := console(t, c, *i.InstanceId, false); got != want {
+			t.Errorf("the console of a %s is %q", kind, got)
+		}
+		out, err := c.DescribeInstanceTypes(t.Context(),
+			&ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{kind}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hypervisor := map[bool]types.InstanceTypeHypervisor{
+			true: types.InstanceTypeHypervisorNitro, false: types.InstanceTypeHypervisorXen,
+		}[want != ""]
+		if got := out.InstanceTypes[0].Hypervisor; got != hypervisor {
+			t.Errorf("a %s runs on %s", kind, got)
+		}
+	}
+}
+
+func TestDryRunOfConsoleOutput(t *testing.T) {
+	l := labtest.Start(t, lab.Options{Runner: labtest.Runner{Guest: powerOff}})
+	c := ec2.NewFromConfig(sdk(l))
+	i := run(t, c, nil)
+	_, err := c.GetConsoleOutput(t.Context(),
+		&ec2.GetConsoleOutputInput{InstanceId: i.InstanceId, DryRun: aws.Bool(true)})
+	if codeOf(err) != "DryRunOperation" {
+		t.Error(err)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestCreateAndDeleteInstanceProfile(t *testing.T) {
 	role, text, _ := strings.Cut(<-got, " ")
 	var c struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive,staticcheck // AWS's names
 	decode(t, text, &c)
-	as := sdk(s.lab, c.AccessKeyId, c.SecretAccessKey)
+	as := sdk(s.lab, c.AccessKeyId, c.SecretAccessKey, c.Token)
 	_, put := s3.NewFromConfig(as).PutObject(t.Context(),
 		&s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("k"), Body: strings.NewReader("x")})
 	_, images := ec2.NewFromConfig(as).DescribeImages(t.Context(), &ec2.DescribeImagesInput{})

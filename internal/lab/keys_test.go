@@ -111,9 +111,9 @@ func TestCredentialsOfAnInstanceProfile(t *testing.T) {
 		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String("bakery")}
 	})
 	got := <-asked
-	var c struct{ AccessKeyId, SecretAccessKey string } //nolint:revive,staticcheck // AWS's names
+	var c struct{ AccessKeyId, SecretAccessKey, Token string } //nolint:revive,staticcheck // AWS's names
 	decode(t, got.text, &c)
-	out, err := sts.NewFromConfig(sdk(l, c.AccessKeyId, c.SecretAccessKey)).GetCallerIdentity(t.Context(),
+	out, err := sts.NewFromConfig(sdk(l, c.AccessKeyId, c.SecretAccessKey, c.Token)).GetCallerIdentity(t.Context(),
 		&sts.GetCallerIdentityInput{})
 	if err != nil || *out.Arn != "arn:aws:sts::123456789012:assumed-role/bakery/lab" {
 		t.Errorf("%d %v %v", got.status, out, err)
@@ -124,12 +124,13 @@ func TestCredentialsOfAnAssumedRole(t *testing.T) {
 	l := labtest.Start(t, lab.Options{})
 	out, err := sts.NewFromConfig(sdk(l)).AssumeRole(t.Context(),
 		&sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::123456789012:role/ci"),
-			RoleSessionName: aws.String("s")})
+			RoleSessionName: aws.String("session")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	who, err := sts.NewFromConfig(sdk(l, *out.Credentials.AccessKeyId,
-		*out.Credentials.SecretAccessKey)).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+		*out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)).GetCallerIdentity(t.Context(),
+		&sts.GetCallerIdentityInput{})
 	if err != nil || *who.Arn != *out.AssumedRoleUser.Arn {
 		t.Errorf("%v %v", who, err)
 	}

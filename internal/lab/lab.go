@@ -113,6 +113,7 @@ func New(o Options) (*Lab, error) {
 	l.keys.Add(l.accessKey, l.secretKey,
 		sigv4.Principal{ARN: "arn:aws:iam::" + cloud.Account + ":user/bakery", UserID: "AIDABAKERYLAB"})
 	l.seedParameters()
+	l.seedStandIns()
 	if err := l.startS3(); err != nil {
 		return nil, err
 	}
@@ -124,7 +125,8 @@ func New(o Options) (*Lab, error) {
 		ProfileNotVisibleYet: l.iam.ProfileNotVisibleYet,
 	}
 	l.services = map[string]service.Service{}
-	for _, s := range []service.Service{l.ec2, l.iam, l.s3, l.ssm, &sts.Server{Account: cloud.Account, Keys: l.keys}} {
+	lender := &sts.Server{Account: cloud.Account, Keys: l.keys, MaxSession: l.iam.MaxSession}
+	for _, s := range []service.Service{l.ec2, l.iam, l.s3, l.ssm, lender} {
 		l.services[s.Name()] = s
 	}
 	return l, nil
@@ -162,6 +164,9 @@ func forward(at string, dial func(context.Context) (net.Conn, error), done <-cha
 	return address.Forward(at, dial, done)
 }
 
+// Overwrite replaces the content of all objects of the lab's bucket whose keys end with a name, without a call.
+func (l *Lab) Overwrite(name, content string) error { return l.s3.Overwrite(Bucket, name, content) }
+
 // Close ends all machines and waits until they have ended.
 func (l *Lab) Close() error { return errors.Join(l.cloud.Close(), l.addresses.Close()) }
 
@@ -186,11 +191,11 @@ func (l *Lab) Env() []Variable {
 		Variable{"BAKERY_LAB_INSTANCE_PROFILE", Profile})
 }
 
-// seedParameters sets the parameters in which Debian publishes the ids of its AMIs.
+// seedParameters sets the parameters in which the ids of AMIs are published.
 func (l *Lab) seedParameters() {
 	for _, suite := range cloud.Suites {
-		for _, release := range []string{cloud.BaseVersion(suite), suite} {
-			l.ssm.Seed("/aws/service/debian/release/"+release+"/latest/amd64", cloud.BaseImageID(suite))
+		for _, name := range cloud.BaseParameters(suite) {
+			l.ssm.Seed(name, cloud.BaseImageID(suite))
 		}
 	}
 }
@@ -247,10 +252,9 @@ func (l *Lab) credentialsOf(role string) imds.Credentials {
 	if c, ok := l.roleCredentials[role]; ok && time.Until(c.Expires) > time.Hour {
 		return c
 	}
-	issued, _ := sts.IssueCredentials(l.keys, cloud.Account, role, "lab")
-	now := time.Now().UTC()
-	c := imds.Credentials{AccessKey: issued.AccessKey, SecretKey: issued.SecretKey, Token: issued.Token, Updated: now,
-		Expires: now.Add(profileLife)}
+	issued, _ := sts.IssueCredentials(l.keys, cloud.Account, role, "lab", profileLife)
+	c := imds.Credentials{AccessKey: issued.AccessKey, SecretKey: issued.SecretKey, Token: issued.Token,
+		Updated: time.Now().UTC(), Expires: issued.Expires.UTC()}
 	l.roleCredentials[role] = c
 	return c
 }

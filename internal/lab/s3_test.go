@@ -143,3 +143,40 @@ func TestPresignedURLs(t *testing.T) {
 		}
 	}
 }
+
+func TestS3ObjectAttributes(t *testing.T) {
+	t.Parallel()
+	l := labtest.Start(t, lab.Options{})
+	c, ctx := s3.NewFromConfig(sdk(l)), t.Context()
+	put, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("k"),
+		Body: strings.NewReader("hello"), ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(key string, wanted ...s3types.ObjectAttributes) (*s3.GetObjectAttributesOutput, error) {
+		return c.GetObjectAttributes(ctx, &s3.GetObjectAttributesInput{Bucket: aws.String(lab.Bucket), Key: &key,
+			ObjectAttributes: wanted})
+	}
+	got, err := get("k", "ETag", "Checksum", "StorageClass", "ObjectSize", "ObjectParts")
+	if err != nil || aws.ToInt64(got.ObjectSize) != 5 || "\""+aws.ToString(got.ETag)+"\"" != *put.ETag ||
+		aws.ToString(got.Checksum.ChecksumSHA256) != "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=" ||
+		got.StorageClass != "STANDARD" ||
+		got.ObjectParts != nil || got.LastModified == nil {
+		t.Errorf("%+v %v", got, err)
+	}
+	if got, err := get("k", "ObjectSize"); err != nil || got.ETag != nil || got.Checksum != nil {
+		t.Errorf("the size alone: %+v %v", got, err)
+	}
+	_, err = get("none", "ETag")
+	code(t, "NoSuchKey", err)
+	_, err = get("k", "MadeUp")
+	code(t, "InvalidArgument", err)
+	_, err = c.GetObjectAcl(ctx, &s3.GetObjectAclInput{Bucket: aws.String(lab.Bucket), Key: aws.String("k")})
+	code(t, "NotImplemented", err)
+	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("k"),
+		Body: strings.NewReader("x"), StorageClass: "MADE_UP"})
+	code(t, "InvalidStorageClass", err)
+	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(lab.Bucket), Key: aws.String("k"),
+		Body: strings.NewReader("x"), ServerSideEncryption: "made-up"})
+	code(t, "InvalidArgument", err)
+}

@@ -6,14 +6,10 @@
 // know EC2, and runs nothing from the disks.
 package baseimage
 
-// Suites are the Debian releases that base images can be built of, oldest first. They have cloud-init 20.4, 22.4 and
-// 25.1.
-var Suites = []string{"bullseye", "bookworm", "trixie"}
-
 // Image is a base image in the cache.
 type Image struct {
-	Suite string // one of Suites
-	Disk  string // path of the raw ext4 disk; do not write to it, clone it
+	Name string // one of Names
+	Disk string // path of the raw disk; do not write to it, clone it
 	// Versions of cloud-init and systemd, by package.
 	Versions map[string]string
 }

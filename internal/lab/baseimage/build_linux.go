@@ -5,6 +5,7 @@ package baseimage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,9 @@ dirs='bin sbin lib'
 if [ "$(dpkg --print-architecture)" = amd64 ]; then dirs="$dirs lib64"; fi
 for d in $dirs; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done`
 
+// runTweak runs a script in the tree "$1".
+const runTweak = `chroot "$1" /bin/sh -c "$BAKERY_TWEAK"`
+
 // build builds the image in the directory work, and returns its path and the versions of its packages.
 func (r recipe) build(ctx context.Context, work string, progress io.Writer) (image string, versions map[string]string,
 	err error) {
@@ -46,7 +50,7 @@ func (r recipe) build(ctx context.Context, work string, progress io.Writer) (ima
 		return "", nil, err
 	}
 	image = filepath.Join(work, "disk.img")
-	return image, versions, disk.FromTree(ctx, tree, image, disk.DefaultSize)
+	return image, versions, disk.FromTree(ctx, cmp.Or(r.FileSystem, disk.Ext4), tree, image, disk.DefaultSize)
 }
 
 // bootstrap installs packages into tree. When that fails, it tries again without the updates and security archives,
@@ -77,6 +81,9 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 		"--include=" + strings.Join(r.Packages, ","),
 		"--setup-hook=" + mergedUsr,
 	}
+	if r.Tweak != "" {
+		args = append(args, "--customize-hook="+runTweak)
+	}
 	for _, o := range r.AptOpts {
 		args = append(args, "--aptopt="+o)
 	}
@@ -85,6 +92,7 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	}
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, "unshare", append(append(args, r.Suite, tree), sources...)...)
+	cmd.Env = append(os.Environ(), "BAKERY_TWEAK="+r.Tweak)
 	cmd.Stdout = io.MultiWriter(progress, &output)
 	cmd.Stderr = cmd.Stdout
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it removes its files then

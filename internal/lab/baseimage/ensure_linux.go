@@ -11,27 +11,27 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Ensure returns the base image of suite. When cacheDir/base has none of the current recipe, it builds one, which takes
-// about a minute and 300 MB; progress gets messages. Concurrent calls, also in other processes, wait for one build.
-// Images of older recipes are removed.
-func Ensure(ctx context.Context, cacheDir, suite string, progress io.Writer) (Image, error) {
-	if !slices.Contains(Suites, suite) {
-		return Image{}, fmt.Errorf("make a base image of %q: the suites are %s", suite, strings.Join(Suites, ", "))
+// Ensure returns a base image by its name. When cacheDir/base has none of the current recipe, it builds one, which
+// takes about a minute and 300 MB; progress gets messages. Concurrent calls, also in other processes, wait for one
+// build. Images of older recipes are removed.
+func Ensure(ctx context.Context, cacheDir, name string, progress io.Writer) (Image, error) {
+	v, ok := find(name)
+	if !ok {
+		return Image{}, fmt.Errorf("make a base image %q: there are %s", name, strings.Join(Names, ", "))
 	}
-	c := cached{dir: filepath.Join(cacheDir, "base"), recipe: newRecipe(suite, ownMirror("/etc/apt"), aptOptions())}
+	c := cached{dir: filepath.Join(cacheDir, "base"), recipe: newRecipe(v, ownMirror("/etc/apt"), aptOptions())}
 	if image, err := c.load(); err == nil {
 		return image, nil
 	}
 	image, err := c.buildOnce(ctx, progress)
 	if err != nil {
-		return Image{}, fmt.Errorf("make the base image of %s: %w", suite, err)
+		return Image{}, fmt.Errorf("make the base image %s: %w", name, err)
 	}
 	return image, nil
 }
@@ -50,7 +50,7 @@ func (c cached) load() (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	image := Image{Suite: c.recipe.Suite, Disk: c.path(".img")}
+	image := Image{Name: c.recipe.image(), Disk: c.path(".img")}
 	if err := json.Unmarshal(text, &image.Versions); err != nil {
 		return Image{}, err
 	}
@@ -84,9 +84,9 @@ func (c cached) buildOnce(ctx context.Context, progress io.Writer) (Image, error
 	return c.load()
 }
 
-// lock prevents others from building images of the suite, and from removing a build directory.
+// lock prevents others from building images of the name, and from removing a build directory.
 func (c cached) lock(ctx context.Context, progress io.Writer) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(c.dir, c.recipe.Suite+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(filepath.Join(c.dir, c.recipe.image()+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ func (c cached) lock(ctx context.Context, progress io.Writer) (unlock func(), er
 		}
 		if !printed {
 			printed = true
-			_, _ = fmt.Fprintf(progress, "waiting for another process that makes the base image of %s\n",
-				c.recipe.Suite)
+			_, _ = fmt.Fprintf(progress, "waiting for another process that makes the base image %s\n",
+				c.recipe.image())
 		}
 		select {
 		case <-ctx.Done():
@@ -114,10 +114,10 @@ func (c cached) lock(ctx context.Context, progress io.Writer) (unlock func(), er
 
 // build builds the image in a directory of its own and moves it in place.
 func (c cached) build(ctx context.Context, progress io.Writer) (err error) {
-	if err := c.removeMatching("build-" + c.recipe.Suite + "-*"); err != nil { // of a build that was killed
+	if err := c.removeMatching("build-" + c.recipe.image() + "-*"); err != nil { // of a build that was killed
 		return err
 	}
-	work, err := os.MkdirTemp(c.dir, "build-"+c.recipe.Suite+"-")
+	work, err := os.MkdirTemp(c.dir, "build-"+c.recipe.image()+"-")
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (c cached) build(ctx context.Context, progress io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.removeMatching(c.recipe.Suite + "-*"); err != nil {
+	if err := c.removeMatching(c.recipe.image() + "-*"); err != nil {
 		return err
 	}
 	// Everybody who can read the cache may clone the image. It has no secrets.

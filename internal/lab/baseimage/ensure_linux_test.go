@@ -30,6 +30,11 @@ func cacheDir(t *testing.T) string {
 	return filepath.Join(cache, "bakery-lab")
 }
 
+var (
+	bookworm = variant{name: "bookworm", suite: "bookworm"}
+	trixie   = variant{name: "trixie", suite: "trixie"}
+)
+
 func TestContentOfABaseImage(t *testing.T) {
 	image, err := Ensure(t.Context(), cacheDir(t), "bookworm", t.Output())
 	if err != nil {
@@ -79,7 +84,7 @@ func TestContentOfABaseImage(t *testing.T) {
 }
 
 func TestEnsureUsesACachedImage(t *testing.T) {
-	c := cached{dir: t.TempDir(), recipe: newRecipe("trixie", mirror{}, nil)}
+	c := cached{dir: t.TempDir(), recipe: newRecipe(trixie, mirror{}, nil)}
 	if _, err := c.load(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an empty cache: %v", err)
 	}
@@ -95,7 +100,7 @@ func TestEnsureUsesACachedImage(t *testing.T) {
 }
 
 func TestEnsureWaitsForAnotherBuild(t *testing.T) {
-	c := cached{dir: t.TempDir(), recipe: newRecipe("trixie", mirror{}, nil)}
+	c := cached{dir: t.TempDir(), recipe: newRecipe(trixie, mirror{}, nil)}
 	unlock, err := c.lock(t.Context(), t.Output())
 	if err != nil {
 		t.Fatal(err)
@@ -117,11 +122,11 @@ func TestEnsureWaitsForAnotherBuild(t *testing.T) {
 
 func TestErrorsOfABuild(t *testing.T) {
 	_, err := Ensure(t.Context(), t.TempDir(), "woody", t.Output())
-	if err == nil || !strings.Contains(err.Error(), "the suites are bullseye, bookworm, trixie") {
+	if err == nil || !strings.Contains(err.Error(), "there are bullseye, bookworm, trixie") {
 		t.Errorf("an unknown suite: %v", err)
 	}
 	dir := t.TempDir()
-	c := cached{dir: dir, recipe: newRecipe("bookworm", mirror{archive: "http://127.0.0.1:9/debian"}, nil)}
+	c := cached{dir: dir, recipe: newRecipe(bookworm, mirror{archive: "http://127.0.0.1:9/debian"}, nil)}
 	_, err = c.buildOnce(t.Context(), t.Output())
 	if err == nil || !strings.Contains(err.Error(), "mmdebstrap") || !strings.Contains(err.Error(), "127.0.0.1:9") {
 		t.Errorf("an unreachable mirror: %v", err)
@@ -132,7 +137,7 @@ func TestErrorsOfABuild(t *testing.T) {
 }
 
 func TestABuildEndsWithItsContext(t *testing.T) {
-	c := cached{dir: t.TempDir(), recipe: newRecipe("bookworm", ownMirror("/etc/apt"), aptOptions())}
+	c := cached{dir: t.TempDir(), recipe: newRecipe(bookworm, ownMirror("/etc/apt"), aptOptions())}
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := c.buildOnce(ctx, writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil }))
 	if err == nil {

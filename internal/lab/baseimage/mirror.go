@@ -55,13 +55,6 @@ func (m *mirror) addSource(s source) {
 	}
 }
 
-// isRelease reports whether a suite is Debian's; Ubuntu has other names.
-func isRelease(name string) bool {
-	return slices.Contains(Suites, name) || slices.Contains([]string{
-		"buster", "forky", "duke", "sid", "unstable", "testing", "stable", "oldstable", "oldoldstable",
-	}, name)
-}
-
 // firstURI returns the first URI that a machine can use, too. Debian's cloud images name a file with a list of mirrors.
 func firstURI(uris []string) string {
 	for _, uri := range uris {

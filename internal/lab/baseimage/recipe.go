@@ -4,12 +4,14 @@
 package baseimage
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"os/exec"
 	"regexp"
-	"slices"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
 )
 
 // recipe is all that a base image is built from. Its hash is in the image's name, so that a change builds a new image.
@@ -22,6 +24,10 @@ type recipe struct {
 	Packages []string          // beyond minbase
 	Files    map[string]string // content by path; they replace those of the packages
 	Masked   []string          // units that take time and are not needed
+	// What is different from a plain image of the suite. A plain one has none of these.
+	Variant    string          `json:",omitempty"` // its name
+	Tweak      string          `json:",omitempty"` // script that runs in it
+	FileSystem disk.FileSystem `json:",omitempty"` // ext4 when empty
 }
 
 // packages are those of a bootable Debian with cloud-init, into which users can install more. There is no kernel,
@@ -49,16 +55,19 @@ datasource:
     max_wait: 10
     timeout: 5
     apply_full_imds_network_config: false
-# The lab has set up eth0 already, if the machine has one.
-network: {config: disabled}
-# The mirror this image was made from stays.
+` + networkIsSetUp + `# The mirror this image was made from stays.
 apt: {preserve_sources_list: true}
 # Other key types and a generated locale cost seconds a boot.
 ssh_genkeytypes: [ed25519]
 locale: C.UTF-8
 `
 
-// files are the other configuration files of the image.
+// networkIsSetUp keeps cloud-init from writing a configuration of the network.
+const networkIsSetUp = `# The lab has set up eth0 already, if the machine has one.
+network: {config: disabled}
+`
+
+// files are the configuration files of the image.
 var files = map[string]string{
 	"etc/cloud/cloud.cfg.d/90_bakery-lab.cfg": cloudConfig,
 	"etc/fstab":       "# / is the whole disk; what boots the machine mounts it.\n",
@@ -68,32 +77,37 @@ var files = map[string]string{
 	"etc/resolv.conf": "", // another file is mounted over it when the machine runs
 }
 
-func newRecipe(suite string, m mirror, aptOpts []string) recipe {
+func newRecipe(v variant, m mirror, aptOpts []string) recipe {
 	r := recipe{
-		Suite:    suite,
+		Suite:    v.suite,
 		Revision: 1,
-		Sources:  m.sourcesList(suite),
+		Sources:  m.sourcesList(v.suite),
 		AptOpts:  append([]string{`Acquire::Languages "none"`}, aptOpts...),
 		DpkgOpts: []string{"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*",
 			"path-exclude=/usr/share/doc/*"},
-		Packages: slices.Clone(packages),
-		Files:    files,
-		Masked:   masked,
+		Packages:   v.packages(),
+		Files:      v.files(),
+		Masked:     masked,
+		Tweak:      v.script(),
+		FileSystem: v.disk,
 	}
-	if suite != "bullseye" {
-		r.Packages = append(r.Packages, "usr-is-merged") // see mergedUsr
+	if v.name != v.suite {
+		r.Variant = v.name
 	}
 	return r
 }
 
-// name returns the file name of the image without its extension: the suite and the first 48 bits of the hash.
+// image returns the name of the image: of the variant, or of the suite.
+func (r recipe) image() string { return cmp.Or(r.Variant, r.Suite) }
+
+// name returns the file name of the image without its extension: the image's name and the first 48 bits of the hash.
 func (r recipe) name() string {
 	text, err := json.Marshal(r)
 	if err != nil {
 		panic(err) // cannot happen: there are only strings and numbers
 	}
 	sum := sha256.Sum256(text)
-	return r.Suite + "-" + hex.EncodeToString(sum[:6])
+	return r.image() + "-" + hex.EncodeToString(sum[:6])
 }
 
 // inheritedOptions are the settings of this computer's apt that its mirror may need: a proxy, or no check of dates for

@@ -20,6 +20,7 @@ type Delays struct {
 	Stopping    time.Duration // instance: stopping to stopped
 	Terminating time.Duration // instance: shutting-down to terminated
 	Image       time.Duration // image and snapshot: pending to available
+	Console     time.Duration // from a change of state until GetConsoleOutput shows the console of a machine on Xen
 }
 
 // Disks copies and grows disk images; package disk does.
@@ -58,14 +59,17 @@ type Cloud struct {
 	closed    bool
 	instances []*instance // in order of launch
 	images    map[string]*Image
-	snapshots map[string]*Snapshot
-	volumes   map[string]*Volume
-	groups    map[string]*SecurityGroup
-	keys      map[string]*KeyPair // by region + name
-	launches  map[string]launched // by region + client token
-	copies    map[string]copied   // by region + client token
-	spots     []*spotRequest      // in order of creation
-	nextIP    uint32
+	// the region of each image that was deregistered, by id
+	deregistered map[string]string
+	snapshots    map[string]*Snapshot
+	volumes      map[string]*Volume
+	groups       map[string]*SecurityGroup
+	keys         map[string]*KeyPair // by region + name
+	launches     map[string]launched // by region + client token
+	copies       map[string]copied   // by region + client token
+	spots        []*spotRequest      // in order of creation
+	settings     map[string]Settings // of the account, by region
+	nextIP       uint32
 }
 
 // New reads the images of earlier processes and creates what every account has.
@@ -83,7 +87,9 @@ func New(o Options) (*Cloud, error) {
 		return nil, err
 	}
 	c := &Cloud{
-		options: o, images: map[string]*Image{}, snapshots: map[string]*Snapshot{}, volumes: map[string]*Volume{},
+		options: o, settings: map[string]Settings{}, images: map[string]*Image{},
+		deregistered: map[string]string{},
+		snapshots:    map[string]*Snapshot{}, volumes: map[string]*Volume{},
 		groups: map[string]*SecurityGroup{}, keys: map[string]*KeyPair{}, launches: map[string]launched{},
 		copies: map[string]copied{}, nextIP: firstAddress,
 	}

@@ -45,6 +45,9 @@ func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 		return Image{}, apierror.Errorf("IncorrectInstanceState",
 			"Instance is not in state 'running' or 'stopped'. Instance '%s' is in state '%s'", in.ID, in.State)
 	}
+	if err := c.checkImageDevices(n.Region, in, n.Devices); err != nil {
+		return Image{}, err
+	}
 	image, root := c.pendingImage(n, in)
 	if in.State == Running && !n.NoReboot && in.machine != nil {
 		in.whenStopped = append(in.whenStopped, func() { c.copyDisk(in, image, root, false) })
@@ -57,11 +60,16 @@ func (c *Cloud) CreateImage(n NewImage) (Image, error) {
 	return image.clone(), nil
 }
 
+// MalformedImageName returns EC2's error for a name that an AMI cannot have.
+func MalformedImageName() error {
+	return apierror.Errorf("InvalidAMIName.Malformed",
+		"AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', "+
+			"')', '.', '-', '/', '_', '[', ']', ''' and '@'")
+}
+
 func (c *Cloud) checkImageName(region, name string) error {
 	if !imageName.MatchString(name) {
-		return apierror.Errorf("InvalidAMIName.Malformed",
-			"AMI names must be between 3 and 128 characters long, and may contain letters, numbers, spaces, '(', "+
-				"')', '.', '-', '/', '_', '[', ']', ''' and '@'")
+		return MalformedImageName()
 	}
 	for _, i := range c.images {
 		if i.Name == name && i.Owner == Account && visibleIn(i.Region, region) && i.State != "failed" {
@@ -123,7 +131,7 @@ func overrideDevices(
 // createImageDevices returns the devices of an image, changed as a CreateImage request says.
 func createImageDevices(devices, request []ImageDevice) []ImageDevice {
 	devices, _ = overrideDevices(devices, request, func(have, want ImageDevice) (ImageDevice, error) { // it cannot fail
-		want.SnapshotID, want.Size = have.SnapshotID, max(want.Size, have.Size)
+		want.SnapshotID, want.Size = have.SnapshotID, have.Size
 		want.Encrypted, want.KMSKey = have.Encrypted, have.KMSKey
 		if want.Type == "" {
 			want.Type = have.Type
@@ -193,18 +201,45 @@ func (c *Cloud) image(region, id string) (*Image, error) {
 		return nil, err
 	}
 	i := c.images[id]
-	if i == nil || !visibleIn(i.Region, region) {
+	switch {
+	case c.wasDeregistered(region, id):
+		return nil, unavailable(id)
+	case i == nil || !visibleIn(i.Region, region):
 		return nil, kindImage.missing(id)
 	}
 	return i, nil
 }
 
-// Images returns the images with these ids, or all that are visible in a region, oldest first.
+// wasDeregistered reports whether this process has deregistered an image. EC2 knows such an id for some time: as one
+// that is not available, and in lists of images with this id as nothing
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html). The caller holds c.mu.
+func (c *Cloud) wasDeregistered(region, id string) bool {
+	where, ok := c.deregistered[id]
+	return ok && visibleIn(where, region)
+}
+
+func unavailable(id string) error {
+	return apierror.Errorf("InvalidAMIID.Unavailable", "The image ID '%s' is not available", id)
+}
+
+// Image returns an image that is visible in a region.
+func (c *Cloud) Image(region, id string) (Image, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i, err := c.image(region, id)
+	if err != nil {
+		return Image{}, err
+	}
+	return i.clone(), nil
+}
+
+// Images returns the images with these ids, or all that are visible in a region, oldest first. It leaves out those that
+// were deregistered.
 func (c *Cloud) Images(region string, ids []string) ([]Image, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range ids {
-		if _, err := c.image(region, id); err != nil {
+		if _, err := c.image(region, id); err != nil && !c.wasDeregistered(region, id) {
 			return nil, err
 		}
 	}
@@ -230,7 +265,7 @@ func (c *Cloud) ModifyImage(region, id string, f func(*Image) error) error {
 	if err := f(&changed); err != nil {
 		return err
 	}
-	if err := c.checkShared(i, &changed); err != nil {
+	if err := errors.Join(c.checkPublicImage(i, &changed), c.checkShared(i, &changed)); err != nil {
 		return err
 	}
 	*i = changed
@@ -267,6 +302,7 @@ func (c *Cloud) Deregister(region, id string, withSnapshots bool) ([]string, err
 			id, i.ProtectedUntil.Format(time.RFC3339))
 	}
 	delete(c.images, id)
+	c.deregistered[id] = i.Region
 	c.removeFiles(id)
 	if !withSnapshots {
 		return nil, nil
@@ -390,11 +426,12 @@ func (c *Cloud) copySnapshot(d *ImageDevice, imageID string, n Copy, copies map[
 	s.Users, s.Public, s.VolumeID = nil, false, "vol-ffffffff"
 	s.Description = "Copied for DestinationAmi " + imageID + " from SourceAmi " + n.ImageID + " for SourceSnapshot " +
 		from.ID
-	switch {
-	case n.KMSKey != "" || !from.Encrypted && n.Encrypted != nil && *n.Encrypted:
-		s.Encrypted, s.KMSKey = true, KeyARN(n.Region, n.KMSKey)
+	account := c.settings[n.Region]
+	switch encrypts := account.EncryptsDisks || n.Encrypted != nil && *n.Encrypted; {
+	case n.KMSKey != "" || !from.Encrypted && encrypts:
+		s.Encrypted, s.KMSKey = true, KeyARN(n.Region, cmp.Or(n.KMSKey, account.DefaultKey))
 	case from.Encrypted && (n.Region != n.SourceRegion || from.Owner != Account): // the target has no such key
-		s.KMSKey = KeyARN(n.Region, "")
+		s.KMSKey = KeyARN(n.Region, account.DefaultKey)
 	}
 	d.SnapshotID, d.Encrypted, d.KMSKey = s.ID, s.Encrypted, s.KMSKey
 	c.snapshots[s.ID] = &s

@@ -45,7 +45,8 @@ func (c *Cloud) Instance(id string) (Instance, bool) {
 	return Instance{}, false
 }
 
-// Console returns what GetConsoleOutput shows, and the time of that text. Only Nitro instances have the latest text.
+// Console returns what GetConsoleOutput shows, and the time of that text. Only Nitro instances have the latest text;
+// that of others comes late.
 func (c *Cloud) Console(region, id string, v ConsoleView) ([]byte, time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,10 +54,13 @@ func (c *Cloud) Console(region, id string, v ConsoleView) ([]byte, time.Time, er
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	if t, _ := InstanceType(all[0].Type); v.Latest && !t.Nitro() {
-		return nil, time.Time{}, apierror.Errorf("UnsupportedOperation",
-			"This instance type does not support retrieving the latest console logs. "+
-				"Supported instance types are Nitro-based.")
+	if t, _ := InstanceType(all[0].Type); !t.Nitro() {
+		if v.Latest {
+			return nil, time.Time{}, apierror.Errorf("UnsupportedOperation",
+				"This instance type does not support retrieving the latest console logs. "+
+					"Supported instance types are Nitro-based.")
+		}
+		v.Lag = max(v.Lag, c.options.Delays.Console)
 	}
 	text, at := all[0].console.view(v, time.Now())
 	return text, at, nil
@@ -103,6 +107,11 @@ func (c *Cloud) Modify(region, id string, needsStop bool, f func(*Instance) erro
 	}
 	if _, ok := InstanceType(changed.Type); !ok {
 		return apierror.Errorf("InvalidInstanceAttributeValue", "The instance type '%s' does not exist", changed.Type)
+	}
+	if changed.Metadata.Tags == "enabled" {
+		if err := checkMetadataTags(changed.Tags); err != nil {
+			return err
+		}
 	}
 	for _, g := range changed.SecurityGroups {
 		if c.groups[g] == nil {

@@ -6,7 +6,6 @@ package cloud
 import (
 	"cmp"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -135,8 +134,15 @@ func (c *Cloud) checkLaunch(l *Launch) error {
 	if _, ok := InstanceType(l.Type); !ok {
 		return apierror.Errorf("InvalidParameterValue", "Invalid value '%s' for InstanceType.", l.Type)
 	}
-	if err := errors.Join(checkExtras(l), checkSpot(l)); err != nil {
-		return err
+	for _, check := range []func(*Launch) error{checkExtras, checkSpot, checkToken} {
+		if err := check(l); err != nil {
+			return err
+		}
+	}
+	if l.Metadata.Tags == "enabled" {
+		if err := checkMetadataTags(l.Tags); err != nil {
+			return err
+		}
 	}
 	if len(l.SecurityGroups) == 0 {
 		l.SecurityGroups = []string{DefaultGroup}
@@ -153,6 +159,19 @@ func (c *Cloud) checkLaunch(l *Launch) error {
 		return err
 	}
 	return checkBehavior(cmp.Or(l.ShutdownBehavior, "stop"))
+}
+
+// tokenLimit is how long a client token may be
+// (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html).
+const tokenLimit = 64
+
+func checkToken(l *Launch) error {
+	if len(l.ClientToken) > tokenLimit {
+		return apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter clientToken is invalid. It can have at most %d ASCII characters.", l.ClientToken,
+			tokenLimit)
+	}
+	return nil
 }
 
 // Profile is what EC2 knows of an instance profile.
@@ -228,7 +247,7 @@ func (c *Cloud) availableImage(region, id string) (*Image, error) {
 		return nil, err
 	}
 	if image.State != "available" {
-		return nil, apierror.Errorf("InvalidAMIID.Unavailable", "The image ID '%s' is not available", id)
+		return nil, unavailable(id)
 	}
 	return image, nil
 }
@@ -242,7 +261,10 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 	devices = slices.DeleteFunc(devices, func(d ImageDevice) bool { return d.NoDevice || d.Virtual != "" })
 	for at := range devices {
 		d := &devices[at]
-		s, err := encryptionOf(region, c.snapshotEncryption(d.SnapshotID), &d.Encrypted, d.KMSKey)
+		if err := c.checkNewDevice(region, *d); err != nil {
+			return nil, err
+		}
+		s, err := c.newEncryption(region, c.snapshotEncryption(d.SnapshotID), &d.Encrypted, d.KMSKey)
 		if err != nil {
 			return nil, err
 		}
@@ -254,9 +276,7 @@ func (c *Cloud) launchDevices(region string, image *Image, over []ImageDevice) (
 // launchDevice returns a device of the image, changed as the request says.
 func launchDevice(have, want ImageDevice) (ImageDevice, error) {
 	if want.Size != 0 && want.Size < have.Size {
-		return want, apierror.Errorf("InvalidBlockDeviceMapping",
-			"Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB",
-			want.Size, have.SnapshotID, have.Size)
+		return want, smallerThanSnapshot(want.Size, have.SnapshotID, have.Size)
 	}
 	want.SnapshotID = cmp.Or(want.SnapshotID, have.SnapshotID)
 	want.Size, want.Type = cmp.Or(want.Size, have.Size), cmp.Or(want.Type, have.Type)

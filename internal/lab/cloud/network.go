@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
@@ -130,6 +131,22 @@ func allowAllEgress() Rule {
 
 var groupName = regexp.MustCompile(`^[a-zA-Z0-9 ._:/()#,@\[\]+=&;{}!$*-]{1,255}$`)
 
+// groupText is what EC2 allows as the description of a group and of a rule.
+var groupText = regexp.MustCompile(`^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}$`)
+
+// checkGroupText returns EC2's error for the description of a group or a rule.
+func checkGroupText(parameter, noun, text string) error {
+	switch {
+	case groupText.MatchString(text):
+		return nil
+	case strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII }):
+		return apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter %s is invalid. Character sets beyond ASCII are not supported.", text, parameter)
+	}
+	return apierror.Errorf("InvalidParameterValue", "Invalid %s description. Valid descriptions are strings less than "+
+		"256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*", noun)
+}
+
 // CreateSecurityGroup creates a group that allows all egress and no ingress, as EC2 does.
 func (c *Cloud) CreateSecurityGroup(region, vpc, name, description string, tags Tags) (SecurityGroup, error) {
 	vpc = cmp.Or(vpc, DefaultVPC)
@@ -139,6 +156,9 @@ func (c *Cloud) CreateSecurityGroup(region, vpc, name, description string, tags 
 	if !groupName.MatchString(name) || strings.HasPrefix(name, "sg-") {
 		return SecurityGroup{}, apierror.Errorf("InvalidParameterValue",
 			"Value (%s) for parameter GroupName is invalid.", name)
+	}
+	if err := checkGroupText("GroupDescription", "security group", description); err != nil {
+		return SecurityGroup{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,6 +211,9 @@ func (c *Cloud) Authorize(region, id string, rules []Rule) ([]Rule, error) {
 	var added []Rule
 	err := c.changeGroup(region, id, func(g *SecurityGroup) error {
 		for _, r := range rules {
+			if err := checkGroupText("Description", "rule", r.Description); err != nil {
+				return err
+			}
 			if slices.ContainsFunc(g.Rules, r.equal) {
 				return apierror.Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists",
 					describeRule(r))

@@ -5,6 +5,7 @@ package cloud
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -118,7 +119,7 @@ func (c *Cloud) ModifySnapshot(region, id string, f func(*Snapshot) error) error
 	if err := f(&changed); err != nil {
 		return err
 	}
-	if err := checkSharedSnapshot(s, &changed); err != nil {
+	if err := errors.Join(c.checkPublicSnapshot(s, &changed), checkSharedSnapshot(s, &changed)); err != nil {
 		return err
 	}
 	*s = changed

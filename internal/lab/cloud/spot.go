@@ -17,6 +17,7 @@ import (
 type SpotOptions struct {
 	On         bool
 	Persistent bool    // the request launches another instance when its instance ends
+	Until      bool    // the request has an end
 	Behavior   string  // at an interruption: stop or terminate
 	MaxPrice   float64 // in dollars an hour; 0 is the On-Demand price
 	Tags       Tags    // of the request
@@ -68,13 +69,22 @@ func checkSpot(l *Launch) error {
 	if !s.On {
 		return nil
 	}
-	if s.Behavior == "stop" && !s.Persistent {
+	kind := map[bool]string{true: "persistent", false: "one-time"}[s.Persistent]
+	switch {
+	case s.Behavior != "terminate" && !s.Persistent, s.Behavior == "terminate" && s.Persistent:
 		return apierror.Errorf("InvalidParameterCombination",
-			"The interruption behavior 'stop' is only supported for persistent Spot Instance requests.")
-	}
-	if l.Capacity.Target() {
+			"The request with type '%s' is not supported when instanceInterruptionBehavior is set to '%s'.", kind,
+			s.Behavior)
+	case s.Until && !s.Persistent:
+		return apierror.Errorf("InvalidParameterCombination",
+			"The parameter validUntil is not supported for requests of the type '%s'.", kind)
+	case l.Capacity.Target():
 		return apierror.Errorf("InvalidParameterCombination",
 			"A capacity reservation cannot be targeted with a Spot Instance request.")
+	case l.Capacity.Preference != "":
+		return apierror.Errorf("InvalidParameterCombination",
+			"The capacity reservation preference '%s' is not supported with a Spot Instance request.",
+			l.Capacity.Preference)
 	}
 	t, _ := InstanceType(l.Type)
 	if price := SpotPrice(t, l.zone); s.MaxPrice > 0 && s.MaxPrice < price {

@@ -13,51 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
-
-// Suites are the Debian releases that have base images.
-var Suites = []string{"bullseye", "bookworm", "trixie"}
-
-// base are the version and the id of each suite's base image. The ids never change, so that templates can name them.
-var base = map[string]struct{ version, number string }{
-	"bullseye": {"11", "0bace000000000011"},
-	"bookworm": {"12", "0bace000000000012"},
-	"trixie":   {"13", "0bace000000000013"},
-}
-
-// debianOwner is the account that publishes Debian's AMIs.
-const debianOwner = "136693071363"
-
-// DefaultRoot is the root device of the base images.
-const DefaultRoot = "/dev/xvda"
-
-// baseSize is the volume size of a base image in GiB, the same as in Debian's AMIs.
-const baseSize = 8
-
-// BaseImageID returns the id of a suite's base image.
-func BaseImageID(suite string) string { return "ami-" + base[suite].number }
-
-// BaseVersion returns the Debian version of a suite: "12" for bookworm.
-func BaseVersion(suite string) string { return base[suite].version }
-
-func baseImage(suite string) (Image, Snapshot) {
-	b := base[suite]
-	created := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	snapshot := Snapshot{
-		ID: "snap-" + b.number, Owner: debianOwner, OwnerAlias: "amazon", VolumeID: "vol-ffffffff", State: "completed",
-		Size: baseSize, Started: created, Description: "Debian " + b.version, Public: true, Suite: suite,
-	}
-	image := Image{
-		ID: "ami-" + b.number, Name: "debian-" + b.version + "-amd64", Description: "Debian " + b.version + " (" +
-			suite + ") of bakery-lab",
-		Owner: debianOwner, OwnerAlias: "amazon", State: "available", Architecture: "x86_64", Created: created,
-		RootDevice: DefaultRoot, Public: true, ENA: true, SriovNet: "simple", BootMode: "uefi-preferred", Suite: suite,
-		Devices: []ImageDevice{{Name: DefaultRoot, SnapshotID: snapshot.ID, Size: baseSize, Type: "gp3",
-			DeleteOnTermination: true}},
-	}
-	return image, snapshot
-}
 
 // Stored reads the images and snapshots in a directory, and adds the base images.
 func Stored(dir string) ([]Image, []Snapshot, error) {
@@ -69,8 +25,8 @@ func Stored(dir string) ([]Image, []Snapshot, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, suite := range Suites {
-		i, s := baseImage(suite)
+	for _, b := range base {
+		i, s := b.image()
 		images, snapshots = append(images, i), append(snapshots, s)
 	}
 	slices.SortFunc(images, func(a,

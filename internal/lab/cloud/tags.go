@@ -5,7 +5,10 @@ package cloud
 
 import (
 	"maps"
+	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 )
@@ -14,6 +17,27 @@ import (
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html).
 const tagLimit = 50
 
+// Lengths of keys and values, in characters (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Tag.html).
+const (
+	maxTagKey   = 127
+	maxTagValue = 256
+)
+
+// metadataTagKey is what the key of a tag may be that an instance reads in its metadata
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-tags-in-IMDS.html).
+var metadataTagKey = regexp.MustCompile(`^[0-9a-zA-Z\-_+=,.@:]{1,255}$`)
+
+// checkMetadataTags returns EC2's error for tags that cannot be in an instance's metadata.
+func checkMetadataTags(t Tags) error {
+	for _, k := range slices.Sorted(maps.Keys(t)) {
+		if !metadataTagKey.MatchString(k) || k == "." || k == ".." || k == "_index" {
+			return apierror.Errorf("InvalidParameterValue", "'%s' is not a valid tag key. Tag keys must match pattern "+
+				`([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name ('.', '..', '_index')`, k)
+		}
+	}
+	return nil
+}
+
 // CheckTags returns EC2's error for tags that it does not allow.
 func CheckTags(t Tags) error {
 	if len(t) > tagLimit {
@@ -21,11 +45,12 @@ func CheckTags(t Tags) error {
 	}
 	for k, v := range t {
 		switch {
-		case k == "" || len(k) > 127:
+		case k == "" || utf8.RuneCountInString(k) > maxTagKey:
 			return apierror.Errorf("InvalidParameterValue",
-				"Tag key exceeds the maximum length of 127 characters or is empty: %q", k)
-		case len(v) > 255:
-			return apierror.Errorf("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters")
+				"Tag key exceeds the maximum length of %d characters or is empty: %q", maxTagKey, k)
+		case utf8.RuneCountInString(v) > maxTagValue:
+			return apierror.Errorf("InvalidParameterValue", "Tag value exceeds the maximum length of %d characters",
+				maxTagValue)
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
 			return apierror.Errorf("InvalidParameterValue",
 				"Tag keys starting with 'aws:' are reserved for internal use")
@@ -77,16 +102,22 @@ func (c *Cloud) TagsOf(region, id string) (Tags, bool) {
 func (c *Cloud) changeTags(region string, ids []string, f func(*Tags) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, id := range ids { // nothing is changed when one of them does not exist
-		if _, err := c.findTags(region, id); err != nil {
+	for _, id := range ids { // nothing is changed when one of them does not exist, or cannot have the tags
+		t, err := c.findTags(region, id)
+		if err != nil {
+			return err
+		}
+		changed := maps.Clone(*t)
+		if err := f(&changed); err != nil {
+			return err
+		}
+		if err := c.checkTagsOf(id, changed); err != nil {
 			return err
 		}
 	}
 	for _, id := range ids {
 		t, _ := c.findTags(region, id)
-		if err := f(t); err != nil {
-			return err
-		}
+		_ = f(t) // which has just been tried
 		if i := c.images[id]; i != nil {
 			c.saveImage(i)
 		}
@@ -95,6 +126,15 @@ func (c *Cloud) changeTags(region string, ids []string, f func(*Tags) error) err
 		}
 	}
 	return nil
+}
+
+// checkTagsOf returns the error for tags that an instance cannot have, because it reads them in its metadata.
+func (c *Cloud) checkTagsOf(id string, t Tags) error {
+	at := slices.IndexFunc(c.instances, func(in *instance) bool { return in.ID == id })
+	if at < 0 || c.instances[at].Metadata.Tags != "enabled" {
+		return nil
+	}
+	return checkMetadataTags(t)
 }
 
 // findTags returns the tags of any resource.
@@ -140,7 +180,7 @@ func (c *Cloud) findOtherTags(region, id string) (*Tags, error) {
 		}
 	}
 	for _, in := range c.instances {
-		if in.Interface == id && visibleIn(in.Region, region) {
+		if in.Interface == id && in.State != Terminated && visibleIn(in.Region, region) {
 			return &in.InterfaceTags, nil
 		}
 	}
@@ -169,7 +209,9 @@ func (c *Cloud) AllTags(region string) []TagOf {
 	}
 	for _, in := range c.instances {
 		add(in.ID, "instance", in.Region, in.Tags)
-		add(in.Interface, "network-interface", in.Region, in.InterfaceTags)
+		if in.State != Terminated { // the interface has gone with the machine
+			add(in.Interface, "network-interface", in.Region, in.InterfaceTags)
+		}
 	}
 	for _, i := range sorted(c.images) {
 		add(i.ID, "image", i.Region, i.Tags)

@@ -6,6 +6,7 @@ package disk_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,11 +15,32 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/sandbox"
 )
 
 const mib = 1 << 20
 
+// TestMain runs the tests in a sandbox: a lab that starts meanwhile has a copy of this computer's mount table until it
+// ends, and so would keep the disks of the tests mounted.
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	if sandbox.Inside() {
+		os.Exit(m.Run())
+	}
+	code, err := sandbox.Run(os.Args, nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(code)
+}
+
 func makeDisk(t *testing.T, size int64) string {
+	t.Helper()
+	return makeDiskOf(t, disk.Ext4, size)
+}
+
+func makeDiskOf(t *testing.T, fs disk.FileSystem, size int64) string {
 	t.Helper()
 	tree := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(tree, "etc"), 0o755); err != nil {
@@ -28,7 +50,7 @@ func makeDisk(t *testing.T, size int64) string {
 		t.Fatal(err)
 	}
 	image := filepath.Join(t.TempDir(), "disk.img")
-	if err := disk.FromTree(t.Context(), tree, image, size); err != nil {
+	if err := disk.FromTree(t.Context(), fs, tree, image, size); err != nil {
 		t.Fatal(err)
 	}
 	return image
@@ -115,14 +137,8 @@ func TestUnmountTwiceLeavesNoLoopDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if name, err := os.ReadFile(f); err == nil && strings.Contains(string(name), image) {
-			t.Errorf("%s still has %s", f, image)
-		}
+	if strings.Contains(loops(t), image+"\n") {
+		t.Errorf("a loop device still has %s", image)
 	}
 }
 
@@ -142,6 +158,55 @@ func TestGrow(t *testing.T) {
 	}
 }
 
+// TestEveryFileSystem checks that disks of each can be made, known, cloned, mounted beside their clones, and grown.
+func TestEveryFileSystem(t *testing.T) {
+	for _, fs := range []disk.FileSystem{disk.Ext4, disk.XFS, disk.Btrfs} {
+		t.Run(string(fs), func(t *testing.T) {
+			image := makeDiskOf(t, fs, 512*mib)
+			if got, err := disk.FileSystemOf(image); got != fs || err != nil {
+				t.Errorf("it is %q, %v", got, err)
+			}
+			clone := filepath.Join(t.TempDir(), "clone.img")
+			if err := disk.Clone(image, clone); err != nil {
+				t.Fatal(err)
+			}
+			if err := disk.Grow(t.Context(), clone, 1024*mib); err != nil {
+				t.Fatal(err)
+			}
+			original, _ := mount(t, image, true)
+			dir, unmount := mount(t, clone, false)
+			for _, d := range []string{original, dir} {
+				info, err := os.Stat(filepath.Join(d, "etc", "hello"))
+				if err != nil || info.Mode() != 0o640 {
+					t.Errorf("etc/hello: %v, %v", info, err)
+				}
+			}
+			if err := os.WriteFile(filepath.Join(dir, "x"), make([]byte, 600*mib), 0o600); err != nil {
+				t.Errorf("it was not grown: %v", err)
+			}
+			unmount()
+			if strings.Contains(loops(t), clone+"\n") {
+				t.Error("a loop device still has the clone")
+			}
+		})
+	}
+}
+
+// loops returns the names of the files of all loop devices.
+func loops(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, f := range files {
+		name, _ := os.ReadFile(f) // empty when it has just been removed
+		all.Write(name)
+	}
+	return all.String()
+}
+
 func TestErrors(t *testing.T) {
 	image := makeDisk(t, 64*mib)
 	ctx := context.Background()
@@ -150,11 +215,15 @@ func TestErrors(t *testing.T) {
 		want string
 	}{
 		"an existing file is not overwritten by a new disk": {
-			func() error { return disk.FromTree(ctx, t.TempDir(), image, 64*mib) }, "file exists"},
+			func() error { return disk.FromTree(ctx, disk.Ext4, t.TempDir(), image, 64*mib) }, "file exists"},
 		"a tree that is not there": {
-			func() error { return disk.FromTree(ctx, "/no/such/tree", image+".new", 64*mib) }, "/no/such/tree"},
+			func() error { return disk.FromTree(ctx, disk.Ext4, "/no/such/tree", image+".new", 64*mib) },
+			"/no/such/tree"},
 		"an existing file is not overwritten by a clone": {
 			func() error { return disk.Clone(image, image) }, "file exists"},
+		"a file system that is not there": {
+			func() error { return disk.FromTree(ctx, "zfs", t.TempDir(), image+".new", 64*mib) },
+			`no file system "zfs"`},
 		"shrinking": {
 			func() error { return disk.Grow(ctx, image, mib) }, "more than the 1048576 asked for"},
 		"mounting what is no disk": {

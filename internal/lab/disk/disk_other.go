@@ -12,8 +12,8 @@ import (
 
 var errNotLinux = errors.New("handle a disk image: it needs Linux (loop devices, ext4)")
 
-// FromTree creates an ext4 disk of size bytes with the files of tree.
-func FromTree(context.Context, string, string, int64) error { return errNotLinux }
+// FromTree creates a disk of size bytes with the files of tree.
+func FromTree(context.Context, FileSystem, string, string, int64) error { return errNotLinux }
 
 // Clone copies a disk.
 func Clone(string, string) error { return errNotLinux }

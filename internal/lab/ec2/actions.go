@@ -23,7 +23,11 @@ func init() { //nolint:gochecknoinits // the table refers to functions that refe
 	maps.Copy(handlers, instanceHandlers())
 	maps.Copy(handlers, imageHandlers())
 	maps.Copy(handlers, accountHandlers())
+	maps.Copy(handlers, settingHandlers())
 }
+
+// Actions returns the names of all actions.
+func Actions() []string { return sortedKeys(handlers) }
 
 // instanceHandlers are the actions of instances, Spot requests and launch templates.
 func instanceHandlers() map[string]handler {
@@ -100,8 +104,6 @@ func accountHandlers() map[string]handler {
 		"ImportKeyPair":                 importKeyPair,
 		"DescribeKeyPairs":              describeKeyPairs,
 		"DeleteKeyPair":                 deleteKeyPair,
-		"GetEbsDefaultKmsKeyId":         getEbsDefaultKmsKeyID,
-		"GetEbsEncryptionByDefault":     getEbsEncryptionByDefault,
 	}
 }
 

@@ -68,6 +68,9 @@ func modifyInstanceAttribute(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOneInstanceAttribute(r.query); err != nil {
+		return nil, err
+	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
@@ -82,6 +85,35 @@ func modifyInstanceAttribute(s *Server, r *request) (any, error) {
 		}
 	}
 	return ok, s.Cloud.Modify(r.region, id, false, func(i *cloud.Instance) error { return setLists(i, r.query) })
+}
+
+// checkOneInstanceAttribute returns EC2's error unless a request changes exactly one attribute.
+func checkOneInstanceAttribute(q *Query) error {
+	var names []string
+	for _, c := range changes {
+		if _, wanted := attribute(q, c.name); wanted {
+			names = append(names, c.name)
+		}
+	}
+	if q.Has("GroupId") {
+		names = append(names, "groupSet")
+	}
+	if q.Has("BlockDeviceMapping") {
+		names = append(names, "blockDeviceMapping")
+	}
+	return checkOneOf(names)
+}
+
+// checkOneOf returns EC2's error for a request that changes no attribute, or several.
+func checkOneOf(names []string) error {
+	switch len(names) {
+	case 0:
+		return apierror.Errorf("InvalidParameterCombination", "No attributes specified.")
+	case 1:
+		return nil
+	}
+	return apierror.Errorf("InvalidParameterCombination", "Fields for multiple attribute types specified: %s",
+		strings.Join(names, ", "))
 }
 
 func setLists(i *cloud.Instance, q *Query) error {
@@ -244,7 +276,11 @@ func typesByName(names []string) ([]cloud.Type, error) {
 
 func typeFields(t cloud.Type) fields {
 	return fields{values: map[string][]string{
-		"instance-type": {t.Name}, "processor-info.supported-architecture": {t.Architecture},
+		"burstable-performance-supported": {strconv.FormatBool(t.Burstable)}, "free-tier-eligible": {"false"},
+		"memory-info.size-in-mib": {strconv.Itoa(t.MemoryMiB)}, "vcpu-info.default-vcpus": {strconv.Itoa(t.VCPUs)},
+		"supported-root-device-type": {"ebs"}, "supported-usage-class": {"on-demand", "spot"},
+		"network-info.ena-support": {"required"},
+		"instance-type":            {t.Name}, "processor-info.supported-architecture": {t.Architecture},
 		"current-generation": {"true"},
 		"bare-metal":         {"false"}, "hypervisor": {t.Hypervisor()}, "supported-boot-mode": {"legacy-bios", "uefi"},
 		"supported-virtualization-type": {"hvm"},
@@ -261,7 +297,7 @@ func describeInstanceTypeOfferings(_ *Server, r *request) (any, error) {
 	if kind != "region" {
 		location += "a"
 	}
-	all, err := filtered(r.query, cloud.Types(), func(t cloud.Type) fields {
+	all, next, err := filteredPage(r.query, cloud.Types(), func(t cloud.Type) fields {
 		return fields{values: map[string][]string{"instance-type": {t.Name}, "location": {location}}}
 	})
 	if err != nil {
@@ -269,7 +305,9 @@ func describeInstanceTypeOfferings(_ *Server, r *request) (any, error) {
 	}
 	var x struct {
 		Items []offering `xml:"instanceTypeOfferingSet>item"`
+		Next  string     `xml:"nextToken,omitempty"`
 	}
+	x.Next = next
 	for _, t := range all {
 		x.Items = append(x.Items, offering{t.Name, kind, location})
 	}

@@ -81,21 +81,28 @@ func describeInstanceCreditSpecifications(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, i := range all {
+		if i.Credits == "" && len(ids) > 0 {
+			return nil, apierror.Errorf("InvalidInstanceID",
+				"The instance %s is not burstable: it has no credit specification.", i.ID)
+		}
+	}
+	all = slices.DeleteFunc(all, func(i cloud.Instance) bool { return i.Credits == "" })
+	all, next, err := filteredPage(r.query, all, instanceFields)
+	if err != nil {
+		return nil, err
+	}
 	type item struct {
 		ID      string `xml:"instanceId"`
 		Credits string `xml:"cpuCredits"`
 	}
 	var x struct {
 		Items []item `xml:"instanceCreditSpecificationSet>item"`
+		Next  string `xml:"nextToken,omitempty"`
 	}
+	x.Next = next
 	for _, i := range all {
-		switch {
-		case i.Credits != "":
-			x.Items = append(x.Items, item{i.ID, i.Credits})
-		case len(ids) > 0:
-			return nil, apierror.Errorf("InvalidInstanceID",
-				"The instance %s is not burstable: it has no credit specification.", i.ID)
-		}
+		x.Items = append(x.Items, item{i.ID, i.Credits})
 	}
 	return x, nil
 }
@@ -122,14 +129,11 @@ func describeNetworkInterfaces(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err = filtered(r.query, all, func(i cloud.Instance) fields {
-		return fields{tags: i.InterfaceTags, values: map[string][]string{
-			"network-interface-id": {i.Interface}, "attachment.instance-id": {i.ID}, "subnet-id": {i.SubnetID},
-			"vpc-id":   {i.VPCID},
-			"group-id": i.SecurityGroups, "status": {"in-use"}, "private-ip-address": {i.PrivateIP},
-			"availability-zone": {i.Zone},
-		}}
-	})
+	all = slices.DeleteFunc(all, func(i cloud.Instance) bool { return i.State == cloud.Terminated })
+	if all, err = selectInterfaces(all, r.query.Strings("NetworkInterfaceId")); err != nil {
+		return nil, err
+	}
+	all, next, err := filteredPage(r.query, all, interfaceFields)
 	if err != nil {
 		return nil, err
 	}
@@ -137,14 +141,12 @@ func describeNetworkInterfaces(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted := r.query.Strings("NetworkInterfaceId")
 	var x struct {
 		Items []networkInterfaceXML `xml:"networkInterfaceSet>item"`
+		Next  string                `xml:"nextToken,omitempty"`
 	}
+	x.Next = next
 	for _, i := range all {
-		if i.State == cloud.Terminated || len(wanted) > 0 && !slices.Contains(wanted, i.Interface) {
-			continue
-		}
 		one := networkInterfaceXML{
 			ID: i.Interface, SubnetID: i.SubnetID, VPCID: i.VPCID, Zone: i.Zone, Owner: cloud.Account, Status: "in-use",
 			MAC:       i.MAC,
@@ -157,4 +159,28 @@ func describeNetworkInterfaces(s *Server, r *request) (any, error) {
 		x.Items = append(x.Items, one)
 	}
 	return x, nil
+}
+
+// selectInterfaces returns the instances whose network interfaces have these ids, or all without ids.
+func selectInterfaces(all []cloud.Instance, ids []string) ([]cloud.Instance, error) {
+	for _, id := range ids {
+		if !slices.ContainsFunc(all, func(i cloud.Instance) bool { return i.Interface == id }) {
+			return nil, apierror.Errorf("InvalidNetworkInterfaceID.NotFound",
+				"The networkInterface ID '%s' does not exist", id)
+		}
+	}
+	return slices.DeleteFunc(all, func(i cloud.Instance) bool {
+		return len(ids) > 0 && !slices.Contains(ids, i.Interface)
+	}), nil
+}
+
+func interfaceFields(i cloud.Instance) fields {
+	return fields{tags: i.InterfaceTags, values: map[string][]string{
+		"network-interface-id": {i.Interface}, "attachment.instance-id": {i.ID}, "subnet-id": {i.SubnetID},
+		"vpc-id": {i.VPCID}, "owner-id": {cloud.Account}, "mac-address": {i.MAC}, "interface-type": {"interface"},
+		"group-id": i.SecurityGroups, "status": {"in-use"}, "private-ip-address": {i.PrivateIP},
+		"addresses.private-ip-address": {i.PrivateIP}, "association.public-ip": {i.PublicIP},
+		"attachment.status": {"attached"}, "attachment.device-index": {"0"}, "source-dest-check": {"true"},
+		"availability-zone": {i.Zone}, "private-dns-name": {i.PrivateDNS()},
+	}}
 }

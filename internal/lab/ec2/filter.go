@@ -4,9 +4,7 @@
 package ec2
 
 import (
-	"encoding/base64"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
@@ -14,44 +12,86 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/wildcard"
 )
 
-// fields are the values of a resource for filters, by filter name. A filter name that is missing here is not valid for
-// the resource. The filters tag:KEY and tag-key use tags.
+// fields are the values of a resource for filters, by filter name. The filters tag:KEY and tag-key use tags.
 type fields struct {
 	values map[string][]string
 	tags   cloud.Tags
 }
 
-func (f fields) get(name string) ([]string, bool) {
+// get returns the values of a filter.
+func (f fields) get(name string) []string {
 	if key, ok := strings.CutPrefix(name, "tag:"); ok {
 		if v, has := f.tags[key]; has {
-			return []string{v}, true
+			return []string{v}
 		}
-		return nil, true
+		return nil
 	}
 	if name == "tag-key" {
-		var keys []string
-		for k := range f.tags {
-			keys = append(keys, k)
-		}
-		return keys, true
+		return sortedKeys(f.tags)
 	}
-	v, ok := f.values[name]
-	return v, ok
+	// what a resource does not have matches no value, not even an asterisk
+	return slices.DeleteFunc(slices.Clone(f.values[name]), func(v string) bool { return v == "" })
 }
 
-// filtered returns the resources that pass all filters of the request. The values of one filter are alternatives.
-func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
-	var matching []T
-	for _, filter := range q.List("Filter") {
-		name := filter.String("Name")
-		var sample T
-		if _, ok := of(sample).get(name); !ok {
-			return nil, apierror.Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
+// Limits of the filters of a request (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html).
+const (
+	maxFilters      = 50
+	maxFilterValues = 200 // of all filters
+	maxFilterLength = 255
+)
+
+// checkFilters returns EC2's error for filters that are not valid for an action.
+func checkFilters(q *Query) error {
+	filters, values := q.List("Filter"), 0
+	if len(filters) > maxFilters {
+		return apierror.Errorf("FilterLimitExceeded",
+			"The maximum number of filters specified on a single call is %d", maxFilters)
+	}
+	for _, filter := range filters {
+		name, wanted := filter.String("Name"), filter.Strings("Value")
+		if !hasFilter(q.String("Action"), name) {
+			return apierror.Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
 		}
-		if len(filter.List("Value")) == 0 {
-			return nil, apierror.Errorf("InvalidParameterValue", "The filter '%s' has no values", name)
+		if len(wanted) == 0 {
+			return apierror.Errorf("InvalidParameterValue", "The filter '%s' has no values", name)
+		}
+		if values += len(wanted); values > maxFilterValues {
+			return apierror.Errorf("FilterLimitExceeded",
+				"The maximum number of filter values specified on a single call is %d", maxFilterValues)
+		}
+		if slices.ContainsFunc(wanted, func(v string) bool { return len(v) > maxFilterLength }) {
+			return apierror.Errorf("FilterLimitExceeded",
+				"The maximum length for a filter value is %d characters", maxFilterLength)
 		}
 	}
+	return nil
+}
+
+// hasFilter reports whether an action has a filter. Those that older clients name otherwise (isDefault) are here.
+func hasFilter(action, name string) bool {
+	switch {
+	case strings.HasPrefix(name, "tag:") && len(name) > len("tag:"):
+		name = "tag:<key>"
+	case slices.Contains(oldFilters[action], name):
+		return true
+	}
+	return table.HasFilter(action, name)
+}
+
+// oldFilters are names that the documentation of an action does not list, or in its text only.
+var oldFilters = map[string][]string{
+	"DescribeInstances": {"group-id", "group-name"},
+	"DescribeSubnets":   {"availabilityZone", "cidr", "cidrBlock", "defaultForAz"},
+	"DescribeVpcs":      {"isDefault"},
+}
+
+// filtered returns the resources that pass all filters of the request. The values of one filter are alternatives. What
+// EC2 can filter by and the lab's resources do not have matches nothing.
+func filtered[T any](q *Query, all []T, of func(T) fields) ([]T, error) {
+	if err := checkFilters(q); err != nil {
+		return nil, err
+	}
+	var matching []T
 	for _, one := range all {
 		if f := of(one); matchesFilters(q, f) && !f.hidden(q) {
 			matching = append(matching, one)
@@ -88,7 +128,7 @@ func (f fields) hidden(q *Query) bool {
 
 func matchesFilters(q *Query, f fields) bool {
 	for _, filter := range q.List("Filter") {
-		have, _ := f.get(filter.String("Name"))
+		have := f.get(filter.String("Name"))
 		if !slices.ContainsFunc(filter.Strings("Value"), func(pattern string) bool {
 			return slices.ContainsFunc(have, func(v string) bool { return wildcard.MatchEscaped(pattern, v) })
 		}) {
@@ -96,38 +136,4 @@ func matchesFilters(q *Query, f fields) bool {
 		}
 	}
 	return true
-}
-
-// page returns the page of a list that MaxResults and NextToken ask for, and the token of the next page.
-func page[T any](q *Query, all []T) ([]T, string, error) {
-	size, err := q.Int("MaxResults", 0)
-	if err != nil {
-		return nil, "", err
-	}
-	if size < 0 || q.Has("MaxResults") && size == 0 {
-		return nil, "", apierror.Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid.",
-			size)
-	}
-	start, err := offset(q.String("NextToken"))
-	if err != nil {
-		return nil, "", err
-	}
-	all = all[min(start, len(all)):]
-	if size == 0 || int64(len(all)) <= size {
-		return all, "", nil
-	}
-	return all[:size], base64.StdEncoding.EncodeToString([]byte("next:" + strconv.Itoa(start+int(size)))), nil
-}
-
-func offset(token string) (int, error) {
-	if token == "" {
-		return 0, nil
-	}
-	b, err := base64.StdEncoding.DecodeString(token)
-	n, ok := strings.CutPrefix(string(b), "next:")
-	at, bad := strconv.Atoi(n)
-	if err != nil || !ok || bad != nil || at < 0 {
-		return 0, apierror.Errorf("InvalidNextToken", "The token '%s' is invalid", token)
-	}
-	return at, nil
 }

@@ -114,23 +114,37 @@ func describeLaunchTemplates(s *Server, r *request) (any, error) {
 	s.mu.Lock()
 	all := slices.DeleteFunc(slices.Clone(s.templates), func(t *template) bool { return t.region != r.region })
 	s.mu.Unlock()
-	all, err := filtered(r.query, all, func(t *template) fields {
-		if t == nil { // filtered asks for the names of the filters
-			t = &template{}
+	ids, names := r.query.Strings("LaunchTemplateId"), r.query.Strings("LaunchTemplateName")
+	for _, id := range ids {
+		if !slices.ContainsFunc(all, func(t *template) bool { return t.id == id }) {
+			return nil, apierror.Errorf("InvalidLaunchTemplateId.NotFound",
+				"The specified launch template, with template ID %s, does not exist.", id)
 		}
-		return fields{tags: t.tags, values: map[string][]string{"launch-template-name": {t.name}}}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(t *template) bool { return t.name == name }) {
+			return nil, apierror.Errorf("InvalidLaunchTemplateName.NotFoundException",
+				"At least one of the launch templates specified in the request does not exist.")
+		}
+	}
+	all = slices.DeleteFunc(all, func(t *template) bool {
+		return len(ids)+len(names) > 0 && !slices.Contains(ids, t.id) && !slices.Contains(names, t.name)
+	})
+	all, next, err := filteredPage(r.query, all, func(t *template) fields {
+		return fields{tags: t.tags, values: map[string][]string{
+			"launch-template-name": {t.name}, "create-time": {stamp(t.created)},
+		}}
 	})
 	if err != nil {
 		return nil, err
 	}
-	ids, names := r.query.Strings("LaunchTemplateId"), r.query.Strings("LaunchTemplateName")
 	var x struct {
 		Items []templateXML `xml:"launchTemplates>item"`
+		Next  string        `xml:"nextToken,omitempty"`
 	}
+	x.Next = next
 	for _, t := range all {
-		if len(ids)+len(names) == 0 || slices.Contains(ids, t.id) || slices.Contains(names, t.name) {
-			x.Items = append(x.Items, t.xml())
-		}
+		x.Items = append(x.Items, t.xml())
 	}
 	return x, nil
 }

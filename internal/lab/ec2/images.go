@@ -7,18 +7,20 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
 func createImage(s *Server, r *request) (any, error) {
-	q, p := r.query, &reader{q: r.query}
+	p := &reader{q: r.query}
 	n := cloud.NewImage{
 		Region: r.region, InstanceID: p.require("InstanceId"), Name: p.require("Name"),
-		Description: q.String("Description"),
+		Description: p.description(),
 		NoReboot:    p.bool("NoReboot"), Devices: p.devices(), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
 	}
 	if p.err != nil {
@@ -40,7 +42,7 @@ func copyImage(s *Server, r *request) (any, error) {
 	n := cloud.Copy{
 		Region: r.region, SourceRegion: p.require("SourceRegion"), ImageID: p.require("SourceImageId"),
 		Name:        p.require("Name"),
-		Description: q.String("Description"), ClientToken: q.String("ClientToken"), Encrypted: p.optional("Encrypted"),
+		Description: p.description(), ClientToken: q.String("ClientToken"), Encrypted: p.optional("Encrypted"),
 		KMSKey:   q.String("KmsKeyId"),
 		CopyTags: p.bool("CopyImageTags"), Tags: p.tags("image"), SnapshotTags: p.tags("snapshot"),
 	}
@@ -152,6 +154,14 @@ func productsOf(i cloud.Image) []productXML {
 	return all
 }
 
+// productType is the type of an image's product codes; "" without codes.
+func productType(i cloud.Image) string {
+	if len(i.ProductCodes) > 0 {
+		return "marketplace"
+	}
+	return ""
+}
+
 func imageOf(i cloud.Image) imageXML {
 	x := imageXML{
 		ID: i.ID, Location: cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name, State: i.State, Owner: i.Owner,
@@ -233,9 +243,15 @@ func executableBy(i cloud.Image, users []string) bool {
 }
 
 func imageFields(i cloud.Image) fields {
-	snapshots := make([]string, 0, len(i.Devices))
+	disks := map[string][]string{}
 	for _, d := range i.Devices {
-		snapshots = append(snapshots, d.SnapshotID)
+		for name, value := range map[string]string{
+			"device-name": d.Name, "snapshot-id": d.SnapshotID, "volume-type": cmp.Or(d.Type, "gp2"),
+			"volume-size": strconv.FormatInt(d.Size, 10), "encrypted": strconv.FormatBool(d.Encrypted),
+			"delete-on-termination": strconv.FormatBool(d.DeleteOnTermination),
+		} {
+			disks[name] = append(disks[name], value)
+		}
 	}
 	public := map[bool]string{true: "true", false: "false"}
 	return fields{tags: i.Tags, values: map[string][]string{
@@ -246,15 +262,18 @@ func imageFields(i cloud.Image) fields {
 		"creation-date": {stamp(i.Created)}, "owner-id": {i.Owner}, "owner-alias": {i.OwnerAlias},
 		"image-type": {"machine"},
 		"is-public":  {public[i.Public]}, "ena-support": {public[i.ENA]}, "sriov-net-support": {i.SriovNet},
-		"platform":                         {""},
-		"manifest-location":                {cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name},
-		"block-device-mapping.snapshot-id": snapshots,
-		"boot-mode":                        {i.BootMode}, "source-instance-id": {i.Instance},
-		"source-image-id":                  {i.SourceImage},
-		"source-image-region":              {i.SourceRegion},
-		"block-device-mapping.volume-type": {"gp2", "gp3"}, "block-device-mapping.device-name": {i.RootDevice},
-		"imds-support":      {i.IMDS},
-		"state-reason-code": {i.Reason.Code}, "product-code": i.ProductCodes, "kernel-id": {}, "ramdisk-id": {},
+		"manifest-location":   {cmp.Or(i.OwnerAlias, i.Owner) + "/" + i.Name},
+		"source-instance-id":  {i.Instance},
+		"source-image-id":     {i.SourceImage},
+		"source-image-region": {i.SourceRegion},
+		"state-reason-code":   {i.Reason.Code}, "state-reason-message": {i.Reason.Message},
+		"product-code": i.ProductCodes, "product-code.type": {productType(i)}, "image-allowed": {"true"},
+		"block-device-mapping.device-name":           disks["device-name"],
+		"block-device-mapping.snapshot-id":           disks["snapshot-id"],
+		"block-device-mapping.volume-type":           disks["volume-type"],
+		"block-device-mapping.volume-size":           disks["volume-size"],
+		"block-device-mapping.encrypted":             disks["encrypted"],
+		"block-device-mapping.delete-on-termination": disks["delete-on-termination"],
 	}}
 }
 
@@ -263,10 +282,51 @@ func enableImageDeprecation(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at.Before(time.Now()) {
-		return nil, apierror.Errorf("InvalidParameterValue", "DeprecateAt must be a future date.")
+	at = at.Round(time.Minute)
+	return s.changeImage(r, func(i *cloud.Image) error {
+		i.Deprecation = at
+		return checkDeprecation(i, at, r.query.String("DeprecateAt"))
+	})
+}
+
+// Limits of the date on which an image is deprecated: that of a public image counts from its creation
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EnableImageDeprecation.html).
+const (
+	deprecationYears       = 10
+	publicDeprecationYears = 2
+)
+
+func checkDeprecation(i *cloud.Image, at time.Time, text string) error {
+	last := time.Now().AddDate(deprecationYears, 0, 0)
+	if i.Public {
+		last = i.Created.AddDate(publicDeprecationYears, 0, 0)
 	}
-	return s.modifyImage(r, func(i *cloud.Image) { i.Deprecation = at.Truncate(time.Minute) })
+	switch {
+	case at.Before(time.Now()):
+		return apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter DeprecateAt is invalid. The specified date must be in the future.", text)
+	case at.After(last):
+		return apierror.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter DeprecateAt is invalid. The specified date must be before %s.", text, stamp(last))
+	}
+	return nil
+}
+
+// descriptionLimit is how long a description of an image or a snapshot may be
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html).
+const descriptionLimit = 255
+
+// checkDescription returns EC2's error for a description of an image or a snapshot.
+func checkDescription(text string) error {
+	for _, r := range text {
+		if r > unicode.MaxASCII {
+			return invalid("description", text, "Character sets beyond ASCII are not supported.")
+		}
+	}
+	if len(text) > descriptionLimit {
+		return invalid("description", text, "Its length must be at most "+strconv.Itoa(descriptionLimit)+".")
+	}
+	return nil
 }
 
 func disableImageDeprecation(s *Server, r *request) (any, error) {
@@ -306,16 +366,23 @@ type stringResult struct {
 }
 
 func (s *Server) modifyImage(r *request, f func(*cloud.Image)) (any, error) {
+	return s.changeImage(r, func(i *cloud.Image) error {
+		f(i)
+		return nil
+	})
+}
+
+// changeImage changes an image. A dry run has the errors of a change.
+func (s *Server) changeImage(r *request, f func(*cloud.Image) error) (any, error) {
 	id, err := r.query.Require("ImageId")
 	if err != nil {
 		return nil, err
 	}
-	if err := dryRun(r); err != nil {
-		return nil, err
-	}
 	return ok, s.Cloud.ModifyImage(r.region, id, func(i *cloud.Image) error {
-		f(i)
-		return nil
+		if err := f(i); err != nil {
+			return err
+		}
+		return dryRun(r)
 	})
 }
 
@@ -331,17 +398,25 @@ var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 
 // checkOneAttribute returns EC2's error unless a request changes exactly one attribute, to a valid value.
 func checkOneAttribute(q *Query) error {
-	kinds := 0
-	for _, kind := range [][]string{
-		{"Description"}, {"ImdsSupport"}, {"ProductCode"},
-		{"LaunchPermission", "UserId", "UserGroup", "OrganizationArn", "OrganizationalUnitArn"},
+	var names []string
+	for _, kind := range []struct {
+		name       string
+		parameters []string
+	}{
+		{"description", []string{"Description"}}, {"imdsSupport", []string{"ImdsSupport"}},
+		{"productCodes", []string{"ProductCode"}},
+		{"launchPermission", []string{"LaunchPermission", "UserId", "UserGroup", "OrganizationArn",
+			"OrganizationalUnitArn"}},
 	} {
-		if slices.ContainsFunc(kind, q.Has) {
-			kinds++
+		if slices.ContainsFunc(kind.parameters, q.Has) {
+			names = append(names, kind.name)
 		}
 	}
-	if kinds > 1 {
-		return apierror.Errorf("InvalidParameterCombination", "You can specify only one attribute at a time.")
+	if err := checkOneOf(names); err != nil {
+		return err
+	}
+	if err := checkDescription(cmp.Or(q.String("Description.Value"), q.String("Description"))); err != nil {
+		return err
 	}
 	if v := cmp.Or(q.String("ImdsSupport.Value"), q.String("ImdsSupport")); q.Has("ImdsSupport") && v != "v2.0" {
 		return apierror.Errorf("InvalidParameterValue",
@@ -459,7 +534,7 @@ func describeImageAttribute(s *Server, r *request) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	all, err := s.Cloud.Images(r.region, []string{id})
+	i, err := s.Cloud.Image(r.region, id)
 	if err != nil {
 		return nil, err
 	}
@@ -475,7 +550,6 @@ func describeImageAttribute(s *Server, r *request) (any, error) {
 		Protection  *valueXML        `xml:"deregistrationProtection"`
 		Products    *[]productXML    `xml:"productCodes>item"`
 	}
-	i := all[0]
 	x.ID = i.ID
 	switch attribute {
 	case "launchPermission":

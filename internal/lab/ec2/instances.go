@@ -303,9 +303,9 @@ func describeInstances(s *Server, r *request) (any, error) {
 }
 
 func instanceFields(i cloud.Instance) fields {
-	volumes := make([]string, 0, len(i.Devices))
+	volumes, devices := make([]string, 0, len(i.Devices)), make([]string, 0, len(i.Devices))
 	for _, d := range i.Devices {
-		volumes = append(volumes, d.VolumeID)
+		volumes, devices = append(volumes, d.VolumeID), append(devices, d.Name)
 	}
 	return fields{tags: i.Tags, values: map[string][]string{
 		"instance-id": {i.ID}, "image-id": {i.ImageID}, "instance-type": {i.Type}, "client-token": {i.ClientToken},
@@ -315,8 +315,22 @@ func instanceFields(i cloud.Instance) fields {
 		"private-ip-address": {i.PrivateIP}, "ip-address": {i.PublicIP}, "private-dns-name": {i.PrivateDNS()},
 		"key-name":          {i.KeyName},
 		"instance.group-id": i.SecurityGroups, "group-id": i.SecurityGroups,
-		"network-interface.group-id": i.SecurityGroups,
-		"architecture":               {i.Architecture}, "root-device-name": {i.RootDevice}, "root-device-type": {"ebs"},
+		"network-interface.group-id": i.SecurityGroups, "affinity": {i.Placement.Affinity},
+		"block-device-mapping.attach-time": {stamp(i.LaunchTime)}, "block-device-mapping.device-name": devices,
+		"block-device-mapping.status": {"attached"}, "host-id": {i.Placement.HostID}, "hypervisor": {"xen"},
+		"capacity-reservation-id": {i.Capacity.ID}, "dns-name": {""}, "monitoring-state": {"disabled"},
+		"capacity-reservation-specification.capacity-reservation-preference": {capacityOf(i.Capacity).Preference},
+		"ebs-optimized": {strconv.FormatBool(i.EbsOptimized)}, "ena-support": {strconv.FormatBool(i.ENA)},
+		"enclave-options.enabled": {strconv.FormatBool(i.Enclave)}, "iam-instance-profile.id": {i.ProfileID},
+		"metadata-options.http-endpoint":               {i.Metadata.Endpoint},
+		"metadata-options.http-put-response-hop-limit": {strconv.Itoa(i.Metadata.HopLimit)},
+		"metadata-options.instance-metadata-tags":      {i.Metadata.Tags}, "metadata-options.state": {"applied"},
+		"network-interface.mac-address": {i.MAC}, "network-interface.owner-id": {cloud.Account},
+		"network-interface.private-ip-address": {i.PrivateIP}, "network-interface.status": {"in-use"},
+		"network-interface.subnet-id": {i.SubnetID}, "network-interface.vpc-id": {i.VPCID},
+		"placement-group-name": {i.Placement.Group}, "platform-details": {"Linux/UNIX"},
+		"state-reason-message": {i.Reason.Message}, "usage-operation": {"RunInstances"}, "source-dest-check": {"true"},
+		"architecture": {i.Architecture}, "root-device-name": {i.RootDevice}, "root-device-type": {"ebs"},
 		"virtualization-type": {"hvm"},
 		"state-reason-code":   {i.Reason.Code}, "reason": {i.TransitionReason}, "owner-id": {cloud.Account},
 		"launch-time":                    {stamp(i.LaunchTime)},
@@ -351,23 +365,38 @@ func describeInstanceStatus(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.query, all, instanceFields); err != nil {
+	all = slices.DeleteFunc(all, func(i cloud.Instance) bool { return i.State != cloud.Running && !everything })
+	all, next, err := filteredPage(r.query, all, statusFields)
+	if err != nil {
 		return nil, err
 	}
 	var x struct {
 		Items []statusXML `xml:"instanceStatusSet>item"`
+		Next  string      `xml:"nextToken,omitempty"`
 	}
+	x.Next = next
 	for _, i := range all {
-		if i.State != cloud.Running && !everything {
-			continue
-		}
-		health := healthXML{"not-applicable", "reachability", "not-applicable"}
-		if i.State == cloud.Running {
-			health = healthXML{"ok", "reachability", "passed"}
-		}
-		x.Items = append(x.Items, statusXML{i.ID, i.Zone, stateOf(i.State), health, health})
+		x.Items = append(x.Items, statusXML{i.ID, i.Zone, stateOf(i.State), healthOf(i), healthOf(i)})
 	}
 	return x, nil
+}
+
+func healthOf(i cloud.Instance) healthXML {
+	if i.State == cloud.Running {
+		return healthXML{"ok", "reachability", "passed"}
+	}
+	return healthXML{"not-applicable", "reachability", "not-applicable"}
+}
+
+func statusFields(i cloud.Instance) fields {
+	health := healthOf(i)
+	return fields{values: map[string][]string{
+		"instance-id":       {i.ID}, // to hide instances that are not visible yet
+		"availability-zone": {i.Zone}, "instance-state-name": {string(i.State)},
+		"instance-state-code":    {strconv.Itoa(i.State.Code())},
+		"instance-status.status": {health.Status}, "instance-status.reachability": {health.Details},
+		"system-status.status": {health.Status}, "system-status.reachability": {health.Details},
+	}}
 }
 
 type changesXML struct {
@@ -426,6 +455,9 @@ func rebootInstances(s *Server, r *request) (any, error) {
 func getConsoleOutput(s *Server, r *request) (any, error) {
 	id, err := r.query.Require("InstanceId")
 	if err != nil {
+		return nil, err
+	}
+	if err := dryRun(r); err != nil {
 		return nil, err
 	}
 	view := r.console

@@ -62,6 +62,11 @@ func describeKeyPairs(s *Server, r *request) (any, error) {
 		return nil, err
 	}
 	if ids := r.query.Strings("KeyPairId"); len(ids) > 0 {
+		for _, id := range ids {
+			if !slices.ContainsFunc(all, func(k cloud.KeyPair) bool { return k.ID == id }) {
+				return nil, apierror.Errorf("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", id)
+			}
+		}
 		all = slices.DeleteFunc(all, func(k cloud.KeyPair) bool { return !slices.Contains(ids, k.ID) })
 	}
 	all, err = filtered(r.query, all, func(k cloud.KeyPair) fields {

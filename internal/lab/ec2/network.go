@@ -173,17 +173,23 @@ func describeSecurityGroups(s *Server, r *request) (any, error) {
 }
 
 func groupFields(g cloud.SecurityGroup) fields {
-	var ports, cidrs []string
+	values := map[string][]string{
+		"group-id": {g.ID}, "group-name": {g.Name}, "vpc-id": {g.VPCID}, "owner-id": {cloud.Account},
+		"description": {g.Description},
+	}
 	for _, r := range g.Rules {
-		if !r.Egress {
-			ports, cidrs = append(ports, strconv.Itoa(r.From)), append(cidrs, r.CIDR)
+		prefix := "ip-permission."
+		if r.Egress {
+			prefix = "egress.ip-permission."
+		}
+		for name, value := range map[string]string{
+			"from-port": strconv.Itoa(r.From), "to-port": strconv.Itoa(r.To), "protocol": r.Protocol, "cidr": r.CIDR,
+			"ipv6-cidr": r.CIDR6, "group-id": r.Group,
+		} {
+			values[prefix+name] = append(values[prefix+name], value)
 		}
 	}
-	return fields{tags: g.Tags, values: map[string][]string{
-		"group-id": {g.ID}, "group-name": {g.Name}, "vpc-id": {g.VPCID}, "owner-id": {cloud.Account},
-		"description":             {g.Description},
-		"ip-permission.from-port": ports, "ip-permission.cidr": cidrs,
-	}}
+	return fields{tags: g.Tags, values: values}
 }
 
 // rules reads IpPermissions, or the one rule that older clients send as single parameters.
@@ -296,12 +302,15 @@ func describeSubnets(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if all, err = filtered(r.query, all, subnetFields); err != nil {
+	all, next, err := filteredPage(r.query, all, subnetFields)
+	if err != nil {
 		return nil, err
 	}
 	var x struct {
 		Items []subnetXML `xml:"subnetSet>item"`
+		Next  string      `xml:"nextToken,omitempty"`
 	}
+	x.Next = next
 	for _, n := range all {
 		arn := "arn:aws:ec2:" + r.region + ":" + cloud.Account + ":subnet/" + n.ID
 		x.Items = append(x.Items,
@@ -315,8 +324,8 @@ func subnetFields(n cloud.Subnet) fields {
 		"subnet-id": {n.ID}, "vpc-id": {n.VPCID}, "availability-zone": {n.Zone}, "availabilityZone": {n.Zone},
 		"state":          {"available"},
 		"default-for-az": {"true"}, "defaultForAz": {"true"}, "map-public-ip-on-launch": {"true"},
-		"cidr-block": {n.CIDR}, "owner-id": {cloud.Account},
-		"assign-ipv6-address-on-creation": {"false"},
+		"cidr-block": {n.CIDR}, "cidr": {n.CIDR}, "cidrBlock": {n.CIDR}, "owner-id": {cloud.Account},
+		"available-ip-address-count": {strconv.Itoa(n.Free)}, "ipv6-native": {"false"}, "enable-dns64": {"false"},
 	}}
 }
 
@@ -325,10 +334,11 @@ func describeVpcs(s *Server, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err = filtered(r.query, all, func(v cloud.VPC) fields {
+	all, next, err := filteredPage(r.query, all, func(v cloud.VPC) fields {
 		return fields{values: map[string][]string{
 			"vpc-id": {v.ID}, "is-default": {"true"}, "isDefault": {"true"}, "state": {"available"}, "cidr": {v.CIDR},
-			"owner-id": {cloud.Account},
+			"owner-id": {cloud.Account}, "cidr-block-association.cidr-block": {v.CIDR},
+			"cidr-block-association.state": {"associated"},
 		}}
 	})
 	if err != nil {
@@ -343,8 +353,10 @@ func describeVpcs(s *Server, r *request) (any, error) {
 		Default bool   `xml:"isDefault"`
 	}
 	var x struct {
-		Items []vpc `xml:"vpcSet>item"`
+		Items []vpc  `xml:"vpcSet>item"`
+		Next  string `xml:"nextToken,omitempty"`
 	}
+	x.Next = next
 	for _, v := range all {
 		x.Items = append(x.Items, vpc{v.ID, cloud.Account, "available", v.CIDR, "default", true})
 	}
@@ -398,22 +410,42 @@ func describeAvailabilityZones(_ *Server, r *request) (any, error) {
 		Region string `xml:"regionName"`
 		Type   string `xml:"zoneType"`
 	}
-	var x struct {
-		Items []zone `xml:"availabilityZoneInfo>item"`
-	}
+	var all []zone
 	for n, name := range cloud.Zones(r.region) {
-		x.Items = append(x.Items,
-			zone{name, fmt.Sprintf("%s-az%d", r.region, n+1), "available", r.region, "availability-zone"})
+		all = append(all, zone{name, fmt.Sprintf("%s-az%d", r.region, n+1), "available", r.region, "availability-zone"})
 	}
-	return x, nil
+	for _, parameter := range []string{"ZoneName", "ZoneId"} {
+		wanted := r.query.Strings(parameter)
+		for _, one := range wanted {
+			if !slices.ContainsFunc(all, func(z zone) bool { return z.Name == one || z.ID == one }) {
+				return nil, apierror.Errorf("InvalidParameterValue", "Invalid availability zone: [%s]", one)
+			}
+		}
+		all = slices.DeleteFunc(all, func(z zone) bool {
+			return len(wanted) > 0 && !slices.Contains(wanted, z.Name) && !slices.Contains(wanted, z.ID)
+		})
+	}
+	all, err := filtered(r.query, all, func(z zone) fields {
+		return fields{values: map[string][]string{
+			"zone-name": {z.Name}, "zone-id": {z.ID}, "state": {z.State}, "region-name": {z.Region},
+			"zone-type": {z.Type}, "opt-in-status": {"opt-in-not-required"}, "group-name": {z.Region + "-zg-1"},
+		}}
+	})
+	return struct {
+		Items []zone `xml:"availabilityZoneInfo>item"`
+	}{all}, err
 }
 
-func describeAccountAttributes(*Server, *request) (any, error) {
+func describeAccountAttributes(_ *Server, r *request) (any, error) {
 	type attribute struct {
 		Name   string   `xml:"attributeName"`
 		Values []string `xml:"attributeValueSet>item>attributeValue"`
 	}
+	all := []attribute{{"supported-platforms", []string{"VPC"}}, {"default-vpc", []string{cloud.DefaultVPC}}}
+	wanted := r.query.Strings("AttributeName")
 	return struct {
 		Items []attribute `xml:"accountAttributeSet>item"`
-	}{[]attribute{{"supported-platforms", []string{"VPC"}}, {"default-vpc", []string{cloud.DefaultVPC}}}}, nil
+	}{slices.DeleteFunc(all, func(a attribute) bool {
+		return len(wanted) > 0 && !slices.Contains(wanted, a.Name)
+	})}, nil
 }

@@ -31,6 +31,10 @@ func (r *request) Permissions() []iam.Request {
 	if r.action == "RunInstances" {
 		need = append(need, launchPermissions(r)...)
 	}
+	if r.action == "CopyImage" {
+		need = append(need, sourcePermission(r))
+	}
+	need = append(need, keyPermissions(r)...)
 	if all, _ := r.query.True("DeleteAssociatedSnapshots"); all {
 		need = append(need, r.server.snapshotsOf(r)...)
 	}
@@ -171,14 +175,50 @@ func launchPermissions(r *request) []iam.Request {
 	return need
 }
 
+// sourcePermission is that for the image that is copied. The reference lists no condition key about its tags, so that
+// here, no condition about them is met.
+func sourcePermission(r *request) iam.Request {
+	return iam.Request{Action: "ec2:CopyImage",
+		Resource: arn(r.query.String("SourceRegion"), "image", r.query.String("SourceImageId"))}
+}
+
+// keyPermissions are those for the keys that a call names, which EC2 uses on behalf of the sender:
+// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html#ebs-encryption-permissions.
+func keyPermissions(r *request) []iam.Request {
+	var need []iam.Request
+	for _, key := range namedKeys(r) {
+		actions := []string{"kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext"}
+		if r.action == "CopyImage" {
+			actions = append(actions, "kms:ReEncryptFrom", "kms:ReEncryptTo")
+		}
+		for _, action := range actions {
+			keys := map[string][]string{"kms:ViaService": {"ec2." + r.region + ".amazonaws.com"}}
+			if action == "kms:CreateGrant" {
+				keys["kms:GrantIsForAWSResource"] = []string{"true"}
+			}
+			need = append(need, iam.Request{Action: action, Resource: cloud.KeyARN(r.region, key), Keys: keys})
+		}
+	}
+	return need
+}
+
+// namedKeys returns the keys of KMS that a call names, for copies and for disks.
+func namedKeys(r *request) []string {
+	keys := []string{r.query.String("KmsKeyId")}
+	for _, d := range r.query.List("BlockDeviceMapping") {
+		keys = append(keys, d.String("Ebs.KmsKeyId"))
+	}
+	return slices.DeleteFunc(keys, func(key string) bool { return key == "" })
+}
+
 // snapshotsOf are the permissions to delete the snapshots of an image with it.
 func (s *Server) snapshotsOf(r *request) []iam.Request {
-	images, err := s.Cloud.Images(r.region, []string{r.query.String("ImageId")})
+	image, err := s.Cloud.Image(r.region, r.query.String("ImageId"))
 	if err != nil {
 		return nil // the call returns this error
 	}
 	var need []iam.Request
-	for _, d := range images[0].Devices {
+	for _, d := range image.Devices {
 		if d.SnapshotID != "" {
 			need = append(need, s.permissionOn("ec2:DeleteSnapshot", r.region, d.SnapshotID))
 		}

@@ -61,6 +61,12 @@ func (r *reader) tags(resource string) cloud.Tags {
 	return recordError(r, v, err)
 }
 
+// description reads the Description of an image or a snapshot.
+func (r *reader) description() string {
+	text := r.q.String("Description")
+	return recordError(r, text, checkDescription(text))
+}
+
 // devices reads BlockDeviceMapping.
 func (r *reader) devices() []cloud.ImageDevice {
 	var all []cloud.ImageDevice

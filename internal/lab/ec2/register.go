@@ -6,23 +6,18 @@ package ec2
 import (
 	"cmp"
 
-	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 )
 
 func registerImage(s *Server, r *request) (any, error) {
 	q, p := r.query, &reader{q: r.query}
 	n := cloud.Register{
-		Region: r.region, Name: p.require("Name"), Description: q.String("Description"),
+		Region: r.region, Name: p.require("Name"), Description: p.description(),
 		RootDevice:   p.require("RootDeviceName"),
 		Architecture: cmp.Or(q.String("Architecture"), "i386"), Devices: p.devices(), Tags: p.tags("image"),
 		ENA:      p.bool("EnaSupport"),
 		BootMode: p.oneOf("BootMode", "uefi", "uefi-preferred", "legacy-bios"), TPM: p.oneOf("TpmSupport", "v2.0"),
 		IMDS: p.oneOf("ImdsSupport", "v2.0"), SriovNet: p.oneOf("SriovNetSupport", "simple"),
-	}
-	if len(p.tags("snapshot")) > 0 && p.err == nil {
-		p.err = apierror.Errorf("InvalidParameterValue",
-			"'snapshot' is not a valid taggable resource type for this operation.")
 	}
 	if p.err != nil {
 		return nil, p.err

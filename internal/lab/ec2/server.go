@@ -87,7 +87,7 @@ func (r *request) Do(w http.ResponseWriter, _ service.Sender) error {
 	if r.region == cloud.ClosedRegion { // as EC2 answers where an account has not opted in
 		return apierror.Errorf("AuthFailure", "AWS was not able to validate the provided access credentials")
 	}
-	result, err := handle(r.server, r)
+	result, err := r.handle(handle)
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,25 @@ func (r *request) Do(w http.ResponseWriter, _ service.Sender) error {
 	}
 	service.Write(w, http.StatusOK, contentType, body)
 	return nil
+}
+
+// handle checks the parameters and runs the action. Actions that change something return the error that ends a dry run
+// themselves, before they do.
+func (r *request) handle(do handler) (any, error) {
+	if err := checkModel(r.action, r.query); err != nil {
+		return nil, err
+	}
+	if err := checkTagSpecifications(r.action, r.query); err != nil {
+		return nil, err
+	}
+	if err := checkPage(r.action, r.query); err != nil {
+		return nil, err
+	}
+	result, err := do(r.server, r)
+	if err != nil {
+		return nil, err
+	}
+	return result, dryRun(r)
 }
 
 // NotVisibleYet implements service.EventuallyConsistent

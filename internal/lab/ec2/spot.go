@@ -19,7 +19,7 @@ func (r *reader) spot() cloud.SpotOptions {
 		On:         r.oneOf("InstanceMarketOptions.MarketType", "spot", "capacity-block") == "spot",
 		Persistent: r.oneOf(prefix+"SpotInstanceType", "one-time", "persistent") == "persistent",
 		Behavior:   r.oneOf(prefix+"InstanceInterruptionBehavior", "hibernate", "stop", "terminate"),
-		Tags:       r.tags("spot-instances-request"),
+		Until:      q.Has(prefix + "ValidUntil"), Tags: r.tags("spot-instances-request"),
 	}
 	if s.Behavior == "" {
 		s.Behavior = "terminate"
@@ -100,6 +100,7 @@ func spotRequestFields(one cloud.SpotRequest) fields {
 		"spot-instance-request-id": {one.ID}, "state": {one.State}, "status-code": {one.Status},
 		"instance-id": {one.InstanceID},
 		"type":        {spotType(one)}, "launched-availability-zone": {one.Zone}, "launch.instance-type": {one.Type},
+		"status-message": {one.Message}, "create-time": {stamp(one.Created)}, "product-description": {"Linux/UNIX"},
 	}}
 }
 

@@ -36,14 +36,14 @@ func snapshotOf(s cloud.Snapshot) snapshotXML {
 
 func createSnapshot(s *Server, r *request) (any, error) {
 	p := &reader{q: r.query}
-	volume, tags := p.require("VolumeId"), p.tags("snapshot")
+	volume, description, tags := p.require("VolumeId"), p.description(), p.tags("snapshot")
 	if p.err != nil {
 		return nil, p.err
 	}
 	if err := dryRun(r); err != nil {
 		return nil, err
 	}
-	made, err := s.Cloud.CreateSnapshot(r.region, volume, r.query.String("Description"), tags)
+	made, err := s.Cloud.CreateSnapshot(r.region, volume, description, tags)
 	return snapshotOf(made), err
 }
 
@@ -77,7 +77,8 @@ func snapshotFields(s cloud.Snapshot) fields {
 		"owner-alias": {s.OwnerAlias},
 		"description": {s.Description}, "start-time": {stamp(s.Started)},
 		"volume-size": {strconv.FormatInt(s.Size, 10)},
-		"encrypted":   {strconv.FormatBool(s.Encrypted)},
+		"encrypted":   {strconv.FormatBool(s.Encrypted)}, "progress": {strconv.Itoa(s.Progress) + "%"},
+		"storage-tier": {"standard"},
 	}}
 }
 
@@ -186,12 +187,17 @@ func describeVolumes(s *Server, r *request) (any, error) {
 }
 
 func volumeFields(v cloud.Volume) fields {
+	var attached []string
+	if v.Instance != "" {
+		attached = []string{"attached"}
+	}
 	return fields{tags: v.Tags, values: map[string][]string{
 		"volume-id": {v.ID}, "status": {v.State}, "snapshot-id": {v.SnapshotID}, "volume-type": {v.Type},
 		"availability-zone":      {v.Zone},
 		"attachment.instance-id": {v.Instance}, "attachment.device": {v.Device},
 		"size":              {strconv.FormatInt(v.Size, 10)},
-		"attachment.status": {"attached"}, "encrypted": {strconv.FormatBool(v.Encrypted)},
+		"attachment.status": attached, "encrypted": {strconv.FormatBool(v.Encrypted)},
+		"attachment.attach-time": {stamp(v.Created)}, "multi-attach-enabled": {"false"}, "fast-restored": {"false"},
 		"create-time":                      {stamp(v.Created)},
 		"attachment.delete-on-termination": {strconv.FormatBool(v.DeleteOnTermination)},
 	}}
@@ -206,16 +212,4 @@ func deleteVolume(s *Server, r *request) (any, error) {
 		return nil, err
 	}
 	return ok, s.Cloud.DeleteVolume(r.region, id)
-}
-
-func getEbsDefaultKmsKeyID(*Server, *request) (any, error) {
-	return struct {
-		Key string `xml:"kmsKeyId"`
-	}{"alias/aws/ebs"}, nil
-}
-
-func getEbsEncryptionByDefault(*Server, *request) (any, error) {
-	return struct {
-		On bool `xml:"ebsEncryptionByDefault"`
-	}{false}, nil
 }

@@ -41,9 +41,8 @@ func deleteTags(s *Server, r *request) (any, error) {
 
 func describeTags(s *Server, r *request) (any, error) {
 	all, err := filtered(r.query, s.Cloud.AllTags(r.region), func(t cloud.TagOf) fields {
-		return fields{values: map[string][]string{
+		return fields{tags: cloud.Tags{t.Key: t.Value}, values: map[string][]string{
 			"key": {t.Key}, "resource-id": {t.ID}, "resource-type": {t.Type}, "value": {t.Value},
-			"tag": {t.Key + "=" + t.Value},
 		}}
 	})
 	if err != nil {

@@ -19,8 +19,6 @@ func (s *Store) permissions(action string, form url.Values) []iam.Request {
 	role, profile := s.namedARNs(form)
 	on := "*"
 	switch {
-	case action == "ListRoles": // IAM's errors show this resource
-		on = s.arn("role", cmp.Or(form.Get("PathPrefix"), "/"), "")
 	case form.Has("InstanceProfileName"):
 		on = profile
 	case form.Has("RoleName"):

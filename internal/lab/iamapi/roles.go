@@ -4,6 +4,7 @@
 package iamapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -53,6 +54,7 @@ type roleXML struct {
 	Created     string `xml:"CreateDate"`
 	Trust       string `xml:"AssumeRolePolicyDocument"` // percent-encoded, as IAM sends documents
 	Description string `xml:",omitempty"`
+	MaxSession  int    `xml:"MaxSessionDuration"`
 	Tags        []tag  `xml:"Tags>member"`
 }
 
@@ -62,7 +64,8 @@ func (s *Store) roleXML(r *role) roleXML {
 	return roleXML{
 		Path: r.path, RoleName: r.name, RoleID: r.id, ARN: s.arn("role", r.path, r.name),
 		Created: r.created.Format(time.RFC3339),
-		Trust:   url.PathEscape(r.trust), Description: r.description, Tags: r.tags,
+		Trust:   url.PathEscape(r.trust), Description: r.description,
+		MaxSession: int(cmp.Or(r.maxSession, defaultMaxSession).Seconds()), Tags: r.tags,
 	}
 }
 
@@ -82,13 +85,44 @@ func createRole(s *Store, form url.Values) (any, error) {
 	if s.roles[name] != nil {
 		return nil, apierror.New("EntityAlreadyExists", "Role with name "+name+" already exists.")
 	}
+	maxSession, err := sessionLimit(form.Get("MaxSessionDuration"))
+	if err != nil {
+		return nil, err
+	}
 	r := &role{
 		name: name, path: path, id: newID("AROA"), description: form.Get("Description"), trust: trust,
-		created:  time.Now().UTC(),
-		policies: map[string]string{}, tags: tagsOf(form),
+		maxSession: maxSession,
+		created:    time.Now().UTC(),
+		policies:   map[string]string{}, tags: tagsOf(form),
 	}
 	s.roles[name] = r
 	return roleResult{s.roleXML(r)}, nil
+}
+
+// defaultMaxSession is how long a session of a role lasts at most, unless the role says something else.
+const defaultMaxSession = time.Hour
+
+// sessionLimit reads the MaxSessionDuration of a role.
+func sessionLimit(asked string) (time.Duration, error) {
+	if asked == "" {
+		return defaultMaxSession, nil
+	}
+	n, err := strconv.Atoi(asked)
+	if err != nil || n < 3600 || n > 43200 {
+		return 0, apierror.New("ValidationError", "1 validation error detected: Value '"+asked+"' at "+
+			"'maxSessionDuration' failed to satisfy constraint: Member must have value between 3600 and 43200")
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+// MaxSession returns how long a session of a role lasts at most.
+func (s *Store) MaxSession(name string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.roles[name]; r != nil && r.maxSession > 0 {
+		return r.maxSession
+	}
+	return defaultMaxSession
 }
 
 func getRole(s *Store, form url.Values) (any, error) {

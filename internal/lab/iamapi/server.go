@@ -17,6 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/awsquery"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/model"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/service"
 )
 
@@ -41,6 +42,11 @@ var handlers = map[string]handler{
 	"AddRoleToInstanceProfile":      addRoleToInstanceProfile,
 	"RemoveRoleFromInstanceProfile": removeRoleFromInstanceProfile,
 }
+
+// Actions returns the names of all actions.
+func Actions() []string { return sortedNames(handlers) }
+
+var table = model.MustLoad("iam")
 
 // namespace of the XML of every response.
 const namespace = "https://iam.amazonaws.com/doc/2010-05-08/"
@@ -77,6 +83,9 @@ func (a *action) NotVisibleYet(minAge time.Duration) error {
 }
 
 func (a *action) Do(w http.ResponseWriter, _ service.Sender) error {
+	if err := a.Check(table); err != nil {
+		return err
+	}
 	result, err := a.store.do(a.Name(), a.Values)
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ type role struct {
 	name, path, id, description, trust string
 	seeded                             bool // it exists from the start, and the lab's role policy limits it
 	created                            time.Time
+	maxSession                         time.Duration     // of its sessions; 0: the default
 	policies                           map[string]string // documents by name
 	tags                               []tag
 }

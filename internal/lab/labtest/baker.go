@@ -6,6 +6,7 @@ package labtest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -46,6 +47,8 @@ type bake struct {
 	time         context.Context // ends with the machine, or at its time-out
 	life         context.Context // ends with the machine
 	units        []unit
+	writer       guest.Writer // of reports
+	reports      []string
 	log          []string // lines
 	offset       int      // of the current step in the log
 	streamed     int      // lines of the log that have been streamed
@@ -65,12 +68,12 @@ func (b Baker) Guest(m *Machine) {
 	}()
 	one := &bake{Baker: b, m: m, life: life}
 	in, err := one.readUserData()
-	if err != nil {
+	if err != nil && !errors.Is(err, errGaveUp) {
 		m.Print(fmt.Sprintf("cloud-init[1]: %v\r\n", err))
 		<-m.Done() // cloud-init goes on without user data, and nothing powers the machine off
 		return
 	}
-	if in.bakeID != "" {
+	if in.hasProgram {
 		one.run(in)
 	}
 	m.PowerOff()
@@ -99,7 +102,7 @@ func (b *bake) run(in instructions) {
 			return
 		}
 	}
-	b.finish("verdict ok 0 bake")
+	b.finish("verdict ok " + b.writer.Secret)
 }
 
 // scaled converts a duration of the machine to one of the test.
@@ -159,7 +162,7 @@ func (b *bake) fail(code int, name, reason string) {
 	const lines = 40
 	var tail []string
 	for _, line := range b.log[b.offset:] {
-		if line != "" && !strings.HasPrefix(line, "@bakery ") {
+		if line != "" && !strings.HasPrefix(line, "@bakery-at ") {
 			tail = append(tail, line)
 		}
 	}
@@ -175,12 +178,19 @@ func (b *bake) finish(verdict string) {
 	if b.NoVerdict {
 		return
 	}
-	final := b.compose(verdict)
+	var final []string
+	if strings.HasPrefix(verdict, "verdict ok") {
+		final = []string{b.compose("clean")}
+	}
+	last := b.compose(verdict)
 	if err := b.upload(); err != nil {
 		b.report("warn the log could not be uploaded")
+		last = b.compose(verdict)
 	}
 	for range 3 { // without a verdict, the bake fails
-		b.print(final)
+		for _, report := range append(final, last) {
+			b.print(report)
+		}
 	}
 }
 
@@ -189,8 +199,9 @@ func (b *bake) report(form string, args ...any) { b.print(b.compose(fmt.Sprintf(
 // compose returns the next report, and adds it to the log.
 func (b *bake) compose(words string) string {
 	b.seq++
-	report := guest.FormatReport(b.instructions.bakeID, b.seq, words)
-	b.log = append(b.log, strings.TrimSpace(report))
+	report := b.writer.Report(b.seq, words)
+	b.reports = append(b.reports, report)
+	b.log = append(b.log, guest.FormatMark(b.seq, words))
 	return report
 }
 

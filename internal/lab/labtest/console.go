@@ -43,9 +43,10 @@ func Interleaved(n int64) func(*Machine, string) {
 // Mute drops reports that begin with one of these words, such as "verdict".
 func Mute(words ...string) func(*Machine, string) {
 	return func(m *Machine, report string) {
-		fields := strings.SplitN(strings.TrimSpace(report), " ", 5) // @bakery, checksum, bake id, number, words
+		// @bakery, code, length, bake id, number, commitment, words
+		fields := strings.SplitN(strings.TrimSpace(report), " ", 7)
 		for _, w := range words {
-			if len(fields) == 5 && strings.HasPrefix(fields[4], w) {
+			if len(fields) == 7 && strings.HasPrefix(fields[6], w) {
 				return
 			}
 		}

@@ -33,7 +33,7 @@ func (b *bake) printTail(tail []string) {
 }
 
 func (b *bake) printEncrypted(l guest.Lines) {
-	for _, piece := range guest.FormatLines(b.instructions.bakeID, *b.instructions.key, l) {
+	for _, piece := range guest.FormatLines(b.writer.BakeID, *b.instructions.key, l) {
 		b.print(piece)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -87,15 +88,19 @@ func (b *bake) upload() error {
 	w := gzip.NewWriter(&packed)
 	steps := guest.Lines{Source: guest.FromSteps, Since: 1, First: 1, Text: b.log}
 	// writing to a bytes.Buffer cannot fail
-	_, _ = io.WriteString(w, guest.FormatLog(b.instructions.bakeID,
+	_, _ = io.WriteString(w, b.writer.Log(b.reports,
 		guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1}, steps))
 	_ = w.Close()
-	request, err := http.NewRequestWithContext(context.WithoutCancel(b.life), http.MethodPut, b.instructions.log,
-		&packed)
+	return b.put(b.instructions.log, b.instructions.headers, packed.Bytes())
+}
+
+func (b *bake) put(url string, headers []string, content []byte) error {
+	request, err := http.NewRequestWithContext(context.WithoutCancel(b.life), http.MethodPut, url,
+		bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
-	for _, header := range b.instructions.headers {
+	for _, header := range headers {
 		name, value, _ := strings.Cut(header, ": ")
 		request.Header.Set(name, value)
 	}
@@ -103,6 +108,40 @@ func (b *bake) upload() error {
 	return err
 }
 
+// commit does what bakery_commit does: it makes a secret, reports its hash, and has S3 take it.
+func (b *bake) commit(values map[string]string) error {
+	b.writer = guest.Writer{Reader: guest.Reader{BakeID: values["BAKERY_ID"]}, Secret: guest.NewKey().String()}
+	key := []byte(values["BAKERY_REPORT_KEY"])
+	if n, err := hex.Decode(b.writer.Key[:], key); err != nil || n != len(b.writer.Key) {
+		return fmt.Errorf("read the key of the reports: %d bytes: %w", n, err)
+	}
+	b.report("commit")
+	url := values["BAKERY_COMMIT_URL"]
+	if url == "" {
+		return nil
+	}
+	headers := splitLines(values["BAKERY_COMMIT_HEADERS"])
+	var err error
+	lost := false // an answer
+	// As bakery_put_commitment.
+	for _, pause := range []time.Duration{time.Second, 3 * time.Second, 6 * time.Second, 10 * time.Second, 0} {
+		err = b.put(url, headers, []byte(b.reports[0]))
+		refused := err != nil && strings.HasPrefix(err.Error(), "412")
+		if err == nil || refused && lost {
+			return nil
+		}
+		if refused {
+			return errors.New("somebody else has put a commitment")
+		}
+		lost = lost || !strings.HasPrefix(err.Error(), "4")
+		if !b.pause(pause) {
+			return err
+		}
+	}
+	return err
+}
+
+// send returns the body of a good answer.
 func send(request *http.Request) ([]byte, error) {
 	answer, err := network.Do(request)
 	if err != nil {

@@ -5,6 +5,7 @@ package labtest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -25,7 +26,7 @@ import (
 // instructions are what the guest program reads from the user data. The zero value is for user data without a guest
 // program.
 type instructions struct {
-	bakeID       string
+	hasProgram   bool
 	timeout      time.Duration
 	log          string           // URL to upload the log to
 	headers      []string         // headers of that upload: "Name: value"
@@ -38,59 +39,98 @@ type instructions struct {
 
 type fetch struct{ url, sha256 string }
 
-// includeOnce is the part of user data with the URL of the rest.
-var includeOnce = regexp.MustCompile(`(?m)^#include-once\n(\S+)$`)
-
-// readUserData reads the user data and the user data that it includes, as cloud-init does. An include that cannot be
-// fetched is an error, because cloud-init ignores the whole user data then.
+// readUserData reads the user data and what it fetches, as cloud-init and the guest program do. The machine has made
+// its commitment then.
 func (b *bake) readUserData() (instructions, error) {
 	status, text := b.m.Metadata("/latest/user-data")
 	if status != http.StatusOK {
 		return instructions{}, nil
 	}
 	document, err := guest.Decompress([]byte(text))
-	if url := includeOnce.FindSubmatch(document); err == nil && url != nil {
-		var fetched []byte
-		if fetched, err = b.include(string(url[1])); err == nil {
-			document, err = guest.Decompress(fetched)
-		}
-	}
 	if err != nil {
 		return instructions{}, err
 	}
-	return b.parseInstructions(document)
-}
-
-// include tries as often as cloud-init 22 to 25: it retries ten times, a second apart (cloudinit/user_data.py,
-// _do_include).
-func (b *bake) include(url string) ([]byte, error) {
-	for n := 0; ; n++ {
-		body, err := b.get(b.life, url)
-		if err == nil || n == 10 || b.life.Err() != nil {
-			return body, err
-		}
-		select {
-		case <-time.After(b.scaled(time.Second)):
-		case <-b.life.Done():
-		}
-	}
-}
-
-func (b *bake) parseInstructions(document []byte) (instructions, error) {
 	hooks, err := boothooks(document)
 	if err != nil {
 		return instructions{}, err
 	}
-	files := map[string]string{}
+	files, values := map[string]string{}, map[string]string{}
 	for _, hook := range hooks {
 		if err := addWrittenFiles(hook, files); err != nil {
 			return instructions{}, err
 		}
+		parseAssignments(hook, values)
 	}
+	if files["launch"] == "" {
+		return instructions{}, nil
+	}
+	launch := map[string]string{}
+	parseAssignments(files["launch"], launch)
+	if err := b.commit(launch); err != nil {
+		return instructions{}, b.giveUp("S3 gave this machine no good answer: " + err.Error())
+	}
+	if values["url"] != "" {
+		if err := b.fetchUserData(values, files); err != nil {
+			return instructions{}, b.giveUp(err.Error())
+		}
+	}
+	return b.parseInstructions(files)
+}
+
+// errGaveUp is returned when a machine has reported why it cannot begin.
+var errGaveUp = errors.New("the machine has given up")
+
+// giveUp does what give_up of fetch.sh does.
+func (b *bake) giveUp(reason string) error {
+	b.report("reason %s", reason)
+	final := b.compose("verdict fail 1 cloud-init")
+	for range 3 {
+		b.print(final)
+	}
+	return errGaveUp
+}
+
+// fetchUserData adds the files of the script that the machine is to run, as fetch.sh does.
+func (b *bake) fetchUserData(values, files map[string]string) (err error) {
+	for _, pause := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 0} {
+		var body, script []byte
+		if body, err = b.get(b.life, values["url"]); err == nil {
+			if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != values["want"] {
+				err = errors.New("the user data that was fetched is not what Packer has staged")
+			} else if script, err = guest.Decompress(body); err == nil {
+				if !bytes.Contains(script, []byte(" >units <<")) { // without the guest program, it may be very large
+					return nil
+				}
+				return addWrittenFiles(string(script), files)
+			}
+		}
+		if !b.pause(pause) {
+			break
+		}
+	}
+	return err
+}
+
+// pause waits for a duration of the machine, and reports whether the machine is still alive.
+func (b *bake) pause(d time.Duration) bool {
+	select {
+	case <-time.After(b.scaled(d)):
+		return true
+	case <-b.life.Done():
+		return false
+	}
+}
+
+// splitLines returns the lines of a text that are not empty.
+func splitLines(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
+}
+
+func (b *bake) parseInstructions(files map[string]string) (instructions, error) {
 	if files["units"] == "" {
 		return instructions{}, nil
 	}
-	values := map[string]string{"BAKERY_ID": "none", "BAKERY_TIMEOUT": "3600"} // the defaults of bakery_load_env
+	values := map[string]string{"BAKERY_TIMEOUT": "3600"} // the default of bakery_load_env
 	parseAssignments(files["env"], values)
 	parseAssignments(files["delivery"], values)
 	seconds, err := strconv.Atoi(values["BAKERY_TIMEOUT"])
@@ -98,13 +138,15 @@ func (b *bake) parseInstructions(document []byte) (instructions, error) {
 		return instructions{}, fmt.Errorf("read the time-out of the delivery: %w", err)
 	}
 	in := instructions{
-		bakeID: values["BAKERY_ID"], timeout: time.Duration(seconds) * time.Second, log: values["BAKERY_LOG_URL"],
+		hasProgram: true,
+
+		timeout: time.Duration(seconds) * time.Second, log: values["BAKERY_LOG_URL"],
 		files: map[string]fetch{
 			"fs":           {values["BAKERY_FS_URL"], values["BAKERY_FS_SHA256"]},
 			"provisioners": {values["BAKERY_RECORDED_URL"], values["BAKERY_RECORDED_SHA256"]},
 		},
 	}
-	in.headers = strings.FieldsFunc(values["BAKERY_LOG_HEADERS"], func(r rune) bool { return r == '\n' })
+	in.headers = splitLines(values["BAKERY_LOG_HEADERS"])
 	if text := values["BAKERY_KEY"]; text != "" {
 		in.live, in.key = guest.Way(values["BAKERY_LIVE"]), &guest.Key{}
 		if n, err := hex.Decode(in.key[:], []byte(text)); err != nil || n != len(in.key) {
@@ -179,7 +221,7 @@ func addWrittenFiles(hook string, files map[string]string) error {
 }
 
 // assignment is the form of shell.Assign; a value may have several lines.
-var assignment = regexp.MustCompile(`(?ms)^([A-Z0-9_]+)='((?:[^']|'\\'')*)'$`)
+var assignment = regexp.MustCompile(`(?ms)^([A-Za-z0-9_]+)='((?:[^']|'\\'')*)'$`)
 
 // parseAssignments adds the variables that are assigned.
 func parseAssignments(text string, values map[string]string) {

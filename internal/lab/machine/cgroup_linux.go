@@ -62,6 +62,28 @@ func hierarchy(line string) string {
 	return ""
 }
 
+// unified returns the group of version 2; "" when this computer has none.
+func (g groups) unified() string {
+	for _, dir := range g {
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.controllers")); err == nil {
+			return dir
+		}
+	}
+	return ""
+}
+
+// leaf returns the group of version 2 that a process from outside can join: that of the machine's PID 1, once systemd
+// has made it, because a group with others below it may have no processes then.
+func (g groups) leaf() string {
+	dir := g.unified()
+	if scope := filepath.Join(dir, "init.scope"); dir != "" {
+		if _, err := os.Stat(scope); err == nil {
+			return scope
+		}
+	}
+	return dir
+}
+
 // remove removes the groups and those below them when the last process has ended.
 func (g groups) remove() error {
 	var problems []error

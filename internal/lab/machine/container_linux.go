@@ -146,7 +146,7 @@ func (m *container) Kill() {
 }
 
 func (m *container) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	err := m.currentBoot().exec(ctx, argv, stdin, stdout, stderr)
+	err := m.currentBoot().exec(ctx, m.groups, argv, stdin, stdout, stderr)
 	if err != nil {
 		return fmt.Errorf("run %s in machine %s: %w", strings.Join(argv, " "), m.spec.ID, err)
 	}

@@ -58,7 +58,7 @@ func TestADiskWithoutSystemdEndsWithTheReason(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tree, "etc/os-release"), []byte("ID=empty\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := disk.FromTree(t.Context(), tree, image, 64<<20); err != nil {
+	if err := disk.FromTree(t.Context(), disk.Ext4, tree, image, 64<<20); err != nil {
 		t.Fatal(err)
 	}
 	g := launch(t, "i-empty", image, "")

@@ -5,7 +5,7 @@
 // its own. It may not know EC2: the metadata service is an http.Handler, and the caller decides what a power-off means
 // for an instance.
 //
-// A machine's disk is a raw ext4 image with the whole root file system. So it has a size, can be full, has deleted
+// A machine's disk is a raw image with the whole root file system. So it has a size, can be full, has deleted
 // bytes in its free blocks, and another Runner can boot it.
 package machine
 
@@ -26,7 +26,7 @@ type Listener struct {
 // Spec is what to run.
 type Spec struct {
 	ID        string     // instance id; unique among the running machines
-	Disk      string     // raw ext4 root file system, writable; the machine's whole disk
+	Disk      string     // raw root file system, writable; the machine's whole disk
 	Hostname  string     // host name at first boot, until cloud-init sets its own; ID when empty
 	Listeners []Listener // served until the machine has ended, also during reboots
 	Internet  bool       // user-mode NAT to the host's network, as interface eth0

@@ -71,6 +71,7 @@ func (m *container) prepare(ctx context.Context) (err error) {
 	if m.groups, err = makeGroups(m.name); err != nil {
 		return err
 	}
+	_ = protectSettings(m.groups.unified()) // SettingsProtected has said whether this computer can
 	return m.claim()
 }
 

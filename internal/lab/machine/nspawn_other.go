@@ -25,3 +25,6 @@ func Check(...bool) error { return errNotLinux }
 
 // Tidy does nothing, because machines cannot run here.
 func Tidy() {}
+
+// SettingsProtected returns an error, because machines cannot run here.
+func SettingsProtected() error { return errNotLinux }

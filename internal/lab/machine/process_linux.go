@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,13 +31,17 @@ type boot struct {
 	err   error         // of waiting for it; set before ended is closed
 }
 
+// joining returns a command that joins control groups and then becomes another command, with the same process id: a
+// process can join them only by itself or from outside.
+func joining(g groups, argv []string) []string {
+	const join = `while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"`
+	return slices.Concat([]string{"/bin/sh", "-c", join, "sh"}, g, []string{"--"}, argv)
+}
+
 // startBoot starts systemd-nspawn on a terminal, in the groups.
 func startBoot(g groups, args []string, terminal *os.File) (*boot, error) {
-	// A process can join control groups only by itself or from outside. The shell joins them and then becomes
-	// systemd-nspawn, with the same process id.
-	const join = `while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"`
-	argv := append([]string{"-c", join, "sh"}, g...)
-	cmd := exec.Command("/bin/sh", append(append(argv, "--", "systemd-nspawn"), args...)...)
+	argv := joining(g, append([]string{"systemd-nspawn"}, args...))
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"),
 		"LANG=C.UTF-8",
@@ -132,14 +137,17 @@ func isInit(pid int) bool {
 var errBooting = errors.New("the machine has no PID 1 yet or any more")
 
 // exec runs argv as root in the namespaces of the machine's PID 1.
-func (b *boot) exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+func (b *boot) exec(ctx context.Context, g groups, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	for _, pid := range b.children() {
 		if !isInit(pid) {
 			continue
 		}
-		args := []string{"--target=" + strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
-			"--root", "--wd", "--"}
-		cmd := exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
+		args := []string{"nsenter", "--target=" + strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid",
+			"--cgroup", "--root", "--wd", "--"}
+		if leaf := g.leaf(); leaf != "" { // so that what holds for the machine's processes holds for this one
+			args = joining(groups{leaf}, args)
+		}
+		cmd := exec.CommandContext(ctx, args[0], append(args[1:], argv...)...)
 		cmd.Env = []string{
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 			"HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8", "TERM=dumb",

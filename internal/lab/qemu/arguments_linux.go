@@ -45,7 +45,7 @@ func (m *vm) arguments() []string {
 // commandLine returns the kernel's command line. With net.ifnames=0, the interface keeps the name that the initrd uses.
 // mitigations=off saves a third of the time where the processor is emulated.
 func (m *vm) commandLine() string {
-	line := "console=ttyS0,115200n8 net.ifnames=0 mitigations=off"
+	line := m.consoles() + "net.ifnames=0 mitigations=off"
 	if !hasKVM() {
 		// The kernel writes changes of files to the disk after half a minute. An emulated processor does as much in
 		// that time as a real one in a few seconds. On EC2, many temporary files are removed before they are written to
@@ -56,6 +56,22 @@ func (m *vm) commandLine() string {
 		line += " systemd.hostname=" + m.spec.Hostname
 	}
 	return line
+}
+
+func (m *vm) consoles() string {
+	names := m.runner.Consoles
+	if len(names) == 0 {
+		names = []string{"ttyS0"}
+	}
+	var line strings.Builder
+	for _, name := range names {
+		line.WriteString("console=" + name)
+		if strings.HasPrefix(name, "ttyS") {
+			line.WriteString(",115200n8")
+		}
+		line.WriteString(" ")
+	}
+	return line.String()
 }
 
 // smbios returns the strings by which cloud-init and systemd detect EC2

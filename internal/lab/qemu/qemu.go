@@ -16,4 +16,9 @@ type Kernel struct {
 }
 
 // Runner is a machine.Runner.
-type Runner struct{ Kernel Kernel }
+type Runner struct {
+	Kernel Kernel
+	// Consoles are the kernel's consoles, each as a console= in this order; the last one is /dev/console. The lab reads
+	// ttyS0, as EC2 does. None: ttyS0.
+	Consoles []string
+}

@@ -38,9 +38,22 @@ func TestKVMNeedsTheProcessorsVirtualization(t *testing.T) {
 	}
 }
 
+func TestConsolesAreInTheKernelsLine(t *testing.T) {
+	for want, consoles := range map[string][]string{
+		"console=ttyS0,115200n8 net.":              nil,
+		"console=ttyS0,115200n8 console=tty0 net.": {"ttyS0", "tty0"},
+		"console=tty0 net.":                        {"tty0"},
+	} {
+		m := &vm{runner: Runner{Consoles: consoles}}
+		if got := m.commandLine(); !strings.HasPrefix(got, want) {
+			t.Errorf("%v: %s", consoles, got)
+		}
+	}
+}
+
 func TestArgumentsLookLikeEC2(t *testing.T) {
 	m := &vm{
-		runner: Runner{Kernel{Image: "/cache/vmlinuz"}}, self: "/it's/here,now/bakery-lab", dir: "/run/a,b",
+		runner: Runner{Kernel: Kernel{Image: "/cache/vmlinuz"}}, self: "/it's/here,now/bakery-lab", dir: "/run/a,b",
 		spec:     machine.Spec{ID: "i-1", Disk: "/disks/a,b.img", Hostname: "ip-1"},
 		forwards: []forward{{"169.254.169.254:80", "listener0"}},
 	}

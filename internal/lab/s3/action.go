@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/iam"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/service"
 )
@@ -46,6 +47,33 @@ func (a *action) Permissions() []iam.Request {
 		}
 		need = append(need, iam.Request{Action: permission, Resource: resource})
 	}
+	return append(need, a.keyPermissions()...)
+}
+
+// keyHeader names the key of KMS that encrypts an object.
+const keyHeader = "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"
+
+// keyPermissions are those for the key that a request names, or that has encrypted the object it reads. S3 uses it on
+// behalf of the sender: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html.
+func (a *action) keyPermissions() []iam.Request {
+	key, actions := a.request.HTTP.Header.Get(keyHeader), []string{"kms:GenerateDataKey"}
+	switch a.operation.name {
+	case "CreateMultipartUpload": // whose parts are put together later
+		actions = append(actions, "kms:Decrypt")
+	case "GetObject":
+		actions = []string{"kms:Decrypt"}
+		if o, err := a.server.backend.object(a.operation.bucket, a.operation.key); err == nil {
+			key = o.metadata[keyHeader]
+		}
+	}
+	if key == "" {
+		return nil
+	}
+	var need []iam.Request
+	for _, action := range actions {
+		need = append(need, iam.Request{Action: action, Resource: cloud.KeyARN(a.request.Region, key),
+			Keys: map[string][]string{"kms:ViaService": {"s3." + a.request.Region + ".amazonaws.com"}}})
+	}
 	return need
 }
 
@@ -66,12 +94,15 @@ func (a *action) Record() (string, map[string]string) {
 }
 
 func (a *action) Do(w http.ResponseWriter, sender service.Sender) error {
+	if err := checkModel(a.operation.name, a.request.HTTP); err != nil {
+		return err
+	}
 	// Only those who may list the bucket learn that an object does not exist.
 	canList := iam.Request{Action: "s3:ListBucket", Resource: bucketARN(a.operation.bucket)}
 	if a.readsMissingObject() && !sender.Allowed(canList) {
 		return apierror.New("AccessDenied", "Access Denied")
 	}
-	return a.server.serve(w, a.request.HTTP, a.operation)
+	return a.server.serve(w, a.request.HTTP, a.operation, sender)
 }
 
 func (a *action) readsMissingObject() bool {
@@ -83,14 +114,27 @@ func (a *action) readsMissingObject() bool {
 }
 
 // serve answers a request; a returned error is still to be written.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, o operation) error {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, o operation, sender service.Sender) error {
 	if err := s.checkBucket(w, r, o); err != nil {
+		return err
+	}
+	if err := s.checkLocked(r, o); err != nil {
 		return err
 	}
 	if o.name == "PutObject" && r.Header.Get("If-None-Match") == "*" {
 		if _, err := s.backend.object(o.bucket, o.key); err == nil {
 			return apierror.New("PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
 		}
+	}
+	switch {
+	case o.isSetting():
+		return s.serveSetting(w, r, o)
+	case o.name == "ListObjectVersions":
+		return s.serveVersions(w, r, o.bucket)
+	case o.name == "DeleteObjects":
+		return s.serveDeleteObjects(w, r, o, sender)
+	case o.name == "DeleteObject" && o.version != "":
+		return s.serveDeleteVersion(w, r, o)
 	}
 	switch o.name {
 	case "HeadBucket":
@@ -99,6 +143,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, o operation) erro
 		return s.createBucket(w, r, o.bucket)
 	case "GetBucketLocation":
 		return s.writeLocation(w, o.bucket)
+	case "GetObjectAttributes":
+		return s.getAttributes(w, r, o)
+	case notServed:
+		return apierror.New("NotImplemented", "The lab does not have this operation: "+r.Method+" "+r.URL.RequestURI())
 	}
 	if strings.HasSuffix(o.name, "ObjectTagging") {
 		return s.serveTagging(w, r, o)

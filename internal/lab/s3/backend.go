@@ -41,6 +41,11 @@ type bucket struct {
 	region  string // "": it answers in every region
 	foreign bool   // it belongs to another account, and everybody may use it
 	objects map[string]*object
+
+	versioning string               // "": never enabled; else Enabled or Suspended
+	older      map[string][]*object // versions that are not current, and delete markers, the newest last
+	lock       *objectLock          // nil: without Object Lock
+	settings   map[string][]byte    // lifecycle and policy, as they were set
 }
 
 // object is never changed after it was put into a bucket.
@@ -51,6 +56,10 @@ type object struct {
 	parts    int    // of a multipart upload, else 0
 	metadata map[string]string
 	modified time.Time
+
+	version     string // "": null
+	marker      bool   // it is a delete marker, without content
+	retainUntil time.Time
 }
 
 // etag returns the ETag with its quotes.
@@ -142,7 +151,8 @@ func (b *Backend) CreateBucket(_ context.Context, name string) error {
 	if b.buckets[name] != nil {
 		return gofakes3.ResourceError(gofakes3.ErrBucketAlreadyExists, name)
 	}
-	b.buckets[name] = &bucket{created: time.Now().UTC(), objects: map[string]*object{}}
+	b.buckets[name] = &bucket{created: time.Now().UTC(), objects: map[string]*object{},
+		older: map[string][]*object{}, settings: map[string][]byte{}}
 	return nil
 }
 
@@ -161,7 +171,7 @@ func (b *Backend) DeleteBucket(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if len(in.objects) > 0 {
+	if len(in.objects) > 0 || len(in.older) > 0 {
 		return gofakes3.ResourceError(gofakes3.ErrBucketNotEmpty, name)
 	}
 	delete(b.buckets, name)
@@ -245,7 +255,8 @@ func (b *Backend) PutObject(_ context.Context, bucket, key string, meta map[stri
 	if o.hash, err = store(o.file, input, size, meta); err != nil {
 		return none, err
 	}
-	return none, b.put(bucket, key, o)
+	version, err := b.put(bucket, key, o)
+	return gofakes3.PutObjectResult{VersionID: version}, err
 }
 
 // store writes exactly size bytes and returns their MD5. When it fails, it removes the file.
@@ -278,19 +289,57 @@ func unwrapJoined(err error) error {
 	return err
 }
 
-func (b *Backend) put(bucket, key string, o *object) error {
+// put makes an object the current version of its key, and returns its version.
+func (b *Backend) put(bucket, key string, o *object) (gofakes3.VersionID, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	in, err := b.bucket(bucket)
 	if err != nil {
 		_ = os.Remove(o.file)
-		return err
+		return "", err
 	}
-	if old := in.objects[key]; old != nil {
-		_ = os.Remove(old.file) // those who read it have it open
+	if in.lock != nil && in.lock.days > 0 {
+		o.retainUntil = o.modified.AddDate(0, 0, in.lock.days)
 	}
+	b.push(in, key, o)
 	in.objects[key] = o
+	return gofakes3.VersionID(o.version), nil
+}
+
+func (b *Backend) overwrite(bucket, name, content string) error {
+	for _, key := range b.keys(bucket) {
+		if !strings.HasSuffix(key, name) {
+			continue
+		}
+		o := &object{file: b.newFile(), size: int64(len(content)), modified: time.Now().UTC()}
+		var err error
+		if o.hash, err = store(o.file, strings.NewReader(content), o.size, nil); err != nil {
+			return err
+		}
+		b.replace(bucket, key, o)
+	}
 	return nil
+}
+
+// replace replaces an object, unless it is gone.
+func (b *Backend) replace(bucket, key string, o *object) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if old := b.buckets[bucket].objects[key]; old != nil {
+		_ = os.Remove(old.file) // those who read it have it open
+		b.buckets[bucket].objects[key] = o
+		return
+	}
+	_ = os.Remove(o.file)
+}
+
+func (b *Backend) keys(bucket string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.buckets[bucket] == nil {
+		return nil
+	}
+	return slices.Collect(maps.Keys(b.buckets[bucket].objects))
 }
 
 // CopyObject adds an object with the same file.
@@ -309,11 +358,12 @@ func (b *Backend) CopyObject(_ context.Context, fromBucket, fromKey, toBucket, t
 	if err := os.Link(from.file, o.file); err != nil {
 		return none, fmt.Errorf("copy an object of the lab's S3: %w", err)
 	}
-	return gofakes3.CopyObjectResult{ETag: o.etag(), LastModified: gofakes3.NewContentTime(o.modified)},
-		b.put(toBucket, toKey, &o)
+	o.version, o.retainUntil = "", time.Time{}
+	_, err = b.put(toBucket, toKey, &o)
+	return gofakes3.CopyObjectResult{ETag: o.etag(), LastModified: gofakes3.NewContentTime(o.modified)}, err
 }
 
-// DeleteObject deletes an object. One that does not exist is not an error.
+// DeleteObject deletes an object, or hides it with a delete marker. One that does not exist is not an error.
 func (b *Backend) DeleteObject(_ context.Context, bucket, key string) (gofakes3.ObjectDeleteResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -321,11 +371,17 @@ func (b *Backend) DeleteObject(_ context.Context, bucket, key string) (gofakes3.
 	if err != nil {
 		return gofakes3.ObjectDeleteResult{}, err
 	}
-	if o := in.objects[key]; o != nil {
-		_ = os.Remove(o.file)
-		delete(in.objects, key)
+	if in.versioning == "" {
+		if o := in.objects[key]; o != nil {
+			_ = os.Remove(o.file)
+			delete(in.objects, key)
+		}
+		return gofakes3.ObjectDeleteResult{}, nil
 	}
-	return gofakes3.ObjectDeleteResult{}, nil
+	marker := &object{marker: true, modified: time.Now().UTC()}
+	b.push(in, key, marker)
+	in.older[key] = append(in.older[key], marker)
+	return gofakes3.ObjectDeleteResult{IsDeleteMarker: true, VersionID: gofakes3.VersionID(idOf(marker))}, nil
 }
 
 // DeleteMulti deletes several objects.

@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// Content is a bucket, an object, or a multipart upload that was neither completed nor aborted.
+// Content is a bucket, an object, a version that is not current, a delete marker, or a multipart upload that was
+// neither completed nor aborted.
 type Content struct {
-	Kind           string // bucket, object or upload
-	ID             string // bucket, or bucket/key
+	Kind           string // bucket, object, version, marker or upload
+	ID             string // bucket, bucket/key, or bucket/key?versionId=id
 	Size           int64  // in bytes
 	Modified       time.Time
 	Tags, Metadata map[string]string
 }
 
-// Contents returns all buckets, objects and unfinished uploads, in no order.
+// Contents returns all buckets, objects with all versions, and unfinished uploads, in no order.
 func (s *Server) Contents() []Content {
 	b := s.backend
 	b.mu.Lock()
@@ -32,6 +33,7 @@ func (s *Server) Contents() []Content {
 			all = append(all, Content{"object", name + "/" + key, o.size, o.modified, tagsOf(o.metadata), metadata})
 		}
 	}
+	all = append(all, b.older()...)
 	for _, u := range b.uploads {
 		one := Content{Kind: "upload", ID: u.bucket + "/" + u.key, Modified: u.created, Tags: tagsOf(u.meta),
 			Metadata: storedMetadata(u.meta)}
@@ -40,6 +42,23 @@ func (s *Server) Contents() []Content {
 			one.Size += p.size
 		}
 		all = append(all, one)
+	}
+	return all
+}
+
+// older returns the versions that are not current, and the delete markers. The caller holds b.mu.
+func (b *Backend) older() (all []Content) {
+	for name, in := range b.buckets {
+		for key, versions := range in.older {
+			for _, o := range versions {
+				kind := "version"
+				if o.marker {
+					kind = "marker"
+				}
+				all = append(all, Content{Kind: kind, ID: name + "/" + key + "?versionId=" + idOf(o), Size: o.size,
+					Modified: o.modified})
+			}
+		}
 	}
 	return all
 }

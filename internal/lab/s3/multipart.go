@@ -84,10 +84,11 @@ func (b *Backend) CompleteMultipartUpload(_ context.Context, bucket, key string,
 	if err := concatenate(o.file, parts); err != nil {
 		return "", "", err
 	}
-	if err := b.put(bucket, key, o); err != nil {
+	version, err := b.put(bucket, key, o)
+	if err != nil {
 		return "", "", err
 	}
-	return "", o.etag(), b.AbortMultipartUpload(context.Background(), bucket, key, id)
+	return version, o.etag(), b.AbortMultipartUpload(context.Background(), bucket, key, id)
 }
 
 // completedParts returns the parts that the request names. They must be in order, and have the ETags of their uploads.

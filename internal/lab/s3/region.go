@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/apierror"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/service"
@@ -79,6 +80,10 @@ func (s *Server) createBucket(w http.ResponseWriter, r *http.Request, name strin
 	defer s.backend.mu.Unlock()
 	if created := s.backend.buckets[name]; created != nil && !existed && in.LocationConstraint != "" {
 		created.region = in.LocationConstraint
+	}
+	if created := s.backend.buckets[name]; created != nil && !existed &&
+		strings.EqualFold(r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
+		created.versioning, created.lock = versioningEnabled, &objectLock{}
 	}
 	return nil
 }

@@ -35,6 +35,12 @@ func NewServer(b *Backend, account, own, foreign string) (*Server, error) {
 	return &Server{account, b, gofakes3.New(b, gofakes3.WithTimeSkewLimit(0)).Server()}, nil
 }
 
+// Overwrite replaces the content of all objects in a bucket whose keys end with a name, as somebody does who may write
+// the bucket, without a call that is counted or broken.
+func (s *Server) Overwrite(bucket, name, content string) error {
+	return s.backend.overwrite(bucket, name, content)
+}
+
 // Name implements service.Service, as do Parse, Errors and WriteError.
 func (s *Server) Name() string { return service.S3 }
 

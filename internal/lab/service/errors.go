@@ -17,10 +17,11 @@ import (
 // Causes of an error that every service reports with a code and a message of its own. So are the errors of package
 // sigv4, DeniedError, QuotaError and CodeError.
 var (
-	ErrThrottled          = errors.New("too many requests")
-	ErrInternal           = errors.New("internal error")
-	ErrUnavailable        = errors.New("service is unavailable")
-	ErrCredentialsExpired = errors.New("credentials have expired")
+	ErrThrottled   = errors.New("too many requests")
+	ErrInternal    = errors.New("internal error")
+	ErrUnavailable = errors.New("service is unavailable")
+	// ErrCredentialsExpired is the cause when the session of temporary credentials is over.
+	ErrCredentialsExpired error = sigv4.ErrSession
 )
 
 // The messages of most services for a signature that they refuse.

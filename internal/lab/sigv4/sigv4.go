@@ -42,6 +42,8 @@ const (
 	ErrEarly      VerificationError = "signature is not valid yet"
 	ErrSkewed     VerificationError = "date of the S3 request differs too much from the current time"
 	ErrScope      VerificationError = "signature is for another service or a region that does not exist"
+	ErrSession    VerificationError = "session of the credentials has expired"
+	ErrHeader     VerificationError = "header must be signed"
 )
 
 // init disables the comparison of times in gofakes3, which uses the clock of this process. Each lab has a clock of its
@@ -72,18 +74,30 @@ type Keys struct {
 }
 
 type key struct {
-	secret string
-	who    Principal
+	secret  string
+	who     Principal
+	session Session
+}
+
+// Session is what temporary credentials have besides their keys. The zero value is that of permanent ones.
+type Session struct {
+	Token   string
+	Expires time.Time
 }
 
 // Add accepts an access key from now on.
 func (k *Keys) Add(access, secret string, who Principal) {
+	k.AddSession(access, secret, Session{}, who)
+}
+
+// AddSession accepts an access key from now on, together with the token of its session, until that expires.
+func (k *Keys) AddSession(access, secret string, session Session, who Principal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.keys == nil {
 		k.keys = map[string]key{}
 	}
-	k.keys[access] = key{secret, who}
+	k.keys[access] = key{secret, who, session}
 }
 
 // claimedKey returns the scope of a request's signature and the access key in it.
@@ -95,10 +109,22 @@ func (k *Keys) claimedKey(r *http.Request) (Scope, key, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	known, ok := k.keys[s.AccessKey]
-	if !ok {
+	token := cmp.Or(r.Header.Get(tokenName), r.URL.Query().Get(tokenName))
+	if !ok || known.session.Token != "" && token != known.session.Token {
 		return s, key{}, ErrUnknownKey
 	}
 	return s, known, nil
+}
+
+// tokenName is the name of the header or the parameter that has the token of a session.
+const tokenName = "X-Amz-Security-Token" //nolint:gosec // the name of a token is no token
+
+// authenticate returns who has signed a request with a key, unless the key's session has expired.
+func (k *Keys) authenticate(known key) (Principal, error) {
+	if end := known.session.Expires; !end.IsZero() && !k.Now().Before(end) {
+		return Principal{}, ErrSession
+	}
+	return known.who, nil
 }
 
 // Scope is the scope of a signature that has not been checked yet.
@@ -168,7 +194,7 @@ func (k *Keys) Verify(r *http.Request, body []byte) (Principal, error) {
 	if err != nil || subtle.ConstantTimeCompare([]byte(want), []byte(s.Signature)) != 1 {
 		return Principal{}, ErrMismatch
 	}
-	return known.who, nil
+	return k.authenticate(known)
 }
 
 // Now returns the time of the clock for signatures.
@@ -256,9 +282,12 @@ func (k *Keys) VerifyS3(r *http.Request) (Principal, error) {
 	if err := k.checkTime(r, s.Presigned); err != nil {
 		return Principal{}, err
 	}
+	if r.Header.Get("Content-MD5") != "" && !slices.Contains(s.SignedHeaders, "content-md5") {
+		return Principal{}, ErrHeader
+	}
 	code := signature.V4SignVerifyWithSecret(r, known.secret)
 	if code == signature.ErrNone {
-		return known.who, nil
+		return k.authenticate(known)
 	}
 	// The codes of package signature have no exported names, only these texts.
 	switch e := signature.GetAPIError(code); {

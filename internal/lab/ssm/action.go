@@ -50,10 +50,10 @@ type action struct {
 
 // input has the fields of every action here.
 type input struct {
-	Name, Value, Type, Path, NextToken string
-	Names                              []string
-	Overwrite, Recursive               bool
-	MaxResults                         int
+	Name, Value, Type, Path, NextToken, Tier, DataType string
+	Names                                              []string
+	Overwrite, Recursive                               bool
+	MaxResults                                         int
 }
 
 func (a *action) Name() string { return a.name }
@@ -84,6 +84,9 @@ func (a *action) Do(w http.ResponseWriter, _ service.Sender) error {
 	if a.invalid {
 		return apierror.New("SerializationException", "The request is not valid JSON.")
 	}
+	if err := checkModel(a.name, a.parameters); err != nil {
+		return err
+	}
 	result, err := a.store.do(a.name, a.region, a.input)
 	if err != nil {
 		return err
@@ -98,7 +101,7 @@ func (a *action) Do(w http.ResponseWriter, _ service.Sender) error {
 
 // ARN returns the ARN of a parameter. Those that AWS publishes belong to no account.
 func ARN(region, account, name string) string {
-	name = withoutVersion(name)
+	name, _ = split(name)
 	if strings.HasPrefix(name, "/aws/") {
 		account = ""
 	}

@@ -7,10 +7,10 @@
 package ssm
 
 import (
-	"fmt"
+	"cmp"
 	"maps"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,132 +23,175 @@ type Store struct {
 	Account string
 
 	mu         sync.Mutex
-	parameters map[string]parameter
+	parameters map[string][]version // the versions of each parameter, oldest first
 }
 
-type parameter struct {
-	value, kind string
-	version     int64
-	modified    time.Time
+// version is one version of a parameter; its number is its place in the list, from 1.
+type version struct {
+	value, kind, dataType string
+	modified              time.Time
 }
 
-// Seed sets a parameter that AWS publishes.
+// Seed sets a parameter that AWS publishes, unless there is one with this name.
 func (s *Store) Seed(name, value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set(name, value, "String")
-}
-
-func (s *Store) set(name, value, kind string) int64 {
-	if s.parameters == nil {
-		s.parameters = map[string]parameter{}
+	if len(s.parameters[name]) > 0 {
+		return
 	}
-	version := s.parameters[name].version + 1
-	s.parameters[name] = parameter{value, kind, version, time.Now().UTC()}
-	return version
+	s.set(name, version{value: value, kind: "String", dataType: "text"})
 }
 
-// Value is a parameter's value; a *Error with code ParameterNotFound when there is none.
+// set adds a version and returns its number.
+func (s *Store) set(name string, v version) int {
+	if s.parameters == nil {
+		s.parameters = map[string][]version{}
+	}
+	v.modified = time.Now().UTC()
+	s.parameters[name] = append(s.parameters[name], v)
+	return len(s.parameters[name])
+}
+
+// Value is the value of a parameter, or of the version that the name ends with (name:3).
 func (s *Store) Value(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.parameters[withoutVersion(name)]
-	if !ok {
-		return "", apierror.New("ParameterNotFound", "Parameter "+name+" not found.")
-	}
-	return p.value, nil
+	v, _, err := s.find(name)
+	return v.value, err
 }
 
-// withoutVersion returns the name of a parameter from its ARN or from a name with a version (name:3).
-func withoutVersion(name string) string {
+// find returns the version that a name means, and its number.
+func (s *Store) find(name string) (version, int, error) {
+	plain, selector := split(name)
+	if err := checkName(plain); err != nil {
+		return version{}, 0, err
+	}
+	all := s.parameters[plain]
+	if len(all) == 0 {
+		return version{}, 0, apierror.New("ParameterNotFound", "")
+	}
+	if selector == "" {
+		return all[len(all)-1], len(all), nil
+	}
+	n, err := strconv.Atoi(selector)
+	if err != nil { // the lab has no labels
+		return version{}, 0, apierror.Errorf("ParameterVersionLabelNotFound",
+			"Systems Manager could not find label %s for parameter %s. Verify the label and try again.", selector,
+			plain)
+	}
+	if n < 1 || n > len(all) {
+		return version{}, 0, apierror.Errorf("ParameterVersionNotFound",
+			"Systems Manager could not find version %s of %s. Verify the version and try again.", selector, plain)
+	}
+	return all[n-1], n, nil
+}
+
+// split returns the name of a parameter, which can be an ARN, and the version or label after it: name:3.
+func split(name string) (plain, selector string) {
 	if at := strings.Index(name, ":parameter/"); at > 0 && strings.HasPrefix(name, "arn:") {
 		name = name[at+len(":parameter"):]
 	}
-	name, _, _ = strings.Cut(name, ":")
-	return name
+	plain, selector, _ = strings.Cut(name, ":")
+	return plain, selector
 }
+
+// handlers are the actions. The caller of each holds Store.mu.
+var handlers = map[string]func(s *Store, region string, r input) (any, error){
+	"GetParameter":        (*Store).get,
+	"GetParameters":       (*Store).several,
+	"GetParametersByPath": (*Store).below,
+	"PutParameter":        (*Store).put,
+	"DeleteParameter":     (*Store).remove,
+}
+
+// Actions returns the names of all actions.
+func Actions() []string { return slices.Sorted(maps.Keys(handlers)) }
 
 // do runs an action and returns what to encode as JSON.
 func (s *Store) do(action, region string, r input) (any, error) {
+	handle := handlers[action]
+	if handle == nil {
+		return nil, apierror.New("UnknownOperationException", "")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch action {
-	case "GetParameter":
-		one, ok := s.describe(r.Name, region)
-		if !ok {
-			return nil, apierror.New("ParameterNotFound", "")
-		}
-		return map[string]any{"Parameter": one}, nil
-	case "GetParameters":
-		return s.several(r.Names, region), nil
-	case "GetParametersByPath":
-		return s.below(r, region), nil
-	case "PutParameter":
-		return s.put(r)
-	case "DeleteParameter":
-		if _, ok := s.parameters[r.Name]; !ok {
-			return nil, apierror.New("ParameterNotFound", "")
-		}
-		delete(s.parameters, r.Name)
-		return map[string]any{}, nil
-	}
-	return nil, apierror.New("UnknownOperationException", "")
+	return handle(s, region, r)
 }
 
-func (s *Store) describe(name, region string) (map[string]any, bool) {
-	p, ok := s.parameters[withoutVersion(name)]
-	if !ok {
-		return nil, false
+func (s *Store) describe(name, region string) (map[string]any, error) {
+	v, n, err := s.find(name)
+	if err != nil {
+		return nil, err
 	}
-	arn := "arn:aws:ssm:" + region + "::parameter" + withoutVersion(name)
-	return map[string]any{
-		"Name": withoutVersion(name), "Type": p.kind, "Value": p.value, "Version": p.version, "ARN": arn,
-		"DataType":         "text",
-		"LastModifiedDate": float64(p.modified.UnixMilli()) / 1000,
-	}, true
+	plain, selector := split(name)
+	x := map[string]any{
+		"Name": plain, "Type": v.kind, "Value": v.value, "Version": n, "ARN": ARN(region, s.Account, plain),
+		"DataType": v.dataType, "LastModifiedDate": float64(v.modified.UnixMilli()) / 1000,
+	}
+	if selector != "" {
+		x["Selector"] = ":" + selector
+	}
+	return x, nil
 }
 
-func (s *Store) several(names []string, region string) map[string]any {
+func (s *Store) get(region string, r input) (any, error) {
+	one, err := s.describe(r.Name, region)
+	return map[string]any{"Parameter": one}, err
+}
+
+func (s *Store) several(region string, r input) (any, error) {
 	found, missing := []any{}, []string{}
-	for _, n := range names {
-		if one, ok := s.describe(n, region); ok {
+	for _, n := range r.Names {
+		if plain, _ := split(n); checkName(plain) != nil {
+			return nil, checkName(plain)
+		}
+		if one, err := s.describe(n, region); err == nil {
 			found = append(found, one)
 		} else {
 			missing = append(missing, n)
 		}
 	}
-	return map[string]any{"Parameters": found, "InvalidParameters": missing}
+	return map[string]any{"Parameters": found, "InvalidParameters": missing}, nil
 }
 
-func (s *Store) below(r input, region string) map[string]any {
+// pageSize is how many parameters GetParametersByPath returns at most, and without MaxResults.
+const pageSize = 10
+
+func (s *Store) below(region string, r input) (any, error) {
+	if err := checkPath(r.Path); err != nil {
+		return nil, err
+	}
 	prefix, found := strings.TrimSuffix(r.Path, "/")+"/", []any{}
 	for _, name := range slices.Sorted(maps.Keys(s.parameters)) {
 		rest, ok := strings.CutPrefix(name, prefix)
-		if ok && (r.Recursive || !strings.Contains(rest, "/")) {
-			one, _ := s.describe(name, region)
-			found = append(found, one)
+		if !ok || !r.Recursive && strings.Contains(rest, "/") {
+			continue
+		}
+		one, err := s.describe(name, region)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, one)
+	}
+	start := 0
+	if r.NextToken != "" {
+		var err error
+		if start, err = strconv.Atoi(r.NextToken); err != nil || start < 0 || start > len(found) {
+			return nil, apierror.New("InvalidNextToken", "The specified token isn't valid.")
 		}
 	}
-	return map[string]any{"Parameters": found}
+	end := min(start+cmp.Or(r.MaxResults, pageSize), len(found))
+	x := map[string]any{"Parameters": found[start:end]}
+	if end < len(found) {
+		x["NextToken"] = strconv.Itoa(end)
+	}
+	return x, nil
 }
 
-var parameterName = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]+$`)
-
-func (s *Store) put(r input) (any, error) {
-	if !parameterName.MatchString(r.Name) || len(r.Name) > 2048 || r.Value == "" {
-		return nil, apierror.New("ValidationException",
-			fmt.Sprintf("Parameter name %q or its value is not valid.", r.Name))
+func (s *Store) remove(_ string, r input) (any, error) {
+	if len(s.parameters[r.Name]) == 0 {
+		return nil, apierror.New("ParameterNotFound", "")
 	}
-	if strings.HasPrefix(strings.ToLower(r.Name), "/aws") {
-		return nil, apierror.New("AccessDeniedException", "No access to reserved parameter name: "+r.Name+".")
-	}
-	if _, exists := s.parameters[r.Name]; exists && !r.Overwrite {
-		return nil, apierror.New("ParameterAlreadyExists",
-			"The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
-	}
-	kind := r.Type
-	if kind == "" {
-		kind = "String"
-	}
-	return map[string]any{"Version": s.set(r.Name, r.Value, kind), "Tier": "Standard"}, nil
+	delete(s.parameters, r.Name)
+	return map[string]any{}, nil
 }

@@ -1,0 +1,44 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/baseimage"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
+)
+
+// TestEveryBaseImageIsAnAMI checks that the images which can be built are those that EC2 lists.
+func TestEveryBaseImageIsAnAMI(t *testing.T) {
+	if diff := cmp.Diff(baseimage.Names, cloud.Suites); diff != "" {
+		t.Errorf("package baseimage and package cloud (-want +got):\n%s", diff)
+	}
+	ids := map[string]bool{}
+	for _, name := range cloud.Suites {
+		ids[cloud.BaseImageID(name)] = true
+	}
+	if len(ids) != len(cloud.Suites) {
+		t.Errorf("%d ids for %d images", len(ids), len(cloud.Suites))
+	}
+}
+
+// TestVirtualMachinesBootFromExt4 checks that another file system is refused by name.
+func TestVirtualMachinesBootFromExt4(t *testing.T) {
+	xfs := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(xfs, []byte("XFSB"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := machines{vms: func() (machine.Runner, error) { return nil, nil }}
+	_, err := m.Start(t.Context(), machine.Spec{Disk: xfs, Runner: string(virtual)})
+	if err == nil || !strings.Contains(err.Error(), "its disk has xfs") {
+		t.Errorf("got %v", err)
+	}
+}
