@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/packer-plugin-sdk/common"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
@@ -46,6 +47,13 @@ type Config struct {
 	Env map[string]string `mapstructure:"env"`
 	// Treat warnings about the Image-Source, such as an unknown key of a cloud-config, as errors. Default: `false`.
 	Strict bool `mapstructure:"strict"`
+	// Mistakes that are warnings instead of errors: top-level keys of a cloud-config, or `"unknown_keys"` for all keys
+	// that cloud-init does not know, such as those of a module that the base image adds. The machine has to be told
+	// too: set `ignore_failures` of the builder. Default: none. For example:
+	// ```hcl
+	// ignore_failures = ["unknown_keys"]
+	// ```
+	IgnoreFailures []string `mapstructure:"ignore_failures"`
 }
 
 // prepare decodes the settings, sets the defaults, and checks what is known.
@@ -62,7 +70,8 @@ func (c *Config) prepare(raws ...any) error {
 		}
 		c.Target = target
 	}
-	return errors.Join(c.checkSource(), c.checkInlineLimit())
+	known := slices.DeleteFunc(slices.Clone(c.IgnoreFailures), placeholder.In)
+	return errors.Join(append(guest.CheckIgnored(known), c.checkSource(), c.checkInlineLimit())...)
 }
 
 // beside returns the default target. For a source such as ".", it uses the name of the directory.
@@ -100,7 +109,7 @@ func (c *Config) checkInlineLimit() error {
 func (c *Config) options() bundle.Options {
 	return bundle.Options{
 		Source: c.Source, Target: c.Target, Region: c.Region, S3URL: c.S3URL,
-		InlineLimit: c.FSInlineLimit, Env: c.Env, Strict: c.Strict,
+		InlineLimit: c.FSInlineLimit, Env: c.Env, Strict: c.Strict, Ignored: c.IgnoreFailures,
 	}
 }
 

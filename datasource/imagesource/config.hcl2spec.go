@@ -25,6 +25,7 @@ type FlatConfig struct {
 	FSInlineLimit       *int64            `mapstructure:"fs_inline_limit" cty:"fs_inline_limit" hcl:"fs_inline_limit"`
 	Env                 map[string]string `mapstructure:"env" cty:"env" hcl:"env"`
 	Strict              *bool             `mapstructure:"strict" cty:"strict" hcl:"strict"`
+	IgnoreFailures      []string          `mapstructure:"ignore_failures" cty:"ignore_failures" hcl:"ignore_failures"`
 }
 
 // FlatMapstructure returns a new FlatConfig.
@@ -54,6 +55,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"fs_inline_limit":            &hcldec.AttrSpec{Name: "fs_inline_limit", Type: cty.Number, Required: false},
 		"env":                        &hcldec.AttrSpec{Name: "env", Type: cty.Map(cty.String), Required: false},
 		"strict":                     &hcldec.AttrSpec{Name: "strict", Type: cty.Bool, Required: false},
+		"ignore_failures":            &hcldec.AttrSpec{Name: "ignore_failures", Type: cty.List(cty.String), Required: false},
 	}
 	return s
 }

@@ -38,6 +38,7 @@ type Options struct {
 	InlineLimit int64
 	Env         map[string]string // added to the environment of script/compile.sh
 	Strict      bool              // warnings are errors
+	Ignored     []string          // what is a warning instead of an error; see cloudconfig.Options
 
 	// Output is called at once with each line that compile.sh prints and each warning, without the line end. Calls do
 	// not overlap. It may be nil.

@@ -223,7 +223,7 @@ func TestOptionsReplaceValuesOfAmiEnv(t *testing.T) {
 }
 
 func TestStepsAreInTheOrderOfTheirPriority(t *testing.T) {
-	src, problems := readSource(imageSource(t, hello()))
+	src, problems := readSource(imageSource(t, hello()), nil)
 	must(t, problems.Err())
 	program, problems := assemble(src, src.Install)
 	must(t, problems.Err())
@@ -344,6 +344,23 @@ func TestATargetThatCannotBeMadeIsNamedInTheError(t *testing.T) {
 	_, err := Compile(t.Context(), Options{Source: imageSource(t, hello()), Target: filepath.Join(file, "out")})
 	if err == nil || !strings.HasPrefix(err.Error(), "write the bundle: ") || !strings.Contains(err.Error(), file) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The work folder of compile.sh is a copy, in which a hard link is a file of its own.
+func TestCompileWarnsOfWhatTheWorkFolderLosesOfFS(t *testing.T) {
+	for script, want := range map[string]int{"": 1, "#!/bin/sh\n": 1, "#!/bin/sh\nrm fs/opt/linked\n": 0} {
+		files := with(hello(), "fs/opt/first", "x")
+		if script != "" {
+			files = with(files, "script/compile.sh", script)
+		}
+		source := imageSource(t, files)
+		must(t, os.Link(filepath.Join(source, "fs/opt/first"), filepath.Join(source, "fs/opt/linked")))
+		b, err := Compile(t.Context(), Options{Source: source, Target: filepath.Join(t.TempDir(), "out")})
+		must(t, err)
+		if got := strings.Count(strings.Join(b.Warnings, "\n"), "is a hard link to fs/opt/first"); got != want {
+			t.Errorf("with compile.sh %q, the warnings are %q", script, b.Warnings)
+		}
 	}
 }
 

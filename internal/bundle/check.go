@@ -37,7 +37,7 @@ func read(o Options) (*imagesource.Source, problem.List) {
 		problems.Errorf("", 0, 0, "name the Image-Source directory")
 		return nil, problems
 	}
-	src, found := readSource(o.Source)
+	src, found := readSource(o.Source, o.Ignored)
 	// This is checked here and not in the work folder, where the generated parts do exist.
 	found = append(found, checkGeneratedNames(src)...)
 	problems = append(problems, locate(o.Source, found)...)
@@ -49,8 +49,8 @@ func read(o Options) (*imagesource.Source, problem.List) {
 }
 
 // readSource reads an Image-Source or a work folder, without the generated parts, and checks that it can be rendered.
-func readSource(dir string) (*imagesource.Source, problem.List) {
-	src, problems := imagesource.Read(dir)
+func readSource(dir string, ignored []string) (*imagesource.Source, problem.List) {
+	src, problems := imagesource.Read(dir, ignored...)
 	problems = withoutGenerated(src, problems)
 	for _, name := range src.Env.Names {
 		if reserved(name) {

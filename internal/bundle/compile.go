@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
 )
 
 // Compile compiles the Image-Source o.Source to a bundle in o.Target. When it fails or ctx ends, the target is
@@ -45,10 +48,11 @@ func (o Options) gather(ctx context.Context) (in input, err error) {
 		if err != nil {
 			return in, err
 		}
-		if in, problems, err = prepare(ctx, o, src, work); err != nil {
+		if in, problems, err = prepare(ctx, o, src, work.Path); err != nil {
 			return in, errors.Join(err, removeWorkFolder(work))
 		}
 		in.work = work
+		problems = append(problems, lostInCopy(src.FS, work.Path)...)
 	}
 	for _, p := range problems.Warnings() {
 		in.warnings = append(in.warnings, p.String())
@@ -59,6 +63,17 @@ func (o Options) gather(ctx context.Context) (in input, err error) {
 	return in, nil
 }
 
+// lostInCopy returns the warnings of what the work folder does not have of fs/, for the files that it still has.
+func lostInCopy(files, work string) problem.List {
+	if files == "" {
+		return nil
+	}
+	return slices.DeleteFunc(imagesource.CheckLost(files), func(p problem.Problem) bool {
+		_, err := os.Lstat(filepath.Join(work, filepath.FromSlash(p.File)))
+		return err != nil
+	})
+}
+
 // input is what a bundle is made from.
 type input struct {
 	src     *imagesource.Source // the Image-Source, or the work folder that compile.sh has changed
@@ -66,13 +81,13 @@ type input struct {
 	printed imagesource.Env     // by compile.sh
 	install *imagesource.ScriptFile
 
-	work     string // the work folder; empty when there is no compile.sh
+	work     *scratch.Dir // the work folder; nil when there is no compile.sh
 	warnings []string
 }
 
 // discard removes the work folder.
 func (in input) discard() error {
-	if in.work == "" {
+	if in.work == nil {
 		return nil
 	}
 	return removeWorkFolder(in.work)
@@ -92,7 +107,7 @@ func prepare(ctx context.Context, o Options, src *imagesource.Source, work strin
 				compilePath, name, reservedPrefix, VarsName)
 		}
 	}
-	changed, problems := readSource(work)
+	changed, problems := readSource(work, o.Ignored)
 	if o.Strict {
 		problems = problems.Promoted()
 	}
@@ -141,6 +156,9 @@ func (b *Bundle) write(ctx context.Context, o Options, in input) (err error) {
 	}
 	b.NeedsStaging = b.needsStaging()
 	v := b.vars(o, in, fsFile)
+	if err := v.checkSize(); err != nil {
+		return err
+	}
 	if _, err := target.add(VarsName, v.render()); err != nil {
 		return fmt.Errorf("write the variables: %w", err)
 	}

@@ -18,11 +18,15 @@ import (
 type scriptOutput struct {
 	show func(line string)
 
-	mu   sync.Mutex
-	text strings.Builder // the assignments so far, which later ones may refer to
-	env  imagesource.Env
-	out  tail
-	err  tail
+	mu       sync.Mutex
+	vars     *imagesource.EnvLines // the assignments so far, which later ones may refer to
+	tooLarge error                 // why no more assignments are read
+	out      tail
+	err      tail
+}
+
+func newScriptOutput(show func(line string)) *scriptOutput {
+	return &scriptOutput{show: show, vars: imagesource.NewEnvLines(compilePath)}
 }
 
 func (o *scriptOutput) stdout(line string) {
@@ -49,13 +53,11 @@ func (o *scriptOutput) assign(line string) bool {
 	if !ok || !shell.IsVariableName(name) {
 		return false
 	}
-	env, problems := imagesource.ParseEnv(compilePath, []byte(o.text.String()+line+"\n"))
-	if problems.Err() != nil {
-		return false
+	if o.tooLarge != nil {
+		return true
 	}
-	o.text.WriteString(line + "\n")
-	o.env = env
-	return true
+	ok, o.tooLarge = o.vars.Add(line)
+	return ok || o.tooLarge != nil
 }
 
 // ending returns the end of the output for an error message: first that of the standard output, then that of the error

@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/imagesource"
+	"github.com/amibakery/packer-plugin-bakery/internal/inputfile"
 )
 
 // Read reads the bundle in dir and verifies that its files are those that were compiled.
@@ -44,12 +44,12 @@ func Read(dir string) (*Bundle, error) {
 func (b *Bundle) needsStaging() bool { return b.FS.Path != "" || b.UserData.Size > guest.MaxUserData }
 
 func readVars(dir string) (map[string]string, error) {
-	content, err := os.ReadFile(filepath.Join(dir, VarsName))
+	content, err := inputfile.Read(filepath.Join(dir, VarsName), imagesource.MaxEnv)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is missing; compile the Image-Source into this directory first", VarsName)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read %s: %w", VarsName, err)
 	}
 	env, problems := imagesource.ParseEnv(VarsName, content)
 	return env.Vars, problems.Err()
@@ -86,12 +86,12 @@ func (b *Bundle) file(name, sumVar, sizeVar string) (File, error) {
 // verify compares the file with its expected size, which is quick, and then with its checksum.
 func (f File) verify() error {
 	name := filepath.Base(f.Path)
-	opened, err := os.Open(f.Path)
+	opened, err := inputfile.Open(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing; %s says it has %d bytes", name, VarsName, f.Size)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("read %s: %w", name, err)
 	}
 	defer opened.Close()
 	info, err := opened.Stat()

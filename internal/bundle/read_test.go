@@ -72,7 +72,7 @@ func TestReadRefusesABundleThatIsNotComplete(t *testing.T) {
 		"vars.env is a directory": {func(t *testing.T, dir string) {
 			remove(VarsName)(t, dir)
 			must(t, os.Mkdir(filepath.Join(dir, VarsName), 0o700))
-		}, []string{"is a directory"}},
+		}, []string{"read vars.env: it is a folder, not a file"}},
 		"two files damaged": {func(t *testing.T, dir string) {
 			remove(FSName)(t, dir)
 			write(UserDataName, "x")(t, dir)

@@ -28,7 +28,7 @@ const (
 
 // runScript runs script/compile.sh in the work folder and returns the assignments it printed.
 func runScript(ctx context.Context, o Options, script *imagesource.ScriptFile, work string) (imagesource.Env, error) {
-	out := &scriptOutput{show: o.Output}
+	out := newScriptOutput(o.Output)
 	cmd := exec.CommandContext(ctx, "sh", scriptArguments(script.Content)...)
 	cmd.Dir = work
 	cmd.Env = scriptEnvironment(os.Environ(), o.Env)
@@ -48,7 +48,10 @@ func runScript(ctx context.Context, o Options, script *imagesource.ScriptFile, w
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return imagesource.Env{}, fmt.Errorf("run %s: %s%s", compilePath, describeExit(err), out.ending())
 	}
-	return out.env, nil
+	if out.tooLarge != nil {
+		return imagesource.Env{}, fmt.Errorf("run %s: %w", compilePath, out.tooLarge)
+	}
+	return out.vars.Env(), nil
 }
 
 // scriptArguments returns arguments with which sh starts the script by its own #! line. To execute the file itself, the

@@ -15,13 +15,14 @@ import (
 	"path/filepath"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/archive"
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
 )
 
 // targetWriter writes the files of a bundle to a temporary directory inside the target. When they are complete, it
 // renames them, within the same file system.
 type targetWriter struct {
 	target string
-	dir    string   // the temporary directory
+	dir    *scratch.Dir
 	made   bool     // the target did not exist
 	names  []string // of files to rename, in this order
 }
@@ -32,13 +33,13 @@ func newTargetWriter(target string) (*targetWriter, error) {
 	if err := os.MkdirAll(target, 0o755); err != nil {
 		return nil, err
 	}
-	if w.dir, err = os.MkdirTemp(target, ".bakery-"); err != nil {
+	if w.dir, err = scratch.In(target); err != nil {
 		return nil, err
 	}
 	return w, nil
 }
 
-func (w *targetWriter) path(name string) string { return filepath.Join(w.dir, name) }
+func (w *targetWriter) path(name string) string { return filepath.Join(w.dir.Path, name) }
 
 // archive writes fs.tgz. The Path of the result is the one after commit.
 func (w *targetWriter) archive(ctx context.Context, dir string) (File, error) {
@@ -95,7 +96,7 @@ func (w *targetWriter) commit() error {
 
 // discard removes the temporary directory, and the target when commit has not filled it.
 func (w *targetWriter) discard() error {
-	err := os.RemoveAll(w.dir)
+	err := w.dir.Remove()
 	if w.made {
 		_ = os.Remove(w.target) // fails when it contains files of others
 	}

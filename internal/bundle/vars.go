@@ -5,6 +5,7 @@ package bundle
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -55,6 +56,15 @@ func (v *vars) setFiles(b *Bundle, fs File) {
 	v.set(varFSSHA256, fs.SHA256)
 	v.set(varFSSize, strconv.FormatInt(fs.Size, 10))
 	v.set(varFSInline, strconv.FormatBool(b.FSInline))
+}
+
+// checkSize refuses a file that Read would refuse.
+func (v *vars) checkSize() error {
+	if size := len(v.render()); size > imagesource.MaxEnv {
+		return fmt.Errorf("write the variables: ami.env and what %s printed are %d bytes together, and may have %d: "+
+			"put large values into files of fs/", compilePath, size, imagesource.MaxEnv)
+	}
+	return nil
 }
 
 // render returns a file that any POSIX shell can source.

@@ -11,48 +11,30 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
 )
 
 // installPath is not copied to the work folder: compile.sh may change fs/, but not the existing install.sh.
 const installPath = "script/install.sh"
 
 // newWorkFolder copies the Image-Source to a directory that compile.sh may change, and adds the generated parts.
-func newWorkFolder(source string) (string, error) {
-	work, err := os.MkdirTemp("", "bakery-compile-")
+func newWorkFolder(source string) (*scratch.Dir, error) {
+	work, err := scratch.New()
 	if err != nil {
-		return "", fmt.Errorf("make the work folder for compile.sh: %w", err)
+		return nil, fmt.Errorf("make the work folder for compile.sh: %w", err)
 	}
-	if err := errors.Join(copyTree(source, work), addGenerated(work)); err != nil {
-		return "", errors.Join(fmt.Errorf("fill the work folder for compile.sh: %w", err), removeWorkFolder(work))
+	if err := errors.Join(copyTree(source, work.Path), addGenerated(work.Path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("fill the work folder for compile.sh: %w", err), removeWorkFolder(work))
 	}
 	return work, nil
 }
 
-// removeWorkFolder removes the work folder, including directories that their owner may not write to.
-func removeWorkFolder(work string) error {
-	if os.RemoveAll(work) == nil {
-		return nil
-	}
-	unlockErr := unlock(work)
-	if err := os.RemoveAll(work); err != nil {
-		return fmt.Errorf("remove the work folder of compile.sh: %w", errors.Join(err, unlockErr))
+func removeWorkFolder(work *scratch.Dir) error {
+	if err := work.Remove(); err != nil {
+		return fmt.Errorf("remove the work folder of compile.sh: %w", err)
 	}
 	return nil
-}
-
-// unlock makes all directories below dir writable.
-func unlock(dir string) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			err = root.Chmod(path, 0o700)
-		}
-		return err
-	})
 }
 
 func addGenerated(work string) error {

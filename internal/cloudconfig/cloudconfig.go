@@ -34,22 +34,49 @@ const Header = "#cloud-config"
 type Document struct {
 	Path string // as shown in messages, such as "cloudinit/60_app.cfg"
 
-	root     *yaml.Node // a mapping without aliases, comments, runcmd and reserved keys
+	root     *yaml.Node // a mapping without aliases, comments, runcmd, bootcmd and reserved keys
 	commands []Command  // its runcmd
+	bootcmd  []Command
+	mergeHow *yaml.Node // its merge_how or merge_type, nil when it has none
 }
 
-// Keys returns the top-level keys of the part, in the order they are written, without runcmd.
+// Commands returns the part's runcmd.
+func (d *Document) Commands() []Command { return d.commands }
+
+// LaunchIndex returns the part's launch-index, or "".
+func (d *Document) LaunchIndex() string {
+	if _, value := entry(d.root, "launch-index"); value != nil && value.Kind == yaml.ScalarNode {
+		return value.Value
+	}
+	return ""
+}
+
+// Remove removes a top-level key, runcmd or bootcmd.
+func (d *Document) Remove(key string) {
+	switch key {
+	case "runcmd":
+		d.commands = nil
+	case "bootcmd":
+		d.bootcmd = nil
+	}
+	removeEntry(d.root, key)
+}
+
+// Keys returns the top-level keys of the part, in the order they are written and bootcmd last, without runcmd.
 func (d *Document) Keys() []string {
 	var keys []string
 	for i := 0; i+1 < len(d.root.Content); i += 2 {
 		keys = append(keys, d.root.Content[i].Value)
 	}
+	if len(d.bootcmd) > 0 {
+		keys = append(keys, "bootcmd")
+	}
 	return keys
 }
 
-// Command is one item of a part's runcmd.
+// Command is one item of a part's runcmd or bootcmd.
 type Command struct {
-	Index  int    // in its part's runcmd as written, from 0
+	Index  int    // in its part's list as written, from 0
 	Script string // POSIX sh: a string item verbatim, a list item with every word quoted
 }
 
@@ -59,23 +86,48 @@ type Commands struct {
 	Commands []Command
 }
 
-// Parse parses and checks one part; path is its name in messages. The document is never nil. It is empty when the
-// content cannot be parsed, so that the caller can continue with the other parts.
+// Options say what is different about a part.
+type Options struct {
+	// Ignore names top-level keys: what is wrong with them, or that cloud-init does not know them, is a warning. With
+	// IgnoreUnknownKeys, that of all keys is.
+	Ignore []string
+	// UserData says that the part is user data somebody wrote for cloud-init alone. Its power_state is left out with a
+	// warning, and its merge_how is kept for [Document.MergeHow], without one.
+	UserData bool
+}
+
+// IgnoreUnknownKeys is the name in Options.Ignore for all keys that cloud-init does not know.
+const IgnoreUnknownKeys = "unknown_keys"
+
+// Parse parses and checks one part of an Image-Source; path is its name in messages. The document is never nil. It is
+// empty when the content cannot be parsed, so that the caller can continue with the other parts.
 func Parse(path string, content []byte) (*Document, problem.List) {
-	p := &part{path: path, lines: strings.Split(string(content), "\n")}
+	return ParseWith(path, content, Options{})
+}
+
+// ParseWith is Parse with options.
+func ParseWith(path string, content []byte, o Options) (*Document, problem.List) {
+	p := &part{path: path, lines: strings.Split(string(content), "\n"), userData: o.UserData, joinable: 4 << 20,
+		ignoreUnknown: slices.Contains(o.Ignore, IgnoreUnknownKeys)}
 	doc := &Document{Path: path, root: &yaml.Node{Kind: yaml.MappingNode}}
-	if !p.readable(content) {
+	if !p.fits(content) || !p.readable(content) {
 		return doc, p.problems
 	}
 	tree := p.decode(content)
 	if tree == nil {
 		return doc, p.problems
 	}
+	p.shared = sharedKeys(tree)
 	doc.root = p.clean(tree)
-	doc.commands = p.runcmd(removeEntry(doc.root, "runcmd"))
-	p.checkReservedKeys(doc.root)
+	all := &yaml.Node{Kind: yaml.MappingNode, Content: slices.Clone(doc.root.Content)}
+	doc.commands = p.commandList("runcmd", removeEntry(doc.root, "runcmd"))
+	doc.bootcmd = p.commandList("bootcmd", removeEntry(doc.root, "bootcmd"))
+	doc.mergeHow = p.checkReservedKeys(doc.root)
 	p.checkPermissions(doc.root)
+	p.checkFailures(doc.root)
 	p.schema(doc.root)
+	p.removeShared(doc.root)
+	p.ignoreKeys(all, o.Ignore)
 	p.problems.Sort()
 	return doc, slices.Compact(p.problems) // an alias repeats a problem of the same place
 }
@@ -85,6 +137,14 @@ type part struct {
 	path     string
 	lines    []string // of the source, without line ends
 	problems problem.List
+	userData bool // see Options
+	// ignoreUnknown makes warnings of keys that cloud-init does not know.
+	ignoreUnknown bool
+	joinable      int             // bytes of commands that may still be parsed to find which belong together
+	shared        map[string]bool // see sharedKeys
+
+	positions map[[2]int]bool // of the first problems, as many as indexed says
+	indexed   int
 }
 
 func (p *part) errorf(line, column int, format string, args ...any) {
@@ -101,12 +161,14 @@ func (p *part) warnAt(n *yaml.Node, format string, args ...any) {
 
 // reported reports whether a problem at the node was already found.
 func (p *part) reported(n *yaml.Node) bool {
-	for _, found := range p.problems {
-		if found.Line == n.Line && found.Column == n.Column {
-			return true
-		}
+	if p.positions == nil {
+		p.positions = map[[2]int]bool{}
 	}
-	return false
+	for ; p.indexed < len(p.problems); p.indexed++ {
+		found := p.problems[p.indexed]
+		p.positions[[2]int{found.Line, found.Column}] = true
+	}
+	return p.positions[[2]int{n.Line, n.Column}]
 }
 
 // index returns the index of a key in a mapping's Content, or -1.
@@ -144,4 +206,25 @@ func removeEntry(mapping *yaml.Node, name string) *yaml.Node {
 func jinja(content []byte) bool {
 	first, _, _ := bytes.Cut(bytes.TrimSpace(content), []byte("\n"))
 	return strings.HasPrefix(strings.ToLower(string(first)), "## template: jinja")
+}
+
+// WrittenFile is a file that the part writes with write_files.
+type WrittenFile struct {
+	Path         string
+	Line, Column int // of the path in the part
+}
+
+// WrittenFiles returns the files of the part's write_files.
+func (d *Document) WrittenFiles() []WrittenFile {
+	_, files := entry(d.root, "write_files")
+	if files == nil || files.Kind != yaml.SequenceNode {
+		return nil
+	}
+	var all []WrittenFile
+	for _, file := range files.Content {
+		if _, path := entry(file, "path"); path != nil && path.Kind == yaml.ScalarNode {
+			all = append(all, WrittenFile{path.Value, path.Line, path.Column})
+		}
+	}
+	return all
 }

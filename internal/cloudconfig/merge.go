@@ -27,13 +27,16 @@ func Merge(docs []*Document) (*Merged, problem.List) {
 	m := &merger{origin: map[*yaml.Node]string{}}
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	merged := &Merged{}
+	bootcmd := bootScript{}
 	for _, doc := range docs {
 		m.path = doc.Path
 		m.mapping(root, doc.root, "")
 		if len(doc.commands) > 0 {
 			merged.Runcmd = append(merged.Runcmd, Commands{Part: path.Base(doc.Path), Commands: doc.commands})
 		}
+		bootcmd.add(path.Base(doc.Path), doc.bootcmd)
 	}
+	bootcmd.appendTo(root)
 	merged.Keys = sortKeys(root)
 	merged.Config = render(root)
 	return merged, m.problems

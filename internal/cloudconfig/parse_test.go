@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
+	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
 // lines returns problems as they are shown, without the path.
@@ -122,14 +123,53 @@ func TestParseReports(t *testing.T) {
 				"3:29: permissions 644: the decimal number 644 is mode 1204, quote it: '0644'",
 				"4:29: permissions 1777: the decimal number 1777 is mode 3361, quote it: '1777'",
 				"5:29: permissions 6.5: a number where cloud-init wants text, quote it: '0644'",
-				"8:5: warning: write_files[6]: got number, want object",
+				"8:5: write_files[6] is a number, but must be a mapping with path and content",
 			},
 		},
 		"a mode that is not octal": {"write_files: [{path: /a, permissions: 'u=rw'}]\n",
-			[]string{`1:39: warning: permissions "u=rw" is not an octal number, so cloud-init would take 0644: ` +
+			[]string{`1:39: permissions "u=rw" is not an octal number, so cloud-init would take 0644: ` +
 				`write it as '0644'`}},
 		"write_files that is no list": {"write_files: {path: /a}\n",
-			[]string{"1:14: warning: write_files: got object, want array"}},
+			[]string{"1:14: write_files is a mapping, but must be a list: begin each item with \"- \""}},
+		"values a module fails with": {
+			"ntp: [a]\nbootcmd: [{a: b}, 5, ~]\npackages: [{a: }, 5, [a, b, c]]\nmounts: [/a]\nfqdn: 5\n" +
+				"ssh_authorized_keys: [5]\napt: {sources: [a]}\n",
+			[]string{
+				"1:6: ntp is a list, but must be a mapping: cloud-init would not apply it",
+				"2:11: bootcmd[0] is a mapping, because of a colon followed by a blank: quote the whole command",
+				"2:19: bootcmd[1] is a number, but must be a text or a list of texts: quote it",
+				"3:12: packages[0] is a mapping, but must be a name: is there a colon too many?",
+				"3:13: warning: packages[0] has no key \"a\" that cloud-init knows",
+				"3:19: packages[1] is a number, but must be a text: quote it",
+				"3:22: packages[2] is a list of 3, but must be a name and a version",
+				"4:10: a mount is a text, but must be a list such as [/dev/xvdf, /data]: cloud-init would leave it out",
+				"5:7: fqdn is a number, but must be a text: quote it",
+				"6:23: an SSH key is a number, but must be a text: quote it",
+				"7:16: apt.sources is a list, but must be a mapping of names to sources",
+			},
+		},
+		"a bootcmd its shell cannot read": {"bootcmd:\n- if true; then\n- echo\n- fi )\n",
+			[]string{"2:12: bootcmd[0]: `then` must be followed by a statement list; each item is a command of its own: " +
+				"write what belongs together as one item with \"- |\"", "4:3: bootcmd[2]: `fi` can only be used to end an `if`"}},
+		"a bootcmd of several items": {"bootcmd:\n- if true; then\n- [echo]\n- fi\n", nil},
+		"files that are not what their encoding says": {
+			"write_files:\n- {path: /a, encoding: b64, content: a!b}\n- {path: /a, encoding: gz+b64, content: " +
+				"aGVsbG8=}\n" +
+				"- {path: /a, encoding: bas64, content: x}\n- {path: '', content: x}\n- {path: 5, content: x}\n" +
+				"- {path: /a, encoding: B64, content: aGVs bG8=}\n- {path: /a, encoding: gz, content: " +
+				"!!binary H4sIAAAAAAAC/wMAAAAAAAAAAAA=}\n",
+			[]string{
+				"2:38: write_files[0].content is not base64, as its encoding says",
+				"3:41: write_files[1].content is not gzip, as its encoding says",
+				`4:24: write_files[2].encoding "bas64" is not known to cloud-init, which would write the content as it ` +
+					`is: use b64 or gz+b64, or leave it out`,
+				"5:3: write_files[3] has no path, so cloud-init would leave it out",
+				"6:10: write_files[4].path is a number, but must be a text: quote it",
+				"7:24: warning: write_files[5].encoding: value must be one of 'gz', 'gzip', 'gz+base64', " +
+					"'gzip+base64', " +
+					"'gz+b64', 'gzip+b64', 'b64', 'base64', 'text/plain'",
+			},
+		},
 		"power_state": {"hostname: x\npower_state: {mode: poweroff}\n",
 			[]string{"2:1: power_state belongs to bakery, which powers the machine off itself once it has cleaned " +
 				"up and reported: remove it"}},
@@ -141,15 +181,23 @@ func TestParseReports(t *testing.T) {
 		}},
 
 		"an unknown key and what was meant": {"run_cmd: [a]\n",
-			[]string{`1:1: warning: unknown key "run_cmd", which cloud-init would ignore: did you mean "runcmd"?`}},
+			[]string{`1:1: unknown key "run_cmd", which cloud-init would ignore: did you mean "runcmd"?`}},
 		"an unknown key": {"my_own_thing: [a]\n",
-			[]string{`1:1: warning: unknown key "my_own_thing", which cloud-init would ignore`}},
+			[]string{`1:1: unknown key "my_own_thing", which cloud-init would ignore`}},
+		"an unknown key that others use": {"shared:\n  - &a curl\npackages: [*a]\n",
+			[]string{`1:1: warning: unknown key "shared", which cloud-init ignores; only its anchors are used`}},
+		"a key of some versions only": {"ubuntu-advantage: {}\n",
+			[]string{`1:1: warning: key "ubuntu-advantage" is not known to every version of cloud-init: one that does ` +
+				`not know it ignores it`}},
+		"the network": {"network: {version: 2}\n",
+			[]string{`1:1: cloud-init would ignore the key "network": cloud-init reads it from ` +
+				`/etc/cloud/cloud.cfg.d and from the data source only: write a file there`}},
 		"an unknown key deeper": {"write_files:\n  - path: /x\n    conten: y\n",
 			[]string{`3:5: warning: write_files[0] has no key "conten" that cloud-init knows`}},
 		"what is missing": {"write_files:\n  - content: y\n",
-			[]string{"2:5: warning: write_files[0]: missing property 'path'"}},
+			[]string{"2:5: write_files[0] has no path, so cloud-init would leave it out"}},
 		"a boolean that is meant as text": {"hostname: yes\n",
-			[]string{"1:11: warning: hostname: got boolean, want string: quote it"}},
+			[]string{"1:11: hostname is a boolean, but must be a text: quote it"}},
 		"an unknown value": {"ntp: {ntp_client: x, enabled: 3, peers: 5.5}\n",
 			[]string{"1:31: warning: ntp.enabled: got number, want boolean",
 				"1:41: warning: ntp.peers: got number, want array"}},
@@ -201,6 +249,9 @@ func TestParseRuncmdReports(t *testing.T) {
 		"an empty list": {
 			"runcmd:\n  - []\n", []string{"2:5: warning: runcmd[0] is an empty list, which runs nothing"},
 		},
+		"a power-off": {"runcmd:\n  - |\n    echo a\n    shutdown -h now\n  - [poweroff]\n  - reboot\n", []string{
+			"4:5: warning: runcmd[0] " + shell.PowerOffAdvice, "5:5: warning: runcmd[1] " + shell.PowerOffAdvice,
+		}},
 		"NUL": {"runcmd:\n  - \"a\\0\"\n  - [\"\\0\"]\n",
 			[]string{"2:5: runcmd[0] holds a NUL character, which no shell can read",
 				"3:6: a word of runcmd[1] holds a NUL character, which no command can be given"}},
@@ -221,7 +272,7 @@ func TestParseRuncmdReports(t *testing.T) {
 			"4:5: runcmd[2]: `fi` can only be used to end an `if`",
 		}},
 		"what only bash can": {"runcmd:\n  - a=(1 2)\n",
-			[]string{"2:7: warning: runcmd[0]: arrays are a bash/mksh/zsh feature, and runcmd runs under /bin/sh, " +
+			[]string{"2:7: warning: runcmd[0]: arrays are a bash/mksh/zsh feature, and it runs under /bin/sh, " +
 				"which is not bash everywhere"}},
 		"a here document without its end": {"runcmd:\n  - |\n    cat <<EOF\n    x\n",
 			[]string{"3:9: runcmd[0]: unclosed here-document `EOF`; each item is a command of its own: write what " +
@@ -251,7 +302,7 @@ func TestParseLimits(t *testing.T) {
 		},
 		"lists of lists": {"a: " + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "\n",
 			"nested more than 100 levels deep, which cloud-init cannot read"},
-		"an open quote far up": {"a: 'x\n" + strings.Repeat("b: "+strings.Repeat("x", 1000)+"\n", 5000),
+		"an open quote far up": {"a: 'x\n" + strings.Repeat("b: "+strings.Repeat("x", 1000)+"\n", 1000),
 			"found unexpected end of stream"},
 		"lists deeper than go-yaml": {"a: " + strings.Repeat("[", 20000), "exceeded max depth of 10000"},
 	} {
@@ -282,5 +333,65 @@ func TestParseRuncmd(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, doc.commands); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestParseWithOptions(t *testing.T) {
+	const content = "hostname: 5\nrun_cmd: [a]\npower_state: {mode: reboot}\nmerge_how: list(append)\nntp: {a: }\n"
+	doc, got := ParseWith("x.cfg", []byte(content), Options{Ignore: []string{"run_cmd", "ntp"}, UserData: true})
+	want := []string{
+		"1:11: hostname is a number, but must be a text: quote it",
+		`2:1: warning: unknown key "run_cmd", which cloud-init would ignore: did you mean "runcmd"?`,
+		"3:1: warning: power_state is left out: bakery powers the machine off itself once it has cleaned up and " +
+			"reported",
+		`5:7: warning: ntp has no key "a" that cloud-init knows`,
+	}
+	if diff := cmp.Diff(want, lines(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"hostname", "run_cmd", "ntp"}, doc.Keys()); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+}
+
+func TestMergeHow(t *testing.T) {
+	for name, tt := range map[string]struct {
+		content, header string
+		want            MergeHow
+		fails           bool
+	}{
+		"nothing": {content: "a: b"},
+		"a text": {content: "merge_how: list(append)+dict(recurse_array)+str()", want: MergeHow{true,
+			true, true}},
+		"a header": {content: "a: b", header: "List(Append)+Dict(No-Replace,Recurse-List)",
+			want: MergeHow{true, true, true}},
+		"the part, not header": {content: "merge_type: dict(replace)", header: "list(append)",
+			want: MergeHow{Given: true}},
+		"a list": {content: "merge_how: [{name: list, settings: [append]}, {name: dict, settings: [recurse_list]}]",
+			want: MergeHow{true, true, true}},
+		"prepend":         {content: "merge_how: list(prepend)+dict(recurse_list)", want: MergeHow{true, false, true}},
+		"no parentheses":  {content: "merge_how: append", fails: true},
+		"another merger":  {content: "merge_how: set(append)", fails: true},
+		"a number":        {content: "merge_how: 5", fails: true},
+		"a list of texts": {content: "merge_how: [list]", fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc, _ := ParseWith("x.cfg", []byte(tt.content), Options{UserData: true})
+			got, err := doc.MergeHow(tt.header)
+			if got != tt.want || (err != nil) != tt.fails {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestKeysThatOnlyHoldAnchorsAreNotSent(t *testing.T) {
+	doc, problems := Parse("a.cfg", []byte("#cloud-config\nx-common: &f {owner: 'a:b'}\nwrite_files:\n"+
+		"- <<: *f\n  path: /a\n  content: b\n"))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"write_files"}, doc.Keys()); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
 	}
 }

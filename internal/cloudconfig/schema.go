@@ -25,7 +25,7 @@ import (
 )
 
 // The schema of cloud-init 25.1.4; NOTICE names its source. Its findings are only warnings, as in cloud-init itself,
-// and because base images have other versions.
+// and because base images have other versions. A top-level key that no version knows is an error.
 //
 //go:embed schema-cloud-config-v1.json
 var schemaJSON []byte
@@ -60,20 +60,28 @@ func (p *part) schema(root *yaml.Node) {
 func (p *part) finding(root *yaml.Node, leaf *jsonschema.ValidationError, keys []string) {
 	node := find(root, leaf.InstanceLocation)
 	if extra, ok := leaf.ErrorKind.(*kind.AdditionalProperties); ok {
-		for _, name := range extra.Properties {
-			key, _ := entry(node, name)
-			switch where := location(leaf.InstanceLocation); {
-			case key == nil:
-			case where != "":
-				p.warnAt(key, "%s has no key %q that cloud-init knows", where, shorten(name))
-			default:
-				p.warnAt(key, "unknown key %q, which cloud-init would ignore%s", shorten(name), didYouMean(name, keys))
-			}
-		}
+		p.unknownKeys(node, location(leaf.InstanceLocation), extra.Properties, keys)
 		return
 	}
 	if !p.reported(node) {
 		p.warnAt(node, "%s: %s", location(leaf.InstanceLocation), describeError(leaf.ErrorKind))
+	}
+}
+
+// unknownKeys reports the keys of a mapping that the schema does not know; where is the mapping, "" at the top.
+func (p *part) unknownKeys(mapping *yaml.Node, where string, unknown, keys []string) {
+	names := make(map[string]bool, len(unknown))
+	for _, name := range unknown {
+		names[name] = true
+	}
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		switch key := mapping.Content[i]; {
+		case !names[key.Value]:
+		case where != "":
+			p.warnAt(key, "%s has no key %q that cloud-init knows", where, shorten(key.Value))
+		default:
+			p.unknownKey(key, keys)
+		}
 	}
 }
 

@@ -15,6 +15,44 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// Limits on a part as it is written. The YAML parser needs up to 800 bytes of memory for each value, before anything of
+// it can be looked at.
+const (
+	maxSource     = 2 << 20 // bytes
+	maxSeparators = 100_000 // characters that can separate two values
+)
+
+// fits reports content that is too large to be parsed, at the line where it becomes so.
+func (p *part) fits(content []byte) bool {
+	if len(content) > maxSource {
+		p.errorf(lineAt(content, maxSource), 1, "the part is larger than %d MiB here: put large files into fs/, or "+
+			"have a \"#!\" part make them", maxSource>>20)
+		return false
+	}
+	n := 0
+	for i, c := range content {
+		next := byte('\n')
+		if i+1 < len(content) {
+			next = content[i+1]
+		}
+		switch {
+		case c == ',' || c == '[' || c == '{':
+		case (c == ':' || c == '-' || c == '?') && (next == ' ' || next == '\t' || next == '\r' || next == '\n'):
+		default:
+			continue
+		}
+		if n++; n > maxSeparators {
+			p.errorf(lineAt(content, i), 1, "the part may have more than %d values up to here: put large files into "+
+				"fs/, or have a \"#!\" part make them", maxSeparators)
+			return false
+		}
+	}
+	return true
+}
+
+// lineAt returns the number of the line at an offset.
+func lineAt(content []byte, offset int) int { return bytes.Count(content[:offset], []byte("\n")) + 1 }
+
 // readable reports content that is not text in YAML, with the position, which the parser would not report.
 func (p *part) readable(content []byte) bool {
 	if bytes.HasPrefix(content, []byte("\ufeff")) {
@@ -54,6 +92,18 @@ func printable(r rune) bool {
 // decode parses the only YAML document of a part and returns its top-level mapping. It returns nil when the document is
 // empty, or is not a mapping, which it reports.
 func (p *part) decode(content []byte) *yaml.Node {
+	root := p.decodeAny(content)
+	if root != nil && root.Kind != yaml.MappingNode {
+		p.errorAt(root, "top level is %s, but cloud-config is a mapping of keys such as \"packages:\" and \"runcmd:\"",
+			describe(root))
+		return nil
+	}
+	return root
+}
+
+// decodeAny parses the only YAML document of a part. It returns nil when the document is empty, or cannot be parsed,
+// which it reports.
+func (p *part) decodeAny(content []byte) *yaml.Node {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var doc, more yaml.Node
 	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
@@ -72,11 +122,6 @@ func (p *part) decode(content []byte) *yaml.Node {
 	}
 	root := doc.Content[0]
 	if isNull(root) {
-		return nil
-	}
-	if root.Kind != yaml.MappingNode {
-		p.errorAt(root, "top level is %s, but cloud-config is a mapping of keys such as \"packages:\" and \"runcmd:\"",
-			describe(root))
 		return nil
 	}
 	return root
@@ -169,6 +214,9 @@ func (p *part) tabs(from int) {
 		text = -1
 		if blockScalar.MatchString(line) {
 			text = spaces
+		}
+		if len(p.problems) > maxSuggestions {
+			return
 		}
 		if i+1 >= from && strings.Contains(indent, "\t") {
 			p.errorf(i+1, spaces+1, "indented with a tab: YAML allows only spaces, replace the tab by spaces")

@@ -110,6 +110,8 @@ func describe(n *yaml.Node) string {
 		return "a number"
 	case tagTimestamp:
 		return "a date"
+	case tagBinary:
+		return "binary"
 	default:
 		return "a text"
 	}

@@ -5,6 +5,7 @@ package guest
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -17,14 +18,44 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
+//go:embed program/report.sh
+var reportSource []byte
+
 //go:embed program/bakery.sh
-var programSource []byte
+var bakerySource []byte
+
+// programSource is the guest program.
+var programSource = slices.Concat(reportSource, []byte("\n"), bakerySource)
 
 //go:embed program/log_stream.py
 var logStreamSource []byte
 
 //go:embed program/s3get.py
 var s3getSource []byte
+
+//go:embed program/cloud_init.py
+var cloudInitSource []byte
+
+//go:embed program/cloud_keys.py
+var cloudKeysSource []byte
+
+//go:embed program/runcmd.py
+var runcmdSource []byte
+
+//go:embed program/asked_reboot.py
+var askedRebootSource []byte
+
+//go:embed program/wipe.py
+var wipeSource []byte
+
+//go:embed program/keys.py
+var keysSource []byte
+
+//go:embed program/facts.py
+var factsSource []byte
+
+//go:embed program/rules.py
+var rulesSource []byte
 
 // hereDocument ends the here-documents that carry files in the boothook.
 const hereDocument = "BAKERY_END"
@@ -40,20 +71,33 @@ func boothook(p Program) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files["env"], files["units"], files["bakery.sh"] = []byte(env), []byte(units), strip(programSource)
+	files["env"], files["units"], files["bakery.sh"] = []byte(env), []byte(units), bareProgram([]byte("\n"+units))
+	files["asked_reboot.py"], files["rules.py"] = pythonProgram(askedRebootSource), pythonProgram(rulesSource)
+	files["wipe.py"] = pythonProgram(wipeSource)
+	if p.Opaque || len(p.Keys) > 0 {
+		files["modules"], files["cloud_init.py"] = p.moduleLines(), pythonProgram(cloudInitSource)
+		files["cloud_keys.py"] = pythonProgram(cloudKeysSource)
+	}
+	p.layoutBoothooks(files)
+	if p.Opaque {
+		files["runcmd.py"] = pythonProgram(runcmdSource)
+	}
 	if p.Files.Staged() {
-		files["s3get.py"] = strip(s3getSource)
+		files["s3get.py"] = pythonProgram(s3getSource)
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(
 		&b,
-		"#!/bin/sh\nset -e\numask 077\nif [ ! -e %[1]s/installed ]; then\nmkdir -p %[1]s\ncd %[1]s\n",
+		boothookHead+"set -e\numask 077\nif [ ! -e %[1]s/installed ]; then\nmkdir -p %[1]s\ncd %[1]s\n",
 		directory,
 	)
 	writeFiles(&b, files)
 	b.WriteString("fi\n" + setupCommand + "\n")
 	return b.Bytes(), nil
 }
+
+// boothookHead begins a boothook. Without the first line, cloud-init 20.2 takes it for a script, and runs it last.
+const boothookHead = "#cloud-boothook\n#!/bin/sh\n"
 
 // setupCommand is the last line of the boothook.
 const setupCommand = "exec /bin/sh " + directory + "/bakery.sh setup"
@@ -115,6 +159,32 @@ func (l *layout) step(s Step) {
 	}
 }
 
+// hookNames is the file beside the boothooks with their names: lines "NNN NAME".
+const hookNames = "names"
+
+// layoutBoothooks adds the boothooks. They are no MIME parts, because cloud-init ignores a boothook that fails.
+func (p Program) layoutBoothooks(files map[string][]byte) {
+	var names strings.Builder
+	for i, hook := range p.Boothooks {
+		number := fmt.Sprintf("%03d", i+1)
+		files["boothooks/"+number] = boothookScript(hook.Content)
+		fmt.Fprintf(&names, "%s %s\n", number, boothookName(hook.Name))
+	}
+	if len(p.Boothooks) > 0 {
+		files["boothooks/"+hookNames] = []byte(names.String())
+	}
+}
+
+// boothookName returns the name of a boothook in reports and messages.
+func boothookName(part string) string { return printable(part) + " (boothook)" }
+
+// boothookScript returns the script that cloud-init makes of a boothook: the text after its first line, with Unix line
+// ends. Source: cloudinit/handlers/boot_hook.py.
+func boothookScript(content []byte) []byte {
+	script := bytes.TrimPrefix(bytes.TrimLeft(content, " \t\r\n"), []byte("#cloud-boothook"))
+	return bytes.ReplaceAll(bytes.TrimLeft(script, " \t\r\n"), []byte("\r\n"), []byte("\n"))
+}
+
 // printable replaces the characters of a name that a report, which is one line of ASCII, cannot contain.
 func printable(name string) string {
 	return strings.Map(func(r rune) rune {
@@ -127,15 +197,13 @@ func printable(name string) string {
 
 // environment returns the variables of the guest program that do not depend on the delivery.
 func (p Program) environment() (string, error) {
-	lines := []string{shell.Assign("BAKERY_MODULES", strings.Join(p.modules(), " "))}
 	if !p.Files.Staged() {
-		return lines[0] + "\n", nil
+		return "", nil
 	}
-	lines = append(
-		lines,
+	lines := []string{
 		shell.Assign("BAKERY_FS_SHA256", p.Files.SHA256),
 		shell.Assign("BAKERY_REGION", p.Files.Region),
-	)
+	}
 	if p.Files.S3URL != "" {
 		plain, err := PlainURL(p.Files.S3URL, p.Files.Region)
 		if err != nil {
@@ -173,7 +241,9 @@ func writeFiles(b *bytes.Buffer, files map[string][]byte) {
 	if len(dirs) > 0 {
 		fmt.Fprintf(b, "mkdir -p %s\n", strings.Join(slices.Sorted(maps.Keys(dirs)), " "))
 	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
+	// Programs of one language beside each other compress better: the window of gzip is smaller than a document.
+	byLanguage := func(a, b string) int { return cmp.Or(cmp.Compare(path.Ext(a), path.Ext(b)), cmp.Compare(a, b)) }
+	for _, name := range slices.SortedFunc(maps.Keys(files), byLanguage) {
 		writeFile(b, name, files[name])
 		if executable(name) {
 			fmt.Fprintf(b, "chmod 0700 %s\n", name)
@@ -183,7 +253,8 @@ func writeFiles(b *bytes.Buffer, files map[string][]byte) {
 
 // executable reports whether a file is a script with a #! line of its own.
 func executable(name string) bool {
-	return name == "install.sh" || path.Dir(name) == "steps"
+	return name == "install.sh" || path.Dir(name) == "steps" ||
+		path.Dir(name) == "boothooks" && path.Base(name) != hookNames
 }
 
 // writeFile renders the command that writes one file: text as it is, because it compresses better, all else as base64.
@@ -196,7 +267,8 @@ func writeFile(b *bytes.Buffer, name string, content []byte) {
 	fmt.Fprintf(b, "base64 -d >%s <<'%s'\n%s%s\n", name, hereDocument, encode(content), hereDocument)
 }
 
-// strip removes comments, and the indentation of sh, because the size of user data is limited.
+// strip removes comments, and the indentation of sh, because the size of user data is limited. Python keeps a blank for
+// each level.
 func strip(source []byte) []byte {
 	sh := bytes.HasPrefix(source, []byte("#!/bin/sh"))
 	var b bytes.Buffer
@@ -207,6 +279,8 @@ func strip(source []byte) []byte {
 		}
 		if sh {
 			line = strings.TrimLeft(line, "\t")
+		} else if indent := len(line) - len(bare); indent%4 == 0 {
+			line = strings.Repeat(" ", indent/4) + bare
 		}
 		b.WriteString(line + "\n")
 	}

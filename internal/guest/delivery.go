@@ -5,7 +5,6 @@ package guest
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -18,20 +17,31 @@ import (
 // errNoRegion is returned when the machine has to sign a request and no region is given.
 var errNoRegion = errors.New("the region of the bucket is missing, which the machine signs with")
 
-// boothook renders the script that writes the delivery to the machine. It runs before the boothook of the document.
-func (d Delivery) boothook() []byte {
-	files := map[string][]byte{"delivery": []byte(d.assignments())}
+// script renders a script that writes the delivery to the machine. It runs before the boothook of the document.
+func (d Delivery) script(files map[string][]byte) []byte {
+	files["delivery"] = []byte(d.assignments())
 	if d.Recording != nil {
 		d.Recording.layout(files)
+		if d.Recording.Facts {
+			files["facts.py"] = pythonProgram(factsSource)
+		}
 	}
 	if d.Key != nil {
-		files["log_stream.py"] = strip(logStreamSource)
+		stream := strip(logStreamSource)
+		if d.LogURL == "" {
+			stream = withoutBlocks(stream, "def reports(", "class S3:", "import gzip\n", "import io\n", "try:\n",
+				"except ImportError:\n") // that is urllib
+		}
+		files["log_stream.py"] = shortenPython(stream)
+	}
+	if d.KeyPair {
+		files["keys.py"] = pythonProgram(keysSource)
 	}
 	if d.Profile && d.RecordingURL != "" && d.FSURL == "" { // with a staged fs/, the document contains it
-		files["s3get.py"] = strip(s3getSource)
+		files["s3get.py"] = pythonProgram(s3getSource)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#!/bin/sh\numask 077\nif [ ! -e %[1]s/installed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
+	fmt.Fprintf(&b, "umask 077\nif [ ! -e %[1]s/installed ]; then\nmkdir -p %[1]s\ncd %[1]s\n", directory)
 	writeFiles(&b, files)
 	b.WriteString("fi\n")
 	return b.Bytes()
@@ -40,10 +50,12 @@ func (d Delivery) boothook() []byte {
 // assignments returns the variables of the guest program that the delivery sets.
 func (d Delivery) assignments() string {
 	lines := []string{
-		shell.Assign("BAKERY_ID", d.BakeID),
 		shell.Assign("BAKERY_TIMEOUT", fmt.Sprint(int(d.Timeout.Seconds()))),
 		shell.Assign("BAKERY_LOG_URL", d.LogURL),
 		shell.Assign("BAKERY_SKIP", strings.Join(d.SkipCleanup, " ")),
+	}
+	if len(d.IgnoreFailures) > 0 {
+		lines = append(lines, shell.Assign("BAKERY_IGNORE", strings.Join(d.IgnoreFailures, " ")))
 	}
 	if d.WipeFreeSpace {
 		lines = append(lines, shell.Assign("BAKERY_ZERO", "1"))
@@ -54,7 +66,7 @@ func (d Delivery) assignments() string {
 	if d.Key != nil {
 		lines = append(
 			lines,
-			shell.Assign("BAKERY_KEY", hex.EncodeToString(d.Key[:])),
+			shell.Assign("BAKERY_KEY", d.Key.String()),
 			shell.Assign("BAKERY_LIVE", string(d.Live)),
 		)
 	}
@@ -71,6 +83,9 @@ func (d Delivery) assignments() string {
 	}
 	if r := d.Recording; r != nil {
 		lines = append(lines, shell.Assign("BAKERY_USER", r.user()))
+		if r.Facts {
+			lines = append(lines, shell.Assign("BAKERY_INTERFACE", r.Interface))
+		}
 		if r.Files.Staged() {
 			lines = append(lines, shell.Assign("BAKERY_RECORDED_URL", d.RecordingURL),
 				shell.Assign("BAKERY_RECORDED_SHA256", r.Files.SHA256))

@@ -14,11 +14,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
 // The MIME types of user data parts, as cloud-init's INCLUSION_TYPES_MAP (cloudinit/handlers/__init__.py) names them.
 const (
-	typeScript      = "text/x-shellscript"
 	typeCloudConfig = "text/cloud-config"
 	typeBoothook    = "text/cloud-boothook"
 )
@@ -43,26 +44,23 @@ type mimePart struct {
 }
 
 // Document renders a program as user data: one MIME multipart document, not compressed. The same program always gives
-// the same bytes.
+// the same bytes. The guest program is its first part, a boothook: nothing of the user's runs before it.
 func Document(p Program) ([]byte, error) {
 	var parts []mimePart
 	if len(p.CloudConfig) > 0 {
 		parts = append(parts, mimePart{typeCloudConfig, "cloud-config.cfg", p.CloudConfig})
 	}
-	for _, b := range p.Boothooks {
-		parts = append(parts, mimePart{typeBoothook, b.Name, b.Content})
+	for _, u := range p.Unchecked {
+		parts = append(parts, mimePart{u.Type, u.Name, u.Content})
 	}
-	return document(parts, p)
-}
-
-// document adds the boothook that installs the guest program, and renders all parts.
-func document(parts []mimePart, p Program) ([]byte, error) {
+	if len(p.Unchecked) > 0 { // any of them may set a power_state, and the guest program does the power-off
+		parts = append(parts, mimePart{typeCloudConfig, "zz-bakery.cfg", []byte("#cloud-config\npower_state: null\n")})
+	}
 	hook, err := boothook(p)
 	if err != nil {
 		return nil, err
 	}
-	parts = append(parts, mimePart{typeBoothook, "bakery.sh", hook})
-	return joinParts(parts), nil
+	return joinParts(slices.Concat([]mimePart{{typeBoothook, "bakery.sh", hook}}, parts)), nil
 }
 
 // joinParts renders parts as one document. The boundary is a hash of the content: it does not occur in the content, and
@@ -127,25 +125,23 @@ func encode(content []byte) string {
 	return b.String()
 }
 
-// Deliver adds the delivery to a document as its first part, so that the machine has it before the guest program
-// starts.
-func Deliver(document []byte, d Delivery) ([]byte, error) {
-	if err := d.check(); err != nil {
+// Deliver adds the launch and the delivery to a document as its first part, so that the machine has them before the
+// guest program starts.
+func Deliver(document []byte, l Launch, d Delivery) ([]byte, error) {
+	if err := errors.Join(l.check(), d.check()); err != nil {
 		return nil, err
 	}
 	boundary, start, err := firstBoundary(document)
 	if err != nil {
 		return nil, err
 	}
-	for _, line := range []string{recordedUnit, setupCommand} {
-		if !bytes.Contains(document, []byte("\n"+line+"\n")) {
-			return nil, errOldDocument
-		}
+	if document, err = tailor(document, d.unneeded(unitsOf(document), l)...); err != nil {
+		return nil, err
 	}
-	script := d.boothook()
+	script := d.script(map[string][]byte{"launch": []byte(l.assignments())})
 	var b bytes.Buffer
 	b.Write(document[:start])
-	mimePart{typeBoothook, "bakery-delivery.sh", script}.render(&b, boundary)
+	mimePart{typeBoothook, "bakery-delivery.sh", append([]byte(boothookHead), script...)}.render(&b, boundary)
 	b.Write(document[start:])
 	return b.Bytes(), nil
 }
@@ -166,14 +162,16 @@ func firstBoundary(document []byte) (boundary string, start int, err error) {
 	if start < 0 {
 		return "", 0, errNotDocument
 	}
+	// Before this version, the guest program was the last part.
+	_, first, _ := bytes.Cut(document[start+1:], []byte("\n\n"))
+	if !bytes.HasPrefix(first, []byte(boothookHead)) || !bytes.Contains(first, []byte("\n"+recordedUnit+"\n")) {
+		return "", 0, errOldDocument
+	}
 	return boundary, start + 1, nil
 }
 
 func (d Delivery) check() error {
 	var problems []error
-	if !IsBakeID(d.BakeID) {
-		problems = append(problems, errBakeID("bake id", d.BakeID))
-	}
 	if d.Timeout <= 0 {
 		problems = append(problems, fmt.Errorf("timeout %s of the machine is not positive", d.Timeout))
 	}
@@ -189,6 +187,7 @@ func (d Delivery) check() error {
 			)
 		}
 	}
+	problems = append(problems, CheckIgnored(d.IgnoreFailures)...)
 	if d.Live != "" && d.Key == nil || d.Live == ByStore && d.LogURL == "" {
 		problems = append(problems, fmt.Errorf("the live log by %q has no key or no URL", d.Live))
 	}
@@ -206,9 +205,35 @@ func (d Delivery) check() error {
 			problems = append(problems, errors.New("a URL for the machine is not escaped"))
 		}
 	}
-	for _, h := range d.LogHeaders {
-		if !logHeader.MatchString(h) {
-			problems = append(problems, fmt.Errorf("header %q of the log is not valid", h))
+	return errors.Join(append(problems, checkHeaders(d.LogHeaders))...)
+}
+
+func (l Launch) check() error {
+	var problems []error
+	if !IsBakeID(l.BakeID) {
+		problems = append(problems, errBakeID("bake id", l.BakeID))
+	}
+	if !isEscapedURL(l.CommitURL) {
+		problems = append(problems, errors.New("a URL for the machine is not escaped"))
+	}
+	return errors.Join(append(problems, checkHeaders(l.CommitHeaders))...)
+}
+
+// assignments returns the variables of the guest program that the launch sets.
+func (l Launch) assignments() string {
+	lines := []string{shell.Assign("BAKERY_ID", l.BakeID), shell.Assign("BAKERY_REPORT_KEY", l.Key.String())}
+	if l.CommitURL != "" {
+		lines = append(lines, shell.Assign("BAKERY_COMMIT_URL", l.CommitURL),
+			shell.Assign("BAKERY_COMMIT_HEADERS", strings.Join(l.CommitHeaders, "\n")))
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func checkHeaders(headers []string) error {
+	var problems []error
+	for _, h := range headers {
+		if !uploadHeader.MatchString(h) {
+			problems = append(problems, fmt.Errorf("header %q of an upload is not valid", h))
 		}
 	}
 	return errors.Join(problems...)
@@ -221,8 +246,8 @@ func isEscapedURL(u string) bool {
 	return err == nil && isText([]byte(u)) && !strings.ContainsAny(u, "\"\\ \n\t")
 }
 
-// logHeader matches a header that can be written to a configuration file of curl, and that Python accepts.
-var logHeader = regexp.MustCompile(`^[a-z0-9-]+: [A-Za-z0-9:/_+=.@-]+$`)
+// uploadHeader matches a header that can be written to a configuration file of curl, and that Python accepts.
+var uploadHeader = regexp.MustCompile(`^[a-z0-9-]+: [A-Za-z0-9:/_+=.@*-]+$`)
 
 // IsBakeID reports whether a text has the form of NewBakeID: 16 hex digits, in lower case.
 func IsBakeID(text string) bool {

@@ -56,14 +56,17 @@ func FuzzDocument(f *testing.F) {
 			return
 		}
 		parts := read(t, document)
-		if len(parts) != 3 || parts[0][2] != string(config) || parts[1][2] != string(hook) {
+		if len(parts) != 2 || parts[1][2] != string(config) {
 			t.Fatalf("the document of %q and %q has these parts: %q", config, hook, parts)
 		}
-		delivered, err := Deliver(document, Delivery{BakeID: testID, Timeout: time.Minute})
+		delivered, err := Deliver(document, testLaunch, Delivery{Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if with := read(t, delivered); len(with) != 4 || cmp.Diff(parts, with[1:]) != "" {
+		if document, err = tailor(document, Delivery{}.unneeded(unitsOf(document), testLaunch)...); err != nil {
+			t.Fatal(err)
+		}
+		if with := read(t, delivered); len(with) != 3 || cmp.Diff(read(t, document), with[1:]) != "" {
 			t.Errorf("the delivery changes the document:\n%s", delivered)
 		}
 	})
@@ -80,10 +83,15 @@ func FuzzDeliver(f *testing.F) {
 	f.Fuzz(func(t *testing.T, document []byte, fsURL, logURL string) {
 		delivered, err := Deliver(
 			document,
-			Delivery{BakeID: testID, Timeout: time.Minute, FSURL: fsURL, LogURL: logURL},
+			testLaunch,
+			Delivery{Timeout: time.Minute, FSURL: fsURL, LogURL: logURL},
 		)
 		if err != nil {
 			return
+		}
+		left := Delivery{FSURL: fsURL, LogURL: logURL}.unneeded(unitsOf(document), testLaunch)
+		if document, err = tailor(document, left...); err != nil {
+			t.Fatal(err)
 		}
 		if len(delivered) <= len(document) {
 			t.Fatal("nothing was added")
@@ -107,7 +115,7 @@ func FuzzDeliveryThroughSh(f *testing.F) {
 	f.Add("https://b.s3.amazonaws.com/k?X-Amz-Signature=a&b='c'", "eu-west-1")
 	f.Add("https://b/$(id)`id`%27;x", "';id;'")
 	f.Fuzz(func(t *testing.T, url, region string) {
-		d := Delivery{BakeID: testID, Timeout: time.Minute, FSURL: url, LogURL: url, Profile: true, Region: region}
+		d := Delivery{Timeout: time.Minute, FSURL: url, LogURL: url, Profile: true, Region: region}
 		if d.check() != nil || url == "" || strings.ContainsRune(region, 0) || len(url)+len(region) > 10000 {
 			return
 		}
@@ -115,11 +123,11 @@ func FuzzDeliveryThroughSh(f *testing.F) {
 		if err := os.WriteFile(file, []byte(d.assignments()), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		const show = ". \"$0\"\nprintf '%s.' \"$BAKERY_ID\" \"$BAKERY_FS_URL\" \"$BAKERY_LOG_URL\" \"$BAKERY_REGION\""
+		const show = ". \"$0\"\nprintf '%s.' \"$BAKERY_FS_URL\" \"$BAKERY_LOG_URL\" \"$BAKERY_REGION\""
 		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", show, file)
 		cmd.Env = []string{"PATH=/nonexistent"} // whatever it tries to run, it does not find
 		out, err := cmd.CombinedOutput()
-		if want := testID + "." + url + "." + url + "." + region + "."; err != nil || string(out) != want {
+		if want := url + "." + url + "." + region + "."; err != nil || string(out) != want {
 			t.Errorf("%q arrives as %q, %v", want, out, err)
 		}
 	})

@@ -7,8 +7,9 @@
 // The names belong to three phases of a bake:
 //
 //   - compile: a [Program] describes what the machine has to do; [Document] renders it as one MIME document.
-//   - launch: [Deliver] adds what is known only then (bake id, presigned URLs); [Compress] makes it user data.
-//   - watch: [ReadReports] finds the reports in console text, [Judge] the verdict in the reports.
+//   - launch: [Deliver] adds what is known only then (bake id, presigned URLs); [Compress] makes it user data. What is
+//     too large for EC2 is staged by [Stage], and launched by [Fetch].
+//   - watch: [Reader] finds the reports in console text, [Judge] the verdict in the reports.
 //
 // The package is pure: it does not know AWS APIs, Packer or the file system. It may not know where a Program comes
 // from.
@@ -55,9 +56,17 @@ type Files struct {
 // Staged reports whether the machine has to download the tar.gz.
 func (f Files) Staged() bool { return len(f.Inline) == 0 && f.SHA256 != "" }
 
-// Part is a MIME part that cloud-init gets unchanged.
+// Part is a part of user data that is not parsed.
 type Part struct {
 	Name    string
+	Content []byte
+}
+
+// TypedPart is a part of user data that somebody wrote and that cannot be checked before the machine has it, such as an
+// include or a jinja template. cloud-init gets it unchanged.
+type TypedPart struct {
+	Type    string // the MIME type, such as text/x-include-url
+	Name    string // its file name
 	Content []byte
 }
 
@@ -65,19 +74,32 @@ type Part struct {
 type Program struct {
 	CloudConfig []byte   // the merged "#cloud-config" document, without runcmd and power_state; ASCII
 	Keys        []string // its top-level keys; errors of cloud-init's other modules come from the base image
-	Boothooks   []Part   // cloud-init runs them before everything else
+	Boothooks   []Part   // run before everything else, at every boot of cloud-init
 	Before      []Step   // priorities below 50
 	Files       Files    // priorities 50 and 51
 	Install     []byte   // script/install.sh, priority 51
 	After       []Step   // priorities from 50 up
-	// Opaque means that the program contains user data that this project did not compile and cannot parse, so that
-	// every error of cloud-init fails the bake.
+	// Unchecked are parts that cloud-init gets after the CloudConfig; with any, set Opaque.
+	Unchecked []TypedPart
+	// Opaque means that the program contains user data that this project did not compile and cannot parse, so that the
+	// machine finds out its keys.
 	Opaque bool
+	// IgnoreFailures is that of the delivery, for MakeLive.
+	IgnoreFailures []string
+}
+
+// Launch is what a machine reports with. It is in the user data that EC2 has, and not in what is staged: who reads the
+// bucket must not know the key.
+type Launch struct {
+	Reader
+
+	// CommitURL is a presigned PUT for the machine's commitment, which S3 takes only once; "" without staging.
+	CommitURL     string
+	CommitHeaders []string // of a request to CommitURL, each as "name: value"
 }
 
 // Delivery is what the builder adds when it launches the machine.
 type Delivery struct {
-	BakeID  string        // see NewBakeID; every report carries it
 	Timeout time.Duration // after this the machine fails the bake and powers itself off
 	FSURL   string        // where the staged tar.gz is: a presigned URL, or a plain one with Profile
 	LogURL  string        // presigned PUT for the log; empty: the log is not uploaded
@@ -86,11 +108,15 @@ type Delivery struct {
 	Profile    bool   // sign FSURL on the machine, with the credentials of the instance profile
 	Region     string // of the bucket of FSURL, with Profile: it is part of the signature
 	Live       Way    // how the machine sends what the steps print while they run
-	// Key encrypts the lines on the console. Without a key, no lines are sent, and those of a failed step are not
-	// encrypted.
+	// Key encrypts the lines on the console; it is not that of the reports. Without a key, no lines are sent, and those
+	// of a failed step are not encrypted.
 	Key *Key
+	// KeyPair means that the machine has a key pair, whose key the clean-up has to remove.
+	KeyPair bool
 	// SkipCleanup names the sections of the clean-up to leave out; see Sections.
 	SkipCleanup []string
+	// IgnoreFailures names the failures of cloud-init that are only warnings; see CheckIgnored.
+	IgnoreFailures []string
 	// WipeFreeSpace overwrites the free space of all disks.
 	WipeFreeSpace bool
 	// Recording is what the template's provisioners did; nil when there was none. RecordingURL is the URL of its
@@ -111,13 +137,19 @@ const (
 // Recording is what provisioners would have done over SSH. The machine does it without a connection.
 type Recording struct {
 	// Files is the archive. It contains the operations of each provisioner in order, as var/lib/bakery/replay/DIR/NNNN.
-	// Each is a fragment of sh that calls one of bakery_upload, bakery_updir, bakery_command and bakery_try of the
-	// guest program. The contents they refer to are in var/lib/bakery/replay/blob/SHA256.
+	// Each is a fragment of sh that calls one of bakery_upload, bakery_updir, bakery_command, bakery_accept and
+	// bakery_try of the guest program. The contents they refer to are in var/lib/bakery/replay/blob/SHA256.
 	Files Files
 	// First run before the Image-Source, Provisioners after its install.sh and before its later parts, Last at the end.
 	First, Provisioners, Last []Provisioner
 	// User is the user that Packer would have logged in as; empty means root.
 	User string
+	// Accepts says that some operations call bakery_accept.
+	Accepts bool
+	// Facts says that some operations begin with "# facts:": the machine puts its id and its address into them.
+	Facts bool
+	// Interface says which address that is, as ssh_interface of amazon-ebs does.
+	Interface string
 }
 
 // Provisioner is one recorded provisioner.

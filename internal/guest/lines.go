@@ -33,28 +33,46 @@ type Lines struct {
 	Text         []string // without line ends, as the machine printed them
 }
 
-// linesHeader matches the header before the lines of one source.
-var linesHeader = regexp.MustCompile(`@bakery-lines ([0-9a-z]{1,32}) (\d) (\d{1,15}) (\d{1,15})$`)
+// Memory returns about how many bytes of memory lines take, which is much more than they have where they are short.
+func (l Lines) Memory() int {
+	const header, perLine = 64, 16
+	size := header
+	for _, text := range l.Text {
+		size += perLine + len(text)
+	}
+	return size
+}
+
+// headerMark begins the header before the lines of one source.
+const headerMark = "@bakery-lines "
+
+// linesHeader matches such a header.
+var linesHeader = regexp.MustCompile(`^` + headerMark + `([0-9a-z]{1,32}) (\d) (\d{1,15}) (\d{1,15})$`)
+
+// longestHeader is the length of the longest text that linesHeader matches.
+const longestHeader = len(headerMark) + 32 + 1 + 1 + 1 + 15 + 1 + 15
 
 // cutHeader parses a line as the header of one bake's lines. A source whose last line has no line end leaves that line
 // before the header; cutHeader returns it as before.
 func cutHeader(line []byte, bakeID string) (before []byte, l Lines, ok bool) {
-	if !bytes.Contains(line, []byte("@bakery-lines ")) {
+	end := line[max(0, len(line)-longestHeader):]
+	begin := bytes.LastIndex(end, []byte(headerMark))
+	if begin < 0 {
 		return line, l, false
 	}
-	at := linesHeader.FindSubmatchIndex(line)
-	if at == nil || string(line[at[2]:at[3]]) != bakeID {
+	m := linesHeader.FindSubmatch(end[begin:])
+	if m == nil || string(m[1]) != bakeID {
 		return line, l, false
 	}
 	number := func(i int) int {
-		n, _ := strconv.Atoi(string(line[at[2*i]:at[2*i+1]])) // at most 15 digits
+		n, _ := strconv.Atoi(string(m[i])) // at most 15 digits
 		return n
 	}
 	l = Lines{Source: Source(number(2)), Since: number(3), First: number(4)}
 	if l.Source >= sources || l.Since < 1 || l.First < l.Since {
 		return line, l, false
 	}
-	return line[:at[0]], l, true
+	return line[:len(line)-len(end)+begin], l, true
 }
 
 func (l Lines) header(bakeID string) string {
@@ -69,13 +87,21 @@ func parseLines(text []byte, bakeID string) (Lines, bool) {
 		return l, false
 	}
 	if body := strings.TrimSuffix(string(rest), "\n"); len(rest) > 0 {
-		l.Text = strings.Split(body, "\n")
+		l.Text = strings.Split(body, "\n") // at most as many as chunkLimit allows
 	}
 	return l, true
 }
 
 // tooLong matches what log_stream.py sends in place of a line that is too long: its length.
 var tooLong = regexp.MustCompile(`^\x1e(\d{1,15})$`)
+
+// findTooLong returns what tooLong matches in a line, or nil. Most lines need no regular expression for that.
+func findTooLong(line string) []string {
+	if !strings.HasPrefix(line, "\x1e") {
+		return nil
+	}
+	return tooLong.FindStringSubmatch(line)
+}
 
 // maxShown is the length of the longest line that is shown, in bytes: MAX_LINE of log_stream.py.
 const maxShown = 2000
@@ -86,7 +112,7 @@ const maxShown = 2000
 func Show(line string) string {
 	line = strings.TrimRight(line, "\r")
 	line = line[strings.LastIndexByte(line, '\r')+1:]
-	if m := tooLong.FindStringSubmatch(line); m != nil {
+	if m := findTooLong(line); m != nil {
 		return "[a line of " + m[1] + " bytes is not shown]"
 	}
 	if len(line) > maxShown {
@@ -96,4 +122,9 @@ func Show(line string) string {
 }
 
 // Plain returns a text without terminal sequences, and with other invisible characters escaped.
-func Plain(text string) string { return terminal.Plain(escapes.ReplaceAllString(text, "")) }
+func Plain(text string) string {
+	if strings.IndexByte(text, '\x1b') >= 0 {
+		text = escapes.ReplaceAllString(text, "")
+	}
+	return terminal.Plain(text)
+}

@@ -34,13 +34,14 @@ type Live struct {
 	Head, Tail []byte
 }
 
-// MakeLive renders a program for a machine that is already running. The id is that of its reports; fsSize is the size
+// MakeLive renders a program for a machine that is already running. The reader is for its reports; fsSize is the size
 // of the tar.gz of fs/, 0 when there is none. The program's Files are not used.
-func MakeLive(p Program, id string, fsSize int64) (Live, error) {
-	if !IsBakeID(id) {
-		return Live{}, errBakeID("id", id)
+func MakeLive(p Program, r Reader, fsSize int64) (Live, error) {
+	launch := Launch{Reader: r}
+	if err := launch.check(); err != nil {
+		return Live{}, err
 	}
-	files, err := p.liveFiles(id, fsSize)
+	files, err := p.liveFiles(launch, fsSize)
 	if err != nil {
 		return Live{}, err
 	}
@@ -89,7 +90,7 @@ exec /bin/sh $dir/bakery.sh live "$0"
 }
 
 // liveFiles returns the files of a program, except fs.tgz, by their path below directory.
-func (p Program) liveFiles(id string, fsSize int64) (map[string][]byte, error) {
+func (p Program) liveFiles(l Launch, fsSize int64) (map[string][]byte, error) {
 	p.Files = Files{}
 	if fsSize > 0 {
 		p.Files.Inline = []byte{0} // for the step that extracts it
@@ -101,19 +102,23 @@ func (p Program) liveFiles(id string, fsSize int64) (map[string][]byte, error) {
 	delete(files, "fs.tgz")
 	var first strings.Builder
 	for i, hook := range p.Boothooks {
-		name := fmt.Sprintf("boothooks/%03d", i+1)
-		files[name] = boothookScript(hook.Content)
-		fmt.Fprintf(&first, "boothook %03d %s\n", i+1, printable(hook.Name))
+		fmt.Fprintf(&first, "boothook %03d %s\n", i+1, boothookName(hook.Name))
 	}
+	p.layoutBoothooks(files)
 	if len(p.CloudConfig) > 0 {
 		first.WriteString("modules - cloud-init\n")
 		files["cloud-config.cfg"], files["modules"] = p.CloudConfig, p.moduleLines()
-		files["modules.py"] = modulesSource
+		files["modules.py"], files["cloud_init.py"], files["cloud_keys.py"] = modulesSource, cloudInitSource,
+			cloudKeysSource
 	}
 	// Nothing is recorded: the other provisioners use the connection.
 	units = strings.Replace(units, "recorded - provisioners\n", "", 1)
 	files["units"] = []byte(first.String() + units)
-	files["env"] = []byte(shell.Assign("BAKERY_ID", id) + "\n" + blocksUnknown + "\n")
+	if err := errors.Join(CheckIgnored(p.IgnoreFailures)...); err != nil {
+		return nil, err
+	}
+	ignored := shell.Assign("BAKERY_IGNORE", strings.Join(p.IgnoreFailures, " "))
+	files["env"], files["launch"] = []byte(ignored+"\n"+blocksUnknown+"\n"), []byte(l.assignments())
 	files["bakery.sh"], err = liveProgram()
 	return files, err
 }
@@ -126,22 +131,6 @@ func liveProgram() ([]byte, error) {
 	return strip(
 		bytes.Replace(programSource, []byte(liveMark), append(slices.Concat([]byte("\n"), live), liveMark...), 1),
 	), nil
-}
-
-// boothookScript returns the script that cloud-init makes of a boothook: the text after its first line, with Unix line
-// ends. Source: cloudinit/handlers/boot_hook.py.
-func boothookScript(content []byte) []byte {
-	_, script, _ := bytes.Cut(content, []byte("#cloud-boothook"))
-	return bytes.ReplaceAll(bytes.TrimLeft(script, " \t\r\n"), []byte("\r\n"), []byte("\n"))
-}
-
-// moduleLines lists the top-level keys of the cloud-config, each with its modules, for modules.py.
-func (p Program) moduleLines() []byte {
-	var b bytes.Buffer
-	for _, key := range p.Keys {
-		b.WriteString(strings.Join(append([]string{key}, modulesFor(key)...), " ") + "\n")
-	}
-	return b.Bytes()
 }
 
 // liveArchive returns the archive up to the content of fs.tgz, which is the last entry, so that it can be appended.
@@ -193,7 +182,7 @@ func directories(files map[string][]byte) []string {
 }
 
 func liveMode(name string) int64 {
-	if executable(name) || path.Dir(name) == "boothooks" {
+	if executable(name) {
 		return 0o700
 	}
 	return 0o600

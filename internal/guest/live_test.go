@@ -24,7 +24,7 @@ func unpackLive(
 	fsSize int,
 ) (script string, files map[string]*tar.Header, contents map[string]string) {
 	t.Helper()
-	live, err := MakeLive(p, testID, int64(fsSize))
+	live, err := MakeLive(p, testReader, int64(fsSize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,8 @@ func unpackLive(
 func TestALivePayloadContainsTheProgram(t *testing.T) {
 	script, files, contents := unpackLive(t, fullProgram, 700)
 	golden(t, "live.sh", []byte(strings.TrimRight(script, "#\n")+"\n"))
-	wantUnits := "boothook 001 05_early.sh\nmodules - cloud-init\ncommand 001/0 10_user.cfg runcmd[0]\ncommand " +
+	wantUnits := "boothook 001 05_early.sh (boothook)\nmodules - cloud-init\ncommand 001/0 10_user.cfg " +
+		"runcmd[0]\ncommand " +
 		"001/2 10_user.cfg runcmd[2]\n" +
 		"extract fs fs extract\ninstall - script/install.sh\nscript 002 70 sp?ace.cfg\n"
 	wantModules := "packages package_update_upgrade_install\nwrite-files write_files\n"
@@ -81,7 +82,7 @@ func TestALivePayloadContainsTheProgram(t *testing.T) {
 }
 
 func TestAllOfALivePayloadButFsIsOverwritten(t *testing.T) {
-	live, err := MakeLive(fullProgram, testID, 700)
+	live, err := MakeLive(fullProgram, testReader, 700)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,12 +127,12 @@ func TestTheLiveProgramIsValidForEveryShellAndNoPartOfUserData(t *testing.T) {
 }
 
 func TestMakeLiveRefuses(t *testing.T) {
-	if _, err := MakeLive(Program{}, "A B", 0); err == nil {
+	if _, err := MakeLive(Program{}, Reader{BakeID: "A B"}, 0); err == nil {
 		t.Error("an invalid id: no error")
 	}
 	if _, err := MakeLive(
 		Program{Before: []Step{{Name: "x", Script: []byte("#!"), Commands: []Command{{0, "a"}}}}},
-		testID,
+		testReader,
 		0,
 	); err == nil {
 		t.Error("a step with commands and a script: no error")
@@ -168,15 +169,15 @@ func TestProbeWorksOnThisComputer(t *testing.T) {
 	}
 }
 
-func TestReadReportFindsAReportAfterOtherOutput(t *testing.T) {
-	body := testID + " 1 start 2 60_app.cfg runcmd[0]"
-	line := fmt.Sprintf("no new line@bakery %d %s", cksum([]byte(body)), body)
-	before, r, ok := ReadReport(line, testID)
-	if want := (Report{Seq: 1, Kind: Start, Step: 2, Name: "60_app.cfg runcmd[0]"}); !ok || before != "no new line" ||
-		r != want {
+func TestReportIsFoundAfterOtherOutput(t *testing.T) {
+	text := "no new line" + strings.TrimSpace(line(1, "start 2 60_app.cfg runcmd[0]")) + "."
+	before, r, ok := testReader.Report(text)
+	want := from(Report{Seq: 1, Kind: Start, Step: 2, Name: "60_app.cfg runcmd[0]"})[0]
+	if !ok || before != "no new line" || r != want {
 		t.Errorf("got %q, %+v, %v", before, r, ok)
 	}
-	if before, _, ok := ReadReport("@bakery 1 "+body, testID); ok || before != "@bakery 1 "+body {
-		t.Errorf("a wrong checksum passes: %q", before)
+	text = strings.Replace(text, "start 2", "start 3", 1)
+	if before, _, ok := testReader.Report(text); ok || before != text {
+		t.Errorf("a wrong code passes: %q", before)
 	}
 }

@@ -24,13 +24,15 @@ import (
 // logStream is log_stream.py running on this computer, with a file as its console.
 type logStream struct {
 	*testing.T
-	dir string
-	cmd *exec.Cmd
+	dir      string
+	consoles []string
+	cmd      *exec.Cmd
 }
 
 func startLogStream(t *testing.T, url string, args ...string) *logStream {
 	t.Helper()
 	g := &logStream{T: t, dir: t.TempDir()}
+	g.consoles = []string{g.path("console")}
 	g.write("console", "")
 	g.start(url, args...)
 	return g
@@ -48,9 +50,7 @@ func (g *logStream) start(url string, args ...string) {
 		"BAKERY_KEY=" + hex.EncodeToString(testKey[:]),
 		"BAKERY_LOG_URL=" + url,
 		"PYTHONDONTWRITEBYTECODE=1",
-		"BAKERY_CONSOLE=" + g.path(
-			"console",
-		),
+		"BAKERY_CONSOLES=" + strings.Join(g.consoles, " "),
 		"BAKERY_DIR=" + g.dir,
 		"BAKERY_RUN=" + g.dir,
 		"BAKERY_OUTPUT=" + g.path("output"),
@@ -84,10 +84,16 @@ func (g *logStream) stop() time.Duration {
 	g.Helper()
 	began := time.Now()
 	_ = g.cmd.Process.Signal(syscall.SIGTERM)
+	g.end()
+	return time.Since(began)
+}
+
+// end waits until the program has ended.
+func (g *logStream) end() {
+	g.Helper()
 	if err := g.cmd.Wait(); err != nil {
 		g.Error(err)
 	}
-	return time.Since(began)
 }
 
 // read returns the lines on the console.
@@ -207,6 +213,7 @@ func TestLogStreamLimitsItsRateOnTheConsole(t *testing.T) {
 
 func TestLogStreamSendsTheLastLinesOfAFile(t *testing.T) {
 	g := &logStream{T: t, dir: t.TempDir()}
+	g.consoles = []string{g.path("console")}
 	g.write("console", "")
 	g.write("log", "before\n"+strings.Repeat("@bakery 1 2\n\n", 10)+strings.Repeat("x\n", 100)+"the end")
 	g.start("", "tail", g.path("log"), "7")
@@ -222,6 +229,7 @@ func TestLogStreamSendsTheLastLinesOfAFile(t *testing.T) {
 
 func TestLogStreamSendsNoPartOfALine(t *testing.T) {
 	g := &logStream{T: t, dir: t.TempDir()}
+	g.consoles = []string{g.path("console")}
 	g.write("console", "")
 	const read = 65536 // bytes of the end of a file
 	rest := "ret\n" + strings.Repeat("0", read-12) + "\nthe end"
@@ -264,7 +272,7 @@ func (b *bucket) read(t *testing.T) []Lines {
 	if err != nil {
 		return nil
 	}
-	all, _, err := ReadLog(r, testID)
+	all, _, err := ReadLog(t.Context(), r, testReader)
 	if err != nil {
 		t.Fatal(err)
 	}

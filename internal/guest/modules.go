@@ -4,8 +4,14 @@
 package guest
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
 // modulesOf maps a top-level key to the modules of cloud-init that it configures, when their names differ from the key.
@@ -40,6 +46,8 @@ var modulesOf = map[string][]string{
 	"locale_configfile":          {"locale"},
 	"manage_etc_hosts":           {"update_etc_hosts"},
 	"manage_resolv_conf":         {"resolv_conf"},
+	"merge_how":                  {},
+	"merge_type":                 {},
 	"migrate":                    {"migrator"},
 	"mount_default_fields":       {"mounts"},
 	"no_ssh_fingerprints":        {"ssh_authkey_fingerprints"},
@@ -50,10 +58,12 @@ var modulesOf = map[string][]string{
 	"packages":                   {"package_update_upgrade_install"},
 	"password":                   {"set_passwords"},
 	"prefer_fqdn_over_hostname":  {"set_hostname", "update_hostname"},
+	"power_state":                {},
 	"preserve_hostname":          {"set_hostname", "update_hostname"},
 	"random_seed":                {"seed_random"},
 	"reporting":                  {},
 	"resize_rootfs":              {"resizefs"},
+	"rpi":                        {"raspberry_pi"},
 	"ssh":                        {"keys_to_console"},
 	"ssh_authorized_keys":        {"ssh"},
 	"ssh_deletekeys":             {"ssh"},
@@ -77,8 +87,13 @@ var modulesOf = map[string][]string{
 	"yum_repo_dir":               {"yum_add_repo"},
 	"yum_repos":                  {"yum_add_repo"},
 	"zypper":                     {"zypper_add_repo"},
-	unnamed:                      {unnamed},
 }
+
+// ownModule are the keys of cloud-init's schema whose module has the name of the key.
+const ownModule = "ansible apt_pipelining bootcmd ca-certs ca_certs chef disable_ec2_metadata disk_setup fan " +
+	"final_message growpart grub-dpkg grub_dpkg keyboard landscape locale lxd mcollective mounts ntp phone_home " +
+	"puppet " +
+	"resolv_conf rh_subscription rsyslog runcmd salt_minion snap spacewalk ssh_import_id timezone wireguard"
 
 // modulesFor returns the modules that a key configures.
 func modulesFor(key string) []string {
@@ -88,15 +103,53 @@ func modulesFor(key string) []string {
 	return []string{strings.ReplaceAll(key, "-", "_")}
 }
 
-// modules returns the modules whose errors fail the bake; "*" stands for all.
-func (p Program) modules() []string {
+// unnamed stands for errors of cloud-init that name no module.
+const unnamed = "_"
+
+// moduleLines lists the top-level keys of the cloud-config, each with its modules, for cloud_init.py. The first module
+// is the one that the key has no effect without. Of an opaque program, it lists all keys after a line "*".
+func (p Program) moduleLines() []byte {
+	keys := slices.Compact(slices.Sorted(slices.Values(p.Keys)))
+	var b bytes.Buffer
 	if p.Opaque {
-		return []string{"*"}
+		b.WriteString("*\n")
+		keys = slices.Sorted(maps.Keys(modulesOf))
 	}
-	var names []string
-	for _, key := range p.Keys {
-		names = append(names, modulesFor(key)...)
+	for _, key := range keys {
+		b.WriteString(strings.Join(append([]string{key}, modulesFor(key)...), " ") + "\n")
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return b.Bytes()
+}
+
+// The names in IgnoreFailures that are no keys of a cloud-config.
+const (
+	ignoreBoothooks = "boothooks"    // boothooks that fail, or cannot run
+	ignoreParts     = "parts"        // parts of user data that cloud-init drops
+	ignoreUnknown   = "unknown_keys" // keys of a cloud-config that nothing on the machine reads
+)
+
+// CheckIgnored returns what is wrong with names of failures to ignore. Each is a top-level key of a cloud-config, or
+// one of "boothooks", "parts" and "unknown_keys".
+func CheckIgnored(names []string) []error {
+	other := []string{ignoreBoothooks, ignoreParts, ignoreUnknown}
+	known := slices.Concat(other, strings.Fields(ownModule), slices.Sorted(maps.Keys(modulesOf)))
+	var problems []error
+	for _, name := range names {
+		switch {
+		case name == "runcmd":
+			problems = append(
+				problems,
+				errors.New("ignore_failures: a failing command of runcmd always fails the bake: "+
+					"end the command with \"|| true\""),
+			)
+		case name == unnamed || !slices.Contains(known, name):
+			hint := ""
+			if nearest := problem.Nearest(name, known); nearest != "" {
+				hint = fmt.Sprintf(": did you mean %q?", nearest)
+			}
+			problems = append(problems, fmt.Errorf("ignore_failures: %q is none of %s, and no top-level key of a "+
+				"cloud-config, such as \"bootcmd\" or \"packages\"%s", name, strings.Join(other, ", "), hint))
+		}
+	}
+	return problems
 }

@@ -15,22 +15,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
-
-// Key encrypts the lines on a console. It is in the user data.
-type Key [16]byte
-
-// NewKey returns a random key.
-func NewKey() Key {
-	var k Key
-	_, _ = rand.Read(k[:]) // never fails: crypto/rand aborts the program instead
-	return k
-}
 
 // nonce makes the encryption of every chunk different, and identifies the pieces of one chunk.
 type nonce [8]byte
@@ -47,13 +38,22 @@ func (k Key) mask(n nonce, data []byte) {
 	}
 }
 
-// pieceLine matches one piece of a chunk anywhere on a console line.
-var pieceLine = regexp.MustCompile(`@bakery-log (\d{1,10}) ` +
+// pieceMark begins a piece of a chunk, anywhere on a console line.
+const pieceMark = "@bakery-log "
+
+// longestPiece is the length of the longest text that pieceLine matches.
+const longestPiece = len(pieceMark) + 10 + 1 + 32 + 1 + 16 + 1 + 3 + 1 + 3 + 1 + 240 + 1
+
+// pieceLine matches one piece of a chunk.
+var pieceLine = regexp.MustCompile(`^` + pieceMark + `(\d{1,10}) ` +
 	`(([0-9a-z]{1,32}) ([0-9a-f]{16}) (\d{1,3}) (\d{1,3}) ([A-Za-z0-9+/=]{1,240}))\.`)
 
-// Limits of the memory that text on a console can make this process use.
+// Limits of the memory that text on a console can make this process use. Compressed text can become a thousand times
+// as long, and who has the user data has the key.
 const (
-	chunkLimit    = 1 << 18 // bytes of text in a chunk; log_stream.py sends less than 24 KB
+	chunkLimit    = 1 << 15 // bytes of text in a chunk; log_stream.py sends 9000
+	readLimit     = 1 << 19 // bytes of memory for lines, after which Read leaves the other chunks to the next one
+	maxPieces     = 1 << 8  // of a chunk: chunkLimit that cannot be compressed, in base64
 	maxIncomplete = 64      // chunks
 )
 
@@ -81,19 +81,40 @@ func NewUnsealer(bakeID string, key Key) *Unsealer {
 func (u *Unsealer) Read(console []byte) []Lines {
 	var all []Lines
 	seen := map[nonce]bool{}
-	for _, m := range pieceLine.FindAllSubmatch(escapes.ReplaceAll(console, nil), -1) {
+	left := readLimit
+	for m := range piecesOf(stripEscapes(console)) {
 		n, ok := u.addPiece(m)
 		seen[n] = true
-		if !ok {
+		if !ok || left <= 0 {
 			continue
 		}
-		if l, ok := u.decode(n); ok {
+		if l, size, ok := u.decode(n); ok {
+			left -= size
 			all = append(all, l)
 		}
 	}
 	// A chunk that the console does not show any more is not sent again.
 	maps.DeleteFunc(u.done, func(n nonce, _ bool) bool { return !seen[n] })
 	return all
+}
+
+// piecesOf yields the submatches of pieceLine in a text. Each match is tried at a mark, in a text of bounded length:
+// the expression has too many states to be run over everything that a console shows.
+func piecesOf(text []byte) iter.Seq[[][]byte] {
+	return func(yield func([][]byte) bool) {
+		for {
+			at := bytes.Index(text, []byte(pieceMark))
+			if at < 0 {
+				return
+			}
+			text = text[at:]
+			m := pieceLine.FindSubmatch(text[:min(len(text), longestPiece)])
+			if m != nil && !yield(m) {
+				return
+			}
+			text = text[len(pieceMark):]
+		}
+	}
 }
 
 // addPiece stores a piece, and reports whether its chunk is now complete.
@@ -104,7 +125,7 @@ func (u *Unsealer) addPiece(m [][]byte) (n nonce, complete bool) {
 	_, _ = hex.Decode(n[:], m[4])
 	i, _ := strconv.Atoi(string(m[5])) // at most three digits
 	of, _ := strconv.Atoi(string(m[6]))
-	if u.done[n] || i >= of {
+	if u.done[n] || i >= of || of > maxPieces {
 		return n, false
 	}
 	c := u.part[n]
@@ -128,25 +149,26 @@ func (u *Unsealer) dropOldest() {
 	maps.DeleteFunc(u.part, func(_ nonce, c *chunk) bool { return c.age <= u.age-maxIncomplete })
 }
 
-// decode decrypts and unpacks a complete chunk.
-func (u *Unsealer) decode(n nonce) (Lines, bool) {
+// decode decrypts and unpacks a complete chunk. It also returns how much memory its lines take.
+func (u *Unsealer) decode(n nonce) (lines Lines, size int, ok bool) {
 	code := strings.Join(u.part[n].pieces, "")
 	delete(u.part, n)
 	u.done[n] = true
 	data, err := base64.StdEncoding.DecodeString(code)
 	if err != nil {
-		return Lines{}, false
+		return Lines{}, 0, false
 	}
 	u.key.mask(n, data)
 	r, err := zlib.NewReader(bytes.NewReader(data))
 	if err != nil {
-		return Lines{}, false
+		return Lines{}, 0, false
 	}
 	text, err := io.ReadAll(io.LimitReader(r, chunkLimit+1))
 	if err != nil || len(text) > chunkLimit { // zlib has a checksum, so a wrong key is an error too
-		return Lines{}, false
+		return Lines{}, 0, false
 	}
-	return parseLines(text, u.id)
+	lines, ok = parseLines(text, u.id)
+	return lines, lines.Memory(), ok
 }
 
 // FormatLines returns lines as the guest program prints them on the console, each piece on a console line of its own,

@@ -5,6 +5,9 @@ package imagesource
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,27 +24,64 @@ type Env struct {
 	Names []string // in the order of the file, each once
 }
 
-// maxValue bounds values, which a few lines of A=$A$A could make very large. An AMI's description has at most 255
-// characters.
-const maxValue = 8192
+// Limits of ami.env. A few lines of A=$A$A would make values very large, and a value that is cut by a pattern takes
+// time by the product of both lengths. An AMI's description has at most 255 characters.
+const (
+	MaxEnv      = 1 << 19 // bytes of the file, and of vars.env of a bundle
+	maxValue    = 8192    // bytes of a value
+	maxPattern  = 256     // bytes of a pattern, as in ${A%pattern}
+	maxExpanded = 1 << 22 // bytes of all values together, and of the products of values and patterns in 64ths
+	maxProblems = 100     // problems, after which the others are not looked for
+)
 
 // ParseEnv reads ami.env as bash would source it in an empty environment, but runs nothing: it accepts assignments,
 // with export or without, quotes, and parameters that the file has assigned before ("$NAME", "${VERSION%.*}",
 // "${X:-y}"). Everything else that bash would do is an error with its position.
 func ParseEnv(path string, content []byte) (Env, problem.List) {
 	e := &envReader{path: path, content: content, env: Env{Vars: map[string]string{}},
-		positions: map[string]syntax.Pos{}}
+		positions: map[string]syntax.Pos{}, left: maxExpanded}
 	if e.readable() {
-		file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(bytes.NewReader(content), "")
-		if err != nil {
-			fault := shell.Check(content, "bash")
-			e.problems.Errorf(path, fault.Line, fault.Column, "%s", fault.Message)
-		} else {
-			e.file(file)
-		}
+		e.parse()
 	}
 	e.problems.Sort()
 	return e.env, e.problems
+}
+
+// EnvLines reads assignments in the format of ami.env line by line, as compile.sh prints them.
+type EnvLines struct{ e *envReader }
+
+// NewEnvLines returns a reader that has read nothing. path is the name in messages.
+func NewEnvLines(path string) *EnvLines {
+	return &EnvLines{&envReader{path: path, env: Env{Vars: map[string]string{}},
+		positions: map[string]syntax.Pos{}, left: maxExpanded}}
+}
+
+// Env returns the assignments so far.
+func (l *EnvLines) Env() Env { return l.e.env }
+
+// Add reads a line, which may refer to variables of earlier ones, and reports whether it is an assignment. It fails
+// when all of them together are larger than ami.env may be. The time does not depend on how many there were before.
+func (l *EnvLines) Add(line string) (bool, error) {
+	e := l.e
+	if e.size += len(line) + 1; e.size > MaxEnv {
+		return false, fmt.Errorf("its assignments are larger than %d KiB: write large values into files of fs/",
+			MaxEnv>>10)
+	}
+	e.content, e.problems, e.journal = []byte(line+"\n"), nil, nil
+	if e.readable() {
+		e.parse()
+	}
+	if e.left < 0 {
+		return false, errors.New("its assignments refer to more variables than can be computed")
+	}
+	if e.problems.Err() == nil {
+		return true, nil
+	}
+	e.size -= len(line) + 1
+	for _, a := range slices.Backward(e.journal) {
+		a.undo(&e.env)
+	}
+	return false, nil
 }
 
 type envReader struct {
@@ -49,18 +89,53 @@ type envReader struct {
 	content   []byte
 	env       Env
 	positions map[string]syntax.Pos // of the last assignment of each name
+	left      int                   // of maxExpanded
 	problems  problem.List
+	size      int          // of the lines of EnvLines
+	journal   []assignment // of the newest of them
 }
 
+// assignment is what undoing an assignment takes.
+type assignment struct {
+	name, before string
+	again        bool // it had the value before
+}
+
+func (a assignment) undo(env *Env) {
+	if a.again {
+		env.Vars[a.name] = a.before
+		return
+	}
+	delete(env.Vars, a.name)
+	env.Names = env.Names[:len(env.Names)-1]
+}
+
+// parse reads the content.
+func (e *envReader) parse() {
+	file, fault := shell.Parse(e.content, syntax.LangBash)
+	if fault != nil {
+		e.problems.Errorf(e.path, fault.Line, fault.Column, "%s", fault.Message)
+		return
+	}
+	e.file(file)
+}
+
+// isOver reports whether nothing more is read, because of too many problems or of values that are too large.
+func (e *envReader) isOver() bool { return len(e.problems) >= maxProblems || e.left < 0 }
+
 func (e *envReader) errorf(pos syntax.Pos, format string, args ...any) {
-	line := strings.Split(string(e.content), "\n")[pos.Line()-1]
-	// The parser counts bytes, and does not start again at 1 after a backslash at the end of a line.
-	column := utf8.RuneCountInString(line[:min(int(pos.Col())-1, len(line))]) + 1
-	e.problems.Errorf(e.path, int(pos.Line()), column, format, args...)
+	line, column := shell.Position(e.content, pos)
+	e.problems.Errorf(e.path, line, column, format, args...)
 }
 
 // readable reports bytes that shells handle differently.
 func (e *envReader) readable() bool {
+	if len(e.content) > MaxEnv {
+		line := bytes.Count(e.content[:MaxEnv], []byte("\n")) + 1
+		e.problems.Errorf(e.path, line, 0, "is larger than %d KiB here: put large values into files of fs/ or of "+
+			"cloudinit/", MaxEnv>>10)
+		return false
+	}
 	for i, line := range bytes.Split(e.content, []byte("\n")) {
 		var what string
 		switch {
@@ -85,6 +160,9 @@ func (e *envReader) readable() bool {
 
 func (e *envReader) file(file *syntax.File) {
 	for _, stmt := range file.Stmts {
+		if e.isOver() {
+			return
+		}
 		e.statement(stmt)
 	}
 	for _, name := range []string{"NAME", "VERSION"} {
@@ -106,6 +184,9 @@ func (e *envReader) statement(stmt *syntax.Stmt) {
 			return
 		}
 		for _, assign := range cmd.Assigns {
+			if e.isOver() {
+				return
+			}
 			e.assign(assign)
 		}
 	case *syntax.DeclClause:
@@ -136,6 +217,8 @@ func (e *envReader) declare(cmd *syntax.DeclClause) {
 		case cmd.Variant.Value != "export" || assign.Name == nil:
 			e.errorf(cmd.Pos(), "takes only assignments such as NAME='value' or export NAME='value'")
 			return
+		case e.isOver():
+			return
 		case !assign.Naked:
 			e.assign(assign)
 		default:
@@ -160,23 +243,25 @@ func (e *envReader) assign(assign *syntax.Assign) {
 	if assign.Value != nil && !e.isPlain(assign.Value.Parts, false) {
 		return
 	}
-	value, err := expand.Literal(&expand.Config{Env: variables(e.env.Vars), NoUnset: true}, assign.Value)
-	if err != nil {
-		e.errorf(assign.Value.Pos(), "read the value of %s: %v", name, err)
-		return
-	}
-	if assign.Append {
-		value = e.env.Vars[name] + value
-	}
+	value, err := e.value(assign)
 	switch {
-	case len(value) > maxValue:
+	case errors.Is(err, errTooLong):
 		e.errorf(assign.Pos(), "value of %s is over %d bytes", name, maxValue)
+		return
+	case errors.Is(err, errExpanded):
+		e.errorf(assign.Pos(), "the values up to that of %s take more than can be computed: refer to fewer variables",
+			name)
+		return
+	case err != nil:
+		e.errorf(assign.Value.Pos(), "read the value of %s: %v", name, err)
 		return
 	case !utf8.ValidString(value) || !shell.CanQuote(value):
 		e.errorf(assign.Pos(), "value of %s is not text", name)
 		return
 	}
-	if _, again := e.env.Vars[name]; !again {
+	before, again := e.env.Vars[name]
+	e.journal = append(e.journal, assignment{name, before, again})
+	if !again {
 		e.env.Names = append(e.env.Names, name)
 	}
 	e.env.Vars[name] = value

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/inputfile"
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
@@ -48,9 +49,9 @@ const (
 var layout = []string{partsDir, filesDir, scriptDir, envFile, readme}
 
 // Read reads the Image-Source in dir and checks all of it. The source is never nil: with problems, it contains what
-// could be read.
-func Read(dir string) (*Source, problem.List) {
-	r := &reader{dir: dir, source: &Source{Dir: dir}}
+// could be read. ignored names what is a warning instead of an error; see [cloudconfig.Options].
+func Read(dir string, ignored ...string) (*Source, problem.List) {
+	r := &reader{dir: dir, source: &Source{Dir: dir}, ignored: ignored}
 	if r.top() {
 		r.parts()
 		r.scripts()
@@ -67,6 +68,7 @@ func Read(dir string) (*Source, problem.List) {
 // reader is the state of one Read.
 type reader struct {
 	dir      string
+	ignored  []string
 	source   *Source
 	has      map[string]bool // names of the layout that exist with the right type
 	problems problem.List
@@ -144,21 +146,23 @@ func (r *reader) unknown(name string) {
 	r.warnf(name, "is not part of an Image-Source and is ignored")
 }
 
-// file reads a regular file of the source; path is relative to it. It returns false when the file does not exist, or
-// cannot be read, which it reports.
+// maxFile bounds the files of a source that are read into memory. What is larger belongs into fs/.
+const maxFile = 16 << 20
+
+// file reads a regular file of the source; path is relative to it. It follows no link: what a message quotes of it must
+// not be of a file elsewhere. It returns false when the file does not exist, or cannot be read, which it reports.
 func (r *reader) file(path string) ([]byte, fs.FileMode, bool) {
-	full := filepath.Join(r.dir, filepath.FromSlash(path))
-	info, err := os.Stat(full)
+	content, info, err := inputfile.ReadOwn(filepath.Join(r.dir, filepath.FromSlash(path)), maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, false
 	}
-	if err == nil && !info.Mode().IsRegular() {
-		r.errorf(path, "is %s, not a file", fileKind(info.Mode()))
+	if kind, ok := errors.AsType[*inputfile.KindError](err); ok {
+		if remedy := linkRemedy(kind.Mode); remedy != "" {
+			r.errorf(path, "is not a file%s", remedy)
+		} else {
+			r.errorf(path, "is %s, not a file", inputfile.Kind(kind.Mode))
+		}
 		return nil, 0, false
-	}
-	var content []byte
-	if err == nil {
-		content, err = os.ReadFile(full)
 	}
 	if err != nil {
 		r.errorf(path, "read the file: %v", cause(err))

@@ -127,9 +127,10 @@ func (r *reader) part(name string) {
 	p.Kind = kind
 	switch kind {
 	case CloudConfig:
-		document, problems := cloudconfig.Parse(rel, content)
+		document, problems := cloudconfig.ParseWith(rel, content, cloudconfig.Options{Ignore: r.ignored})
 		p.Document = document
 		r.problems = append(r.problems, problems...)
+		r.problems = append(r.problems, CheckWritten(rel, document)...)
 		if stem, ok := strings.CutSuffix(name, ".sh"); ok {
 			r.errorf(rel, "is cloud-config by its first line: rename it to %s.cfg", stem)
 		}

@@ -4,7 +4,6 @@
 package imagesource
 
 import (
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -14,7 +13,8 @@ import (
 // every machine with systemd.
 func reserved(rel string) string {
 	for _, own := range []string{"var/run/fs.tgz", "var/run/install.sh", "run/fs.tgz", "run/install.sh",
-		"var/lib/bakery"} {
+		"var/lib/bakery", "etc/systemd/system/bakery.service", "etc/systemd/system/bakery-watchdog.service",
+		"etc/systemd/system/multi-user.target.wants/bakery.service"} {
 		if isInside(rel, own) {
 			return "/" + own
 		}
@@ -52,22 +52,4 @@ func isUsualLink(rel, target string) bool {
 		resolved = path.Join("/", path.Dir(rel), target)
 	}
 	return resolved == "/usr/"+rel || rel == "var/run" && resolved == "/run"
-}
-
-// fileKind describes the kind of a file that is not a regular one.
-func fileKind(mode fs.FileMode) string {
-	switch {
-	case mode.IsDir():
-		return "a folder"
-	case mode&fs.ModeSymlink != 0:
-		return "a link"
-	case mode&fs.ModeSocket != 0:
-		return "a socket"
-	case mode&fs.ModeNamedPipe != 0:
-		return "a named pipe"
-	case mode&fs.ModeDevice != 0:
-		return "a device"
-	default:
-		return "not a regular file"
-	}
 }

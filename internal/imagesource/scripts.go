@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"io/fs"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
 )
 
@@ -34,58 +35,72 @@ func (r *reader) script(rel string) *ScriptFile {
 	return &ScriptFile{Path: rel, Content: content, Mode: mode}
 }
 
-// checkScript reports a script that the kernel cannot run, or whose shell cannot parse it.
+// checkScript checks a script of the Image-Source.
 func (r *reader) checkScript(rel string, content []byte) {
+	r.problems = append(r.problems, CheckScript(rel, content)...)
+}
+
+// CheckScript reports a script that the kernel cannot run, or whose shell cannot parse it; rel is its name in messages.
+func CheckScript(rel string, content []byte) (problems problem.List) {
 	if bytes.HasPrefix(content, []byte("\ufeff")) {
-		r.problems.Errorf(rel, 1, 1, "begins with a byte order mark, which hides the \"#!\" from the kernel: save "+
+		problems.Errorf(rel, 1, 1, "begins with a byte order mark, which hides the \"#!\" from the kernel: save "+
 			"it as UTF-8 without BOM")
-		return
+		return problems
 	}
 	interpreter := shell.Interpreter(content)
 	if interpreter == "" {
-		r.problems.Errorf(rel, 1, 1, "does not begin with a \"#!\" line, so the machine could not run it: make the "+
+		problems.Errorf(rel, 1, 1, "does not begin with a \"#!\" line, so the machine could not run it: make the "+
 			"first line \"#!/bin/sh\"")
-		return
+		return problems
 	}
-	r.checkShell(rel, content, interpreter)
+	return checkShell(rel, content, interpreter)
 }
 
-// checkBoothook checks a boothook. cloud-init removes the "#cloud-boothook" line and executes the rest
-// (cloudinit/handlers/boot_hook.py). The kernel refuses a file that does not begin with "#!".
+// checkBoothook checks a boothook of the Image-Source.
 func (r *reader) checkBoothook(rel string, content []byte) {
+	r.problems = append(r.problems, CheckBoothook(rel, content)...)
+}
+
+// CheckBoothook checks a boothook; rel is its name in messages. cloud-init removes the "#cloud-boothook" line and
+// executes the rest (cloudinit/handlers/boot_hook.py). The kernel refuses a file that does not begin with "#!".
+func CheckBoothook(rel string, content []byte) (problems problem.List) {
 	_, script, _ := bytes.Cut(content, []byte("#cloud-boothook"))
 	script = bytes.TrimLeft(script, " \t\r\n")
 	if len(script) == 0 {
-		r.problems.Errorf(rel, 1, 1, "holds no script after #cloud-boothook")
-		return
+		problems.Errorf(rel, 1, 1, "holds no script after #cloud-boothook")
+		return problems
 	}
 	interpreter := shell.Interpreter(script)
 	if interpreter == "" {
 		line := bytes.Count(content[:len(content)-len(script)], []byte("\n")) + 1
-		r.problems.Errorf(rel, line, 1, "what follows #cloud-boothook does not begin with \"#!\", so the machine "+
+		problems.Errorf(rel, line, 1, "what follows #cloud-boothook does not begin with \"#!\", so the machine "+
 			"could not run it: make it \"#!/bin/sh\"")
-		return
+		return problems
 	}
 	// "#cloud-boothook" is a comment for every shell, so the whole file is checked and the line numbers are right.
-	r.checkShell(rel, content, interpreter)
+	return checkShell(rel, content, interpreter)
 }
 
 // checkShell reports syntax errors, and the line ends of Windows, with which the kernel looks for an interpreter named
 // "sh\r".
-func (r *reader) checkShell(rel string, content []byte, interpreter string) {
+func checkShell(rel string, content []byte, interpreter string) (problems problem.List) {
 	if before, _, found := bytes.Cut(content, []byte("\r\n")); found {
 		line := bytes.Count(before, []byte("\n")) + 1
-		r.problems.Errorf(rel, line, 0, "has the line ends of Windows, which the machine would take for part of "+
+		problems.Errorf(rel, line, 0, "has the line ends of Windows, which the machine would take for part of "+
 			"each command: save it with LF line ends")
-		return
+		return problems
 	}
 	fault := shell.Check(content, interpreter)
 	switch {
 	case fault == nil:
+		if line, column, ok := shell.PowersOff(content, interpreter); ok {
+			problems.Warnf(rel, line, column, "%s", shell.PowerOffAdvice)
+		}
 	case fault.BashOnly:
-		r.problems.Warnf(rel, fault.Line, fault.Column, "%s, but the \"#!\" line asks for %s: make it \"#!/bin/bash\"",
+		problems.Warnf(rel, fault.Line, fault.Column, "%s, but the \"#!\" line asks for %s: make it \"#!/bin/bash\"",
 			fault.Message, interpreter)
 	default:
-		r.problems.Errorf(rel, fault.Line, fault.Column, "%s", fault.Message)
+		problems.Errorf(rel, fault.Line, fault.Column, "%s", fault.Message)
 	}
+	return problems
 }

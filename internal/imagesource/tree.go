@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/inputfile"
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 )
 
@@ -22,18 +23,32 @@ import (
 // would break it. It does not follow links. Messages call the folder "fs".
 func CheckFS(dir string) problem.List { return checkTree(dir, filesDir, filepath.Dir(dir)) }
 
+// CheckLost warns of what neither an archive nor a copy of the fs/ in dir has: hard links, holes and extended
+// attributes. CheckFS does so too, but cannot know it from a copy.
+func CheckLost(dir string) problem.List {
+	t := &tree{dir: dir, name: filesDir, names: map[inode]string{}}
+	_ = filepath.WalkDir(dir, func(full string, e fs.DirEntry, err error) error { // the function itself never fails
+		if rel, relErr := filepath.Rel(dir, full); err == nil && relErr == nil && rel != "." {
+			t.lost(filepath.ToSlash(rel), full, e)
+		}
+		return nil
+	})
+	return t.problems
+}
+
 // tree is the state of the check of one fs/.
 type tree struct {
 	dir      string // fs/ itself
 	name     string // what messages call it
 	sources  []string
+	names    map[inode]string // the first path of each file that has several
 	open     func(string) (io.ReadCloser, error)
 	problems problem.List
 }
 
 // checkTree checks the tree under dir. Links may not lead into source, the path of the Image-Source on this computer.
 func checkTree(dir, name, source string) problem.List {
-	t := &tree{dir: dir, name: name, sources: absolutePaths(source),
+	t := &tree{dir: dir, name: name, sources: absolutePaths(source), names: map[inode]string{},
 		open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
 	t.walk()
 	return t.problems
@@ -81,6 +96,8 @@ func (t *tree) entry(rel, full string, e fs.DirEntry) error {
 	}
 	switch mode := e.Type(); {
 	case mode.IsDir():
+		t.cleanUp(rel, full, e)
+		t.lost(rel, full, e)
 		return nil
 	case mode&fs.ModeSymlink != 0:
 		t.link(rel, full)
@@ -88,14 +105,23 @@ func (t *tree) entry(rel, full string, e fs.DirEntry) error {
 		t.regular(rel, full, e)
 	default:
 		t.errorf(rel, "is %s, which cannot be put into an image: remove it, and make it in install.sh if the image "+
-			"needs one", fileKind(mode))
+			"needs one", inputfile.Kind(mode))
 		return nil
 	}
 	if dir := nonDiskDir(rel); dir != "" {
 		t.warnf(rel, "/%s is not on the disk of a machine, so this will not be in the image: have systemd-tmpfiles "+
 			"make it at boot", dir)
+		return nil
 	}
+	t.cleanUp(rel, full, e)
+	t.lost(rel, full, e)
 	return nil
+}
+
+// isEmpty reports whether a folder can be read and has nothing in it.
+func (t *tree) isEmpty(full string) bool {
+	entries, err := os.ReadDir(full)
+	return err == nil && len(entries) == 0
 }
 
 func (t *tree) regular(rel, full string, e fs.DirEntry) {

@@ -35,9 +35,6 @@ func TestCheckFSAcceptsWhatAnImageCanContain(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "fs/usr/local/bin/tool"), 0o4711); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Link(filepath.Join(dir, "fs/lib/x"), filepath.Join(dir, "fs/lib/y")); err != nil {
-		t.Fatal(err)
-	}
 	link(t, dir, "fs/etc/absolute", "/usr/share/x")
 	link(t, dir, "fs/etc/relative", "../usr/share/x")
 	link(t, dir, "fs/etc/to-the-root", "..")
@@ -131,17 +128,5 @@ func TestCheckFSReportsLinksIntoTheSourceByEitherName(t *testing.T) {
 	link(t, dir, "real/fs/opt/b", filepath.Join(dir, "real", "x"))
 	if problems := CheckFS(filepath.Join(dir, "alias", "fs")); len(problems) != 2 {
 		t.Errorf("both links lead to the source, by either name, but the problems are %q", lines(dir, problems))
-	}
-}
-
-func TestKindOf(t *testing.T) {
-	for mode, want := range map[fs.FileMode]string{
-		fs.ModeDir: "a folder", fs.ModeSymlink: "a link", fs.ModeSocket: "a socket", fs.ModeNamedPipe: "a named pipe",
-		fs.ModeDevice: "a device", fs.ModeDevice | fs.ModeCharDevice: "a device",
-		fs.ModeIrregular: "not a regular file",
-	} {
-		if got := fileKind(mode); got != want {
-			t.Errorf("%v is %q, want %q", mode, got, want)
-		}
 	}
 }

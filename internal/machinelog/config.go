@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
@@ -19,14 +18,15 @@ import (
 type LogConfig struct {
 	// How the lines that the steps print come to Packer while the machine works. `"s3"`: the machine puts the end of
 	// its log into the bucket of `staging` every two seconds; should that not work, by the console. `"console"`:
-	// encrypted on its console, up to 4 KB a second, which EC2 shows at once on Nitro instance types only. `"off"`: not
-	// at all; a step that fails still shows its last lines. Default: `"auto"`, which is `"s3"` with `staging`, else
-	// `"console"`. Has no effect with `verdict = "stop"`.
+	// encrypted on its console, up to 4 KB a second, which EC2 shows at once on Nitro instance types, and minutes after
+	// the stop on others. `"off"`: not at all; a step that fails still shows its last lines. Default: `"auto"`, which
+	// is `"s3"` with `staging`, else `"console"`. Has no effect with `verdict = "stop"`.
 	LiveLog string `mapstructure:"live_log"`
 	// The file for the log of the machine, readable by its owner only. It is the whole log with `staging`, else what
-	// the machine told on its console. Default: when the bake has failed, the name of the image with `.log`, beside
-	// `output_file` or in the current directory; no file when it has succeeded. With a file named here, there is one
-	// either way. `/dev/null` writes none.
+	// the machine told on its console. It is written when the bake ends, whether it succeeds or fails, and replaces an
+	// earlier one. `/dev/null` writes none. Default: no file when the bake succeeds; when it fails, a new file in
+	// `bakery-logs` of Packer's cache directory (`PACKER_CACHE_DIR`, else `~/.cache/packer`), which keeps the newest
+	// 20 such logs. The bake says where it is.
 	LogFile string `mapstructure:"log_file"`
 	// Values that are replaced by `<sensitive>` wherever this builder says or writes something, `log_file` included.
 	// Packer replaces the values of variables that are `sensitive` in all it shows, but does not tell them to plugins:
@@ -57,7 +57,7 @@ func (c *LogConfig) Check(staging bool, verdict, outputFile string) ([]string, [
 		errs = append(errs, fmt.Errorf("live_log has no effect with verdict = %q, whose user data is launched as it is",
 			setting.VerdictStop))
 	}
-	if setting.Known(c.LogFile) && c.LogFile == outputFile {
+	if setting.Known(c.LogFile) && outputFile != "" && filepath.Clean(c.LogFile) == filepath.Clean(outputFile) {
 		errs = append(errs, errors.New("log_file and output_file are the same file: name another"))
 	}
 	return nil, errs
@@ -72,17 +72,4 @@ func (c *LogConfig) Way(staging bool) guest.Way {
 		return guest.ByConsole
 	}
 	return guest.ByStore
-}
-
-// FailurePath returns the file for the log of a bake that failed.
-func (c *LogConfig) FailurePath(imageName, outputFile string) string {
-	if c.LogFile != "" {
-		return c.LogFile
-	}
-	// An image's name may have a slash, which is the one character of it that a file's name cannot have everywhere.
-	name := strings.ReplaceAll(imageName, "/", "-") + ".log"
-	if outputFile != "" {
-		return filepath.Join(filepath.Dir(outputFile), name)
-	}
-	return name
 }

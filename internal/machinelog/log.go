@@ -9,9 +9,10 @@
 package machinelog
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"errors"
+	"fmt"
+	"hash/maphash"
 	"strings"
 	"time"
 
@@ -19,6 +20,12 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
+
+// maxReports bounds the memory for a machine's reports: two for each of ten thousand commands, and some more.
+const maxReports = 1 << 16
+
+// hashSeed is of this process, so that nobody can make two reports with one hash.
+var hashSeed = maphash.MakeSeed()
 
 // tailLines is how many of its last lines a failed step is shown with.
 const tailLines = 40
@@ -30,6 +37,7 @@ type Log struct {
 	staged   *Staged // nil without staging
 	launched time.Time
 
+	reader   guest.Reader
 	unsealer *guest.Unsealer
 	streams  [2]stream // by guest.Source
 	noise    bootNoise
@@ -37,16 +45,25 @@ type Log struct {
 	recent   []string // the newest of them
 	final    []string // the last lines of a failed step, as the machine sent them once more
 
-	reports []guest.Report // all that were ever received, sorted; the console keeps its last 64 KB only
-	console []byte         // the newest text
-	unread  error          // why the staged log could not be read the last time
-	version string         // of the staged log that was read last
+	reports []guest.Report  // all that were ever received, sorted; the console keeps its last 64 KB only
+	seen    map[uint64]bool // their hashes
+	places  map[place]bool  // where they stand in the log
+	// committed is whether the machine's commitment in S3 is among the reports, uncommitted why it could not be read
+	// the last time.
+	committed   bool
+	uncommitted error
+	console     []byte // the newest text
+	unread      error  // why the staged log could not be read the last time
+	version     string // of the staged log that was read last
 }
 
-// New returns the log of a machine that is about to be launched. key is what its lines are encrypted with on the
-// console; staged is nil where the machine puts no log into S3.
-func New(b *bake.Bake, key guest.Key, record *Record, staged *Staged) *Log {
-	return &Log{bake: b, record: record, staged: staged, unsealer: guest.NewUnsealer(b.ID, key), launched: time.Now()}
+// New returns the log of a machine that is about to be launched. r finds its reports; key is what its lines are
+// encrypted with on the console; staged is nil where the machine puts no log into S3.
+func New(b *bake.Bake, r guest.Reader, key guest.Key, record *Record, staged *Staged) *Log {
+	return &Log{
+		bake: b, record: record, staged: staged, reader: r, unsealer: guest.NewUnsealer(r.BakeID, key),
+		launched: time.Now(),
+	}
 }
 
 // SetLaunched sets the moment from which the time of every line is counted.
@@ -55,22 +72,49 @@ func (l *Log) SetLaunched(at time.Time) { l.launched = at }
 // Reports returns all reports received so far, in order.
 func (l *Log) Reports() []guest.Report { return l.reports }
 
+// Judge returns the outcome of the bake from all reports received so far, or false while there is none. With staging,
+// there is no success before the machine's commitment was read from S3, which has taken it before anything else ran.
+func (l *Log) Judge() (guest.Outcome, bool) {
+	outcome, judged := guest.Judge(l.reports)
+	if outcome.OK && !l.CanSucceed() {
+		return guest.Outcome{}, false
+	}
+	return outcome, judged
+}
+
 // HasStaged reports whether the machine puts its log into S3.
 func (l *Log) HasStaged() bool { return l.staged != nil }
 
-// Unread returns why the log in S3 could not be read the last time, or nil.
-func (l *Log) Unread() error { return l.unread }
+// CanSucceed reports whether a verdict that is read from now on can be a success. With staging, it cannot before the
+// machine's commitment was read from S3.
+func (l *Log) CanSucceed() bool { return l.staged == nil || l.committed }
+
+// Unread returns why what the machine has put into S3 could not be read the last time, or nil.
+func (l *Log) Unread() error {
+	var uncommitted error
+	if outcome, _ := guest.Judge(l.reports); outcome.OK && !l.CanSucceed() {
+		at := l.staged.Store.URL(l.staged.Commitment)
+		uncommitted = fmt.Errorf("it reported success, but its commitment is not at %s: somebody has removed or "+
+			"replaced it, or these credentials may not read it (allow s3:GetObject: docs/iam)", at)
+	}
+	return errors.Join(uncommitted, l.uncommitted, l.unread)
+}
 
 // ReadConsole takes in the newest text of the console, and returns the reports in it that are new.
 func (l *Log) ReadConsole(text []byte) []guest.Report {
+	text = text[max(0, len(text)-consoleLimit):]
 	l.console = text
 	return l.ReadOldConsole(text)
 }
 
+// consoleLimit is how much of a console is read, in bytes: four times what EC2 keeps.
+const consoleLimit = 1 << 18
+
 // ReadOldConsole is ReadConsole for what EC2 has kept of the console, which may be older than what was read before.
 func (l *Log) ReadOldConsole(text []byte) []guest.Report {
+	text = text[max(0, len(text)-consoleLimit):]
 	l.add(l.unsealer.Read(text))
-	return l.addReports(guest.ReadReports(text, l.bake.ID))
+	return l.addReports(l.reader.Reports(text))
 }
 
 // ReadStaged reads the log in S3 and returns the reports in it that are new. While the machine works, it is read only
@@ -79,10 +123,21 @@ func (l *Log) ReadStaged(ctx context.Context, end bool) []guest.Report {
 	if l.staged == nil || !end && !l.staged.Live {
 		return nil
 	}
-	lines, reports, version, err := l.staged.readNewer(ctx, l.bake.ID, l.version)
+	lines, reports, version, err := l.staged.readNewer(ctx, l.reader, l.version)
 	l.unread, l.version = err, version
 	l.add(lines)
 	return l.addReports(reports)
+}
+
+// ReadCommitment reads the machine's commitment in S3, until it was read once.
+func (l *Log) ReadCommitment(ctx context.Context) {
+	if l.staged == nil || l.committed {
+		return
+	}
+	var reports []guest.Report
+	reports, l.uncommitted = l.staged.readCommitment(ctx, l.reader)
+	l.committed = len(reports) > 0
+	l.addReports(reports)
 }
 
 func (l *Log) add(all []guest.Lines) {
@@ -97,21 +152,24 @@ func (l *Log) add(all []guest.Lines) {
 
 // addReports adds the reports that were not received before, and returns them.
 func (l *Log) addReports(reports []guest.Report) []guest.Report {
-	seen := make(map[int]bool, len(l.reports))
-	for _, r := range l.reports {
-		seen[r.Seq] = true
+	if l.seen == nil {
+		l.seen, l.places = map[uint64]bool{}, map[place]bool{}
 	}
 	var fresh []guest.Report
 	for _, r := range reports {
-		if !seen[r.Seq] {
-			if guest.MayBeCut(r) {
-				r.Text = redact.CutEnd(r.Text)
-			}
+		if guest.MayBeCut(r) {
+			r.Text = redact.CutEnd(r.Text)
+		}
+		hash := maphash.Comparable(hashSeed, r)
+		if !l.seen[hash] && len(l.reports)+len(fresh) < maxReports {
+			l.seen[hash], l.places[placeOf(r)] = true, true
 			fresh = append(fresh, r)
 		}
 	}
-	l.reports = append(l.reports, fresh...)
-	slices.SortFunc(l.reports, func(x, y guest.Report) int { return cmp.Compare(x.Seq, y.Seq) })
+	if len(fresh) > 0 {
+		l.reports = append(l.reports, fresh...)
+		guest.SortReports(l.reports)
+	}
 	return fresh
 }
 
@@ -135,6 +193,9 @@ func (l *Log) Tail() []string {
 func (l *Log) LastOutput() string {
 	const lines = 10 // enough for a kernel panic's last frames, or cloud-init's complaint
 	words := guest.LastStep(l.reports)
+	if len(l.reports) == 0 && l.staged == nil {
+		words += " (with staging { url = \"s3://bucket/prefix\" } they need no console)"
+	}
 	if printed := l.Tail(); len(printed) > 0 {
 		words += "; the last lines it printed were:\n    " + strings.Join(printed, "\n    ") + "\n"
 	}

@@ -15,10 +15,15 @@ import (
 // them again when it has nothing else to print.
 const gapTimeout = 6 * time.Second
 
+// waitingLimit is how much memory lines may take that wait for those before them, in bytes; more do not wait. A machine
+// sends a tenth of it in gapTimeout.
+const waitingLimit = 1 << 20
+
 // stream puts the lines of one source into order, and returns each once.
 type stream struct {
 	returned int // how many lines were returned, or are known to be missing
 	waiting  []guest.Lines
+	size     int       // of waiting, in bytes of memory
 	gapSince time.Time // since when lines have waited for others
 }
 
@@ -29,8 +34,11 @@ type orderedLine struct {
 }
 
 func (s *stream) add(l guest.Lines) {
-	s.waiting = append(s.waiting, l)
-	slices.SortStableFunc(s.waiting, func(a, b guest.Lines) int { return cmp.Compare(a.First, b.First) })
+	at, _ := slices.BinarySearchFunc(s.waiting, l.First+1, func(w guest.Lines, first int) int {
+		return cmp.Compare(w.First, first)
+	})
+	s.waiting = slices.Insert(s.waiting, at, l)
+	s.size += l.Memory()
 }
 
 // next returns the lines whose turn it is; at the end, all there are.
@@ -43,11 +51,13 @@ func (s *stream) next(now time.Time, end bool) []orderedLine {
 			if s.gapSince.IsZero() {
 				s.gapSince = now
 			}
-			if now.Sub(s.gapSince) < gapTimeout {
+			if now.Sub(s.gapSince) < gapTimeout && s.size <= waitingLimit {
 				return out
 			}
 		}
+		s.waiting[0] = guest.Lines{} // so that its text can be freed
 		s.waiting = s.waiting[1:]
+		s.size -= l.Memory()
 		s.gapSince = time.Time{}
 		if last <= s.returned {
 			continue

@@ -17,6 +17,8 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
+	"github.com/amibakery/packer-plugin-bakery/internal/wholefile"
 )
 
 // Record is a file of what the machines of a bake have said, from which log_file is written where there is no whole
@@ -24,8 +26,9 @@ import (
 type Record struct {
 	bake       *bake.Bake
 	hasStaging bool // the template has staging, so there may be a whole log
-	file       *os.File
+	file       *scratch.File
 	missing    int // how many lines were never received
+	size       int // of the file, in bytes
 	failed     bool
 	saved      bool // to log_file
 }
@@ -41,20 +44,26 @@ func (r *Record) Add(line string) {
 		return
 	}
 	if r.file == nil {
-		f, err := os.CreateTemp("", "bakery-log-") // readable by its owner only
+		f, err := scratch.NewFile()
 		if err != nil {
 			r.failed = true
 			r.bake.Warn("what the machine tells cannot be kept for log_file: %s", err)
 			return
 		}
-		_ = os.Remove(f.Name()) // Windows does this when it is closed
 		r.file = f
 	}
-	if _, err := r.file.WriteString(redact.Text(line) + "\n"); err != nil {
+	n, err := r.file.WriteString(redact.Text(line) + "\n")
+	if r.size += n; err == nil && r.size > recordLimit {
+		err = fmt.Errorf("it is over %d MiB", recordLimit>>20)
+	}
+	if err != nil {
 		r.failed = true
 		r.bake.Warn("what the machine tells cannot be kept for log_file any more: %s", err)
 	}
 }
+
+// recordLimit bounds the disk that a record takes, in bytes. By its console, a machine tells that much in half a day.
+const recordLimit = 256 << 20
 
 // Close removes the record.
 func (r *Record) Close() {
@@ -62,21 +71,28 @@ func (r *Record) Close() {
 		return
 	}
 	_ = r.file.Close()
-	_ = os.Remove(r.file.Name())
 	r.file = nil
 }
 
-// saveTimeout is how long fetching the log may take.
-const saveTimeout = 2 * time.Minute
+// saveTimeout is how long fetching the log may take; with cancelledTimeout, when the user has interrupted the bake.
+const (
+	saveTimeout      = 2 * time.Minute
+	cancelledTimeout = 5 * time.Second
+)
 
 // Save writes log_file, once: the whole log of the machine where S3 has it, else what was recorded. l is the log of the
-// newest machine, or nil; a log_file that cannot be written fails no bake.
+// newest machine, or nil; a log_file that cannot be written fails no bake. When ctx has ended, it takes what it gets at
+// once.
 func (r *Record) Save(ctx context.Context, path string, l *Log, machineID string) {
 	if r.saved || path == "" || path == os.DevNull {
 		return
 	}
 	r.saved = true
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	timeout := saveTimeout
+	if ctx.Err() != nil {
+		timeout = cancelledTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	written, err := r.write(ctx, path, l, machineID)
 	switch {
@@ -89,31 +105,34 @@ func (r *Record) Save(ctx context.Context, path string, l *Log, machineID string
 
 // write writes what there is of a log, and reports whether there was any.
 func (r *Record) write(ctx context.Context, path string, l *Log, machineID string) (written bool, err error) {
-	staged := l.openStaged(ctx, machineID)
-	if staged != nil {
-		defer staged.Close()
+	var staged io.Reader
+	if whole := l.openStaged(ctx, machineID); whole != nil {
+		defer whole.Close()
+		staged = whole
 	}
 	if staged == nil && r.file == nil {
 		return false, nil
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		_ = f.Chmod(0o600) // of a file that was there; Windows knows no such thing
-	}
-	out := bufio.NewWriter(f)
-	defer func() { err = errors.Join(err, out.Flush()) }()
+	return true, wholefile.Write(path, wholefile.Private, func(to io.Writer) error {
+		out := bufio.NewWriter(to)
+		return errors.Join(r.writeTo(ctx, out, staged, l, machineID), out.Flush())
+	})
+}
+
+// writeTo writes the log in S3, if there is one, and what was recorded unless that is whole. When ctx ends meanwhile,
+// what was recorded stands for the rest.
+func (r *Record) writeTo(
+	ctx context.Context, out io.Writer, staged io.Reader, l *Log, machineID string,
+) error {
 	if staged != nil {
 		fmt.Fprintf(out, "--- bake %s, machine %s: the log that it uploaded\n", r.bake.ID, machineID)
-		if whole, err := copyStaged(out, staged, r.bake.ID); whole || err != nil {
-			return true, err
+		whole, err := copyStaged(ctx, out, staged, l.reader)
+		if whole || err != nil && ctx.Err() == nil {
+			return err
 		}
 		fmt.Fprintf(out, "--- and what the machine told while it baked:\n")
 	}
-	return true, r.copyTo(out, machineID)
+	return r.copyTo(out, machineID)
 }
 
 // openStaged returns all of the machine's log in S3, or nil when there is none.
@@ -144,27 +163,50 @@ func (r *Record) copyTo(out io.Writer, machineID string) error {
 // stagedHeader stands before the lines of each source in the staged log: Source, Since, First.
 var stagedHeader = regexp.MustCompile(`^@bakery-lines [0-9a-z]+ (\d) \d+ (\d+)$`)
 
+// findHeader returns the submatches of stagedHeader, without calling it for each line.
+func findHeader(line string) []string {
+	if !strings.HasPrefix(line, "@bakery-lines ") {
+		return nil
+	}
+	return stagedHeader.FindStringSubmatch(line)
+}
+
 // copyStaged writes the log that the machine has uploaded, and reports whether it is whole: while the machine works, it
 // is only the end of the log.
-func copyStaged(out io.Writer, staged io.Reader, bakeID string) (whole bool, err error) {
-	sources := []string{"cloud-init's modules", "the steps"}
-	for line, err := range guest.LogLines(staged) {
+func copyStaged(
+	ctx context.Context, out io.Writer, staged io.Reader, reader guest.Reader,
+) (whole bool, err error) {
+	sources, begun, verdict := []string{"cloud-init's modules", "the steps"}, false, ""
+	for line, err := range guest.LogLines(ctx, staged) {
 		if err != nil { // what there is of a log that is cut off is still worth having
 			fmt.Fprintf(out, "--- it ends here: %s\n", err)
 			return false, nil
 		}
-		if m := stagedHeader.FindStringSubmatch(line); m != nil && len(sources) > 0 {
+		if m := findHeader(line); m != nil && len(sources) > 0 {
 			fmt.Fprintf(out, "--- what %s printed, from line %s on\n", sources[0], m[2])
-			sources = sources[1:]
+			sources, begun = sources[1:], true
 			continue
 		}
-		if _, r, ok := guest.ReadReport(line, bakeID); ok && r.Kind == guest.Verdict { // which only the whole log has
-			whole = true
+		if !begun { // the reports, which come before what was printed
+			if _, r, ok := reader.Report(line); ok && r.Kind == guest.Verdict { // which only the whole log has
+				verdict = reportWords{}.describe(r)
+			}
+			continue
 		}
-		line = guest.Plain(strings.ReplaceAll(strings.TrimRight(line, "\r"), "\r", "\n"))
-		if _, err := fmt.Fprintln(out, redact.Text(line)); err != nil {
+		if _, err := io.WriteString(out, redact.Text(plainLine(line))+"\n"); err != nil {
 			return false, err
 		}
 	}
-	return whole, nil
+	if verdict != "" {
+		fmt.Fprintf(out, "--- %s\n", verdict)
+	}
+	return verdict != "", nil
+}
+
+// plainLine returns a line of a log as it is written to a file. The place of a report is shown by what it says.
+func plainLine(line string) string {
+	if before, _, ok := guest.ReadMark(line); ok {
+		line = before + "--- " + strings.TrimPrefix(line[len(before):], "@bakery-at ")
+	}
+	return guest.Plain(strings.ReplaceAll(strings.TrimRight(line, "\r"), "\r", "\n"))
 }

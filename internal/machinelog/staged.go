@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
@@ -19,11 +20,15 @@ type Staged struct {
 	Store *staging.Store
 	Key   string
 	Live  bool // lines are read from it while the machine works
+	// Commitment is the key of the machine's commitment, which it puts there once.
+	Commitment string
 }
 
 // readNewer reads a log that is another version than the one seen before. What could be read of a log that is cut off
 // is returned as well; its version is then the one seen before, so that it is read again.
-func (s *Staged) readNewer(ctx context.Context, bakeID, seen string) ([]guest.Lines, []guest.Report, string, error) {
+func (s *Staged) readNewer(
+	ctx context.Context, r guest.Reader, seen string,
+) ([]guest.Lines, []guest.Report, string, error) {
 	ctx, cancel := awscall.WithCallTimeout(ctx)
 	defer cancel()
 	object, version, err := s.Store.OpenNewer(ctx, s.Key, seen)
@@ -35,11 +40,28 @@ func (s *Staged) readNewer(ctx context.Context, bakeID, seen string) ([]guest.Li
 	if err != nil {
 		return nil, nil, seen, nil // the machine is writing it
 	}
-	lines, reports, err := guest.ReadLog(unzipped, bakeID)
+	lines, reports, err := guest.ReadLog(ctx, unzipped, r)
 	if err != nil {
 		version = seen
 	}
 	return lines, reports, version, nil // it is read again
+}
+
+// readCommitment returns the machine's first report, with its commitment; none while it is not there.
+func (s *Staged) readCommitment(ctx context.Context, r guest.Reader) ([]guest.Report, error) {
+	ctx, cancel := awscall.WithCallTimeout(ctx)
+	defer cancel()
+	object, err := s.Store.Open(ctx, s.Commitment)
+	if err != nil || object == nil {
+		return nil, err
+	}
+	defer object.Close()
+	const limit = 4096 // a report has a tenth of it
+	text, err := io.ReadAll(io.LimitReader(object, limit))
+	if err != nil {
+		return nil, fmt.Errorf("read the commitment of the machine: %w", err)
+	}
+	return r.Reports(text), nil
 }
 
 // open returns all of the log, unzipped, or nil when there is none.

@@ -17,9 +17,9 @@ import (
 // protocol. So a directory may begin with ~ or $HOME, and the last element is literal. The functions here do the same.
 // Everything else that a shell would have expanded is refused, because nothing expands it here.
 
-// fileWord returns the destination of a file as one word of sh.
-func fileWord(dst string) (string, error) {
-	if err := checkPath(dst); err != nil {
+// fileWord returns the destination of a file as one word of sh. The kind is that of the provisioner.
+func fileWord(dst, kind string) (string, error) {
+	if err := checkPath(dst, kind); err != nil {
 		return "", err
 	}
 	if strings.HasSuffix(dst, "/") {
@@ -38,9 +38,9 @@ func fileWord(dst string) (string, error) {
 	return word(dir, base), nil
 }
 
-// dirWord returns the destination of a directory as one word of sh.
-func dirWord(dst string) (string, error) {
-	if err := checkPath(dst); err != nil {
+// dirWord returns the destination of a directory as one word of sh. The kind is that of the provisioner.
+func dirWord(dst, kind string) (string, error) {
+	if err := checkPath(dst, kind); err != nil {
 		return "", err
 	}
 	if err := checkDir(dst, dst); err != nil {
@@ -93,17 +93,13 @@ var (
 // expanded are the characters that the login shell would expand anywhere in a word.
 const expanded = "$`\"'\\*?[{();&|<>"
 
-func checkPath(dst string) error {
+func checkPath(dst, kind string) error {
 	switch {
 	case dst == "":
 		return errors.New("the destination is empty")
 	case drive.MatchString(dst):
-		return fmt.Errorf(
-			"the destination %q is for Windows, but this builder bakes Linux. Remove the block, or keep it for "+
-				"another "+
-				"source with only = [...]",
-			dst,
-		)
+		return fmt.Errorf("the destination %q is for Windows, but this builder bakes Linux. %s", dst,
+			windowsWayOut(kind))
 	case strings.ContainsFunc(dst, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return fmt.Errorf("the destination %q contains a line break or another control character", dst)
 	}

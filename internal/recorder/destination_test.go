@@ -36,7 +36,7 @@ func TestDestinationsMeanTheSameAsOverSSH(t *testing.T) {
 		"//tmp//x":            "/tmp/x",
 		"~root/../tmp/x y":    "./tmp/x y",
 	} {
-		word, err := fileWord(dst)
+		word, err := fileWord(dst, kindFile)
 		if err != nil {
 			t.Errorf("%q is refused: %v", dst, err)
 			continue
@@ -50,7 +50,7 @@ func TestDestinationsMeanTheSameAsOverSSH(t *testing.T) {
 		"$HOME/a b/": "/home/me/a b", ".": "./.", "x/": "./x", "/": "/", "-x": "./-x", "~root/../tmp": "/root/../tmp",
 		"/a/../b": "/a/../b",
 	} {
-		word, err := dirWord(dst)
+		word, err := dirWord(dst, kindFile)
 		if err != nil {
 			t.Errorf("%q is refused: %v", dst, err)
 			continue
@@ -90,7 +90,7 @@ func FuzzDestination(f *testing.F) {
 		if isDir {
 			render = dirWord
 		}
-		word, err := render(dst)
+		word, err := render(dst, kindFile)
 		if err != nil {
 			return
 		}

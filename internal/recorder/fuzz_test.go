@@ -47,7 +47,8 @@ func FuzzCommand(f *testing.F) {
 			return
 		}
 		sh := exec.CommandContext(t.Context(), "/bin/sh", "-c",
-			"bakery_command() { printf '%s.%s' \"$#\" \"$1\"; }\nbakery_try() { bakery_command \"$@\"; }\n. \"$0\"", op)
+			"bakery_command() { printf '%s.%s' \"$#\" \"$1\"; }\nbakery_try() { bakery_command \"$@\"; }\n"+
+				"bakery_accept() { shift; bakery_command \"$@\"; }\n. \"$0\"", op)
 		sh.Env = []string{"PATH=/nonexistent"} // whatever it tries to run, it does not find
 		if out, err := sh.CombinedOutput(); err != nil || string(out) != "1."+command {
 			t.Errorf("%q arrives as %q, %v", command, out, err)

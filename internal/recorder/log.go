@@ -27,7 +27,11 @@ const replay = "var/lib/bakery/replay"
 //	                                       "f MODE SHA256 ./PATH/"; with a NAME, the first is "d MODE ./"
 //	bakery_command COMMAND                 a command line for the login shell
 //	bakery_try COMMAND                     the same, but its exit status is ignored
+//	bakery_accept STATUSES COMMAND         the same, and these exit statuses are as good as 0; 'any' are all
 //	bakery_pause SECONDS                   a pause, as long as Packer has waited here
+//
+// An operation whose first line is "# facts: SHA256..." has placeholders of [FactID] and [FactHost], or these blobs
+// have them. The machine replaces them by its own values, which consist of letters, digits, dots, colons and hyphens.
 type Log struct {
 	Dir          string        // the tree
 	Provisioners []Provisioner // the steps, in order
@@ -36,6 +40,11 @@ type Log struct {
 	Commands     int
 	Files        int   // uploaded files, including those of directories
 	Bytes        int64 // of these files; a file that is uploaded twice counts twice
+	Facts        bool  // some operation has placeholders that the machine replaces
+	Accepts      bool  // some operation is a bakery_accept
+
+	Local    int      // scripts of shell-local, which have run on this computer and recorded nothing
+	Warnings []string // of provisioners that recorded less than they seem to do
 }
 
 // Provisioner is a step of the machine: one provisioner, or one script of a shell provisioner that has several.
@@ -69,7 +78,7 @@ func (r *Recorder) join(content io.Reader) error {
 	join, err := bundle.ParseJoin(text)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tracker.block = &block{kind: "bakery-image-source", ended: true}
+	r.tracker.begin(&block{kind: "bakery-image-source", ended: true, called: true})
 	if err = cmp.Or(r.refuseAll, r.joinErr, err); err != nil {
 		return r.refuse(r.tracker.block, err)
 	}

@@ -17,12 +17,23 @@ const (
 	placeholderSuffix = "_NOT_IMPLEMENTED_BY_BUILDER"
 )
 
-var placeholderPattern = regexp.MustCompile(placeholder.Unknown + `|` + placeholderPrefix + `[A-Z0-9_]{1,40}` +
-	placeholderSuffix)
+var (
+	placeholderPattern = regexp.MustCompile(placeholderPrefix + `[A-Z0-9_]{1,40}?` + placeholderSuffix)
+	renderedPattern    = regexp.MustCompile(placeholder.Unknown + `|` + placeholderPattern.String())
+)
 
-// Placeholder returns the value of a build variable that is not known when provisioners are recorded, such as HOST for
-// build.Host. Text that contains it is refused.
+// Placeholder returns the text that stands for a build variable whose value is not known when provisioners are
+// recorded, such as HOST for build.Host. Text that contains it is refused, unless the machine can put the value in.
 func Placeholder(name string) string { return placeholderPrefix + name + placeholderSuffix }
+
+// The build variables whose values the machine puts in: what has their [Placeholder] is recorded with it.
+const (
+	FactID   = "ID"
+	FactHost = "HOST"
+)
+
+// isFact reports whether a placeholder is replaced on the machine.
+func isFact(found string) bool { return found == Placeholder(FactID) || found == Placeholder(FactHost) }
 
 // errPlaceholder returns the error for a placeholder in a text that Packer has rendered.
 func errPlaceholder(where, found string) error {
@@ -42,17 +53,31 @@ func errPlaceholder(where, found string) error {
 			found,
 		)
 	}
-	return fmt.Errorf("%s holds %s: build variables of the machine are not known, because provisioners are recorded "+
-		"before it is launched. Let the script ask the machine itself", where, found)
+	return fmt.Errorf("%s holds %s: nothing connects to the machine, so the build variable has no value. Remove it; "+
+		"build.ID, build.Host and build.User have one", where, found)
 }
 
-// placeholderScanner finds the first placeholder in what is written to it.
+// checkText looks for placeholders in a text that Packer has rendered. It reports whether there are some that the
+// machine replaces, and returns an error for the first that it does not.
+func checkText(where, text string, pattern *regexp.Regexp) (facts bool, _ error) {
+	for _, found := range pattern.FindAllString(text, -1) {
+		if !isFact(found) {
+			return false, errPlaceholder(where, found)
+		}
+		facts = true
+	}
+	return facts, nil
+}
+
+// placeholderScanner looks for the placeholders that a pattern matches in what is written to it.
 type placeholderScanner struct {
-	found string
-	tail  []byte // the end of what was written, in which a placeholder may begin
+	pattern *regexp.Regexp
+	found   string // the first that the machine does not replace
+	facts   bool   // there are some that it replaces
+	tail    []byte // the end of what was written, in which a placeholder may begin
 }
 
-// longestPlaceholder is longer than any match of placeholder.
+// longestPlaceholder is longer than any match of a pattern.
 const longestPlaceholder = 128
 
 // Write implements io.Writer.
@@ -61,7 +86,13 @@ func (s *placeholderScanner) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	s.tail = append(s.tail, p...)
-	s.found = string(placeholderPattern.Find(s.tail))
+	for _, found := range s.pattern.FindAll(s.tail, -1) {
+		if !isFact(string(found)) {
+			s.found = string(found)
+			break
+		}
+		s.facts = true
+	}
 	if over := len(s.tail) - longestPlaceholder; over > 0 {
 		s.tail = append(s.tail[:0], s.tail[over:]...)
 	}

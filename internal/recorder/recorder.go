@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,8 @@ type Recorder struct {
 	refuseAll error         // why everything is refused
 	joinErr   error         // why an Image-Source cannot be added
 	stopped   error         // why nothing is recorded any more
+
+	lenient map[string]bool // the kinds of provisioners that the template tells to ignore failures
 }
 
 var _ packersdk.Communicator = (*Recorder)(nil)
@@ -86,7 +89,8 @@ func (r *Recorder) command(cmd *packersdk.RemoteCmd) error {
 	b := r.tracker.blockFor(call{kind: callCommand, path: cmd.Command})
 	uploaded := r.uploaded
 	r.uploaded = ""
-	if err := cmp.Or(r.refuseAll, refuseCommand(cmd)); err != nil {
+	facts, err := checkCommand(cmd.Command)
+	if err = cmp.Or(r.refuseAll, refuseCommand(cmd, b.kind), err); err != nil {
 		return r.refuse(b, err)
 	}
 	if len(r.refusals) > 0 {
@@ -96,17 +100,40 @@ func (r *Recorder) command(cmd *packersdk.RemoteCmd) error {
 		b.ended = true // the shell provisioner's last command, which removes nothing without an env file
 		return nil
 	}
-	function := "bakery_command"
-	if b.kind == kindShell && isChmod(cmd, uploaded) {
-		function = "bakery_try" // the shell provisioner ignores its exit status
-	}
 	r.log.Commands++
 	b.ended = b.ended || b.envFile != "" && cmd.Command == rmPrefix+b.envFile
-	return r.record(b, function+" "+shell.Quote(cmd.Command)+"\n")
+	return r.record(b, r.commandFunction(b, cmd, uploaded)+" "+shell.Quote(cmd.Command)+"\n", factsIn(facts))
 }
 
-// record adds one operation to those of the provisioner. The caller holds the lock.
-func (r *Recorder) record(b *block, op string) error {
+// commandFunction returns the beginning of the operation that runs a command. The caller holds the lock.
+func (r *Recorder) commandFunction(b *block, cmd *packersdk.RemoteCmd, uploaded string) string {
+	if b.kind == kindShell && isChmod(cmd, uploaded) {
+		return "bakery_try" // the shell provisioner ignores its exit status
+	}
+	if statuses := r.accepted(b, cmd.Command); statuses != "" {
+		r.log.Accepts = true
+		return "bakery_accept " + shell.Quote(statuses)
+	}
+	return "bakery_command"
+}
+
+// factsIn returns the first line of an operation in which the machine replaces placeholders, and in which blobs, or ""
+// when there are none.
+func factsIn(facts bool, blobs ...string) string {
+	if !facts {
+		return ""
+	}
+	return strings.Join(append([]string{factsLine}, blobs...), " ") + "\n"
+}
+
+// factsLine begins an operation with placeholders.
+const factsLine = "# facts:"
+
+// record adds one operation to those of the provisioner. The facts are its first line, if any. The caller holds the
+// lock.
+func (r *Recorder) record(b *block, op, facts string) error {
+	r.log.Facts = r.log.Facts || facts != ""
+	op = facts + op
 	r.announceOnce()
 	s, isNew := b.stepFor(&r.tracker)
 	if isNew {
@@ -169,6 +196,10 @@ func (r *Recorder) Close() (*Log, error) {
 			Provisioner{Dir: s.dir, Name: s.name(), synthetic: s.block.synthetic()},
 		)
 	}
-	r.log.Count = r.tracker.count
+	r.log.Count, r.log.Local = r.tracker.count, r.tracker.local
+	for _, kind := range r.tracker.silentKinds() {
+		r.log.Warnings = append(r.log.Warnings, fmt.Sprintf("the provisioner %s ran before there is a machine, and "+
+			"recorded nothing for it: nothing of it is in the image. %s", kind, silentWayOut(kind)))
+	}
 	return r.log, nil
 }

@@ -369,3 +369,131 @@ func TestStartReturnsTheErrorOfItsContext(t *testing.T) {
 		t.Error("a cancelled command was recorded")
 	}
 }
+
+// TestFactsAreRecordedForTheMachine checks that what holds the id or the address of the machine is recorded, and that
+// the machine is told where to put them in.
+func TestFactsAreRecordedForTheMachine(t *testing.T) {
+	id, host := Placeholder(FactID), Placeholder(FactHost)
+	dir := t.TempDir()
+	contents := map[string]string{"pkr-file-content1": "id = " + id, "own": "id = " + id, "tree/x": "x"}
+	for name, content := range contents {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := func(name, dst string) provisioner { return fileBlock{sources: []string{dir + "/" + name}, dst: dst} }
+	inline := func(text, vars string) provisioner {
+		return shellBlock{inline: text, remote: "/tmp/s.sh", vars: vars, execute: vars + "{{P}}", skip: true}
+	}
+	shell := func(text string) string {
+		return "  bakery_upload {#!/bin/sh -e|" + text + "} 0644 '/tmp/s.sh'\n  bakery_try 'chmod 0755 /tmp/s.sh'\n"
+	}
+	for name, c := range map[string]struct {
+		block provisioner
+		want  string
+		facts bool
+	}{
+		"a command": {commandOnly("echo " + id + host),
+			"001 provisioner 1\n  # facts:\nbakery_command 'echo " + id + host + "'\n", true},
+		"an inline script": {inline("echo "+host, ""), "001 provisioner 1 (shell inline)\n" +
+			"  # facts: {#!/bin/sh -e|echo " + host + "}\nbakery_upload" +
+			strings.TrimPrefix(shell("echo "+host), "  bakery_upload") + "  bakery_command '/tmp/s.sh'\n", true},
+		"a variable": {inline("true", "I="+id+" "), "001 provisioner 1 (shell inline)\n" + shell("true") +
+			"  # facts:\nbakery_command 'I=" + id + " /tmp/s.sh'\n", true},
+		"a content": {file("pkr-file-content1", "/etc/x"), "001 provisioner 1 (file)\n  # facts: {id = " + id +
+			"}\nbakery_upload {id = " + id + "} 0644 '/etc/x'\n", true},
+		"a destination": {file("tree/x", "/etc/"+id), "001 provisioner 1 (file)\n" +
+			"  # facts:\nbakery_upload {x} 0644 '/etc/" + id + "'\n", true},
+		"a directory's destination": {file("tree/", "/etc/"+id), "001 provisioner 1 (file)\n" +
+			"  # facts:\nbakery_updir '/etc/" + id + "' '' {f 0644 {x} ./x/|}\n", true},
+		"a text of another provisioner": {calls(func(b *harness) error {
+			b.ui.Say("Provisioning with chef-solo")
+			return b.rec.Upload("/tmp/node.json", strings.NewReader(id), nil)
+		}), "001 provisioner 1 (chef-solo)\n" +
+			"  # facts: {" + id + "}\nbakery_upload {" + id + "} 0644 '/tmp/node.json'\n", true},
+		"a file of the user's own": {file("own", "/etc/x"),
+			"001 provisioner 1 (file)\n  bakery_upload {id = " + id + "} 0644 '/etc/x'\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, err := newHarness(t).record(c.block)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, text(t, log)); diff != "" || log.Facts != c.facts {
+				t.Errorf("facts: %v, want %v; -want +got:\n%s", log.Facts, c.facts, diff)
+			}
+		})
+	}
+}
+
+// TestNothingIsRecordedInSilence checks the warnings about provisioners that ran and recorded nothing.
+func TestNothingIsRecordedInSilence(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"empty", "full/sub", "tree"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	upload := func(src string) provisioner { return fileBlock{sources: []string{dir + "/" + src}, dst: "/opt"} }
+	shellLocal := printsOnly("Running local shell script: /tmp/packer-shell1\nsent\n")
+	for name, c := range map[string]struct {
+		blocks []provisioner
+		want   []string // of each warning, a part
+		local  int
+	}{
+		"shell-local alone": {[]provisioner{shellLocal, shellLocal}, nil, 2},
+		"a scan over SSH that goes on after its failure": {
+			[]provisioner{printsOnly("Running Mondoo cnspec packer provisioner (Version: 1, Build: 2)"),
+				commandOnlyAfter("Provisioning with Foo")},
+			[]string{"the provisioner cnspec ran before there is a machine, and recorded nothing"}, 0},
+		"the last one": {[]provisioner{commandOnly("true"), printsOnly("Provisioning with Testinfra...")},
+			[]string{"the provisioner testinfra ran"}, 0},
+		"ansible through its own connection": {
+			[]provisioner{shellLocal, printsOnly("Provisioning with Ansible...\nExecuting Ansible: x\n"), shellLocal},
+			[]string{"the provisioner ansible ran before there is a machine, and recorded nothing for it: nothing of " +
+				"it is in the image. Use ansible-local"}, 2},
+		"what a local script prints": {
+			[]provisioner{printsOnly("Running local shell script: x\nProvisioning with Terraform\n")}, nil, 1},
+		"what a puppet run prints": {
+			[]provisioner{script(puppet), printsOnly("Provisioning with shell script: x")}, nil, 0},
+		"an empty directory": {[]provisioner{upload("empty/")},
+			[]string{"provisioner 1 (file) uploads nothing to /opt: there is nothing in the directory " + dir +
+				"/empty/"}, 0},
+		"an empty directory by its name": {[]provisioner{upload("empty")}, nil, 0},
+		"a directory of directories":     {[]provisioner{upload("full/")}, nil, 0},
+		"a join": {[]provisioner{calls(func(b *harness) error {
+			return b.rec.Upload(bundle.JoinPath, strings.NewReader(`{"source":"/x"}`), nil)
+		})}, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, err := newHarness(t).record(c.blocks...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := strings.Join(log.Warnings, "\n")
+			for _, want := range c.want {
+				if !strings.Contains(said, want) {
+					t.Errorf("no warning says %q:\n%s", want, said)
+				}
+			}
+			if len(log.Warnings) != len(c.want) || log.Local != c.local {
+				t.Errorf("%d scripts of shell-local and %d warnings:\n%s", log.Local, len(log.Warnings), said)
+			}
+		})
+	}
+}
+
+// commandOnlyAfter is a provisioner that prints its first line and runs a command.
+func commandOnlyAfter(line string) provisioner {
+	return calls(func(b *harness) error {
+		b.ui.Say(line)
+		return commandOnly("true").provision(b)
+	})
+}

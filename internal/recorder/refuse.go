@@ -49,13 +49,15 @@ func (r *Recorder) refuse(b *block, reason error) error {
 	return err
 }
 
-func (r *Recorder) refuseCall(c call, reason error) error {
+func (r *Recorder) refuseDownload(src string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopped != nil {
 		return r.stopped
 	}
-	return r.refuse(r.tracker.blockFor(c), reason)
+	b := r.tracker.blockFor(call{kind: callDownload, path: src})
+	return r.refuse(b, fmt.Errorf("download %s: there is nothing to download from: no machine has run yet. %s", src,
+		downloadWayOut(b.kind)))
 }
 
 func joinRefusals(refusals []error) error {
@@ -65,33 +67,30 @@ func joinRefusals(refusals []error) error {
 	return fmt.Errorf("record the provisioners: %w", errors.Join(refusals...))
 }
 
-// refuseCommand returns why a command cannot be recorded, or nil.
-func refuseCommand(cmd *packersdk.RemoteCmd) error {
+// refuseCommand returns why a command of a kind of provisioner cannot be recorded, or nil.
+func refuseCommand(cmd *packersdk.RemoteCmd, kind string) error {
 	switch {
 	case cmd.Stdin != nil:
-		return errors.New(
-			"it sends input to a command while the command runs, but the machine runs it later, without a " +
-				"connection. Instead of ansible, use ansible-local; instead of others, a shell block",
-		)
+		return fmt.Errorf("it sends input to a command while the command runs, but the machine runs it later, without "+
+			"a connection. %s", connectionWayOut(kind))
 	case (cmd.Stdout == nil) != (cmd.Stderr == nil):
 		// A provisioner that shows output shows both; the shell provisioner's chmod and rm have neither.
 		return fmt.Errorf("it reads what %q prints, but the machine runs it later. "+
 			"Do what depends on it in a script of a shell block", program(cmd.Command))
 	case isWindows(assignment.ReplaceAllString(cmd.Command, "")):
-		return fmt.Errorf(
-			"the command %q is for Windows, but this builder bakes Linux. Remove the block, or keep it for another "+
-				"source with only = [...]",
-			program(cmd.Command),
-		)
+		return fmt.Errorf("the command %q is for Windows, but this builder bakes Linux. %s", program(cmd.Command),
+			windowsWayOut(kind))
 	case strings.ContainsRune(cmd.Command, 0):
 		return errors.New("the command contains a NUL byte, which no shell accepts")
 	}
-	// ansible-local always passes this variable, even without an HTTP server; amazon-ebs does not replace it either.
-	command := strings.ReplaceAll(cmd.Command, "packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER", "")
-	if found := placeholderPattern.FindString(command); found != "" {
-		return errPlaceholder("the command", found)
-	}
 	return nil
+}
+
+// checkCommand looks for placeholders in a command.
+func checkCommand(command string) (facts bool, _ error) {
+	// ansible-local always passes this variable, even without an HTTP server; amazon-ebs does not replace it either.
+	command = strings.ReplaceAll(command, "packer_http_addr=ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER", "")
+	return checkText("the command", command, renderedPattern)
 }
 
 // program returns the first word of a command for a message, unless it is a variable: a command may contain secrets.
@@ -141,9 +140,9 @@ func (r *Recorder) Explain(err error) error {
 			b.name(&r.tracker),
 			err,
 		)
-	case b.kind == "ansible":
-		return fmt.Errorf("%s: %w. It connects to the machine over SSH, but this builder never does: use ansible-local",
-			b.name(&r.tracker), err)
+	case withoutConnection[b.kind] != "":
+		return fmt.Errorf("%s: %w. It connects to the machine over SSH, but this builder never does. %s",
+			b.name(&r.tracker), err, withoutConnection[b.kind])
 	}
 	return err
 }

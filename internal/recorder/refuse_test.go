@@ -62,7 +62,7 @@ func TestCallsThatCannotBeRecordedAreRefusedAtOnce(t *testing.T) {
 	}
 	defer socket.Close()
 	content := filepath.Join(t.TempDir(), "pkr-file-content123")
-	if err := os.WriteFile(content, []byte("id = "+Placeholder("ID")), 0o600); err != nil {
+	if err := os.WriteFile(content, []byte("id = "+Placeholder("ID")+" "+Placeholder("PASSWORD")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	file := func(source, dst string) provisioner { return fileBlock{sources: []string{source}, dst: dst} }
@@ -125,8 +125,8 @@ func TestCallsThatCannotBeRecordedAreRefusedAtOnce(t *testing.T) {
 		"an unknown value in a command": {shellBlock{inline: "1", remote: "/tmp/s.sh", vars: "IP='<unknown>'"},
 			[]string{"provisioner 2 (shell inline)", "the command holds", `"<unknown>"`}},
 		"a missing value in a command": {
-			shellBlock{inline: "1", remote: "/tmp/s.sh", vars: "IP='" + Placeholder("HOST") + "'"},
-			[]string{"ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER", "ask the machine itself"},
+			shellBlock{inline: "1", remote: "/tmp/s.sh", vars: Placeholder("HOST") + Placeholder("PORT")},
+			[]string{"ERR_PORT_NOT_IMPLEMENTED_BY_BUILDER", "nothing connects to the machine", "build.Host"},
 		},
 		"an unknown value in a script": {
 			shellBlock{inline: strings.Repeat("x", copySize-20) + "<unknown>", remote: "/tmp/s.sh"},
@@ -136,7 +136,19 @@ func TestCallsThatCannotBeRecordedAreRefusedAtOnce(t *testing.T) {
 			shellBlock{inline: "1", remote: "/tmp/s.sh", envFile: "/tmp/varfile_1.sh", envText: "export A='<unknown>'"},
 			[]string{"/tmp/varfile_1.sh", "<unknown>"},
 		},
-		"a missing value in a content": {file(content, "/etc/x"), []string{"/etc/x holds ERR_ID_"}},
+		"a missing value in a content": {file(content, "/etc/x"), []string{"/etc/x holds ERR_PASSWORD_"}},
+		"a missing value in a destination": {file(src+"/app.conf", "/etc/"+Placeholder("PORT")),
+			[]string{"the destination /etc/ERR_PORT_", "has no value"}},
+		"a missing value in a directory's destination": {file(src+"/sock", "/etc/"+Placeholder("PORT")),
+			[]string{"the destination /etc/ERR_PORT_"}},
+		"a missing value in a text of another provisioner": {calls(func(b *harness) error {
+			b.ui.Say("Provisioning with chef-solo")
+			content := strings.NewReader(`{"p": "` + Placeholder("PORT") + `"}`)
+			if err := b.rec.Upload("/tmp/node.json", content, nil); err != nil {
+				return err
+			}
+			return commandOnly("chef-solo").provision(b)
+		}), []string{"provisioner 2 (chef-solo)", "/tmp/node.json holds ERR_PORT_"}},
 		"an address of Packer's own HTTP": {
 			shellBlock{inline: "curl ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER", remote: "/tmp/s.sh"},
 			[]string{"serves no files over HTTP"},
@@ -248,6 +260,9 @@ func TestExplain(t *testing.T) {
 	if failed == nil {
 		t.Fatal("exit status 0 is valid")
 	}
+	if _, err := b.rec.Close(); err != nil { // as the builder does before it asks
+		t.Fatal(err)
+	}
 	for _, want := range []string{"provisioner 1 (shell inline)", failed.Error(), "valid_exit_codes", "|| [ $? = 3 ]"} {
 		if err := b.rec.Explain(failed); !strings.Contains(err.Error(), want) {
 			t.Errorf("the explanation does not say %q: %v", want, err)
@@ -264,7 +279,7 @@ func TestExplain(t *testing.T) {
 	if err := b.rec.Explain(
 		unreachable,
 	); !errors.Is(err, unreachable) ||
-		!strings.Contains(err.Error(), "use ansible-local") {
+		!strings.Contains(err.Error(), "Use ansible-local") {
 		t.Errorf("ansible: %v", err)
 	}
 }

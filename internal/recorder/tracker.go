@@ -24,6 +24,11 @@ const (
 type tracker struct {
 	block *block // the current provisioner; nil when the last one has ended and no other has printed its first line
 	count int    // of provisioners that recorded something
+	local int    // scripts of shell-local
+	// inLocal says that the last provisioner whose first line was recognised is shell-local.
+	inLocal bool
+	// silent are the kinds of provisioners that have printed their first line and never used the communicator.
+	silent []string
 }
 
 // block is one provisioner block of the template, as far as the tracker knows it.
@@ -32,6 +37,8 @@ type block struct {
 	ordinal  int    // 0 while nothing was recorded
 	rendered bool   // its next upload is text that Packer has rendered, so it may contain placeholders
 	ended    bool   // it has made its last call
+	said     string // the last line it printed
+	called   bool   // it has used the communicator
 
 	script  string // shell: the name of the script that was printed last
 	pending bool   // shell: the script was not uploaded yet
@@ -105,8 +112,9 @@ type call struct {
 // provisioner, which has printed nothing.
 func (t *tracker) blockFor(c call) *block {
 	if t.block == nil || !t.block.canMake(c) {
-		t.block = &block{}
+		t.begin(&block{})
 	}
+	t.block.called = true
 	if c.kind == callUpload && c.noInfo {
 		t.handleUpload(c.path)
 	}
@@ -142,14 +150,25 @@ func (t *tracker) handleUpload(dst string) {
 		b.kind, b.envFile, b.rendered = kindShell, dst, true
 	case b.kind != kindShell:
 	case b.remote != "" && b.remote != dst: // another block of the template, whose first line is the same
-		t.block = &block{kind: kindShell, script: b.script, rendered: b.rendered, remote: dst}
+		t.begin(&block{kind: kindShell, script: b.script, rendered: b.rendered, remote: dst, called: true})
 	default:
 		b.remote, b.pending = dst, false
 	}
 }
 
-// endBlock ends the current block.
-func (t *tracker) endBlock() { t.block = nil }
+// begin makes another block the current one, or none, and takes note of the last one when it has recorded nothing.
+func (t *tracker) begin(next *block) {
+	t.silent = t.silentKinds()
+	t.block, t.inLocal = next, false
+}
+
+// silentKinds returns the kinds of provisioners that have never used the communicator, the current one included.
+func (t *tracker) silentKinds() []string {
+	if b := t.block; b != nil && !b.called && b.kind != "" && b.kind != kindShell && b.kind != kindFile {
+		return append(t.silent, b.kind)
+	}
+	return t.silent
+}
 
 // firstLines are the first lines of provisioners whose kind is not in the line itself.
 var firstLines = []struct {
@@ -165,14 +184,18 @@ var firstLines = []struct {
 	{regexp.MustCompile(`^Restarting Machine$`), "windows-restart"},
 	{regexp.MustCompile(`^Automatic SBOM generation enabled$`), "hcp-sbom"},
 	{regexp.MustCompile(`^Provisioning with Salt\.\.\.$`), "salt-masterless"},
+	{regexp.MustCompile(`^Running Mondoo .*packer provisioner `), "cnspec"},
 }
+
+// localLine begins the line that shell-local prints for each of its scripts.
+const localLine = "Running local shell script: "
 
 var (
 	shellLine = regexp.MustCompile(`^Provisioning with shell script: (.+)$`)
 	fileLine  = regexp.MustCompile(`^(?:Uploading|Downloading) (.+) => (.+)$`)
 	otherLine = regexp.MustCompile(`^Provisioning with ([A-Za-z][A-Za-z-]{1,30})(?:\.\.\.)?$`)
 	// notRecorded are lines between provisioners, and the first lines of those that run on this computer.
-	notRecorded = regexp.MustCompile(`^(Running local shell script: |Pausing at breakpoint provisioner|` +
+	notRecorded = regexp.MustCompile(`^(` + localLine + `|Pausing at breakpoint provisioner|` +
 		`Breakpoint provisioner |Pausing \S+ (before the next|after this) provisioner\.\.\.$|` +
 		`Setting a \S+ timeout for the next provisioner\.\.\.$|Provisioner failed with |Skipping shell-local )`)
 	// pausing is what Packer prints when it waits for pause_before or pause_after.
@@ -195,7 +218,11 @@ func (t *tracker) handle(line string) bool {
 		return true
 	}
 	if notRecorded.MatchString(line) {
-		t.endBlock()
+		t.begin(nil)
+		if strings.HasPrefix(line, localLine) {
+			t.local++
+			t.inLocal = true
+		}
 		return false
 	}
 	kind := ""
@@ -208,12 +235,16 @@ func (t *tracker) handle(line string) bool {
 		}
 	}
 	if kind == "" {
+		if t.block != nil {
+			t.block.said = line
+		}
 		return false
 	}
 	if b := t.block; b != nil && b.kind == "ansible" && kind == "ansible-local" {
 		b.kind = kind
 	} else {
-		t.block = &block{kind: kind}
+		// A script of shell-local may have printed the line, unless it is one of a provisioner that is known.
+		t.begin(&block{kind: kind, called: t.inLocal && withoutConnection[kind] == ""})
 	}
 	return true
 }
@@ -230,14 +261,14 @@ func (t *tracker) handleScript(script string) {
 		label = "inline"
 	}
 	if b := t.block; b == nil || b.kind != kindShell || b.ended || inline && b.remote != "" || b.script == "inline" {
-		t.block = &block{kind: kindShell}
+		t.begin(&block{kind: kindShell})
 	}
 	t.block.script, t.block.pending, t.block.rendered = label, true, inline
 }
 
 func (t *tracker) handleFile(src, dst string) {
 	if b := t.block; b == nil || b.kind != kindFile || b.dst != dst {
-		t.block = &block{kind: kindFile, dst: dst}
+		t.begin(&block{kind: kindFile, dst: dst})
 	}
 	t.block.src, t.block.rendered = src, temporaryContent.MatchString(src)
 }

@@ -19,6 +19,7 @@ type tree struct {
 	name  string // of the directory to create on the machine; empty for its contents alone
 	sum   string // of its manifest
 	files int
+	dirs  int // with its own
 	bytes int64
 }
 
@@ -129,7 +130,7 @@ func (w *treeWalk) file(file, name string, own os.FileInfo) error {
 		return err
 	}
 	defer f.Close()
-	sum, size, _, err := w.r.store(f, false)
+	sum, size, err := w.r.store(f, nil)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
@@ -140,6 +141,9 @@ func (w *treeWalk) file(file, name string, own os.FileInfo) error {
 
 // line writes one line of the manifest. The slash at the end keeps spaces before it when sh reads the line.
 func (w *treeWalk) line(kind string, mode fs.FileMode, sum, name string) error {
+	if kind == "d" {
+		w.dirs++
+	}
 	if name != "" {
 		name += "/"
 	}

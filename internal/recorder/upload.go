@@ -5,7 +5,6 @@ package recorder
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,7 +26,9 @@ type upload struct {
 	dst    string
 	word   string // dst for sh
 	isFile bool   // the file provisioner uploads it
-	scan   bool   // Packer has rendered it, so it may contain placeholders
+	facts  bool   // dst has placeholders that the machine replaces
+
+	scan *regexp.Regexp // the placeholders to look for in the content; nil for the user's own files
 }
 
 // Upload records one file. It returns an error only to the file provisioner, which fails with it. Others, such as
@@ -58,15 +59,17 @@ func (r *Recorder) beginUpload(dst string, info *os.FileInfo) (upload, error) {
 		block:  b,
 		dst:    dst,
 		isFile: b.kind == kindFile && info != nil,
-		scan:   b.rendered || temporaryInventory.MatchString(dst),
+		scan:   b.placeholders(dst),
 	}
 	if r.stopped != nil {
 		return u, r.stopped
 	}
-	word, err := fileWord(dst)
-	if err = cmp.Or(r.refuseAll, err); err != nil {
+	word, err := fileWord(dst, b.kind)
+	facts, factsErr := checkText("the destination "+dst, dst, renderedPattern)
+	if err = cmp.Or(r.refuseAll, err, factsErr); err != nil {
 		return u, r.refuse(b, err)
 	}
+	u.facts = facts
 	if len(r.refusals) > 0 {
 		return u, errStopped
 	}
@@ -75,14 +78,28 @@ func (r *Recorder) beginUpload(dst string, info *os.FileInfo) (upload, error) {
 	return u, nil
 }
 
+// placeholders returns what to look for in an upload: in a text that Packer has rendered, everything it puts in place
+// of a value; in what other provisioners may have rendered, values of the machine. The user's own scripts and files are
+// not searched.
+func (b *block) placeholders(dst string) *regexp.Regexp {
+	switch {
+	case b.rendered || temporaryInventory.MatchString(dst):
+		return renderedPattern
+	case b.kind == kindShell || b.kind == kindFile:
+		return nil
+	}
+	return placeholderPattern
+}
+
 // endUpload copies the content to disk, without the lock, because that may take long.
 func (r *Recorder) endUpload(u upload, content io.Reader, info *os.FileInfo) error {
-	sum, size, found, err := r.store(content, u.scan)
+	scanner := &placeholderScanner{pattern: u.scan}
+	sum, size, err := r.store(content, scanner)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("record the upload to %s: %w", u.dst, err)
-	case found != "":
-		err = errPlaceholder("what is uploaded to "+u.dst, found)
+	case scanner.found != "":
+		err = errPlaceholder("what is uploaded to "+u.dst, scanner.found)
 	case info != nil && (*info).Mode().IsRegular() && size != (*info).Size():
 		err = fmt.Errorf("record the upload to %s: %d of %d bytes arrived", u.dst, size, (*info).Size())
 	}
@@ -97,7 +114,11 @@ func (r *Recorder) endUpload(u upload, content io.Reader, info *os.FileInfo) err
 	r.uploaded = u.dst
 	r.log.Files++
 	r.log.Bytes += size
-	return r.record(u.block, fmt.Sprintf("bakery_upload %s %04o %s\n", sum, modeOf(info), u.word))
+	facts := factsIn(u.facts)
+	if scanner.facts {
+		facts = factsIn(true, sum)
+	}
+	return r.record(u.block, fmt.Sprintf("bakery_upload %s %04o %s\n", sum, modeOf(info), u.word), facts)
 }
 
 // modeOf returns the mode that the SSH communicator would have given the file.
@@ -108,27 +129,27 @@ func modeOf(info *os.FileInfo) os.FileMode {
 	return (*info).Mode().Perm()
 }
 
-// store writes content to a blob. With scan, found is the first placeholder of Packer's in it.
-func (r *Recorder) store(content io.Reader, scan bool) (sum string, size int64, found string, err error) {
+// store writes content to a blob, and past a scanner that has a pattern.
+func (r *Recorder) store(content io.Reader, scanner *placeholderScanner) (sum string, size int64, err error) {
 	// After the end, the directory may have been removed, and must not be made again.
 	if err := r.stopErr(); err != nil {
-		return "", 0, "", err
+		return "", 0, err
 	}
 	b, err := r.blobs.create()
 	if err != nil {
-		return "", 0, "", err
+		return "", 0, err
 	}
-	target, scanner := io.Writer(b), &placeholderScanner{}
-	if scan {
+	target := io.Writer(b)
+	if scanner != nil && scanner.pattern != nil {
 		target = io.MultiWriter(b, scanner)
 	}
 	if _, err := io.CopyBuffer(onlyWriter{target}, &stoppableReader{r, content}, make([]byte, copySize)); err != nil {
 		b.discard()
-		return "", 0, "", err
+		return "", 0, err
 	}
 	size = b.size
 	sum, err = b.commit()
-	return sum, size, scanner.found, err
+	return sum, size, err
 }
 
 // onlyWriter hides ReadFrom, so that all bytes pass through Write.
@@ -154,24 +175,15 @@ func (r *Recorder) stopErr() error {
 	return r.stopped
 }
 
-var errDownload = errors.New(
-	"there is nothing to download from: no machine has run yet. Remove the block; to save a file " +
-		"of the machine, let it copy the file to S3 itself",
-)
-
 // Download is refused. Its callers do not try again.
-func (r *Recorder) Download(src string, _ io.Writer) error {
-	return r.refuseCall(call{kind: callDownload, path: src}, fmt.Errorf("download %s: %w", src, errDownload))
-}
+func (r *Recorder) Download(src string, _ io.Writer) error { return r.refuseDownload(src) }
 
 // DownloadDir is refused. Its callers do not try again.
-func (r *Recorder) DownloadDir(src, _ string, _ []string) error {
-	return r.refuseCall(call{kind: callDownload, path: src}, fmt.Errorf("download %s: %w", src, errDownload))
-}
+func (r *Recorder) DownloadDir(src, _ string, _ []string) error { return r.refuseDownload(src) }
 
 // UploadDir records a local directory: its contents, or without a slash at the end of src, the directory itself.
 func (r *Recorder) UploadDir(dst, src string, exclude []string) error {
-	b, word, err := r.beginUploadDir(dst)
+	b, word, facts, err := r.beginUploadDir(dst)
 	if err != nil {
 		return err
 	}
@@ -184,26 +196,32 @@ func (r *Recorder) UploadDir(dst, src string, exclude []string) error {
 	if err != nil {
 		return r.refuse(b, fmt.Errorf("upload the directory %s: %w", src, err))
 	}
+	if t.files+t.dirs == 0 {
+		r.log.Warnings = append(r.log.Warnings, fmt.Sprintf("%s uploads nothing to %s: there is nothing in the "+
+			"directory %s on this computer. What makes its files, such as shell-local, has to run before",
+			b.name(&r.tracker), dst, src))
+	}
 	r.uploaded = ""
 	r.log.Files += t.files
 	r.log.Bytes += t.bytes
-	return r.record(b, fmt.Sprintf("bakery_updir %s %s %s\n", word, shell.Quote(t.name), t.sum))
+	return r.record(b, fmt.Sprintf("bakery_updir %s %s %s\n", word, shell.Quote(t.name), t.sum), factsIn(facts))
 }
 
-func (r *Recorder) beginUploadDir(dst string) (*block, string, error) {
+func (r *Recorder) beginUploadDir(dst string) (_ *block, word string, facts bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.tracker.blockFor(call{kind: callUploadDir, path: dst})
 	if r.stopped != nil {
-		return b, "", r.stopped
+		return b, "", false, r.stopped
 	}
-	word, err := dirWord(dst)
-	if err = cmp.Or(r.refuseAll, err); err != nil {
-		return b, "", r.refuse(b, err)
+	word, err = dirWord(dst, b.kind)
+	facts, factsErr := checkText("the destination "+dst, dst, renderedPattern)
+	if err = cmp.Or(r.refuseAll, err, factsErr); err != nil {
+		return b, "", false, r.refuse(b, err)
 	}
 	if len(r.refusals) > 0 {
-		return b, "", errStopped
+		return b, "", false, errStopped
 	}
 	r.announceOnce()
-	return b, word, nil
+	return b, word, facts, nil
 }

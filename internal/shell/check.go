@@ -21,10 +21,10 @@ type Fault struct {
 }
 
 // Check parses a script as the interpreter does ([Interpreter] returns its name) and returns its first fault, or nil.
-// It checks only scripts for sh, dash, ash and bash, and only those in UTF-8, which the parser needs: a script may have
-// an archive after its last line.
+// It checks only scripts for sh, dash, ash and bash, only those in UTF-8, which the parser needs, and only those of up
+// to maxChecked bytes: a script may have an archive after its last line.
 func Check(script []byte, interpreter string) *Fault {
-	if !utf8.Valid(script) {
+	if len(script) > maxChecked || !utf8.Valid(script) {
 		return nil
 	}
 	switch interpreter {
@@ -41,10 +41,18 @@ func Check(script []byte, interpreter string) *Fault {
 	}
 }
 
+// maxChecked bounds the memory for checking a script, which is up to two hundred times its size.
+const maxChecked = 1 << 18
+
 func parse(script []byte, lang syntax.LangVariant) *Fault {
-	_, err := syntax.NewParser(syntax.Variant(lang)).Parse(bytes.NewReader(script), "")
-	if err == nil {
-		return nil
+	_, fault := Parse(script, lang)
+	return fault
+}
+
+// faultOf returns what an error of the parser says.
+func faultOf(script []byte, err error) *Fault {
+	if deep, ok := errors.AsType[*tooDeepError](err); ok {
+		return &Fault{Line: deep.line, Column: 1, Message: deep.Error()}
 	}
 	fault := &Fault{Line: 1, Column: 1, Incomplete: syntax.IsIncomplete(err)}
 	var (
@@ -61,18 +69,16 @@ func parse(script []byte, lang syntax.LangVariant) *Fault {
 	fault.Message = strings.TrimPrefix(err.Error(), pos.String()+": ")
 	fault.Message, _, _ = strings.Cut(fault.Message, "; tried parsing as")
 	if pos.IsValid() {
-		fault.Line = int(pos.Line())
-		fault.Column = characters(script, fault.Line, int(pos.Col()))
+		fault.Line, fault.Column = Position(script, pos)
 	}
 	return fault
 }
 
-// characters converts a column in bytes, as the parser counts, to one in characters, as editors count.
-func characters(script []byte, line, column int) int {
-	lines := bytes.SplitN(script, []byte("\n"), line+1)
-	if line > len(lines) {
-		return column
-	}
-	text := lines[line-1]
-	return utf8.RuneCount(text[:min(column-1, len(text))]) + 1
+// Position returns the line of a parser's position, and the column in characters, as editors count. It computes both
+// from the offset: the parser does not count the columns of a long line, counts bytes, and does not start again at 1
+// after a backslash at the end of a line.
+func Position(script []byte, pos syntax.Pos) (line, column int) {
+	before := script[:min(int(pos.Offset()), len(script))]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
 }

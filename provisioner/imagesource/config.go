@@ -13,6 +13,7 @@ import (
 	"log"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/packer-plugin-sdk/common"
@@ -37,6 +38,14 @@ type Config struct {
 	CompileEnv map[string]string `mapstructure:"compile_env"`
 	// Treat warnings about the Image-Source, such as an unknown key of a cloud-config, as errors. Default: `false`.
 	Strict bool `mapstructure:"strict"`
+	// Failures of cloud-init that are warnings instead of failing the build: top-level keys of a cloud-config, such as
+	// `"packages"` or `"keyboard"`, `"boothooks"`, or `"unknown_keys"` for all keys that nothing on the machine reads.
+	// Default: none. Not used when the builder is `bakery-userdata`, which has an `ignore_failures` of its own. For
+	// example, where cloud-init may be too old to know the keyboard's layout:
+	// ```hcl
+	// ignore_failures = ["keyboard"]
+	// ```
+	IgnoreFailures []string `mapstructure:"ignore_failures"`
 	// Up to this many bytes of compressed `fs/` are put into the user data when the builder is `bakery-userdata`; a
 	// larger one is staged. With other builders, everything is uploaded over the connection, and this is not used. At
 	// most `16384`. Default: `8192`.
@@ -68,7 +77,9 @@ func (c *Config) prepare(raws ...any) error {
 		return err
 	}
 	c.RemoteFolder = cmp.Or(strings.TrimRight(c.RemoteFolder, "/"), "/tmp")
-	return errors.Join(c.checkSource(), c.checkInlineLimit(), c.checkExecuteCommand(), c.checkRemoteFolder())
+	known := slices.DeleteFunc(slices.Clone(c.IgnoreFailures), placeholder.In)
+	return errors.Join(append(guest.CheckIgnored(known), c.checkSource(), c.checkInlineLimit(), c.checkExecuteCommand(),
+		c.checkRemoteFolder())...)
 }
 
 func (c *Config) checkSource() error {
@@ -148,6 +159,7 @@ func (c *Config) execute(data map[string]any, command string) (string, error) {
 func (c *Config) options(target string) bundle.Options {
 	return bundle.Options{
 		Source: c.Source, Target: target, InlineLimit: c.FSInlineLimit, Env: c.CompileEnv, Strict: c.Strict,
+		Ignored: c.IgnoreFailures,
 	}
 }
 

@@ -21,6 +21,7 @@ type FlatConfig struct {
 	Source              *string           `mapstructure:"source" required:"true" cty:"source" hcl:"source"`
 	CompileEnv          map[string]string `mapstructure:"compile_env" cty:"compile_env" hcl:"compile_env"`
 	Strict              *bool             `mapstructure:"strict" cty:"strict" hcl:"strict"`
+	IgnoreFailures      []string          `mapstructure:"ignore_failures" cty:"ignore_failures" hcl:"ignore_failures"`
 	FSInlineLimit       *int64            `mapstructure:"fs_inline_limit" cty:"fs_inline_limit" hcl:"fs_inline_limit"`
 	ExecuteCommand      *string           `mapstructure:"execute_command" cty:"execute_command" hcl:"execute_command"`
 	RemoteFolder        *string           `mapstructure:"remote_folder" cty:"remote_folder" hcl:"remote_folder"`
@@ -49,6 +50,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"source":                     &hcldec.AttrSpec{Name: "source", Type: cty.String, Required: false},
 		"compile_env":                &hcldec.AttrSpec{Name: "compile_env", Type: cty.Map(cty.String), Required: false},
 		"strict":                     &hcldec.AttrSpec{Name: "strict", Type: cty.Bool, Required: false},
+		"ignore_failures":            &hcldec.AttrSpec{Name: "ignore_failures", Type: cty.List(cty.String), Required: false},
 		"fs_inline_limit":            &hcldec.AttrSpec{Name: "fs_inline_limit", Type: cty.Number, Required: false},
 		"execute_command":            &hcldec.AttrSpec{Name: "execute_command", Type: cty.String, Required: false},
 		"remote_folder":              &hcldec.AttrSpec{Name: "remote_folder", Type: cty.String, Required: false},

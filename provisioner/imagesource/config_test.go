@@ -61,6 +61,9 @@ func TestPrepareRefuses(t *testing.T) {
 		"a template that cannot be rendered": {
 			map[string]any{"source": imageSource(t, nil), "execute_command": "sudo {{ .Command"}, "execute_command",
 		},
+		"an unknown failure to ignore": {
+			map[string]any{"source": imageSource(t, nil), "ignore_failures": []string{"runcmd"}}, "|| true",
+		},
 		"a warning, when warnings are errors": {
 			map[string]any{
 				"source": imageSource(t, map[string]string{"cloudinit/10_a.cfg": "#cloud-config\nrun_cmd: []\n"}),
@@ -93,7 +96,7 @@ func TestPrepareAcceptsUnknownValues(t *testing.T) {
 func TestTheSpecHasEverySetting(t *testing.T) {
 	spec := (&Provisioner{}).ConfigSpec()
 	for _, name := range []string{"source", "compile_env", "strict", "fs_inline_limit", "execute_command",
-		"remote_folder"} {
+		"remote_folder", "ignore_failures"} {
 		if !slices.Contains(keys(spec), name) {
 			t.Errorf("it lacks %s", name)
 		}

@@ -87,9 +87,19 @@ func (m *machine) asRoot(command string) (string, error) {
 	return "sudo -n " + command, nil
 }
 
-// output runs a command of the login user and returns all it printed.
+// boundedBuffer keeps the beginning of what is written to it: a machine may print without end.
+type boundedBuffer struct{ bytes.Buffer }
+
+// Write implements io.Writer.
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	const limit = 1 << 20
+	_, _ = b.Buffer.Write(p[:min(len(p), max(0, limit-b.Len()))]) // returns no error
+	return len(p), nil
+}
+
+// output runs a command of the login user and returns what it printed.
 func (m *machine) output(ctx context.Context, command string) (string, int, error) {
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr boundedBuffer
 	cmd := &packersdk.RemoteCmd{Command: command, Stdout: &stdout, Stderr: &stderr}
 	if err := cmd.RunWithUi(ctx, m.comm, silent{m.ui}); err != nil {
 		return "", 0, fmt.Errorf("run a command on the machine: %w", err)
@@ -130,12 +140,12 @@ func (m *machine) upload(ctx context.Context, id string, file *payload) error {
 
 // run runs the payload and returns an error unless it succeeded. The exit status alone is not enough: Packer returns 0
 // for some lost connections, and execute_command may have an exit status of its own.
-func (m *machine) run(ctx context.Context, id string, needs []string) error {
+func (m *machine) run(ctx context.Context, r guest.Reader, needs []string) error {
 	command, err := m.asRoot("sh " + m.path)
 	if err != nil {
 		return err
 	}
-	show := &reportUI{Ui: m.ui, id: id}
+	show := &reportUI{Ui: m.ui, reader: r}
 	cmd := &packersdk.RemoteCmd{Command: command}
 	err = cmd.RunWithUi(ctx, m.comm, show)
 	if ctx.Err() != nil {
@@ -146,7 +156,7 @@ func (m *machine) run(ctx context.Context, id string, needs []string) error {
 		m.remove()
 		return fmt.Errorf("run the payload on the machine: %w", err)
 	}
-	outcome, judged := guest.Judge(show.reports)
+	outcome, judged := guest.Judge(guest.SortReports(show.reports))
 	if !judged {
 		return m.errNoVerdict(show, cmd.ExitStatus())
 	}

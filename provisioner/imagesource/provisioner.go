@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/hashicorp/hcl/v2/hcldec"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
@@ -22,6 +21,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
 )
 
 // Provisioner applies an Image-Source.
@@ -83,13 +83,13 @@ func (p *Provisioner) join(ui packersdk.Ui, comm packersdk.Communicator) error {
 
 // apply compiles the Image-Source and runs it on the machine.
 func (p *Provisioner) apply(ctx context.Context, ui packersdk.Ui, m *machine) (err error) {
-	dir, err := os.MkdirTemp("", "bakery-live-")
+	dir, err := scratch.New()
 	if err != nil {
 		return fmt.Errorf("make a directory to compile into: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, dir.Remove()) }()
 	ui.Say(fmt.Sprintf("Compiling %s...", p.config.Source))
-	options := p.config.options(dir)
+	options := p.config.options(dir.Path)
 	options.Output = func(line string) { ui.Say(indent + line) }
 	live, err := bundle.CompileLive(ctx, options)
 	if err != nil {
@@ -99,7 +99,9 @@ func (p *Provisioner) apply(ctx context.Context, ui packersdk.Ui, m *machine) (e
 		return err
 	}
 	id := guest.NewBakeID()
-	program, err := guest.MakeLive(live.Program, id, live.FS.Size)
+	reader := guest.Reader{BakeID: id, Key: guest.NewKey()}
+	live.Program.IgnoreFailures = p.config.IgnoreFailures
+	program, err := guest.MakeLive(live.Program, reader, live.FS.Size)
 	if err != nil {
 		return fmt.Errorf("make the payload: %w", err)
 	}
@@ -111,5 +113,5 @@ func (p *Provisioner) apply(ctx context.Context, ui packersdk.Ui, m *machine) (e
 	if err := m.upload(ctx, id, file); err != nil {
 		return err
 	}
-	return m.run(ctx, id, live.CloudInit)
+	return m.run(ctx, reader, live.CloudInit)
 }

@@ -6,16 +6,17 @@ package imagesource
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,7 +92,7 @@ func (f *fake) Start(_ context.Context, cmd *packersdk.RemoteCmd) error {
 	}
 	stdout, stderr := cmd.Stdout, cmd.Stderr // an interrupt sets them to nil
 	go func() {
-		_, _ = io.WriteString(stdout, a.stdout)
+		_, _ = io.WriteString(stdout, f.signed(a.stdout))
 		_, _ = io.WriteString(stderr, a.stderr)
 		cmd.SetExited(a.status)
 	}()
@@ -120,21 +121,34 @@ func (*fake) UploadDir(string, string, []string) error   { return errors.New("no
 func (*fake) Download(string, io.Writer) error           { return errors.New("not expected") }
 func (*fake) DownloadDir(string, string, []string) error { return errors.New("not expected") }
 
-// report returns a line of the guest program.
-func report(id, words string) string {
-	body := id + " " + words
-	sum := exec.Command("cksum")
-	sum.Stdin = strings.NewReader(body)
-	out, err := sum.Output()
-	if err != nil {
-		panic(err) // POSIX has it
+// report stands for a line of the guest program, which fake signs when it prints it.
+func report(id, words string) string { return "@report " + id + " " + words + "\n" }
+
+var (
+	unsigned  = regexp.MustCompile(`@report (\S+) (\d+) (.*)\n`)
+	reportKey = regexp.MustCompile(`BAKERY_REPORT_KEY='([0-9a-f]{32})'`)
+)
+
+// signed writes reports as the guest program does that was uploaded.
+func (f *fake) signed(printed string) string {
+	w := guest.Writer{Secret: "a secret"}
+	for _, payload := range f.uploads {
+		if m := reportKey.FindStringSubmatch(payload); m != nil {
+			_, _ = hex.Decode(w.Key[:], []byte(m[1])) // it is hex by the expression
+		}
 	}
-	return "@bakery " + strings.Fields(string(out))[0] + " " + body + "\n"
+	return unsigned.ReplaceAllStringFunc(printed, func(line string) string {
+		m := unsigned.FindStringSubmatch(line)
+		w.BakeID = m[1]
+		seq, _ := strconv.Atoi(m[2]) // it is a number by the expression
+		return strings.Trim(w.Report(seq, m[3]), "\r\n") + "\n"
+	})
 }
 
 func succeeds(id string) answer {
 	return answer{stdout: report(id, "1 begin 2") + report(id, "2 start 1 60_app.cfg runcmd[0]") + "no line end" +
-		report(id, "3 end 1 0 60_app.cfg runcmd[0]") + report(id, "4 warn odd") + report(id, "5 verdict ok 0 bake")}
+		report(id, "3 end 1 0 60_app.cfg runcmd[0]") + report(id, "4 warn odd") + report(id, "5 clean") +
+		report(id, "6 verdict ok a secret")}
 }
 
 // provision prepares and runs a provisioner, and returns the text on the Ui.

@@ -22,12 +22,15 @@ func (silent) Say(string)     {}
 func (silent) Message(string) {}
 func (silent) Error(string)   {}
 
+// maxReports bounds the memory for reports: two for each of ten thousand commands, and some more.
+const maxReports = 1 << 16
+
 // reportUI shows the output of the machine, and its reports as messages. The guest program prints both to one stream,
 // so they are in order.
 type reportUI struct {
 	packersdk.Ui
 
-	id      string
+	reader  guest.Reader
 	reports []guest.Report
 	total   int
 	step    string // the last step that the machine reported
@@ -36,7 +39,7 @@ type reportUI struct {
 
 // Say shows a line of standard output.
 func (u *reportUI) Say(line string) {
-	before, r, ok := guest.ReadReport(line, u.id)
+	before, r, ok := u.reader.Report(line)
 	if !ok {
 		u.print(line)
 		return
@@ -44,7 +47,9 @@ func (u *reportUI) Say(line string) {
 	if before != "" {
 		u.print(before)
 	}
-	u.reports = append(u.reports, r)
+	if len(u.reports) < maxReports { // without a verdict, which the last one is, it has failed
+		u.reports = append(u.reports, r)
+	}
 	u.show(r)
 }
 
@@ -68,7 +73,8 @@ func (u *reportUI) show(r guest.Report) {
 		u.Ui.Say(fmt.Sprintf("Step %d of %d: %s", r.Step, u.total, r.Name))
 	case guest.Warn:
 		u.Ui.Say("Warning: " + r.Text)
-	case guest.Verdict, guest.Reason, guest.Boot, guest.End, guest.Tail:
+	case guest.Verdict, guest.Reason, guest.Boot, guest.End, guest.Tail, guest.Commit,
+		guest.Clean:
 	}
 }
 

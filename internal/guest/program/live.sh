@@ -22,16 +22,18 @@ bakery_live() {
 	bakery_load_env
 	bakery_wipe_payload "$1"
 	mkfifo "$bakery_console" && exec 3<>"$bakery_console" || exit 1
-	echo $$ >"$bakery_run/pid"
+	printf '%s\n' $$ >"$bakery_run/pid"
 	trap bakery_on_stop HUP INT TERM
 	{
 		trap '' HUP INT
 		exec 3>&-
 		cat "$bakery_console" &
-		echo $! >"$bakery_run/reader"
+		printf '%s\n' $! >"$bakery_run/reader"
 		wait $!
 		kill -TERM $$
 	} 2>/dev/null &
+	bakery_commit || exit 1
+	bakery_find_kills
 	bakery_step_count=$(wc -l <"$bakery_dir/units" | tr -d ' ')
 	bakery_report begin "$bakery_step_count"
 	bakery_heartbeat </dev/null >/dev/null 2>&1 3>&- &
@@ -41,7 +43,7 @@ bakery_live() {
 	while bakery_read_step "$bakery_n"; do
 		bakery_next_step
 	done
-	bakery_exit 0 verdict ok 0 bake
+	bakery_exit 0 verdict ok "$(cat "$bakery_dir/secret")"
 }
 
 # bakery_heartbeat repeats the first report: a lost connection is noticed only when something is written to it, and a
@@ -114,7 +116,7 @@ bakery_run_step() {
 bakery_wait_for_shutdown() {
 	bakery_is_shutting_down || return 0
 	bakery_reason='the machine shuts down, and a reboot ends the connection'
-	echo "$bakery_reason: only the builder bakery-userdata continues after one" >"$bakery_run/reason"
+	printf '%s\n' "$bakery_reason: only the builder bakery-userdata continues after one" >"$bakery_run/reason"
 	return 1
 }
 
@@ -127,15 +129,19 @@ bakery_print() {
 
 # --- the end --------------------------------------------------------------------------------------------------------
 
-# bakery_fail_step CODE REASON: fails with the step that began last, or with the module of cloud-init that it ran.
+# bakery_fail_step CODE REASON... : fails with the step that began last, or with the module of cloud-init that it ran.
 bakery_fail_step() {
 	bakery_read_step "$(bakery_current_step)" || bakery_name='guest program'
 	[ ! -s "$bakery_run/name" ] || bakery_name=$(cat "$bakery_run/name")
 	[ ! -s "$bakery_run/reason" ] || set -- "$1" "$(cat "$bakery_run/reason")"
-	bakery_fail "$1" "$bakery_name" "$2"
+	bakery_c=$1
+	shift
+	bakery_fail "$bakery_c" "$bakery_name" "$*"
 }
 
 bakery_fail() {
+	bakery_find_kills
+	[ -z "$bakery_killed" ] || set -- "$1" "$2" "${3:+$3; }$bakery_killed"
 	[ -z "$3" ] || bakery_report reason "$3"
 	[ "$1" != 0 ] || { bakery_exit 1 verdict fail "$1" "$2"; }
 	bakery_exit "$1" verdict fail "$1" "$2"
@@ -144,13 +150,16 @@ bakery_fail() {
 # bakery_exit CODE VERDICT... : removes everything, prints the verdict and exits.
 bakery_exit() {
 	trap '' HUP INT TERM
+	bakery_stop_accounting
 	kill "$bakery_heartbeat_pid" 2>/dev/null
+	wait "$bakery_heartbeat_pid" 2>/dev/null
 	bakery_last=$1
 	shift
+	[ "$bakery_last" != 0 ] || bakery_report clean
 	bakery_compose "$@"
 	bakery_reader=$(cat "$bakery_run/reader")
 	cd / && bakery_wipe "$bakery_dir" >/dev/null 2>&1
-	[ ! -e "$bakery_dir" ] || echo "$bakery_dir could not be removed" >&3
+	[ ! -e "$bakery_dir" ] || printf '%s\n' "$bakery_dir could not be removed" >&3
 	printf '%s.\n' "$bakery_line" >&3
 	exec 3>&-
 	# A background program of a step may keep the pipe open. The verdict has been read by then.
@@ -183,32 +192,64 @@ bakery_stop() {
 
 # --- steps of this mode ---------------------------------------------------------------------------------------------
 
-# bakery_boothook FILE NAME: runs a boothook. A failure is a warning only, as with cloud-init.
+# bakery_boothook FILE: runs a boothook.
 bakery_boothook() {
+	bakery_load_env
 	bakery_f=/var/lib/cloud/data/instance-id
 	[ ! -r "$bakery_f" ] || { INSTANCE_ID=$(cat "$bakery_f") && export INSTANCE_ID; }
-	"$bakery_dir/boothooks/$1" || bakery_report warn "a boothook failed with exit status $?, which cloud-init ignores"
+	("$bakery_dir/boothooks/$1") && return
+	bakery_code=$?
+	bakery_is_ignored boothooks || return "$bakery_code"
+	bakery_report warn "the boothook failed with exit status $bakery_code, which ignore_failures allows"
 }
 
 # bakery_modules runs the modules of cloud-init that the cloud-config needs, in the order of this machine's own lists.
 bakery_modules() {
+	bakery_load_env
 	bakery_config=$bakery_dir/cloud-config.cfg
-	"$(bakery_python)" "$bakery_dir/modules.py" "$bakery_config" "$bakery_dir/modules" >"$bakery_run/modules" || {
-		echo 'asking cloud-init which modules it has failed' >"$bakery_run/reason"
+	rm -f /run/bakery-bootcmd*
+	! bakery_is_ignored bootcmd || : >/run/bakery-bootcmd.ignore
+	bakery_find "$bakery_config" "$bakery_run/modules" || return
+	bakery_begin=$(wc -c <"$bakery_log_file" 2>/dev/null)
+	while read -r bakery_m bakery_names; do
+		bakery_run_module "$bakery_m"
+		bakery_judge_module $? || return
+	done <"$bakery_run/modules"
+	bakery_find "${bakery_begin:-0}" 0
+}
+
+# bakery_judge_module CODE: makes a warning of a failed module when ignore_failures has one of its keys. The commands of
+# bootcmd have names of their own.
+bakery_judge_module() {
+	if [ -s /run/bakery-bootcmd.failed ] || [ -s /run/bakery-bootcmd ]; then
+		rm -f "$bakery_run/name" "$bakery_run/reason"
+		bakery_find "${bakery_begin:-0}" "$1"
+		set -- $?
+		rm -f /run/bakery-bootcmd*
+		return "$1"
+	fi
+	[ "$1" != 0 ] || return 0
+	bakery_is_ignored "$bakery_names" || return "$1"
+	bakery_report warn "$(cat "$bakery_run/name"): $(cat "$bakery_run/reason")"
+	rm -f "$bakery_run/name" "$bakery_run/reason"
+}
+
+# bakery_find WORD... : fails for the first thing that modules.py finds.
+bakery_find() {
+	"$(bakery_python)" "$bakery_dir/modules.py" "$bakery_dir/modules" "$@" >"$bakery_dir/findings" || {
+		echo 'asking cloud-init for its modules and its log failed' >"$bakery_run/reason"
 		return 1
 	}
-	while read -r bakery_m bakery_key; do
-		if [ "$bakery_m" = - ]; then
-			bakery_report warn "$bakery_key has no effect: cloud-init on this machine has no module for it"
-			continue
-		fi
-		bakery_run_module "$bakery_m" || return
-	done <"$bakery_run/modules"
+	bakery_read_findings && return
+	printf '%s\n' "$bakery_name" >"$bakery_run/name"
+	printf '%s\n' "$bakery_reason" >"$bakery_run/reason"
+	[ "$bakery_code" != 0 ] || bakery_code=1
+	return "$bakery_code"
 }
 
 # bakery_run_module NAME: runs one module. --file goes before the command up to cloud-init 23, after it later.
 bakery_run_module() {
-	echo "cloud-init $1"
+	printf '%s\n' "cloud-init $1"
 	bakery_from=$(wc -c <"$bakery_log_file" 2>/dev/null)
 	if cloud-init single --help 2>/dev/null | grep -q -e --file; then
 		cloud-init single --file "$bakery_config" --name "$1" --frequency always && return 0

@@ -1,8 +1,8 @@
 # Sends the lines that the steps print to Packer while they run. For Python 2.7 and 3.
 #
-#   log_stream.py console           prints them on the console, a few kilobytes a second
+#   log_stream.py console           prints them on every console, a few kilobytes a second
 #   log_stream.py s3                uploads the last of them to the URL of the log; uses the console when that fails
-#   log_stream.py tail FILE OFFSET  prints on the console the last 40 lines of a file, from an offset on
+#   log_stream.py tail FILE OFFSET  prints on every console the last 40 lines of a file, from an offset on
 #
 # On the console, the lines are compressed and encrypted: they may contain secrets, and more people may read the console
 # than the user data, which contains the key. Every line has a number, so that the reader knows which lines are new and
@@ -27,7 +27,7 @@ except ImportError:
 
 ID = os.environ["BAKERY_ID"]
 KEY = binascii.unhexlify(os.environ["BAKERY_KEY"])
-CONSOLE = os.environ.get("BAKERY_CONSOLE", "/dev/console")
+CONSOLES = os.environ["BAKERY_CONSOLES"].split()
 DIR = os.environ.get("BAKERY_DIR", "/var/lib/bakery")
 RUN = os.environ.get("BAKERY_RUN", "/run/bakery")
 OUTPUT = os.environ.get("BAKERY_OUTPUT", "/var/log/cloud-init-output.log")
@@ -56,11 +56,16 @@ def encrypt(text):
     return [line.encode() for line in lines]
 
 
+# write_console prints lines on every console. What one does not take at once is missing there, as on /dev/console, which
+# the kernel never lets block.
 def write_console(lines):
-    console = os.open(CONSOLE, os.O_WRONLY | os.O_NOCTTY | os.O_APPEND)
-    for line in lines:
-        os.write(console, line)
-    os.close(console)
+    for path in CONSOLES:
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK), "wb", 0) as console:
+                for line in lines:
+                    console.write(line)
+        except EnvironmentError:
+            pass
 
 
 # shorten returns a line as it looks at its end when it was overwritten, or the length of one that is too long.
@@ -136,6 +141,16 @@ class Console:
         write_console(lines)
 
 
+# reports returns the reports so far, which come before everything that a step has printed.
+def reports():
+    try:
+        with open(DIR + "/reports", "rb") as f:
+            lines = f.read().rpartition(b"\n")[0]
+    except (IOError, OSError):
+        return b""
+    return ("@bakery-reports %s %d\n" % (ID, lines.count(b"\n") + 1)).encode() + lines + b"\n"
+
+
 class S3:
     pause = 2
     failed = 0
@@ -153,6 +168,7 @@ class S3:
         self.objects[source.number] = source.header(1, source.first) + source.window
         packed = io.BytesIO()
         with gzip.GzipFile(fileobj=packed, mode="wb") as f:
+            f.write(reports())
             f.write(b"".join(self.objects[n] for n in sorted(self.objects)))
         request = Request(os.environ["BAKERY_LOG_URL"], packed.getvalue(), {"Content-Type": ""})
         for header in os.environ.get("BAKERY_LOG_HEADERS", "").splitlines():
@@ -196,7 +212,7 @@ def tail(path, offset):
         cut = f.tell() > int(offset)
         # No part of a line that is cut here is sent.
         lines = [shorten(l) for l in f.read().replace(b"\0", b"").split(b"\n")[cut:]]
-    lines = [l for l in lines if l and not l.startswith(b"@bakery ")][-40:]
+    lines = [l for l in lines if l and not l.startswith(b"@bakery-at ")][-40:]
     text, _ = trim(b"\n".join(lines) + b"\n", 1, CHUNK)
     write_console(2 * encrypt(("@bakery-lines %s 2 1 1\n" % ID).encode() + text))
 

@@ -1,37 +1,24 @@
-# Prints the modules of cloud-init that a cloud-config needs, one a line, in the order and spelling of this machine's
-# own lists; and "- KEY" for a key that none of these modules reads.
+# For the live mode: what cloud_init.py prints, before and after cloud-init runs its modules one by one.
 #
-#   modules.py CLOUD-CONFIG KEYS      KEYS is a file of lines "KEY MODULE..."
-#
-# Python 2 too: Amazon Linux 2 runs cloud-init with it.
+#   modules.py KEYS CONFIG FILE     what nothing on this machine reads, and to FILE the modules that CONFIG needs, one a
+#                                   line with its keys, in the order and spelling of this machine's own lists
+#   modules.py KEYS FROM STATUS     what bootcmd left, which ended with this status, and what the modules logged from
+#                                   that byte of the log on
+import io
 import sys
 
-from cloudinit import stages
+from cloud_init import check_items, check_log, names_of, read_keys, read_log
+from cloud_keys import Modules
 
-init = stages.Init(ds_deps=[])
-init.read_cfg([sys.argv[1]])
-
-names = {}
-order = []
-for section in ("cloud_init_modules", "cloud_config_modules", "cloud_final_modules"):
-    for entry in init.cfg.get(section) or []:
-        if isinstance(entry, dict):
-            entry = entry.get("name") or entry.get("mod")
-        elif isinstance(entry, (list, tuple)):
-            entry = entry[0]
-        plain = str(entry).replace("-", "_")
-        if plain not in names:
-            names[plain] = str(entry)
-            order.append(plain)
-
-wanted = set()
-for line in open(sys.argv[2]):
-    words = line.split()
-    found = [m for m in words[1:] if m in names]
-    wanted.update(found)
-    if len(words) > 1 and not found:
-        print("- " + words[0])
-
-for plain in order:
-    if plain in wanted:
-        print(names[plain])
+keys = read_keys(sys.argv[1])
+if not sys.argv[2].isdigit():
+    modules = Modules(sys.argv[2])
+    modules.check(keys, sys.argv[2:3])
+    with io.open(sys.argv[3], "w") as f:
+        for module in modules.order:
+            names = names_of(keys, module)
+            if names:
+                f.write(u" ".join([modules.listed[module]] + names) + u"\n")
+else:
+    check_items("bootcmd", ["bootcmd"], int(sys.argv[3]))
+    check_log(keys, read_log(int(sys.argv[2]), False), ["bootcmd"])

@@ -1,10 +1,10 @@
+#cloud-boothook
 #!/bin/sh
 umask 077
 if [ ! -e /var/lib/bakery/installed ]; then
 mkdir -p /var/lib/bakery
 cd /var/lib/bakery
 cat >delivery <<'BAKERY_END'
-BAKERY_ID='0123456789abcdef'
 BAKERY_TIMEOUT='90'
 BAKERY_LOG_URL=''
 BAKERY_SKIP=''
@@ -14,6 +14,12 @@ BAKERY_PROFILE='1'
 BAKERY_USER='admin'
 BAKERY_RECORDED_URL='https://b.s3/p'
 BAKERY_RECORDED_SHA256='cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd'
+BAKERY_END
+cat >launch <<'BAKERY_END'
+BAKERY_ID='0123456789abcdef'
+BAKERY_REPORT_KEY='04000000000000000000000000000000'
+BAKERY_COMMIT_URL='https://b.s3/commitment?X-Amz-Signature=1'
+BAKERY_COMMIT_HEADERS='if-none-match: *'
 BAKERY_END
 cat >units.first <<'BAKERY_END'
 download provisioners provisioners download

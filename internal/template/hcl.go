@@ -1,0 +1,178 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package template
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	hcljson "github.com/hashicorp/hcl/v2/json"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// The parts of a template that are read; everything else is left out.
+var (
+	fileSchema  = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "build"}}}
+	buildSchema = &hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "sources"}},
+		Blocks: []hcl.BlockHeaderSchema{
+			{Type: "source", LabelNames: []string{"name"}},
+			{Type: "provisioner", LabelNames: []string{"type"}},
+			{Type: cleanupBlock, LabelNames: []string{"type"}},
+		},
+	}
+	nameSchema   = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "name"}}}
+	filterSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "only"}, {Name: "except"}}}
+)
+
+const cleanupBlock = "error-cleanup-provisioner"
+
+// readHCL returns the provisioners of a source in a file of HCL, in its native or its JSON form.
+func readHCL(file string, content []byte, source Source) []Provisioner {
+	parse := func() (*hcl.File, hcl.Diagnostics) { return hclsyntax.ParseConfig(content, file, hcl.InitialPos) }
+	if strings.HasSuffix(file, ".json") {
+		parse = func() (*hcl.File, hcl.Diagnostics) { return hcljson.Parse(content, file) }
+	}
+	parsed, diagnostics := parse()
+	if diagnostics.HasErrors() {
+		return nil
+	}
+	top, _, _ := parsed.Body.PartialContent(fileSchema)
+	var found []Provisioner
+	for _, build := range top.Blocks {
+		body, _, _ := build.Body.PartialContent(buildSchema)
+		names := sourceNames(body, source)
+		if len(names) == 0 {
+			continue
+		}
+		for _, block := range body.Blocks {
+			if block.Type != "source" && runsFor(block.Body, names) {
+				found = append(found, newProvisioner(block, content))
+			}
+		}
+	}
+	return found
+}
+
+// sourceNames returns the names under which a build block uses a source, such as "bakery-userdata.web", or none.
+func sourceNames(build *hcl.BodyContent, source Source) []string {
+	var names []string
+	own := source.Type + "." + source.Name
+	if sources, ok := build.Attributes["sources"]; ok {
+		if list, known := stringList(sources.Expr); !known || slices.ContainsFunc(list, func(s string) bool {
+			return strings.TrimPrefix(s, "source.") == own
+		}) {
+			names = append(names, own)
+		}
+	}
+	for _, block := range build.Blocks {
+		if block.Type != "source" || strings.TrimPrefix(block.Labels[0], "source.") != own {
+			continue
+		}
+		content, _, _ := block.Body.PartialContent(nameSchema)
+		name := own
+		if attribute, ok := content.Attributes["name"]; ok {
+			if value, known := constant(attribute.Expr); known && value.Type() == cty.String {
+				name = source.Type + "." + value.AsString()
+			}
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// runsFor reports whether a provisioner block runs for one of the names, by its only and except.
+func runsFor(body hcl.Body, names []string) bool {
+	content, _, _ := body.PartialContent(filterSchema)
+	isAmong := func(list []string) func(string) bool {
+		return func(name string) bool { return slices.Contains(list, name) }
+	}
+	if only, ok := content.Attributes["only"]; ok {
+		list, known := stringList(only.Expr)
+		return !known || len(list) == 0 || slices.ContainsFunc(names, isAmong(list))
+	}
+	if except, ok := content.Attributes["except"]; ok {
+		list, known := stringList(except.Expr)
+		return !known || !slices.ContainsFunc(names, isAmong(list))
+	}
+	return true
+}
+
+func newProvisioner(block *hcl.Block, content []byte) Provisioner {
+	p := Provisioner{Type: block.Labels[0], Cleanup: block.Type == cleanupBlock}
+	attributes, _ := block.Body.JustAttributes()
+	for name, attribute := range attributes {
+		if value, known := constant(attribute.Expr); known && value.Type() == cty.Bool && value.True() {
+			p.True = append(p.True, name)
+		}
+	}
+	slices.Sort(p.True)
+	for _, traversal := range traversals(block.Body, attributes) {
+		at := traversal.SourceRange().Start
+		p.Uses = append(p.Uses, Variable{
+			Name: elementName(traversal[1]), File: block.DefRange.Filename, Line: at.Line, Column: at.Column,
+		})
+	}
+	if body, ok := block.Body.(*hclsyntax.Body); ok {
+		p.Uses = append(p.Uses, renderedVariables(block.DefRange.Filename, content, body.SrcRange.Start.Byte,
+			body.SrcRange.End.Byte)...)
+	}
+	slices.SortFunc(p.Uses, Variable.compare)
+	return p
+}
+
+// elementName returns the name of build.Host or build["Host"].
+func elementName(step hcl.Traverser) string {
+	switch step := step.(type) {
+	case hcl.TraverseAttr:
+		return step.Name
+	case hcl.TraverseIndex:
+		if step.Key.Type() == cty.String && !step.Key.IsNull() && step.Key.IsKnown() {
+			return step.Key.AsString()
+		}
+	}
+	return ""
+}
+
+// traversals returns the references to build variables in a body.
+func traversals(body hcl.Body, attributes hcl.Attributes) []hcl.Traversal {
+	var all []hcl.Traversal
+	if native, ok := body.(*hclsyntax.Body); ok {
+		_ = hclsyntax.VisitAll(native, func(node hclsyntax.Node) hcl.Diagnostics {
+			if expression, ok := node.(*hclsyntax.ScopeTraversalExpr); ok {
+				all = append(all, expression.Traversal)
+			}
+			return nil
+		})
+	} else {
+		for _, attribute := range attributes {
+			all = append(all, attribute.Expr.Variables()...)
+		}
+	}
+	return slices.DeleteFunc(all, func(t hcl.Traversal) bool { return len(t) < 2 || t.RootName() != "build" })
+}
+
+// constant returns the value of an expression without variables and functions.
+func constant(expression hcl.Expression) (cty.Value, bool) {
+	value, diagnostics := expression.Value(nil)
+	return value, !diagnostics.HasErrors() && value.IsWhollyKnown() && !value.IsNull()
+}
+
+// stringList returns a list of strings that is written out.
+func stringList(expression hcl.Expression) ([]string, bool) {
+	value, known := constant(expression)
+	if !known || !value.CanIterateElements() {
+		return nil, false
+	}
+	var list []string
+	for _, element := range value.AsValueSlice() {
+		if element.IsNull() || element.Type() != cty.String {
+			return nil, false
+		}
+		list = append(list, element.AsString())
+	}
+	return list, true
+}
