@@ -64,8 +64,8 @@ func artifactLabels(b *build) map[string]string {
 	labels := map[string]string{}
 	for key, value := range map[string]string{
 		"bake_id": bakedAs, "name": b.images.ImageName(), "version": imageVersion(b),
-		"source_ami_name":  aws.ToString(b.account.source.Name),
-		"user_data_sha256": b.payload.userDataSHA256, "fs_sha256": b.payload.fs.SHA256, "inputs": b.inputs.Digest(),
+		"source_ami_name": aws.ToString(b.account.source.Name),
+		"inputs":          b.inputs.Digest(),
 	} {
 		if value != "" {
 			labels[key] = value

@@ -31,7 +31,7 @@ func TestBakeFailsAndLeavesNothing(t *testing.T) {
 		},
 		"when the machine never reports": {
 			func(b *testBuild) { b.account.Console = nil },
-			[]string{"without a verdict", "it never reported"},
+			[]string{"without a verdict", "it never reported", "a console that EC2 does not show", "with staging {"},
 		},
 		"when somebody stops the machine": {
 			func(b *testBuild) { b.account.StopReason = "Client.UserInitiatedShutdown" },
@@ -104,7 +104,7 @@ func TestBakeFailsAndLeavesNothing(t *testing.T) {
 			func(b *testBuild) {
 				b.account.FailBefore["GetConsoleOutput"] = awsfake.Always(403, "UnauthorizedOperation")
 			},
-			[]string{"without a verdict", "UnauthorizedOperation"},
+			[]string{"the verdict of i-", "comes by its console", "set staging {", "UnauthorizedOperation"},
 		},
 		"when the image may not be made": {
 			func(b *testBuild) { b.account.FailBefore["CreateImage"] = awsfake.Always(403, "UnauthorizedOperation") },
@@ -235,5 +235,31 @@ func TestBakeListsWhatItCouldNotRemove(t *testing.T) {
 	b.checkSaid("Not removed:", "get-console-output")
 	if b.account.SecurityGroup != "" {
 		t.Error("one thing that could not be removed has kept another")
+	}
+}
+
+// TestEndOfTimeoutIsAnnouncedOnce checks that a bake which nears the end of instance_timeout is told so, once, and that
+// one which ends long before is not.
+func TestEndOfTimeoutIsAnnouncedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit, ends time.Duration // ends: when the machine stops, 0 for never
+		want        string
+	}{
+		"a long limit":   {30 * time.Minute, 0, "instance_timeout of 30m0s is over in "},
+		"a short one":    {2 * time.Minute, 0, "instance_timeout of 2m0s is over in "},
+		"an early end":   {30 * time.Minute, 10 * time.Minute, ""},
+		"a late success": {30 * time.Minute, 26 * time.Minute, "instance_timeout of 30m0s is over in "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _, _ := runBuild(t, func(b *testBuild) {
+				b.config.InstanceTimeout = c.limit
+				b.account.StopsAfter = c.ends
+				b.account.SetReports("begin 2", "start 1 script/install.sh")
+			})
+			said := b.ui.String()
+			if n := strings.Count(said, "is over in"); n != min(1, len(c.want)) || !strings.Contains(said, c.want) {
+				t.Errorf("it is said %d times, want %q:\n%s", n, c.want, said)
+			}
+		})
 	}
 }

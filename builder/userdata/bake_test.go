@@ -42,7 +42,7 @@ func TestBakeLeavesOnlyItsImage(t *testing.T) {
 func TestBakeShowsProgressOfMachine(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.account.SetReports("begin 2", "start 1 script/install.sh", "warn no clock", "end 1 0 script/install.sh",
-			"boot 2", "start 2 60_app.cfg", "end 2 0 60_app.cfg", "verdict ok 0 -")
+			"boot 2", "start 2 60_app.cfg", "end 2 0 60_app.cfg", awsfake.Success)
 		b.account.StopsAfter = 30 * time.Second
 	})
 	if err != nil {
@@ -76,25 +76,28 @@ func TestBakeTagsWhatItCreates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := guest.Wrap([]byte(b.config.UserData))
+	program, _, err := readProgram("user_data", []byte(b.config.UserData), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	expires := "2000-01-01T01:30:00Z" // the bubble's first second, both timeouts, and the margin
+	document, err := guest.Document(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expires := "2000-01-01T01:45:00Z" // the bubble's first second, both timeouts, and the margin
 	machine := map[string]string{
 		"Name": "bakery hello-1", bake.TagBake: awsfake.BakeID, bake.TagExpires: expires, "team": "builders",
 		"from": "debian-12",
 	}
 	// The polls before CreateImage vary.
-	imageExpires := b.account.RequestedAt["CreateImage"].Add(90 * time.Minute).UTC().Format(time.RFC3339)
+	imageExpires := b.account.RequestedAt["CreateImage"].Add(105 * time.Minute).UTC().Format(time.RFC3339)
 	image := map[string]string{
 		"Name": "hello-1", "Version": "7", bake.TagBake: awsfake.BakeID, bake.TagExpires: imageExpires,
 		bake.TagSource: awsfake.SourceImageID, "team": "images", "from": "debian-12",
-		bake.TagUserData: "9ab8fabc8c72bfa0416414631e26bd71b01f9dfae98dcf4656b1e2d78307876a",
-		bake.TagInputs:   b.account.ImageNamed("us-east-1", "hello-1").Tags[bake.TagInputs],
+		bake.TagInputs: b.account.ImageNamed("us-east-1", "hello-1").Tags[bake.TagInputs],
 		bake.TagInputsDetail: "source=" + awsfake.SourceImageID +
-			" user-data=" + sha256Hex(document)[:16] + " fs=none provisioners=none",
-		bake.TagInputsOptions: "ami_description=abf617 snapshot_tags=b1cd35 tags=d81151",
+			" user-data=" + slowDigest(t, sha256Hex(document))[:16] + " fs=none provisioners=none",
+		bake.TagInputsOptions: "ami_description=3e9254 snapshot_tags=c3072f tags=a895c7",
 	}
 	snapshot := map[string]string{"kind": "snapshot"}
 	maps.Copy(snapshot, image)
@@ -155,7 +158,7 @@ func TestBakeSucceedsDespite(t *testing.T) {
 		"a machine without a console, but with a log": func(b *testBuild) {
 			b.setStaging()
 			b.account.FailBefore["GetConsoleOutput"] = awsfake.Always(400, awscall.CodeUnsupported)
-			b.uploadLongLog("verdict ok 0 -")
+			b.uploadLongLog(awsfake.Success)
 		},
 		"a console that shows its last report late": func(b *testBuild) {
 			last := &b.account.Console[len(b.account.Console)-1]

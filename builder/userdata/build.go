@@ -53,6 +53,7 @@ type account struct {
 	clients awscall.Clients
 	slots   instance.LaunchSlots
 	source  types.Image // the image the machine starts from
+	types   instance.Hypervisors
 	network network.Network
 	profile string // the instance profile of the machine
 }
@@ -60,7 +61,9 @@ type account struct {
 // machineLogs is where the lines of all machines of a build go, and what they encrypt them with.
 type machineLogs struct {
 	record *machinelog.Record
-	key    guest.Key
+	key    guest.Key // encrypts lines on the console
+	// newReportKey returns a key for the reports of one machine.
+	newReportKey func() guest.Key
 }
 
 func newBuild(config *Config, ui packersdk.Ui) *build {
@@ -71,9 +74,11 @@ func newBuild(config *Config, ui packersdk.Ui) *build {
 	return &build{
 		Bake:   b,
 		config: config,
-		log:    machineLogs{record: machinelog.NewRecord(b, config.Staging != nil), key: guest.NewKey()},
+		log: machineLogs{
+			record: machinelog.NewRecord(b, config.Staging != nil), key: guest.NewKey(), newReportKey: guest.NewKey,
+		},
 		load: func(ctx context.Context, s *awsconfig.Settings) (aws.Config, error) {
-			return s.Load(ctx)
+			return s.Load(ctx, config.signedURLLife())
 		},
 	}
 }

@@ -44,7 +44,7 @@ type (
 const (
 	// testFolder is the folder in the bucket of what only this build uses. A synctest bubble begins at
 	// 2000-01-01T00:00:00Z, and the folder expires an hour and a half later.
-	testFolder = "bakery-20000101T013000Z-" + awsfake.BakeID
+	testFolder = "bakery-20000101T014500Z-" + awsfake.BakeID
 	// testPrefix is below which all builds use the bucket.
 	testPrefix = "some/prefix/"
 )
@@ -61,7 +61,10 @@ type testBuild struct {
 	ui              *bytes.Buffer  // what the user is told
 	ctx             context.Context
 	cancel          context.CancelFunc
-	secondInterrupt chan struct{} // closed for the user's second interrupt
+	secondInterrupt chan struct{}           // closed for the user's second interrupt
+	credentials     aws.CredentialsProvider // nil: permanent ones
+	ask             func() string           // the user's answers to -on-error=ask
+	built           *build                  // what was run
 }
 
 // runBuild runs the builder in a synctest bubble, after set has changed its settings and the account, and returns
@@ -83,10 +86,16 @@ func runBuild(t *testing.T, set func(*testBuild)) (*testBuild, packersdk.Artifac
 		if _, problems := b.config.check(); problems != nil {
 			t.Fatal(problems)
 		}
-		run := newBuild(b.config, userInterface(b.ui))
+		ui := userInterface(b.ui)
+		if b.ask != nil {
+			ui, b.config.PackerOnError = askedUI{ui, b.ask}, "ask"
+		}
+		run := newBuild(b.config, ui)
 		run.ID, run.log.key = awsfake.BakeID, testKey
-		run.load = loadFrom(b.account)
+		run.log.newReportKey = func() guest.Key { return awsfake.ReportKey }
+		run.load = loadFrom(b.account, b.credentials)
 		run.hurry = b.secondInterrupt
+		b.built = run
 		artifact, err = run.run(b.ctx, b.hook)
 	})
 	return b, artifact, err
@@ -103,11 +112,26 @@ func userInterface(w io.Writer) packersdk.Ui {
 	return &packersdk.BasicUi{Writer: w, ErrorWriter: w, PB: &packersdk.NoopProgressTracker{}}
 }
 
-// loadFrom returns what loads the AWS configuration of a build, as the plugin does, but for the HTTP client.
-func loadFrom(account *awsfake.Account) func(context.Context, *awsconfig.Settings) (aws.Config, error) {
+// askedUI answers questions.
+type askedUI struct {
+	packersdk.Ui
+
+	answer func() string
+}
+
+func (u askedUI) Ask(string) (string, error) { return u.answer(), nil }
+
+// loadFrom returns what loads the AWS configuration of a build, as the plugin does, but for the HTTP client, and for
+// credentials that are not nil.
+func loadFrom(
+	account *awsfake.Account, credentials aws.CredentialsProvider,
+) func(context.Context, *awsconfig.Settings) (aws.Config, error) {
 	return func(ctx context.Context, s *awsconfig.Settings) (aws.Config, error) {
-		cfg, err := s.Load(ctx)
+		cfg, err := s.Load(ctx, 0)
 		cfg.HTTPClient = account
+		if credentials != nil {
+			cfg.Credentials = credentials
+		}
 		return cfg, err
 	}
 }
@@ -171,14 +195,19 @@ func (b *testBuild) printLines(at time.Duration, l guest.Lines) {
 	b.account.PrintLines(at, testKey, l)
 }
 
-// uploadLog makes the machine upload its log, with all lines that it has by then.
-func (b *testBuild) uploadLog(at time.Duration, all ...guest.Lines) {
-	b.putLogAfter(at, guest.FormatLog(awsfake.BakeID, all...))
+// uploadLog makes the machine upload its log, with the reports and all lines that it has by then.
+func (b *testBuild) uploadLog(at time.Duration, reports []string, all ...guest.Lines) {
+	var printed []string
+	for i, words := range reports {
+		printed = append(printed, awsfake.Report(i+1, words))
+	}
+	b.putLogAfter(at, awsfake.Machine.Log(printed, all...))
 }
 
-// uploadLongLog makes the machine upload a log of megabytes that ends with a report.
+// uploadLongLog makes the machine upload a log of megabytes, with a report.
 func (b *testBuild) uploadLongLog(report string) {
-	b.putLogAfter(10*time.Second, strings.Repeat("x\n", 3<<20)+awsfake.Report(9, report))
+	b.putLogAfter(10*time.Second, awsfake.Machine.Log([]string{awsfake.Report(9, report)})+
+		strings.Repeat("x\n", 3<<20))
 }
 
 func (b *testBuild) putLogAfter(d time.Duration, text string) {
@@ -188,23 +217,6 @@ func (b *testBuild) putLogAfter(d time.Duration, text string) {
 		key = testPrefix + "logs/" + awsfake.BakeID + "/" + logName
 	}
 	time.AfterFunc(d, func() { b.account.PutObject(key, log) })
-}
-
-// warningOfExpiry returns what a build says about credentials, when its machine may take so long.
-func warningOfExpiry(t *testing.T, credentials aws.CredentialsProvider, instanceTimeout time.Duration) string {
-	t.Helper()
-	ui := new(bytes.Buffer)
-	c := &Config{}
-	c.InstanceTimeout = instanceTimeout
-	b := newBuild(c, userInterface(ui))
-	cfg, err := loadFrom(awsfake.New(t))(t.Context(), &c.Settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Credentials = credentials
-	b.account.clients.Config = cfg
-	warnOfExpiry(t.Context(), b, signedFor(instanceTimeout))
-	return ui.String()
 }
 
 // launched reports whether an instance was launched.

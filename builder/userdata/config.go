@@ -28,6 +28,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 	"github.com/amibakery/packer-plugin-bakery/internal/sweep"
+	"github.com/amibakery/packer-plugin-bakery/internal/template"
 )
 
 // Config is everything a template can say about one bake. Settings that amazon-ebs has as well carry its names, types
@@ -58,7 +59,8 @@ type Config struct {
 	// Comm is read so that a template written for SSH is accepted; nothing is done with it.
 	Comm communicator.Config `mapstructure:",squash"`
 
-	ctx interpolate.Context
+	ctx          interpolate.Context
+	provisioners []template.Provisioner // of this source, where the template can be read
 }
 
 // renderedLater are the settings that are templates of what is only known during the bake, such as `{{ .SourceAMI }}`.
@@ -125,7 +127,9 @@ func (c *Config) bakeChecks() []func() ([]string, []error) {
 	return []func() ([]string, []error){
 		c.checkAccess,
 		func() ([]string, []error) { return c.ApplyPolling(&c.ImageTimeout, &c.ImagePollInterval) },
-		func() ([]string, []error) { return c.InputConfig.check(c.Verdict == setting.VerdictStop) },
+		func() ([]string, []error) {
+			return c.InputConfig.check(c.Verdict == setting.VerdictStop, c.IgnoreFailures)
+		},
 		c.SourceConfig.Check,
 		c.RunConfig.Check,
 		c.machineSettings().CheckTypes,
@@ -141,8 +145,10 @@ func (c *Config) bakeChecks() []func() ([]string, []error) {
 		c.checkOutputRegion,
 		c.checkSpotNetworking,
 		c.checkStaging,
+		c.checkSession,
 		func() ([]string, []error) { return c.LogConfig.Check(c.Staging != nil, c.Verdict, c.OutputFile) },
 		c.checkLogin,
+		c.checkProvisioners,
 		c.checkCommunicator,
 	}
 }

@@ -95,6 +95,7 @@ type FlatConfig struct {
 	AWSPolling                    *instance.FlatPollingConfig         `mapstructure:"aws_polling" cty:"aws_polling" hcl:"aws_polling"`
 	Verdict                       *string                             `mapstructure:"verdict" cty:"verdict" hcl:"verdict"`
 	SkipCleanup                   []string                            `mapstructure:"skip_cleanup" cty:"skip_cleanup" hcl:"skip_cleanup"`
+	IgnoreFailures                []string                            `mapstructure:"ignore_failures" cty:"ignore_failures" hcl:"ignore_failures"`
 	WipeFreeSpace                 *bool                               `mapstructure:"wipe_free_space" cty:"wipe_free_space" hcl:"wipe_free_space"`
 	LiveLog                       *string                             `mapstructure:"live_log" cty:"live_log" hcl:"live_log"`
 	LogFile                       *string                             `mapstructure:"log_file" cty:"log_file" hcl:"log_file"`
@@ -291,6 +292,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"aws_polling":                           &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*instance.FlatPollingConfig)(nil).HCL2Spec())},
 		"verdict":                               &hcldec.AttrSpec{Name: "verdict", Type: cty.String, Required: false},
 		"skip_cleanup":                          &hcldec.AttrSpec{Name: "skip_cleanup", Type: cty.List(cty.String), Required: false},
+		"ignore_failures":                       &hcldec.AttrSpec{Name: "ignore_failures", Type: cty.List(cty.String), Required: false},
 		"wipe_free_space":                       &hcldec.AttrSpec{Name: "wipe_free_space", Type: cty.Bool, Required: false},
 		"live_log":                              &hcldec.AttrSpec{Name: "live_log", Type: cty.String, Required: false},
 		"log_file":                              &hcldec.AttrSpec{Name: "log_file", Type: cty.String, Required: false},

@@ -29,13 +29,25 @@ func (c *Config) checkCommunicator() ([]string, []error) {
 	ignored := slices.DeleteFunc(setting.NonZeroNames(reflect.ValueOf(c.Comm)), func(name string) bool {
 		return name == "ssh_username" || name == "communicator" && c.Comm.Type == "none"
 	})
+	warnings := c.warnOfNone()
 	c.Comm.Type = "none"
 	ignored = append(ignored, setting.NonZeroNames(reflect.ValueOf(c.IgnoredConfig))...)
 	if len(ignored) == 0 {
-		return nil, nil
+		return warnings, nil
 	}
 	slices.Sort(ignored)
-	return []string{"this builder connects to nothing and bakes Linux, so these settings have no effect: " +
-		strings.Join(ignored, ", ") + ". The machine gets its provisioners in its user data, which run there as " +
-		c.loginUser() + "; there is no key pair, and nothing may connect to it"}, nil
+	return append(warnings, "this builder connects to nothing and bakes Linux, so these settings have no effect: "+
+		strings.Join(ignored, ", ")+". The machine gets its provisioners in its user data, which run there as "+
+		c.loginUser()+"; there is no key pair, and nothing may connect to it"), nil
+}
+
+// warnOfNone warns where a template says that nothing connects to its machine: then its provisioners, such as
+// shell-local, may work on the running machine in another way.
+func (c *Config) warnOfNone() []string {
+	if c.Comm.Type != "none" {
+		return nil
+	}
+	return []string{"this builder connects to nothing, without communicator = \"none\" too: leave it out. " +
+		"Provisioners run before the machine is launched. A shell-local that works on the running machine, by " +
+		"Session Manager for example, finds none: use shell and file blocks, which the machine runs"}
 }

@@ -8,7 +8,8 @@ import "time"
 // IgnoredConfig is what a template written for amazon-ebs may say that has no effect here, beside all of SSH and WinRM:
 // nothing connects to the machine, and it does not run Windows. One warning names what is set.
 type IgnoredConfig struct {
-	// Accepted and ignored, with a warning: nothing connects to the machine.
+	// Accepted and ignored, with a warning: nothing connects to the machine. Only the address that `build.Host` stands
+	// for in provisioners follows it, as with amazon-ebs.
 	SSHInterface string `mapstructure:"ssh_interface"`
 	// Accepted and ignored, with a warning: nothing connects to the machine.
 	PauseBeforeSSM time.Duration `mapstructure:"pause_before_ssm"`

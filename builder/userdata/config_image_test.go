@@ -195,7 +195,7 @@ func TestPrepareAcceptsImageSettings(t *testing.T) {
 		},
 		"tags of the most characters": {
 			"tags":            map[string]any{strings.Repeat("ä", 128): strings.Repeat("本", 256)},
-			"ami_description": strings.Repeat("ä", 255),
+			"ami_description": strings.Repeat("a", 255),
 		},
 		"an image that is not encrypted": {
 			"encrypt_boot": false, "ami_groups": []string{"all"}, "snapshot_groups": []string{"all"},

@@ -96,9 +96,6 @@ func TestPrepareRefusesMachineSettings(t *testing.T) {
 			policy(map[string]any{"Effect": "Maybe", "Action": []string{"s3:*"}, "Resource": []string{"*"}}),
 			"Effect is \"Maybe\"",
 		},
-		"most_free without filters": {
-			map[string]any{"subnet_filter": map[string]any{"most_free": true}}, "set filters",
-		},
 		"a filter without a value": {
 			map[string]any{"vpc_filter": map[string]any{"filters": map[string]any{"tag:a": ""}}},
 			"vpc_filter: filters: tag:a",

@@ -16,7 +16,9 @@ import (
 // StagingConfig says where in S3 files go that do not fit into user data, and how the machine gets them.
 type StagingConfig struct {
 	// Where to put files: `s3://bucket` or `s3://bucket/prefix`. Required within `staging`. An `fs/` that an earlier
-	// bake has uploaded and kept is not uploaded again.
+	// bake has uploaded and kept is not uploaded again. In a bucket [with
+	// versions](https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/iam/README.md#buckets-with-versions),
+	// the bake removes those of what it has staged. A bucket with Object Lock must have no default retention.
 	URL string `mapstructure:"url" required:"true"`
 	// The region of the bucket. Default: the region of the build.
 	Region string `mapstructure:"region"`
@@ -29,8 +31,8 @@ type StagingConfig struct {
 	// the bake ends, however it ends. Keep it when several bakes share a large `fs/`, and let the bucket's lifecycle
 	// remove it.
 	Keep bool `mapstructure:"keep"`
-	// Keep the machine's log, which is then `logs/`, the bake's id and `/log.gz` below the prefix. Default: `false`: it
-	// is deleted when the bake ends; `log_file` is a copy of it.
+	// Keep the machine's log, which is then `logs/`, the bake's id and `/log.gz` below the prefix, in its last version.
+	// Default: `false`: it is deleted when the bake ends; `log_file` is a copy of it.
 	KeepLog bool `mapstructure:"keep_log"`
 	// The id of the account the bucket must belong to: S3 refuses every call, and every URL the machine has, when it
 	// belongs to another, such as one who has taken the name of a bucket that was deleted. `"any"` does not check.

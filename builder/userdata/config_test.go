@@ -212,6 +212,11 @@ func TestPrepareRefuses(t *testing.T) {
 		"wipe_free_space with verdict stop": {
 			map[string]any{"verdict": "stop", "wipe_free_space": true}, "wipe_free_space has no effect",
 		},
+		"ignore_failures with verdict stop": {
+			map[string]any{"verdict": "stop", "ignore_failures": []string{"bootcmd"}}, "ignore_failures has no effect",
+		},
+		"an unknown failure to ignore": {map[string]any{"ignore_failures": []string{"bootcmds"}},
+			`did you mean "bootcmd"`},
 		"an unknown section of the clean-up": {map[string]any{"skip_cleanup": []string{"all"}}, "ssh_files"},
 		"a bundle with verdict stop": {
 			map[string]any{"user_data": "", "bundle": "<unknown>", "verdict": "stop"}, "reports by itself",
@@ -257,12 +262,9 @@ func TestPrepareAccepts(t *testing.T) {
 	}
 	for name, settings := range map[string]map[string]any{
 		"user data of an unknown kind with verdict stop": {"user_data": "nothing cloud-init knows", "verdict": "stop"},
-		"user data with braces": {
-			"user_data": "## template: jinja\n#cloud-config\nruncmd: [ 'echo {{ v1.region }}' ]\n",
-		},
-		"user data that Packer renders":   {"user_data": "#!/bin/sh\necho {{isotime}}\n"},
-		"a file of user data":             {"user_data": "", "user_data_file": file},
-		"a name with a template function": {"ami_name": "hello {{ clean_resource_name `1:2` }}"},
+		"user data that Packer renders":                  {"user_data": "#!/bin/sh\necho {{isotime}}\n"},
+		"a file of user data":                            {"user_data": "", "user_data_file": file},
+		"a name with a template function":                {"ami_name": "hello {{ clean_resource_name `1:2` }}"},
 		"tags with build data": {
 			"tags": map[string]any{"from": "{{ .SourceAMI }}"}, "ami_description": "of {{ .SourceAMIName }}",
 		},
@@ -307,9 +309,11 @@ func TestUserDataIsRenderedUnlessItIsJinja(t *testing.T) {
 			t.Errorf("the user data is %q, want %q", b.config.UserData, want)
 		}
 	}
-	_, _, err := new(Builder).Prepare(templateWith(map[string]any{"user_data": "#!/bin/sh\necho {{ v1.region }}\n"}))
-	if err == nil || !strings.Contains(err.Error(), "user_data_file") {
-		t.Errorf("the error is %v", err)
+	for _, braces := range []string{"{{ v1.region }}", "{{.Names}}"} { // of jinja, and of docker
+		_, _, err := new(Builder).Prepare(templateWith(map[string]any{"user_data": "#!/bin/sh\necho " + braces + "\n"}))
+		if err == nil || !strings.Contains(err.Error(), "user_data_file") {
+			t.Errorf("with %s, the error is %v", braces, err)
+		}
 	}
 }
 
@@ -349,6 +353,7 @@ func TestPrepareAcceptsUnknownValues(t *testing.T) {
 			"ami_name": unknown, "ami_description": unknown, "image_version": unknown, "instance_type": unknown,
 			"instance_timeout": unknown, "image_timeout": unknown, "instance_poll_interval": unknown,
 			"image_poll_interval": unknown, "verdict": unknown, "skip_cleanup": []string{unknown}, "subnet_id": unknown,
+			"ignore_failures":    []string{unknown, "boothooks"},
 			"security_group_ids": []string{unknown}, "metadata_options": map[string]any{"http_tokens": unknown},
 			"region": unknown, "output_file": unknown, "tags": map[string]any{unknown: unknown},
 			"staging": map[string]any{"url": unknown, "delivery": unknown, "region": unknown},
@@ -370,8 +375,12 @@ func TestPrepareWarnsOnceOfSettingsForSSH(t *testing.T) {
 		settings map[string]any
 		want     []string
 	}{
-		"no such settings":  {nil, nil},
-		"communicator none": {map[string]any{"communicator": "none"}, nil},
+		"no such settings": {nil, nil},
+		"communicator none": {map[string]any{"communicator": "none"}, []string{
+			"this builder connects to nothing, without communicator = \"none\" too: leave it out. Provisioners run " +
+				"before the machine is launched. A shell-local that works on the running machine, by Session Manager " +
+				"for example, finds none: use shell and file blocks, which the machine runs",
+		}},
 		"several": {
 			map[string]any{
 				"communicator": "ssh", "ssh_username": "admin", "ssh_timeout": "5m",
@@ -389,6 +398,45 @@ func TestPrepareWarnsOnceOfSettingsForSSH(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, warnings); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPrepareChecksUserData(t *testing.T) {
+	const bad = "#cloud-config\npackages:\n  - curl\n - jq\n"
+	file := filepath.Join(t.TempDir(), "user-data.yml")
+	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		settings map[string]any
+		errors   []string // none: it is accepted
+		warning  string
+	}{
+		"a file": {map[string]any{"user_data": "", "user_data_file": file}, []string{file + ":4:2: "}, ""},
+		"a text with several mistakes": {
+			map[string]any{"user_data": "#cloud-config\nrun_cmd: [a]\nhostname: 5\n"},
+			[]string{"user_data:2:1: unknown key", "user_data:3:11: hostname", "verdict = \"stop\""}, "",
+		},
+		"a mistake, launched as it is": {map[string]any{"user_data": bad, "verdict": "stop"}, nil, ""},
+		"a template of jinja": {
+			map[string]any{"user_data": "## template: jinja\n#cloud-config\nruncmd: [ 'echo {{ v1.region }}' ]\n"}, nil,
+			"user_data:1: warning: a jinja template is rendered on the machine",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, warnings, err := new(Builder).Prepare(templateWith(c.settings))
+			if (err != nil) != (c.errors != nil) {
+				t.Fatalf("error: %v", err)
+			}
+			for _, want := range c.errors {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q: %v", want, err)
+				}
+			}
+			if !strings.HasPrefix(strings.Join(warnings, "\n"), c.warning) || c.warning == "" && len(warnings) > 0 {
+				t.Errorf("warnings %q", warnings)
 			}
 		})
 	}

@@ -93,7 +93,6 @@ func writeImageSource(t *testing.T, size int) string {
 		"script/install.sh":   "#!/bin/sh\ntrue\n",
 		"cloudinit/60_a.cfg":  "#cloud-config\nruncmd: [ 'true' ]\n",
 		"fs/opt/hello/noise":  string(randomBytes(size)),
-		"cloudinit/70_b.cfg":  "#cloud-config\npackages: [ hello ]\n",
 		"fs/etc/hello.config": "x\n",
 	} {
 		writeFile(t, filepath.Join(dir, name), content)

@@ -88,16 +88,17 @@ func TestTagsWithSecretsAreRefused(t *testing.T) {
 	}
 }
 
-// A machine may write anything to its console, but only reports with the bake's own id count. See
+// A machine may write anything to its console, but only reports with the bake's own id and key count. See
 // https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/security.md.
 func TestReportsOfOtherBakesAreIgnored(t *testing.T) {
 	_, artifact, err := runBuild(t, func(b *testBuild) {
 		b.account.Console = nil
 		for _, id := range []string{"00000000000000bb", awsfake.BakeID[:15], awsfake.BakeID + "0"} {
-			b.account.Print(2*time.Second, guest.FormatReport(id, 1, "verdict ok 0 -"))
+			other := guest.Writer{Reader: guest.Reader{BakeID: id, Key: awsfake.ReportKey}, Secret: "x"}
+			b.account.Print(2*time.Second, other.Report(1, "clean")+other.Report(2, "verdict ok x"))
 		}
-		// The verdict was changed, and the checksum was not.
-		b.account.Print(3*time.Second, strings.Replace(awsfake.Report(1, "verdict ok 0 -"), " ok ", " fail ", 1))
+		// The verdict was changed, and the code was not.
+		b.account.Print(3*time.Second, strings.Replace(awsfake.Report(1, "verdict fail 1 x"), " fail 1", " okay 1", 1))
 	})
 	if err == nil || artifact != nil || !strings.Contains(err.Error(), "without a verdict") {
 		t.Errorf("the error is %v", err)

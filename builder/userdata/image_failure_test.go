@@ -32,11 +32,13 @@ func TestBakeLeavesNothingWhenAnyImageCallFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			action, _, _ := strings.Cut(name, " ")
+			outputDir := t.TempDir()
+			must(t, os.WriteFile(filepath.Join(outputDir, "out"), []byte("of an earlier bake"), 0o600))
 			b, artifact, err := runBuild(t, func(b *testBuild) {
 				b.copyToOtherRegions()
 				b.setEveryImageAttribute()
 				b.config.DeregistrationProtection.WithCooldown, b.config.DeregistrationProtection.Enabled = false, true
-				b.config.OutputFile = filepath.Join(t.TempDir(), "out")
+				b.config.OutputFile = filepath.Join(outputDir, "out")
 				if set != nil {
 					set(b)
 				}
@@ -46,8 +48,9 @@ func TestBakeLeavesNothingWhenAnyImageCallFails(t *testing.T) {
 				t.Fatalf("artifact %v, error %v", artifact, err)
 			}
 			b.checkNothingLeft()
-			if _, err := os.Stat(b.config.OutputFile); err == nil {
-				t.Error("output_file names an image that is gone")
+			text, err := os.ReadFile(b.config.OutputFile)
+			if entries, _ := os.ReadDir(outputDir); string(text) != "of an earlier bake" || len(entries) != 1 {
+				t.Errorf("output_file is %q, %v, among %v", text, err, entries)
 			}
 		})
 	}

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -39,12 +38,8 @@ func imageTags(b *build) (map[string]string, error) {
 		bake.TagName: nameTag(b), bake.TagBake: b.ID, bake.TagExpires: b.Expiry().Format(time.RFC3339),
 		bake.TagSource: aws.ToString(b.account.source.ImageId),
 	}
-	for key, value := range map[string]string{
-		bake.TagVersion: imageVersion(b), bake.TagUserData: b.payload.userDataSHA256, bake.TagFS: b.payload.fs.SHA256,
-	} {
-		if value != "" {
-			tags[key] = value
-		}
+	if version := imageVersion(b); version != "" {
+		tags[bake.TagVersion] = version
 	}
 	if b.inputs != nil {
 		maps.Copy(tags, b.inputs.Tags())
@@ -81,9 +76,12 @@ func checkRenderedTexts(b *build) error {
 	if err != nil {
 		return err
 	}
-	// The limit of CreateImage.
-	if n := utf8.RuneCountInString(spec.Description); n > 255 {
-		return fmt.Errorf("ami_description has %d characters; it must have at most 255", n)
+	where := "ami_description"
+	if b.config.AMIDescription == "" {
+		where += ", which is made of the name and the version of the image,"
+	}
+	if err := ami.CheckDescription(where, spec.Description); err != nil {
+		return err
 	}
 	// The limit of EC2. The tags of the inputs, which depend on the provisioners, are not among these yet.
 	if n := max(len(spec.ImageTags), len(spec.SnapshotTags)) + len(new(reuse.Inputs).Tags()); n > 50 {
@@ -116,10 +114,12 @@ func findInputs(b *build) (*reuse.Inputs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find out what the image is made of: %w", err)
 	}
+	userData, userDataErr := reuse.SlowDigest([]byte(b.payload.inputDigest()))
+	files, filesErr := b.payload.fs.publicDigest()
 	return &reuse.Inputs{
 		Name: timeless.Text(b.config.AMIName, b.ID), Source: aws.ToString(b.account.source.ImageId),
-		UserData: b.payload.inputDigest(), FS: b.payload.fs.SHA256, Steps: b.payload.recording.steps, Options: options,
-	}, nil
+		UserData: userData, FS: files, Steps: b.payload.recording.steps, Options: options,
+	}, errors.Join(userDataErr, filesErr)
 }
 
 // inputOptions returns the digests of the settings on which the image depends.
@@ -139,6 +139,9 @@ func inputOptions(b *build) (map[string]string, error) {
 	}
 	if len(c.SkipCleanup) > 0 {
 		more["skip_cleanup"] = slices.Clone(c.SkipCleanup)
+	}
+	if len(c.IgnoreFailures) > 0 {
+		more["ignore_failures"] = slices.Clone(c.IgnoreFailures)
 	}
 	if c.WipeFreeSpace {
 		more["wipe_free_space"] = true

@@ -74,9 +74,10 @@ func TestBakeMakesNoCallForSettingsThatAreNotSet(t *testing.T) {
 		return slices.Contains(watching, name)
 	})
 	if diff := cmp.Diff([]string{
-		"GetCallerIdentity", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "RunInstances",
-		"CreateImage",
-		"DeleteTags", "TerminateInstances", "DeleteSecurityGroup",
+		"GetCallerIdentity", "DescribeInstanceTypes", "DescribeVpcs", "CreateSecurityGroup", "CreateTags",
+		"RunInstances",
+		"CreateTags", "CreateImage", "CreateTags", "CreateTags", "DeleteTags", "TerminateInstances",
+		"DeleteSecurityGroup",
 	}, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}

@@ -5,6 +5,7 @@ package userdata
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,8 +16,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/redact"
 )
@@ -36,7 +39,8 @@ func shownLines(said string) []string {
 	return all
 }
 
-func report(seq int, words string) string { return strings.TrimSpace(awsfake.Report(seq, words)) }
+// mark is a line of the log that says where a report was made.
+func mark(seq int, words string) string { return guest.FormatMark(seq, words) }
 
 func TestLinesAreShownOnceInOrderWithinSeconds(t *testing.T) {
 	const total = 60
@@ -54,7 +58,7 @@ func TestLinesAreShownOnceInOrderWithinSeconds(t *testing.T) {
 		}
 		// The console keeps the order of lines, but after a reboot the machine repeats some.
 		b.printLines(at(total+1), lines(guest.FromSteps, total-2, "line 58", "line 59", "line 60"))
-		b.account.Print(at(total+8), awsfake.Report(9, "verdict ok 0 bake"))
+		b.account.Print(at(total+8), awsfake.Report(9, awsfake.Success))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +93,7 @@ func TestLinesThatAreLostAreCounted(t *testing.T) {
 		many := guest.Lines{Source: guest.FromSteps, Since: 13, First: 113, Text: []string{"many"}}
 		b.printLines(30*time.Second, many)
 		b.printLines(50*time.Second, lines(guest.FromSteps, 120, "the end"))
-		b.account.Print(51*time.Second, awsfake.Report(9, "verdict ok 0 bake"))
+		b.account.Print(51*time.Second, awsfake.Report(9, awsfake.Success))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -110,15 +114,18 @@ func TestLinesOfStagedLogAreShownBetweenReports(t *testing.T) {
 		redact.Add(b.config.secrets()...)
 		b.account.Console = nil // it is not a Nitro machine
 		b.account.StopsAfter = 45 * time.Second
-		begin := []string{report(1, "begin 1"), report(2, "start 1 60_a.cfg"), "one"}
+		forged := mark(3, "verdict fail 1 forged") // a step may print what it likes
+		begin := []string{mark(1, "begin 1"), mark(2, "start 1 60_a.cfg"), "one"}
 		more := append(slices.Clone(begin),
-			"\x1b[1mfirst-of\x1b[0m-a-secret lines-of-a-secret", report(3, "end 1 0 60_a.cfg"))
-		b.uploadLog(5*time.Second, lines(guest.FromCloudInit, 1, "early"))
-		b.uploadLog(8*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, begin...))
+			"\x1b[1mfirst-of\x1b[0m-a-secret lines-of-a-secret", forged, mark(3, "end 1 0 60_a.cfg"))
+		words := []string{"begin 1", "start 1 60_a.cfg", "end 1 0 60_a.cfg", awsfake.Success}
+		b.uploadLog(5*time.Second, nil, lines(guest.FromCloudInit, 1, "early"))
+		b.uploadLog(8*time.Second, words[:2], lines(guest.FromCloudInit, 1, "early"),
+			lines(guest.FromSteps, 1, begin...))
 		window := guest.Lines{Source: guest.FromSteps, Since: 1, First: 3, Text: more[2:]}
-		b.uploadLog(20*time.Second, lines(guest.FromCloudInit, 1, "early"), window)
-		all := slices.Concat(more, []string{"last", report(4, "verdict ok 0 bake")})
-		b.uploadLog(40*time.Second, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, all...))
+		b.uploadLog(20*time.Second, words[:3], lines(guest.FromCloudInit, 1, "early"), window)
+		all := append(slices.Clone(more), "last")
+		b.uploadLog(40*time.Second, words, lines(guest.FromCloudInit, 1, "early"), lines(guest.FromSteps, 1, all...))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +138,7 @@ func TestLinesOfStagedLogAreShownBetweenReports(t *testing.T) {
 	}
 	want := []string{
 		"cloud-init| early", "the machine is up, with 1 steps to do", "1/1 60_a.cfg", "1| one",
-		"1| <sensitive> <sensitive>", "1| last", "verdict: success",
+		"1| <sensitive> <sensitive>", "1| " + mark(3, "verdict fail 1 forged"), "1| last", "verdict: success",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s\n%s", diff, b.ui)
@@ -141,7 +148,7 @@ func TestLinesOfStagedLogAreShownBetweenReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"the log that it uploaded\n", "\nearly\n", "\n<sensitive> <sensitive>\n", "verdict ok",
+		"the log that it uploaded\n", "\nearly\n", "\n<sensitive> <sensitive>\n", "\n--- 2 start 1 60_a.cfg\n",
 	} {
 		if !strings.Contains(string(saved), want) {
 			t.Errorf("%q is not in log_file:\n%s", want, saved)
@@ -152,12 +159,16 @@ func TestLinesOfStagedLogAreShownBetweenReports(t *testing.T) {
 	}
 }
 
-func TestLogFileIsWrittenBesideOutputFileWhenBakeFails(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "hello-1.log")
-	if err := os.WriteFile(path, []byte("of an earlier bake"), 0o644); err != nil {
-		t.Fatal(err)
+func TestLogOfFailedBakeOverwritesNothing(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	t.Setenv("PACKER_CACHE_DIR", cache)
+	t.Chdir(dir)
+	for _, name := range []string{"hello-1.log", "out.env"} {
+		if err := os.WriteFile(name, []byte("of the user"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
+	path := filepath.Join(cache, "bakery-logs", "hello-1-"+awsfake.BakeID+".log")
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.LogFile, b.config.OutputFile = "", filepath.Join(dir, "out.env")
 		b.account.SetReports("begin 1", "start 1 60_a.cfg")
@@ -179,7 +190,7 @@ func TestLogFileIsWrittenBesideOutputFileWhenBakeFails(t *testing.T) {
 		"what it told while it baked; 0 lines are missing\n", "staging { }", "0| ========== line 1\n", "line 100\n",
 		"verdict: 60_a.cfg",
 	} {
-		if !strings.Contains(string(saved), want) || strings.Contains(string(saved), "earlier") {
+		if !strings.Contains(string(saved), want) {
 			t.Errorf("%q is not in log_file:\n%s", want, saved)
 		}
 	}
@@ -189,17 +200,25 @@ func TestLogFileIsWrittenBesideOutputFileWhenBakeFails(t *testing.T) {
 	if !strings.Contains(b.ui.String(), "The log of the machine is in "+path) {
 		t.Errorf("nobody says where it is:\n%s", b.ui)
 	}
+	for _, name := range []string{"hello-1.log", "out.env"} {
+		if text, err := os.ReadFile(name); err != nil || string(text) != "of the user" {
+			t.Errorf("%s is %q, %v", name, text, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("in the directory of the user are %v, %v", entries, err)
+	}
 }
 
 func TestErrorEndsWithLastLinesOfMachine(t *testing.T) {
 	_, _, err := runBuild(t, func(b *testBuild) {
-		b.account.SetReports("begin 2")
-		text := []string{report(2, "start 1 a"), "of the step before", report(3, "end 1 0 a"), report(4, "start 2 b")}
+		b.account.SetReports("begin 2", "start 1 a", "end 1 0 a", "start 2 b")
+		text := []string{mark(2, "start 1 a"), "of the step before", mark(3, "end 1 0 a"), mark(4, "start 2 b")}
 		for n := range 50 {
 			text = append(text, fmt.Sprintf("line %d", n+1))
 		}
-		b.printLines(5*time.Second, lines(guest.FromSteps, 1, text...))
-		b.account.Print(9*time.Second, awsfake.Report(9, "verdict fail 3 b"))
+		b.printLines(15*time.Second, lines(guest.FromSteps, 1, text...))
+		b.account.Print(19*time.Second, awsfake.Report(9, "verdict fail 3 b"))
 	})
 	checkErrorSays(t, err, "were:\n    line 11\n")
 	if err != nil && !strings.HasSuffix(err.Error(), "line 50") {
@@ -212,7 +231,7 @@ func TestKeepLogKeepsLogInBucket(t *testing.T) {
 		b.setStaging()
 		b.config.Staging.KeepLog = true
 		b.account.Console = nil
-		b.uploadLog(15*time.Second, lines(guest.FromSteps, 1, report(1, "verdict ok 0 bake")))
+		b.uploadLog(15*time.Second, []string{awsfake.Success})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -222,10 +241,41 @@ func TestKeepLogKeepsLogInBucket(t *testing.T) {
 	}
 }
 
+// TestTheFirstExampleHasRoomForItsLines: what people bake first shows what it does, without a bucket.
+func TestTheFirstExampleHasRoomForItsLines(t *testing.T) {
+	b, err := bundle.Compile(t.Context(), bundle.Options{
+		Source: filepath.Join("..", "..", "example", "hello", "image"), Target: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compressed, err := os.ReadFile(filepath.Join(b.Dir, "userdata.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := guest.Decompress(compressed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := guest.NewKey()
+	delivered, err := guest.Deliver(document,
+		guest.Launch{Reader: guest.Reader{BakeID: awsfake.BakeID, Key: guest.NewKey()}},
+		guest.Delivery{Timeout: 29 * time.Minute, Key: &key, Live: guest.ByConsole})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const spare = 20 // the keys of another launch may compress less
+	if size := len(guest.Compress(delivered)); size > guest.MaxUserData-spare {
+		t.Errorf("the user data is %d bytes", size)
+	} else {
+		t.Logf("the user data is %d bytes", size)
+	}
+}
+
 func TestLiveLogIsLeftOutWhenUserDataIsFull(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.UserData = ""
-		b.config.ImageSource = writeImageSource(b.T, 6500)
+		b.config.ImageSource = writeImageSource(b.T, 3000)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -236,9 +286,26 @@ func TestLiveLogIsLeftOutWhenUserDataIsFull(t *testing.T) {
 	}
 }
 
-func TestBakeSucceedsWhenLogFileCannotBeWritten(t *testing.T) {
+func TestLogFileIsCheckedBeforeTheLaunch(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.LogFile = filepath.Join(t.TempDir(), "no", "directory", "x")
+	})
+	if err == nil || !strings.Contains(err.Error(), "log_file: make its directory first") ||
+		b.account.Count("RunInstances") > 0 {
+		t.Errorf("the error is %v, after the calls %q", err, b.account.Calls)
+	}
+}
+
+func TestBakeSucceedsWhenLogFileCannotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "removed")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.config.LogFile = filepath.Join(dir, "x")
+		b.hook = provisioner(func(context.Context, packersdk.Ui, packersdk.Communicator, map[string]any) error {
+			return os.Remove(dir)
+		})
 	})
 	if err != nil || !strings.Contains(b.ui.String(), "could not be written to log_file") {
 		t.Errorf("the error is %v, and the bake said:\n%s", err, b.ui)

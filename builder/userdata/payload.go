@@ -8,12 +8,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
+	"github.com/amibakery/packer-plugin-bakery/internal/inputfile"
 	"github.com/amibakery/packer-plugin-bakery/internal/reuse"
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
 
@@ -27,7 +28,7 @@ type payload struct {
 
 	withoutLines bool // the user data has no room for the program that sends lines
 
-	userDataSHA256 string // of the user data as compiled or given, for the image's tags
+	userDataSHA256 string // of the user data as compiled or given; not for others: see reuse.SlowDigest
 	name, version  string // NAME and VERSION of ami.env
 }
 
@@ -38,15 +39,25 @@ type stagedFile struct {
 	key string // "" until it is staged
 }
 
+// publicDigest returns a digest of the file for names and tags, which others may read, or "" without a file.
+func (f *stagedFile) publicDigest() (string, error) {
+	if f.SHA256 == "" {
+		return "", nil
+	}
+	return reuse.SlowDigest([]byte(f.SHA256))
+}
+
 // preparePayload compiles the Image-Source, or reads the bundle or the user data.
 func preparePayload(ctx context.Context, b *build) (err error) {
 	switch c := b.config; {
 	case c.ImageSource != "":
-		b.payload, err = compile(ctx, b.Bake, c.bundleOptions)
+		b.payload, err = compile(ctx, b.Bake, func(target string) bundle.Options {
+			return c.bundleOptions(target, c.IgnoreFailures)
+		})
 	case c.Bundle != "":
 		b.payload, err = readBundle(c.Bundle)
 	case c.isSet():
-		b.payload, err = readUserData(&c.InputConfig, c.Verdict)
+		b.payload, err = readUserData(&c.InputConfig, c.Verdict, c.IgnoreFailures)
 	default:
 		b.payload, err = emptyPayload()
 	}
@@ -58,12 +69,12 @@ func preparePayload(ctx context.Context, b *build) (err error) {
 
 // compile compiles an Image-Source; optionsFor says how, given where to.
 func compile(ctx context.Context, b *bake.Bake, optionsFor func(target string) bundle.Options) (payload, error) {
-	dir, err := os.MkdirTemp("", "bakery-bundle-")
+	dir, err := scratch.New()
 	if err != nil {
 		return payload{}, fmt.Errorf("make a directory to compile into: %w", err)
 	}
 	b.Ledger.AddDirectory(dir)
-	options := optionsFor(dir)
+	options := optionsFor(dir.Path)
 	b.Say("Compiling %s...", options.Source)
 	options.Output = func(line string) { b.Say("    %s", line) }
 	compiled, err := bundle.Compile(ctx, options)
@@ -81,8 +92,11 @@ func readBundle(dir string) (payload, error) {
 	return bundlePayload(read)
 }
 
+// maxBundleUserData bounds the memory for the user data of a bundle, compressed.
+const maxBundleUserData = 64 << 20
+
 func bundlePayload(from *bundle.Bundle) (payload, error) {
-	compressed, err := os.ReadFile(from.UserData.Path)
+	compressed, err := inputfile.Read(from.UserData.Path, maxBundleUserData)
 	if err != nil {
 		return payload{}, fmt.Errorf("read the user data of the bundle: %w", err)
 	}
@@ -97,22 +111,22 @@ func bundlePayload(from *bundle.Bundle) (payload, error) {
 }
 
 // readUserData reads user data that was written by hand.
-func readUserData(c *InputConfig, verdict string) (payload, error) {
-	content := []byte(c.UserData)
-	if path := c.UserDataFile; path != "" {
-		var err error
-		if content, err = os.ReadFile(path); err != nil {
-			return payload{}, fmt.Errorf("read user_data_file: %w", err)
-		}
+func readUserData(c *InputConfig, verdict string, ignored []string) (payload, error) {
+	name, content, err := c.writtenUserData()
+	if err != nil {
+		return payload{}, err
 	}
 	sum := sha256Hex(content)
 	if verdict == setting.VerdictStop {
 		return payload{verbatim: content, userDataSHA256: sum}, nil
 	}
-	document, err := guest.Wrap(content)
+	program, _, err := readProgram(name, content, ignored) // Prepare has shown the warnings
 	if err != nil {
-		return payload{}, fmt.Errorf("wrap the user data so that it reports; verdict = \"stop\" launches it as it "+
-			"is: %w", err)
+		return payload{}, err
+	}
+	document, err := guest.Document(program)
+	if err != nil {
+		return payload{}, fmt.Errorf("make the document of the user data: %w", err)
 	}
 	return payload{document: document, userDataSHA256: sum}, nil
 }
@@ -135,10 +149,11 @@ func (p *payload) inputDigest() string {
 	return reuse.SHA256(string(p.document))
 }
 
-// checkSize finds out early that something needs staging and there is none. With staging there is no limit.
+// checkSize finds out early that something needs staging and there is none, or that the user data is too large and of a
+// form that cannot be staged. With staging there is no other limit.
 func checkSize(b *build) error {
 	if b.config.Staging != nil {
-		return nil
+		return checkStageable(b)
 	}
 	p := &b.payload
 	if p.fs.Path != "" {
@@ -146,7 +161,7 @@ func checkSize(b *build) error {
 			"set staging { url = \"s3://bucket/prefix\" }, so that the machine fetches fs/ from S3",
 			p.fs.Size, len(guest.Compress(p.document)), guest.MaxUserData)
 	}
-	userData, err := assembleUserData(b, stagedURLs{})
+	userData, err := assembleUserData(b, launchToMeasure(b), stagedURLs{})
 	if err != nil {
 		return err
 	}
@@ -159,6 +174,26 @@ func checkSize(b *build) error {
 			"\"s3://bucket/prefix\" }, so that the machine fetches it from S3", len(userData), what, guest.MaxUserData)
 	}
 	return nil
+}
+
+// checkStageable finds out early that user data which is too large has a form that cannot be staged. The URLs that are
+// signed at the launch make it larger still, so that some are found out only then.
+func checkStageable(b *build) error {
+	var urls stagedURLs
+	if b.payload.recording.archive.Path != "" {
+		urls.recording = b.stage.URL(recordingName) // not signed yet
+	}
+	userData, err := assembleUserData(b, launchToMeasure(b), urls)
+	if err != nil || len(userData) <= guest.MaxUserData {
+		return err
+	}
+	_, err = stagedContent(b, urls)
+	return err
+}
+
+// launchToMeasure returns a launch for user data that is only measured.
+func launchToMeasure(b *build) guest.Launch {
+	return guest.Launch{Reader: guest.Reader{BakeID: b.ID, Key: guest.NewKey()}}
 }
 
 func sha256Hex(content []byte) string {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -113,13 +114,14 @@ func TestLargeRecordingIsStaged(t *testing.T) {
 				b.setStaging()
 				b.config.Staging.Delivery = delivery
 				b.config.Staging.Keep = true
+				b.config.ImageSource, b.config.UserData = "", "#!/bin/sh\ntrue\n"
 				b.config.IamInstanceProfile = "machine"
 				b.hook = fileBlock(writeRandomFile(t, 9000), "/opt/noise")
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, line, _ := strings.Cut(string(b.account.UserData()), "BAKERY_RECORDED_URL=")
+			_, line, _ := strings.Cut(string(b.account.RunUserData()), "BAKERY_RECORDED_URL=")
 			if line, _, _ = strings.Cut(line, "\n"); !strings.Contains(line, want) {
 				t.Errorf("the machine fetches from %s", line)
 			}
@@ -190,6 +192,89 @@ func TestBakeOfProvisionersAlone(t *testing.T) {
 	b, _, err = runBuild(t, func(b *testBuild) { b.config.UserData = "" })
 	if err != nil || !strings.Contains(b.ui.String(), "nothing to bake, so the image will be a copy of its source") {
 		t.Errorf("%v\n%s", err, b.ui)
+	}
+}
+
+// say is a provisioner that only prints a line.
+func say(line string) provisioner {
+	return func(_ context.Context, ui packersdk.Ui, _ packersdk.Communicator, _ map[string]any) error {
+		ui.Say(line)
+		return nil
+	}
+}
+
+func TestProvisionersThatRecordNothingAreWarnedOf(t *testing.T) {
+	const local, nothing = "shell-local ran on this computer, before there is a machine", "there is nothing to bake"
+	shellLocal := say("Running local shell script: send.sh")
+	for name, c := range map[string]struct {
+		hook  provisioner
+		alone bool // there is no user data
+		want  []string
+		not   []string
+	}{
+		"shell-local alone":            {shellLocal, true, []string{local, nothing}, nil},
+		"shell-local beside user data": {shellLocal, false, []string{local}, []string{nothing}},
+		"shell-local beside others":    {blocks(shellLocal, shellBlock), true, nil, []string{local, "warning"}},
+		"one that never calls": {blocks(say("Provisioning with Ansible..."), shellBlock), true, []string{
+			"warning: the provisioner ansible ran before there is a machine, and recorded nothing"}, []string{local}},
+		"none": {say("hello"), false, nil, []string{local, nothing}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.hook = c.hook
+				if c.alone {
+					b.config.UserData = ""
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.checkSaid(c.want...)
+			for _, not := range c.not {
+				if strings.Contains(b.ui.String(), not) {
+					t.Errorf("it says %q:\n%s", not, b.ui)
+				}
+			}
+		})
+	}
+}
+
+// TestMachinePutsInItsIDAndAddress checks that the machine gets the program for it only when something asks for it.
+func TestMachinePutsInItsIDAndAddress(t *testing.T) {
+	for name, c := range map[string]struct{ variable, want string }{
+		"an id": {"ID", "BAKERY_INTERFACE='private_ip'"}, "a host": {"Host", "facts.py"}, "a user": {"User", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _, err := runBuild(t, func(b *testBuild) {
+				b.config.SSHInterface = "private_ip"
+				b.hook = provisioner(func(
+					ctx context.Context, ui packersdk.Ui, comm packersdk.Communicator, data map[string]any,
+				) error {
+					cmd := &packersdk.RemoteCmd{Command: "echo " + data[c.variable].(string)}
+					return cmd.RunWithUi(ctx, comm, ui)
+				})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.want != "" {
+				b.checkUserDataHas(c.want, "facts.py")
+			} else if strings.Contains(string(b.account.UserData()), "facts.py <<") {
+				t.Error("the machine has facts.py")
+			}
+		})
+	}
+}
+
+// TestPostProcessorsKnowTheMachine checks that build.ID is the machine's in post-processors.
+func TestPostProcessorsKnowTheMachine(t *testing.T) {
+	b, artifact, err := runBuild(t, func(b *testBuild) { b.hook = provisioner(shellBlock) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, _ := artifact.State("generated_data").(map[string]any)
+	if data["ID"] != b.account.Instance.ID {
+		t.Errorf("build.ID is %v, want %s", data["ID"], b.account.Instance.ID)
 	}
 }
 
@@ -329,7 +414,7 @@ func TestLocalProvisionersGetBuildData(t *testing.T) {
 		b.hook = provisioner(func(
 			_ context.Context, _ packersdk.Ui, _ packersdk.Communicator, data map[string]any,
 		) error {
-			seen = data
+			seen = maps.Clone(data) // before the machine is known
 			return nil
 		})
 	})

@@ -33,11 +33,8 @@ func addRecording(ctx context.Context, b *build, log *recorder.Log, path string)
 	if err := compileJoined(ctx, b, log.Joined); err != nil {
 		return err
 	}
+	warnOfNothing(b, log)
 	if len(log.Provisioners) == 0 {
-		if !b.config.isSet() && len(log.Joined) == 0 {
-			b.Warn("there is nothing to bake, so the image will be a copy of its source: there is no image_source, " +
-				"bundle, user_data_file or user_data, and no provisioner has recorded anything")
-		}
 		return checkSize(b)
 	}
 	user := b.config.loginUser()
@@ -52,11 +49,31 @@ func addRecording(ctx context.Context, b *build, log *recorder.Log, path string)
 	b.Say("Recorded %s for user %s: %s and %s of %d bytes, compressed to %d bytes",
 		bake.Count(log.Count, "provisioner"),
 		user, bake.Count(log.Commands, "command"), bake.Count(log.Files, "file"), log.Bytes, file.Size)
-	b.payload.recording, err = newRecording(b.config, orderProvisioners(log, user), steps, file)
+	provisioners := orderProvisioners(log, user)
+	provisioners.Accepts, provisioners.Facts = log.Accepts, log.Facts
+	provisioners.Interface = b.config.SSHInterface
+	b.payload.recording, err = newRecording(b.config, provisioners, steps, file)
 	if err != nil {
 		return err
 	}
 	return checkSize(b)
+}
+
+// warnOfNothing warns of provisioners that ran and recorded nothing, and when there is nothing to bake.
+func warnOfNothing(b *build, log *recorder.Log) {
+	for _, text := range log.Warnings {
+		b.Warn("%s", text)
+	}
+	recordedNothing := len(log.Provisioners) == 0 && len(log.Joined) == 0
+	if recordedNothing && log.Local > 0 {
+		b.Warn("the template's provisioners recorded nothing for the machine: shell-local ran on this computer, " +
+			"before there is a machine. What it does to a running machine, by Session Manager or SSH, is not in the " +
+			"image: use shell and file blocks for that")
+	}
+	if recordedNothing && !b.config.isSet() {
+		b.Warn("there is nothing to bake, so the image will be a copy of its source: there is no image_source, " +
+			"bundle, user_data_file or user_data, and no provisioner has recorded anything")
+	}
 }
 
 // orderProvisioners puts what was recorded before and after a joined Image-Source there; without one, everything runs
@@ -77,7 +94,12 @@ func orderProvisioners(log *recorder.Log, user string) *guest.Recording {
 func compileJoined(ctx context.Context, b *build, joined []recorder.Join) (err error) {
 	for _, j := range joined { // the recorder takes one at most
 		redact.Add(redact.LinesOf(j.Secrets())...)
-		if b.payload, err = compile(ctx, b.Bake, j.Options); err != nil {
+		b.payload, err = compile(ctx, b.Bake, func(target string) bundle.Options {
+			o := j.Options(target)
+			o.Ignored = b.config.IgnoreFailures
+			return o
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -79,7 +79,7 @@ func (b *build) run(ctx context.Context, hook packersdk.Hook) (packersdk.Artifac
 	b.Say("Seconds spent: %s", b.Phases.End())
 	err := outcome(state)
 	switch {
-	case err != nil && b.images != nil && b.images.IsReleased(): // cancelled while it was cleaning up
+	case errors.Is(err, bake.ErrCancelled) && b.images != nil && b.images.IsReleased(): // while it was cleaning up
 		b.Say("Cancelled when the image was complete, so it stays")
 	case err != nil:
 		return nil, redact.Error(b.withKeptImages(err))
@@ -104,12 +104,17 @@ func findAccount(ctx context.Context, b *build) error {
 	if cfg.Credentials == nil {
 		return errNoCredentials
 	}
-	cfg.Credentials = awsconfig.Redacted(cfg.Credentials)
+	signing := &signingCredentials{settings.NewCredentials(cfg.Credentials), b.config}
+	cfg.Credentials = signing.Credentials
 	clients := awscall.New(cfg, func(cfg aws.Config) *ec2.Client { return awsconfig.EC2(cfg, settings) })
 	credentials, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoCredentials, err)
+		return signing.explain(err)
 	}
+	if err := signing.check(ctx, b.config.signedURLLife()); err != nil {
+		return err
+	}
+	warnOfSession(b, credentials)
 	id, err := findAccountID(ctx, b, &clients)
 	if err != nil {
 		return err
@@ -119,7 +124,7 @@ func findAccount(ctx context.Context, b *build) error {
 	b.images = ami.NewMaker(b.Bake, clients, b.config.imageSettings(), func(name string) (ami.Spec, error) {
 		return imageSpec(b, name)
 	})
-	b.stage, err = openStage(b.Bake, cfg, b.config.Staging, id)
+	b.stage, err = openStage(b.Bake, cfg, b.config.Staging, id, signing)
 	return err
 }
 
@@ -128,18 +133,24 @@ var errNoCredentials = errors.New("find AWS credentials: set access_key and secr
 // checkAccount looks for everything in the account that would make the bake fail later, when it has cost money. Like
 // validating, it reports all problems at once.
 func checkAccount(ctx context.Context, b *build) error {
-	return errors.Join(
+	unseen := new(awscall.Unseen)
+	err := errors.Join(
 		b.images.CheckNames(ctx, b.config.ReuseUnchanged),
-		findSource(ctx, b),
+		findSource(ctx, b, unseen),
 		findNetwork(ctx, b),
 		findProfile(ctx, b),
-		b.stage.check(ctx),
-		checkOutputFile(b.config.OutputFile),
+		b.stage.check(ctx, b.payload.document != nil, unseen),
+		checkFiles(b.config),
 	)
+	if rights := unseen.Rights(); err == nil && len(rights) > 0 {
+		b.Warn("some settings of the account that would make the bake fail later cannot be looked at: allow %s to the "+
+			"credentials, as the policies in docs/iam do", strings.Join(rights, " and "))
+	}
+	return err
 }
 
 // findSource finds the image to start from, and checks everything that depends on it.
-func findSource(ctx context.Context, b *build) error {
+func findSource(ctx context.Context, b *build, unseen *awscall.Unseen) error {
 	clients := &b.account.clients
 	source, err := ami.FindSource(ctx, &b.config.SourceConfig, clients.EC2, clients.SSM)
 	if err != nil {
@@ -151,10 +162,21 @@ func findSource(ctx context.Context, b *build) error {
 		return err
 	}
 	return errors.Join(
-		b.config.machineSettings().CheckArchitecture(ctx, clients.EC2, &b.Clock, clients.Region(), &source),
+		findTypes(ctx, b),
 		checkRenderedTexts(b),
 		b.images.CheckSource(&source, b.config.LaunchBlockDevices),
+		b.images.CheckAccount(ctx, &source, b.config.LaunchBlockDevices, unseen),
 	)
+}
+
+// findTypes looks up the instance types.
+func findTypes(ctx context.Context, b *build) (err error) {
+	clients, machine := &b.account.clients, b.config.machineSettings()
+	b.account.types, err = machine.FindTypes(ctx, clients.EC2, &b.Clock, clients.Region(), &b.account.source)
+	if warning := machine.LateConsoleWarning(b.account.types); warning != "" && b.config.Staging == nil {
+		b.Warn("%s", warning)
+	}
+	return err
 }
 
 func findNetwork(ctx context.Context, b *build) (err error) {
@@ -251,18 +273,19 @@ func makeProfile(ctx context.Context, b *build) error {
 func bakeOnMachine(ctx context.Context, b *build) error {
 	launcher := &instance.Launcher{
 		Bake: b.Bake, EC2: b.account.clients.EC2, Settings: b.config.machineSettings(), Slots: b.account.slots,
-		MaxRetries: b.config.MaxRetries, Render: b.render,
+		Types: b.account.types, MaxRetries: b.config.MaxRetries, Render: b.render,
 		Zone: b.config.AvailabilityZone, PublicIP: b.config.AssociatePublicIPAddress.ToBoolPointer(),
 	}
 	var err error
 	b.machine, err = launcher.Run(ctx, instance.Spec{
-		Image: b.account.source, Network: b.account.network, InstanceProfile: b.account.profile,
+		Image: b.account.source, Network: b.account.network,
+		InstanceProfile: b.account.profile, ProfileIsNew: b.config.TemporaryProfilePolicy != nil,
 		UserData: func(ctx context.Context, attempt int) ([]byte, *machinelog.Log, error) {
 			return launchUserData(ctx, b, attempt)
 		},
 	})
 	if err != nil { // now, because nothing is cleaned up with -on-error=abort
-		saveLog(ctx, b, b.config.FailurePath(b.config.AMIName, b.config.OutputFile))
+		saveFailureLog(ctx, b)
 	}
 	return err
 }
@@ -289,10 +312,16 @@ func completeImages(ctx context.Context, b *build) error {
 	return nil
 }
 
+// errorIn returns the error of the step that failed, or nil.
+func errorIn(state multistep.StateBag) error {
+	err, _ := state.Get(keyError).(error)
+	return err
+}
+
 // outcome returns the error that a build ended with, or nil.
 func outcome(state multistep.StateBag) error {
-	if err, ok := state.GetOk(keyError); ok {
-		return err.(error) //nolint:forcetypeassert // only errors are put there
+	if err := errorIn(state); err != nil {
+		return err
 	}
 	if _, ok := state.GetOk(multistep.StateCancelled); ok {
 		return bake.ErrCancelled

@@ -34,7 +34,7 @@ func TestSpotInstanceCanStopAndRequestIsCancelledFirst(t *testing.T) {
 		"InstanceMarketOptions.SpotOptions.SpotInstanceType":             "persistent",
 		"InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior": "stop",
 		"InstanceMarketOptions.SpotOptions.MaxPrice":                     "0.02",
-		"InstanceMarketOptions.SpotOptions.ValidUntil":                   "2000-01-01T02:00:00Z",
+		"InstanceMarketOptions.SpotOptions.ValidUntil":                   "2000-01-01T02:15:00Z",
 		"InstanceType": "t3.small", "InstanceInitiatedShutdownBehavior": "stop",
 		"CreditSpecification.CpuCredits":                                 "standard",
 		"CapacityReservationSpecification.CapacityReservationPreference": "",
@@ -44,7 +44,7 @@ func TestSpotInstanceCanStopAndRequestIsCancelledFirst(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"Name": "bakery hello-1", bake.TagBake: awsfake.BakeID, bake.TagExpires: "2000-01-01T02:00:00Z",
+		"Name": "bakery hello-1", bake.TagBake: awsfake.BakeID, bake.TagExpires: "2000-01-01T02:15:00Z",
 		"of": "fleet", "team": "debian-12",
 	}
 	if diff := cmp.Diff(want, awsfake.Tags(form, "spot-instances-request")); diff != "" {
@@ -227,7 +227,7 @@ func TestSpotInstanceThatIsReclaimed(t *testing.T) {
 
 func TestMachineMarkedForInterruptionIsNotMadeAnImage(t *testing.T) {
 	for name, last := range map[string][]string{
-		"that reports success":  {"end 1 0 script/install.sh", "verdict ok 0 -"},
+		"that reports success":  {"end 1 0 script/install.sh", awsfake.Success},
 		"whose step was killed": {"end 1 143 script/install.sh", "verdict failed 143 script/install.sh"},
 		"without a verdict":     {"end 1 0 script/install.sh"},
 	} {

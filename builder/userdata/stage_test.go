@@ -6,11 +6,6 @@ package userdata
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
@@ -30,7 +25,7 @@ func TestBakeStagesLargeFilesAndRemovesThem(t *testing.T) {
 		t.Error("no user data")
 	}
 	tags := awsfake.Tags(b.account.Requests["CreateImage"], "image")
-	if len(tags[bake.TagFS]) != 64 || tags["Name"] != "hello" || tags["Version"] != "1.2" {
+	if !strings.Contains(tags[bake.TagInputsDetail], " fs=") || tags["Name"] != "hello" || tags["Version"] != "1.2" {
 		t.Errorf("the image's tags are %v", tags)
 	}
 }
@@ -44,7 +39,7 @@ func TestMachineGetsRegionOfBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if document := string(b.account.UserData()); !strings.Contains(document, "BAKERY_REGION='eu-west-3'") {
+	if document := string(b.account.RunUserData()); !strings.Contains(document, "BAKERY_REGION='eu-west-3'") {
 		t.Errorf("the region of the awsfake.Bucket is not in\n%.600s", document)
 	}
 }
@@ -54,7 +49,8 @@ func TestStagedFilesAreInFolderOfBake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if document := string(b.account.UserData()); !strings.Contains(document, "/some/prefix/"+testFolder+"/fs.tgz?") {
+	document := string(b.account.RunUserData())
+	if !strings.Contains(document, "/some/prefix/"+testFolder+"/fs.tgz?") {
 		t.Errorf("the machine fetches what another bake may remove:\n%.900s", document)
 	}
 }
@@ -84,7 +80,7 @@ func TestKeptFilesAreUploadedOnce(t *testing.T) {
 	}
 }
 
-func TestLargeUserDataIsStagedAndIncluded(t *testing.T) {
+func TestLargeUserDataIsStagedAndFetched(t *testing.T) {
 	noise := string(randomBytes(15_000))
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.UserData = "#!/bin/sh\n: '" + strings.ToValidUTF8(noise, "") + noise + "'\n"
@@ -94,7 +90,7 @@ func TestLargeUserDataIsStagedAndIncluded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\n#include-once\nhttps://", "\nwant='", "\nstay='1'\n"} {
+	for _, want := range []string{"\nurl='https://", "\nwant='", "\nstay='1'\n", "\nlimit='2100'\n"} {
 		if got := string(b.account.UserData()); !strings.Contains(got, want) {
 			t.Errorf("the machine was launched without %q, with\n%s", want, got)
 		}
@@ -111,24 +107,9 @@ func TestVerdictIsFoundInStagedLog(t *testing.T) {
 	_, _, err := runBuild(t, func(b *testBuild) {
 		b.setStaging()
 		b.account.Console = nil
-		b.uploadLongLog("verdict ok 0 -")
+		b.uploadLongLog(awsfake.Success)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func TestBakeWarnsOfCredentialsThatExpireTooSoon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		got := warningOfExpiry(t, credentialsThatExpire(10*time.Minute), time.Hour)
-		if !strings.Contains(got, "expire in 10m0s") {
-			t.Errorf("the user is told %q", got)
-		}
-	})
-}
-
-func credentialsThatExpire(in time.Duration) aws.CredentialsProvider {
-	c := credentials.NewStaticCredentialsProvider("AKIDTESTTESTTEST", "secret", "token")
-	c.Value.CanExpire, c.Value.Expires = true, time.Now().Add(in)
-	return c
 }

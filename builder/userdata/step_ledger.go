@@ -69,7 +69,7 @@ func (*stepLedger) Cleanup(state multistep.StateBag) {
 		return
 	}
 	b.UI.Error(redact.Text("cleaning up: " + err.Error()))
-	if failed, ok := state.GetOk(keyError); ok {
-		state.Put(keyError, errors.Join(failed.(error), err)) //nolint:forcetypeassert // only errors are put there
+	if failed := errorIn(state); failed != nil {
+		state.Put(keyError, errors.Join(failed, err))
 	}
 }

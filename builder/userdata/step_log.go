@@ -5,9 +5,11 @@ package userdata
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/machinelog"
 )
 
@@ -23,12 +25,27 @@ func (*stepLog) Run(context.Context, multistep.StateBag) multistep.StepAction {
 // Cleanup writes log_file.
 func (*stepLog) Cleanup(state multistep.StateBag) {
 	b := unpack(state)
-	path := b.config.LogFile
-	if outcome(state) != nil {
-		path = b.config.FailurePath(b.config.AMIName, b.config.OutputFile)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if errors.Is(outcome(state), bake.ErrCancelled) {
+		cancel() // the user waits
 	}
-	saveLog(context.Background(), b, path)
+	if outcome(state) != nil {
+		saveFailureLog(ctx, b)
+	} else {
+		saveLog(ctx, b, b.config.LogFile)
+	}
 	b.log.record.Close()
+}
+
+// saveFailureLog writes the log of a bake that has failed.
+func saveFailureLog(ctx context.Context, b *build) {
+	path, err := b.config.FailurePath(b.config.AMIName, b.ID)
+	if err != nil {
+		b.Warn("the log of the machine is not kept, set log_file: %s", err)
+		return
+	}
+	saveLog(ctx, b, path)
 }
 
 // saveLog writes what the newest machine has said to a file.

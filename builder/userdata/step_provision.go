@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
 	"path/filepath"
 	"time"
 
@@ -18,7 +18,9 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
+	"github.com/amibakery/packer-plugin-bakery/internal/template"
 )
 
 // StepProvision runs the template's provisioners, before there is a machine, and records what they do. It has the name
@@ -35,14 +37,16 @@ func newStepProvision() *StepProvision { return &StepProvision{} }
 func (s *StepProvision) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
 	b := unpack(state)
 	b.Phases.Enter(bake.PhasePrepare)
-	dir, err := os.MkdirTemp("", "bakery-provisioners-")
-	b.Ledger.AddDirectory(dir)
-	tape := recorder.New(dir)
-	s.Comm = tape // Packer crashes without one, in Cleanup too
+	dir, err := scratch.New()
 	if err != nil {
+		tape := recorder.New("")
 		tape.Stop(err)
+		s.Comm = tape // Packer crashes without one, in Cleanup too
 		return halt(ctx, state, fmt.Errorf("make a directory to record the provisioners in: %w", err))
 	}
+	b.Ledger.AddDirectory(dir)
+	tape := recorder.New(dir.Path)
+	s.Comm = tape
 	refuseImpossible(b, tape)
 	s.record(state, tape)
 	action := s.StepProvision.Run(ctx, state)
@@ -53,12 +57,12 @@ func (s *StepProvision) Run(ctx context.Context, state multistep.StateBag) multi
 	case refused != nil:
 		return halt(ctx, state, refused)
 	case action != multistep.ActionContinue:
-		if err, ok := state.GetOk(keyError); ok {
-			state.Put(keyError, tape.Explain(err.(error))) //nolint:forcetypeassert // only errors are put there
+		if err := errorIn(state); err != nil {
+			state.Put(keyError, tape.Explain(err))
 		}
 		return action
 	}
-	if err := addRecording(ctx, b, log, filepath.Join(dir, recordingName)); err != nil {
+	if err := addRecording(ctx, b, log, filepath.Join(dir.Path, recordingName)); err != nil {
 		return halt(ctx, state, err)
 	}
 	return multistep.ActionContinue
@@ -81,16 +85,18 @@ func (s *StepProvision) record(state multistep.StateBag, tape *recorder.Recorder
 	if s.hook == nil { // Packer runs a step again when -on-error=ask is answered so
 		s.hook = state.Get(keyHook).(packersdk.Hook) //nolint:forcetypeassert // put there by run
 	}
-	state.Put(keyHook, &recordedHook{hook: s.hook, tape: tape, user: unpack(state).config.loginUser()})
+	config := unpack(state).config
+	tape.SetTemplateSettings(template.AllTrue(config.provisioners, recorder.FailureSettings()))
+	state.Put(keyHook, &recordedHook{hook: s.hook, tape: tape, known: config.knownVariables()})
 	// Without it, build.Host and the like would be the text "<unknown>" in provisioners.
 	state.Put(keyComm, &communicator.Config{Type: "none"})
 }
 
 // recordedHook is the hook that runs the provisioners, with the recorder as their communicator and their UI.
 type recordedHook struct {
-	hook packersdk.Hook
-	tape *recorder.Recorder
-	user string
+	hook  packersdk.Hook
+	tape  *recorder.Recorder
+	known map[string]any // the build variables of the connection that have a value
 }
 
 // refusalGrace is how long a provisioner that was refused may take to end by itself. One that does not notice is
@@ -100,7 +106,7 @@ const refusalGrace = 500 * time.Millisecond
 // Run implements packersdk.Hook.
 func (h *recordedHook) Run(ctx context.Context, name string, ui packersdk.Ui, comm packersdk.Communicator,
 	data any) error {
-	h.setVariables(data)
+	h.setVariables(name, data)
 	if name != packersdk.HookProvision {
 		return h.hook.Run(ctx, name, ui, comm, data)
 	}
@@ -117,20 +123,17 @@ func (h *recordedHook) Run(ctx context.Context, name string, ui packersdk.Ui, co
 	return h.hook.Run(ctx, name, h.tape.UI(ui), comm, data)
 }
 
-// machineVariables are the build variables of a machine that can be connected to, by the names of their placeholders.
-var machineVariables = map[string]string{
-	"ID": "ID", "Host": "HOST", "Port": "PORT", "Password": "PASSWORD", "SSHPublicKey": "SSH_PUBLIC_KEY",
-	"SSHPrivateKey": "SSH_PRIVATE_KEY", "SSHPrivateKeyFile": "SSH_PRIVATE_KEY_FILE", "WinRMPassword": "WINRM_PASSWORD",
-}
-
 // setVariables sets the build variables of the machine. They must not be empty: nobody would notice that in a script.
-func (h *recordedHook) setVariables(data any) {
+// What cleans up after a failure gets the id of the machine, if there was one.
+func (h *recordedHook) setVariables(hook string, data any) {
 	variables, ok := data.(map[string]any)
 	if !ok {
 		return
 	}
 	for name, placeholder := range machineVariables {
-		variables[name] = recorder.Placeholder(placeholder)
+		if name != "ID" || hook == packersdk.HookProvision {
+			variables[name] = recorder.Placeholder(placeholder)
+		}
 	}
-	variables["User"] = h.user
+	maps.Copy(variables, h.known)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	"github.com/hashicorp/packer-plugin-sdk/packerbuilderdata"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 )
@@ -78,6 +79,8 @@ func (*stepMachine) Run(ctx context.Context, state multistep.StateBag) multistep
 	action := unlessReused(ctx, state, bake.PhaseStage, bakeOnMachine)
 	if m := unpack(state).machine; m != nil && m.ID != "" {
 		state.Put("instance_id", m.ID) // Packer's build.ID
+		// Packer has taken it for the post-processors before there was a machine.
+		(&packerbuilderdata.GeneratedData{State: state}).Put("ID", m.ID)
 	}
 	return action
 }
@@ -108,8 +111,8 @@ func (*stepReplace) Run(ctx context.Context, state multistep.StateBag) multistep
 	})
 }
 
-// stepProtect protects the images from being deregistered and completes them: the last that can fail. Then nothing
-// removes them any more.
+// stepProtect protects the images from being deregistered and completes them. Then nothing removes them any more, and
+// output_file gets to its place.
 type stepProtect struct {
 	nothingToUndo
 	output *stepOutput
@@ -117,15 +120,14 @@ type stepProtect struct {
 
 // Run implements multistep.Step.
 func (s *stepProtect) Run(ctx context.Context, state multistep.StateBag) multistep.StepAction {
-	return runStep(ctx, state, bake.PhaseImage, func(ctx context.Context, b *build) error {
-		if err := completeImages(ctx, b); err != nil {
-			return err
-		}
-		if s.output.written != nil {
-			b.Ledger.Release(s.output.written)
-		}
-		return nil
-	})
+	if action := runStep(ctx, state, bake.PhaseImage, completeImages); action != multistep.ActionContinue {
+		return action
+	}
+	if err := s.output.commit(context.WithoutCancel(ctx), unpack(state)); err != nil {
+		state.Put(keyError, err) // even if the bake is cancelled now: it has images
+		return multistep.ActionHalt
+	}
+	return multistep.ActionContinue
 }
 
 // runStep runs what a step does as part of a phase, and halts the build when that fails.
@@ -134,6 +136,9 @@ func runStep(
 ) multistep.StepAction {
 	b := unpack(state)
 	b.Phases.Enter(phase)
+	if errorIn(state) != nil { // of the step's last run, which the user has Packer try again
+		state.Remove(keyError) // without a lock, so never beside an interrupt of a build without an error
+	}
 	if err := do(ctx, b); err != nil {
 		return halt(ctx, state, err)
 	}

@@ -71,6 +71,11 @@ func (c *Config) renderUserData() error {
 		return fmt.Errorf("user_data: its braces are no template of Packer's; text that is none goes into a "+
 			"user_data_file: %w", err)
 	}
+	const noValue = "<no value>" // of text/template, for a field that there is none of
+	if strings.Contains(rendered, noValue) && !strings.Contains(c.UserData, noValue) {
+		return fmt.Errorf("user_data: its braces name a field that Packer does not have, which would become %s: text "+
+			"such as docker's {{.Names}} goes into a user_data_file", noValue)
+	}
 	c.UserData = rendered
 	return nil
 }

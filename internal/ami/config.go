@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
@@ -27,7 +29,7 @@ type ImageConfig struct {
 	// account, neither in the region of the build nor in one of `ami_regions`, or `force_deregister` must be set.
 	// `{{ clean_resource_name x }}` replaces what is not allowed.
 	AMIName string `mapstructure:"ami_name" required:"true"`
-	// The description of the image, in every region; at most 255 characters. Default: made of the name and the
+	// The description of the image, in every region; at most 255 characters of ASCII. Default: made of the name and the
 	// version. It may use build data such as `{{ .SourceAMI }}`.
 	AMIDescription string `mapstructure:"ami_description"`
 	// The version of the image: the `Version` tag, and part of the default description. Default: `VERSION` of
@@ -60,7 +62,9 @@ type ImageConfig struct {
 	// has all its attributes is the old one deregistered, the new one copied to the name, and the temporary one
 	// removed. A bake that fails before leaves the old image alone; one that fails after keeps the new image and
 	// says under which name. Where nothing has the name, nothing of this takes place. An old image with
-	// deregistration protection is not replaced: the bake stops before it begins. Default: `false`, or `true` with
+	// deregistration protection is not replaced, nor one that has the tags of a bake but not its own id as the tag
+	// `bakery:self`, which is a copy that somebody has made: the bake stops before it begins. When two bakes replace
+	// one name at the same time, one fails, and removes its image. Default: `false`, or `true` with
 	// `packer build -force`.
 	ForceDeregister bool `mapstructure:"force_deregister"`
 	// Return an image that is there already instead of baking the same one once more. An image of this account counts
@@ -72,8 +76,10 @@ type ImageConfig struct {
 	// well. `packer build -force` bakes in any case. Conflicts with `skip_create_ami`. Default: `false`. See [Unchanged
 	// builds](#unchanged-builds).
 	ReuseUnchanged bool `mapstructure:"reuse_unchanged"`
-	// Delete the snapshots of the images that `force_deregister` has replaced, when the new ones are there; not those
-	// that `ami_block_device_mappings` names by their `snapshot_id`. Default: `false`.
+	// After `force_deregister` has replaced an image, delete the snapshots of the old image that its bake has made.
+	// All other snapshots of it stay: those that `ami_block_device_mappings` of this or of an earlier template names by
+	// `snapshot_id`, and those of an image that no bake has made. A warning gives the command that deletes them.
+	// Default: `false`.
 	ForceDeleteSnapshot bool `mapstructure:"force_delete_snapshot"`
 	// How long an image may take to become available, as a duration; each copy in another region has this time as
 	// well. Default: `30m`; at least `120s`.
@@ -82,8 +88,8 @@ type ImageConfig struct {
 	// more often, and less often only while AWS asks to slow down.
 	ImagePollInterval time.Duration `mapstructure:"image_poll_interval"`
 	// A file to write the name and the id of the image in the region of the build to, as the two lines `AMINAME=` and
-	// `AMIID=`, quoted for a shell. Default: none. Written only when the image is available, and removed again when
-	// the bake fails after that.
+	// `AMIID=`, quoted for a shell. Default: none. It is written when the bake has succeeded: one that fails leaves
+	// an earlier file as it was. Links are followed. Whether it can be written is checked before the launch.
 	OutputFile string `mapstructure:"output_file"`
 }
 
@@ -100,6 +106,8 @@ func (c *ImageConfig) Check(force bool, ctx *interpolate.Context) ([]string, []e
 	}
 	if err := interpolate.Validate(c.AMIDescription, ctx); err != nil {
 		errs = append(errs, fmt.Errorf("ami_description: %w", err))
+	} else if setting.Known(c.AMIDescription) && !strings.Contains(c.AMIDescription, "{{") {
+		errs = append(errs, setting.NonNil(CheckDescription("ami_description", c.AMIDescription))...)
 	}
 	errs = append(errs, setting.DurationBetween("image_timeout", &c.ImageTimeout,
 		setting.DefaultTimeout, setting.LeastTimeout, 0)...)
@@ -111,6 +119,25 @@ func (c *ImageConfig) Check(force bool, ctx *interpolate.Context) ([]string, []e
 		errs = append(errs, setting.Prefix(name, c.AMIBlockDevices[i].CheckForImage())...)
 	}
 	return nil, errs
+}
+
+// longestDescription is the limit of CreateImage:
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html.
+const longestDescription = 255
+
+// CheckDescription refuses a description that EC2 would refuse when the machine has baked. where says what it is made
+// of.
+func CheckDescription(where, text string) error {
+	for _, r := range text {
+		if r > unicode.MaxASCII || r < ' ' && r != '\t' && r != '\n' && r != '\r' {
+			return fmt.Errorf("%s: %q has the character %q, and EC2 takes only those of ASCII in a description: "+
+				"write it without", where, text, r)
+		}
+	}
+	if n := len(text); n > longestDescription {
+		return fmt.Errorf("%s has %d characters; it must have at most %d", where, n, longestDescription)
+	}
+	return nil
 }
 
 // checkTags joins the two forms of tags and checks them.

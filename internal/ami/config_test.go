@@ -228,7 +228,7 @@ func TestCheckAccepts(t *testing.T) {
 			"ami_regions": []string{"eu-west-1"}, "ami_users": []string{testAccount}, "skip_save_build_region": true,
 		},
 		"tags of many bytes": {
-			"tags": s{strings.Repeat("ä", 128): strings.Repeat("本", 256)}, "ami_description": strings.Repeat("ä", 255),
+			"tags": s{strings.Repeat("ä", 128): strings.Repeat("本", 256)}, "ami_description": strings.Repeat("a", 255),
 		},
 		"a public image that is not encrypted": {
 			"encrypt_boot": false, "ami_groups": []string{"all"}, "snapshot_groups": []string{"all"},

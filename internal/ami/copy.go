@@ -66,8 +66,10 @@ func (m *Maker) copyImage(ctx context.Context, t *RegionTarget, c copyRequest) (
 		SnapshotCopyCompletionDurationMinutes: c.minutes,
 		TagSpecifications:                     c.spec.tags(),
 	}
-	image, err := m.makeImage(ctx, t, c.spec.Name, func(ctx context.Context) (*string, error) {
-		out, err := t.EC2.CopyImage(ctx, in)
+	image, err := m.makeImage(ctx, t, c.spec.Name, func(
+		ctx context.Context, opts ...func(*ec2.Options),
+	) (*string, error) {
+		out, err := t.EC2.CopyImage(ctx, in, opts...)
 		if err != nil {
 			return nil, err
 		}

@@ -5,7 +5,9 @@ package ami
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +17,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/blockdevice"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
 // Create makes an image of a stopped instance and waits until it is available. The result is the image of the build's
@@ -50,6 +53,9 @@ func (m *Maker) findImagesToReplace(ctx context.Context) error {
 	}
 	return ForEachRegion(ctx, m.targets, func(ctx context.Context, t *RegionTarget) (err error) {
 		t.old, err = m.imagesWithName(ctx, t)
+		for i := range t.old {
+			err = errors.Join(err, m.checkReplaceable(t, &t.old[i]), t.checkSeen(&t.old[i]))
+		}
 		return err
 	})
 }
@@ -72,8 +78,10 @@ func (m *Maker) createOrRegister(
 }
 
 func (m *Maker) create(ctx context.Context, in *ec2.CreateImageInput) (types.Image, error) {
-	return m.makeImage(ctx, m.home, aws.ToString(in.Name), func(ctx context.Context) (*string, error) {
-		out, err := m.home.EC2.CreateImage(ctx, in)
+	return m.makeImage(ctx, m.home, aws.ToString(in.Name), func(
+		ctx context.Context, opts ...func(*ec2.Options),
+	) (*string, error) {
+		out, err := m.home.EC2.CreateImage(ctx, in, opts...)
 		if err != nil {
 			return nil, fmt.Errorf("make an image of %s: %w", aws.ToString(in.InstanceId), err)
 		}
@@ -104,14 +112,27 @@ var sourceNotFound = []string{
 	awscall.CodeImageNotFound, awscall.CodeInstanceNotFound, awscall.CodeSnapshotNotFound,
 }
 
+// errNoImage is for an answer that was cut off: to the SDK, an answer of no bytes is one of no values.
+var errNoImage = errors.New("EC2 answered without the id of an image")
+
+// imageCall is a call that makes an image.
+type imageCall func(ctx context.Context, opts ...func(*ec2.Options)) (id *string, err error)
+
+// refusals are the codes that say that a call has had no effect.
+var refusals = append([]string{
+	awscall.CodeImageNameTaken, awscall.CodeInstanceState, awscall.CodeState, awscall.CodeParameterValue,
+	"UnauthorizedOperation", "AccessDenied", "AccessDeniedException",
+}, sourceNotFound...)
+
 // makeImage makes the call that makes an image, and waits until the image is available. When the answer of the call
 // is lost, the call may have taken effect, and the next attempt is refused because the name is taken. So an image
-// that has the name and the bake's tag counts as the one that the call has made.
-func (m *Maker) makeImage(
-	ctx context.Context, t *RegionTarget, name string, call func(context.Context) (*string, error),
-) (types.Image, error) {
+// that has the name and the bake's tag then counts as the one that the call has made. Without a lost answer it is
+// somebody else's, whatever its tags.
+func (m *Maker) makeImage(ctx context.Context, t *RegionTarget, name string, call imageCall) (types.Image, error) {
 	m.addToLedger(t)
 	var id string
+	var attempt awscall.Attempt
+	lost := false
 	again := func(err error) bool {
 		return awscall.IsWrongState(err) || awscall.HasCode(err, sourceNotFound...) ||
 			t.oldGone && awscall.HasCode(err, awscall.CodeImageNameTaken)
@@ -119,37 +140,68 @@ func (m *Maker) makeImage(
 	err := awscall.RetryWhile(ctx, stateTimeout, again, func(ctx context.Context) error {
 		own, cancel := awscall.Uninterruptible(ctx)
 		defer cancel()
-		answer, err := call(own)
+		answer, err := call(own, attempt.Track)
+		if id = aws.ToString(answer); err == nil && id != "" {
+			return nil
+		}
+		if err == nil {
+			err = errNoImage
+		}
+		isRefusal := awscall.HasCode(err, refusals...) || awscall.IsWrongState(err) || awscall.IsThrottled(err)
+		lost = lost || attempt.MayBeApplied() || !isRefusal
+		mayBeMade := awscall.IsTransient(err) || awscall.HasCode(err, awscall.CodeImageNameTaken)
+		if !mayBeMade && !errors.Is(err, errNoImage) {
+			return err
+		}
+		ours, other := m.findNamed(own, t, name, lost)
 		switch {
-		case err == nil:
-			id = aws.ToString(answer)
-		case awscall.IsTransient(err) || awscall.HasCode(err, awscall.CodeImageNameTaken):
-			if id, _ = m.findOwn(own, t, name); id != "" {
-				return nil
-			}
+		case ours != "":
+			id = ours
+			return nil
+		case t.oldGone && other != "":
+			t.oldGone = false // the name is not without an image
+			return fmt.Errorf("the name was given to %s meanwhile, by another bake: %w", other, err)
 		}
 		return err
 	})
 	if err != nil {
+		if lost {
+			t.lost = append(t.lost, name)
+		}
 		return types.Image{}, err
 	}
 	t.track(id)
+	ownership.Tag(ctx, m.bake, t.EC2, id)
 	m.bake.Say("Image %s is being made%s", id, m.inWhichRegion(t))
 	return m.waitUntilAvailable(ctx, t, id)
 }
 
-// findOwn returns the id of the image of a name that this bake has made, or "".
-func (m *Maker) findOwn(ctx context.Context, t *RegionTarget, name string) (string, error) {
+// findNamed looks up which image has a name. It returns its id as own when this bake has made it, which is possible
+// only after a lost answer, or as other when somebody else has and it is not an image to replace. Both are "" when no
+// image has the name, or the call fails.
+func (m *Maker) findNamed(ctx context.Context, t *RegionTarget, name string, lost bool) (own, other string) {
 	images, err := WithName(ctx, t.EC2, t.Region, name)
 	if err != nil {
-		return "", err
+		return "", ""
 	}
 	for i := range images {
-		if awscall.TagMap(images[i].Tags)[bake.TagBake] == m.bake.ID {
-			return aws.ToString(images[i].ImageId), nil
+		id := aws.ToString(images[i].ImageId)
+		isOld := slices.ContainsFunc(t.old, func(old types.Image) bool { return aws.ToString(old.ImageId) == id })
+		switch {
+		case lost && m.mayHaveMade(&images[i]):
+			own = id
+		case !isOld:
+			other = id
 		}
 	}
-	return "", nil
+	return own, other
+}
+
+// mayHaveMade reports whether an image whose name EC2 was asked for is the one that a call has made whose answer was
+// lost, as far as its tags say. Another image cannot have the name.
+func (m *Maker) mayHaveMade(image *types.Image) bool {
+	tags := awscall.TagMap(image.Tags)
+	return tags[bake.TagBake] == m.bake.ID && !ownership.IsCopy(tags, aws.ToString(image.ImageId))
 }
 
 // pollFraction is the part of the wait that may be lost by looking late: one thirtieth.

@@ -123,6 +123,7 @@ func (a *account) ec2() *awscall.EC2 {
 		}),
 		DeregisterImage: call(a, "DeregisterImage", a.deregister),
 		DeleteSnapshot:  call(a, "DeleteSnapshot", a.deleteSnapshot),
+		CreateTags:      call(a, "CreateTags", a.createTags),
 		DeleteTags:      call(a, "DeleteTags", a.deleteTags),
 
 		ModifyImageAttribute: accept[ec2.ModifyImageAttributeInput, ec2.ModifyImageAttributeOutput](
@@ -167,6 +168,9 @@ func (a *account) newImage(name *string, specs []types.TagSpecification, snapsho
 		}
 	}
 	id := aws.String(fmt.Sprintf("ami-%s-%d", a.region, len(a.made)))
+	if s := a.snapshots[aws.ToString(snapshot)]; s != nil && s.Description == nil {
+		s.Description = aws.String("Created by CreateImage(" + testInstance + ") for " + *id)
+	}
 	a.made[*id] = time.Now()
 	encrypted := false
 	if s := a.snapshots[aws.ToString(snapshot)]; s != nil {
@@ -184,12 +188,17 @@ func (a *account) newImage(name *string, specs []types.TagSpecification, snapsho
 	return id, nil
 }
 
-// addOld adds an image that was there before the bake.
+// addOld adds an image that an earlier bake has made.
 func (a *account) addOld(id, name string) *types.Image {
 	snapshot := "snap-of-" + id
-	a.snapshots[snapshot] = &types.Snapshot{SnapshotId: aws.String(snapshot)}
+	of := types.Tag{Key: aws.String(bake.TagBake), Value: aws.String("00000000000000bb")}
+	a.snapshots[snapshot] = &types.Snapshot{
+		SnapshotId: aws.String(snapshot), Description: aws.String("Created by CreateImage(i-0) for " + id),
+		Tags: []types.Tag{of},
+	}
 	a.images[id] = &types.Image{
 		ImageId: aws.String(id), Name: aws.String(name), State: types.ImageStateAvailable,
+		Tags:                []types.Tag{of, {Key: aws.String(bake.TagSelf), Value: aws.String(id)}},
 		BlockDeviceMappings: []types.BlockDeviceMapping{{Ebs: &types.EbsBlockDevice{SnapshotId: aws.String(snapshot)}}},
 	}
 	return a.images[id]
@@ -235,7 +244,8 @@ func (a *account) describeSnapshots(in *ec2.DescribeSnapshotsInput) (*ec2.Descri
 	for _, id := range slices.Sorted(maps.Keys(a.snapshots)) {
 		s := a.snapshots[id]
 		byTag := len(in.Filters) > 0 && awscall.TagMap(s.Tags)[bake.TagBake] == in.Filters[0].Values[0]
-		if byTag || slices.Contains(in.SnapshotIds, id) {
+		byID := len(in.Filters) > 0 && slices.Contains(in.Filters[0].Values, id)
+		if byTag || byID || slices.Contains(in.SnapshotIds, id) {
 			out.Snapshots = append(out.Snapshots, *s)
 		}
 	}
@@ -265,6 +275,18 @@ func (a *account) deleteSnapshot(in *ec2.DeleteSnapshotInput) (*ec2.DeleteSnapsh
 	}
 	delete(a.snapshots, *in.SnapshotId)
 	return new(ec2.DeleteSnapshotOutput), nil
+}
+
+func (a *account) createTags(in *ec2.CreateTagsInput) (*ec2.CreateTagsOutput, error) {
+	for _, id := range in.Resources {
+		if i := a.images[id]; i != nil {
+			i.Tags = append(i.Tags, in.Tags...)
+		}
+		if s := a.snapshots[id]; s != nil {
+			s.Tags = append(s.Tags, in.Tags...)
+		}
+	}
+	return new(ec2.CreateTagsOutput), nil
 }
 
 func (a *account) deleteTags(in *ec2.DeleteTagsInput) (*ec2.DeleteTagsOutput, error) {

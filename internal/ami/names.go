@@ -18,6 +18,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
 // TemplateFuncs are the functions of `{{ }}` in settings, beside Packer's own.
@@ -82,6 +83,12 @@ func (m *Maker) CheckNames(ctx context.Context, mayReuse bool) error {
 func (m *Maker) checkName(ctx context.Context, t *RegionTarget, mayReuse bool) error {
 	c := m.settings.Image
 	taken, err := m.imagesWithName(ctx, t)
+	if err == nil {
+		t.seen = []string{}
+	}
+	for i := range taken {
+		t.seen = append(t.seen, aws.ToString(taken[i].ImageId))
+	}
 	if err != nil || len(taken) == 0 {
 		return err
 	}
@@ -100,7 +107,35 @@ func (m *Maker) checkName(ctx context.Context, t *RegionTarget, mayReuse bool) e
 		return fmt.Errorf("force_deregister cannot replace %s in %s, which has the name %q and is protected from "+
 			"deregistration: disable its protection, or choose another ami_name", id, t.Region, c.AMIName)
 	}
-	return nil
+	return m.checkReplaceable(t, &taken[0])
+}
+
+// checkSeen refuses for force_deregister an image that no bake has made and that has got the name only while this bake
+// was running: nobody has meant that one.
+func (t *RegionTarget) checkSeen(image *types.Image) error {
+	id := aws.ToString(image.ImageId)
+	if t.seen == nil || slices.Contains(t.seen, id) || ownership.MadeImage(image) {
+		return nil
+	}
+	return fmt.Errorf("force_deregister does not replace %s in %s: it has got the name %q while this bake was "+
+		"running, and no bake has made it; bake again if it may go", id, t.Region, aws.ToString(image.Name))
+}
+
+// checkReplaceable refuses for force_deregister what has the tags of a bake and is not what the bake has made: a copy
+// that somebody made with the tags, to keep it. An image without such tags is one that the template means by its name.
+func (m *Maker) checkReplaceable(t *RegionTarget, image *types.Image) error {
+	id, tags := aws.ToString(image.ImageId), awscall.TagMap(image.Tags)
+	isOfBake := false
+	for key := range tags {
+		isOfBake = isOfBake || strings.HasPrefix(key, bake.TagPrefix)
+	}
+	if !isOfBake || ownership.HasOwnID(tags, id) {
+		return nil
+	}
+	return fmt.Errorf("force_deregister does not replace %s in %s, which has the name %q: it has the tags of a bake, "+
+		"but not its own id as the tag %s, so it is a copy that somebody has made, or its bake was killed. Choose "+
+		"another ami_name, or say that it may go: %s", id, t.Region, aws.ToString(image.Name), bake.TagSelf,
+		m.bake.CLI.CommandIn(t.Region, "ec2 create-tags --resources %s --tags Key=%s,Value=%s", id, bake.TagSelf, id))
 }
 
 // imagesWithName returns the account's images in a region that have the name of this bake's image.

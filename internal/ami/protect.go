@@ -13,6 +13,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
 // Protect protects the images from deregistration, if the template says so.
@@ -55,10 +56,12 @@ func (m *Maker) Complete(ctx context.Context) error {
 func (m *Maker) complete(ctx context.Context, t *RegionTarget) error {
 	ctx, cancel := awscall.Uninterruptible(ctx)
 	defer cancel()
+	snapshots := m.settings.Image.OwnSnapshots(&t.Image)
+	ownership.Tag(ctx, m.bake, t.EC2, snapshots...)
 	again := awscall.NotVisibleYet(t.newest, awscall.CodeImageNotFound, awscall.CodeSnapshotNotFound)
 	err := awscall.RetryWhile(ctx, awscall.VisibleTimeout, again, func(ctx context.Context) error {
 		_, err := t.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{
-			Resources: append([]string{t.ImageID()}, m.settings.Image.OwnSnapshots(&t.Image)...),
+			Resources: append([]string{t.ImageID()}, snapshots...),
 			Tags:      []types.Tag{{Key: aws.String(bake.TagExpires)}},
 		})
 		return err

@@ -28,6 +28,8 @@ type RegionTarget struct {
 
 	entry   *bake.Entry   // in the ledger from before the first image on
 	old     []types.Image // the images that have the name and are to be replaced
+	seen    []string      // the ids of the images that had the name when the bake began; nil if not known
+	lost    []string      // the names of images that EC2 may have made although the call has failed
 	made    []string      // the ids of the images that EC2 has begun to make
 	newest  time.Time     // when the last of them was begun
 	oldGone bool          // the old images are deregistered, or may be; Image stays from then on

@@ -47,8 +47,8 @@ func (m *Maker) register(ctx context.Context, from *types.Image, bootMode string
 		TagSpecifications: []types.TagSpecification{awscall.TagSpec(types.ResourceTypeImage, s.ImageTags)},
 	}
 	m.bake.Say("Registering it anew, for boot_mode and tpm_support...")
-	return m.makeImage(ctx, m.home, s.Name, func(ctx context.Context) (*string, error) {
-		out, err := m.home.EC2.RegisterImage(ctx, in)
+	return m.makeImage(ctx, m.home, s.Name, func(ctx context.Context, opts ...func(*ec2.Options)) (*string, error) {
+		out, err := m.home.EC2.RegisterImage(ctx, in, opts...)
 		if err != nil {
 			return nil, fmt.Errorf("register an image of the snapshots of %s: %w", aws.ToString(from.ImageId), err)
 		}

@@ -49,7 +49,7 @@ func Deregister(ctx context.Context, api *awscall.EC2, id string, protected bool
 			return err
 		}
 	}
-	var attempt awscall.DeleteAttempt
+	var attempt awscall.Attempt
 	again := attempt.UnlessApplied(awscall.NotVisibleYet(made, awscall.CodeImageNotFound))
 	err := awscall.RetryWhile(ctx, awscall.VisibleTimeout, again, func(ctx context.Context) error {
 		_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)}, attempt.Track)
@@ -92,7 +92,7 @@ func DeleteSnapshots(ctx context.Context, api *awscall.EC2, ids []string, made t
 }
 
 func deleteSnapshot(ctx context.Context, api *awscall.EC2, id string, made time.Time) error {
-	var attempt awscall.DeleteAttempt
+	var attempt awscall.Attempt
 	notVisible := attempt.UnlessApplied(awscall.NotVisibleYet(made, awscall.CodeSnapshotNotFound))
 	again := func(err error) bool { return awscall.HasCode(err, awscall.CodeSnapshotInUse) || notVisible(err) }
 	err := awscall.RetryWhile(ctx, SnapshotReleaseTimeout, again, func(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
 // Replace gives the new images their name where old images have it, for force_deregister. It is called when
@@ -136,12 +139,49 @@ func (m *Maker) deleteOldSnapshots(ctx context.Context, t *RegionTarget) {
 		return
 	}
 	for i := range t.old {
-		for _, snapshot := range m.settings.Image.OwnSnapshots(&t.old[i]) {
-			if err := deleteSnapshot(ctx, t.EC2, snapshot, time.Time{}); err != nil {
-				m.bake.Warn("force_delete_snapshot: %s stays in %s: %s", snapshot, t.Region, err)
+		made, others, err := madeSnapshots(ctx, t.EC2, &t.old[i])
+		if err != nil {
+			m.bake.Warn("force_delete_snapshot: the snapshots of %s stay in %s: %s", Describe(&t.old[i]), t.Region, err)
+		}
+		for _, id := range made {
+			if err := deleteSnapshot(ctx, t.EC2, id, time.Time{}); err != nil {
+				m.bake.Warn("force_delete_snapshot: %s stays in %s: %s", id, t.Region, err)
 			}
 		}
+		for _, id := range others {
+			if !slices.Contains(m.settings.Image.OwnSnapshots(&t.old[i]), id) {
+				continue // the template names it
+			}
+			m.bake.Warn("force_delete_snapshot: %s stays in %s, because nothing proves that a bake has made it. To "+
+				"delete it: %s", id, t.Region,
+				m.bake.CLI.CommandIn(t.Region, "ec2 delete-snapshot --snapshot-id %s", id))
+		}
 	}
+}
+
+// madeSnapshots returns the snapshots of an image that the bake of the image has made, and the others. Some may be
+// those that an earlier template has named.
+func madeSnapshots(ctx context.Context, api *awscall.EC2, image *types.Image) (made, others []string, err error) {
+	ids := SnapshotsOf(image)
+	if len(ids) == 0 {
+		return nil, nil, nil
+	}
+	out, err := api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
+		OwnerIds: []string{"self"}, Filters: []types.Filter{awscall.Filter("snapshot-id", ids...)},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	bakeID := awscall.TagMap(image.Tags)[bake.TagBake]
+	for i := range out.Snapshots {
+		s := &out.Snapshots[i]
+		if ownership.MadeSnapshot(bakeID, s, aws.ToString(image.ImageId)) {
+			made = append(made, aws.ToString(s.SnapshotId))
+		} else {
+			others = append(others, aws.ToString(s.SnapshotId))
+		}
+	}
+	return made, others, nil
 }
 
 // KeptImages returns, for a bake that has failed, the new images that stay because the images they replace are gone,

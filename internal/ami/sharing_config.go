@@ -35,6 +35,12 @@ type SharingConfig struct {
 	SnapshotGroups []string `mapstructure:"snapshot_groups"`
 }
 
+// The names of the settings that make something public.
+const (
+	settingGroups         = "ami_groups"
+	settingSnapshotGroups = "snapshot_groups"
+)
+
 // groupAll is the only group that EC2 knows.
 const groupAll = "all"
 
@@ -52,8 +58,8 @@ func (s *SharingConfig) Check() ([]string, []error) {
 		setting.CheckEach("snapshot_users", s.SnapshotUsers, setting.AccountID, "an account id of 12 digits"),
 		setting.CheckEach("ami_org_arns", s.AMIOrgArns, orgARN, "arn:aws:organizations::account:organization/o-..."),
 		setting.CheckEach("ami_ou_arns", s.AMIOuArns, ouARN, "arn:aws:organizations::account:ou/o-.../ou-..."),
-		setting.CheckEach("ami_groups", s.AMIGroups, groupForm, `"all", the only group EC2 knows`),
-		setting.CheckEach("snapshot_groups", s.SnapshotGroups, groupForm, `"all", the only group EC2 knows`),
+		setting.CheckEach(settingGroups, s.AMIGroups, groupForm, `"all", the only group EC2 knows`),
+		setting.CheckEach(settingSnapshotGroups, s.SnapshotGroups, groupForm, `"all", the only group EC2 knows`),
 	)
 	if len(s.AMIProductCodes) > 0 && s.MakesPublic() {
 		errs = append(errs, errors.New("ami_product_codes and ami_groups exclude each other: EC2 makes no image "+
@@ -67,7 +73,9 @@ func (s *SharingConfig) MakesPublic() bool { return slices.Contains(s.AMIGroups,
 
 // publicSettings returns the names of the settings that let everybody use the image or its snapshots.
 func (s *SharingConfig) publicSettings() []string {
-	return setting.NamesOfKnown(map[string][]string{"ami_groups": s.AMIGroups, "snapshot_groups": s.SnapshotGroups})
+	return setting.NamesOfKnown(map[string][]string{
+		settingGroups: s.AMIGroups, settingSnapshotGroups: s.SnapshotGroups,
+	})
 }
 
 // sharedSettings returns the names of the settings that let some others use the image or its snapshots.

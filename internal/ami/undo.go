@@ -17,10 +17,12 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
-// removeAll removes all images and snapshots of the bake in a region, except the image that is kept. It finds them by
-// the bake's tag, so it also finds what was made by a call whose answer was lost.
+// removeAll removes all images and snapshots of the bake in a region, except the image that is kept. It looks for them
+// by the bake's tag, so it also finds what was made by a call whose answer was lost. What others have made with a copy
+// of the tag stays.
 func (m *Maker) removeAll(ctx context.Context, t *RegionTarget) error {
 	images, err := m.taggedImages(ctx, t)
 	errs := []error{err}
@@ -62,8 +64,8 @@ func addSnapshots(err error, image *types.Image) error {
 // lateSnapshotTimeout is how long EC2 may take to begin with the snapshots of an image that it was asked for.
 const lateSnapshotTimeout = 20 * time.Second
 
-// waitForSnapshots returns the snapshots with the bake's tag. When an image was given up before it had any, EC2 may
-// be about to make them, so it waits for them. known are the snapshots that the images list.
+// waitForSnapshots returns the snapshots of images with the bake's tag. When an image was given up before it had any,
+// EC2 may be about to make them, so it waits for them. known are the snapshots that the images list.
 func (m *Maker) waitForSnapshots(
 	ctx context.Context, t *RegionTarget, images []types.Image, known []string,
 ) ([]string, error) {
@@ -76,7 +78,7 @@ func (m *Maker) waitForSnapshots(
 	}
 	var tagged []string
 	err := awscall.Poll(ctx, awscall.Every(awscall.RetryPause), func(ctx context.Context) (done bool, err error) {
-		tagged, err = taggedSnapshots(ctx, t.EC2, m.bake.ID)
+		tagged, err = taggedSnapshots(ctx, t.EC2, m.bake.ID, images)
 		return len(tagged) > 0 || !time.Now().Before(end), err
 	})
 	return tagged, err
@@ -92,7 +94,10 @@ func (m *Maker) taggedImages(ctx context.Context, t *RegionTarget) ([]types.Imag
 	if err != nil {
 		err = fmt.Errorf("look for images of bake %s in %s: %w", m.bake.ID, t.Region, err)
 	} else {
-		images = out.Images
+		images = slices.DeleteFunc(out.Images, func(i types.Image) bool {
+			lost := slices.Contains(t.lost, aws.ToString(i.Name)) && m.mayHaveMade(&i)
+			return !lost && !slices.Contains(t.made, aws.ToString(i.ImageId))
+		})
 	}
 	for _, id := range t.made {
 		if !slices.ContainsFunc(images, func(i types.Image) bool { return aws.ToString(i.ImageId) == id }) {
@@ -102,7 +107,10 @@ func (m *Maker) taggedImages(ctx context.Context, t *RegionTarget) ([]types.Imag
 	return images, err
 }
 
-func taggedSnapshots(ctx context.Context, api *awscall.EC2, bakeID string) ([]string, error) {
+// taggedSnapshots returns the snapshots with the tag of a bake that it has made for some images.
+func taggedSnapshots(
+	ctx context.Context, api *awscall.EC2, bakeID string, images []types.Image,
+) ([]string, error) {
 	out, err := api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
 		OwnerIds: []string{"self"}, Filters: []types.Filter{awscall.Filter("tag:"+bake.TagBake, bakeID)},
 	})
@@ -111,27 +119,43 @@ func taggedSnapshots(ctx context.Context, api *awscall.EC2, bakeID string) ([]st
 	}
 	var ids []string
 	for i := range out.Snapshots {
-		ids = append(ids, aws.ToString(out.Snapshots[i].SnapshotId))
+		if MadeSnapshotFor(images, bakeID, &out.Snapshots[i]) {
+			ids = append(ids, aws.ToString(out.Snapshots[i].SnapshotId))
+		}
 	}
 	return ids, nil
 }
 
+// MadeSnapshotFor reports whether a bake has made a snapshot for one of some images: EC2 says so, or the image lists it
+// and it has its own id as a tag.
+func MadeSnapshotFor(images []types.Image, bakeID string, s *types.Snapshot) bool {
+	return slices.ContainsFunc(images, func(i types.Image) bool {
+		id := aws.ToString(i.ImageId)
+		return ownership.MadeSnapshot(bakeID, s, id) &&
+			(ownership.MadeForImage(s) == id || slices.Contains(SnapshotsOf(&i), aws.ToString(s.SnapshotId)))
+	})
+}
+
 // removalCommands returns the commands that remove the images of a region, except the one that is kept. They find
-// snapshots by the bake's tag; EC2 refuses to delete those of the kept image.
+// snapshots by the bake's tag and by EC2's description, which names the image that a snapshot was made for; EC2 refuses
+// to delete those of the kept image.
 func (m *Maker) removalCommands(t *RegionTarget) []string {
 	cli, id := m.bake.CLI, m.bake.ID
 	kept := t.kept()
-	var all []string
+	var all, descriptions []string
 	for _, made := range t.made {
+		descriptions = append(descriptions, fmt.Sprintf("Created by CreateImage(*) for %s*", made),
+			fmt.Sprintf("Copied for DestinationAmi %s from*", made))
 		if made != aws.ToString(kept.ImageId) {
 			all = append(all, cli.CommandIn(t.Region, "ec2 deregister-image --image-id %s", made))
 		}
 	}
 	if len(t.made) == 0 {
-		all = append(all, cli.CommandIn(t.Region,
+		return append(all, cli.CommandIn(t.Region,
 			"ec2 describe-images --owners self --filters Name=tag:%s,Values=%s", bake.TagBake, id))
 	}
-	list := cli.CommandIn(t.Region, "ec2 describe-snapshots --owner-ids self --filters Name=tag:%s,Values=%s "+
-		"--query 'Snapshots[].SnapshotId' --output text", bake.TagBake, id)
+	list := cli.CommandIn(t.Region, "ec2 describe-snapshots --owner-ids self --filters Name=tag:%s,Values=%s %s "+
+		"--query 'Snapshots[].SnapshotId' --output text", bake.TagBake, id,
+		bake.Word("Name=description,Values="+strings.Join(descriptions, ",")))
 	return append(all, list+" | xargs -rn 1 "+cli.CommandIn(t.Region, "ec2 delete-snapshot")+" --snapshot-id")
 }

@@ -25,7 +25,7 @@ func TestNotFoundAfterLostAnswerMeansDeleted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var attempt DeleteAttempt
+				var attempt Attempt
 				o := ec2.Options{Retryer: retry.NewStandard()}
 				attempt.Track(&o)
 				if c.earlier != nil {
@@ -43,7 +43,7 @@ func TestNotFoundAfterLostAnswerMeansDeleted(t *testing.T) {
 func TestTrackKeepsDecisionOfRetryer(t *testing.T) {
 	standard := retry.NewStandard()
 	o := ec2.Options{Retryer: standard}
-	new(DeleteAttempt).Track(&o)
+	new(Attempt).Track(&o)
 	for _, err := range []error{apiError("RequestTimeout"), apiError("Throttling"), apiError(CodeGroupNotFound)} {
 		if got, want := o.Retryer.IsErrorRetryable(err), standard.IsErrorRetryable(err); got != want {
 			t.Errorf("%v is retried: %t, want %t", err, got, want)

@@ -30,7 +30,17 @@ type EC2 struct {
 		ec2.DisableImageDeregistrationProtectionOutput]
 	DeregisterImage ec2Call[ec2.DeregisterImageInput, ec2.DeregisterImageOutput]
 	DeleteSnapshot  ec2Call[ec2.DeleteSnapshotInput, ec2.DeleteSnapshotOutput]
+	CreateTags      ec2Call[ec2.CreateTagsInput, ec2.CreateTagsOutput]
 	DeleteTags      ec2Call[ec2.DeleteTagsInput, ec2.DeleteTagsOutput]
+
+	// The settings of the account that images are shared under: what docs/iam/share.json has to allow.
+	GetEbsEncryptionByDefault ec2Call[ec2.GetEbsEncryptionByDefaultInput, ec2.GetEbsEncryptionByDefaultOutput]
+	GetEbsDefaultKmsKeyId     ec2Call[ec2.GetEbsDefaultKmsKeyIdInput, //nolint:revive,staticcheck // AWS's name
+		ec2.GetEbsDefaultKmsKeyIdOutput]
+	GetImageBlockPublicAccessState ec2Call[ec2.GetImageBlockPublicAccessStateInput,
+		ec2.GetImageBlockPublicAccessStateOutput]
+	GetSnapshotBlockPublicAccessState ec2Call[ec2.GetSnapshotBlockPublicAccessStateInput,
+		ec2.GetSnapshotBlockPublicAccessStateOutput]
 
 	// The network.
 	DescribeVpcs           ec2Call[ec2.DescribeVpcsInput, ec2.DescribeVpcsOutput]
@@ -53,7 +63,7 @@ type EC2 struct {
 	DescribeSpotInstanceRequests ec2Call[ec2.DescribeSpotInstanceRequestsInput, ec2.DescribeSpotInstanceRequestsOutput]
 	CancelSpotInstanceRequests   ec2Call[ec2.CancelSpotInstanceRequestsInput, ec2.CancelSpotInstanceRequestsOutput]
 
-	// The sweep: what docs/iam/sweep.json has to allow, beside its removals.
+	// The sweep: what docs/iam/sweep.json has to allow, beside its removals and the proofs for them.
 	DescribeTags ec2Call[ec2.DescribeTagsInput, ec2.DescribeTagsOutput]
 }
 
@@ -78,6 +88,11 @@ func BindEC2(c *ec2.Client) *EC2 {
 		DeregisterImage:                      readable(c.DeregisterImage),
 		DeleteSnapshot:                       readable(c.DeleteSnapshot),
 
+		GetEbsEncryptionByDefault:         readable(c.GetEbsEncryptionByDefault),
+		GetEbsDefaultKmsKeyId:             readable(c.GetEbsDefaultKmsKeyId),
+		GetImageBlockPublicAccessState:    readable(c.GetImageBlockPublicAccessState),
+		GetSnapshotBlockPublicAccessState: readable(c.GetSnapshotBlockPublicAccessState),
+
 		DescribeVpcs:           readable(c.DescribeVpcs),
 		DescribeSubnets:        readable(c.DescribeSubnets),
 		DescribeSecurityGroups: readable(c.DescribeSecurityGroups),
@@ -97,6 +112,7 @@ func BindEC2(c *ec2.Client) *EC2 {
 		CancelSpotInstanceRequests:   readable(c.CancelSpotInstanceRequests),
 
 		DescribeTags: readable(c.DescribeTags),
+		CreateTags:   readable(c.CreateTags),
 		DeleteTags:   readable(c.DeleteTags),
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awserror"
@@ -75,6 +76,11 @@ func IsTransient(err error) bool {
 	return err != nil && (errors.Is(err, context.DeadlineExceeded) || standardRetryer.IsErrorRetryable(err))
 }
 
+// AttemptError returns the error of one attempt of a call to EC2 as the call would return it, were it the last one.
+func AttemptError(action string, err error) error {
+	return awserror.InWords(&smithy.OperationError{ServiceID: ec2.ServiceID, OperationName: action, Err: err})
+}
+
 var standardRetryer = retry.NewStandard(awserror.RetryCutAnswers)
 
 // IsThrottled reports whether AWS has refused a call because there were too many. Such a call has had no effect.
@@ -93,6 +99,13 @@ func IsCapacityError(err error) bool {
 	return HasCode(err, "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
 		"SpotMaxPriceTooLow", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded", "InstanceLimitExceeded",
 		"InsufficientFreeAddressesInSubnet", "Unsupported")
+}
+
+// IsTemporaryCapacityError reports whether a launch that AWS refused for its capacity may succeed later as it is. A
+// quota stays as it is, and so does a type that a zone does not have.
+func IsTemporaryCapacityError(err error) bool {
+	return HasCode(err, "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
+		"InsufficientFreeAddressesInSubnet")
 }
 
 // NotVisibleYet returns a check of errors: whether one of the codes says that AWS does not know a thing that it made

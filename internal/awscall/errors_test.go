@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,6 +129,26 @@ func TestIsWrongState(t *testing.T) {
 	} {
 		if got := IsWrongState(c.err); got != c.want {
 			t.Errorf("%v: %t, want %t", c.err, got, c.want)
+		}
+	}
+}
+
+func TestAttemptErrorIsThatOfCall(t *testing.T) {
+	err := AttemptError("RunInstances", apiError("InternalError"))
+	if !strings.HasPrefix(err.Error(), "EC2 refuses RunInstances: ") || !HasCode(err, "InternalError") {
+		t.Error(err)
+	}
+}
+
+// AWS may have room later, but neither a larger quota nor a type in a zone that does not have it.
+func TestIsTemporaryCapacityError(t *testing.T) {
+	for code, want := range map[string]bool{
+		"InsufficientInstanceCapacity": true, "InsufficientFreeAddressesInSubnet": true, "VcpuLimitExceeded": false,
+		"Unsupported": false, "SpotMaxPriceTooLow": false, "UnauthorizedOperation": false,
+	} {
+		err := apiError(code)
+		if got := IsTemporaryCapacityError(err); got != want || want && !IsCapacityError(err) {
+			t.Errorf("%s: %t", code, got)
 		}
 	}
 }

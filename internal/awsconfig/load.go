@@ -40,9 +40,11 @@ var ErrNoRegion = errors.New(
 	"find the AWS region: set region in the template, AWS_REGION in the environment, or the region of the profile")
 
 // Load makes the SDK's configuration from the settings and the environment. It reads the shared files. It calls the
-// metadata service only when there is no other source of a region, and STS only when credentials are used.
-func (s *Settings) Load(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, s.options()...)
+// metadata service only when there is no other source of a region, and STS only when credentials are used. need is how
+// long the credentials have to last, for URLs that are signed with them; 0 when none are.
+func (s *Settings) Load(ctx context.Context, need time.Duration) (aws.Config, error) {
+	session := sessionLength(need)
+	cfg, err := config.LoadDefaultConfig(ctx, s.options(session)...)
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load the AWS configuration: %w", err)
 	}
@@ -52,7 +54,7 @@ func (s *Settings) Load(ctx context.Context) (aws.Config, error) {
 	if cfg.Region == "" {
 		return aws.Config{}, ErrNoRegion
 	}
-	if err := s.loadCredentials(ctx, &cfg); err != nil {
+	if err := s.loadCredentials(ctx, &cfg, session); err != nil {
 		return aws.Config{}, err
 	}
 	if s.DecodeAuthZMessages {
@@ -61,8 +63,9 @@ func (s *Settings) Load(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-// loadCredentials replaces the credentials that the SDK has found, when the settings name others.
-func (s *Settings) loadCredentials(ctx context.Context, cfg *aws.Config) error {
+// loadCredentials replaces the credentials that the SDK has found, when the settings name others. session is how long
+// those of a role last, unless a setting says that.
+func (s *Settings) loadCredentials(ctx context.Context, cfg *aws.Config, session time.Duration) error {
 	if s.VaultAWSEngine != nil {
 		provider, err := s.VaultAWSEngine.credentials(ctx)
 		if err != nil {
@@ -78,12 +81,11 @@ func (s *Settings) loadCredentials(ctx context.Context, cfg *aws.Config) error {
 		return errNoDevice
 	}
 	cfg.Credentials = aws.NewCredentialsCache(s.AssumeRole.provider(*cfg, func(o *stscreds.AssumeRoleOptions) {
-		if s.MFACode == "" {
-			return
+		if s.MFACode != "" {
+			o.SerialNumber, o.TokenProvider = aws.String(serial), s.mfaToken
 		}
-		o.SerialNumber, o.TokenProvider = aws.String(serial), s.mfaToken
-		if s.AssumeRole.DurationSeconds == 0 {
-			o.Duration = mfaDuration
+		if o.Duration == 0 {
+			o.Duration = session
 		}
 	}))
 	return nil
@@ -101,10 +103,12 @@ func ownRegion(ctx context.Context, cfg aws.Config) string {
 	return out.Region
 }
 
-func (s *Settings) options() []func(*config.LoadOptions) error {
+func (s *Settings) options(session time.Duration) []func(*config.LoadOptions) error {
 	opts := []func(*config.LoadOptions) error{
 		config.WithAppID(appID),
 		config.WithRetryer(s.retryer),
+		config.WithAssumeRoleCredentialOptions(s.profileRole(session)),
+		config.WithWebIdentityRoleCredentialOptions(webIdentityRole(session)),
 	}
 	if s.Region != "" {
 		opts = append(opts, config.WithRegion(s.Region))
@@ -119,17 +123,15 @@ func (s *Settings) options() []func(*config.LoadOptions) error {
 		provider := credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, s.Token)
 		opts = append(opts, config.WithCredentialsProvider(provider))
 	}
-	if s.MFACode != "" {
-		opts = append(opts, config.WithAssumeRoleCredentialOptions(s.setProfileMFA))
-	}
 	if s.SkipMetadataAPICheck {
 		opts = append(opts, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
 	opts = append(opts, config.WithHTTPClient(s.httpClient()))
+	stackOptions := []func(*middleware.Stack) error{limitAnswers}
 	if !s.InsecureSkipTLSVerify {
-		opts = append(opts, config.WithAPIOptions([]func(*middleware.Stack) error{requireTLS}))
+		stackOptions = append(stackOptions, requireTLS)
 	}
-	return opts
+	return append(opts, config.WithAPIOptions(stackOptions))
 }
 
 // retryer returns a retryer with the number of attempts of the template and growing pauses. It has no quota of retries,

@@ -41,7 +41,7 @@ type Settings struct {
 	AssumeRole *AssumeRole `mapstructure:"assume_role"`
 	// The code your MFA device shows now, for a role whose trust policy asks for one: that of `assume_role`, or of the
 	// profile. The device is the `mfa_serial` of the profile. As a code works once, the role's credentials cannot be
-	// renewed, and a bake that takes longer than they last fails.
+	// renewed, and a bake that takes longer than they last fails: set `duration_seconds` to last for all of it.
 	MFACode string `mapstructure:"mfa_code"`
 	// Where in HashiCorp Vault to get credentials from. See [VaultAWSEngine](#vault-aws-engine-configuration). Vault is
 	// asked when the build begins, and not by `packer validate`. Conflicts with `access_key`.
@@ -51,7 +51,8 @@ type Settings struct {
 	DecodeAuthZMessages bool `mapstructure:"decode_authorization_messages"`
 	// How many times a call to AWS is tried before it fails, including the first time. Default: 10, because the SDK's
 	// own 3 are not enough when an account bakes several images at once and AWS throttles it. A throttled launch waits
-	// for that many times 20 seconds instead, and for eight minutes at most.
+	// for that many times 20 seconds instead, and for eight minutes at most. A launch for which AWS has no capacity is
+	// tried as often, with pauses of up to 20 seconds.
 	MaxRetries int `mapstructure:"max_retries"`
 	// The URL of EC2's endpoint, for a service with the same interface. Default: that of AWS. To change the endpoints
 	// of all services, set the environment variable `AWS_ENDPOINT_URL` instead.
@@ -71,7 +72,10 @@ type AssumeRole struct {
 	// The ARN of the role. Required within `assume_role`.
 	RoleARN string `mapstructure:"role_arn" required:"true"`
 	// How long the role's credentials are valid, in seconds, between 900 and 43200. They are renewed before they
-	// expire, but a URL that was signed with them expires together with them. Default: 900.
+	// expire, but a URL that was signed with them expires together with them: with `staging`, they must last for
+	// `instance_timeout` and 10 minutes more, and a bake of which they cannot is refused before its launch. AWS allows
+	// no more than the maximum session duration of the role, and 3600 for a role that another role assumes. Default:
+	// 3600, or what `instance_timeout` needs when that is more.
 	DurationSeconds int `mapstructure:"duration_seconds"`
 	// The external id the role's trust policy asks for.
 	ExternalID string `mapstructure:"external_id"`

@@ -90,11 +90,11 @@ func TestSecrets(t *testing.T) {
 
 func TestLoadNeedsARegion(t *testing.T) {
 	isolateEnvironment(t)
-	if _, err := new(Settings).Load(t.Context()); !errors.Is(err, ErrNoRegion) ||
+	if _, err := new(Settings).Load(t.Context(), 0); !errors.Is(err, ErrNoRegion) ||
 		!strings.Contains(err.Error(), "region") {
 		t.Errorf("the error is %v", err)
 	}
-	if _, err := (&Settings{SkipMetadataAPICheck: true}).Load(t.Context()); !errors.Is(err, ErrNoRegion) {
+	if _, err := (&Settings{SkipMetadataAPICheck: true}).Load(t.Context(), 0); !errors.Is(err, ErrNoRegion) {
 		t.Errorf("without the metadata service, the error is %v", err)
 	}
 }
@@ -113,7 +113,7 @@ func TestLoadPrefersTheTemplateToTheEnvironment(t *testing.T) {
 			"of-the-template"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg, err := c.settings.Load(t.Context())
+			cfg, err := c.settings.Load(t.Context(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestLoadReadsAProfileOfTheTemplatesOwnFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := Settings{Region: "us-east-1", Profile: "bakery", SharedCredentialsFile: file}
-	cfg, err := s.Load(t.Context())
+	cfg, err := s.Load(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestLoadReadsAProfileOfTheTemplatesOwnFile(t *testing.T) {
 		t.Errorf("the key is %q, the error %v", got.AccessKeyID, err)
 	}
 	s.Profile = "nobody"
-	if _, err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "nobody") {
+	if _, err := s.Load(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "nobody") {
 		t.Errorf("of a profile that is not there, the error is %v", err)
 	}
 }
@@ -175,7 +175,7 @@ func TestTheRoleIsAssumedWithTheSettings(t *testing.T) {
 	if errs := s.Prepare(); errs != nil {
 		t.Fatal(errs)
 	}
-	cfg, err := s.Load(t.Context())
+	cfg, err := s.Load(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestCallsUseTheEndpointOfTheTemplateAndTheUserAgent(t *testing.T) {
 	if errs := s.Prepare(); errs != nil {
 		t.Fatal(errs)
 	}
-	cfg, err := s.Load(t.Context())
+	cfg, err := s.Load(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func TestVaultIsAskedWhenTheBuildBegins(t *testing.T) {
 			if errs := s.Prepare(); len(errs) > 0 {
 				t.Fatal(errs)
 			}
-			cfg, err := s.Load(t.Context())
+			cfg, err := s.Load(t.Context(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestLoadFailsWhenVaultHasNoCredentials(t *testing.T) {
 			}
 			s := Settings{Region: "us-east-1", VaultAWSEngine: &VaultAWSEngine{Name: "baker"}}
 			_ = s.Prepare()
-			if _, err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := s.Load(t.Context(), 0); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
@@ -144,7 +144,7 @@ func TestEncodedMessagesAreDecoded(t *testing.T) {
 			t.Setenv("AWS_ENDPOINT_URL", newRefusingAWS(t, c.may))
 			s := Settings{Region: "us-east-1", AccessKey: "a", SecretKey: "b", DecodeAuthZMessages: c.asked}
 			_ = s.Prepare()
-			cfg, err := s.Load(t.Context())
+			cfg, err := s.Load(t.Context(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -209,7 +209,7 @@ func TestTheCodeOfAnMFADevice(t *testing.T) {
 				s.AccessKey, s.SecretKey = "a", "b"
 			}
 			_ = s.Prepare()
-			cfg, err := s.Load(t.Context())
+			cfg, err := s.Load(t.Context(), 0)
 			if c.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fails) {
 					t.Errorf("error %v, want %q", err, c.fails)

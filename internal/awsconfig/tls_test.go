@@ -34,7 +34,7 @@ func TestCallsToOtherComputersMustBeEncrypted(t *testing.T) {
 			t.Setenv("AWS_ENDPOINT_URL_S3", c.endpoint)
 			settings := Settings{AccessKey: "AKID", SecretKey: "secret", Region: "eu-west-1", MaxRetries: 1,
 				InsecureSkipTLSVerify: c.insecure}
-			cfg, err := settings.Load(t.Context())
+			cfg, err := settings.Load(t.Context(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -64,5 +65,9 @@ func (v *VaultAWSEngine) credentials(ctx context.Context) (aws.CredentialsProvid
 	if text("access_key") == "" || text("secret_key") == "" {
 		return nil, fmt.Errorf("vault_aws_engine: Vault's answer for %s has no access_key and secret_key", v.Name)
 	}
-	return credentials.NewStaticCredentialsProvider(text("access_key"), text("secret_key"), text("security_token")), nil
+	provider := credentials.NewStaticCredentialsProvider(text("access_key"), text("secret_key"), text("security_token"))
+	if lease := time.Duration(secret.LeaseDuration) * time.Second; lease > 0 {
+		provider.Value.CanExpire, provider.Value.Expires = true, time.Now().Add(lease)
+	}
+	return provider, nil
 }

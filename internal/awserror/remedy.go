@@ -110,6 +110,9 @@ var permissions = map[string]string{
 	"S3 CreateMultipartUpload": "s3:PutObject", "S3 UploadPart": "s3:PutObject",
 	"S3 CompleteMultipartUpload": "s3:PutObject",
 	"S3 ListMultipartUploads":    "s3:ListBucketMultipartUploads",
+	"S3 ListObjectsV2":           "s3:ListBucket",
+	"S3 ListObjectVersions":      "s3:ListBucketVersions", "S3 DeleteObjects": "s3:DeleteObjectVersion",
+	"S3 GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
 }
 
 func permission(operation *smithy.OperationError) string {
@@ -117,4 +120,15 @@ func permission(operation *smithy.OperationError) string {
 		return p
 	}
 	return strings.ToLower(operation.ServiceID) + ":" + operation.OperationName
+}
+
+// MissingRight returns the right without which AWS refused a call, such as s3:ListBucket, or "" when a call failed for
+// another reason.
+func MissingRight(err error) string {
+	operation, isCall := errors.AsType[*smithy.OperationError](err)
+	api, isAnswer := errors.AsType[smithy.APIError](err)
+	if !isCall || !isAnswer || !slices.Contains(denied, api.ErrorCode()) {
+		return ""
+	}
+	return permission(operation)
 }

@@ -63,16 +63,22 @@ type Account struct {
 	// have taken effect, as when the answer is lost.
 	FailBefore, FailAfter map[string]Fault
 
-	// Instances. There is one at a time: the newest.
+	// Instances. Only the newest one works; earlier ones are there until they are terminated.
 	Instance           Instance
+	earlier            []Instance
 	Console            []ConsoleText
-	StopsAfter         time.Duration // an instance stops so long after its launch; 0: it never does
-	StopState          string        // of an instance that has stopped: stopped or terminated
-	StopReason         string        // the code of the reason that EC2 gives for that
-	KeepsRootVolume    bool          // the root volume is not deleted with its instance
-	HiddenFromSearches int           // so many searches for instances by filters find nothing
+	NoCommitment       bool              // machines do not put their commitment into the bucket
+	StopsAfter         time.Duration     // an instance stops so long after its launch; 0: it never does
+	Hypervisors        map[string]string // of instance types; nitro for those that are not named
+	ConsoleLag         time.Duration     // the console of a machine that is not of nitro comes so long after its stop
+	StopState          string            // of an instance that has stopped: stopped or terminated
+	StopReason         string            // the code of the reason that EC2 gives for that
+	KeepsRootVolume    bool              // the root volume is not deleted with its instance
+	HiddenFromSearches int               // so many searches for instances by filters find nothing
 	Volumes            map[string]bool
 	instancesByToken   map[string]string
+	userDataByToken    map[string]string
+	stagedUserData     []byte // compressed, that of the newest instance
 
 	// Spot Instances.
 	SpotReclaims    int               // so many Spot Instances are taken back, the first ones
@@ -90,6 +96,8 @@ type Account struct {
 	SourceImageXML       string               // more elements of the source image
 	createdImages        int
 
+	Settings map[string]*Settings // of the account, by region
+
 	SecurityGroup string // the name of the group that was created; "" when there is none
 
 	// ProfileParts is what exists of an instance profile: Role, RolePolicy, InstanceProfile, RoleOfInstanceProfile.
@@ -104,16 +112,18 @@ func New(t testing.TB) *Account {
 		t.Fatal(err)
 	}
 	a := &Account{
-		t: t, objects: objects, s3: gofakes3.New(objects).Server(),
+		t: t, objects: objects,
+		s3:       gofakes3.New(objects, gofakes3.WithTimeSkewLimit(0)).Server(), // an upload may take hours
 		Requests: map[string]url.Values{}, RequestedAt: map[string]time.Time{},
 		FailBefore: map[string]Fault{}, FailAfter: map[string]Fault{},
 		StopsAfter: 20 * time.Second, StopState: "stopped", StopReason: ReasonOwnShutdown,
 		ImagePendingFor: 30 * time.Second, ImageFinalState: "available",
-		Volumes: map[string]bool{}, instancesByToken: map[string]string{}, SpotRequests: map[string]string{},
-		Images: map[string]*Image{}, Snapshots: map[string]*Snapshot{}, ProfileParts: map[string]bool{},
+		Volumes: map[string]bool{}, instancesByToken: map[string]string{}, userDataByToken: map[string]string{},
+		SpotRequests: map[string]string{},
+		Images:       map[string]*Image{}, Snapshots: map[string]*Snapshot{}, ProfileParts: map[string]bool{},
 	}
 	a.SetReports("begin 2", "start 1 script/install.sh", "end 1 0 script/install.sh", "start 2 60_app.cfg",
-		"end 2 0 60_app.cfg", "verdict ok 0 -")
+		"end 2 0 60_app.cfg", Success)
 	return a
 }
 

@@ -103,7 +103,7 @@ func (q query) get(parameter string) string { return q.form.Get(parameter) }
 // act does what a call asks for, and returns the XML inside its response.
 func (a *Account) act(q query) (string, *Failure) {
 	for _, act := range []func(query) (answer string, failure *Failure, known bool){
-		a.actOnNetwork, a.actOnImages, a.changeImages, a.actOnInstances, a.actOnSpot, a.actOnIAM,
+		a.actOnNetwork, a.actOnSettings, a.actOnImages, a.changeImages, a.actOnInstances, a.actOnSpot, a.actOnIAM,
 	} {
 		if answer, failure, known := act(q); known {
 			return answer, failure

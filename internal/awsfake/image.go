@@ -24,6 +24,9 @@ type Image struct {
 	Attributes   []string // what was set since it was created, such as "LaunchPermission.Add.1.UserId=111111111111"
 }
 
+// earlierBake is the id of the bake that has made the images of AddImage.
+const earlierBake = "00000000000000bb"
+
 // CreatedImageID returns the id of the nth image that is created, from 1.
 func CreatedImageID(n int) string {
 	if n == 1 {
@@ -32,12 +35,18 @@ func CreatedImageID(n int) string {
 	return fmt.Sprintf("ami-%017x", n)
 }
 
-// AddImage adds an image that existed before the test began, and its snapshot.
+// AddImage adds an image that an earlier bake has made, and its snapshot.
 func (a *Account) AddImage(region, id, name string) *Image {
 	snapshot := "snap-old-" + id
-	image := &Image{Region: region, Name: name, Existing: true, Snapshots: []string{snapshot}}
+	image := &Image{
+		Region: region, Name: name, Existing: true, Snapshots: []string{snapshot},
+		Tags: map[string]string{bake.TagBake: earlierBake, bake.TagSelf: id},
+	}
 	a.Images[id] = image
-	a.Snapshots[snapshot] = &Snapshot{Region: region, Existing: true}
+	a.Snapshots[snapshot] = &Snapshot{
+		Region: region, Existing: true, Description: "Created by CreateImage(i-0) for " + id,
+		Tags: map[string]string{bake.TagBake: earlierBake},
+	}
 	return image
 }
 

@@ -3,6 +3,8 @@
 
 package awsfake
 
+import "maps"
+
 // changeImages does the calls that change what an image or a snapshot says, and their tags.
 func (a *Account) changeImages(q query) (answer string, failure *Failure, known bool) {
 	switch q.action {
@@ -12,6 +14,8 @@ func (a *Account) changeImages(q query) (answer string, failure *Failure, known 
 	case "ModifySnapshotAttribute":
 		snapshot := a.Snapshots[q.get("SnapshotId")]
 		snapshot.Attributes = append(snapshot.Attributes, Parameters(q.form, "CreateVolumePermission.Add.")...)
+	case "CreateTags":
+		a.createTags(q)
 	case "DeleteTags":
 		a.deleteTags(q)
 	case "DescribeTags":
@@ -36,6 +40,21 @@ func (a *Account) changeImage(q query) *Failure {
 	image.Attributes = append(image.Attributes, Parameters(q.form,
 		"LaunchPermission.Add.", "ProductCode.", "ImdsSupport.", "DeprecateAt", "WithCooldown")...)
 	return nil
+}
+
+// createTags adds one tag. Those of other things than images and snapshots are forgotten.
+func (a *Account) createTags(q query) {
+	for _, id := range values(q.form, "ResourceId.") {
+		tags := map[string]string{q.get("Tag.1.Key"): q.get("Tag.1.Value")}
+		if image := a.Images[id]; image != nil {
+			maps.Copy(tags, image.Tags)
+			image.Tags = tags
+		}
+		if snapshot := a.Snapshots[id]; snapshot != nil {
+			maps.Copy(tags, snapshot.Tags)
+			snapshot.Tags = tags
+		}
+	}
 }
 
 func (a *Account) deleteTags(q query) {

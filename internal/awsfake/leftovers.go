@@ -9,8 +9,10 @@ import "slices"
 // and the like by their ids, security groups by their names, objects by their keys.
 func (a *Account) Leftovers() []string {
 	var left []string
-	if a.Instance.ID != "" && !a.Instance.Terminated {
-		left = append(left, a.Instance.ID)
+	for _, i := range append(slices.Clone(a.earlier), a.Instance) {
+		if i.ID != "" && !i.Terminated {
+			left = append(left, i.ID)
+		}
 	}
 	if a.SecurityGroup != "" {
 		left = append(left, a.SecurityGroup)

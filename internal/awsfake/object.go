@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,25 @@ func (a *Account) answerObject(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.s3.ServeHTTP(w, r)
+	_, key, _ := strings.Cut(r.URL.Path, "/"+Bucket+"/")
+	if path.Base(key) == "user-data" && r.Method == http.MethodPut {
+		a.stagedUserData = a.object(key)
+	}
+}
+
+// object returns the content of an object.
+func (a *Account) object(key string) []byte {
+	object, err := a.objects.GetObject(a.t.Context(), Bucket, key, nil)
+	if err != nil {
+		a.t.Error(err)
+		return nil
+	}
+	defer func() { _ = object.Contents.Close() }()
+	content, err := io.ReadAll(object.Contents)
+	if err != nil {
+		a.t.Error(err)
+	}
+	return content
 }
 
 // PutObject puts an object into the bucket, as a machine does.

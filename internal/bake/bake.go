@@ -11,6 +11,8 @@ package bake
 import (
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
@@ -29,7 +31,14 @@ type Bake struct {
 	Clock     Clock
 	// Lifetime is how long the bake may take at most, from any moment on. What it makes expires after that.
 	Lifetime time.Duration
+
+	warned   sync.Once
+	attempts atomic.Int32
 }
+
+// NextAttempt returns the number of an attempt to bake on a machine, from 1: the second is for a Spot Instance that AWS
+// took back, and for a step that the user has Packer try again.
+func (b *Bake) NextAttempt() int { return int(b.attempts.Add(1)) }
 
 // ErrCancelled is how a bake ends that the user has interrupted.
 var ErrCancelled = errors.New("the bake was cancelled")
@@ -42,6 +51,11 @@ func (b *Bake) Say(format string, args ...any) {
 // Warn tells the user about something that does not stop the bake, but may explain what will.
 func (b *Bake) Warn(format string, args ...any) {
 	b.UI.Error(redact.Text("warning: " + fmt.Sprintf(format, args...)))
+}
+
+// WarnOnce is Warn for what may be true of many resources of a bake. Only the first warning is shown.
+func (b *Bake) WarnOnce(format string, args ...any) {
+	b.warned.Do(func() { b.Warn(format, args...) })
 }
 
 // Expiry returns when what is made now may be removed by whoever finds it. A bake that is alive is never that old.

@@ -14,9 +14,9 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// ExpiryMargin is ample time for the steps that have no limit of their own: launching, the verdict and attributes take
-// minutes when AWS is slow, and cleaning up takes 15 at most.
-const ExpiryMargin = 30 * time.Minute
+// ExpiryMargin is ample time for the steps that have no limit of their own: launching and attributes take minutes when
+// AWS is slow, and the verdict of a machine on Xen and cleaning up take 15 each at most.
+const ExpiryMargin = 45 * time.Minute
 
 // SweepMargin is how long after its expiry a thing is left alone, for computers whose clocks differ.
 const SweepMargin = 5 * time.Minute

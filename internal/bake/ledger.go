@@ -7,9 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
 )
 
 // Ledger lists what a bake has made and has to undo, in the order it was made. An entry is added before the call that
@@ -36,10 +37,10 @@ func (l *Ledger) Add(what string, undo func(context.Context) error, commands fun
 	return e
 }
 
-// AddDirectory adds a temporary directory of this computer.
-func (l *Ledger) AddDirectory(dir string) *Entry {
-	return l.Add("directory "+dir, func(context.Context) error { return os.RemoveAll(dir) },
-		func() []string { return []string{"rm -r " + Word(dir)} })
+// AddDirectory adds a temporary directory of this computer. The next run removes it too, when this one has ended.
+func (l *Ledger) AddDirectory(dir *scratch.Dir) *Entry {
+	return l.Add("directory "+dir.String(), func(context.Context) error { return dir.Remove() },
+		func() []string { return []string{"rm -rf " + Word(dir.String())} })
 }
 
 // Release takes an entry out of the list: the thing is what the bake was for, or it does not exist.

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/scratch"
 )
 
 // noLimit is the limit of an undo in tests: none.
@@ -105,18 +107,22 @@ func TestLedgerGivesEachEntryItsOwnTime(t *testing.T) {
 
 func TestLedgerRemovesDirectory(t *testing.T) {
 	var l Ledger
-	dir := filepath.Join(t.TempDir(), "a b")
-	if err := os.MkdirAll(filepath.Join(dir, "c"), 0o700); err != nil {
+	parent := filepath.Join(t.TempDir(), "a b")
+	if err := os.Mkdir(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := scratch.In(parent)
+	if err != nil {
 		t.Fatal(err)
 	}
 	e := l.AddDirectory(dir)
-	if diff := cmp.Diff([]string{"rm -r '" + dir + "'"}, l.Commands()); diff != "" {
+	if diff := cmp.Diff([]string{"rm -rf '" + dir.String() + "'"}, l.Commands()); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 	if err := l.Undo(t.Context(), e); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(dir.String()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is there: %v", err)
 	}
 }

@@ -13,16 +13,16 @@ import (
 )
 
 // The tags of the bake's own. TagBake and TagExpires are on everything that a bake makes, so that what a killed Packer
-// leaves can be found and removed. An image that a bake has completed has no TagExpires any more.
+// leaves can be found. An image that a bake has completed has no TagExpires any more. TagSelf holds the id of the
+// resource itself: see package ownership.
 const (
-	TagName     = "Name"
-	TagVersion  = "Version"
-	TagBake     = TagPrefix + "bake-id"
-	TagExpires  = TagPrefix + "expires"
-	TagAttempt  = TagPrefix + "attempt" // of a machine: "2" for the one after a Spot Instance was taken back
-	TagSource   = TagPrefix + "source-ami"
-	TagUserData = TagPrefix + "user-data-sha256"
-	TagFS       = TagPrefix + "fs-sha256"
+	TagName    = "Name"
+	TagVersion = "Version"
+	TagBake    = TagPrefix + "bake-id"
+	TagExpires = TagPrefix + "expires"
+	TagSelf    = TagPrefix + "self"
+	TagAttempt = TagPrefix + "attempt" // of a machine: "2" for the bake's second one; the first has none
+	TagSource  = TagPrefix + "source-ami"
 
 	TagInputs        = TagPrefix + "inputs"         // the digest of all inputs
 	TagInputsDetail  = TagPrefix + "inputs-detail"  // each of them, for people and to say what has changed

@@ -20,7 +20,9 @@ import (
 // RunConfig says how the machine runs that the image is made of.
 type RunConfig struct {
 	// The type of machine to bake on. Default: `t3.nano`. It must be able to run the architecture of the source
-	// image. Conflicts with `spot_instance_types`.
+	// image. On old types, such as `t2.micro`, the verdict comes minutes late without `staging`; see [Instance types on
+	// Xen](https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/guest.md#instance-types-on-xen). Conflicts
+	// with `spot_instance_types`.
 	InstanceType string `mapstructure:"instance_type"`
 	// The name of a key pair to put on the machine, for a look at it after `packer build -on-error=abort`. Default:
 	// none. The key is not in the image.

@@ -31,7 +31,7 @@ func TestMachineIsJudgedWithoutABuilder(t *testing.T) {
 		stop    string // why the machine stopped
 		want    string // in the error; "" for a success
 	}{
-		"success": {[]string{"begin 1", "start 1 check.sh", "end 1 0 check.sh", "verdict ok 0 -"},
+		"success": {[]string{"begin 1", "start 1 check.sh", "end 1 0 check.sh", awsfake.Success},
 			awsfake.ReasonOwnShutdown, ""},
 		"failure": {
 			[]string{"begin 1", "start 1 check.sh", "end 1 3 check.sh", "verdict fail 3 check.sh"},
@@ -65,19 +65,28 @@ func TestMachineIsJudgedWithoutABuilder(t *testing.T) {
 // launch launches a machine with user data of its own, and undoes what it has made when the test ends.
 func launch(t *testing.T, account *awsfake.Account, ui *bytes.Buffer) (*instance.Instance, error) {
 	t.Helper()
+	return launchOn(t, account, ui, nil)
+}
+
+// launchOn is launch, given what is known of the instance types.
+func launchOn(
+	t *testing.T, account *awsfake.Account, ui *bytes.Buffer, known instance.Hypervisors,
+) (*instance.Instance, error) {
+	t.Helper()
 	b := &bake.Bake{
 		ID: awsfake.BakeID, ImageName: "test of an image", Lifetime: time.Hour,
 		UI: &packersdk.BasicUi{Writer: ui, ErrorWriter: ui},
 	}
 	launcher := &instance.Launcher{
-		Bake: b, EC2: account.Clients().EC2, Settings: checkedSettings(t), MaxRetries: 10,
+		Bake: b, EC2: account.Clients().EC2, Settings: checkedSettings(t), Types: known, MaxRetries: 10,
 		Render: func(_, text string) (string, error) { return text, nil },
 	}
 	m, err := launcher.Run(t.Context(), instance.Spec{
 		Image:   types.Image{ImageId: aws.String(awsfake.SourceImageID)},
 		Network: network.Network{Groups: []string{"sg-1"}},
 		UserData: func(context.Context, int) ([]byte, *machinelog.Log, error) {
-			return []byte("#!/bin/sh\n"), machinelog.New(b, guest.NewKey(), machinelog.NewRecord(b, false), nil), nil
+			log := machinelog.New(b, awsfake.Machine.Reader, guest.NewKey(), machinelog.NewRecord(b, false), nil)
+			return []byte("#!/bin/sh\n"), log, nil
 		},
 	})
 	noLimit := func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }

@@ -9,6 +9,7 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/blockdevice"
 	"github.com/amibakery/packer-plugin-bakery/internal/machinelog"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
 // Instance is what is known of a machine that was launched, or may have been.
@@ -33,16 +35,23 @@ type Instance struct {
 	bake *bake.Bake
 	api  *awscall.EC2
 
-	attempt     int          // 1, or 2 for the machine after AWS took the first one back
+	attempt     int          // 1 for the bake's first machine
 	option      launchOption // as which it was launched last
-	spotRequest string       // the id of its spot request
-	refused     int          // how many options AWS had no capacity for
-	maybeMade   bool         // the answer to a launch was lost
+	hypervisors Hypervisors
+	spotRequest string   // the id of its spot request
+	refused     int      // how many launches AWS had no capacity for
+	tokens      []string // that it was launched with
+	maybeMade   bool     // the answer to a launch was lost
 
 	state            types.InstanceStateName
 	reason           types.StateReason
 	volumes          map[string]string // volume ids by device name; nil while EC2 has not shown the machine
 	outlivingDevices []string          // whose volumes have to be deleted after the machine
+	volumesTagged    bool              // those have the tag with their ids
+	subnet           string            // its id
+	publicAddress    string            // "" for none
+
+	timeoutAnnounced bool // the user knows that instance_timeout is nearly over
 
 	console      consoleReader
 	guard        awscall.ThrottleGuard // of looking at it
@@ -91,6 +100,12 @@ func (m *Instance) update(i *types.Instance) {
 	if i.StateReason != nil {
 		m.reason = *i.StateReason
 	}
+	m.subnet = cmp.Or(aws.ToString(i.SubnetId), m.subnet)
+	// A stopped machine has lost its address.
+	m.publicAddress = cmp.Or(aws.ToString(i.PublicIpAddress), m.publicAddress)
+	if len(m.volumes) > 0 { // what is attached later is not the machine's
+		return
+	}
 	for _, d := range i.BlockDeviceMappings {
 		if d.Ebs != nil && d.Ebs.VolumeId != nil {
 			if m.volumes == nil {
@@ -98,6 +113,15 @@ func (m *Instance) update(i *types.Instance) {
 			}
 			m.volumes[aws.ToString(d.DeviceName)] = *d.Ebs.VolumeId
 		}
+	}
+}
+
+// tagVolumes gives the volumes that outlive the machine the tag with their own ids, once EC2 has shown them: without
+// it, a sweep keeps them. The others go with the machine.
+func (m *Instance) tagVolumes(ctx context.Context) {
+	if ids := m.outlivingVolumes(); len(ids) > 0 && !m.volumesTagged {
+		m.volumesTagged = true
+		ownership.Tag(ctx, m.bake, m.api, ids...)
 	}
 }
 
@@ -132,7 +156,7 @@ func (m *Instance) SetEnhancedNetworking(ctx context.Context, ena *bool, sriov b
 			&ec2.ModifyInstanceAttributeInput{EnaSupport: &types.AttributeBooleanValue{Value: ena}})
 	}
 	notVisibleYet := awscall.NotVisibleYet(m.Launched, awscall.CodeInstanceNotFound)
-	again := func(err error) bool { return awscall.IsWrongState(err) || notVisibleYet(err) }
+	again := func(err error) bool { return awscall.IsWrongState(err) && m.mayStop(ctx) || notVisibleYet(err) }
 	for _, in := range changes {
 		in.InstanceId = aws.String(m.ID)
 		err := awscall.RetryWhile(ctx, stateTimeout, again, func(ctx context.Context) error {
@@ -144,4 +168,10 @@ func (m *Instance) SetEnhancedNetworking(ctx context.Context, ena *bool, sriov b
 		}
 	}
 	return nil
+}
+
+// mayStop reports whether the machine has stopped, or may soon: nobody has started or terminated it meanwhile.
+func (m *Instance) mayStop(ctx context.Context) bool {
+	_ = m.refresh(ctx) // the call that is made again says more
+	return m.state == types.InstanceStateNameStopping || m.state == types.InstanceStateNameStopped
 }

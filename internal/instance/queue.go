@@ -21,7 +21,7 @@ type launchQueue struct {
 	bake    *bake.Bake
 	slots   LaunchSlots
 	backoff *retry.ExponentialJitterBackoff
-	limit   time.Duration
+	end     time.Time
 }
 
 // longestPause is the SDK's between two attempts.
@@ -35,19 +35,22 @@ const SignedMargin = 10 * time.Minute
 // SignedMargin longer than the machine takes, and what was made for it expires after bake.ExpiryMargin.
 const longestLaunch = SignedMargin * 4 / 5
 
-// newLaunchQueue makes the queue of one launch. It waits as long as max_retries of the longest pauses take, which is
-// enough for hundreds of launches of other computers.
+// newLaunchQueue makes the queue of one launch, which begins now. It waits as long as max_retries of the longest pauses
+// take, which is enough for hundreds of launches of other computers.
 func newLaunchQueue(l *Launcher) *launchQueue {
+	limit := min(time.Duration(l.MaxRetries)*longestPause, longestLaunch)
 	return &launchQueue{
 		bake: l.Bake, slots: l.Slots, backoff: retry.NewExponentialJitterBackoff(longestPause),
-		limit: min(time.Duration(l.MaxRetries)*longestPause, longestLaunch),
+		end: time.Now().Add(limit),
 	}
 }
+
+// isOver reports whether the launch has waited for as long as it may.
+func (q *launchQueue) isOver() bool { return time.Now().After(q.end) }
 
 // launch makes a call. While AWS throttles it, it waits for a slot and makes the call again. When others are waiting,
 // it waits for a slot even before the first call.
 func (q *launchQueue) launch(ctx context.Context, call func(context.Context) error) error {
-	end := time.Now().Add(q.limit)
 	if q.slots.isReserved(time.Now()) {
 		if err := q.awaitSlot(ctx, time.Now()); err != nil {
 			return err
@@ -55,7 +58,7 @@ func (q *launchQueue) launch(ctx context.Context, call func(context.Context) err
 	}
 	for n := 0; ; n++ {
 		err := call(ctx)
-		if !awscall.IsThrottled(err) || time.Now().After(end) {
+		if !awscall.IsThrottled(err) || q.isOver() {
 			return err
 		}
 		if n == 0 {
@@ -87,15 +90,25 @@ func (q *launchQueue) awaitSlot(ctx context.Context, after time.Time) error {
 	}
 }
 
-// queuedRetryer does not retry what AWS throttles: launchQueue does. It records when a failed attempt may have launched
-// the machine.
+// queuedRetryer retries neither what AWS throttles, which launchQueue does, nor what it has no capacity for, which the
+// SDK takes for a fault of AWS's that may pass: another option may do. It records when a failed attempt may have
+// launched the machine, and says why the call is made again.
 type queuedRetryer struct {
 	aws.Retryer
 
 	machine *Instance
+	failed  int
+	last    *error // set to what is retried
 }
 
-func (r queuedRetryer) IsErrorRetryable(err error) bool {
+func (r *queuedRetryer) IsErrorRetryable(err error) bool {
 	r.machine.maybeMade = r.machine.maybeMade || awscall.MayHaveTakenEffect(err)
-	return !awscall.IsThrottled(err) && r.Retryer.IsErrorRetryable(err)
+	if awscall.IsThrottled(err) || awscall.IsCapacityError(err) || !r.Retryer.IsErrorRetryable(err) {
+		return false
+	}
+	*r.last = awscall.AttemptError("RunInstances", err)
+	if r.failed++; r.failed < r.MaxAttempts() {
+		r.machine.bake.Say("Trying to launch it again: %s", *r.last)
+	}
+	return true
 }

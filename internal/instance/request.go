@@ -25,6 +25,7 @@ func (l *Launcher) request(
 		return nil, err
 	}
 	c := l.Settings.Run
+	m.tokens = append(m.tokens, m.clientToken())
 	in := &ec2.RunInstancesInput{
 		ClientToken:                       aws.String(m.clientToken()),
 		ImageId:                           spec.Image.ImageId,
@@ -60,8 +61,8 @@ func (l *Launcher) request(
 	return in, nil
 }
 
-// clientToken returns what makes RunInstances safe to call again when its answer is lost. Another attempt or option has
-// another token: EC2 takes a token for one and the same call only.
+// clientToken returns what makes RunInstances safe to call again when its answer is lost. Another attempt, and another
+// launch after AWS had no capacity, has another token: EC2 takes a token for one and the same call only.
 func (m *Instance) clientToken() string {
 	if m.attempt <= 1 && m.refused == 0 {
 		return m.bake.ID

@@ -21,6 +21,7 @@ type Launcher struct {
 	EC2        *awscall.EC2
 	Settings   Settings
 	Slots      LaunchSlots
+	Types      Hypervisors // of the settings' instance types
 	MaxRetries int         // how long a launch that AWS throttles is tried again: as many of the SDK's longest pauses
 	Render     bake.Render // of tags
 	Zone       string      // the availability zone, where no subnet says it
@@ -32,6 +33,7 @@ type Spec struct {
 	Image           types.Image // to start from
 	Network         network.Network
 	InstanceProfile string // its name or ARN; "" for none
+	ProfileIsNew    bool   // this bake has made it
 	// UserData returns what an attempt is launched with, and the log that its machine will write. It is called right
 	// before the launch, so that URLs in it last for the machine's whole time.
 	UserData func(ctx context.Context, attempt int) ([]byte, *machinelog.Log, error)
@@ -47,7 +49,7 @@ func (l *Launcher) Run(ctx context.Context, spec Spec) (*Instance, error) {
 	options := l.options(ctx, spec.Network.Subnets)
 	for n := 1; ; n++ {
 		m := &Instance{
-			bake: l.Bake, api: l.EC2, attempt: n,
+			bake: l.Bake, api: l.EC2, attempt: l.Bake.NextAttempt(), hypervisors: l.Types,
 			outlivingDevices: outlivingDevices(&spec.Image, l.Settings.Run.LaunchBlockDevices),
 		}
 		made, err := l.attempt(ctx, m, spec, options)
@@ -89,6 +91,6 @@ func (l *Launcher) attempt(
 		return made, err
 	}
 	err = m.findVerdict(ctx, l.Settings.Watch)
-	m.Log.Show(nil, true)
+	m.Log.Show(ctx, nil, true)
 	return made, err
 }

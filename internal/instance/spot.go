@@ -44,7 +44,7 @@ func (m *Instance) findInterruption(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, r := range out.SpotInstanceRequests {
-		if r.Status != nil && isInterruption(aws.ToString(r.Status.Code)) {
+		if r.Status != nil && m.isOfAttempt(r.Tags) && isInterruption(aws.ToString(r.Status.Code)) {
 			return fmt.Sprintf("%s (%s)", aws.ToString(r.Status.Message), aws.ToString(r.Status.Code)), nil
 		}
 	}
@@ -122,6 +122,9 @@ func (m *Instance) findSpotRequests(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("look for the spot requests of bake %s: %w", m.bake.ID, err)
 		}
 		for _, r := range out.SpotInstanceRequests {
+			if !m.isOfAttempt(r.Tags) {
+				continue
+			}
 			ids = append(ids, aws.ToString(r.SpotInstanceRequestId))
 			if m.ID == "" {
 				m.ID = aws.ToString(r.InstanceId)

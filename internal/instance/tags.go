@@ -54,11 +54,16 @@ func addAttempt(tags map[string]string, attempt int) {
 }
 
 // filters finds what was made for a machine by its tags, when an answer was lost. What was made for the first machine
-// is looked for only while there is no second one.
+// has no tag of its own: isOfAttempt tells it from what was made for others.
 func (m *Instance) filters() []types.Filter {
 	filters := []types.Filter{awscall.Filter("tag:"+bake.TagBake, m.bake.ID)}
 	if m.attempt > 1 {
 		filters = append(filters, awscall.Filter("tag:"+bake.TagAttempt, strconv.Itoa(m.attempt)))
 	}
 	return filters
+}
+
+// isOfAttempt reports whether what filters finds was made for the machine, and not for a later one.
+func (m *Instance) isOfAttempt(tags []types.Tag) bool {
+	return m.attempt > 1 || awscall.TagMap(tags)[bake.TagAttempt] == ""
 }

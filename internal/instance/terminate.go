@@ -110,14 +110,32 @@ func (m *Instance) find(ctx context.Context) error {
 		if err != nil {
 			return true, fmt.Errorf("look for an instance of bake %s: %w", m.bake.ID, err)
 		}
+		var found []types.Instance
 		for _, r := range out.Reservations {
-			for i := range r.Instances {
-				m.ID = aws.ToString(r.Instances[i].InstanceId)
-				m.spotRequest = aws.ToString(r.Instances[i].SpotInstanceRequestId)
-			}
+			others := func(i types.Instance) bool { return !m.mayBe(&i) }
+			found = append(found, slices.DeleteFunc(r.Instances, others)...)
+		}
+		if len(found) > 1 {
+			return true, fmt.Errorf("%d instances have the tag %s of %s, and nothing says which of them this bake has "+
+				"launched: none is terminated", len(found), bake.TagBake, m.bake.ID)
+		}
+		for i := range found {
+			m.ID = aws.ToString(found[i].InstanceId)
+			m.spotRequest = aws.ToString(found[i].SpotInstanceRequestId)
 		}
 		return m.ID != "" || !time.Now().Before(end), nil
 	})
+}
+
+// mayBe reports whether an instance with the bake's tags is the machine, which nothing else is known of. Others have
+// copied the tags, or are the machines of the bake's other attempts. EC2 need not tell the client token of a Spot
+// Instance.
+func (m *Instance) mayBe(i *types.Instance) bool {
+	token := aws.ToString(i.ClientToken)
+	if token == "" {
+		return m.option.spot && aws.ToString(i.SpotInstanceRequestId) != "" && m.isOfAttempt(i.Tags)
+	}
+	return slices.Contains(m.tokens, token)
 }
 
 // deleteVolumes deletes the volumes that the source image lets outlive the machine, and the template
@@ -130,7 +148,7 @@ func (m *Instance) deleteVolumes(ctx context.Context) error {
 			strings.Join(m.outlivingDevices, ", "), bake.TagBake, m.bake.ID))
 	}
 	for _, id := range m.outlivingVolumes() {
-		var attempt awscall.DeleteAttempt
+		var attempt awscall.Attempt
 		notVisibleYet := attempt.UnlessApplied(awscall.NotVisibleYet(m.Launched, awscall.CodeVolumeNotFound))
 		again := func(err error) bool { return awscall.HasCode(err, awscall.CodeVolumeInUse) || notVisibleYet(err) }
 		err := awscall.RetryWhile(ctx, time.Minute, again, func(ctx context.Context) error {

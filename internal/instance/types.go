@@ -108,11 +108,21 @@ func (c *RunConfig) credits(instanceType string) string {
 	return "standard"
 }
 
-// CheckArchitecture looks up the instance types, and refuses those that cannot run the source image. It sets the clock,
-// for a template with skip_credential_validation.
-func (s Settings) CheckArchitecture(
+// Hypervisors are what instance types run on, by their names, as far as EC2 has told it.
+type Hypervisors map[string]types.InstanceTypeHypervisor
+
+// showsConsoleLate reports whether EC2 shows the console of such a machine only minutes after it has stopped. Those of
+// Nitro show it all the time:
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshoot-unreachable-instance.html.
+func (h Hypervisors) showsConsoleLate(instanceType string) bool {
+	return h[instanceType] == types.InstanceTypeHypervisorXen
+}
+
+// FindTypes looks up the instance types, and refuses those that cannot run the source image. It sets the clock, for a
+// template with skip_credential_validation.
+func (s Settings) FindTypes(
 	ctx context.Context, api *awscall.EC2, clock *bake.Clock, region string, source *types.Image,
-) error {
+) (Hypervisors, error) {
 	names := s.Types()
 	in := &ec2.DescribeInstanceTypesInput{}
 	for _, name := range names {
@@ -120,23 +130,51 @@ func (s Settings) CheckArchitecture(
 	}
 	out, err := api.DescribeInstanceTypes(ctx, in)
 	if err != nil {
-		return fmt.Errorf("look up the instance type %s: %w", strings.Join(names, ", "), err)
+		return nil, fmt.Errorf("look up the instance type %s: %w", strings.Join(names, ", "), err)
 	}
 	clock.SetFrom(out.ResultMetadata)
 	if len(out.InstanceTypes) == 0 {
-		return fmt.Errorf("the instance type %s does not exist in %s", strings.Join(names, ", "), region)
+		return nil, fmt.Errorf("the instance type %s does not exist in %s", strings.Join(names, ", "), region)
 	}
+	hypervisors := Hypervisors{}
 	for i := range out.InstanceTypes {
-		info := out.InstanceTypes[i].ProcessorInfo
-		if info == nil || source.Architecture == "" {
-			continue
-		}
-		if !slices.Contains(info.SupportedArchitectures, types.ArchitectureType(source.Architecture)) {
-			return fmt.Errorf("source image %s is for %s, and the instance type %s runs %v: choose another type or "+
-				"source_ami",
-				aws.ToString(source.ImageId), source.Architecture,
-				cmp.Or(string(out.InstanceTypes[i].InstanceType), names[0]), info.SupportedArchitectures)
+		found := &out.InstanceTypes[i]
+		hypervisors[string(found.InstanceType)] = found.Hypervisor
+		if err := checkArchitecture(found, source, names[0]); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return hypervisors, nil
 }
+
+func checkArchitecture(found *types.InstanceTypeInfo, source *types.Image, name string) error {
+	info := found.ProcessorInfo
+	if info == nil || source.Architecture == "" ||
+		slices.Contains(info.SupportedArchitectures, types.ArchitectureType(source.Architecture)) {
+		return nil
+	}
+	return fmt.Errorf("source image %s is for %s, and the instance type %s runs %v: choose another type or source_ami",
+		aws.ToString(source.ImageId), source.Architecture, cmp.Or(string(found.InstanceType), name),
+		info.SupportedArchitectures)
+}
+
+// LateConsoleWarning returns a warning about the types whose console EC2 shows late, for a machine whose verdict comes
+// by the console; "" where there is none.
+func (s Settings) LateConsoleWarning(h Hypervisors) string {
+	var late []string
+	for _, name := range s.Types() {
+		if h.showsConsoleLate(name) {
+			late = append(late, name)
+		}
+	}
+	if len(late) == 0 || s.Watch.Verdict == setting.VerdictStop {
+		return ""
+	}
+	return fmt.Sprintf("%s runs on Xen, and EC2 shows the console of such a machine only minutes after it has "+
+		"stopped: nothing is seen of it before, and the verdict is waited for up to %s. With %s it comes at once; so "+
+		"it does on the types of Nitro, such as %s", strings.Join(late, ", "), lateVerdictTimeout, stagingExample,
+		defaultInstanceType)
+}
+
+// stagingExample is the setting that needs no console.
+const stagingExample = `staging { url = "s3://bucket/prefix" }`

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
-	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
 // reasonOwnShutdown is EC2's code for a machine that has powered itself off:
@@ -27,6 +26,17 @@ func MachineTimeout(limit time.Duration) time.Duration {
 	return limit - min(limit/4, time.Minute)
 }
 
+const (
+	// lateMargin is how long after instance_timeout a stop still counts, with verdict = "stop".
+	lateMargin = time.Minute
+	// abandonedMargin is how long after instance_timeout a machine without the guest program powers itself off.
+	abandonedMargin = 5 * time.Minute
+)
+
+// AbandonedAfter returns how long after its boot a machine ends itself whose stop is success. It must be later than
+// Packer ends it: else it would end a bake that hangs, as a success.
+func AbandonedAfter(limit time.Duration) time.Duration { return limit + abandonedMargin }
+
 // watch shows what the machine says until it has stopped.
 func (m *Instance) watch(ctx context.Context, c *WatchConfig) error {
 	limit := c.InstanceTimeout
@@ -34,8 +44,11 @@ func (m *Instance) watch(ctx context.Context, c *WatchConfig) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, m.Launched.Add(limit), timeout)
 	defer cancel()
 	interval := m.guard.Backoff(func() time.Duration { return m.pollInterval(c.InstancePollInterval) })
-	err := awscall.Poll(ctx, interval, func(ctx context.Context) (bool, error) { return m.watchOnce(ctx, limit) })
+	err := awscall.Poll(ctx, interval, func(ctx context.Context) (bool, error) { return m.watchOnce(ctx, c) })
 	if err != nil && context.Cause(ctx) == timeout { //nolint:errorlint // compared with the very one
+		if reason := m.lateConsoleReason(); reason != "" {
+			timeout = fmt.Errorf("%w; what it said is not known: %s", timeout, reason)
+		}
 		return m.guard.Annotate(fmt.Errorf("%w: %s", timeout, m.Log.LastOutput()))
 	}
 	return err
@@ -43,20 +56,28 @@ func (m *Instance) watch(ctx context.Context, c *WatchConfig) error {
 
 // pollInterval shrinks when the machine has reported its verdict and only has to stop, which takes seconds.
 func (m *Instance) pollInterval(configured time.Duration) time.Duration {
-	_, judged := guest.Judge(m.Log.Reports())
+	_, judged := m.Log.Judge()
 	if judged || m.state == types.InstanceStateNameStopping {
 		return min(awscall.ShortPause, configured)
 	}
 	return configured
 }
 
-func (m *Instance) watchOnce(ctx context.Context, limit time.Duration) (bool, error) {
+func (m *Instance) watchOnce(ctx context.Context, c *WatchConfig) (bool, error) {
 	if err := m.refresh(ctx); err != nil {
 		return true, err
 	}
+	m.tagVolumes(ctx)
 	m.readLog(ctx, false)
-	if outcome, judged := guest.Judge(m.Log.Reports()); judged && !outcome.OK {
-		return true, m.outcomeError(outcome, limit)
+	outcome, judged := m.Log.Judge()
+	if judged && !outcome.OK {
+		return true, m.outcomeError(outcome, c.InstanceTimeout)
+	}
+	if err := m.checkConsole(c); err != nil {
+		return true, err
+	}
+	if !judged {
+		m.announceTimeout(c.InstanceTimeout)
 	}
 	switch m.state {
 	case types.InstanceStateNameStopped:
@@ -65,6 +86,20 @@ func (m *Instance) watchOnce(ctx context.Context, limit time.Duration) (bool, er
 		return true, fmt.Errorf("instance %s was terminated: %s: %s", m.ID, m.describeReason(), m.Log.LastOutput())
 	}
 	return false, m.checkInterruption(ctx)
+}
+
+// timeoutNotice is how long before the end of instance_timeout that end is announced.
+const timeoutNotice = 5 * time.Minute
+
+// announceTimeout says, once, that instance_timeout is nearly over.
+func (m *Instance) announceTimeout(limit time.Duration) {
+	left := time.Until(m.Launched.Add(limit))
+	if m.timeoutAnnounced || left > min(timeoutNotice, limit/2) {
+		return
+	}
+	m.timeoutAnnounced = true
+	m.bake.Say("instance_timeout of %s is over in %s, and ends the machine if it still runs: set a longer one for a "+
+		"bake that takes longer", limit, left.Round(time.Second))
 }
 
 // stopError returns nil for a machine that has powered itself off.

@@ -16,7 +16,7 @@ import (
 // WatchConfig says how long the machine may take, and what counts as success.
 type WatchConfig struct {
 	// How long the machine may take from its launch until it has powered off, as a duration. Default: `30m`; at
-	// least `120s`. The machine ends by itself after this time even when Packer is gone.
+	// least `120s`. The machine ends by itself after this time even when Packer is gone, unless `verdict` is `"stop"`.
 	InstanceTimeout time.Duration `mapstructure:"instance_timeout"`
 	// How often the machine is looked at, as a duration. Default: `5s`; at most `60s`. The interval grows only while
 	// AWS asks to slow down, up to `60s`.
@@ -26,11 +26,24 @@ type WatchConfig struct {
 	AWSPolling *PollingConfig `mapstructure:"aws_polling"`
 	// What counts as success. `"report"`, the default: the machine's own report of success on its console.
 	// `"stop"`: that the machine has powered itself off. That is for user data that must be launched byte for byte as
-	// it is; a failed command, or half a machine, is then as good as success. Needs `user_data_file` or `user_data`.
+	// it is; a failed command, or half a machine, is then as good as success. If Packer is killed, such a machine runs
+	// until it powers itself off or a sweep removes it; see
+	// [Machines](https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/kills.md#machines). Needs
+	// `user_data_file` or `user_data`.
 	Verdict string `mapstructure:"verdict"`
 	// What to leave on the machine that would otherwise be removed before the image is made, by the names of the
 	// clean-up's sections. Default: none. Conflicts with `verdict = "stop"`, which removes nothing.
 	SkipCleanup []string `mapstructure:"skip_cleanup"`
+	// Failures of cloud-init that are warnings instead of failing the bake: a list of top-level keys of a cloud-config,
+	// such as `"bootcmd"`, `"packages"` or `"keyboard"`, for what their modules failed on, dropped or do not know;
+	// `"boothooks"`, for boothooks that fail or cannot run; `"parts"`, for parts of user data that cloud-init dropped;
+	// `"unknown_keys"`, for all keys that nothing on the machine reads. Default: none; everything that was asked for
+	// and did not work fails the bake. Conflicts with `verdict = "stop"`. For example, where the cloud-init of the base
+	// image may be too old to know the keyboard's layout:
+	// ```hcl
+	// ignore_failures = ["keyboard"]
+	// ```
+	IgnoreFailures []string `mapstructure:"ignore_failures"`
 	// Fill what is free on the machine's disks with zeros before the image is made. The clean-up overwrites every file
 	// that held a secret; this is for what programs have freed before, such as the copies of the user data that
 	// cloud-init replaces while it boots: they stay in blocks that no file has, which the snapshot takes along. It
@@ -52,6 +65,12 @@ func (c *WatchConfig) Check() ([]string, []error) {
 		errs = append(errs, fmt.Errorf("skip_cleanup has no effect with verdict = %q, which removes nothing",
 			setting.VerdictStop))
 	}
+	if c.Verdict == setting.VerdictStop && len(c.IgnoreFailures) > 0 {
+		errs = append(errs, fmt.Errorf("ignore_failures has no effect with verdict = %q, with which nothing fails",
+			setting.VerdictStop))
+	}
+	known := slices.DeleteFunc(slices.Clone(c.IgnoreFailures), setting.Unknown)
+	errs = append(errs, guest.CheckIgnored(known)...)
 	if c.Verdict == setting.VerdictStop && c.WipeFreeSpace {
 		errs = append(errs, fmt.Errorf("wipe_free_space has no effect with verdict = %q, which has no clean-up",
 			setting.VerdictStop))

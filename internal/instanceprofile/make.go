@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -30,6 +31,8 @@ func Make(
 		return "", fmt.Errorf("write the policy of %s: %w", SettingPolicy, err)
 	}
 	name := bake.ExpiringName(b.Expiry(), b.ID)
+	tags = maps.Clone(tags)
+	tags[bake.TagSelf] = name // which is known before it is made
 	var made time.Time
 	b.Ledger.Add("IAM role and instance profile "+name,
 		func(ctx context.Context) error { return Remove(ctx, clients.IAM, name, made) },

@@ -34,3 +34,12 @@ func iamTags(tags map[string]string) []types.Tag {
 	}
 	return all
 }
+
+// TagMap returns tags as IAM lists them by their keys.
+func TagMap(tags []types.Tag) map[string]string {
+	byKey := map[string]string{}
+	for _, t := range tags {
+		byKey[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return byKey
+}

@@ -57,7 +57,9 @@ type FilterConfig struct {
 	Filter config.NameValues `mapstructure:"filter"`
 }
 
-// SubnetFilter finds the subnet. When several match, `most_free` or `random` has to say which one to take.
+// SubnetFilter finds the subnet. When several match, `most_free` or `random` has to say which one to take. Without
+// filters, the subnets are those of the VPC of `vpc_id` or `vpc_filter`; without a VPC, the machine runs in a default
+// subnet of the account, as with amazon-ebs.
 type SubnetFilter struct {
 	FilterConfig `mapstructure:",squash"`
 	// Take the subnet with most free addresses. Default: `false`.
@@ -75,10 +77,6 @@ func (c *AttachConfig) Check() ([]string, []error) {
 	groupsKnown := len(c.SecurityGroupIDs) > 0 && !slices.ContainsFunc(c.SecurityGroupIDs, setting.Unknown)
 	if setting.Known(c.SecurityGroupID) && groupsKnown {
 		errs = append(errs, errors.New("security_group_id and security_group_ids exclude each other: keep one of them"))
-	}
-	if f := &c.SubnetFilter; f.isEmpty() && (f.MostFree || f.Random) {
-		errs = append(errs, errors.New("subnet_filter: most_free and random choose among the subnets "+
-			"that filters finds: set filters"))
 	}
 	return nil, errs
 }

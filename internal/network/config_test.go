@@ -36,9 +36,6 @@ func TestCheckRefuses(t *testing.T) {
 		"a group and several": {
 			map[string]any{"security_group_id": "sg-1", "security_group_ids": []string{"sg-2"}}, "exclude each other",
 		},
-		"a choice among all subnets": {
-			map[string]any{"subnet_filter": map[string]any{"random": true}}, "subnet_filter: most_free and random",
-		},
 		"a filter without a name": {
 			map[string]any{"vpc_filter": map[string]any{"filters": map[string]any{"": "x"}}}, "vpc_filter: filters:",
 		},
@@ -60,6 +57,20 @@ func TestCheckAcceptsGroupsThatAreNotKnownYet(t *testing.T) {
 		if _, err := decode(t, settings); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestFiltersWithoutFiltersAreAccepted checks blocks that amazon-ebs ignores too.
+func TestFiltersWithoutFiltersAreAccepted(t *testing.T) {
+	for name, block := range map[string]map[string]any{
+		"subnet_filter": {"random": true}, "vpc_filter": {}, "security_group_filter": {},
+	} {
+		if _, err := decode(t, map[string]any{name: block}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := decode(t, map[string]any{"subnet_filter": map[string]any{"most_free": true}}); err != nil {
+		t.Errorf("most_free: %v", err)
 	}
 }
 

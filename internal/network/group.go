@@ -15,6 +15,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
 // GroupReleaseTimeout is how long a group may still be in use after its machine is gone. The network interface is
@@ -32,27 +33,28 @@ type Group struct {
 func MakeGroup(
 	ctx context.Context, b *bake.Bake, api *awscall.EC2, vpc string, tags map[string]string,
 ) (Group, error) {
-	name := "bakery-" + b.ID
+	name := ownership.GroupName(b.ID)
 	var group Group
 	entry := b.Ledger.Add("security group "+name,
-		func(ctx context.Context) error { return removeGroup(ctx, api, name, group) },
+		func(ctx context.Context) error { return removeGroup(ctx, b.ID, api, vpc, group) },
 		func() []string { return []string{removeCommand(b.CLI, name, group)} })
 	ctx, cancel := awscall.Uninterruptible(ctx)
 	defer cancel()
-	id, err := createGroup(ctx, api, name, vpc, tags)
+	id, err := createGroup(ctx, b.ID, api, name, vpc, tags)
 	if err != nil {
 		return Group{}, fmt.Errorf("make a security group; security_group_id uses one that exists: %w", err)
 	}
 	group = Group{ID: id, Made: time.Now()}
 	entry.What = "security group " + id
 	b.Say("Made %s, which lets nothing in", entry.What)
+	ownership.Tag(ctx, b, api, id)
 	return group, nil
 }
 
 // createGroup returns the id of the new group. It looks for the group when the call fails: an attempt whose answer was
 // lost may have made it.
 func createGroup(
-	ctx context.Context, api *awscall.EC2, name, vpc string, tags map[string]string,
+	ctx context.Context, bakeID string, api *awscall.EC2, name, vpc string, tags map[string]string,
 ) (string, error) {
 	out, err := api.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
 		GroupName:         aws.String(name),
@@ -60,33 +62,44 @@ func createGroup(
 		VpcId:             awscall.NonZeroPtr(vpc),
 		TagSpecifications: []types.TagSpecification{awscall.TagSpec(types.ResourceTypeSecurityGroup, tags)},
 	})
-	if err == nil {
-		return aws.ToString(out.GroupId), nil
+	if err == nil && aws.ToString(out.GroupId) != "" {
+		return *out.GroupId, nil
 	}
-	if id, findErr := findGroup(ctx, api, name); findErr == nil && id != "" {
+	if err == nil { // to the SDK, an answer of no bytes is one of no values
+		err = errors.New("EC2 answered without the id of a group")
+	}
+	if id, findErr := findGroup(ctx, bakeID, api, vpc); findErr == nil && id != "" {
 		return id, nil
 	}
 	return "", err
 }
 
-// findGroup returns the id of the group with a name, or "" when there is none.
-func findGroup(ctx context.Context, api *awscall.EC2, name string) (string, error) {
-	out, err := api.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
-		Filters: []types.Filter{awscall.Filter("group-name", name)},
-	})
+// findGroup returns the id of the group that a bake has made, or "" when there is none. It goes by name, which is taken
+// once in a VPC. Where there are several, some are copies in other VPCs, and it returns an error.
+func findGroup(ctx context.Context, bakeID string, api *awscall.EC2, vpc string) (string, error) {
+	name := ownership.GroupName(bakeID)
+	filters := []types.Filter{awscall.Filter("group-name", name)}
+	if vpc != "" {
+		filters = append(filters, awscall.Filter("vpc-id", vpc))
+	}
+	out, err := api.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: filters})
 	if err != nil {
 		return "", fmt.Errorf("look for security group %s: %w", name, err)
 	}
-	if len(out.SecurityGroups) == 0 {
+	switch len(out.SecurityGroups) {
+	case 0:
 		return "", nil
+	case 1:
+		return aws.ToString(out.SecurityGroups[0].GroupId), nil
 	}
-	return aws.ToString(out.SecurityGroups[0].GroupId), nil
+	return "", fmt.Errorf("there are %d security groups named %s, and nothing says which of them this bake has made: "+
+		"none is deleted", len(out.SecurityGroups), name)
 }
 
 // removeGroup deletes the group that MakeGroup made, or may have made when it failed: then it is found by its name.
-func removeGroup(ctx context.Context, api *awscall.EC2, name string, group Group) error {
+func removeGroup(ctx context.Context, bakeID string, api *awscall.EC2, vpc string, group Group) error {
 	if group.ID == "" {
-		id, err := findGroup(ctx, api, name)
+		id, err := findGroup(ctx, bakeID, api, vpc)
 		if err != nil || id == "" {
 			return err
 		}
@@ -102,7 +115,7 @@ func removeGroup(ctx context.Context, api *awscall.EC2, name string, group Group
 // that was made a moment ago and, with awaitRelease, while the group is in use. It returns EC2's error when the group
 // does not exist.
 func DeleteGroup(ctx context.Context, api *awscall.EC2, group Group, awaitRelease bool) error {
-	var attempt awscall.DeleteAttempt
+	var attempt awscall.Attempt
 	notVisible := attempt.UnlessApplied(
 		awscall.NotVisibleYet(group.Made, awscall.CodeGroupNotFound, awscall.CodeGroupIDNotFound))
 	again := func(err error) bool {

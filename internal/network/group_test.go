@@ -39,6 +39,7 @@ type groupAPI struct {
 	deleteErrs  []string // codes of the first calls; a lost answer deletes the group all the same
 	creates     []*ec2.CreateSecurityGroupInput
 	deletes     int
+	tagged      []*ec2.CreateTagsInput
 }
 
 const lostAnswer = "InternalError"
@@ -62,6 +63,12 @@ func (g *groupAPI) api() *awscall.EC2 {
 			return out, nil
 		},
 		DeleteSecurityGroup: g.delete,
+		CreateTags: func(
+			_ context.Context, in *ec2.CreateTagsInput, _ ...func(*ec2.Options),
+		) (*ec2.CreateTagsOutput, error) {
+			g.tagged = append(g.tagged, in)
+			return new(ec2.CreateTagsOutput), nil
+		},
 	}
 }
 
@@ -114,6 +121,10 @@ func TestMakeGroup(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"a": "b"}, awscall.TagMap(in.TagSpecifications[0].Tags)); diff != "" {
 			t.Errorf("tags (-want +got):\n%s", diff)
 		}
+		tagged := g.tagged[0]
+		if tags := awscall.TagMap(tagged.Tags); tagged.Resources[0] != "sg-1" || tags[bake.TagSelf] != "sg-1" {
+			t.Errorf("%v got the tags %v", tagged.Resources, tags)
+		}
 		if !strings.Contains(said.String(), "Made security group sg-1, which lets nothing in") {
 			t.Errorf("it says %q", said.String())
 		}
@@ -159,7 +170,7 @@ func TestMakeGroupThatFailsLeavesNothing(t *testing.T) {
 	if err := undo(t.Context(), b); err != nil || g.exists {
 		t.Errorf("error %v, the group still exists: %t", err, g.exists)
 	}
-	if err := removeGroup(t.Context(), g.api(), "bakery-"+bakeID, Group{}); err != nil || g.deletes != 1 {
+	if err := removeGroup(t.Context(), bakeID, g.api(), "", Group{}); err != nil || g.deletes != 1 {
 		t.Errorf("error %v, %d calls delete a group", err, g.deletes)
 	}
 }

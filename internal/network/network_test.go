@@ -98,7 +98,15 @@ func TestFind(t *testing.T) {
 		"a subnet": {
 			AttachConfig{SubnetID: "subnet-1"}, Network{VPC: "vpc-1", Subnets: []Subnet{{"subnet-1", "us-east-1a"}}}, 1,
 		},
-		"a VPC": {AttachConfig{VpcID: "vpc-1"}, Network{VPC: "vpc-1", Subnets: both}, 1},
+		"a VPC":                  {AttachConfig{VpcID: "vpc-1"}, Network{VPC: "vpc-1", Subnets: both}, 1},
+		"random without filters": {AttachConfig{SubnetFilter: SubnetFilter{Random: true}}, Network{VPC: "vpc-1"}, 1},
+		"most_free without filters": {
+			AttachConfig{SubnetFilter: SubnetFilter{MostFree: true}}, Network{VPC: "vpc-1"}, 1,
+		},
+		"most_free of a VPC": {
+			AttachConfig{VpcID: "vpc-1", SubnetFilter: SubnetFilter{MostFree: true, Random: true}},
+			Network{VPC: "vpc-1", Subnets: both}, 1,
+		},
 		"filters": {
 			AttachConfig{
 				VpcFilter:           FilterConfig{Filters: byTag},
@@ -121,6 +129,22 @@ func TestFind(t *testing.T) {
 				t.Errorf("%d calls, want %d", a.calls, c.calls)
 			}
 		})
+	}
+}
+
+// TestFindTakesAnySubnetOfTheVPC checks that random without filters chooses among the subnets of the VPC.
+func TestFindTakesAnySubnetOfTheVPC(t *testing.T) {
+	first := map[string]bool{}
+	for range 100 { // the chance that one of two is never the first is 2^-99
+		c := AttachConfig{VpcID: "vpc-1", SubnetFilter: SubnetFilter{Random: true}}
+		got, err := Find(t.Context(), &c, home().api())
+		if err != nil || len(got.Subnets) != 2 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		first[got.Subnets[0].ID] = true
+	}
+	if len(first) != 2 {
+		t.Errorf("the first subnet was always %v", first)
 	}
 }
 

@@ -67,15 +67,14 @@ func filteredSubnets(
 	case f.MostFree:
 		sortMostFreeFirst(found)
 	default:
-		rand.Shuffle(len(found), func(i, j int) { //nolint:gosec // any order is as good
-			found[i], found[j] = found[j], found[i]
-		})
+		shuffle(found)
 	}
 	vpc = aws.ToString(found[0].VpcId)
 	return vpc, slices.DeleteFunc(found, func(s types.Subnet) bool { return aws.ToString(s.VpcId) != vpc }), nil
 }
 
-// subnetsOfVPC returns the subnets of a VPC, the one with most free addresses first.
+// subnetsOfVPC returns the subnets of a VPC, the one with most free addresses first, or with random of a subnet_filter
+// that has no filters, in any order.
 func subnetsOfVPC(ctx context.Context, c *AttachConfig, api *awscall.EC2, vpc string) ([]types.Subnet, error) {
 	filters := []types.Filter{awscall.Filter("vpc-id", vpc), awscall.Filter("state", "available")}
 	out, err := api.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: append(filters, zoneFilter(c)...)})
@@ -85,7 +84,11 @@ func subnetsOfVPC(ctx context.Context, c *AttachConfig, api *awscall.EC2, vpc st
 	if len(out.Subnets) == 0 {
 		return nil, fmt.Errorf("%s has no subnet the machine could be in: set subnet_id", vpc)
 	}
-	sortMostFreeFirst(out.Subnets)
+	if f := &c.SubnetFilter; f.Random && !f.MostFree {
+		shuffle(out.Subnets)
+	} else {
+		sortMostFreeFirst(out.Subnets)
+	}
 	return out.Subnets, nil
 }
 
@@ -100,5 +103,11 @@ func zoneFilter(c *AttachConfig) []types.Filter {
 func sortMostFreeFirst(subnets []types.Subnet) {
 	slices.SortStableFunc(subnets, func(x, y types.Subnet) int {
 		return cmp.Compare(aws.ToInt32(y.AvailableIpAddressCount), aws.ToInt32(x.AvailableIpAddressCount))
+	})
+}
+
+func shuffle(subnets []types.Subnet) {
+	rand.Shuffle(len(subnets), func(i, j int) { //nolint:gosec // any order is as good
+		subnets[i], subnets[j] = subnets[j], subnets[i]
 	})
 }

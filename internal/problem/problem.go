@@ -92,6 +92,15 @@ func (l List) Promoted() List {
 	return promoted
 }
 
+// Demote makes warnings of the errors at the positions that match.
+func (l List) Demote(matches func(line, column int) bool) {
+	for i := range l {
+		if matches(l[i].Line, l[i].Column) {
+			l[i].Severity = Warning
+		}
+	}
+}
+
 // Err returns nil when the list has no errors, else an error with the text of every error, one per line. It leaves out
 // warnings.
 func (l List) Err() error {

@@ -8,6 +8,9 @@ package problem
 func Nearest(word string, names []string) string {
 	best, allowed := "", max(1, len(word)/3)
 	for _, name := range names {
+		if len(name) > len(word)+allowed || len(word) > len(name)+allowed { // they differ by more than their lengths do
+			continue
+		}
 		if d := distance(word, name); d <= allowed && name != word {
 			best, allowed = name, d-1
 		}

@@ -8,6 +8,7 @@
 package redact
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -63,19 +64,48 @@ func asReported(text string) string {
 func Text(text string) string {
 	mu.RLock()
 	defer mu.RUnlock()
-	return terminal.Plain(signature.ReplaceAllString(replaceKnown(text), "$1="+Placeholder))
+	text = replaceKnown(text)
+	if strings.Contains(text, "X-Amz-") { // an expression takes longer than most lines
+		text = signature.ReplaceAllString(text, "$1="+Placeholder)
+	}
+	return terminal.Plain(text)
 }
 
 // Placeholder is shown in the place of a secret. It is the SDK's.
 const Placeholder = "<sensitive>"
 
-// replaceKnown replaces registered secrets. Its callers hold the lock.
+// replaceKnown replaces registered secrets. It finds all of them in the text as it is, not in what another one was
+// replaced by: there, secrets of a letter would find each other, and the text would grow with each. Where secrets
+// overlap, both are replaced together. Its callers hold the lock.
 func replaceKnown(text string) string {
+	var found []span
 	for _, s := range secrets {
-		text = strings.ReplaceAll(text, s, Placeholder)
+		for at := 0; ; {
+			i := strings.Index(text[at:], s)
+			if i < 0 {
+				break
+			}
+			found = append(found, span{at + i, at + i + len(s)})
+			at += i + len(s)
+		}
 	}
-	return text
+	if found == nil {
+		return text
+	}
+	slices.SortFunc(found, func(a, b span) int { return cmp.Compare(a.begin, b.begin) })
+	var b strings.Builder
+	end := 0
+	for i, f := range found {
+		if i == 0 || f.begin >= end {
+			b.WriteString(text[end:f.begin] + Placeholder)
+		}
+		end = max(end, f.end)
+	}
+	return b.String() + text[end:]
 }
+
+// span is a part of a text.
+type span struct{ begin, end int }
 
 // CutEnd replaces the beginning of a secret at the end of a text that was cut off there.
 func CutEnd(text string) string {

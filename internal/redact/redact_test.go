@@ -139,3 +139,23 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// Secrets are looked for in what was given, not in what others were replaced by: the text would grow with each.
+func TestSecretsAreNotFoundInEachOther(t *testing.T) {
+	defer func(before []string) { secrets = before }(secrets)
+	secrets = nil
+	Add("s", "e", "n", "i", "t", "v", "<", ">")
+	if got := Text("e"); got != Placeholder {
+		t.Errorf("%q", got)
+	}
+	secrets = nil
+	Add("abcdef", "xab", "efg", "q")
+	for given, want := range map[string]string{
+		"-xabcdefg-": "-<sensitive>-", "abcdefabcdef": "<sensitive><sensitive>", "aq": "a<sensitive>",
+		"": "", "ab": "ab",
+	} {
+		if got := Text(given); got != want {
+			t.Errorf("%q becomes %q, want %q", given, got, want)
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/ami"
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 	"github.com/amibakery/packer-plugin-bakery/internal/timeless"
 )
 
@@ -70,7 +71,8 @@ func matchingImages(ctx context.Context, t *ami.RegionTarget, in *Inputs) ([]typ
 }
 
 // imagesOfName returns the account's images that pass a filter and whose name differs from the wanted one in a time
-// or an id at most. Temporary images are left out: they have another name, or a tag that says when they expire.
+// or an id at most. Temporary images are left out: they have another name, or a tag that says when they expire. So are
+// copies that somebody has made of an image with its tags: they may have another content.
 func imagesOfName(ctx context.Context, t *ami.RegionTarget, in *Inputs, more types.Filter) ([]types.Image, error) {
 	found, err := ami.List(ctx, t.EC2, &ec2.DescribeImagesInput{
 		Owners: []string{"self"}, Filters: []types.Filter{awscall.Filter("name", in.Name), more},
@@ -80,7 +82,8 @@ func imagesOfName(ctx context.Context, t *ami.RegionTarget, in *Inputs, more typ
 	}
 	return slices.DeleteFunc(found, func(i types.Image) bool {
 		tags := awscall.TagMap(i.Tags)
-		return timeless.Text(aws.ToString(i.Name), tags[bake.TagBake]) != in.Name || tags[bake.TagExpires] != ""
+		return timeless.Text(aws.ToString(i.Name), tags[bake.TagBake]) != in.Name || tags[bake.TagExpires] != "" ||
+			!ownership.MadeImage(&i)
 	}), nil
 }
 

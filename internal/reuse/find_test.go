@@ -42,7 +42,8 @@ func earlier(in *Inputs, id, bakeID, created string) *types.Image {
 	i := imageOf(in)
 	i.ImageId, i.Name, i.CreationDate = aws.String(id), aws.String("app-2026-11-21"), aws.String(created)
 	i.State = types.ImageStateAvailable
-	i.Tags = append(i.Tags, types.Tag{Key: aws.String(bake.TagBake), Value: aws.String(bakeID)})
+	i.Tags = append(i.Tags, types.Tag{Key: aws.String(bake.TagBake), Value: aws.String(bakeID)},
+		types.Tag{Key: aws.String(bake.TagSelf), Value: aws.String(id)})
 	return i
 }
 
@@ -58,6 +59,7 @@ func TestFindUnchanged(t *testing.T) {
 	expires := types.Tag{Key: aws.String(bake.TagExpires), Value: aws.String("2027")}
 	pending := func(i *types.Image) { i.State = types.ImageStatePending }
 	expiring := func(i *types.Image) { i.Tags = append(i.Tags, expires) }
+	renamedID := func(i *types.Image) { i.ImageId = aws.String("ami-copy") }
 	renamed := func(i *types.Image) { i.Name = aws.String("app-x") }
 	for name, c := range map[string]struct {
 		home, away []*types.Image
@@ -90,6 +92,10 @@ func TestFindUnchanged(t *testing.T) {
 		},
 		"none that expires": {
 			home: []*types.Image{change(earlier(in, "ami-h1", "b1", "2025"), expiring)},
+			away: []*types.Image{earlier(in, "ami-a1", "b1", "2025")},
+		},
+		"none that is a copy with the tags": {
+			home: []*types.Image{change(earlier(in, "ami-h1", "b1", "2025"), renamedID)},
 			away: []*types.Image{earlier(in, "ami-a1", "b1", "2025")},
 		},
 		"none of another name": {

@@ -16,14 +16,14 @@ import (
 )
 
 // Inputs is what an image is made of, as far as two images are compared by it. All of it may be printed: what is not
-// public by itself is a digest.
+// public by itself is a SlowDigest.
 type Inputs struct {
 	Name     string            // the image's name without times and ids; see package timeless
 	Source   string            // the id of the source image
-	UserData string            // the SHA256 of the user data with the guest program, without a delivery
-	FS       string            // the SHA256 of fs/ when that is staged; it is part of the user data otherwise
+	UserData string            // the digest of the user data with the guest program, without a delivery
+	FS       string            // the digest of fs/ when that is staged; it is part of the user data otherwise
 	Steps    []StepDigest      // what the provisioners do
-	Options  map[string]string // the SHA256 of each setting on which the image depends; see OptionDigests
+	Options  map[string]string // the digest of each setting on which the image depends; see OptionDigests
 }
 
 // The numbers of hex digits in the tags that say what has changed. They are short so that all fit into a tag. They
@@ -37,7 +37,7 @@ const (
 // Digest returns the digest of all inputs, in hex. Images with the same digest are the same.
 func (in *Inputs) Digest() string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "bakery inputs 1\n%q\n%q\n%q\n%q\n", in.Name, in.Source, in.UserData, in.FS)
+	fmt.Fprintf(sum, "bakery inputs 2\n%q\n%q\n%q\n%q\n", in.Name, in.Source, in.UserData, in.FS)
 	for _, s := range in.Steps {
 		fmt.Fprintf(sum, "step %s\n", s.Digest)
 	}

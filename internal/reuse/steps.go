@@ -16,7 +16,7 @@ import (
 // StepDigest is what one step of the provisioners does, or what all steps from maxSteps on do.
 type StepDigest struct {
 	Name   string
-	Digest string // see slowHash
+	Digest string // see SlowDigest
 }
 
 // maxSteps is how many digests of steps there are at most. A tag has 256 characters, so there is no room for many more.
@@ -38,7 +38,7 @@ func StepDigests(log *recorder.Log, user string) ([]StepDigest, error) {
 		}
 		// A joined Image-Source takes place between the steps.
 		joins := slices.ContainsFunc(log.Joined, func(j recorder.Join) bool { return j.After == i })
-		digest, err := slowHash(fmt.Appendf(sum[:], "%s %v", user, joins))
+		digest, err := SlowDigest(fmt.Appendf(sum[:], "%s %v", user, joins))
 		if err != nil {
 			return nil, err
 		}
@@ -51,16 +51,17 @@ func StepDigests(log *recorder.Log, user string) ([]StepDigest, error) {
 	for _, j := range log.Joined {
 		joins = append(joins, j.After)
 	}
-	digest, err := slowHash(fmt.Appendf(rest, "%s %v", user, joins))
+	digest, err := SlowDigest(fmt.Appendf(rest, "%s %v", user, joins))
 	return append(all, StepDigest{fmt.Sprintf("provisioner steps from %d on", maxSteps), digest}), err
 }
 
-// slowHash returns a digest that takes milliseconds to compute, so trying a million passwords takes hours.
-func slowHash(content []byte) (string, error) {
+// SlowDigest returns a digest, in hex, that takes milliseconds to compute, so trying a million passwords takes hours.
+// Every digest of what a template says that others may read is one: in tags, names of objects and labels.
+func SlowDigest(content []byte) (string, error) {
 	const rounds = 1 << 15
 	key, err := pbkdf2.Key(sha256.New, hex.EncodeToString(content), []byte("bakery:inputs"), rounds, sha256.Size)
 	if err != nil {
-		return "", fmt.Errorf("make a digest of the provisioners: %w", err)
+		return "", fmt.Errorf("make a digest of the inputs: %w", err)
 	}
 	return hex.EncodeToString(key), nil
 }

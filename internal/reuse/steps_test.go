@@ -78,7 +78,7 @@ func TestTheLastStepDigestIsThatOfAllFurtherSteps(t *testing.T) {
 }
 
 func TestASlowHashIsNotThePlainOne(t *testing.T) {
-	got, err := slowHash([]byte("secret"))
+	got, err := SlowDigest([]byte("secret"))
 	if err != nil || got == SHA256("secret") || len(got) != 64 {
 		t.Errorf("it is %s, error %v", got, err)
 	}

@@ -34,11 +34,26 @@ func ParseURL(s string) (Location, error) {
 		return Location{}, fmt.Errorf("%q has no valid bucket name: 3 to 63 lower case letters, digits, dots and "+
 			"hyphens", s)
 	}
-	prefix = strings.Trim(prefix, "/")
+	hasPrefix := prefix != ""
+	prefix = strings.TrimSuffix(prefix, "/")
+	if hasPrefix && !isPlainKey(prefix) {
+		return Location{}, fmt.Errorf("%q has an empty element, \".\" or \"..\" in its prefix, which S3 keeps and "+
+			"other programs clean away: write the prefix without it", s)
+	}
 	if strings.ContainsAny(prefix, "?#") {
 		return Location{}, errors.New("a prefix with ? or # cannot be part of a URL that the machine can download")
 	}
 	return Location{Bucket: bucket, Prefix: prefix}, nil
+}
+
+// isPlainKey reports whether each element of a key is a name, so that no program takes the key for another.
+func isPlainKey(key string) bool {
+	for element := range strings.SplitSeq(key, "/") {
+		if element == "" || element == "." || element == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 // Key returns the key of a file below the prefix.

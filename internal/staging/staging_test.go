@@ -27,7 +27,8 @@ func TestParseURL(t *testing.T) {
 		"s3://bucket":              {"bucket", ""},
 		"s3://bucket/":             {"bucket", ""},
 		"s3://my.bucket-1/a/b":     {"my.bucket-1", "a/b"},
-		"s3://bucket//a/b//":       {"bucket", "a/b"},
+		"s3://bucket/a/b/":         {"bucket", "a/b"},
+		"s3://bucket/..a/b../.c.":  {"bucket", "..a/b../.c."},
 		"s3://bucket/with a space": {"bucket", "with a space"},
 	} {
 		got, err := ParseURL(given)
@@ -36,7 +37,10 @@ func TestParseURL(t *testing.T) {
 		}
 	}
 	for _, given := range []string{"", "bucket", "https://bucket", "s3://", "s3:///x", "s3://Bucket", "s3://b",
-		"s3://bucket/a?b", "s3://bucket/a#b"} {
+		"s3://bucket/a?b", "s3://bucket/a#b",
+		// What programs clean: keys would be elsewhere than where they are looked for.
+		"s3://bucket//", "s3://bucket//a", "s3://bucket/a//", "s3://bucket/a//b", "s3://bucket/.", "s3://bucket/..",
+		"s3://bucket/../a", "s3://bucket/a/./b", "s3://bucket/a/../b", "s3://bucket/a/.."} {
 		if got, err := ParseURL(given); err == nil {
 			t.Errorf("ParseURL(%q) = %+v, want an error", given, got)
 		}

@@ -61,6 +61,7 @@ type Store struct {
 	kmsKey     *string
 
 	incomplete *sync.Map // keys that may have an incomplete multipart upload
+	versions   *sync.Map // the versions that uploads have made, as version{}
 }
 
 // Options are the owner of the bucket and the encryption of the objects. With the zero value, S3 decides both.
@@ -77,14 +78,19 @@ func New(cfg aws.Config, at Location, options Options) *Store {
 		o.UsePathStyle = o.BaseEndpoint != nil
 		// Logs are gzip'd, and the machine verifies fs/: a missing checksum of S3 need not be logged.
 		o.DisableLogOutputChecksumValidationSkipped = true
+		o.APIOptions = append(o.APIOptions, encodeListedKeys)
+		// A bucket with Object Lock takes no upload without a checksum.
+		if o.RequestChecksumCalculation == aws.RequestChecksumCalculationUnset {
+			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
+		}
 	})
 	// A program that uploads to a signed URL sends no checksum. The SDK would sign the checksum of an empty body.
 	plain := s3.New(client.Options(), func(o *s3.Options) {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	})
 	return &Store{
-		incomplete: &sync.Map{},
-		Location:   at, client: client, presign: s3.NewPresignClient(plain),
+		incomplete: &sync.Map{}, versions: &sync.Map{},
+		Location: at, client: client, presign: s3.NewPresignClient(plain),
 		owner: nonZeroPtr(options.Owner), encryption: types.ServerSideEncryption(options.Encryption),
 		kmsKey: nonZeroPtr(options.KMSKey),
 	}
@@ -171,16 +177,22 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return out.Body, nil
 }
 
-// Delete removes an object, and the parts of uploads of it that were not completed. It returns nil when the object does
-// not exist.
+// Delete removes an object with all its versions, and the parts of uploads of it that were not completed. It returns
+// nil when the object does not exist. When only versions are left that cannot be removed, it returns a
+// *VersionsKeptError.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &key,
+	out, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &key,
 		ExpectedBucketOwner: s.owner})
 	if err != nil && statusOf(err) != http.StatusNotFound {
 		return fmt.Errorf("delete %s: %w", s.URL(key), awserror.InWords(err))
 	}
 	if _, incomplete := s.incomplete.Load(key); incomplete {
-		return s.abort(ctx, key)
+		if err := s.abort(ctx, key); err != nil {
+			return err
+		}
+	}
+	if out != nil && aws.ToBool(out.DeleteMarker) { // the bucket has versions
+		return s.deleteVersions(ctx, key)
 	}
 	return nil
 }
@@ -197,7 +209,7 @@ func (s *Store) GetURL(ctx context.Context, key string, expiry time.Duration) (s
 }
 
 // Upload is a signed URL to upload an object with PUT and these headers, each as "name: value". There are headers only
-// for a chosen encryption, which S3 accepts only in headers.
+// for what S3 accepts only in headers: a chosen encryption, and the condition of PutOnceURL.
 type Upload struct {
 	URL     string
 	Headers []string
@@ -205,9 +217,19 @@ type Upload struct {
 
 // PutURL returns a signed upload.
 func (s *Store) PutURL(ctx context.Context, key string, expiry time.Duration) (Upload, error) {
+	return s.putURL(ctx, key, expiry, nil)
+}
+
+// PutOnceURL returns a signed upload that S3 refuses with status 412 once the object exists. Source:
+// docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html.
+func (s *Store) PutOnceURL(ctx context.Context, key string, expiry time.Duration) (Upload, error) {
+	return s.putURL(ctx, key, expiry, aws.String("*"))
+}
+
+func (s *Store) putURL(ctx context.Context, key string, expiry time.Duration, noneMatch *string) (Upload, error) {
 	r, err := s.presign.PresignPutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.Bucket, Key: &key, ExpectedBucketOwner: s.owner, ServerSideEncryption: s.encryption,
-		SSEKMSKeyId: s.kmsKey,
+		SSEKMSKeyId: s.kmsKey, IfNoneMatch: noneMatch,
 	}, s3.WithPresignExpires(expiry))
 	if err != nil {
 		return Upload{}, fmt.Errorf("sign a URL of %s: %w", s.URL(key), awserror.InWords(err))

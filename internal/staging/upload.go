@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	tmtypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
@@ -32,13 +33,16 @@ func (s *Store) Put(ctx context.Context, o Object) error {
 		t.FailTimeout, t.PartSizeBytes, t.Concurrency = abortTimeout, partSize, partsAtOnce
 		t.MultipartUploadThreshold = partSize // a smaller object is in memory as a whole
 	})
-	_, err = manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
+	uploaded, err := manager.UploadObject(ctx, &transfermanager.UploadObjectInput{
 		Bucket: &s.Bucket, Key: &o.Key, Body: body, ExpectedBucketOwner: s.owner,
 		Metadata:             map[string]string{sha256Key: o.SHA256},
 		ServerSideEncryption: tmtypes.ServerSideEncryption(s.encryption), SSEKMSKeyID: s.kmsKey,
 	})
 	if client.incomplete.Load() {
 		s.incomplete.Store(o.Key, true)
+	}
+	if err == nil && aws.ToString(uploaded.VersionID) != "" {
+		s.versions.Store(version{o.Key, *uploaded.VersionID}, true)
 	}
 	// When the answer to CompleteMultipartUpload is lost, S3 refuses the second attempt.
 	if err != nil && client.finished.Load() {

@@ -107,7 +107,7 @@ func (a *account) changes() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(a.calls), func(call string) bool {
-		return strings.Contains(call, " Describe") || strings.Contains(call, " List")
+		return strings.Contains(call, " Describe") || strings.Contains(call, " List") || strings.Contains(call, " Get")
 	})
 }
 
@@ -127,7 +127,8 @@ func (a *account) sweeper(regions ...string) (*Sweeper, *bytes.Buffer) {
 	}, said
 }
 
-// tags returns the answer of DescribeTags for things with their kinds, which all have expired.
+// tags returns the answer of DescribeTags for things with their kinds, which all have expired. A third word is the id
+// that a thing has as its tag, in place of its own; "-" is none.
 func tags(things ...string) func(url.Values) string {
 	return func(form url.Values) string {
 		items := ""
@@ -137,15 +138,28 @@ func tags(things ...string) func(url.Values) string {
 		}
 		for _, thing := range things {
 			id, kind, _ := strings.Cut(thing, " ")
+			kind, self, isOther := strings.Cut(kind, " ")
+			if !isOther {
+				self = id
+			}
 			if form.Get("Filter.1.Value.1") == bake.TagExpires {
 				item(id, kind, bake.TagExpires, longAgo)
 				continue
 			}
 			item(id, kind, bake.TagBake, someBake)
 			item(id, kind, bake.TagSource, "ami-source")
+			if self != "-" {
+				item(id, kind, bake.TagSelf, self)
+			}
 		}
 		return "<tagSet>" + items + "</tagSet>"
 	}
+}
+
+// tagSet returns the tags of a bake as the other calls of EC2 list them, with an id as the tag of its own.
+func tagSet(self string) string {
+	return "<tagSet><item><key>" + bake.TagBake + "</key><value>" + someBake + "</value></item><item><key>" +
+		bake.TagSelf + "</key><value>" + self + "</value></item></tagSet>"
 }
 
 const (

@@ -16,13 +16,15 @@ import (
 
 // SweepConfig says what becomes of what killed bakes have left behind.
 type SweepConfig struct {
-	// Remove what killed bakes have left in the account, while this one bakes: machines, volumes, security groups, spot
-	// requests, images that never became available, and snapshots that belong to no image, in the region of the build
+	// Remove what killed bakes have left in the account, while this one bakes: machines with their volumes, security
+	// groups, spot requests, and images that never became available with their snapshots, in the region of the build
 	// and those of `ami_regions`; what is staged below the `url` of `staging`; temporary roles where the template has
-	// one itself. Only what carries the tags `bakery:bake-id` and `bakery:expires` is removed, only when it has
-	// expired, which takes longer than any bake that is alive, and never an image that is available. It needs the
-	// rights of [sweep.json](https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/iam/sweep.json); without
-	// them there is a warning, and the bake goes on. Default: `true`.
+	// one itself. Only what has expired is removed, which takes longer than any bake that is alive, never an image that
+	// is available, and only what a bake is proved to have made, by the tag `bakery:self` with the resource's own id,
+	// its client token or its name: copied tags prove nothing. What lacks the proof is named, with the command that
+	// removes it. The [policies](https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/iam/README.md) for
+	// people who bake have the rights for it; without one of them there is a warning, and the bake goes on. Default:
+	// `true`.
 	Sweep config.Trilean `mapstructure:"sweep"`
 	// Do nothing but sweep: bake nothing, make no image, say what was removed, and fail when something could not be. No
 	// other settings are needed than those of access, `ami_regions` for further regions, and `staging` with its `url`.

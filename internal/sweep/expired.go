@@ -18,19 +18,23 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 )
 
-// expired is what has expired in one region.
+// expired is what has the tags of bakes in one region, and has expired by them. The tags alone prove nothing: see
+// package ownership.
 type expired struct {
-	ids   map[types.ResourceType][]string
-	bakes map[string]string // the id of the bake by the id of what it made
+	ids  map[types.ResourceType][]string
+	tags map[string]map[string]string // those of the bake, by the id of the thing
 }
 
-// mostFilterValues is how many values EC2 accepts in a filter. The next sweep removes the rest.
+// bakeOf returns the id of the bake that a thing says has made it.
+func (e *expired) bakeOf(id string) string { return e.tags[id][bake.TagBake] }
+
+// mostFilterValues is how many values EC2 accepts in a filter.
 const mostFilterValues = 200
 
 // findExpired returns what has both tags of bakes, and has expired by the tag that says when. What has a tag that
 // cannot be read is left out, so it stays.
 func (s *Sweeper) findExpired(ctx context.Context, api *awscall.EC2, region string) (expired, error) {
-	found := expired{ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
+	found := expired{ids: map[types.ResourceType][]string{}, tags: map[string]map[string]string{}}
 	tags, err := s.describeTags(ctx, api, region, awscall.Filter("key", bake.TagExpires))
 	if err != nil {
 		return expired{}, err
@@ -47,7 +51,7 @@ func (s *Sweeper) findExpired(ctx context.Context, api *awscall.EC2, region stri
 	}
 	for chunk := range slices.Chunk(ids, mostFilterValues) {
 		tags, err := s.describeTags(ctx, api, region,
-			awscall.Filter("key", bake.TagBake, bake.TagSource), awscall.Filter("resource-id", chunk...))
+			awscall.Filter("key", bake.TagBake, bake.TagSource, bake.TagSelf), awscall.Filter("resource-id", chunk...))
 		if err != nil {
 			return expired{}, err
 		}
@@ -56,30 +60,31 @@ func (s *Sweeper) findExpired(ctx context.Context, api *awscall.EC2, region stri
 	return found, nil
 }
 
-// add adds the things that tags say a bake has made. kinds are the types of the things that have expired, by their ids.
+// add adds the things whose tags say that a bake has made them. kinds are the types of the things that have expired, by
+// their ids.
 //
-// Others copy tags too, from disks to backups of them. So an image or a snapshot is only added when a tag says which
-// image it comes from: bakes set that tag on what they make of a disk, and not on the disk.
+// An image or a snapshot is only added when a tag says which image it comes from: bakes set that tag on what they make
+// of a disk, and not on the disk, whose tags are copied to backups.
 func (e *expired) add(kinds map[string]types.ResourceType, tags []types.TagDescription) {
-	hasSource := map[string]bool{}
+	all := map[string]map[string]string{}
 	for _, t := range tags {
-		if aws.ToString(t.Key) == bake.TagSource {
-			hasSource[aws.ToString(t.ResourceId)] = true
+		id := aws.ToString(t.ResourceId)
+		if all[id] == nil {
+			all[id] = map[string]string{}
 		}
+		all[id][aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	for _, t := range tags {
-		id, bakeID := aws.ToString(t.ResourceId), aws.ToString(t.Value)
+	for id, tags := range all {
 		kind, ok := kinds[id]
-		if !ok || aws.ToString(t.Key) != bake.TagBake || !guest.IsBakeID(bakeID) ||
-			len(e.ids[kind]) == mostFilterValues {
-			continue
-		}
 		madeOfDisk := kind == types.ResourceTypeImage || kind == types.ResourceTypeSnapshot
-		if madeOfDisk && !hasSource[id] {
+		if !ok || !guest.IsBakeID(tags[bake.TagBake]) || madeOfDisk && tags[bake.TagSource] == "" {
 			continue
 		}
 		e.ids[kind] = append(e.ids[kind], id)
-		e.bakes[id] = bakeID
+		e.tags[id] = tags
+	}
+	for _, ids := range e.ids {
+		slices.Sort(ids)
 	}
 }
 

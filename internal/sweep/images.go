@@ -16,6 +16,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/ami"
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
 // neverAvailable are the states of images that nobody can have launched a machine from.
@@ -24,66 +25,73 @@ var neverAvailable = []types.ImageState{
 	types.ImageStateTransient,
 }
 
-// removeImages deregisters images that did not become available, and deletes expired snapshots that belong to no other
-// image. An image that is available stays, whatever its tags say: its machine has reported success, and somebody may
-// use it.
+// removeImages deregisters images that did not become available, and deletes their snapshots. An image that is
+// available stays, whatever its tags say: its machine has reported success, and somebody may use it.
 func (w *regionSweep) removeImages(ctx context.Context) error {
 	images, err := w.images(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	var released, inUse []string // ids of snapshots
+	var removed, kept []types.Image
 	for i := range images {
 		image := &images[i]
-		id, snapshots := aws.ToString(image.ImageId), ami.SnapshotsOf(image)
-		if !slices.Contains(neverAvailable, image.State) {
-			w.result.Kept = append(w.result.Kept, fmt.Sprintf("%s (%q, %s) of bake %s in %s",
-				id, aws.ToString(image.Name), image.State, w.bakes[id], w.region))
-			inUse = append(inUse, snapshots...)
+		id := aws.ToString(image.ImageId)
+		switch isOwn := ownership.MadeImage(image); {
+		case !slices.Contains(neverAvailable, image.State):
+			if !ownership.IsCopy(w.tags[id], id) {
+				w.result.Kept = append(w.result.Kept, fmt.Sprintf("%s (%q, %s) of bake %s in %s",
+					id, aws.ToString(image.Name), image.State, w.bakeOf(id), w.region))
+			}
+		case !isOwn:
+			w.reportUnproven(string(image.State)+" image", id, "deregister-image --image-id %s")
+		default:
+			if err := ami.Deregister(ctx, w.api, id, false, time.Time{}); err != nil {
+				errs = append(errs, fmt.Errorf("remove the expired image in %s: %w", w.region, err))
+				break
+			}
+			w.reportRemoved(string(image.State)+" image", id)
+			removed = append(removed, *image)
 			continue
 		}
-		if err := ami.Deregister(ctx, w.api, id, false, time.Time{}); err != nil {
-			errs = append(errs, fmt.Errorf("remove the expired image in %s: %w", w.region, err))
-			inUse = append(inUse, snapshots...)
-			continue
-		}
-		w.reportRemoved(string(image.State)+" image", id)
-		released = append(released, snapshots...)
+		kept = append(kept, *image)
 	}
-	return errors.Join(append(errs, w.deleteSnapshots(ctx, released, inUse))...)
+	return errors.Join(append(errs, w.deleteSnapshots(ctx, removed, kept))...)
 }
 
 // images returns the expired images, in whatever state.
-func (w *regionSweep) images(ctx context.Context) ([]types.Image, error) {
-	ids := w.ids[types.ResourceTypeImage]
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	out, err := w.api.DescribeImages(ctx, &ec2.DescribeImagesInput{
-		Owners: []string{"self"}, IncludeDisabled: aws.Bool(true),
-		Filters: []types.Filter{awscall.Filter("image-id", ids...)},
+func (w *regionSweep) images(ctx context.Context) (all []types.Image, err error) {
+	err = w.describe(ctx, types.ResourceTypeImage, "image-id", func(ctx context.Context, f types.Filter) error {
+		out, err := w.api.DescribeImages(ctx, &ec2.DescribeImagesInput{
+			Owners: []string{"self"}, IncludeDisabled: aws.Bool(true), Filters: []types.Filter{f},
+		})
+		if err == nil {
+			all = append(all, out.Images...)
+		}
+		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("look for expired images in %s: %w", w.region, err)
-	}
-	return out.Images, nil
+	return all, err
 }
 
-// deleteSnapshots deletes the expired snapshots, except those in use. EC2 may refuse for a moment to delete those that
-// were released by deregistering their image. Any other that EC2 says is in use belongs to another image, and stays.
-func (w *regionSweep) deleteSnapshots(ctx context.Context, released, inUse []string) error {
-	again := func(err error) bool { return awscall.HasCode(err, awscall.CodeSnapshotInUse) }
+// deleteSnapshots deletes the snapshots that bakes have made for images which this sweep has removed. EC2 may refuse
+// for a moment to delete those. Snapshots of images that are gone for longer are named, and stay.
+func (w *regionSweep) deleteSnapshots(ctx context.Context, removed, kept []types.Image) error {
+	snapshots, err := w.snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	inUse := func(err error) bool { return awscall.HasCode(err, awscall.CodeSnapshotInUse) }
 	var errs []error
-	for _, id := range w.ids[types.ResourceTypeSnapshot] {
-		if slices.Contains(inUse, id) {
+	for i := range snapshots {
+		id := aws.ToString(snapshots[i].SnapshotId)
+		if !ami.MadeSnapshotFor(removed, w.bakeOf(id), &snapshots[i]) {
+			if !isListed(id, kept) && !ami.MadeSnapshotFor(kept, w.bakeOf(id), &snapshots[i]) &&
+				ownership.MadeForImage(&snapshots[i]) != "" {
+				w.reportUnproven("snapshot", id, "delete-snapshot --snapshot-id %s")
+			}
 			continue
 		}
-		limit := time.Duration(0)
-		if slices.Contains(released, id) {
-			limit = ami.SnapshotReleaseTimeout
-		}
-		err := awscall.RetryWhile(ctx, limit, again, func(ctx context.Context) error {
+		err := awscall.RetryWhile(ctx, ami.SnapshotReleaseTimeout, inUse, func(ctx context.Context) error {
 			_, err := w.api.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
 			return err
 		})
@@ -95,4 +103,23 @@ func (w *regionSweep) deleteSnapshots(ctx context.Context, released, inUse []str
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isListed reports whether one of some images has a snapshot.
+func isListed(id string, images []types.Image) bool {
+	return slices.ContainsFunc(images, func(i types.Image) bool { return slices.Contains(ami.SnapshotsOf(&i), id) })
+}
+
+// snapshots returns the expired snapshots, whoever has made them.
+func (w *regionSweep) snapshots(ctx context.Context) (all []types.Snapshot, err error) {
+	err = w.describe(ctx, types.ResourceTypeSnapshot, "snapshot-id", func(ctx context.Context, f types.Filter) error {
+		out, err := w.api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
+			OwnerIds: []string{"self"}, Filters: []types.Filter{f},
+		})
+		if err == nil {
+			all = append(all, out.Snapshots...)
+		}
+		return err
+	})
+	return all, err
 }

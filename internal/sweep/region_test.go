@@ -35,10 +35,10 @@ func tagsOf(id string, tags ...string) (all []types.TagDescription) {
 }
 
 func nothingExpired() expired {
-	return expired{ids: map[types.ResourceType][]string{}, bakes: map[string]string{}}
+	return expired{ids: map[types.ResourceType][]string{}, tags: map[string]map[string]string{}}
 }
 
-func TestSweepLeavesWhatHasCopiedTags(t *testing.T) {
+func TestSweepLeavesBackupsOfDisks(t *testing.T) {
 	bakeTag, sourceTag := bake.TagBake+"="+someBake, bake.TagSource+"=ami-source"
 	found := nothingExpired()
 	found.add(
@@ -61,25 +61,16 @@ func TestSweepLeavesWhatHasCopiedTags(t *testing.T) {
 	}
 }
 
-func TestLaunchedBy(t *testing.T) {
-	for name, c := range map[string]struct {
-		token, spotRequest string
-		want               bool
-	}{
-		"the bake's":                     {someBake, "", true},
-		"the bake's second":              {someBake + "-2-0", "", true},
-		"a Spot Instance":                {"", "sir-1", true},
-		"one launched like the bake's":   {"c0ffee00-0000-4000-8000-000000000000", "", false},
-		"one launched without a token":   {"", "", false},
-		"one of an Auto Scaling group's": {"fleet-" + someBake, "", false},
-	} {
-		i := &types.Instance{
-			ClientToken: awscall.NonZeroPtr(c.token), SpotInstanceRequestId: awscall.NonZeroPtr(c.spotRequest),
-		}
-		if got := launchedBy(someBake, i); got != c.want {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
-	}
+// ownGroup answers with the group of a bake.
+func ownGroup(
+	context.Context, *ec2.DescribeSecurityGroupsInput, ...func(*ec2.Options),
+) (*ec2.DescribeSecurityGroupsOutput, error) {
+	return &ec2.DescribeSecurityGroupsOutput{SecurityGroups: []types.SecurityGroup{{
+		GroupId: aws.String("sg-1"), GroupName: aws.String("bakery-" + someBake), Tags: []types.Tag{
+			{Key: aws.String(bake.TagBake), Value: aws.String(someBake)},
+			{Key: aws.String(bake.TagSelf), Value: aws.String("sg-1")},
+		},
+	}}}, nil
 }
 
 // TestSweepWaitsForNoGroupOfSomebodyElse: a group is in use for a moment after its machine is gone, and for ever when
@@ -98,7 +89,7 @@ func TestSweepWaitsForNoGroupOfSomebodyElse(t *testing.T) {
 				w := &regionSweep{
 					Sweeper: &Sweeper{Bake: &bake.Bake{UI: &packersdk.BasicUi{Writer: io.Discard}}},
 					result:  new(Result),
-					api: &awscall.EC2{DeleteSecurityGroup: func(
+					api: &awscall.EC2{DescribeSecurityGroups: ownGroup, DeleteSecurityGroup: func(
 						context.Context, *ec2.DeleteSecurityGroupInput, ...func(*ec2.Options),
 					) (*ec2.DeleteSecurityGroupOutput, error) {
 						if tries++; tries <= 2 {
@@ -107,11 +98,12 @@ func TestSweepWaitsForNoGroupOfSomebodyElse(t *testing.T) {
 						return new(ec2.DeleteSecurityGroupOutput), nil
 					}},
 					expired: expired{
-						ids:   map[types.ResourceType][]string{types.ResourceTypeSecurityGroup: {"sg-1"}},
-						bakes: map[string]string{"sg-1": someBake},
+						ids:  map[types.ResourceType][]string{types.ResourceTypeSecurityGroup: {"sg-1"}},
+						tags: map[string]map[string]string{"sg-1": {bake.TagBake: someBake, bake.TagSelf: "sg-1"}},
 					},
 				}
-				err := w.deleteGroups(t.Context(), map[string]bool{c.terminated: true})
+				machine := types.Instance{Tags: []types.Tag{{Key: aws.String(bake.TagBake), Value: &c.terminated}}}
+				err := w.deleteGroups(t.Context(), []types.Instance{machine})
 				if tries != c.tries || (err != nil) != (c.tries == 1) {
 					t.Errorf("%d tries, and %v", tries, err)
 				}
@@ -130,8 +122,15 @@ func TestSweepAsksForNoMoreThanAFilterAccepts(t *testing.T) {
 		tags = append(tags, tagsOf(id, bake.TagBake+"="+someBake)...)
 	}
 	found.add(kinds, tags)
-	if got := len(found.ids[types.ResourceTypeInstance]); got != mostFilterValues {
-		t.Errorf("%d machines are asked for at once", got)
+	w := &regionSweep{expired: found}
+	var asked []int
+	err := w.describe(t.Context(), types.ResourceTypeInstance, "instance-id",
+		func(_ context.Context, f types.Filter) error {
+			asked = append(asked, len(f.Values))
+			return nil
+		})
+	if err != nil || !slices.Equal(asked, []int{mostFilterValues, 1}) {
+		t.Errorf("error %v, machines that are asked for at once: %v", err, asked)
 	}
 }
 

@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/smithy-go"
-
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
+	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
 
 // Result is what a sweep did.
@@ -20,6 +19,9 @@ type Result struct {
 	Removed []string
 	// Kept are the images that have expired but are available, in words. A person has to decide about them.
 	Kept []string
+	// Unproven is what has expired tags of a bake and lacks the proof that the bake has made it, in words, with the
+	// commands that remove it. Its bake was killed before it could tag it, or somebody has copied the tags.
+	Unproven []string
 	// Errs are why things could not be removed, at most one for each region, one for staging and one for roles.
 	Errs []error
 }
@@ -30,6 +32,7 @@ func join(parts []*Result) *Result {
 	for _, part := range parts {
 		all.Removed = append(all.Removed, part.Removed...)
 		all.Kept = append(all.Kept, part.Kept...)
+		all.Unproven = append(all.Unproven, part.Unproven...)
 		all.Errs = append(all.Errs, part.Errs...)
 	}
 	return all
@@ -51,7 +54,7 @@ func (r *Result) Warning() string {
 	var text []string
 	if len(rights) > 0 {
 		text = append(text, fmt.Sprintf("what killed bakes have left cannot be swept without the right to %s, which "+
-			"docs/iam/sweep.json gives; sweep = false leaves it", strings.Join(rights, " and ")))
+			"the policies of docs/iam give; sweep = false leaves it", strings.Join(rights, " and ")))
 	}
 	if err := errors.Join(others...); err != nil {
 		text = append(text, "sweeping what killed bakes have left: "+err.Error())
@@ -59,20 +62,11 @@ func (r *Result) Warning() string {
 	return strings.Join(text, "\n")
 }
 
-// renamedRights are the rights that have another name than the call they allow.
-var renamedRights = map[string]string{
-	"s3:ListObjectsV2": "s3:ListBucket", "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
-}
-
-// missingRight returns the right without which AWS refused a call, or "" when a call failed for another reason.
+// missingRight returns the right without which AWS refused a call or a removal, or "" when it failed for another
+// reason.
 func missingRight(err error) string {
-	operation, ok := errors.AsType[*smithy.OperationError](err)
-	if !ok || !awscall.HasCode(err, "UnauthorizedOperation", "AccessDenied", "AccessDeniedException") {
-		return ""
+	if kept, ok := errors.AsType[*staging.VersionsKeptError](err); ok {
+		return kept.Right
 	}
-	right := strings.ToLower(operation.ServiceID) + ":" + operation.OperationName
-	if other := renamedRights[right]; other != "" {
-		return other
-	}
-	return right
+	return awscall.MissingRight(err)
 }

@@ -24,7 +24,7 @@ func TestWarningNamesARightOnce(t *testing.T) {
 	denied := refused("EC2", "DescribeTags", "UnauthorizedOperation")
 	r := &Result{Errs: []error{denied, fmt.Errorf("elsewhere: %w", denied)}}
 	got := r.Warning()
-	if strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "docs/iam/sweep.json") {
+	if strings.Count(got, "ec2:DescribeTags") != 1 || !strings.Contains(got, "policies of docs/iam") {
 		t.Error(got)
 	}
 }
@@ -44,7 +44,7 @@ func TestWarning(t *testing.T) {
 		},
 		"both": {
 			[]error{refused("IAM", "ListRoles", "AccessDenied"), errors.New("broken")},
-			"iam:ListRoles, which docs/iam/sweep.json gives; sweep = false leaves it\n" +
+			"iam:ListRoles, which the policies of docs/iam give; sweep = false leaves it\n" +
 				"sweeping what killed bakes have left: broken",
 		},
 	} {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +18,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
+	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
 // sweepRoles removes temporary roles with their instance profiles. A bake makes the role first and removes it last, so
@@ -48,13 +50,15 @@ func (s *Sweeper) removeRole(ctx context.Context, name string, r *Result) error 
 		err = fmt.Errorf("look at the tags of the expired role %s: %w", name, err)
 		return awscall.IgnoreNotFound(err, awscall.CodeNoSuchEntity)
 	}
-	tags := map[string]string{}
-	for _, t := range out.Tags {
-		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
-	}
+	tags := instanceprofile.TagMap(out.Tags)
 	expires, err := time.Parse(time.RFC3339, tags[bake.TagExpires])
-	if err != nil || !s.mayRemove(expires) || !guest.IsBakeID(tags[bake.TagBake]) {
+	isOwn := guest.IsBakeID(tags[bake.TagBake]) && strings.HasSuffix(name, "-"+tags[bake.TagBake]) &&
+		ownership.HasOwnID(tags, name)
+	if err != nil || !s.mayRemove(expires) || !isOwn {
 		return nil //nolint:nilerr // a role whose tag cannot be read stays
+	}
+	if err := instanceprofile.CheckOwn(ctx, s.Clients.IAM, name); err != nil {
+		return fmt.Errorf("the expired role %s stays: %w", path.Join(instanceprofile.Path, name), err)
 	}
 	if err := instanceprofile.Remove(ctx, s.Clients.IAM, name, time.Time{}); err != nil {
 		return fmt.Errorf("remove the expired role %s: %w", path.Join(instanceprofile.Path, name), err)

@@ -6,19 +6,23 @@ package sweep
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
 
-// sweepStaging deletes what is staged in folders whose names say that they have expired, and aborts unfinished uploads
-// there. Names of any other form are not the builder's, or are kept: see the setting keep of staging.
+// sweepStaging deletes what is staged in folders whose names say that they have expired, with all versions, and aborts
+// unfinished uploads there. Names of any other form are not the builder's, or are kept: see the setting keep of
+// staging.
 func (s *Sweeper) sweepStaging(ctx context.Context, r *Result) error {
-	uploadErr := s.abortUploads(ctx, r)
+	errs := []error{s.abortUploads(ctx, r)}
 	folders, err := s.Store.Folders(ctx, bake.ExpiringPrefix)
-	if err != nil {
-		return errors.Join(uploadErr, err)
+	if missingRight(err) != "" { // to list versions
+		errs = append(errs, err)
+		folders, err = s.Store.CurrentFolders(ctx, bake.ExpiringPrefix)
 	}
-	errs := []error{uploadErr}
+	errs = append(errs, err)
 	for _, folder := range folders {
 		if s.hasExpiredName(folder) {
 			errs = append(errs, s.deleteFolder(ctx, folder, r))
@@ -44,19 +48,35 @@ func (s *Sweeper) abortUploads(ctx context.Context, r *Result) error {
 	return errors.Join(errs...)
 }
 
-// deleteFolder deletes everything that is staged in a folder.
+// deleteFolder deletes everything that is staged in a folder, and the versions that are left of what was deleted
+// before.
 func (s *Sweeper) deleteFolder(ctx context.Context, folder string, r *Result) error {
-	keys, err := s.Store.Keys(ctx, folder)
+	keys, ambiguous, err := s.Store.Keys(ctx, folder)
 	if err != nil {
 		return err
 	}
+	for _, key := range ambiguous {
+		r.Unproven = append(r.Unproven,
+			fmt.Sprintf("the key %q in the bucket %s, which a program could take for another", key, s.Store.Bucket))
+	}
 	for _, key := range keys {
-		if err := s.Store.Delete(ctx, key); err != nil {
+		err := s.Store.Delete(ctx, key)
+		if _, isKept := errors.AsType[*staging.VersionsKeptError](err); err != nil && !isKept {
 			return err
 		}
 		s.report(r, "%s", s.Store.URL(key))
 	}
-	return nil
+	n, err := s.Store.DeleteVersions(ctx, folder)
+	kept, isKept := errors.AsType[*staging.VersionsKeptError](err)
+	switch {
+	case n > 0 && err == nil:
+		s.report(r, "%d old versions below %s", n, s.Store.URL(s.Store.Key(folder)))
+	case isKept && kept.Right == "": // Object Lock protects them, from everybody
+		return nil
+	case !isKept && missingRight(err) != "": // to list them, as the list of folders has said
+		return nil
+	}
+	return err
 }
 
 // hasExpiredName reports whether a name says that the thing has expired.

@@ -5,6 +5,7 @@ package sweep
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,48 +16,128 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
 
-func TestSweepRemovesWhatHasExpiredMachinesFirst(t *testing.T) {
+// crowd is an account with what one bake has made, and beside each thing a copy with its tags and what was made but not
+// tagged.
+func crowd(t *testing.T) *account {
+	t.Helper()
+	a := newAccount(t)
+	a.answers["DescribeTags"] = tags(
+		"sir-1 spot-instances-request", "sir-copy spot-instances-request sir-1", "sir-late spot-instances-request -",
+		"i-1 instance", "i-copied instance", "i-like instance i-1", "i-spot instance", "i-spotcopy instance i-spot",
+		"i-spotlate instance -", "i-late instance -",
+		"vol-1 volume", "vol-user volume vol-1", "vol-gone volume", "vol-late volume -",
+		"sg-1 security-group", "sg-copy security-group sg-1", "sg-vpc security-group -", "sg-name security-group",
+		"ami-1 image", "ami-2 image", "ami-copy image ami-1", "ami-late image -", "ami-rescue image ami-2",
+		"snap-1 snapshot -", "snap-2 snapshot -", "snap-3 snapshot -", "snap-copy snapshot snap-1",
+		"snap-rescue snapshot -", "snap-backup snapshot -", "snap-orphan snapshot -")
+	each := func(form func(id string) string, ids ...string) (items string) {
+		for _, id := range ids {
+			items += "<item>" + form(id) + "</item>"
+		}
+		return items
+	}
+	a.answers["DescribeSpotInstanceRequests"] = func(url.Values) string {
+		return "<spotInstanceRequestSet>" + each(func(id string) string {
+			return "<spotInstanceRequestId>" + id + "</spotInstanceRequestId>"
+		}, "sir-1", "sir-copy", "sir-late") + "</spotInstanceRequestSet>"
+	}
+	a.answers["DescribeInstances"] = func(url.Values) string {
+		rest := map[string]string{
+			"i-1": "<clientToken>" + someBake + "-0</clientToken>" + tagSet("i-1") + "<blockDeviceMapping><item><ebs>" +
+				"<volumeId>vol-1</volumeId></ebs></item><item><ebs><volumeId>vol-user</volumeId></ebs></item>" +
+				"</blockDeviceMapping>",
+			"i-copied":   "<clientToken>another</clientToken>" + tagSet("i-copied"),
+			"i-like":     "<clientToken>another</clientToken>" + tagSet("i-1"),
+			"i-late":     "<clientToken>" + someBake + "</clientToken>" + tagSet(""),
+			"i-spot":     "<spotInstanceRequestId>sir-1</spotInstanceRequestId>" + tagSet("i-spot"),
+			"i-spotcopy": "<spotInstanceRequestId>sir-2</spotInstanceRequestId>" + tagSet("i-spot"),
+			"i-spotlate": "<spotInstanceRequestId>sir-3</spotInstanceRequestId>" + tagSet(""),
+		}
+		return "<reservationSet><item><instancesSet>" + each(func(id string) string {
+			return "<instanceId>" + id + "</instanceId>" + rest[id]
+		}, slices.DeleteFunc(slices.Sorted(maps.Keys(rest)), func(id string) bool {
+			return slices.Contains(a.changes(), "us-east-1 TerminateInstances "+id)
+		})...) + "</instancesSet></item></reservationSet>"
+	}
+	a.answers["DescribeSecurityGroups"] = func(url.Values) string {
+		const name = "bakery-" + someBake
+		names := map[string]string{"sg-1": name, "sg-copy": name, "sg-vpc": name, "sg-name": "production"}
+		selves := map[string]string{"sg-1": "sg-1", "sg-copy": "sg-1", "sg-name": "sg-name"}
+		return "<securityGroupInfo>" + each(func(id string) string {
+			return "<groupId>" + id + "</groupId><groupName>" + names[id] + "</groupName>" +
+				tagSet(selves[id])
+		}, "sg-1", "sg-copy", "sg-vpc", "sg-name") + "</securityGroupInfo>"
+	}
+	a.answers["DescribeImages"] = func(url.Values) string {
+		states := map[string]string{
+			"ami-1": "pending", "ami-2": "available", "ami-copy": "pending", "ami-late": "pending",
+			"ami-rescue": "available",
+		}
+		selves := map[string]string{"ami-1": "ami-1", "ami-2": "ami-2", "ami-copy": "ami-1", "ami-rescue": "ami-2"}
+		snapshots := map[string]string{"ami-1": "snap-1", "ami-2": "snap-2", "ami-copy": "snap-copy",
+			"ami-rescue": "snap-rescue"}
+		return "<imagesSet>" + each(func(id string) string {
+			return "<imageId>" + id + "</imageId><name>hello</name><imageState>" + states[id] +
+				"</imageState><blockDeviceMapping><item><ebs><snapshotId>" + snapshots[id] +
+				"</snapshotId></ebs></item></blockDeviceMapping>" + tagSet(selves[id])
+		}, "ami-1", "ami-2", "ami-copy", "ami-late", "ami-rescue") + "</imagesSet>"
+	}
+	a.answers["DescribeSnapshots"] = func(url.Values) string {
+		descriptions := map[string]string{
+			"snap-1": "Created by CreateImage(i-1) for ami-1", "snap-2": "Created by CreateImage(i-1) for ami-2",
+			"snap-3":      "Copied for DestinationAmi ami-1 from SourceAmi ami-9 for SourceSnapshot snap-9.",
+			"snap-copy":   "Copied for DestinationAmi ami-copy from SourceAmi ami-1 for SourceSnapshot snap-1.",
+			"snap-rescue": "Copied for DestinationAmi ami-rescue from SourceAmi ami-2 for SourceSnapshot snap-2.",
+			"snap-backup": "before the weekend", "snap-orphan": "Created by CreateImage(i-1) for ami-gone",
+		}
+		return "<snapshotSet>" + each(func(id string) string {
+			return "<snapshotId>" + id + "</snapshotId><description>" + descriptions[id] + "</description>" +
+				tagSet("")
+		}, slices.Sorted(maps.Keys(descriptions))...) + "</snapshotSet>"
+	}
+	return a
+}
+
+// TestSweepRemovesWhatIsProvedAndNothingElse: copied tags prove nothing, and what a kill kept from being tagged is
+// named.
+func TestSweepRemovesWhatIsProvedAndNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount(t)
-		a.answers["DescribeTags"] = tags("sir-1 spot-instances-request", "i-1 instance", "i-copied instance",
-			"vol-1 volume", "sg-1 security-group", "ami-1 image", "ami-2 image",
-			"snap-1 snapshot", "snap-2 snapshot", "snap-3 snapshot")
-		a.answers["DescribeSpotInstanceRequests"] = func(url.Values) string {
-			return "<spotInstanceRequestSet><item><spotInstanceRequestId>sir-1</spotInstanceRequestId></item>" +
-				"</spotInstanceRequestSet>"
-		}
-		a.answers["DescribeInstances"] = func(url.Values) string {
-			if slices.Contains(a.changes(), "us-east-1 TerminateInstances i-1") {
-				return ""
-			}
-			const instance = "<item><instanceId>%s</instanceId><clientToken>%s</clientToken></item>"
-			return "<reservationSet><item><instancesSet>" + fmt.Sprintf(instance, "i-1", someBake+"-0") +
-				fmt.Sprintf(instance, "i-copied", "another") + "</instancesSet></item></reservationSet>"
-		}
-		a.answers["DescribeImages"] = func(url.Values) string {
-			const image = "<item><imageId>%s</imageId><name>hello</name><imageState>%s</imageState>" +
-				"<blockDeviceMapping><item><ebs><snapshotId>%s</snapshotId></ebs></item></blockDeviceMapping></item>"
-			return "<imagesSet>" + fmt.Sprintf(image, "ami-1", "pending", "snap-1") +
-				fmt.Sprintf(image, "ami-2", "available", "snap-2") + "</imagesSet>"
-		}
+		a := crowd(t)
 		s, said := a.sweeper("us-east-1")
+		s.Bake.CLI = bake.CLI{Region: "eu-west-1"}
 		got := s.Sweep(t.Context())
 		const of = " of bake " + someBake + " in us-east-1"
+		late := func(what, command string) string {
+			return what + " in us-east-1 has the tags of bake " + someBake + ": aws ec2 " + command +
+				" --region us-east-1"
+		}
 		want := &Result{
 			Removed: []string{
-				"spot request sir-1" + of, "instance i-1" + of, "volume vol-1" + of, "security group sg-1" + of,
-				"pending image ami-1" + of, "snapshot snap-1" + of, "snapshot snap-3" + of,
+				"spot request sir-1" + of, "instance i-1" + of, "instance i-late" + of, "instance i-spot" + of,
+				"volume vol-1" + of, "security group sg-1" + of, "pending image ami-1" + of, "snapshot snap-1" + of,
+				"snapshot snap-3" + of,
 			},
 			Kept: []string{`ami-2 ("hello", available)` + of},
+			Unproven: []string{
+				late("spot request sir-late", "cancel-spot-instance-requests --spot-instance-request-ids sir-late"),
+				late("instance i-spotlate", "terminate-instances --instance-ids i-spotlate"),
+				late("volume vol-gone", "delete-volume --volume-id vol-gone"),
+				late("security group sg-vpc", "delete-security-group --group-id sg-vpc"),
+				late("pending image ami-late", "deregister-image --image-id ami-late"),
+				late("snapshot snap-orphan", "delete-snapshot --snapshot-id snap-orphan"),
+			},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("result (-want +got):\n%s", diff)
 		}
 		wantCalls := []string{
 			"us-east-1 CancelSpotInstanceRequests sir-1", "us-east-1 TerminateInstances i-1",
+			"us-east-1 TerminateInstances i-late", "us-east-1 TerminateInstances i-spot",
 			"us-east-1 DeleteVolume vol-1", "us-east-1 DeleteSecurityGroup sg-1", "us-east-1 DeregisterImage ami-1",
 			"us-east-1 DeleteSnapshot snap-1", "us-east-1 DeleteSnapshot snap-3",
 		}
@@ -111,6 +192,7 @@ func TestSweepRemovesRolesThatNameAndTagsSayHaveExpired(t *testing.T) {
 		role("20200102T030406Z"): farAway,
 		role("20200102T030407Z"): "soon",
 		role("29990102T030405Z"): longAgo,
+		role("20200102T030408Z"): longAgo, // a copy
 		"mine":                   longAgo,
 	}
 	a := newAccount(t)
@@ -126,12 +208,29 @@ func TestSweepRemovesRolesThatNameAndTagsSayHaveExpired(t *testing.T) {
 	}
 	a.answers["ListRoleTags"] = func(form url.Values) string {
 		const tag = "<member><Key>%s</Key><Value>%s</Value></member>"
-		return "<IsTruncated>false</IsTruncated><Tags>" +
+		self := form.Get("RoleName")
+		if strings.Contains(self, "0408Z") {
+			self = role("20200102T030405Z")
+		}
+		return "<IsTruncated>false</IsTruncated><Tags>" + fmt.Sprintf(tag, "bakery:self", self) +
 			fmt.Sprintf(tag, "bakery:expires", expires[form.Get("RoleName")]) +
 			fmt.Sprintf(tag, "bakery:bake-id", someBake) + "</Tags>"
 	}
+	profile := instanceprofile.Path
+	a.answers["GetInstanceProfile"] = func(form url.Values) string {
+		name := form.Get("InstanceProfileName")
+		return "<InstanceProfile><Path>" + profile + "</Path><InstanceProfileName>" + name + "</InstanceProfileName>" +
+			"<Roles><member><RoleName>" + name + "</RoleName></member></Roles>" +
+			"<Tags><member><Key>bakery:self</Key><Value>" + name + "</Value></member></Tags></InstanceProfile>"
+	}
 	s, _ := a.sweeper("us-east-1")
 	s.Roles = true
+	profile = "/mine/"
+	if got := s.Sweep(t.Context()); len(got.Errs) != 1 || len(got.Removed) > 0 || len(a.changes()) > 0 ||
+		!strings.Contains(got.Errs[0].Error(), "is not what a bake has made") {
+		t.Errorf("with a profile of somebody else: %+v, %q", got, a.changes())
+	}
+	profile = instanceprofile.Path
 	got := s.Sweep(t.Context())
 	name := role("20200102T030405Z")
 	want := &Result{Removed: []string{"the role and instance profile " + name + " of bake " + someBake}}

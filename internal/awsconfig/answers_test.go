@@ -1,0 +1,60 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package awsconfig
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Whatever answers in the place of AWS, what is read of it is bounded, and it is not asked again.
+func TestAnswersAreBounded(t *testing.T) {
+	var sent, asked int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		_, _ = io.Copy(io.Discard, r.Body) // who answers sooner closes the connection
+		fmt.Fprint(w, "<GetConsoleOutputResponse><output>")
+		piece := strings.Repeat("QUFB", 1<<14)
+		for sent = 0; sent < 1<<30; sent += len(piece) {
+			if _, err := io.WriteString(w, piece); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	s := &Settings{Region: "us-east-1", AccessKey: "a", SecretKey: "b", MaxRetries: 5, InsecureSkipTLSVerify: true}
+	cfg, err := s.Load(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.BaseEndpoint = aws.String(server.URL)
+	_, err = ec2.NewFromConfig(cfg).GetConsoleOutput(t.Context(),
+		&ec2.GetConsoleOutputInput{InstanceId: aws.String("i")})
+	if err == nil || !strings.Contains(err.Error(), "the answer to GetConsoleOutput is larger than 1048576 bytes") ||
+		asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	asked = 0
+	_, err = ec2.NewFromConfig(cfg).DescribeImages(t.Context(), &ec2.DescribeImagesInput{})
+	if err == nil || !strings.Contains(err.Error(), "the answer to DescribeImages is larger than") || asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	out, err := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).GetObject(t.Context(),
+		&s3.GetObjectInput{Bucket: aws.String("b"), Key: aws.String("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Body.Close()
+	if n, err := io.CopyN(io.Discard, out.Body, answerLimit+1); err != nil {
+		t.Errorf("of an object, %d bytes are read: %v", n, err)
+	}
+}
