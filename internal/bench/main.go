@@ -32,6 +32,7 @@ var sections = []section{
 	{"compile", "compile a mixed tree, against tar | gzip -6 and tar | pigz", benchCompile, false},
 	{"memory", "peak memory of compiling a small and a large tree", benchMemory, false},
 	{"validate", "packer validate, against a template without the plugin", benchValidate, false},
+	{"linear", "by how much the time grows for input of twice the size", benchLinear, false},
 	{"plugin", "size and start-up of the plugin", benchPlugin, false},
 	{"bake", "a bake on the lab, against the machine alone (needs root)", benchBake, false},
 	{"peer", "a bake beside the real amazon-ebs without SSH (make bench-peer)", benchPeer, true},

@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	guests     = flag.String("guests", "bookworm", "the Debian suites TestGuests bakes on, with commas between")
+	guests     = flag.String("guests", "bookworm", "the Debian suites of tests that use several, with commas between")
 	largeFiles = flag.Bool("large", false, "use files of 1 GiB in TestFS and TestLiveLarge, instead of 256 MiB")
 	full       = flag.Bool("full", false, "run the full length of the tests that make test-more runs in a short form")
 )

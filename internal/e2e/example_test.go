@@ -30,25 +30,6 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestGuests bakes and boots example/hello on every suite of -guests.
-func TestGuests(t *testing.T) {
-	t.Parallel()
-	l := sharedLab(t)
-	for _, suite := range part(strings.Split(*guests, ",")) {
-		t.Run(suite, func(t *testing.T) {
-			t.Parallel()
-			image := testName(t)
-			id := l.bakeExample(t, image, "hello/hello.pkr.hcl", "ami_name="+image,
-				"source_ami="+l.values["BAKERY_LAB_AMI_"+strings.ToUpper(suite)])
-			instance := l.boot(t, id, "#cloud-config\nruncmd: [touch /root/own]\n")
-			l.sh(t, instance, "test -e /root/own && test -s /etc/machine-id && ls /etc/ssh/ssh_host_*_key")
-			if got := l.sh(t, instance, "stat -c '%a %U:%G' /usr/local/bin/hello"); got != "755 root:root" {
-				t.Errorf("/usr/local/bin/hello is %s", got)
-			}
-		})
-	}
-}
-
 // TestWeb installs packages from the distribution's real mirror, and checks that the booted image answers HTTP.
 func TestWeb(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/reuse"
 )
 
 const template = "testdata/bake.pkr.hcl"
@@ -52,6 +54,11 @@ var failures = map[string]failure{
 		files: map[string]string{"cloudinit/20_packages.cfg": "#cloud-config\npackages: [bakery-no-such-package]\n"},
 		want:  []string{"package_update_upgrade_install failed with exit status", "bakery-no-such-package"},
 	},
+	"a boothook that hangs": {
+		files: map[string]string{"cloudinit/10_hook.cfg": "#cloud-boothook\n#!/bin/sh\necho waiting\nsleep 600\n"},
+		vars:  []string{"timeout=3m"},
+		want:  []string{"10_hook.cfg (boothook) failed with exit status 124", "did not finish"},
+	},
 	"a full disk": {
 		files: map[string]string{"script/install.sh": "#!/bin/sh\nset -e\nfallocate -l \"$(($(df --output=avail -B1 " +
 			"/ | tail -n 1) - 1048576))\" /fill\n" +
@@ -61,7 +68,16 @@ var failures = map[string]failure{
 	"a power-off in the middle": {
 		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo before\n- poweroff\n" +
 			"- echo SHOULD-NOT-RUN\n"},
-		want: []string{"60_app.cfg runcmd[1]", "powered off"},
+		want: []string{"60_app.cfg runcmd[1]", "powered the machine off"},
+	},
+	"a shutdown at the end": {
+		files: map[string]string{"cloudinit/60_app.cfg": "#!/bin/sh\necho installed\nshutdown -h now\n"},
+		want: []string{"60_app.cfg", "powers the machine off, and the bake fails there", // before the launch
+			"60_app.cfg failed with exit status 143: this step powered the machine off", `set verdict = "stop"`},
+	},
+	"a power-off that nothing can report": {
+		files: map[string]string{"script/install.sh": "#!/bin/sh\nsync\npoweroff -f -f\n"},
+		want:  []string{"without a verdict", "script/install.sh", "shuts the machine down, remove that"},
 	},
 	"a machine that hangs": {
 		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo waiting for Godot\n" +
@@ -154,7 +170,11 @@ func wrongChecksum(t *testing.T, l *lab) {
 	if err := os.WriteFile(other, []byte(incompressible(int(size))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	key := image + "/" + sum + "/fs.tgz"
+	digest, err := reuse.SlowDigest([]byte(sum))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := image + "/" + digest + "/fs.tgz"
 	bucket := l.values["BAKERY_LAB_BUCKET"]
 	l.aws(t, nil, "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", other, "--metadata",
 		"bakery-sha256="+sum)

@@ -123,6 +123,7 @@ func actionsOfPlugin(t *testing.T) []string {
 	t.Helper()
 	actions := []string{
 		"HeadBucket", "HeadObject", "PutObject", "GetObject", "DeleteObject", "ListObjectsV2", "ListMultipartUploads",
+		"ListObjectVersions", "GetObjectLockConfiguration",
 		// of the transfer manager
 		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
 	}

@@ -51,7 +51,8 @@ func (c brokenCall) String() string {
 
 // ofMachine reports whether the machine makes the call, with a presigned URL.
 func (c brokenCall) ofMachine() bool {
-	return c.action == "GetObject" && c.key != "log.gz" || c.action == "PutObject" && c.key == "log.gz"
+	ofPacker := c.key == "log.gz" || c.key == "commitment" // to read
+	return c.action == "GetObject" && !ofPacker || c.action == "PutObject" && ofPacker
 }
 
 func always(code string) func(brokenCall) string { return func(brokenCall) string { return code } }
@@ -156,6 +157,14 @@ var optionalActions = map[string]string{
 	"DescribeSpotPriceHistory":     "the types are tried in the template's order",
 	"DescribeSpotInstanceRequests": "whether AWS was about to take the machine back cannot be told, and is told so",
 	"GetInstanceProfile":           "RunInstances says as well that there is no such profile",
+	"CreateTags":                   "what lacks the tag bakery:self is named by the sweep, and told",
+}
+
+// lookingAhead are the actions that look at settings of the account that would make a bake fail later. Without the
+// right to one, the bake goes on.
+var lookingAhead = []string{
+	"GetEbsEncryptionByDefault", "GetEbsDefaultKmsKeyId", "GetImageBlockPublicAccessState",
+	"GetSnapshotBlockPublicAccessState", "GetObjectLockConfiguration",
 }
 
 // applies reports whether a fault can break a call of the scenario, and there is one right outcome.
@@ -173,7 +182,7 @@ func (s *scenario) applies(f fault, c brokenCall) bool {
 	case f.all:
 		// After a call that the bake does not need, the outcome depends on the next call. A presigned URL expires by
 		// itself.
-		return !may && !c.ofMachine() && c.key != "log.gz"
+		return !may && !c.ofMachine() && c.key != "log.gz" && c.key != "commitment"
 	}
 	return true
 }
@@ -190,9 +199,11 @@ func (s *scenario) canDoWithout(f fault, c brokenCall) bool {
 		return false
 	case c.nth == 0, may, c.action == "GetObject" && c.key == "log.gz":
 		return true
+	case slices.Contains(lookingAhead, c.action): // S3 without Object Lock does not know the call
+		return f.name == "not allowed" || c.action == "GetObjectLockConfiguration" && after
 	case c.action == "HeadBucket" || c.action == "HeadObject":
 		return f.name == "not allowed" // the right to upload does not need the right to look
-	case c.action == "PutObject" && c.ofMachine(): // its log, and the console has the verdict
+	case c.action == "PutObject" && c.key == "log.gz": // the console has the verdict
 		return true
 	case c.action == "CreateSecurityGroup" || c.action == "CompleteMultipartUpload":
 		return after // the builder finds what was made
@@ -234,8 +245,9 @@ func (s *scenario) expect(f fault, c brokenCall) expected {
 
 // machineSays is what the bake prints when the machine cannot download an object.
 var machineSays = map[string][]string{
-	"fs.tgz":    {"fetching fs.tgz failed"},
-	"user-data": {"instance_timeout of 2m0s is over"},
+	"fs.tgz":     {"fetching fs.tgz failed"},
+	"user-data":  {"cloud-init failed with exit status 1"},
+	"commitment": {"S3 gave this machine no good answer"},
 }
 
 // reading reports whether the cleaning up needs an action to find what to remove.

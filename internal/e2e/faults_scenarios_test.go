@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"maps"
+	"testing"
 	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
@@ -23,8 +24,12 @@ type scenario struct {
 	only             []string // the actions to break; none is all
 	verdictOnConsole bool     // the verdict is on the console only
 	verdictInLog     bool     // it is in the staged log only
+	account          setup    // sets settings of the account; nil: as they are
 	sweeps           bool     // it bakes nothing; what was there before must be removed
 }
+
+// setup changes a lab before a bake.
+type setup func(*testing.T, *quickLab)
 
 // one is the region of the image when the settings name no other.
 var one = []string{"us-east-1"}
@@ -57,6 +62,14 @@ func scenarios(large, source string) []scenario {
 		{name: "encrypted", images: quickRegions, settings: func(*quickLab) map[string]any {
 			return map[string]any{"encrypt_boot": true, "ami_regions": []string{"eu-west-1", "us-west-2"}}
 		}},
+		{name: "public", images: one, settings: func(*quickLab) map[string]any {
+			return map[string]any{"ami_groups": []string{"all"}, "snapshot_groups": []string{"all"}}
+		}, only: []string{"GetImageBlockPublicAccessState", "GetSnapshotBlockPublicAccessState"}},
+		{name: "encrypted by the account", images: quickRegions, account: encryptAllDisks,
+			settings: func(*quickLab) map[string]any {
+				return map[string]any{"ami_users": []string{"111111111111"},
+					"ami_regions": []string{"eu-west-1", "us-west-2"}}
+			}, only: []string{"GetEbsEncryptionByDefault", "GetEbsDefaultKmsKeyId"}},
 		{name: "replaced", images: one, replaces: true, before: map[string]any{},
 			settings: func(*quickLab) map[string]any {
 				return map[string]any{
@@ -115,6 +128,14 @@ func scenarios(large, source string) []scenario {
 			ownFaults: []string{"UploadPart=TestSaysSo:nth=2:1000"},
 			only:      []string{"AbortMultipartUpload"},
 		},
+	}
+}
+
+// encryptAllDisks makes the account encrypt all disks with a key of its own.
+func encryptAllDisks(t *testing.T, q *quickLab) {
+	t.Helper()
+	for _, region := range quickRegions {
+		q.encryptDisks(t, region, "alias/of-ours")
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+	"github.com/amibakery/packer-plugin-bakery/internal/userdata"
 )
 
 // cleaning is what a bake prints when it begins to clean up.
@@ -39,7 +40,9 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	labSlots.hold(t) // atOnce is the limit here
 	large := filepath.Join(t.TempDir(), "large")
-	if err := os.WriteFile(large, []byte("#!/bin/sh\n: "+incompressible(17<<20)), 0o600); err != nil {
+	// Compressed, it is larger than a part of an upload, which is 5 MiB.
+	text := "#!/bin/sh\n: " + incompressible(userdata.MaxSize-1024)
+	if err := os.WriteFile(large, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	source := write(t, map[string]string{
@@ -124,18 +127,21 @@ type bakeResult struct {
 
 // run bakes with the fault and returns what is wrong with the outcome.
 func (c faultCase) run(t *testing.T) []string {
-	q := c.scenario.lab(t)
+	around := c.around()
+	q := c.scenario.lab(t, around)
 	before := c.scenario.accountBefore(t, q)
 	if c.scenario.before != nil && c.fault.name == faultNotVisibleYet {
 		time.Sleep(notVisibleFor) // what was there before the bake is visible to it
 	}
 	c.inject(t, q)
+	stop := around.overwrite(t, q)
 	r := c.scenario.bake(t, q)
+	stop()
 	q.clearFaults(t)
 	r.take(q.account(t), before)
 	wrong := c.scenario.check(c.scenario.expect(c.fault, c.call), r)
 	if len(wrong) > 0 {
-		t.Errorf("%s\n%s\nerror: %v\n%s\n%s", c, strings.Join(wrong, "\n"), r.err, r.printed, r.there)
+		t.Errorf("%s, %s\n%s\nerror: %v\n%s\n%s", c, around.name, strings.Join(wrong, "\n"), r.err, r.printed, r.there)
 	}
 	return wrong
 }
@@ -187,8 +193,8 @@ func (c faultCase) expireCredentials(t *testing.T, q *quickLab) {
 	q.afterBake = func() { stop(); done.Wait() }
 }
 
-// lab starts the lab of a scenario and does the bake before it.
-func (s *scenario) lab(t *testing.T) *quickLab {
+// lab starts the lab of a scenario, with what is around it, and does the bake before it.
+func (s *scenario) lab(t *testing.T, around around) *quickLab {
 	t.Helper()
 	if s.sweeps {
 		return sweptLab(t)
@@ -197,7 +203,10 @@ func (s *scenario) lab(t *testing.T) *quickLab {
 	if guest == nil {
 		guest = labtest.Baker{}.Guest // powers off at once where nothing is to be reported
 	}
-	q := startQuickLabWith(t, guest)
+	q := startQuickLabWith(t, around.guest(guest))
+	if s.account != nil {
+		s.account(t, q)
+	}
 	if s.before != nil {
 		if _, printed, err := q.bake(t, s.before); err != nil {
 			t.Fatalf("the bake before: %v\n%s", err, printed)
@@ -251,7 +260,7 @@ func (q *quickLab) clearFaults(t *testing.T) {
 
 // record bakes without a fault and returns the calls that can be broken.
 func (s *scenario) record(t *testing.T) []brokenCall {
-	q := s.lab(t)
+	q := s.lab(t, around{})
 	before := s.accountBefore(t, q)
 	from := len(q.Calls())
 	cleans := -1
@@ -282,7 +291,8 @@ func (s *scenario) record(t *testing.T) []brokenCall {
 
 // polled reports whether a call is repeated until something is ready: how often it is made varies.
 func polled(c brokenCall) bool {
-	return isOneOf("DescribeInstances", "GetConsoleOutput")(c) || c.key == "log.gz"
+	return isOneOf("DescribeInstances", "GetConsoleOutput")(c) || c.key == "log.gz" ||
+		c.action == "GetObject" && c.key == "commitment"
 }
 
 // brokenCalls returns the first two calls of each action and the last, and those of the cleaning up.

@@ -41,7 +41,7 @@ func onDisk(t *testing.T, image string, do func(dir, device string)) {
 // them.
 func TestFreeSpace(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "disk.img")
-	if err := disk.FromTree(t.Context(), t.TempDir(), image, 64<<20); err != nil {
+	if err := disk.FromTree(t.Context(), disk.Ext4, t.TempDir(), image, 64<<20); err != nil {
 		t.Fatal(err)
 	}
 	var h secretSearch

@@ -34,7 +34,7 @@ func TestHostileTexts(t *testing.T) {
 	}
 	q := startBakerLab(t, labtest.Baker{Steps: []string{"60_$(reboot)'.cfg runcmd[0]"}})
 	settings := maps.Clone(reportVerdict)
-	maps.Copy(settings, map[string]any{"ami_name": name, "ami_description": "d'\"<&>$(x)\u202e", "tags": tags,
+	maps.Copy(settings, map[string]any{"ami_name": name, "ami_description": "d'\"<&>$(x)", "tags": tags,
 		"run_tags": tags})
 	_, printed, err := q.bake(t, settings)
 	if err != nil {
@@ -122,9 +122,30 @@ func TestABucketOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestUserDataOfSomebodyElse replaces staged user data. The machine must not run it, and the bake must fail.
+// TestUserDataOfSomebodyElse replaces staged user data. The machine must not run it, and the bake must fail. One
+// replacement also includes what was staged: cloud-init then has that as well.
 func TestUserDataOfSomebodyElse(t *testing.T) {
 	t.Parallel()
+	const evil = "#!/bin/sh\nprintf '\\r\\nTHE EVIL RAN\\r\\n' >/dev/console\n"
+	for name, content := range map[string]func(original string) string{
+		"a script": func(string) string { return evil },
+		"a boothook beside what was staged": func(original string) string {
+			return "Content-Type: multipart/mixed; boundary=\"B\"\nMIME-Version: 1.0\n\n--B\n" +
+				"Content-Type: text/cloud-boothook\n\n#cloud-boothook\n" + evil + "\n--B\n" +
+				"Content-Type: text/x-include-once-url\n\n#include-once\n" + original + "\n--B--\n"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bakeReplacedUserData(t, content)
+		})
+	}
+}
+
+// bakeReplacedUserData bakes while somebody replaces the staged user data by content, which may use the URL of a copy
+// of what was staged.
+func bakeReplacedUserData(t *testing.T, content func(original string) string) {
+	t.Helper()
 	l := sharedLab(t)
 	image := testName(t)
 	source := write(t, map[string]string{
@@ -134,10 +155,11 @@ func TestUserDataOfSomebodyElse(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	replaced := make(chan bool, 1)
 	go func() {
-		replaced <- l.replace(ctx, image, "#!/bin/sh\nprintf '\\r\\nTHE EVIL RAN\\r\\n' >/dev/console\n")
+		replaced <- l.replace(ctx, image, content)
 	}()
 	r := l.build(t, absolute(t, template), "name="+image, "source="+source)
 	cancel()
+	l.aws(t, nil, "s3", "rm", "--recursive", "s3://"+l.values["BAKERY_LAB_BUCKET"]+"/"+image) // the copies
 	if !<-replaced {
 		t.Fatal("the test did not find the staged user data")
 	}
@@ -151,7 +173,7 @@ func TestUserDataOfSomebodyElse(t *testing.T) {
 }
 
 // replace overwrites user data as soon as it is staged. The machine needs seconds until it reads it.
-func (l *lab) replace(ctx context.Context, prefix, evil string) bool {
+func (l *lab) replace(ctx context.Context, prefix string, content func(original string) string) bool {
 	client := s3.NewFromConfig(l.config(), func(o *s3.Options) { o.UsePathStyle = true })
 	bucket := aws.String(l.values["BAKERY_LAB_BUCKET"])
 	for ctx.Err() == nil {
@@ -160,11 +182,29 @@ func (l *lab) replace(ctx context.Context, prefix, evil string) bool {
 			if !strings.HasSuffix(*out.Contents[i].Key, "/user-data") {
 				continue
 			}
-			_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: out.Contents[i].Key,
-				Body: strings.NewReader(evil)})
-			return err == nil
+			return replaceObject(ctx, client, bucket, out.Contents[i].Key, content) == nil
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	return false
+}
+
+// replaceObject copies an object, and replaces it by content, which is given a URL of the copy.
+func replaceObject(
+	ctx context.Context, client *s3.Client, bucket, key *string, content func(original string) string,
+) error {
+	original := aws.String(*key + "-original")
+	_, err := client.CopyObject(ctx, &s3.CopyObjectInput{
+		Bucket: bucket, Key: original, CopySource: aws.String(*bucket + "/" + *key),
+	})
+	if err != nil {
+		return err
+	}
+	url, err := s3.NewPresignClient(client).PresignGetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: original})
+	if err != nil {
+		return err
+	}
+	_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key,
+		Body: strings.NewReader(content(url.URL))})
+	return err
 }

@@ -41,7 +41,8 @@ type variant struct {
 
 // commonActions are calls that every bake makes.
 var commonActions = []string{
-	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "DescribeInstances",
+	"GetCallerIdentity", "DescribeTags", "CreateSecurityGroup", "PutObject", "RunInstances", "CreateTags",
+	"DescribeInstances",
 	"GetConsoleOutput",
 	"CreateImage", "DescribeImages", "DeleteTags", "TerminateInstances", "DeleteSecurityGroup", "DeleteObject",
 }
@@ -108,10 +109,17 @@ func (q *quickLab) before(t *testing.T, v variant) []string {
 type packer struct {
 	cmd  *exec.Cmd
 	out  string // a file: a closed pipe would end processes that outlive packer
+	tmp  string // its TMPDIR
 	gone chan struct{}
 }
 
 func (q *quickLab) startPacker(t *testing.T, settings map[string]any) *packer {
+	t.Helper()
+	return q.startPackerIn(t, t.TempDir(), settings)
+}
+
+// startPackerIn starts packer with a TMPDIR.
+func (q *quickLab) startPackerIn(t *testing.T, tmp string, settings map[string]any) *packer {
 	t.Helper()
 	dir := t.TempDir()
 	template := map[string]any{
@@ -126,14 +134,14 @@ func (q *quickLab) startPacker(t *testing.T, settings map[string]any) *packer {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := &packer{out: filepath.Join(dir, "out"), gone: make(chan struct{})}
+	b := &packer{out: filepath.Join(dir, "out"), tmp: tmp, gone: make(chan struct{})}
 	out, err := os.Create(b.out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = out.Close() }()
 	b.cmd = exec.Command(packertest.Built(t).Packer, "build", file)
-	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = q.client().environ(t), out, out
+	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = append(q.client().environ(t), "TMPDIR="+tmp), out, out
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -144,6 +152,12 @@ func (q *quickLab) startPacker(t *testing.T, settings map[string]any) *packer {
 	}()
 	t.Cleanup(func() { _ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) })
 	return b
+}
+
+// temporaryFiles returns what the plugin has in TMPDIR. Packer has files of its own there.
+func (b *packer) temporaryFiles() []string {
+	found, _ := filepath.Glob(filepath.Join(b.tmp, "bakery-*")) // the pattern is right
+	return found
 }
 
 func (b *packer) output() string {

@@ -40,6 +40,7 @@ type killCase struct {
 	calls  int
 	delay  time.Duration
 	again  time.Duration // between a signal and the next, where there are two
+	around around        // what else is on the console and in the bucket
 	baker  labtest.Baker
 }
 
@@ -76,6 +77,7 @@ func randomKills(seed uint64, n int) []killCase {
 		case 2:
 			s.baker.NoVerdict = n > killsInCI // which takes two minutes
 		}
+		s.around = allAround()[i%len(allAround())]
 		all = append(all, s)
 	}
 	return all
@@ -115,11 +117,12 @@ func TestKills(t *testing.T) {
 
 // run kills a bake, checks what is left and returns the outcome.
 func (s *killCase) run(t *testing.T) string {
-	q := startQuickLabOptions(t, labserver.Options{Runner: labtest.Runner{Guest: s.baker.Guest}})
+	q := startQuickLabOptions(t, labserver.Options{Runner: labtest.Runner{Guest: s.around.guest(s.baker.Guest)}})
 	old := q.before(t, s.bake)
 	if s.action != "" {
 		q.addFault(t, s.action+"=hang=3s:after:nth=1")
 	}
+	defer s.around.overwrite(t, q)()
 	b := q.startPacker(t, q.settings(s.bake.settings))
 	b.await(t, q, s)
 	s.kind.send(b, s.again)
@@ -130,9 +133,25 @@ func (s *killCase) run(t *testing.T) string {
 		}
 	}()
 	if s.kind.hard {
+		q.checkTemporaryFiles(t, b)
 		return q.afterKill(t, s, old)
 	}
+	if left := b.temporaryFiles(); len(left) > 0 {
+		t.Errorf("left behind in TMPDIR: %q", left)
+	}
 	return q.afterInterrupt(t, s, old)
+}
+
+// checkTemporaryFiles checks that the next run of the plugin removes what a killed one has left in TMPDIR.
+func (q *quickLab) checkTemporaryFiles(t *testing.T, b *packer) {
+	t.Helper()
+	sweep := q.sweeping()
+	delete(sweep, "profile") // packer is given credentials in its environment, and no file of profiles
+	next := q.startPackerIn(t, b.tmp, sweep)
+	next.awaitEnd(t)
+	if left := next.temporaryFiles(); len(left) > 0 {
+		t.Errorf("left behind in TMPDIR: %q\n%s", left, next.output())
+	}
 }
 
 // afterInterrupt checks that the bake has cleaned up.
@@ -167,9 +186,11 @@ func (q *quickLab) afterKill(t *testing.T, s *killCase, old []string) string {
 		t.Errorf("before the sweep there was %q, after it %q", before, after)
 	}
 	sweep["profile"] = q.profileFor(t, q.clockAhead(t, 48*time.Hour))
-	if _, printed, err := q.bakeAs(t, sweep); err != nil {
+	_, printed, err := q.bakeAs(t, sweep)
+	if err != nil {
 		t.Errorf("the sweep: %v\n%s", err, printed)
 	}
+	q.removeUnproven(t, printed)
 	if left := q.besidesImages(old); len(left) > 0 {
 		t.Errorf("left behind by the sweep: %q", left)
 	}
@@ -183,6 +204,17 @@ func (q *quickLab) afterKill(t *testing.T, s *killCase, old []string) string {
 		return "nothing left"
 	}
 	return "all swept"
+}
+
+// removeUnproven runs the commands that a sweep has printed for what Packer had made and not tagged when it was killed.
+func (q *quickLab) removeUnproven(t *testing.T, printed string) {
+	t.Helper()
+	for line := range strings.Lines(printed) {
+		_, rest, _ := strings.Cut(line, " has the tags of bake ")
+		if _, command, ok := strings.Cut(strings.TrimSpace(rest), ": "); ok {
+			q.shell(t, "for i in 1 2 3 4 5 6 7 8 9 10; do "+command+" && break; sleep 1; done")
+		}
+	}
 }
 
 // outcomes counts outcomes by the kind of kill.

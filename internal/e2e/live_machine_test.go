@@ -124,6 +124,10 @@ func (m *sshMachine) image(t *testing.T) string {
 // leftBehind lists what the provisioner must have removed.
 func (m *sshMachine) leftBehind(t *testing.T) string {
 	t.Helper()
-	return m.sh(t, m.id, "ls -d /var/lib/bakery /run/bakery /tmp/bakery* /var/tmp/bakery* 2>/dev/null; pgrep -af "+
-		"'[/]var/lib/bakery/bakery.sh'; true")
+	return m.sh(
+		t,
+		m.id,
+		"ls -d /var/lib/bakery /run/bakery /run/bakery-bootcmd* /tmp/bakery* /var/tmp/bakery* 2>/dev/null; pgrep -af "+
+			"'[/]var/lib/bakery/bakery.sh'; true",
+	)
 }

@@ -186,6 +186,21 @@ func (s *liveLines) read(text string) {
 	}
 }
 
+// logPath matches where the log of a machine is, as packer prints it.
+var logPath = regexp.MustCompile(`The log of the machine is in (\S+)`)
+
+// savedLog returns the file of the log of a failed bake without log_file. It is removed with the test.
+func savedLog(t *testing.T, name, printed string) string {
+	t.Helper()
+	m := logPath.FindStringSubmatch(printed)
+	if m == nil || filepath.Base(filepath.Dir(m[1])) != "bakery-logs" ||
+		!strings.HasPrefix(filepath.Base(m[1]), name+"-") {
+		t.Fatalf("packer printed %q, want a log in bakery-logs", m)
+	}
+	t.Cleanup(func() { _ = os.Remove(m[1]) })
+	return m[1]
+}
+
 // TestLogsOfAFailure bakes a step that prints much and fails: packer has to print its last lines, and log_file has the
 // rest.
 func TestLogsOfAFailure(t *testing.T) {
@@ -199,7 +214,6 @@ func TestLogsOfAFailure(t *testing.T) {
 	forEachLogMode(t, l, func(t *testing.T, mode string, vars []string) {
 		dir := t.TempDir()
 		name, _ := strings.CutPrefix(vars[0], "name=")
-		file := filepath.Join(dir, name+".log")
 		out := &printedLines{}
 		code := l.buildWithLogs(t, out, dir, append(vars, "source="+source, "log_file=")...)
 		if code == 0 {
@@ -224,7 +238,7 @@ func TestLogsOfAFailure(t *testing.T) {
 		if n := strings.Count(printed, "\n"); n > 20_000 {
 			t.Errorf("packer printed %d lines", n)
 		}
-		saved := mustRead(t, file)
+		saved := mustRead(t, savedLog(t, name, printed))
 		want := []string{fmt.Sprintf("line %d of many\n", lines), "verdict"}
 		if mode == "s3" {
 			want = append(want, "the step before\n", "\nline 1 of many\n", fmt.Sprintf("\nline %d of many\n", lines/2))

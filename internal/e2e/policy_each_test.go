@@ -4,7 +4,6 @@
 package e2e
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,8 +12,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	labserver "github.com/amibakery/packer-plugin-bakery/internal/lab"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
@@ -42,8 +43,7 @@ func commonCase(document string) policyCase {
 	case "profile":
 		s.settings["iam_instance_profile"] = "bakery"
 	case "spot":
-		maps.Copy(s.settings, map[string]any{"spot_price": "auto",
-			"spot_instance_types": []string{"m5.large", "t3.small"}})
+		s.settings = spotSettings()
 	case "temporary-profile":
 		s.settings["temporary_iam_instance_profile_policy_document"] = map[string]any{
 			"Version": "2012-10-17",
@@ -52,11 +52,21 @@ func commonCase(document string) policyCase {
 		}
 	case "sweep":
 		s.documents, s.settings, s.sweeps = []string{"sweep"}, nil, true
-	case "image":
-		s.documents = append(s.documents, "staging")
+	case "kms":
+		s.documents = append(s.documents, "image", "staging")
+		s.settings = map[string]any{"encrypt_boot": true, "kms_key_id": ownKey, "staging": map[string]any{
+			"url": "s3://" + labserver.Bucket + "/quick", "server_side_encryption": "aws:kms", "kms_key_id": ownKey,
+		}}
+	case "image", "share":
+		s.documents = []string{"bake", "image", "share", "staging"}
 		s.settings = everyCall()
 	}
 	return s
+}
+
+func spotSettings() map[string]any {
+	return map[string]any{"user_data": "#!/bin/sh\ntrue\n", "staging": nil, "spot_price": "auto",
+		"spot_instance_types": []string{"m5.large", "t3.small"}}
 }
 
 // caseWithout returns the bake that needs a permission.
@@ -67,11 +77,12 @@ func caseWithout(document, action string) policyCase {
 	}
 	s.name += " with " + action
 	switch action {
-	// a group of one's own need not wait for its machine
-	case "ec2:DescribeSecurityGroups", "ec2:TerminateInstances", "ec2:CancelSpotInstanceRequests":
-		s.before = func(_ *testing.T, q *quickLab, settings map[string]any) {
-			settings["security_group_ids"] = []string{q.Value("BAKERY_LAB_SECURITY_GROUP")}
-		}
+	case "ec2:DescribeSpotInstanceRequests":
+		s.documents, s.settings = []string{"bake", "spot"}, spotSettings()
+	case "ec2:CancelSpotInstanceRequests":
+		s.documents, s.settings, s.before = []string{"bake", "spot"}, spotSettings(), useOwnGroup
+	case "ec2:DescribeSecurityGroups", "ec2:TerminateInstances":
+		s.before = useOwnGroup
 	case "ec2:DescribeSubnets":
 		s.before = func(_ *testing.T, q *quickLab, settings map[string]any) {
 			settings["subnet_id"] = q.Value("BAKERY_LAB_SUBNET")
@@ -84,9 +95,27 @@ func caseWithout(document, action string) policyCase {
 		s.before = bakeOneWhoseDiskStays
 	case "ec2:DisableImageDeregistrationProtection":
 		s.fault = "EnableImageDeregistrationProtection=TestSaysSo:after:nth=3"
-	case "s3:GetObject":
+	case "iam:ListRoleTags":
+		s.before = plantExpiredRole
+	case "iam:GetInstanceProfile":
+		if !slices.Contains(s.documents, "profile") { // which looks for the template's, not for that of an expired role
+			s.before = plantExpiredRole
+		}
+	case "s3:GetObject", "kms:Decrypt":
 		s.before = func(t *testing.T, _ *quickLab, settings map[string]any) { bakeFS(t, settings, 20_000) }
 		s.fails = "fetching fs.tgz failed"
+	case "s3:ListBucketVersions", "s3:DeleteObjectVersion":
+		s.before = func(t *testing.T, q *quickLab, _ map[string]any) {
+			q.setVersioning(t, types.BucketVersioningStatusEnabled)
+		}
+	case "s3:ListBucket":
+		s.before = func(t *testing.T, q *quickLab, _ map[string]any) {
+			q.put(t, "quick/"+expiredFolder+"/fs.tgz")
+		}
+	case "ec2:GetEbsDefaultKmsKeyId":
+		s.before = func(t *testing.T, q *quickLab, _ map[string]any) { encryptAllDisks(t, q) }
+	case "ec2:GetImageBlockPublicAccessState", "ec2:GetSnapshotBlockPublicAccessState":
+		s.settings = map[string]any{"ami_groups": []string{"all"}, "snapshot_groups": []string{"all"}}
 	case "s3:AbortMultipartUpload":
 		s.fault = "UploadPart=TestSaysSo"
 		s.before = func(t *testing.T, _ *quickLab, settings map[string]any) { bakeFS(t, settings, 17<<20) }
@@ -94,6 +123,21 @@ func caseWithout(document, action string) policyCase {
 		return commonCase(document)
 	}
 	return s
+}
+
+// expiredFolder is where a killed bake has staged files.
+const expiredFolder = "bakery-20200102T030405Z-" + someBake
+
+// useOwnGroup gives the bake a group, which does not wait for its machine to be gone.
+func useOwnGroup(_ *testing.T, q *quickLab, settings map[string]any) {
+	settings["security_group_ids"] = []string{q.Value("BAKERY_LAB_SECURITY_GROUP")}
+}
+
+// plantExpiredRole makes the role of a killed bake, which the sweep of the next one removes.
+func plantExpiredRole(t *testing.T, q *quickLab, _ map[string]any) {
+	t.Helper()
+	q.plantRole(t, "bakery-20200102T030405Z-"+someBake,
+		map[string]string{"bakery:bake-id": someBake, "bakery:expires": longAgo})
 }
 
 // bakeFS bakes a fs/ of a size in place of user data.
@@ -123,6 +167,15 @@ type outcome struct {
 	left    []string // of what a bake removes
 }
 
+// names reports whether the bake has said that it lacks a right, or has failed in the way that lacking it causes.
+func (o outcome) names(r right, s policyCase) bool {
+	said := o.printed + fmt.Sprint(o.err)
+	warned := s.sweeps || strings.Contains(said, " without the right to ") ||
+		strings.Contains(said, "looked at: allow ")
+	return strings.Contains(said, "perform: "+r.action) || s.fails != "" && strings.Contains(said, s.fails) ||
+		warned && strings.Contains(said, r.action)
+}
+
 // run bakes it with rights.
 func (s policyCase) run(t *testing.T, r rights) outcome {
 	t.Helper()
@@ -142,7 +195,7 @@ func (s policyCase) run(t *testing.T, r rights) outcome {
 	_, o.printed, o.err = q.limited(t, r).bake(t, settings)
 	for _, what := range q.State() {
 		finished := what.Name == "quick" && o.err == nil || what.Name == "source" || what.Kind == "snapshot" &&
-			o.err == nil
+			o.err == nil || what.Kind == "object" && strings.Contains(what.ID, expiredFolder)
 		if !what.Gone() && !finished && !strings.HasPrefix(what.ID, "baker-") && what.Tags["bakery:source-ami"] == "" {
 			o.left = append(o.left, what.String())
 		}
@@ -154,6 +207,7 @@ func (s policyCase) run(t *testing.T, r rights) outcome {
 func sweep(t *testing.T, r rights) outcome {
 	t.Helper()
 	q := sweptLab(t)
+	q.setVersioning(t, types.BucketVersioningStatusEnabled)
 	limited := q.limited(t, r)
 	var o outcome
 	_, o.printed, o.err = limited.bakeAs(t, limited.sweeping())
@@ -188,8 +242,7 @@ func TestPolicies(t *testing.T) {
 			t.Run("without "+r.String(), func(t *testing.T) {
 				t.Parallel()
 				o := s.run(t, rights{documents: s.documents, without: r})
-				named := strings.Contains(o.printed+fmt.Sprint(o.err), cmp.Or(s.fails, "perform: "+r.action)) ||
-					s.sweeps && strings.Contains(o.printed, r.action)
+				named := o.names(r, s)
 				t.Logf("error %v; left behind: %q\n%s", o.err, o.left, o.printed)
 				switch {
 				case o.err != nil && named, len(o.left) > 0 && (named || s.fault != ""):

@@ -93,6 +93,9 @@ func TestPoliciesOfExamples(t *testing.T) {
 					if misses != (without != "") {
 						t.Errorf("exit status %d", r.Code)
 					}
+					if without == "" && strings.Contains(r.Output, "without the right to") {
+						t.Error("the bake warns that it lacks rights")
+					}
 				})
 			}
 		}

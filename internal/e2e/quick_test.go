@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,7 +79,7 @@ func startQuickLabOptions(t *testing.T, o labserver.Options) *quickLab {
 	t.Helper()
 	labSlots.acquire(t)
 	l := labtest.Start(t, o)
-	q := &quickLab{Lab: l, profile: "lab-" + l.URL[strings.LastIndex(l.URL, ":")+1:]}
+	q := &quickLab{Lab: l, profile: newProfileName()}
 	q.configure(t, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY"), "")
 	return q
 }
@@ -95,7 +96,7 @@ func (q *quickLab) configure(t *testing.T, key, secret, token string) {
 // profileFor writes a profile that leads to the lab through another URL.
 func (q *quickLab) profileFor(t *testing.T, url string) string {
 	t.Helper()
-	name := "lab-" + url[strings.LastIndex(url, ":")+1:]
+	name := newProfileName()
 	writeProfile(t, name, fmt.Sprintf("[profile %s]\nendpoint_url = %s\nregion = us-east-1\naws_access_key_id = %s\n"+
 		"aws_secret_access_key = %s\n",
 		name, url, q.Value("AWS_ACCESS_KEY_ID"), q.Value("AWS_SECRET_ACCESS_KEY")))
@@ -108,6 +109,13 @@ var profiles = struct {
 	sync.Mutex
 	text map[string]string
 }{text: map[string]string{}}
+
+// profileNumber is the number of the last profile.
+var profileNumber atomic.Int64
+
+// newProfileName returns a name that no other lab has. The port of a lab would not do: the next lab may be given it
+// before the profile of this one is removed.
+func newProfileName() string { return fmt.Sprintf("lab-%d", profileNumber.Add(1)) }
 
 func writeProfile(t *testing.T, name, text string) {
 	t.Helper()
@@ -164,7 +172,7 @@ func (q *quickLab) bake(t *testing.T, settings map[string]any) (packersdk.Artifa
 func (q *quickLab) bakeUntil(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string,
 	error) {
 	t.Helper()
-	return q.runBuilder(ctx, t, q.settings(settings))
+	return q.runPrepared(ctx, t, q.settings(settings))
 }
 
 // bakeAs is bake with these settings and no others.
@@ -172,7 +180,29 @@ func (q *quickLab) bakeAs(t *testing.T, settings map[string]any) (packersdk.Arti
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	return q.runBuilder(ctx, t, settings)
+	return q.runPrepared(ctx, t, settings)
+}
+
+// bakeOrRefuse is bake with settings that the builder may refuse without a call.
+func (q *quickLab) bakeOrRefuse(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	return q.runBuilder(ctx, t, q.settings(settings))
+}
+
+// refusedError is the error for settings that the builder refuses.
+type refusedError struct{ error }
+
+// runPrepared is runBuilder with settings that must be valid.
+func (q *quickLab) runPrepared(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string,
+	error) {
+	t.Helper()
+	artifact, printed, err := q.runBuilder(ctx, t, settings)
+	if refused := (refusedError{}); errors.As(err, &refused) {
+		t.Fatal(err)
+	}
+	return artifact, printed, err
 }
 
 func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[string]any) (packersdk.Artifact, string,
@@ -189,7 +219,7 @@ func (q *quickLab) runBuilder(ctx context.Context, t *testing.T, settings map[st
 	}
 	var b userdata.Builder
 	if _, _, err := b.Prepare(own); err != nil {
-		t.Fatal(err)
+		return nil, "", refusedError{err}
 	}
 	printed := &transcript{BasicUi: packersdk.BasicUi{PB: &packersdk.NoopProgressTracker{}}, onLine: q.onLine}
 	artifact, err := b.Run(ctx, printed, &packersdk.DispatchHook{})

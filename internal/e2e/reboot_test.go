@@ -31,3 +31,76 @@ func TestReboots(t *testing.T) {
 		}
 	}
 }
+
+// TestWantedReboots checks that a step may ask for its reboot in every way.
+func TestWantedReboots(t *testing.T) {
+	t.Parallel()
+	l := sharedLab(t)
+	image := testName(t)
+	source := write(t, map[string]string{
+		"fs/opt/restart.sh": "#!/bin/sh\nshutdown -r now\n",
+		"script/install.sh": "#!/bin/sh\n# The script that it calls asks.\necho install >>/order\nsh " +
+			"/opt/restart.sh\nsleep 600\n",
+		"cloudinit/60_a.cfg": "#!/bin/sh\necho 60 >>/order\nsystemctl --no-block reboot\nsleep 600\n",
+		"cloudinit/61_b.cfg": "#!/bin/sh\necho 61 >>/order\n(sleep 2; reboot) &\nsleep 600\n",
+		"cloudinit/62_c.cfg": "#!/usr/bin/python3\nimport os, time\nopen('/order', 'a').write('62\\n')\n" +
+			"os.system('init 6')\ntime.sleep(600)\n",
+		"cloudinit/63_d.cfg": "#cloud-config\nruncmd:\n- echo 63.0 >>/order\n- systemd-run --on-active=2 systemctl " +
+			"reboot; " +
+			"sleep 600\n- echo 63.2 >>/order\n- shutdown -r +0\n",
+		"cloudinit/64_e.cfg": "#cloud-config\nruncmd:\n- echo 64 >>/order\n",
+	})
+	id := l.bake(t, image, absolute(t, template), "source="+source, "name="+image)
+	if got, want := l.cli(t, "cat", id, "/order"), "install\n60\n61\n62\n63.0\n63.2\n64"; got != want {
+		t.Errorf("the steps ran as %q, want %q", got, want)
+	}
+}
+
+// TestForeignReboots checks that a step fails the bake when a reboot that it has not asked for cuts it off.
+func TestForeignReboots(t *testing.T) {
+	t.Parallel()
+	l := sharedLab(t)
+	const timer, why = "systemd-run --on-active=6 systemctl reboot", "which had not asked for it: let the step reboot"
+	for name, c := range map[string]failure{
+		"in install.sh": {
+			files: map[string]string{
+				"cloudinit/10_timer.cfg": "#cloud-config\nruncmd: [" + timer + "]\n",
+				"script/install.sh": "#!/bin/sh\n# no reboot here\necho 'reboot it later'\nls " +
+					"/var/run/reboot-required\n" +
+					"sleep 60\necho done\n",
+			},
+			want: []string{"script/install.sh failed with exit status 143", why},
+		},
+		"in a runcmd item": {
+			files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- " + timer +
+				"\n- sleep 60; true\n" +
+				"- echo SHOULD-NOT-RUN\n"},
+			want: []string{"60_app.cfg runcmd[1] failed with exit status 143", why},
+		},
+		"in a part": {
+			files: map[string]string{"cloudinit/60_a.cfg": "#!/bin/sh\n(sleep 6; reboot) </dev/null >/dev/null 2>&1 " +
+				"&\n",
+				"cloudinit/61_b.cfg": "#!/bin/sh\nsleep 60\n", "cloudinit/62_SHOULD-NOT-RUN.cfg": "#!/bin/sh\n"},
+			want: []string{"61_b.cfg failed with exit status 143", why},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.bake(t, l)
+		})
+	}
+	t.Run("in a provisioner", func(t *testing.T) {
+		t.Parallel()
+		image := testName(t)
+		r := l.build(t, provisionerTemplate(t, `
+  provisioner "shell" {
+    inline = ["sudo `+timer+`"]
+  }
+
+  provisioner "shell" {
+    inline = ["echo here", "sleep 60", "echo SHOULD-NOT-RUN >&2"]
+  }
+`, nil), "name="+image)
+		requireFailed(t, l, image, r.Code, r.Output, "provisioner 2 (shell", "failed with exit status 143", why)
+	})
+}

@@ -54,29 +54,35 @@ var refusals = map[string]struct {
     pause_before = "30s"
     inline       = ["true"]
   }`, []string{"provisioner 1 (hcp-sbom): "}},
-	"an address of the machine": {`provisioner "shell" {
-    inline = ["echo ${build.Host}"]
-  }`, []string{"provisioner 1 (shell inline): what is uploaded to /tmp/script_", "ERR_HOST_NOT_IMPLEMENTED_BY_BUILDER",
-		"Let the script ask the machine itself"}},
-	"an id of the machine": {`provisioner "shell" {
-    environment_vars = ["INSTANCE=${build.ID}"]
+	"a password of the machine": {`provisioner "shell" {
+    inline = ["echo ${build.Password}"]
+  }`, []string{"recorded.pkr.hcl:24:23: build.Password has no value: nothing connects to the machine"}},
+	"the id of the machine on this computer": {`provisioner "shell-local" {
+    inline = ["aws ssm send-command --instance-ids ${build.ID}"]
+  }`, []string{"build.ID has no value: shell-local runs on this computer, before the machine is launched"}},
+	"all variables in a script": {`provisioner "shell" {
+    inline = ["echo '${jsonencode(build)}'"]
+  }`, []string{"provisioner 1 (shell inline): what is uploaded to /tmp/script_", "holds ERR_",
+		"_NOT_IMPLEMENTED_BY_BUILDER", "nothing connects to the machine"}},
+	"all variables in a command": {`provisioner "shell" {
+    environment_vars = ["ALL=${jsonencode(build)}"]
     inline           = ["true"]
-  }`, []string{"provisioner 1 (shell inline): the command holds ERR_ID_NOT_IMPLEMENTED_BY_BUILDER"}},
-	"an id of the machine in a file of variables": {`provisioner "shell" {
-    environment_vars = ["INSTANCE=${build.ID}"]
+  }`, []string{"provisioner 1 (shell inline): the command holds ERR_"}},
+	"all variables in a file of variables": {`provisioner "shell" {
+    environment_vars = ["ALL=${jsonencode(build)}"]
     use_env_var_file = true
     inline           = ["true"]
-  }`, []string{"what is uploaded to /tmp/varfile_", "ERR_ID_"}},
-	"a password in a content": {`provisioner "file" {
-    content     = "password = ${build.Password}"
+  }`, []string{"what is uploaded to /tmp/varfile_", "ERR_"}},
+	"all variables in a content": {`provisioner "file" {
+    content     = jsonencode(build)
     destination = "/etc/x"
-  }`, []string{"provisioner 1 (file): what is uploaded to /etc/x holds ERR_PASSWORD_"}},
+  }`, []string{"provisioner 1 (file): what is uploaded to /etc/x holds ERR_"}},
 	"an unknown value": {`provisioner "shell" {
     inline = ["echo '<unknown>'"]
   }`, []string{"provisioner 1 (shell inline): ", "\"<unknown>\""}},
 	"Packer's own HTTP server": {`provisioner "shell" {
     inline = ["curl http://${build.PackerHTTPAddr}/x"]
-  }`, []string{"serves no files over HTTP"}},
+  }`, []string{"build.PackerHTTPAddr has no value: this builder serves no files over HTTP"}},
 	"a path of the bake": {`provisioner "file" {
     source      = "x"
     destination = "/var/lib/bakery/x"
@@ -90,9 +96,9 @@ var refusals = map[string]struct {
     valid_exit_codes = [3]
   }`, []string{"provisioner 1 (shell inline): Script exited with non-zero exit status: 0", "|| [ $? = 3 ]"}},
 	"a script that is retried": {`provisioner "shell" {
-    inline      = ["echo ${build.Port}"]
+    inline      = ["echo '${jsonencode(build)}'"]
     max_retries = 5
-  }`, []string{"ERR_PORT_"}},
+  }`, []string{"holds ERR_"}},
 	"a name with a line break": {`provisioner "file" {
     source      = "dir"
     destination = "/opt"

@@ -15,7 +15,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
-// The thirty templates of testdata/templates are written for amazon-ebs, as public templates are. Each has
+// The forty templates of testdata/templates are written for amazon-ebs, as public templates are. Each has
 //
 //	template.json or *.pkr.hcl and what they refer to: as its owner has it, for amazon-ebs
 //	lab.vars: what the owner passes with -var, in words of the lab
@@ -35,7 +35,7 @@ type migratedTemplate struct {
 func templateNames(t *testing.T) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(templatesDir, "[0-9]*"))
-	if err != nil || len(found) != 30 {
+	if err != nil || len(found) != 40 {
 		t.Fatalf("there are %d templates: %v", len(found), err)
 	}
 	for i, dir := range found {
@@ -74,6 +74,7 @@ var placeholders = map[string]string{
 	"BAKERY_LAB_AMI": "ami-0bace000000000012", "BAKERY_LAB_SUBNET": "subnet-0bace000000000001",
 	"BAKERY_LAB_VPC":            "vpc-0bace000000000001",
 	"BAKERY_LAB_SECURITY_GROUP": "sg-0bace000000000001", "BAKERY_LAB_BUCKET": "bakery-lab",
+	"BAKERY_LAB_USER": "debian",
 }
 
 var (

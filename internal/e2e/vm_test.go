@@ -32,7 +32,7 @@ const vmPatience = 10 * time.Minute
 const nobody = 65534
 
 // onVMs starts a lab of virtual machines as a user without rights. Only the base image needs root.
-func onVMs(t *testing.T) *lab {
+func onVMs(t *testing.T, flags ...string) *lab {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bakery-vm-") //nolint:usetesting // nobody may not enter t.TempDir's
 	if err != nil {
@@ -47,7 +47,8 @@ func onVMs(t *testing.T) *lab {
 	text, err := os.ReadFile(packertest.Built(t).Lab)
 	requireNoErrors(t, err, os.WriteFile(program, text, 0o755))
 	homes := []string{"BAKERY_LAB_HOME=" + home, "BAKERY_LAB_BASE=" + base}
-	l, err := serveIn(dir, homes, &syscall.Credential{Uid: nobody, Gid: nobody}, program, "--runner", "qemu")
+	l, err := serveIn(dir, homes, &syscall.Credential{Uid: nobody, Gid: nobody}, program,
+		append([]string{"--runner", "qemu"}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +105,21 @@ func TestVM(t *testing.T) {
 	l.rebootVM(t, instance)
 	l.stopVM(t, instance)
 	l.killSettings(t, ids[0])
+}
+
+// TestVMWhoseLastConsoleIsScreen bakes example/hello without staging where /dev/console is what EC2 does not show.
+func TestVMWhoseLastConsoleIsScreen(t *testing.T) {
+	l := onVMs(t, "--consoles", "ttyS0 tty0")
+	image := testName(t)
+	r := l.build(t, example("hello"), "ami_name="+image)
+	if r.Code != 0 || len(l.images(t, image)) != 1 {
+		t.Fatal("the bake failed")
+	}
+	for _, shown := range []string{"install.sh\n", "cloud-init| Cloud-init v. "} { // a report, and a live line
+		if !strings.Contains(r.Output, shown) {
+			t.Errorf("%q was not shown", shown)
+		}
+	}
 }
 
 // searchDisk looks for traces of the bake in every block of the image, also in those that no file has.

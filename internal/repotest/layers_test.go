@@ -17,18 +17,23 @@ type layer struct {
 var layers = []layer{
 	// Pure packages: they reach neither SDK, not even through other modules.
 	{"internal/problem", "", ""},
+	{"internal/inputfile", "", ""},
 	{"internal/placeholder", "", ""},
 	{"internal/shell", "", ""},
 	{"internal/terminal", "", ""},
 	{"internal/timeless", "", ""},
 	{"internal/redact", "terminal", ""},
+	{"internal/scratch", "", ""},
+	{"internal/wholefile", "scratch", ""},
 	{"internal/archive", "shell", ""},
 	{"internal/cloudconfig", "problem shell", ""},
-	{"internal/imagesource", "cloudconfig problem shell", ""},
-	{"internal/guest", "shell terminal", ""},
-	{"internal/bundle", "archive cloudconfig guest imagesource problem shell", ""},
+	{"internal/imagesource", "cloudconfig inputfile problem shell", ""},
+	{"internal/guest", "problem shell terminal", ""},
+	{"internal/userdata", "cloudconfig guest imagesource problem", ""},
+	{"internal/bundle", "archive cloudconfig guest imagesource inputfile problem scratch shell", ""},
 	// Packer alone.
 	{"internal/recorder", "bundle placeholder shell", "packer"},
+	{"internal/template", "inputfile", "packer"},
 	// AWS. internal/awsconfig reaches a HashiCorp module too, the client of Vault.
 	{"internal/awserror", "", "aws"},
 	{"internal/staging", "awserror", "aws"},
@@ -36,22 +41,24 @@ var layers = []layer{
 	{"internal/awscall", "awserror", "aws"},
 	// What every concern of a bake shares.
 	{"internal/setting", "awscall placeholder", "packer aws"},
-	{"internal/bake", "guest redact shell", "packer aws"},
+	{"internal/bake", "guest redact scratch shell", "packer aws"},
+	{"internal/ownership", "awscall bake", "packer aws"},
 	{"internal/blockdevice", "awscall setting", "packer aws"},
 	// The concerns of a bake: each has its settings, its check, its calls and its undoing.
-	{"internal/network", "awscall bake setting", "packer aws"},
-	{"internal/instanceprofile", "awscall bake setting", "packer aws"},
-	{"internal/machinelog", "awscall bake guest redact setting staging", "packer aws"},
-	{"internal/instance", "awscall bake blockdevice guest machinelog network setting", "packer aws"},
-	{"internal/ami", "awscall bake blockdevice setting", "packer aws"},
-	{"internal/reuse", "ami awscall bake recorder timeless", "packer aws"},
-	{"internal/sweep", "ami awscall bake guest instanceprofile network staging", "packer aws"},
+	{"internal/network", "awscall bake ownership setting", "packer aws"},
+	{"internal/instanceprofile", "awscall bake ownership setting", "packer aws"},
+	{"internal/machinelog", "awscall bake guest redact scratch setting staging wholefile", "packer aws"},
+	{"internal/instance", "awscall bake blockdevice guest machinelog network ownership setting", "packer aws"},
+	{"internal/ami", "awscall bake blockdevice ownership setting", "packer aws"},
+	{"internal/reuse", "ami awscall bake ownership recorder timeless", "packer aws"},
+	{"internal/sweep", "ami awscall bake guest instanceprofile network ownership staging", "packer aws"},
 	// The components of the plugin.
 	{"datasource/imagesource", "bundle guest placeholder problem redact", "packer"},
-	{"provisioner/imagesource", "bundle guest placeholder redact", "packer"},
+	{"provisioner/imagesource", "bundle guest placeholder redact scratch", "packer"},
 	{
-		"builder/userdata", "ami archive awscall awsconfig bake blockdevice bundle guest instance instanceprofile " +
-			"machinelog network recorder redact reuse setting shell staging sweep timeless", "packer aws",
+		"builder/userdata", "ami archive awscall awsconfig bake blockdevice bundle guest inputfile instance " +
+			"instanceprofile machinelog network recorder redact reuse scratch setting shell staging sweep template " +
+			"timeless userdata wholefile", "packer aws",
 	},
 	{".", "./builder/userdata ./datasource/imagesource ./provisioner/imagesource ./version", "packer aws"},
 	{"version", "", "packer"},
@@ -59,9 +66,11 @@ var layers = []layer{
 	{"internal/lab/...", "lab/... guest", "aws"},
 	{"cmd/bakery-lab", "lab/...", "aws"},
 	{"internal/bench", "bundle", "aws"},
+	{"internal/awstrial", "", "aws"},
 	{"internal/notices", "", ""},
 	// Tests alone, and what they share.
 	{"internal/awsfake", "awscall bake guest", "packer aws"},
+	{"internal/userdata/userdatatest", "", ""},
 	{"internal/packertest", "", ""},
 	{"internal/repotest", "", ""},
 	{"internal/e2e/...", "", "packer"},
@@ -83,4 +92,5 @@ var prohibited = []struct {
 	{imports: "lab/...", from: "...", except: []string{"internal/lab/...", "cmd/...", "internal/bench"}},
 	// Only tests use the fake account.
 	{imports: "awsfake", from: "..."},
+	{imports: "userdata/userdatatest", from: "..."},
 }

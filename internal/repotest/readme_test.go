@@ -49,29 +49,44 @@ func awsCalls(t *testing.T, file string) map[string][]string {
 	return calls
 }
 
+// isSweep reports whether a call of Spot Instances is one that sweeps make too.
+func isSweep(call string) bool {
+	return call == "ec2:CancelSpotInstanceRequests" || call == "ec2:DescribeSpotInstanceRequests"
+}
+
 func TestPoliciesAllowExactlyTheCallsOfTheBuilder(t *testing.T) {
 	ec2, iam := awsCalls(t, "ec2.go"), awsCalls(t, "iam.go")
-	isRole := func(call string) bool { return call == "iam:ListRoles" || call == "iam:ListRoleTags" }
+	spot := slices.DeleteFunc(slices.Clone(ec2["spot"]), isSweep) // a sweep also cancels requests
+	removals := []string{
+		"ec2:CancelSpotInstanceRequests", "ec2:DeleteSecurityGroup", "ec2:DeleteSnapshot", "ec2:DeleteVolume",
+		"ec2:DeregisterImage", "ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeSecurityGroups",
+		"ec2:DescribeSnapshots", "ec2:DescribeSpotInstanceRequests",
+		"ec2:TerminateInstances", "iam:DeleteInstanceProfile", "iam:DeleteRole", "iam:DeleteRolePolicy",
+		"iam:GetInstanceProfile", "iam:ListRoleTags", "iam:ListRoles", "iam:RemoveRoleFromInstanceProfile",
+		"s3:AbortMultipartUpload",
+		"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucket", "s3:ListBucketMultipartUploads",
+		"s3:ListBucketVersions",
+	}
 	for _, policy := range []struct {
 		names []string
 		calls []string
 		also  []string // what the calls need beside the right to make them
 		not   []string // what may be refused
 	}{
-		// calls that make things set tags
-		{[]string{"bake", "image"}, ec2[""], []string{"ec2:CreateTags", "ssm:GetParameter"}, nil},
-		// which makes the request
-		{[]string{"spot"}, ec2["spot"], []string{"ec2:RunInstances"}, nil},
-		{[]string{"sweep"}, slices.Concat(ec2["sweep"], []string{"iam:ListRoles", "iam:ListRoleTags"}), []string{
-			"ec2:CancelSpotInstanceRequests", "ec2:DeleteSecurityGroup", "ec2:DeleteSnapshot", "ec2:DeleteVolume",
-			"ec2:DeregisterImage",
-			"ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeSpotInstanceRequests", "ec2:TerminateInstances",
-			"iam:DeleteInstanceProfile", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:RemoveRoleFromInstanceProfile",
-			"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
-		}, nil},
+		// calls that make things set tags, and each bake sweeps
 		{
-			[]string{"temporary-profile"}, slices.DeleteFunc(iam[""], isRole),
-			[]string{"iam:PassRole", "iam:TagInstanceProfile", "iam:TagRole"}, []string{"iam:GetInstanceProfile"},
+			[]string{"bake", "image", "share"}, slices.Concat(ec2[""], ec2["share"], ec2["sweep"]),
+			[]string{
+				"ec2:CreateTags", "ssm:GetParameter", "ec2:CancelSpotInstanceRequests",
+				"ec2:DescribeSpotInstanceRequests",
+			}, nil,
+		},
+		// which makes the request
+		{[]string{"spot"}, spot, []string{"ec2:RunInstances"}, nil},
+		{[]string{"sweep"}, ec2["sweep"], removals, nil},
+		{
+			[]string{"temporary-profile"}, iam[""],
+			[]string{"iam:PassRole", "iam:TagInstanceProfile", "iam:TagRole"}, nil,
 		},
 	} {
 		want := policy.also
@@ -84,6 +99,7 @@ func TestPoliciesAllowExactlyTheCallsOfTheBuilder(t *testing.T) {
 			t.Errorf("internal/awscall has no calls for %v", policy.names)
 		}
 		slices.Sort(want)
+		want = slices.Compact(want)
 		var allowed []string
 		for _, name := range policy.names {
 			allowed = append(allowed, actions(t, name)...)
@@ -96,7 +112,7 @@ func TestPoliciesAllowExactlyTheCallsOfTheBuilder(t *testing.T) {
 }
 
 func TestPoliciesAreReadable(t *testing.T) {
-	for _, name := range []string{"staging", "profile"} {
+	for _, name := range []string{"staging", "profile", "kms"} {
 		if len(actions(t, name)) == 0 {
 			t.Errorf("docs/iam/%s.json allows nothing", name)
 		}

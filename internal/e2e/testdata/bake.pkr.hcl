@@ -31,6 +31,21 @@ variable "profile" {
   default = ""
 }
 
+variable "key" {
+  type    = string
+  default = ""
+}
+
+variable "staging" {
+  type    = bool
+  default = true
+}
+
+variable "ignore" {
+  type    = list(string)
+  default = []
+}
+
 variable "volume_size" {
   type    = number
   default = 8
@@ -42,11 +57,16 @@ source "bakery-userdata" "test" {
   ami_name             = var.name
   instance_timeout     = var.timeout
   iam_instance_profile = var.profile
+  ignore_failures      = var.ignore
+  key_name             = var.key
   log_file             = "/dev/null"
 
-  staging {
-    url      = "s3://bakery-lab/${var.name}"
-    delivery = var.delivery
+  dynamic "staging" {
+    for_each = var.staging ? [1] : []
+    content {
+      url      = "s3://bakery-lab/${var.name}"
+      delivery = var.delivery
+    }
   }
 
   launch_block_device_mappings {

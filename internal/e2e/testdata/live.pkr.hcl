@@ -30,6 +30,11 @@ variable "remote_folder" {
   default = ""
 }
 
+variable "ignore" {
+  type    = list(string)
+  default = []
+}
+
 source "null" "machine" {
   ssh_host             = var.host
   ssh_username         = var.user
@@ -45,5 +50,6 @@ build {
     compile_env     = { TOKEN = "compile-time-token" }
     execute_command = var.execute_command
     remote_folder   = var.remote_folder
+    ignore_failures = var.ignore
   }
 }

@@ -16,10 +16,21 @@ variable "verdict" {
   default = "report"
 }
 
+variable "source_ami" {
+  type    = string
+  default = "resolve:ssm:/aws/service/debian/release/12/latest/amd64"
+}
+
+variable "ignore" {
+  type    = list(string)
+  default = []
+}
+
 source "bakery-userdata" "test" {
+  ignore_failures  = var.ignore
   user_data_file   = var.file
   verdict          = var.verdict
-  source_ami       = "resolve:ssm:/aws/service/debian/release/12/latest/amd64"
+  source_ami       = var.source_ami
   ami_name         = var.name
   instance_timeout = "3m"
 }

@@ -1,0 +1,4 @@
+#!/bin/sh
+echo second | sudo tee -a /opt/kernel/BUILT > /dev/null
+sudo systemctl reboot
+sleep 60
