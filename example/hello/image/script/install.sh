@@ -2,8 +2,7 @@
 # Copyright (c) The packer-plugin-bakery authors
 # SPDX-License-Identifier: MPL-2.0
 #
-# Runs on the machine as root, after fs/ is extracted. Use it for what fs/ cannot describe: owners, users, and services
-# to enable.
+# Runs on the machine as root, after fs/ is extracted: for users, owners and services.
 set -eu
 
 echo 'install.sh' >>/var/log/hello.order
