@@ -58,8 +58,12 @@ func (q *quickLab) account(t *testing.T) account {
 			a.others = append(a.others, r.ID)
 		}
 	}
+	for _, version := range q.versions(t) {
+		a.others = append(a.others, strings.TrimSuffix(version, " (deleted)"))
+	}
 	a.others = append(a.others, machines...)
 	slices.Sort(a.others)
+	a.others = slices.Compact(a.others)
 	return a
 }
 

@@ -123,7 +123,7 @@ func actionsOfPlugin(t *testing.T) []string {
 	t.Helper()
 	actions := []string{
 		"HeadBucket", "HeadObject", "PutObject", "GetObject", "DeleteObject", "ListObjectsV2", "ListMultipartUploads",
-		"ListObjectVersions", "GetObjectLockConfiguration",
+		"ListObjectVersions", "DeleteObjects", "GetObjectLockConfiguration",
 		// of the transfer manager
 		"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
 	}

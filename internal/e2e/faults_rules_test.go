@@ -146,7 +146,7 @@ func faults() []fault {
 // deleting are the actions that remove what a bake has made. When one fails, what it would have removed stays, and the
 // bake names it.
 var deleting = []string{
-	"TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteObject", "CancelSpotInstanceRequests",
+	"TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteObject", "DeleteObjects", "CancelSpotInstanceRequests",
 	"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
 	"DisableImageDeregistrationProtection", "DeregisterImage", "DeleteSnapshot", "AbortMultipartUpload",
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
@@ -120,6 +122,13 @@ func scenarios(large, source string) []scenario {
 				return map[string]any{"verdict": "report", "user_data": nil, "image_source": source}
 			},
 		},
+		{
+			name: "versioned", images: one, account: keepVersions,
+			guest: labtest.Baker{Lines: 3, StepDuration: 5e9}.Guest, only: []string{"ListObjectVersions", "DeleteObjects"},
+			settings: func(*quickLab) map[string]any {
+				return map[string]any{"verdict": "report", "user_data": nil, "image_source": source}
+			},
+		},
 		{name: "sweeping", sweeps: true},
 		{name: "large", images: one, settings: staged,
 			only: []string{"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}},
@@ -137,6 +146,12 @@ func encryptAllDisks(t *testing.T, q *quickLab) {
 	for _, region := range quickRegions {
 		q.encryptDisks(t, region, "alias/of-ours")
 	}
+}
+
+// keepVersions makes the bucket keep all versions of its objects.
+func keepVersions(t *testing.T, q *quickLab) {
+	t.Helper()
+	q.setVersioning(t, types.BucketVersioningStatusEnabled)
 }
 
 // bakes returns the settings of the scenario's bake on a lab.

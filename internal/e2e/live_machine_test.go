@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -56,6 +57,19 @@ func (l *lab) startSSH(t *testing.T, suite, userData string) *sshMachine {
 	}
 	m.address = *shown.Reservations[0].Instances[0].PublicIpAddress
 	return m
+}
+
+// waitForCloudInit waits until cloud-init has ended. Sessions from before then lack the locale, which it sets.
+func (m *sshMachine) waitForCloudInit(t *testing.T) {
+	t.Helper()
+	var err error
+	for range 1200 {
+		if _, err = m.exec(t, m.id, "test", "-e", "/run/cloud-init/result.json"); err == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("cloud-init did not end: %v", err)
 }
 
 // prepare makes the key pair and the security group of a machine, and returns how to launch it.

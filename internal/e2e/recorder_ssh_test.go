@@ -97,6 +97,7 @@ func (l *lab) compareSSHAndRecorded(t *testing.T, suite, release string) {
 	t.Helper()
 	file := provisionersTemplate(t)
 	m := l.startSSH(t, suite, "")
+	m.waitForCloudInit(t)
 	r := l.packerBuild(t, filepath.Dir(file), l.environ(t),
 		"-only=null.ssh", "-var", "host="+m.address, "-var", "key="+m.key, file)
 	if r.Code != 0 {
