@@ -51,15 +51,13 @@ func (q *quickLab) account(t *testing.T) account {
 		case r.Gone(), r.Kind == "instance", r.Kind == "image", r.Kind == "bucket":
 		case r.Kind == "snapshot" && slices.Contains(used, r.ID):
 		case r.Kind == "volume" && slices.Contains(machines, r.Owner): // no more than the machine
-		case r.Kind == "object", r.Kind == "upload":
+		case r.Kind == "object", r.Kind == "upload", r.Kind == "version", r.Kind == "marker":
 			_, key, _ := strings.Cut(r.ID, "/")
+			key, _, _ = strings.Cut(key, "?versionId=")
 			a.others = append(a.others, key)
 		default:
 			a.others = append(a.others, r.ID)
 		}
-	}
-	for _, version := range q.versions(t) {
-		a.others = append(a.others, strings.TrimSuffix(version, " (deleted)"))
 	}
 	a.others = append(a.others, machines...)
 	slices.Sort(a.others)

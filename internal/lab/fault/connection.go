@@ -24,9 +24,11 @@ func (s Slow) Apply(c *Call) error {
 // Hang keeps the connection open for a while and closes it without an answer.
 type Hang struct{ Duration time.Duration }
 
-// Apply records the call at once, so that others see that it hangs.
+// Apply records the call at once, so that others see that it hangs. It reads the body: net/http only tells that the
+// client has gone when there is nothing left to read.
 func (h Hang) Apply(c *Call) error {
 	c.Record("hang")
+	_, _ = io.Copy(io.Discard, c.HTTP.Body)
 	wait(c.HTTP.Context(), h.Duration)
 	CloseConnection()
 	return nil
