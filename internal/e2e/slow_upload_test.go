@@ -1,0 +1,99 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+)
+
+// TestSoakSlowUpload bakes with sessions of a role that last 15 minutes, while the upload of the user data takes ten
+// with -full, and seconds without. The URLs are signed after the upload, so with another session.
+func TestSoakSlowUpload(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	takes, wantSessions := 5*time.Second, 1
+	if *full {
+		takes, wantSessions = 10*time.Minute, 2
+	}
+	q := startBakerLab(t, labtest.Baker{})
+	role := q.newRole(t, 3600)
+	file := filepath.Join(t.TempDir(), "user-data")
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n: "+strings.ReplaceAll(incompressible(size), "\r", "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	through := startSlowProxy(t, q.URL, size/int(takes/time.Second))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	defer cancel()
+	began := time.Now()
+	_, printed, err := q.runBuilder(ctx, t, q.settings(map[string]any{
+		"verdict": "report", "instance_timeout": "2m", "user_data": nil, "user_data_file": file,
+		"profile": q.profileFor(t, through), "assume_role": map[string]any{"role_arn": role, "duration_seconds": 900},
+	}))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, printed)
+	}
+	if took := time.Since(began); took < takes {
+		t.Errorf("the upload was to take %s, the whole bake took %s", takes, took)
+	}
+	asked := q.sessions()
+	if len(asked) < wantSessions || slices.ContainsFunc(asked, func(s string) bool { return s != "900" }) {
+		t.Errorf("STS was asked for sessions of %q, want %d or more of 900", asked, wantSessions)
+	}
+}
+
+// startSlowProxy forwards connections to the host of a URL, and sends each no more than so many bytes in a second. It
+// returns the URL of the proxy.
+func startSlowProxy(t *testing.T, to string, perSecond int) string {
+	t.Helper()
+	target, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go forwardSlowly(from, target.Host, perSecond)
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+func forwardSlowly(from net.Conn, host string, perSecond int) {
+	defer from.Close()
+	to, err := net.Dial("tcp", host)
+	if err != nil {
+		return
+	}
+	go func() {
+		defer from.Close()
+		_, _ = io.Copy(from, to)
+	}()
+	defer to.Close()
+	const perTick = 10 // ticks in a second
+	for {
+		if _, err := io.CopyN(to, from, int64(perSecond/perTick)); err != nil {
+			return
+		}
+		time.Sleep(time.Second / perTick)
+	}
+}
