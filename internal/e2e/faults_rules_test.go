@@ -146,8 +146,8 @@ func faults() []fault {
 // deleting are the actions that remove what a bake has made. When one fails, what it would have removed stays, and the
 // bake names it.
 var deleting = []string{
-	"TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteObject", "DeleteObjects", "CancelSpotInstanceRequests",
-	"RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
+	"TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteObject", "DeleteObjects",
+	"CancelSpotInstanceRequests", "RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
 	"DisableImageDeregistrationProtection", "DeregisterImage", "DeleteSnapshot", "AbortMultipartUpload",
 }
 
@@ -207,7 +207,7 @@ func (s *scenario) canDoWithout(f fault, c brokenCall) bool {
 		return true
 	case c.action == "CreateSecurityGroup" || c.action == "CompleteMultipartUpload":
 		return after // the builder finds what was made
-	case c.action == "DeleteSnapshot": // force_delete_snapshot: the new image is there
+	case c.action == "DeleteSnapshot", c.action == "DescribeSnapshots": // of force_delete_snapshot, at the end
 		return s.replaces && !f.all
 	case c.action == "DeregisterImage":
 		return s.replaces && after

@@ -22,7 +22,7 @@ import (
 // with -full, and seconds without. The URLs are signed after the upload, so with another session.
 func TestSoakSlowUpload(t *testing.T) {
 	t.Parallel()
-	const size = 1 << 20
+	const size = 4 << 20
 	takes, wantSessions := 5*time.Second, 1
 	if *full {
 		takes, wantSessions = 10*time.Minute, 2

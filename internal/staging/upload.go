@@ -28,7 +28,7 @@ func (s *Store) Put(ctx context.Context, o Object) error {
 		return fmt.Errorf("open the file to upload to %s: %w", s.URL(o.Key), err)
 	}
 	defer body.Close()
-	client := &uploader{Client: s.client}
+	client := &uploader{Client: s.client, size: o.Size}
 	manager := transfermanager.New(client, func(t *transfermanager.Options) {
 		t.FailTimeout, t.PartSizeBytes, t.Concurrency = abortTimeout, partSize, partsAtOnce
 		t.MultipartUploadThreshold = partSize // a smaller object is in memory as a whole
@@ -63,15 +63,36 @@ func (s *Store) Put(ctx context.Context, o Object) error {
 type uploader struct {
 	*s3.Client
 
+	size       int64       // of the object, in bytes
 	incomplete atomic.Bool // there may be an upload with an unknown id, or one that could not be aborted
 	finished   atomic.Bool // CompleteMultipartUpload was called
 }
 
-// uninterruptible returns the context of a call that changes something in S3. The call continues when the upload is
-// cancelled: an interrupted call could take effect later, after the clean-up.
-func uninterruptible(ctx context.Context) (context.Context, context.CancelFunc) {
-	const limit = 2 * time.Minute // the SDK's ten attempts, with some of S3's slowness
-	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+// Limits of a call that changes something in S3.
+const (
+	callLimit   = 2 * time.Minute // the SDK's ten attempts, with some of S3's slowness
+	slowestLink = 4 << 10         // bytes that the slowest link uploads in a second
+)
+
+// uninterruptible returns the context of a call that changes something in S3 and uploads so many bytes. When the upload
+// is cancelled, the call continues for callLimit at most: an interrupted call could take effect later, after the
+// clean-up.
+func uninterruptible(ctx context.Context, size int64) (context.Context, context.CancelFunc) {
+	limit := callLimit + time.Duration(size/slowestLink)*time.Second
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(callLimit)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-own.Done():
+		}
+	})
+	return own, func() {
+		stop()
+		cancel()
+	}
 }
 
 // PutObject uploads an object that is not larger than a part.
@@ -80,7 +101,7 @@ func (u *uploader) PutObject(
 	in *s3.PutObjectInput,
 	opts ...func(*s3.Options),
 ) (*s3.PutObjectOutput, error) {
-	own, cancel := uninterruptible(ctx)
+	own, cancel := uninterruptible(ctx, u.size)
 	defer cancel()
 	return u.Client.PutObject(own, in, opts...)
 }
@@ -92,7 +113,7 @@ func (u *uploader) CreateMultipartUpload(
 	in *s3.CreateMultipartUploadInput,
 	opts ...func(*s3.Options),
 ) (*s3.CreateMultipartUploadOutput, error) {
-	own, cancel := uninterruptible(ctx)
+	own, cancel := uninterruptible(ctx, 0)
 	defer cancel()
 	out, err := u.Client.CreateMultipartUpload(own, in, opts...)
 	if err != nil {
@@ -111,7 +132,7 @@ func (u *uploader) CompleteMultipartUpload(
 	in *s3.CompleteMultipartUploadInput,
 	opts ...func(*s3.Options),
 ) (*s3.CompleteMultipartUploadOutput, error) {
-	own, cancel := uninterruptible(ctx)
+	own, cancel := uninterruptible(ctx, 0)
 	defer cancel()
 	u.finished.Store(true)
 	return u.Client.CompleteMultipartUpload(own, in, opts...)
