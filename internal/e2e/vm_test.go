@@ -122,6 +122,23 @@ func TestVMWhoseLastConsoleIsScreen(t *testing.T) {
 	}
 }
 
+// TestVMOutOfMemory bakes with a step that takes more memory than the machine has, so that its kernel kills it.
+func TestVMOutOfMemory(t *testing.T) {
+	l := onVMs(t)
+	image := testName(t)
+	r := l.build(t, absolute(t, template), "name="+image, "timeout=15m", "source="+write(t, map[string]string{
+		"script/install.sh": "#!/bin/sh\nexec python3 -c '[b\"x\" * (i << 20) for i in range(99)]'\n",
+	}))
+	if r.Code == 0 || len(l.images(t, image)) != 0 {
+		t.Fatal("the bake succeeded")
+	}
+	for _, want := range []string{"the kernel killed python3 for lack of memory", "script/install.sh"} {
+		if !strings.Contains(r.Output, want) {
+			t.Errorf("the bake does not say %q", want)
+		}
+	}
+}
+
 // searchDisk looks for traces of the bake in every block of the image, also in those that no file has.
 func (l *lab) searchDisk(t *testing.T, id, output string) {
 	t.Helper()

@@ -1,0 +1,50 @@
+// Copyright (c) The packer-plugin-bakery authors
+// SPDX-License-Identifier: MPL-2.0
+
+package e2e
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// noRouteService drops all that the machine sends to S3, as a subnet without a NAT gateway or an endpoint of S3 does.
+const noRouteService = `[Unit]
+DefaultDependencies=no
+Before=cloud-init-local.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'ip link add nowhere type dummy && ip link set nowhere up && ip route add S3/32 dev nowhere'
+[Install]
+WantedBy=cloud-init.target
+`
+
+// TestNoWayToS3 bakes from an image whose machines cannot reach S3. With staging, the bake ends soon, and says what is
+// missing.
+func TestNoWayToS3(t *testing.T) {
+	t.Parallel()
+	l := sharedLab(t)
+	endpoint, err := url.Parse(l.values["AWS_ENDPOINT_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := testName(t) + "-closed"
+	service := strings.ReplaceAll(noRouteService, "S3", endpoint.Hostname())
+	id := l.bake(t, closed, absolute(t, template), "name="+closed, "source="+write(t, map[string]string{
+		"fs/etc/systemd/system/no-route.service": service, "script/install.sh": "#!/bin/sh\nsystemctl enable no-route\n",
+	}))
+	began := time.Now()
+	r := l.build(t, absolute(t, template), "name="+testName(t), "source_ami="+id,
+		"source="+write(t, map[string]string{"fs/opt/blob": incompressible(20000)}))
+	took := time.Since(began)
+	if r.Code == 0 || took > 4*time.Minute { // of the machine's time: a minute, and its boot and end
+		t.Errorf("exit status %d after %s", r.Code, took)
+	}
+	for _, want := range []string{"S3", "subnet", "NAT gateway"} {
+		if !strings.Contains(r.Output, want) {
+			t.Errorf("the bake does not say %q", want)
+		}
+	}
+}
