@@ -65,11 +65,13 @@ func startSlowProxy(t *testing.T, to string, perSecond int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Without a small buffer, this computer takes megabytes at once, and the client waits for the answer meanwhile.
+	// Without small segments and buffers, this computer takes megabytes at once, and the client waits for the answer
+	// meanwhile.
 	small := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var refused error
 		err := c.Control(func(fd uintptr) {
-			refused = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
+			refused = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096),
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, 1400))
 		})
 		return errors.Join(err, refused)
 	}}
