@@ -11,13 +11,15 @@ import (
 
 // otherKeys are the top-level keys that some cloud-init from 19.3 to 26.2 reads, but that the schema of 25.1.4 does not
 // list: those of other versions, and those that are meant for /etc/cloud but work here too. Source: the reads of cfg in
-// cloudinit/config/cc_*.py, cloudinit/stages.py and cloudinit/log.py of these versions.
+// cloudinit/config/cc_*.py, cloudinit/stages.py and cloudinit/log.py of these versions; and for repo_*, which only the
+// cloud-init of Amazon Linux has, https://docs.aws.amazon.com/linux/al2/ug/amazon-linux-cloud-init.html.
 var otherKeys = []string{
 	"add_apt_repo_match", "apt_custom_sources_list", "apt_ftp_proxy", "apt_http_proxy", "apt_https_proxy", "apt_mirror",
 	"apt_mirror_search", "apt_mirror_search_dns", "apt_preserve_sources_list", "apt_proxy", "apt_sources",
 	"cc_ready_cmd", "datasource", "datasource_list", "datasource_pkg_list", "debconf_selections", "debug",
 	"def_log_file", "disable_vmware_customization", "log_basic", "log_cfgs", "logcfg", "manage-resolv-conf",
-	"manual_cache_clean", "rpi", "snappy", "ssh_svcname", "syslog_fix_perms", "ubuntu-advantage", "unverified_modules",
+	"manual_cache_clean", "repo_update",
+	"repo_upgrade", "repo_upgrade_exclude", "rpi", "snappy", "ssh_svcname", "syslog_fix_perms", "ubuntu-advantage", "unverified_modules",
 	"vendor_data2", "warnings",
 }
 

@@ -182,6 +182,9 @@ func TestParseReports(t *testing.T) {
 
 		"an unknown key and what was meant": {"run_cmd: [a]\n",
 			[]string{`1:1: unknown key "run_cmd", which cloud-init would ignore: did you mean "runcmd"?`}},
+		"a key of Amazon Linux": {"repo_upgrade: none\n",
+			[]string{`1:1: warning: key "repo_upgrade" is not known to every version of cloud-init: one that does not ` +
+				`know it ignores it`}},
 		"an unknown key": {"my_own_thing: [a]\n",
 			[]string{`1:1: unknown key "my_own_thing", which cloud-init would ignore`}},
 		"an unknown key that others use": {"shared:\n  - &a curl\npackages: [*a]\n",

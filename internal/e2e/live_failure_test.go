@@ -42,7 +42,7 @@ func TestLiveFailures(t *testing.T) {
 			name:  "an exit in the middle is a failure",
 			files: runcmd("- exit 0\n- touch /third\n"),
 			want: []string{"60_app.cfg runcmd[0] failed with exit status 0",
-				"kept the commands after it from running"},
+				"the commands after it did not run"},
 			after: "test ! -e /third",
 		},
 		{

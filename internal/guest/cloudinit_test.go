@@ -126,8 +126,7 @@ func TestFindingsOfCloudInit(t *testing.T) {
 		},
 		"a command of bootcmd that ended the shell": {
 			map[string]string{"/run/bakery-bootcmd": "2 a b.cfg bootcmd[0]\n"},
-			"bootcmd | 0 | a b.cfg bootcmd[0] | it ended the shell, which kept 2 commands of bootcmd after it from " +
-				"running\n",
+			"bootcmd | 0 | a b.cfg bootcmd[0] | it ended the shell: 2 commands of bootcmd after it did not run\n",
 		},
 		"the last command of bootcmd that ended the shell": {map[string]string{"/run/bakery-bootcmd": "0 a.cfg " +
 			"bootcmd[0]\n"},
@@ -135,6 +134,12 @@ func TestFindingsOfCloudInit(t *testing.T) {
 		"a warning of a module that is configured": {
 			map[string]string{"log": writeFiles + at + "util.py[WARNING]: Undecodable permissions\n"},
 			"write_files | 1 | cloud-init write_files | Undecodable permissions\n",
+		},
+		"a warning with what was raised": {
+			map[string]string{"log": writeFiles + at + "util.py[WARNING]: Applying SSH credentials failed!\n" + at +
+				"util.py[DEBUG]: Applying SSH credentials failed!\nTraceback (most recent call last):\n" +
+				"  File \"x\", line 1, in f\n    g(\nUnicodeDecodeError: no codec\n" + at + "util.py[DEBUG]: next\n"},
+			"write_files | 1 | cloud-init write_files | Applying SSH credentials failed!: UnicodeDecodeError: no codec\n",
 		},
 		"a warning of a module that is not": {
 			map[string]string{"log": writeFiles + growpart + at + "util.py[WARNING]: no room\n"}, "",

@@ -248,7 +248,7 @@ bakery_check_cloud_init() {
 	# A program without a cloud-config has none of its keys, parts or modules.
 	[ ! -e "$bakery_dir/cloud_init.py" ] ||
 		"$(bakery_python)" "$bakery_dir/cloud_init.py" "$bakery_dir/modules" "$(cat "$bakery_dir/log_size")" \
-		>>"$bakery_dir/findings" || bakery_fail 1 cloud-init 'reading its result.json failed' "$bakery_output" 0
+		>>"$bakery_dir/findings" || bakery_fail 1 cloud-init 'checking its result failed' "$bakery_output" 0
 	bakery_read_findings || bakery_fail "$bakery_code" "$bakery_name" "$bakery_reason" "$bakery_output" 0
 }
 
@@ -590,7 +590,7 @@ bakery_run_commands() {
 	# An exit in one of the commands keeps the later ones from running: their begin is not recorded. An exit in the last
 	# one keeps nothing from running.
 	[ "$(bakery_current_step)" = "$bakery_n" ] ||
-		bakery_fail_step 0 'it ended the shell, which kept the commands after it from running'
+		bakery_fail_step 0 'it ended the shell: the commands after it did not run'
 	bakery_read_step "$bakery_n"
 }
 

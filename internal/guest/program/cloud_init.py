@@ -30,11 +30,6 @@ def text_of(path):
         return u""
 
 
-# user_config returns the text of the user's cloud-config: as cloud-init has merged it, and as it was staged.
-def user_config():
-    return text_of(CONFIG) + u"\n" + text_of(STAGED)
-
-
 def finding(names, code, name, what):
     for line in (" ".join(names) or "-", str(code), name, " ".join(what.split())[:400]):
         print(line.encode("ascii", "replace").decode("ascii"))
@@ -72,7 +67,7 @@ def check_items(key, names, status):
     left, _, name = text_of(path).strip().partition(" ")
     if failed or not left or (left == "0" and not status):
         return failed
-    what = "it ended the shell, which kept %s commands of %s after it from running" % (left, key)
+    what = "it ended the shell: %s commands of %s after it did not run" % (left, key)
     finding(names, status, name, "" if left == "0" else what)
     return True
 
@@ -120,18 +115,23 @@ def check_log(keys, log, skip):
         if called and part is not None:
             part = " " + called.group(2)
         exists = re.match(r"User (\S+) already exists, skip", text)
-        if exists and "users" in keys and re.search(r"\bname\W+%s\b" % re.escape(exists.group(1)), user_config()):
+        name = exists and r"\bname\W+%s\b" % re.escape(exists.group(1))
+        if name and "users" in keys and re.search(name, text_of(CONFIG) + text_of(STAGED)):
             finding([], 0, "cloud-init users", text + " its groups, shell, home and names: it has those of the base image")
-        if level not in ("WARNING", "ERROR", "CRITICAL") or text in seen or re.search(HARMLESS, text):
+        # WARNING, ERROR, CRITICAL
+        if level[0] not in "WEC" or text in seen or re.search(HARMLESS, text):
             continue
         if not module and (part is not None or source == "user_data.py") or re.match(DROPPED, text):
-            names = ["boothooks"] if text.startswith("Boothooks") else ["parts"]
-            finding(names, 1, "user data part" + (part or ""), text)
+            names = ["boothooks" if text[:1] == "B" else "parts"]
+            name = "user data part" + (part or "")
         elif module and module not in skip and module in sum(keys.values(), []):
-            finding(names_of(keys, module), 1, "cloud-init " + module, text)
+            names, name = names_of(keys, module), "cloud-init " + module
         else:
             continue
         seen.append(text)
+        # What was raised is in the log only. Each search reads all of it.
+        raised = re.findall(r": %s\nT.*\n(?: .*\n)*(.*)" % re.escape(text), log if len(seen) < 9 else "")
+        finding(names, 1, name, ": ".join([text] + raised[:1]))
 
 
 if __name__ == "__main__":

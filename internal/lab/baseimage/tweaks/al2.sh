@@ -29,9 +29,18 @@ import json
 import subprocess
 
 
+# CODE answers with what JSON has: YAML also has bytes and dates.
+CODE = """import json, sys
+%s
+def as_text(value):
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+json.dump(answer(*json.load(sys.stdin)), sys.stdout, default=as_text)
+"""
+
+
 # ask runs a function named answer in Python 3, and returns what it returns.
 def ask(function, *args):
-    code = "import json, sys\n%s\njson.dump(answer(*json.load(sys.stdin)), sys.stdout)" % function
+    code = CODE % function
     process = subprocess.Popen(["python3", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
     answer = process.communicate(json.dumps(args))[0]
     if process.returncode:
