@@ -366,8 +366,8 @@ bakery_wait_for_updates() {
 bakery_service_file() {
 	printf '%s\n' '[Unit]' "Description=Bakery $1" DefaultDependencies=no "$2" Conflicts=shutdown.target \
 		Before=shutdown.target Wants=bakery-watchdog.service '[Service]' Environment=HOME=/root Environment=USER=root \
-		Environment=LOGNAME=root "ExecStart=/bin/sh $bakery_dir/bakery.sh $1" StandardInput=null StandardOutput=null \
-		StandardError=null KillMode=mixed TimeoutStopSec=120 OOMPolicy=continue
+		Environment=LOGNAME=root "ExecStart=/bin/sh $bakery_dir/bakery.sh $1" StandardOutput=null \
+		StandardError=null KillMode=mixed TimeoutStopSec=120 OOMPolicy=continue Restart=on-abnormal
 }
 
 # --- running the steps ----------------------------------------------------------------------------------------------
@@ -525,7 +525,7 @@ bakery_main() {
 		bakery_last=${bakery_last#cut }
 		bakery_fail_step "${bakery_last%% *}" "${bakery_last#* }"
 		;;
-	*) bakery_fail_step 1 'the machine restarted in its middle without shutting down' ;;
+	*) bakery_fail_step 1 'the machine restarted in its middle, or its bake was killed' ;;
 	esac
 	trap bakery_on_term TERM
 	[ -z "${bakery_term:-}" ] || bakery_on_term
