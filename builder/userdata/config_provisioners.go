@@ -5,6 +5,8 @@ package userdata
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/recorder"
 	"github.com/amibakery/packer-plugin-bakery/internal/template"
@@ -54,12 +56,74 @@ func (c *Config) knownVariables() map[string]any {
 	return known
 }
 
-// checkProvisioners refuses build variables that have no value, in the template's provisioners for this source.
+// checkProvisioners refuses what no machine will do, in the template's provisioners for this source: build variables
+// that have no value, and downloads. It warns of blocks that do not run, or not as with amazon-ebs.
 func (c *Config) checkProvisioners() ([]string, []error) {
-	c.provisioners = template.Provisioners(template.Path(template.ParentArgs()), template.Source{
+	var unreachable []template.Provisioner
+	c.provisioners, unreachable = template.Provisioners(template.Path(template.ParentArgs()), template.Source{
 		Type: c.PackerBuilderType, Name: c.PackerBuildName,
 	})
-	return nil, c.checkVariables()
+	var warnings []string
+	for _, p := range unreachable {
+		warnings = append(warnings, fmt.Sprintf("%s:%d: %s does not run: its only names %s, and this build has no such "+
+			"source; write %s.%s for this one", p.File, p.Line, p.Type, strings.Join(p.Unknown, ", "),
+			c.PackerBuilderType, c.PackerBuildName))
+	}
+	return append(warnings, c.warnOfProvisioners()...), append(c.checkVariables(), c.checkDownloads()...)
+}
+
+// warnOfProvisioners returns the warnings about blocks that run otherwise than with amazon-ebs.
+func (c *Config) warnOfProvisioners() (warnings []string) {
+	common := template.CommonExitCodes(c.provisioners, provisionerShell)
+	for _, p := range c.provisioners {
+		at := fmt.Sprintf("%s:%d: %s: ", p.File, p.Line, p.Type)
+		if len(p.Unknown) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%sthis build has no source %s, which its only or except names",
+				at, strings.Join(p.Unknown, ", ")))
+		}
+		if p.Cleanup && p.Type != provisionerShellLocal {
+			warnings = append(warnings, at+"as error-cleanup-provisioner, it fails: nothing connects to a machine; "+
+				"use shell-local, or let the failing script clean up itself")
+		}
+		if p.Type == provisionerShell && !p.Cleanup && common == nil && acceptsMore(p.ExitCodes) {
+			warnings = append(warnings, fmt.Sprintf("%svalid_exit_codes = %s: the machine takes 0 only, because not all "+
+				"shell blocks have the same; let the command itself end with 0: execute_command = "+
+				`"chmod +x {{ .Path }}; {{ .Vars }} {{ .Path }} || [ $? = 3 ]"`,
+				at, strings.Join(strings.Fields(fmt.Sprint(p.ExitCodes)), ", ")))
+		}
+	}
+	return warnings
+}
+
+// The types of provisioners that are handled differently.
+const (
+	provisionerShell      = "shell"
+	provisionerShellLocal = "shell-local"
+	provisionerFile       = "file"
+)
+
+// acceptsMore reports whether exit codes have 0 and others. Those without 0 are refused when they are recorded.
+func acceptsMore(codes []int) bool { return len(codes) > 1 && slices.Contains(codes, 0) }
+
+// acceptedExitCodes returns the exit statuses besides 0 that every shell block of the template accepts.
+func (c *Config) acceptedExitCodes() []int {
+	codes := template.CommonExitCodes(c.provisioners, provisionerShell)
+	if !acceptsMore(codes) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(codes), func(code int) bool { return code == 0 })
+}
+
+// checkDownloads refuses downloads from the machine. Packer empties the local file before it asks for one.
+func (c *Config) checkDownloads() (errs []error) {
+	for _, p := range c.provisioners {
+		if p.Type == provisionerFile && p.Downloads {
+			errs = append(errs, fmt.Errorf(`%s:%d: file with direction = "download": nothing connects to the machine, so `+
+				"nothing can be downloaded from it. Let it copy the file to S3 itself, or keep the block for another "+
+				"source with only = [...]", p.File, p.Line))
+		}
+	}
+	return errs
 }
 
 func (c *Config) checkVariables() []error {
@@ -73,7 +137,7 @@ func (c *Config) checkVariables() []error {
 			reason := withoutValue[use.Name]
 			isFact := use.Name == "ID" || use.Name == "Host"
 			remedy := "Remove it, or keep the block for another source with only = [...]"
-			if isFact && p.Type == "shell-local" && !p.Cleanup {
+			if isFact && p.Type == provisionerShellLocal && !p.Cleanup {
 				reason = "shell-local runs on this computer, before the machine is launched"
 				remedy = "Use a shell block, in which the machine puts it in, or the post-processor shell-local"
 			}

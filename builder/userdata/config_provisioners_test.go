@@ -92,3 +92,41 @@ func TestKnownVariables(t *testing.T) {
 		}
 	}
 }
+
+// TestProvisionersThatDoNotRunAsBefore checks what is said of blocks that run otherwise than with amazon-ebs.
+func TestProvisionersThatDoNotRunAsBefore(t *testing.T) {
+	three := template.Provisioner{Type: "shell", File: "t.pkr.hcl", Line: 7, ExitCodes: []int{0, 3}}
+	plain := template.Provisioner{Type: "shell"}
+	elsewhere := template.Provisioner{Type: "file", Unknown: []string{"amazon-ebs.web"}}
+	type blocks = []template.Provisioner
+	for name, c := range map[string]struct {
+		provisioners blocks
+		warning, err string
+		accepted     int
+	}{
+		"nothing":                        {blocks{plain}, "", "", 0},
+		"exit codes of all shell blocks": {blocks{three, three}, "", "", 1},
+		"exit codes of some shell blocks": {
+			blocks{plain, three}, "t.pkr.hcl:7: shell: valid_exit_codes = [0, 3]: ", "", 0,
+		},
+		"a source that is not there":     {blocks{elsewhere}, "this build has no source amazon-ebs.web", "", 0},
+		"a cleanup that needs a machine": {blocks{{Type: "shell", Cleanup: true}}, "use shell-local", "", 0},
+		"a cleanup on this computer":     {blocks{{Type: "shell-local", Cleanup: true}}, "", "", 0},
+		"a download":                     {blocks{{Type: "file", Downloads: true}}, "", "nothing can be downloaded", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var config Config
+			config.provisioners = c.provisioners
+			warnings, errs := strings.Join(config.warnOfProvisioners(), "\n"), errors.Join(config.checkDownloads()...)
+			if (warnings != "") != (c.warning != "") || !strings.Contains(warnings, c.warning) {
+				t.Errorf("warnings %q, want %q", warnings, c.warning)
+			}
+			if (errs != nil) != (c.err != "") || errs != nil && !strings.Contains(errs.Error(), c.err) {
+				t.Errorf("errors %v, want %q", errs, c.err)
+			}
+			if got := config.acceptedExitCodes(); len(got) != c.accepted {
+				t.Errorf("accepted %v", got)
+			}
+		})
+	}
+}

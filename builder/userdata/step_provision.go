@@ -86,7 +86,8 @@ func (s *StepProvision) record(state multistep.StateBag, tape *recorder.Recorder
 		s.hook = state.Get(keyHook).(packersdk.Hook) //nolint:forcetypeassert // put there by run
 	}
 	config := unpack(state).config
-	tape.SetTemplateSettings(template.AllTrue(config.provisioners, recorder.FailureSettings()))
+	tape.SetTemplateSettings(template.AllTrue(config.provisioners, recorder.FailureSettings()),
+		config.acceptedExitCodes())
 	state.Put(keyHook, &recordedHook{hook: s.hook, tape: tape, known: config.knownVariables()})
 	// Without it, build.Host and the like would be the text "<unknown>" in provisioners.
 	state.Put(keyComm, &communicator.Config{Type: "none"})

@@ -19,8 +19,8 @@ var otherKeys = []string{
 	"cc_ready_cmd", "datasource", "datasource_list", "datasource_pkg_list", "debconf_selections", "debug",
 	"def_log_file", "disable_vmware_customization", "log_basic", "log_cfgs", "logcfg", "manage-resolv-conf",
 	"manual_cache_clean", "repo_update",
-	"repo_upgrade", "repo_upgrade_exclude", "rpi", "snappy", "ssh_svcname", "syslog_fix_perms", "ubuntu-advantage", "unverified_modules",
-	"vendor_data2", "warnings",
+	"repo_upgrade", "repo_upgrade_exclude", "rpi", "snappy", "ssh_svcname", "syslog_fix_perms", "ubuntu-advantage",
+	"unverified_modules", "vendor_data2", "warnings",
 }
 
 // elsewhere are keys of cloud-init's that it reads from another place than user data.

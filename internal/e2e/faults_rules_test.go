@@ -147,8 +147,8 @@ func faults() []fault {
 // bake names it.
 var deleting = []string{
 	"TerminateInstances", "DeleteVolume", "DeleteSecurityGroup", "DeleteObject", "DeleteObjects",
-	"CancelSpotInstanceRequests", "RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy", "DeleteRole",
-	"DisableImageDeregistrationProtection", "DeregisterImage", "DeleteSnapshot", "AbortMultipartUpload",
+	"CancelSpotInstanceRequests", "RemoveRoleFromInstanceProfile", "DeleteInstanceProfile", "DeleteRolePolicy",
+	"DeleteRole", "DisableImageDeregistrationProtection", "DeregisterImage", "DeleteSnapshot", "AbortMultipartUpload",
 }
 
 // optionalActions are the actions that a bake does not need, and why.

@@ -124,7 +124,8 @@ func scenarios(large, source string) []scenario {
 		},
 		{
 			name: "versioned", images: one, account: keepVersions,
-			guest: labtest.Baker{Lines: 3, StepDuration: 5e9}.Guest, only: []string{"ListObjectVersions", "DeleteObjects"},
+			guest: labtest.Baker{Lines: 3, StepDuration: 5e9}.Guest,
+			only:  []string{"ListObjectVersions", "DeleteObjects"},
 			settings: func(*quickLab) map[string]any {
 				return map[string]any{"verdict": "report", "user_data": nil, "image_source": source}
 			},

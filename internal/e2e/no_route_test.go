@@ -33,7 +33,8 @@ func TestNoWayToS3(t *testing.T) {
 	closed := testName(t) + "-closed"
 	service := strings.ReplaceAll(noRouteService, "S3", endpoint.Hostname())
 	id := l.bake(t, closed, absolute(t, template), "name="+closed, "source="+write(t, map[string]string{
-		"fs/etc/systemd/system/no-route.service": service, "script/install.sh": "#!/bin/sh\nsystemctl enable no-route\n",
+		"fs/etc/systemd/system/no-route.service": service,
+		"script/install.sh":                      "#!/bin/sh\nsystemctl enable no-route\n",
 	}))
 	began := time.Now()
 	r := l.build(t, absolute(t, template), "name="+testName(t), "source_ami="+id,

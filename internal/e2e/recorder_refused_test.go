@@ -20,9 +20,9 @@ var refusals = map[string]struct {
     direction   = "download"
     source      = "/etc/hostname"
     destination = "hostname"
-  }`, []string{"provisioner 1 (file): download /etc/hostname: there is nothing to download from", "S3"}},
-	"a download of a directory": {`provisioner "file" {
-    direction   = "download"
+  }`, []string{`recorded.pkr.hcl:`, `file with direction = "download": nothing connects to the machine`, "S3"}},
+	"a download of a directory, whose direction is an expression": {`provisioner "file" {
+    direction   = lower("DOWNLOAD")
     source      = "/etc/"
     destination = "etc"
   }`, []string{"provisioner 1 (file): download /etc/"}},

@@ -34,7 +34,8 @@ func TestSoakSlowUpload(t *testing.T) {
 	q := startBakerLab(t, labtest.Baker{})
 	role := q.newRole(t, 3600)
 	file := filepath.Join(t.TempDir(), "user-data")
-	if err := os.WriteFile(file, []byte("#!/bin/sh\n: "+strings.ReplaceAll(incompressible(size), "\r", "")), 0o600); err != nil {
+	text := "#!/bin/sh\n: " + strings.ReplaceAll(incompressible(size), "\r", "")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	through := startSlowProxy(t, q.URL, size/int(takes/time.Second))
@@ -103,11 +104,11 @@ func forwardSlowly(from net.Conn, host string, perSecond int) {
 		_, _ = io.Copy(from, to)
 	}()
 	defer to.Close()
-	const perTick = 10 // ticks in a second
-	for {
-		if _, err := io.CopyN(to, from, int64(perSecond/perTick)); err != nil {
+	piece := perSecond / 10
+	for sent, began := piece, time.Now(); ; sent += piece {
+		if _, err := io.CopyN(to, from, int64(piece)); err != nil {
 			return
 		}
-		time.Sleep(time.Second / perTick)
+		time.Sleep(time.Until(began.Add(time.Duration(sent) * time.Second / time.Duration(perSecond))))
 	}
 }

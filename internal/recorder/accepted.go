@@ -4,6 +4,7 @@
 package recorder
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -46,6 +47,9 @@ var acceptances = []acceptance{
 	{kind: "apt", statuses: anyStatus},
 }
 
+// ofShell matches the commands of a shell block that are not the user's: their failure ends the block.
+var ofShell = regexp.MustCompile(`^(chmod [0-7]+|rm -f) `)
+
 // byCommand stands for no_exit_on_failure of salt-masterless, which can be seen in the command itself.
 const byCommand = "(in the command)"
 
@@ -59,10 +63,11 @@ func FailureSettings() map[string]string {
 }
 
 // SetTemplateSettings tells the recorder which types of blocks set their setting of [FailureSettings] to true, in every
-// block of that type that runs.
-func (r *Recorder) SetTemplateSettings(types []string) {
+// block of that type that runs, and which exit statuses besides 0 every shell block accepts.
+func (r *Recorder) SetTemplateSettings(types []string, exitCodes []int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.shellAccepts = strings.Trim(fmt.Sprint(exitCodes), "[]")
 	r.lenient = map[string]bool{}
 	for _, blockType := range types {
 		r.lenient[kindOf(blockType)] = true
@@ -81,6 +86,9 @@ func kindOf(blockType string) string {
 
 // accepted returns the exit statuses besides 0 after which the block goes on, or "". The caller holds the lock.
 func (r *Recorder) accepted(b *block, command string) string {
+	if b.kind == kindShell && !ofShell.MatchString(command) {
+		return r.shellAccepts
+	}
 	for _, a := range acceptances {
 		if a.kind != b.kind || a.said != nil && !a.said.MatchString(b.said) ||
 			a.command != nil && !a.command.MatchString(command) {

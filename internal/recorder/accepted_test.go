@@ -159,7 +159,7 @@ func TestExitStatusesThatProvisionersAccept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newHarness(t)
-			b.rec.SetTemplateSettings(c.settings)
+			b.rec.SetTemplateSettings(c.settings, nil)
 			log, err := b.record(c.block)
 			if err != nil {
 				t.Fatal(err)
@@ -168,6 +168,25 @@ func TestExitStatusesThatProvisionersAccept(t *testing.T) {
 				t.Errorf("-want +got:\n%s\n%s", diff, text(t, log))
 			}
 		})
+	}
+}
+
+// TestExitCodesThatAllShellBlocksAccept records a shell block whose valid_exit_codes are [0, 3, 4].
+func TestExitCodesThatAllShellBlocksAccept(t *testing.T) {
+	block := script("say Provisioning with shell script: a.sh\nput /tmp/a.sh\nrun chmod 0755 /tmp/a.sh\n" +
+		"ask chmod +x /tmp/a.sh; /tmp/a.sh\nrun rm -f /tmp/a.sh\n")
+	for want, codes := range map[string][]int{
+		": chmod 0755\n3 4: chmod\n: rm\n": {3, 4}, ": chmod 0755\n: chmod\n: rm\n": nil,
+	} {
+		b := newHarness(t)
+		b.rec.SetTemplateSettings(nil, codes)
+		log, err := b.record(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, acceptedStatuses(text(t, log), want)); diff != "" {
+			t.Errorf("%v: -want +got:\n%s\n%s", codes, diff, text(t, log))
+		}
 	}
 }
 

@@ -48,6 +48,8 @@ type Recorder struct {
 	stopped   error         // why nothing is recorded any more
 
 	lenient map[string]bool // the kinds of provisioners that the template tells to ignore failures
+	// shellAccepts are the exit statuses besides 0 that all shell blocks accept, separated by spaces.
+	shellAccepts string
 }
 
 var _ packersdk.Communicator = (*Recorder)(nil)

@@ -22,39 +22,133 @@ var (
 			{Type: "source", LabelNames: []string{"name"}},
 			{Type: "provisioner", LabelNames: []string{"type"}},
 			{Type: cleanupBlock, LabelNames: []string{"type"}},
+			{Type: processorBlock, LabelNames: []string{"type"}},
+			{Type: processorsBlock},
 		},
 	}
+	processorsSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+		{Type: processorBlock, LabelNames: []string{"type"}},
+	}}
 	nameSchema   = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "name"}}}
 	filterSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "only"}, {Name: "except"}}}
 )
 
-const cleanupBlock = "error-cleanup-provisioner"
+// The settings that are read, and the types of blocks that are handled differently.
+const (
+	settingDirection = "direction"
+	settingExitCodes = "valid_exit_codes"
 
-// readHCL returns the provisioners of a source in a file of HCL, in its native or its JSON form.
-func readHCL(file string, content []byte, source Source) []Provisioner {
+	provisionerBlock = "provisioner"
+	cleanupBlock     = "error-cleanup-provisioner"
+	processorBlock   = "post-processor"
+	processorsBlock  = "post-processors"
+)
+
+// readHCL returns the provisioners of a source in a file of HCL, in its native or its JSON form, and the blocks that
+// run for no source.
+func readHCL(file string, content []byte, source Source) (found, unreachable []Provisioner) {
 	parse := func() (*hcl.File, hcl.Diagnostics) { return hclsyntax.ParseConfig(content, file, hcl.InitialPos) }
 	if strings.HasSuffix(file, ".json") {
 		parse = func() (*hcl.File, hcl.Diagnostics) { return hcljson.Parse(content, file) }
 	}
 	parsed, diagnostics := parse()
 	if diagnostics.HasErrors() {
-		return nil
+		return nil, nil
 	}
 	top, _, _ := parsed.Body.PartialContent(fileSchema)
-	var found []Provisioner
 	for _, build := range top.Blocks {
 		body, _, _ := build.Body.PartialContent(buildSchema)
 		names := sourceNames(body, source)
 		if len(names) == 0 {
 			continue
 		}
-		for _, block := range body.Blocks {
-			if block.Type != "source" && runsFor(block.Body, names) {
-				found = append(found, newProvisioner(block, content))
+		known, areKnown := allSourceNames(body)
+		for _, block := range runningBlocks(body) {
+			listed, isOnly := filterOf(block.Body)
+			var unknown []string
+			if areKnown {
+				unknown = without(listed, known)
+			}
+			isProvisioner := block.Type == provisionerBlock || block.Type == cleanupBlock
+			switch {
+			case isOnly && len(unknown) > 0 && len(unknown) == len(listed):
+				p := newProvisioner(block, content)
+				p.Unknown = unknown
+				unreachable = append(unreachable, p)
+			case isProvisioner && runsFor(block.Body, names):
+				p := newProvisioner(block, content)
+				p.Unknown = unknown
+				found = append(found, p)
 			}
 		}
 	}
-	return found
+	return found, unreachable
+}
+
+// runningBlocks returns the provisioners and post-processors of a build.
+func runningBlocks(build *hcl.BodyContent) []*hcl.Block {
+	var all []*hcl.Block
+	for _, block := range build.Blocks {
+		switch block.Type {
+		case "source":
+		case processorsBlock:
+			content, _, _ := block.Body.PartialContent(processorsSchema)
+			all = append(all, content.Blocks...)
+		default:
+			all = append(all, block)
+		}
+	}
+	return all
+}
+
+// without returns the names that are not among others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
+}
+
+// filterOf returns the names that a block has in only or except, and whether it is only. It returns none when they are
+// not written out.
+func filterOf(body hcl.Body) (names []string, isOnly bool) {
+	content, _, _ := body.PartialContent(filterSchema)
+	attribute, isOnly := content.Attributes["only"]
+	if !isOnly {
+		attribute = content.Attributes["except"]
+	}
+	if attribute == nil {
+		return nil, false
+	}
+	names, _ = stringList(attribute.Expr)
+	return names, isOnly
+}
+
+// allSourceNames returns the names of all sources of a build, and false when they are not written out.
+func allSourceNames(build *hcl.BodyContent) ([]string, bool) {
+	var names []string
+	if sources, ok := build.Attributes["sources"]; ok {
+		list, known := stringList(sources.Expr)
+		if !known {
+			return nil, false
+		}
+		for _, name := range list {
+			names = append(names, strings.TrimPrefix(name, "source."))
+		}
+	}
+	for _, block := range build.Blocks {
+		if block.Type != "source" {
+			continue
+		}
+		kind, _, _ := strings.Cut(strings.TrimPrefix(block.Labels[0], "source."), ".")
+		names = append(names, strings.TrimPrefix(block.Labels[0], "source."))
+		content, _, _ := block.Body.PartialContent(nameSchema)
+		if attribute, ok := content.Attributes["name"]; ok {
+			value, known := constant(attribute.Expr)
+			if !known || value.Type() != cty.String {
+				return nil, false
+			}
+			names = append(names, kind+"."+value.AsString())
+		}
+	}
+	return names, true
 }
 
 // sourceNames returns the names under which a build block uses a source, such as "bakery-userdata.web", or none.
@@ -102,11 +196,24 @@ func runsFor(body hcl.Body, names []string) bool {
 }
 
 func newProvisioner(block *hcl.Block, content []byte) Provisioner {
-	p := Provisioner{Type: block.Labels[0], Cleanup: block.Type == cleanupBlock}
+	p := Provisioner{Type: block.Labels[0], Cleanup: block.Type == cleanupBlock, File: block.DefRange.Filename,
+		Line: block.DefRange.Start.Line}
 	attributes, _ := block.Body.JustAttributes()
 	for name, attribute := range attributes {
-		if value, known := constant(attribute.Expr); known && value.Type() == cty.Bool && value.True() {
+		value, known := constant(attribute.Expr)
+		switch {
+		case !known:
+		case value.Type() == cty.Bool && value.True():
 			p.True = append(p.True, name)
+		case name == settingDirection:
+			p.Downloads = value.Type() == cty.String && value.AsString() == "download"
+		case name == settingExitCodes && value.CanIterateElements():
+			for _, code := range value.AsValueSlice() {
+				if code.Type() == cty.Number && !code.IsNull() {
+					n, _ := code.AsBigFloat().Int64()
+					p.ExitCodes = append(p.ExitCodes, int(n))
+				}
+			}
 		}
 	}
 	slices.Sort(p.True)

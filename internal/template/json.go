@@ -77,6 +77,15 @@ func readJSONProvisioners(decoder *json.Decoder, file string, content []byte, bu
 				p.True = append(p.True, name)
 			}
 		}
+		begin := from + max(0, bytes.IndexByte(content[from:], '{'))
+		p.File, p.Line = file, bytes.Count(content[:begin], []byte("\n"))+1
+		p.Downloads = settings[settingDirection] == "download"
+		codes, _ := settings[settingExitCodes].([]any)
+		for _, code := range codes {
+			if n, ok := code.(float64); ok {
+				p.ExitCodes = append(p.ExitCodes, int(n))
+			}
+		}
 		slices.Sort(p.True)
 		found = append(found, p)
 	}

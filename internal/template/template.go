@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package template reads from the template that Packer runs what Packer does not tell a builder: which build variables
-// the provisioners of its source use, and which of their settings are true.
+// the provisioners of its source use, some of their settings, and which of them never run.
 //
 // Packer has read the template before, and reports its mistakes. So what cannot be read or understood here is left out.
 // The package may not know the builder, which uses what is found, nor AWS.
@@ -29,6 +29,12 @@ type Provisioner struct {
 	Cleanup bool       // it is an error-cleanup-provisioner
 	Uses    []Variable // the build variables in it, in their order
 	True    []string   // the settings whose value is written out as true
+
+	File      string // as the user has named it
+	Line      int
+	Downloads bool     // direction is written out as "download"
+	ExitCodes []int    // valid_exit_codes, as it is written out
+	Unknown   []string // the names in only and except that are no source of the build
 }
 
 // Variable is a build variable in a template, such as build.Host.
@@ -53,21 +59,22 @@ func Path(args []string) string {
 }
 
 // Provisioners returns the provisioner blocks of a template that run for a source: those of a file, or of all files of
-// a folder. It returns none when the template cannot be read.
-func Provisioners(path string, source Source) []Provisioner {
-	var found []Provisioner
+// a folder. Apart from them, it returns those that run for no source of their build, by their only, with the
+// post-processors. It returns none when the template cannot be read.
+func Provisioners(path string, source Source) (found, unreachable []Provisioner) {
 	for _, file := range files(path) {
 		content, err := inputfile.Read(file, maxSize)
 		if err != nil {
 			continue
 		}
 		if strings.HasSuffix(file, ".pkr.hcl") || strings.HasSuffix(file, ".pkr.json") {
-			found = append(found, readHCL(file, content, source)...)
+			running, skipped := readHCL(file, content, source)
+			found, unreachable = append(found, running...), append(unreachable, skipped...)
 		} else {
 			found = append(found, readJSON(file, content, source.Name)...)
 		}
 	}
-	return found
+	return found, unreachable
 }
 
 // files returns the files of a template, as Packer does.
@@ -108,4 +115,20 @@ func AllTrue(provisioners []Provisioner, settings map[string]string) []string {
 	}
 	slices.Sort(types)
 	return types
+}
+
+// CommonExitCodes returns the valid_exit_codes of the blocks of a type, when all of them have the same, or none.
+func CommonExitCodes(provisioners []Provisioner, blockType string) []int {
+	var all []Provisioner
+	for _, p := range provisioners {
+		if p.Type == blockType && !p.Cleanup {
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 || slices.ContainsFunc(all, func(p Provisioner) bool {
+		return !slices.Equal(p.ExitCodes, all[0].ExitCodes)
+	}) {
+		return nil
+	}
+	return all[0].ExitCodes
 }

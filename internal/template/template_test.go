@@ -34,6 +34,12 @@ func describe(found []Provisioner) string {
 	return s.String()
 }
 
+// running returns the provisioners of a template that run for a source.
+func running(path string) []Provisioner {
+	found, _ := Provisioners(path, web)
+	return found
+}
+
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -109,7 +115,7 @@ func TestProvisionersOfHCL(t *testing.T) {
 			dir := write(t, map[string]string{"t.pkr.hcl": c.template, "other.hcl": "build {",
 				"vars.pkrvars.hcl": "x = 1"})
 			for _, path := range []string{dir, filepath.Join(dir, "t.pkr.hcl")} {
-				if diff := cmp.Diff(c.want, describe(Provisioners(path, web))); diff != "" {
+				if diff := cmp.Diff(c.want, describe(running(path))); diff != "" {
 					t.Errorf("%s: -want +got:\n%s", path, diff)
 				}
 			}
@@ -137,7 +143,7 @@ func TestProvisionersOfJSON(t *testing.T) {
 	for name, want := range map[string]string{
 		"t.json": "shell Host@4:40 Port@5:8\ngoss [inspect]\n", "m.pkr.json": "shell Host Port\n",
 	} {
-		got := describe(Provisioners(filepath.Join(dir, name), web))
+		got := describe(running(filepath.Join(dir, name)))
 		if name == "m.pkr.json" { // the places are those of the strings
 			got = placeless(got)
 		}
@@ -158,6 +164,94 @@ func placeless(text string) string {
 		words = append(words, name)
 	}
 	return strings.Join(words, " ")
+}
+
+func TestWhatRunsForNoSource(t *testing.T) {
+	const blocks = `
+  provisioner "one" {
+    only = ["amazon-ebs.web"]
+  }
+  provisioner "two" {
+    only = ["amazon-ebs.web", "bakery-userdata.web"]
+  }
+  provisioner "three" {
+    except = ["amazon-ebs.web"]
+  }
+  post-processors {
+    post-processor "four" {
+      only = ["amazon-ebs.web"]
+    }
+  }
+  provisioner "five" {
+    only = ["bakery-userdata.blue"]
+  }
+}`
+	for head, want := range map[string]string{
+		`sources = ["source.bakery-userdata.web"]`: "runs two [amazon-ebs.web]|runs three [amazon-ebs.web]|" +
+			"never one [amazon-ebs.web]|never four [amazon-ebs.web]|never five [bakery-userdata.blue]",
+		`sources = ["source.bakery-userdata.web", "amazon-ebs.web"]`: "runs two []|runs three []|" +
+			"never five [bakery-userdata.blue]",
+		"sources = var.sources": "runs two []|runs three []",
+		"source \"bakery-userdata.web\" {\n name = \"blue\"\n}": "runs three [amazon-ebs.web]|runs five []|" +
+			"never one [amazon-ebs.web]|never four [amazon-ebs.web]",
+	} {
+		dir := write(t, map[string]string{"t.pkr.hcl": "build {\n" + head + blocks})
+		found, unreachable := Provisioners(dir, web)
+		var got []string
+		for _, p := range found {
+			got = append(got, fmt.Sprintf("runs %s %v", p.Type, p.Unknown))
+		}
+		for _, p := range unreachable {
+			got = append(got, fmt.Sprintf("never %s %v", p.Type, p.Unknown))
+		}
+		if diff := cmp.Diff(want, strings.Join(got, "|")); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", head, diff)
+		}
+	}
+}
+
+func TestSettingsOfProvisioners(t *testing.T) {
+	dir := write(t, map[string]string{"t.pkr.hcl": `build {
+  sources = ["bakery-userdata.web"]
+
+  provisioner "file" {
+    direction = "download"
+  }
+  provisioner "shell" {
+    valid_exit_codes = [0, 3]
+  }
+}`, "t.json": `{"provisioners": [
+  {"type": "file", "direction": "download"},
+
+  {"type": "shell", "valid_exit_codes": [0, 3]}]}`})
+	for name, want := range map[string]string{
+		"t.pkr.hcl": "4 true []|7 false [0 3]", "t.json": "2 true []|4 false [0 3]",
+	} {
+		var got []string
+		for _, p := range running(filepath.Join(dir, name)) {
+			got = append(got, fmt.Sprintf("%d %t %v", p.Line, p.Downloads, p.ExitCodes))
+		}
+		if diff := cmp.Diff(want, strings.Join(got, "|")); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+}
+
+func TestCommonExitCodes(t *testing.T) {
+	three, plain := Provisioner{Type: "shell", ExitCodes: []int{0, 3}}, Provisioner{Type: "shell"}
+	other := Provisioner{Type: "file"}
+	for name, c := range map[string]struct {
+		provisioners []Provisioner
+		want         []int
+	}{
+		"none": {nil, nil}, "one": {[]Provisioner{other, three}, []int{0, 3}},
+		"not all":      {[]Provisioner{three, plain}, nil},
+		"another type": {[]Provisioner{other}, nil},
+	} {
+		if diff := cmp.Diff(c.want, CommonExitCodes(c.provisioners, "shell")); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
 }
 
 func TestAllTrue(t *testing.T) {
@@ -198,7 +292,7 @@ func TestWhatCannotBeReadHasNoProvisioners(t *testing.T) {
 	for _, path := range []string{"", "-", "/nonexistent", os.DevNull, dir + "/a.json", dir + "/b.json",
 		dir + "/c.json",
 		dir, t.TempDir()} {
-		if found := Provisioners(path, web); len(found) > 0 {
+		if found := running(path); len(found) > 0 {
 			t.Errorf("%s: %v", path, found)
 		}
 	}
