@@ -99,8 +99,8 @@ func sayUnproven(b *build, unproven []string, most int) {
 	if len(unproven) == 0 {
 		return
 	}
-	b.Say("The sweep keeps what has the tags of a bake, but nothing proves that the bake has made it: Packer was " +
-		"killed at that moment, or somebody has copied the tags. To remove it:")
+	b.Say("The sweep keeps what has the tags or the name of a bake, but nothing proves that the bake has made it: " +
+		"Packer was killed at that moment, or somebody has copied them. To remove it:")
 	for _, what := range unproven[:min(most, len(unproven))] {
 		b.Say("    %s", what)
 	}

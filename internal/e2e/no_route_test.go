@@ -4,19 +4,18 @@
 package e2e
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 )
 
-// noRouteService drops all that the machine sends to S3, as a subnet without a NAT gateway or an endpoint of S3 does.
+// noRouteService takes the way to S3 from a machine of the lab, which reaches it at its loopback address.
 const noRouteService = `[Unit]
 DefaultDependencies=no
 Before=cloud-init-local.service
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'ip link add nowhere type dummy && ip link set nowhere up && ip route add S3/32 dev nowhere'
+ExecStart=/bin/ip link set lo down
 [Install]
 WantedBy=cloud-init.target
 `
@@ -26,14 +25,9 @@ WantedBy=cloud-init.target
 func TestNoWayToS3(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
-	endpoint, err := url.Parse(l.values["AWS_ENDPOINT_URL"])
-	if err != nil {
-		t.Fatal(err)
-	}
 	closed := testName(t) + "-closed"
-	service := strings.ReplaceAll(noRouteService, "S3", endpoint.Hostname())
 	id := l.bake(t, closed, absolute(t, template), "name="+closed, "source="+write(t, map[string]string{
-		"fs/etc/systemd/system/no-route.service": service,
+		"fs/etc/systemd/system/no-route.service": noRouteService,
 		"script/install.sh":                      "#!/bin/sh\nsystemctl enable no-route\n",
 	}))
 	began := time.Now()

@@ -96,6 +96,8 @@ var CleanUp = []Cleaned{
 	{"/var/lib/NetworkManager/*.lease", "network_files", Removes},
 	{"/var/lib/NetworkManager/secret_key", "network_files", Removes},
 	{"/var/lib/NetworkManager/no-auto-default.state", "network_files", Removes},
+	{"/var/lib/NetworkManager/timestamps", "network_files", Removes},
+	{"/var/lib/NetworkManager/seen-bssids", "network_files", Removes},
 	{"/var/lib/dhcpcd*/*.lease*", "network_files", Removes},
 	{"/var/lib/dhcpcd*/duid", "network_files", Removes},
 	{"/var/lib/dhcpcd*/secret", "network_files", Removes},

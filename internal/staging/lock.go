@@ -37,7 +37,8 @@ func (s *Store) Retention(ctx context.Context) (string, error) {
 		return "", nil
 	case statusOf(err) == http.StatusForbidden:
 		return "", ErrUnreadable
-	case isAnswer && statusOf(err) < http.StatusInternalServerError, statusOf(err) == http.StatusNotImplemented:
+	case isAnswer && statusOf(err) < http.StatusInternalServerError && !strings.Contains(api.ErrorCode(), "Expired"),
+		statusOf(err) == http.StatusNotImplemented:
 		return "", nil // a service with the interface of S3 that has no Object Lock
 	case err != nil:
 		return "", fmt.Errorf("look up the Object Lock of bucket %s: %w", s.Bucket, awserror.InWords(err))

@@ -18,14 +18,15 @@ import (
 func (s *Sweeper) sweepStaging(ctx context.Context, r *Result) error {
 	errs := []error{s.abortUploads(ctx, r)}
 	folders, err := s.Store.Folders(ctx, bake.ExpiringPrefix)
-	if missingRight(err) != "" { // to list versions
+	listsVersions := missingRight(err) == ""
+	if !listsVersions {
 		errs = append(errs, err)
 		folders, err = s.Store.CurrentFolders(ctx, bake.ExpiringPrefix)
 	}
 	errs = append(errs, err)
 	for _, folder := range folders {
 		if s.hasExpiredName(folder) {
-			errs = append(errs, s.deleteFolder(ctx, folder, r))
+			errs = append(errs, s.deleteFolder(ctx, folder, listsVersions, r))
 		}
 	}
 	return errors.Join(errs...)
@@ -49,15 +50,16 @@ func (s *Sweeper) abortUploads(ctx context.Context, r *Result) error {
 }
 
 // deleteFolder deletes everything that is staged in a folder, and the versions that are left of what was deleted
-// before.
-func (s *Sweeper) deleteFolder(ctx context.Context, folder string, r *Result) error {
+// before. listsVersions says that the credentials may list versions; that they may not is told already.
+func (s *Sweeper) deleteFolder(ctx context.Context, folder string, listsVersions bool, r *Result) error {
 	keys, ambiguous, err := s.Store.Keys(ctx, folder)
 	if err != nil {
 		return err
 	}
 	for _, key := range ambiguous {
 		r.Unproven = append(r.Unproven,
-			fmt.Sprintf("the key %q in the bucket %s, which a program could take for another", key, s.Store.Bucket))
+			fmt.Sprintf("the key %q, which a program could take for another: %s", key, s.Bake.CLI.CommandIn(
+				s.Store.Region(), "s3api delete-object --bucket %s --key %s", bake.Word(s.Store.Bucket), bake.Word(key))))
 	}
 	for _, key := range keys {
 		err := s.Store.Delete(ctx, key)
@@ -73,7 +75,7 @@ func (s *Sweeper) deleteFolder(ctx context.Context, folder string, r *Result) er
 		s.report(r, "%d old versions below %s", n, s.Store.URL(s.Store.Key(folder)))
 	case isKept && kept.Right == "": // Object Lock protects them, from everybody
 		return nil
-	case !isKept && missingRight(err) != "": // to list them, as the list of folders has said
+	case !isKept && !listsVersions && missingRight(err) != "":
 		return nil
 	}
 	return err

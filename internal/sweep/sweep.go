@@ -11,6 +11,7 @@ package sweep
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,7 +72,11 @@ func (s *Sweeper) mayRemove(expires time.Time) bool {
 
 // report adds something that was removed to a result, and tells the user.
 func (s *Sweeper) report(r *Result, format string, args ...any) {
-	what := fmt.Sprintf(format, args...)
+	what := oneLine.Replace(fmt.Sprintf(format, args...))
 	r.Removed = append(r.Removed, what)
 	s.Bake.Say("Swept %s, which a killed bake had left", what)
 }
+
+// oneLine escapes the line breaks in names, which others may have chosen.
+var oneLine = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\v", `\v`, "\f", `\f`, "\u0085", `\u0085`,
+	"\u2028", `\u2028`, "\u2029", `\u2029`)

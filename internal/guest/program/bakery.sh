@@ -1109,19 +1109,17 @@ bakery_wipe_free_space() {
 	done <"$bakery_mounts"
 } >/dev/null 2>&1
 
-# bakery_wipe_content FILE... : overwrites files and leaves them empty, because the programs that own them need them. A
-# link is left alone: it leads to something of the user's. So is the content of a file that has another name.
+# bakery_wipe_content FILE... : overwrites files and puts empty ones in their places, because the programs that own them
+# need them. A link is left alone: it leads to something of the user's. So is the content of a file that has another name,
+# and a hole: lastlog may have a terabyte of it.
 bakery_wipe_content() {
 	for bakery_f in "$@"; do
 		[ -f "$bakery_f" ] || continue
 		[ ! -h "$bakery_f" ] || continue
 		bakery_note_wiped "$bakery_f"
-		if [ -n "$(find "$bakery_f" -links +1)" ]; then
-			cp -a --attributes-only "$bakery_f" "$bakery_f.bakery" && mv "$bakery_f.bakery" "$bakery_f"
-			continue
-		fi
-		shred -n 1 -z "$bakery_f"
-		: >"$bakery_f"
+		cp -a --attributes-only "$bakery_f" "$bakery_f.bakery"
+		bakery_wipe_safely "$bakery_f"
+		mv "$bakery_f.bakery" "$bakery_f"
 	done
 }
 
@@ -1225,7 +1223,8 @@ bakery_clean_network_files() {
 		/etc/sysconfig/network/ifcfg-* /etc/sysconfig/network/ifroute-*
 	rm -rf /run/NetworkManager/system-connections/cloud-init-* /var/lib/dhcp/dhclient* /var/lib/dhclient/* \
 		/var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key \
-		/var/lib/NetworkManager/no-auto-default.state /var/lib/dhcpcd*/*.lease* /var/lib/dhcpcd*/duid \
+		/var/lib/NetworkManager/no-auto-default.state /var/lib/NetworkManager/timestamps \
+		/var/lib/NetworkManager/seen-bssids /var/lib/dhcpcd*/*.lease* /var/lib/dhcpcd*/duid \
 		/var/lib/dhcpcd*/secret /var/db/dhcpcd/* /etc/dhcpcd.duid /etc/dhcpcd.secret /var/lib/wicked/*.xml \
 		/var/lib/systemd/network/*
 }
