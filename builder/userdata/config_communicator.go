@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 )
@@ -19,7 +18,8 @@ func (c *Config) checkCommunicator() ([]string, []error) {
 	switch c.Comm.Type {
 	case "", "none", "ssh":
 	case "winrm":
-		return nil, []error{errors.New("communicator is \"winrm\", but this builder bakes Linux through cloud-init")}
+		return nil, []error{errors.New("communicator is \"winrm\", but this builder bakes Linux through cloud-init: " +
+			"keep amazon-ebs for Windows, in a separate source")}
 	default:
 		if !setting.Unknown(c.Comm.Type) {
 			return nil, []error{fmt.Errorf("communicator is %q; leave it out, this builder connects to nothing",
@@ -35,10 +35,7 @@ func (c *Config) checkCommunicator() ([]string, []error) {
 	if len(ignored) == 0 {
 		return warnings, nil
 	}
-	slices.Sort(ignored)
-	return append(warnings, "this builder connects to nothing and bakes Linux, so these settings have no effect: "+
-		strings.Join(ignored, ", ")+". The machine gets its provisioners in its user data, which run there as "+
-		c.loginUser()+"; there is no key pair, and nothing may connect to it"), nil
+	return append(warnings, c.warnOfIgnored(ignored)), nil
 }
 
 // warnOfNone warns where a template says that nothing connects to its machine: then its provisioners, such as

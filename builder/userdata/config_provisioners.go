@@ -29,6 +29,8 @@ var withoutValue = map[string]string{
 	"WinRMPassword": "nothing connects to the machine, so there is no password",
 	"SSHPublicKey":  "nothing connects to the machine, so there is no key pair",
 	"SSHPrivateKey": "nothing connects to the machine, so there is no key pair",
+	// Packer's HCL has no such attribute, whatever ssh_private_key_file is.
+	"SSHPrivateKeyFile": "nothing connects to the machine, so there is no key file",
 	// Packer has this text in place of its own HTTP server; only some builders start it.
 	"PackerHTTPAddr": "this builder serves no files over HTTP; upload them with a file block",
 	"PackerHTTPIP":   "this builder serves no files over HTTP; upload them with a file block",
@@ -46,12 +48,8 @@ func (c *Config) knownVariables() map[string]any {
 	if c.Comm.SSHPort != 0 {
 		known["Port"] = c.Comm.SSHPort
 	}
-	for name, value := range map[string]string{
-		"Password": c.Comm.SSHPassword, "SSHPrivateKeyFile": c.Comm.SSHPrivateKeyFile,
-	} {
-		if value != "" {
-			known[name] = value
-		}
+	if c.Comm.SSHPassword != "" {
+		known["Password"] = c.Comm.SSHPassword
 	}
 	return known
 }

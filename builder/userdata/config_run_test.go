@@ -206,7 +206,7 @@ func TestPrepareAcceptsSettingsOfAmazonEBS(t *testing.T) {
 }
 
 func TestPrepareWarnsOfDifferencesFromAmazonEBS(t *testing.T) {
-	const ignored = "this builder connects to nothing and bakes Linux, so these settings have no effect: "
+	const ignored = ", so these settings have no effect: "
 	for name, c := range map[string]struct {
 		settings map[string]any
 		want     string
@@ -222,14 +222,20 @@ func TestPrepareWarnsOfDifferencesFromAmazonEBS(t *testing.T) {
 		"settings for Windows": {map[string]any{
 			"windows_password_timeout": "5m", "no_ephemeral": true, "winrm_username": "x", "pause_before_ssm": "5s",
 			"fast_launch": map[string]any{"enable_fast_launch": true},
-		}, ignored + "fast_launch, no_ephemeral, pause_before_ssm, windows_password_timeout, winrm_username. "},
+		}, "this builder connects to nothing" + ignored + "pause_before_ssm. The machine gets its provisioners in " +
+			"its user data, which run there as root; there is no key pair, and nothing may connect to it. This " +
+			"builder bakes Linux" + ignored + "fast_launch, no_ephemeral, windows_password_timeout, winrm_username"},
 		"settings for SSH": {map[string]any{
 			"temporary_security_group_source_cidrs":     []string{"10.0.0.0/8"},
 			"temporary_security_group_source_public_ip": true,
-			"ssh_interface": "session_manager", "session_manager_port": 2222, "spot_price_auto_product": "Linux/UNIX",
-			"block_duration_minutes": 60,
-		}, ignored + "block_duration_minutes, session_manager_port, spot_price_auto_product, ssh_interface, " +
+			"ssh_interface": "session_manager", "session_manager_port": 2222,
+		}, "this builder connects to nothing" + ignored + "session_manager_port, ssh_interface, " +
 			"temporary_security_group_source_cidrs, temporary_security_group_source_public_ip. "},
+		"settings for Spot": {
+			map[string]any{"spot_price_auto_product": "Linux/UNIX", "block_duration_minutes": 60},
+			"AWS has ended Spot Instances of a fixed time" + ignored + "block_duration_minutes. " +
+				"AWS sets the price of Spot Instances itself" + ignored + "spot_price_auto_product",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, warnings, err := new(Builder).Prepare(templateWith(c.settings))

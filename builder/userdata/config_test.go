@@ -234,7 +234,10 @@ func TestPrepareRefuses(t *testing.T) {
 		"an unknown delivery": {
 			map[string]any{"staging": map[string]any{"url": "s3://bucket", "delivery": "pigeon"}}, "delivery",
 		},
-		"winrm":                          {map[string]any{"communicator": "winrm"}, "bakes Linux"},
+		"winrm": {
+			map[string]any{"communicator": "winrm"},
+			"bakes Linux through cloud-init: keep amazon-ebs for Windows, in a separate source",
+		},
 		"another communicator":           {map[string]any{"communicator": "docker"}, "connects to nothing"},
 		"a malformed user name":          {map[string]any{"run_as": "a b"}, "run_as: \"a b\" is no user name"},
 		"a malformed ssh_username":       {map[string]any{"ssh_username": "$(id)"}, "ssh_username"},
@@ -386,7 +389,7 @@ func TestPrepareWarnsOnceOfSettingsForSSH(t *testing.T) {
 				"communicator": "ssh", "ssh_username": "admin", "ssh_timeout": "5m",
 				"temporary_key_pair_type": "ed25519",
 			},
-			[]string{"this builder connects to nothing and bakes Linux, so these settings have no effect: " +
+			[]string{"this builder connects to nothing, so these settings have no effect: " +
 				"communicator, ssh_timeout, temporary_key_pair_type. The machine gets its provisioners in its " +
 				"user data, which run there as admin; there is no key pair, and nothing may connect to it"},
 		},

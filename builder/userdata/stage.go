@@ -206,14 +206,17 @@ func (s *stage) tolerateKept(err error) error {
 const versionsPage = "https://github.com/amibakery/packer-plugin-bakery/blob/main/docs/iam/README.md" +
 	"#buckets-with-versions"
 
-// putUserData uploads what is too large to be user data, and returns where the machine fetches it.
-func (s *stage) putUserData(ctx context.Context, content []byte, timeout time.Duration) (f guest.Fetched, err error) {
+// putUserData uploads what is too large to be user data, and returns where the machine fetches it. What the content is
+// made of, beside what the template says, follows its size.
+func (s *stage) putUserData(
+	ctx context.Context, content []byte, with string, timeout time.Duration,
+) (f guest.Fetched, err error) {
 	object := staging.Object{
 		Key: s.Key(s.folder, userDataName), SHA256: sha256Hex(content), Size: int64(len(content)),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
 	}
-	s.bake.Say("Uploading the user data, which is %d bytes where EC2 takes %d, to %s...",
-		len(content), guest.MaxUserData, s.URL(object.Key))
+	s.bake.Say("Uploading the user data, which is %d bytes%s where EC2 takes %d, to %s...",
+		len(content), with, guest.MaxUserData, s.URL(object.Key))
 	s.addToLedger(object.Key)
 	if err := s.Put(ctx, object); err != nil {
 		return f, err

@@ -4,6 +4,7 @@
 package userdata
 
 import (
+	"encoding/hex"
 	"strings"
 	"testing"
 
@@ -95,12 +96,29 @@ func TestLargeUserDataIsStagedAndFetched(t *testing.T) {
 			t.Errorf("the machine was launched without %q, with\n%s", want, got)
 		}
 	}
+	b.checkSaid("Uploading the user data, which is ", " bytes where EC2 takes 16384, to s3://")
 	if strings.Contains(b.ui.String(), "X-Amz-Signature") {
 		t.Error("a signed URL was shown")
 	}
 	if left := b.account.Objects(); len(left) > 0 {
 		t.Errorf("left in the bucket: %v", left)
 	}
+}
+
+// The user's own script may be far below EC2's limit.
+func TestSizeOfStagedUserDataIncludesProgram(t *testing.T) {
+	b, _, err := runBuild(t, func(b *testBuild) {
+		b.setStaging()
+		b.config.ImageSource = ""
+		b.config.UserData = "#!/bin/sh\n: " + hex.EncodeToString(randomBytes(15_000)) + "\n"
+		b.account.Console = nil
+		b.uploadLongLog(awsfake.Success)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.checkSaid("Uploading the user data, which is ",
+		" bytes with the program that runs the bake, where EC2 takes 16384, to s3://")
 }
 
 func TestVerdictIsFoundInStagedLog(t *testing.T) {

@@ -48,7 +48,11 @@ func stageUserData(ctx context.Context, b *build, launch guest.Launch, urls stag
 	if err != nil {
 		return nil, err
 	}
-	from, err := b.stage.putUserData(ctx, content, b.config.InstanceTimeout)
+	with := " with the program that runs the bake,"
+	if b.payload.verbatim != nil {
+		with = ""
+	}
+	from, err := b.stage.putUserData(ctx, content, with, b.config.InstanceTimeout)
 	if err != nil {
 		return nil, err
 	}

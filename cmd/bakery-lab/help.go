@@ -49,6 +49,24 @@ func help(w io.Writer) {
 	_, _ = fmt.Fprint(w, outro)
 }
 
+// groupHelp describes the commands that begin with a word, as image build does, and reports whether there are any.
+func groupHelp(w io.Writer, word string) (found bool) {
+	for _, c := range commands() {
+		if !strings.HasPrefix(c.name, word+" ") {
+			continue
+		}
+		if !found {
+			_, _ = fmt.Fprintf(w, "Usage: bakery-lab %s COMMAND\n\n", word)
+		}
+		found = true
+		_, _ = fmt.Fprintf(w, "  %s %s\n      %s\n", c.name, c.args, c.about)
+	}
+	if found {
+		_, _ = fmt.Fprintf(w, "\nbakery-lab %s COMMAND --help lists a command's flags.\n", word)
+	}
+	return found
+}
+
 func commandHelp(w io.Writer, name string, f *flag.FlagSet) {
 	for _, c := range commands() {
 		if c.name == name {

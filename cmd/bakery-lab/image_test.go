@@ -42,3 +42,19 @@ func TestVirtualMachinesBootFromExt4(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestHelpOfAGroupOfCommands(t *testing.T) {
+	for word, want := range map[string]string{"image": "image build, image import", "images": "", "bogus": "", "": ""} {
+		var b strings.Builder
+		found := groupHelp(&b, word)
+		var got []string
+		for line := range strings.Lines(b.String()) {
+			if fields := strings.Fields(line); strings.HasPrefix(line, "  "+word+" ") {
+				got = append(got, strings.Join(fields[:2], " "))
+			}
+		}
+		if strings.Join(got, ", ") != want || found != (want != "") {
+			t.Errorf("%q: %t, %q", word, found, b.String())
+		}
+	}
+}

@@ -111,7 +111,9 @@ func dispatch(args []string) (int, error) {
 		}
 	}
 	if slices.ContainsFunc(args, asksForHelp) { // bakery-lab image --help
-		help(os.Stdout)
+		if !groupHelp(os.Stdout, args[0]) {
+			help(os.Stdout)
+		}
 		return 0, nil
 	}
 	return usageExit, fmt.Errorf("there is no command %q; bakery-lab --help lists them", args[0])

@@ -228,7 +228,8 @@ func TestRefusalsNameWhatWorks(t *testing.T) {
 		"serverspec": {"say Provisioning with Serverspec...\n", []string{"(serverspec): " + input, ":exec"}},
 		"cnspec": {"say Running Mondoo cnspec packer provisioner (Version: 1, Build: 2)\n",
 			[]string{"(cnspec): " + input, "cnspec scan local"}},
-		"ansible": {"say Provisioning with Ansible...\n", []string{"(ansible): " + input, "Use ansible-local"}},
+		"ansible": {"say Provisioning with Ansible...\n",
+			[]string{"(ansible): " + input, "Use ansible-local, and install Ansible on the machine first"}},
 		"powershell": {"say Provisioning with Powershell...\nput c:/Windows/Temp/x.ps1\nrun true",
 			[]string{"(powershell): ", "for PowerShell on Linux, use a shell block", "pwsh -f {{ .Path }}"}},
 	} {

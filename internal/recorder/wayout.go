@@ -20,7 +20,7 @@ func downloadWayOut(kind string) string {
 
 // withoutConnection says what to use in place of a provisioner that talks to the machine while it runs, by its kind.
 var withoutConnection = map[string]string{
-	"ansible": "Use ansible-local",
+	"ansible": "Use ansible-local, and install Ansible on the machine first",
 	"inspec": `Upload the profile with a file block, and run it with a shell block: ` +
 		`inline = ["inspec exec /tmp/profile"]; where exit status 101 (skipped controls) is fine, add || [ $? = 101 ]`,
 	"serverspec": "Upload the specs with a file block, set the backend of serverspec to :exec, and run rake in a " +
@@ -30,7 +30,8 @@ var withoutConnection = map[string]string{
 
 // connectionWayOut says what to use in place of a provisioner that talks to the machine.
 func connectionWayOut(kind string) string {
-	return cmp.Or(withoutConnection[kind], "Instead of ansible, use ansible-local; instead of others, a shell block")
+	return cmp.Or(withoutConnection[kind], "Instead of ansible, use ansible-local, and install Ansible on the machine "+
+		"first; instead of others, a shell block")
 }
 
 // windowsWayOut says what to do about a provisioner for Windows.

@@ -103,7 +103,7 @@ func (b baseAMI) image() (Image, Snapshot) {
 		Size: baseSize, Started: created, Description: "Debian " + b.version, Public: true, Suite: b.suite,
 	}
 	image := Image{
-		ID: "ami-" + b.number, Name: cmp.Or(b.name, "debian-"+b.version+"-amd64"), Description: about,
+		ID: "ami-" + b.number, Name: cmp.Or(b.name, "debian-"+b.version+"-amd64-20260101-1234"), Description: about,
 		Owner: by.account, OwnerAlias: by.alias, State: "available", Architecture: "x86_64", Created: created,
 		RootDevice: DefaultRoot, Public: true, ENA: true, SriovNet: "simple", BootMode: "uefi-preferred",
 		Suite: b.suite,
