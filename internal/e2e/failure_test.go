@@ -37,6 +37,10 @@ var failures = map[string]failure{
 			"cloudinit/60_SHOULD-NOT-RUN.cfg": "#cloud-config\nruncmd: [\"true\"]\n"},
 		want: []string{"script/install.sh failed with exit status 7", "one", "two"},
 	},
+	"a step that kills every process": {
+		files: map[string]string{"script/install.sh": "#!/bin/sh\nkill -9 -1\nsleep 60\n"},
+		want:  []string{"script/install.sh failed with exit status 1: the machine restarted in its middle, or its bake"},
+	},
 	"a failing runcmd in the middle": {
 		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n" +
 			"- [sh, -c, 'echo the middle; exit 3']\n- echo SHOULD-NOT-RUN\n"},

@@ -57,7 +57,7 @@ var failuresOfCloudInit = map[string]failureOfCloudInit{
 			"cloudinit/20_y.cfg": "#cloud-config\nbootcmd:\n- echo two\n",
 			"cloudinit/60_z.cfg": "#cloud-config\nruncmd: [echo rest >>/done]\n",
 		},
-		shows:  []string{"10_x.cfg bootcmd[1]", "ended the shell, which kept 1 commands"},
+		shows:  []string{"10_x.cfg bootcmd[1]", "ended the shell: 1 commands"},
 		ignore: "bootcmd", done: "rest",
 	},
 	"the last command of bootcmd": {

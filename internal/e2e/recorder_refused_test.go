@@ -21,7 +21,7 @@ var refusals = map[string]struct {
     source      = "/etc/hostname"
     destination = "hostname"
   }`, []string{`recorded.pkr.hcl:`, `file with direction = "download": nothing connects to the machine`, "S3"}},
-	"a download of a directory, whose direction is an expression": {`provisioner "file" {
+	"a download with an expression for its direction": {`provisioner "file" {
     direction   = lower("DOWNLOAD")
     source      = "/etc/"
     destination = "etc"
