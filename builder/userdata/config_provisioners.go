@@ -63,8 +63,8 @@ func (c *Config) checkProvisioners() ([]string, []error) {
 	})
 	var warnings []string
 	for _, p := range unreachable {
-		warnings = append(warnings, fmt.Sprintf("%s:%d: %s does not run: its only names %s, and this build has no such "+
-			"source; write %s.%s for this one", p.File, p.Line, p.Type, strings.Join(p.Unknown, ", "),
+		warnings = append(warnings, fmt.Sprintf("%s:%d: %s does not run: its only names %s, and this build has no "+
+			"such source; write %s.%s for this one", p.File, p.Line, p.Type, strings.Join(p.Unknown, ", "),
 			c.PackerBuilderType, c.PackerBuildName))
 	}
 	return append(warnings, c.warnOfProvisioners()...), append(c.checkVariables(), c.checkDownloads()...)
@@ -84,8 +84,8 @@ func (c *Config) warnOfProvisioners() (warnings []string) {
 				"use shell-local, or let the failing script clean up itself")
 		}
 		if p.Type == provisionerShell && !p.Cleanup && common == nil && acceptsMore(p.ExitCodes) {
-			warnings = append(warnings, fmt.Sprintf("%svalid_exit_codes = %s: the machine takes 0 only, because not all "+
-				"shell blocks have the same; let the command itself end with 0: execute_command = "+
+			warnings = append(warnings, fmt.Sprintf("%svalid_exit_codes = %s: the machine takes 0 only, because not "+
+				"all shell blocks have the same; let the command itself end with 0: execute_command = "+
 				`"chmod +x {{ .Path }}; {{ .Vars }} {{ .Path }} || [ $? = 3 ]"`,
 				at, strings.Join(strings.Fields(fmt.Sprint(p.ExitCodes)), ", ")))
 		}
@@ -116,8 +116,8 @@ func (c *Config) acceptedExitCodes() []int {
 func (c *Config) checkDownloads() (errs []error) {
 	for _, p := range c.provisioners {
 		if p.Type == provisionerFile && p.Downloads {
-			errs = append(errs, fmt.Errorf(`%s:%d: file with direction = "download": nothing connects to the machine, so `+
-				"nothing can be downloaded from it. Let it copy the file to S3 itself, or keep the block for another "+
+			errs = append(errs, fmt.Errorf(`%s:%d: file with direction = "download": nothing connects to the machine, `+
+				"so nothing can be downloaded from it. Let it copy the file to S3 itself, or keep the block for another "+
 				"source with only = [...]", p.File, p.Line))
 		}
 	}

@@ -49,7 +49,8 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	asked.Store(0)
 	_, err = ec2.NewFromConfig(cfg).DescribeImages(t.Context(), &ec2.DescribeImagesInput{})
-	if err == nil || !strings.Contains(err.Error(), "the answer to DescribeImages is larger than") || asked.Load() != 1 {
+	if err == nil || !strings.Contains(err.Error(), "the answer to DescribeImages is larger than") ||
+		asked.Load() != 1 {
 		t.Errorf("asked %d times: %v", asked.Load(), err)
 	}
 	out, err := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).GetObject(t.Context(),

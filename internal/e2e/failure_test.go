@@ -39,7 +39,7 @@ var failures = map[string]failure{
 	},
 	"a step that kills every process": {
 		files: map[string]string{"script/install.sh": "#!/bin/sh\nkill -9 -1\nsleep 60\n"},
-		want:  []string{"script/install.sh failed with exit status 1: the machine restarted in its middle, or its bake"},
+		want:  []string{"script/install.sh failed with exit status 1: the machine restarted in its middle, or its"},
 	},
 	"a failing runcmd in the middle": {
 		files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- echo first\n" +

@@ -139,7 +139,8 @@ func TestFindingsOfCloudInit(t *testing.T) {
 			map[string]string{"log": writeFiles + at + "util.py[WARNING]: Applying SSH credentials failed!\n" + at +
 				"util.py[DEBUG]: Applying SSH credentials failed!\nTraceback (most recent call last):\n" +
 				"  File \"x\", line 1, in f\n    g(\nUnicodeDecodeError: no codec\n" + at + "util.py[DEBUG]: next\n"},
-			"write_files | 1 | cloud-init write_files | Applying SSH credentials failed!: UnicodeDecodeError: no codec\n",
+			"write_files | 1 | cloud-init write_files | Applying SSH credentials failed!: UnicodeDecodeError: no " +
+				"codec\n",
 		},
 		"a warning of a module that is not": {
 			map[string]string{"log": writeFiles + growpart + at + "util.py[WARNING]: no room\n"}, "",

@@ -59,7 +59,8 @@ func (s *Sweeper) deleteFolder(ctx context.Context, folder string, listsVersions
 	for _, key := range ambiguous {
 		r.Unproven = append(r.Unproven,
 			fmt.Sprintf("the key %q, which a program could take for another: %s", key, s.Bake.CLI.CommandIn(
-				s.Store.Region(), "s3api delete-object --bucket %s --key %s", bake.Word(s.Store.Bucket), bake.Word(key))))
+				s.Store.Region(), "s3api delete-object --bucket %s --key %s", bake.Word(s.Store.Bucket),
+				bake.Word(key))))
 	}
 	for _, key := range keys {
 		err := s.Store.Delete(ctx, key)
