@@ -228,7 +228,7 @@ func TestCheckAccount(t *testing.T) {
 		}),
 		"public and encrypted by the template": publicImage(func(c *accountCase) {
 			c.devices = root(blockdevice.BlockDevice{Encrypted: config.TriTrue})
-			c.want = []string{"as launch_block_device_mappings says: leave ami_groups out, or do not encrypt them there"}
+			c.want = []string{"as launch_block_device_mappings says: leave ami_groups out, or do not encrypt them"}
 			c.never = []string{byDefault, "disable-ebs-encryption-by-default"}
 		}),
 		"public and encrypted by the template, with a key, and by default": publicImage(func(c *accountCase) {
