@@ -122,8 +122,8 @@ func (s *Settings) Prepare() []error {
 	return errs
 }
 
-// What sts:AssumeRole takes: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html. The path of a role
-// may have all printable characters of ASCII.
+// What sts:AssumeRole takes: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html. The path of a
+// role may have all printable characters of ASCII.
 var (
 	roleARN     = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::\d{12}:role/[!-~]+$`)
 	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
