@@ -142,6 +142,7 @@ func (c *Config) bakeChecks() []func() ([]string, []error) {
 		func() ([]string, []error) { return c.CopyConfig.Check(c.Region, &c.SharingConfig) },
 		c.SharingConfig.Check,
 		func() ([]string, []error) { return c.AttributesConfig.Check(time.Now(), c.MakesPublic()) },
+		c.checkTagCounts,
 		c.checkOutputRegion,
 		c.checkSpotNetworking,
 		c.checkStaging,

@@ -27,6 +27,18 @@ func TestPrepareRefusesImageSettings(t *testing.T) {
 		"a tag with a key of AWS": {
 			map[string]any{"tag": []any{map[string]any{"key": "aws:x", "value": "y"}}}, "tags: the key \"aws:x\"",
 		},
+		"more tags than EC2 takes": {
+			map[string]any{"tags": manyTags(44)}, "the image would have 51 tags, with the bake's own",
+		},
+		"more tags of snapshots, and of the machine": {
+			map[string]any{"tags": manyTags(42), "snapshot_tags": map[string]any{"a": ""}, "image_version": "1",
+				"run_tags": map[string]any{"b": "", "x": ""}},
+			"the image would have 52 tags",
+		},
+		"a version that is no value of a tag": {
+			map[string]any{"image_version": strings.Repeat("1", 257)},
+			"image_version has 257 characters; it must have at most 256",
+		},
 		"a snapshot tag without a key": {
 			map[string]any{"snapshot_tags": map[string]any{"": "x"}}, "snapshot_tags: the key",
 		},
@@ -63,6 +75,19 @@ func TestPrepareRefusesImageSettings(t *testing.T) {
 		"sharing an image encrypted with the account's key": {
 			regions(map[string]any{"ami_users": []string{"111111111111"}}), "ami_users shares what",
 		},
+		"sharing an image encrypted with the account's key by its name": {
+			map[string]any{"encrypt_boot": true, "kms_key_id": "alias/aws/ebs", "ami_users": []string{"111111111111"}},
+			"ami_users shares what encrypt_boot encrypts with the account's key for EBS (no key is set, or alias/aws/",
+		},
+		"sharing in a region encrypted with the account's key by its ARN": {
+			map[string]any{
+				"encrypt_boot": true, "kms_key_id": key, "region": "us-east-1", "ami_regions": []string{"eu-west-1"},
+				"region_kms_key_ids": map[string]any{
+					"eu-west-1": "arn:aws:kms:eu-west-1:111111111111:alias/aws/ebs"},
+				"ami_users": []string{"111111111111"},
+			},
+			"key for EBS in eu-west-1 (",
+		},
 		"sharing a snapshot encrypted with the account's key": {
 			regions(map[string]any{
 				"snapshot_users":     []string{"111111111111"},
@@ -76,7 +101,7 @@ func TestPrepareRefusesImageSettings(t *testing.T) {
 				"ami_regions": []string{"us-east-1", "eu-west-1"},
 				"ami_users":   []string{"111111111111"},
 			},
-			"key for EBS in eu-west-1,",
+			"key for EBS in eu-west-1 (",
 		},
 		"sharing in the build's region without a KMS key": {
 			map[string]any{
@@ -84,7 +109,7 @@ func TestPrepareRefusesImageSettings(t *testing.T) {
 				"ami_regions": []string{"eu-west-1"},
 				"ami_users":   []string{"111111111111"},
 			},
-			"key for EBS in us-east-1,",
+			"key for EBS in us-east-1 (",
 		},
 		"an encrypted disk of a snapshot": {
 			map[string]any{"ami_block_device_mappings": []any{
@@ -171,6 +196,22 @@ func TestPrepareRefusesImageSettings(t *testing.T) {
 	}
 }
 
+// manyTags returns so many tags.
+func manyTags(n int) map[string]any {
+	tags := map[string]any{}
+	for i := range n {
+		tags[strings.Repeat("x", i+1)] = ""
+	}
+	return tags
+}
+
+func withTags(tags map[string]any, keys ...string) map[string]any {
+	for _, key := range keys {
+		tags[key] = ""
+	}
+	return tags
+}
+
 func TestPrepareAcceptsImageSettings(t *testing.T) {
 	const unknown = "<unknown>"
 	for name, settings := range map[string]map[string]any{
@@ -192,6 +233,16 @@ func TestPrepareAcceptsImageSettings(t *testing.T) {
 		"sharing without a key in the build's region that is not saved": {
 			"encrypt_boot": true, "region_kms_key_ids": map[string]any{"eu-west-1": "alias/b"}, "region": "us-east-1",
 			"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}, "skip_save_build_region": true,
+		},
+		"as many tags as EC2 takes": {"tags": manyTags(43)},
+		"tags that may be fewer": {
+			"tags":            withTags(manyTags(40), "{{ .SourceAMI }}", "{{ .SourceAMIName }}", unknown, "Name"),
+			"run_tags":        manyTags(43),
+			"image_version":   unknown,
+			"ami_description": "x",
+		},
+		"tags of the machine alone": {
+			"tags": manyTags(43), "run_tags": map[string]any{"a": ""}, "skip_ami_run_tags": true,
 		},
 		"tags of the most characters": {
 			"tags":            map[string]any{strings.Repeat("ä", 128): strings.Repeat("本", 256)},

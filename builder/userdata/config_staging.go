@@ -4,10 +4,12 @@
 package userdata
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
 
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/instanceprofile"
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
 	"github.com/amibakery/packer-plugin-bakery/internal/staging"
@@ -95,6 +97,10 @@ const (
 	encryptionDSSE = "aws:kms:dsse"
 )
 
+// longestPrefix is how many bytes a prefix may have, so that S3 takes all keys of a bake: the longest is of an fs/ that
+// is kept, below its digest.
+const longestPrefix = staging.LongestKey - len("/") - 2*sha256.Size - len("/"+bundle.FSName)
+
 const (
 	deliveryPresigned = "presigned"
 	deliveryProfile   = "profile"
@@ -109,8 +115,14 @@ func (c *Config) checkStaging() ([]string, []error) {
 	if s.URL == "" {
 		errs = append(errs, errors.New("staging: url is needed: s3://bucket/prefix"))
 	} else if !setting.Unknown(s.URL) {
-		if _, err := staging.ParseURL(s.URL); err != nil {
+		at, err := staging.ParseURL(s.URL)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("staging: url: %w", err))
+		}
+		if n := len(at.Prefix); n > longestPrefix {
+			errs = append(errs, fmt.Errorf("staging: url: the prefix has %d bytes; it must have at most %d: S3 takes "+
+				"keys of %d, and the bake adds up to %d", n, longestPrefix, staging.LongestKey,
+				staging.LongestKey-longestPrefix))
 		}
 	}
 	if err := setting.CheckOneOf("staging: delivery", &s.Delivery, deliveryPresigned, deliveryProfile); err != nil {

@@ -146,6 +146,10 @@ func TestPrepareRefuses(t *testing.T) {
 			map[string]any{"security_group_id": "sg-1", "security_group_ids": []string{"sg-2"}},
 			"security_group_ids exclude",
 		},
+		"a prefix that leaves no room for the bake's keys": {
+			map[string]any{"staging": map[string]any{"url": "s3://bucket/" + strings.Repeat("a", 953)}},
+			"the prefix has 953 bytes; it must have at most 952: S3 takes keys of 1024, and the bake adds up to 72",
+		},
 		"a malformed bucket owner": {
 			map[string]any{"staging": stagingBlock("expected_bucket_owner", "me")}, "12 digits",
 		},

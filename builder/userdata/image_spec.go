@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -83,10 +84,10 @@ func checkRenderedTexts(b *build) error {
 	if err := ami.CheckDescription(where, spec.Description); err != nil {
 		return err
 	}
-	// The limit of EC2. The tags of the inputs, which depend on the provisioners, are not among these yet.
-	if n := max(len(spec.ImageTags), len(spec.SnapshotTags)) + len(new(reuse.Inputs).Tags()); n > 50 {
-		return fmt.Errorf("the image would have %d tags, with the bake's own; EC2 takes at most 50: "+
-			"set fewer tags, run_tags or snapshot_tags", n)
+	// The tags of the inputs, which depend on the provisioners, are not among these yet.
+	n := max(len(spec.ImageTags), len(spec.SnapshotTags)) + len(new(reuse.Inputs).Tags())
+	if err := checkTagCount(n); err != nil {
+		return err
 	}
 	tags, err := b.config.machineSettings().Tags(b.Bake, b.render, 1)
 	errs := []error{
@@ -105,6 +106,39 @@ func checkRenderedTexts(b *build) error {
 		errs = append(errs, bake.CheckTagLimits(group.setting, group.tags)...)
 	}
 	return errors.Join(errs...)
+}
+
+// checkTagCount refuses more tags than EC2 takes.
+func checkTagCount(n int) error {
+	if n <= 50 {
+		return nil
+	}
+	return fmt.Errorf("the image would have %d tags, with the bake's own; EC2 takes at most 50: set fewer tags, "+
+		"run_tags or snapshot_tags", n)
+}
+
+// checkTagCounts counts the tags of which the template alone says that an image and its snapshots have them.
+func (c *Config) checkTagCounts() ([]string, []error) {
+	image := new(reuse.Inputs).Tags()
+	for _, own := range []string{bake.TagName, bake.TagBake, bake.TagExpires, bake.TagSource} {
+		image[own] = ""
+	}
+	if setting.Known(c.ImageVersion) {
+		image[bake.TagVersion] = ""
+	}
+	add := func(tags map[string]string) {
+		for key := range tags {
+			if setting.Known(key) && !strings.Contains(key, "{{") {
+				image[key] = ""
+			}
+		}
+	}
+	if !c.SkipAMIRunTags {
+		add(c.RunTags)
+	}
+	add(c.Tags)
+	add(c.SnapshotTags) // which the snapshots have beside those of the image
+	return nil, setting.NonNil(checkTagCount(len(image)))
 }
 
 // findInputs returns what the image will be made of. It is called when all of that is known, and before anything is

@@ -37,14 +37,18 @@ func (c *Config) signedURLLife() time.Duration {
 	return signedFor(c.InstanceTimeout)
 }
 
-// checkSession refuses a duration_seconds after which the URLs of the machine would have expired with the credentials
-// that have signed them.
+// checkSession refuses a role of the template with whose credentials the URLs of the machine would expire too early:
+// those of every role, or of one with this duration_seconds.
 func (c *Config) checkSession() ([]string, []error) {
-	if c.AssumeRole == nil || c.AssumeRole.DurationSeconds == 0 {
+	if c.AssumeRole == nil {
 		return nil, nil
 	}
-	need := c.signedURLLife()
-	if lasts := time.Duration(c.AssumeRole.DurationSeconds) * time.Second; lasts < need {
+	need, lasts := c.signedURLLife(), time.Duration(c.AssumeRole.DurationSeconds)*time.Second
+	switch {
+	case need > awsconfig.LongestSession:
+		return nil, []error{c.tooShort(need, "but AWS lends the credentials of assume_role for "+
+			seconds(awsconfig.LongestSession)+" at most", awsconfig.LongestSession-time.Minute)}
+	case lasts != 0 && lasts < need:
 		return nil, []error{c.tooShort(need, "but duration_seconds of assume_role is "+seconds(lasts), lasts)}
 	}
 	return nil, nil
@@ -60,6 +64,10 @@ func (c *Config) tooShort(need time.Duration, why string, lasts time.Duration) e
 	remedy := fmt.Sprintf("use credentials that last longer (duration_seconds of assume_role or of the profile: the "+
 		"role's maximum session duration must allow it, and AWS lends an hour at most to a role that another role "+
 		"assumes; now %s)", seconds(need))
+	if need > awsconfig.LongestSession {
+		remedy = "use credentials that are not a role's (AWS lends a role's for " +
+			seconds(awsconfig.LongestSession) + " at most)"
+	}
 	if timeout := (lasts - instance.SignedMargin).Truncate(time.Minute); timeout >= setting.LeastTimeout {
 		remedy = "lower instance_timeout to at most " + seconds(timeout) + ", or " + remedy
 	}

@@ -142,35 +142,42 @@ func TestCredentialsOfUnknownLifeAreWarnedOf(t *testing.T) {
 }
 
 func TestSessionsThatEndBeforeTheirURLsAreRefused(t *testing.T) {
+	const longer = "but AWS lends the credentials of assume_role for 43200s at most, and they expire with the " +
+		"credentials that sign them: lower instance_timeout to at most 42540s, or use credentials that are not a role's"
 	for name, c := range map[string]struct {
 		seconds int
 		timeout string
 		staging map[string]any
-		refused bool
+		want    string // in the error; "": none
 	}{
-		"too short":                {900, "30m", stagingBlock(), true},
-		"just long enough":         {2400, "30m", stagingBlock(), false},
-		"too short for a long one": {3600, "1h", stagingBlock(), true},
-		"without staging":          {900, "30m", nil, false},
-		"without a length":         {0, "8h", stagingBlock(), false},
+		"too short":                  {900, "30m", stagingBlock(), "duration_seconds of assume_role is 900s"},
+		"just long enough":           {2400, "30m", stagingBlock(), ""},
+		"too short for a long one":   {3600, "1h", stagingBlock(), "duration_seconds of assume_role is 3600s"},
+		"without staging":            {900, "30m", nil, ""},
+		"without a length":           {0, "8h", stagingBlock(), ""},
+		"as long as AWS lends":       {0, "42600s", stagingBlock(), ""},
+		"longer than AWS lends":      {0, "12h", stagingBlock(), longer},
+		"as long as can be, and not": {43200, "12h", stagingBlock(), longer},
+		"long without staging":       {0, "12h", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			settings := map[string]any{
 				"source_ami": "ami-0123456789abcdef0", "ami_name": "hello", "user_data": "#!/bin/sh\ntrue\n",
 				"instance_timeout": c.timeout,
-				"assume_role":      map[string]any{"role_arn": "arn:x", "duration_seconds": c.seconds},
+				"assume_role": map[string]any{
+					"role_arn": "arn:aws:iam::123456789012:role/baker", "duration_seconds": c.seconds,
+				},
 			}
 			if c.staging != nil {
 				settings["staging"] = c.staging
 			}
 			var config Config
 			_, err := config.prepare(settings)
-			if !c.refused && err != nil {
+			if c.want == "" && err != nil {
 				t.Fatal(err)
 			}
-			if c.refused {
-				checkErrorSays(t, err, fmt.Sprintf("duration_seconds of assume_role is %ds", c.seconds),
-					"instance_timeout of ")
+			if c.want != "" {
+				checkErrorSays(t, err, c.want, "instance_timeout of ")
 			}
 		})
 	}

@@ -7,10 +7,15 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awsfake"
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
+	"github.com/amibakery/packer-plugin-bakery/internal/bundle"
 	"github.com/amibakery/packer-plugin-bakery/internal/setting"
+	"github.com/amibakery/packer-plugin-bakery/internal/staging"
 )
 
 func TestBakeStagesLargeFilesAndRemovesThem(t *testing.T) {
@@ -42,6 +47,28 @@ func TestMachineGetsRegionOfBucket(t *testing.T) {
 	}
 	if document := string(b.account.RunUserData()); !strings.Contains(document, "BAKERY_REGION='eu-west-3'") {
 		t.Errorf("the region of the awsfake.Bucket is not in\n%.600s", document)
+	}
+}
+
+// S3 takes all keys of a bake below the longest prefix that is accepted.
+func TestKeysBelowTheLongestPrefix(t *testing.T) {
+	url := "s3://bucket/" + strings.Repeat("a", longestPrefix)
+	s, err := openStage(&bake.Bake{ID: awsfake.BakeID}, aws.Config{}, &StagingConfig{URL: url, KeepLog: true}, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.setFolder(time.Now(), 0)
+	longest := 0
+	for _, key := range []string{s.Key(sha256Hex(nil), bundle.FSName), s.Key(s.folder, recordingName),
+		s.Key(s.folder, bundle.FSName), s.newCommitmentKey(), s.logKey(2)} {
+		longest = max(longest, len(key))
+	}
+	if longest != staging.LongestKey {
+		t.Errorf("the longest key has %d bytes, want %d", longest, staging.LongestKey)
+	}
+	config := Config{Staging: &StagingConfig{URL: url}}
+	if _, errs := config.checkStaging(); errs != nil {
+		t.Error(errs)
 	}
 }
 

@@ -58,11 +58,19 @@ func (c *accountCheck) ignore(err error) error {
 }
 
 // diskEncryption is how the disks of an image are encrypted.
-type diskEncryption int
+type diskEncryption struct {
+	key  encryptionKey
+	why  string // completes "EC2 encrypts the disks of the image in a region"
+	undo string // what to do so that they are not encrypted
+	set  string // the setting that names the key, if one does
+}
+
+// encryptionKey is whose key disks are encrypted with.
+type encryptionKey int
 
 // From what can be shared with everybody to what can be shared with nobody.
 const (
-	notEncrypted diskEncryption = iota
+	notEncrypted encryptionKey = iota
 	ownKeyEncrypted
 	sourceKeyEncrypted // with the key of the source image, whatever that is
 	awsKeyEncrypted    // with the key that AWS manages, which nobody else can use
@@ -71,8 +79,8 @@ const (
 // awsKey is the alias of the key that AWS manages in each account and region.
 const awsKey = "alias/aws/ebs"
 
-// keyEncryption returns the encryption with a key that a setting names.
-func keyEncryption(key string) diskEncryption {
+// keyEncryption returns whose a key is that a setting names.
+func keyEncryption(key string) encryptionKey {
 	if strings.HasSuffix(key, awsKey) {
 		return awsKeyEncrypted
 	}
@@ -86,18 +94,30 @@ func (c *accountCheck) machineEncryption(
 ) (diskEncryption, error) {
 	byDefault, err := c.defaultEncryption(ctx, c.home)
 	if err != nil {
-		return 0, err
+		return diskEncryption{}, err
 	}
-	least := notEncrypted
+	bySource := diskEncryption{key: sourceKeyEncrypted, why: "as those of the source image",
+		undo: "start from an image that is not encrypted"}
+	bySetting := diskEncryption{why: "as launch_block_device_mappings says", undo: "do not encrypt them there"}
+	if byDefault.key != notEncrypted { // which would encrypt them all the same
+		bySource.undo += ", and " + byDefault.undo
+		bySetting.undo += ", and " + byDefault.undo
+	}
+	var least diskEncryption
+	add := func(e diskEncryption) {
+		if e.key > least.key {
+			least = e
+		}
+	}
 	for i := range source.BlockDeviceMappings {
 		d := &source.BlockDeviceMappings[i]
 		if d.Ebs == nil || blockdevice.Has(machineDevices, aws.ToString(d.DeviceName)) {
 			continue
 		}
 		if aws.ToBool(d.Ebs.Encrypted) {
-			least = max(least, sourceKeyEncrypted)
+			add(bySource)
 		} else {
-			least = max(least, byDefault)
+			add(byDefault)
 		}
 	}
 	for i := range machineDevices {
@@ -105,17 +125,19 @@ func (c *accountCheck) machineEncryption(
 		switch {
 		case d.NoDevice || d.VirtualName != "":
 		case d.KmsKeyID != "":
-			least = max(least, keyEncryption(d.KmsKeyID))
+			named := bySetting
+			named.key, named.set = keyEncryption(d.KmsKeyID), "kms_key_id of launch_block_device_mappings"
+			add(named)
 		case isEncryptedIn(source, d.DeviceName):
-			least = max(least, sourceKeyEncrypted)
+			add(bySource)
 		case d.Encrypted.True():
-			key, err := c.defaultKey(ctx, c.home)
-			if err != nil {
-				return 0, err
+			var err error
+			if bySetting.key, err = c.defaultKey(ctx, c.home); err != nil {
+				return diskEncryption{}, err
 			}
-			least = max(least, key)
+			add(bySetting)
 		default:
-			least = max(least, byDefault)
+			add(byDefault)
 		}
 	}
 	return least, nil
@@ -136,13 +158,16 @@ func isEncryptedIn(source *types.Image, name string) bool {
 func (c *accountCheck) defaultEncryption(ctx context.Context, t *RegionTarget) (diskEncryption, error) {
 	out, err := t.EC2.GetEbsEncryptionByDefault(ctx, &ec2.GetEbsEncryptionByDefaultInput{})
 	if err != nil || !aws.ToBool(out.EbsEncryptionByDefault) {
-		return notEncrypted, inRegion(t, "look up the EBS encryption by default", c.ignore(err))
+		return diskEncryption{}, inRegion(t, "look up the EBS encryption by default", c.ignore(err))
 	}
-	return c.defaultKey(ctx, t)
+	key, err := c.defaultKey(ctx, t)
+	return diskEncryption{key: key, why: "by EBS encryption by default of the account",
+		undo: "turn EBS encryption by default off (aws ec2 disable-ebs-encryption-by-default --region " + t.Region +
+			")"}, err
 }
 
-// defaultKey returns the encryption with the default key of a region, or with one of the user's when nobody knows.
-func (c *accountCheck) defaultKey(ctx context.Context, t *RegionTarget) (diskEncryption, error) {
+// defaultKey returns whose the default key of a region is: the user's when nobody knows.
+func (c *accountCheck) defaultKey(ctx context.Context, t *RegionTarget) (encryptionKey, error) {
 	out, err := t.EC2.GetEbsDefaultKmsKeyId(ctx, &ec2.GetEbsDefaultKmsKeyIdInput{})
 	if err != nil {
 		return ownKeyEncrypted, inRegion(t, "look up the default key of EBS", c.ignore(err))
@@ -165,13 +190,18 @@ func (c *accountCheck) imageEncryption(
 	copied := c.settings.Copy
 	switch key := copied.key(t.Region, c.home.Region); {
 	case key != "":
-		return keyEncryption(key), nil
+		return diskEncryption{key: keyEncryption(key), why: "by encrypt_boot", undo: "remove encrypt_boot",
+			set: "kms_key_id or region_kms_key_ids"}, nil
 	case copied.EncryptBoot.True():
-		return c.defaultKey(ctx, t)
+		own, err := c.defaultKey(ctx, t)
+		return diskEncryption{key: own, why: "by encrypt_boot", undo: "remove encrypt_boot"}, err
 	case t == c.home:
 		return machine, nil
-	case machine != notEncrypted: // a copy of it has the default key of its region
-		return c.defaultKey(ctx, t)
+	case machine.key != notEncrypted: // a copy of it has the default key of its region
+		var err error
+		machine.key, err = c.defaultKey(ctx, t)
+		machine.set = ""
+		return machine, err
 	}
 	return c.defaultEncryption(ctx, t)
 }
@@ -179,32 +209,38 @@ func (c *accountCheck) imageEncryption(
 // checkEncryption refuses to share what nobody else could decrypt.
 func (c *accountCheck) checkEncryption(ctx context.Context, t *RegionTarget, machine diskEncryption) error {
 	encryption, err := c.imageEncryption(ctx, t, machine)
-	if err != nil || encryption == notEncrypted {
+	if err != nil || encryption.key == notEncrypted {
 		return err
 	}
-	const why = "EC2 encrypts the disks of the image in %s, by EBS encryption by default of the account, by " +
-		"launch_block_device_mappings or as the source image"
+	why := fmt.Sprintf("EC2 encrypts the disks of the image in %s, %s", t.Region, encryption.why)
 	var errs []error
 	for _, name := range c.settings.Sharing.publicSettings() {
-		errs = append(errs, fmt.Errorf("%s makes public what is encrypted, which EC2 refuses: "+why+": leave one of "+
-			"them "+
-			"out, or turn that off (aws ec2 disable-ebs-encryption-by-default --region %s)", name, t.Region, t.Region))
+		errs = append(errs, fmt.Errorf("%s makes public what is encrypted, which EC2 refuses: %s: leave %s out, or %s",
+			name, why, name, encryption.undo))
 	}
 	shared := c.settings.Sharing.sharedSettings()
 	for _, name := range shared {
-		if encryption == awsKeyEncrypted {
+		if encryption.key == awsKeyEncrypted {
 			errs = append(errs, fmt.Errorf("%s shares what is encrypted with the key that AWS manages for EBS, "+
-				"which nobody else can use, and EC2 refuses: "+why+": encrypt with a key of your own (encrypt_boot "+
-				"= true with kms_key_id and region_kms_key_ids), or make one the default of EBS (aws ec2 "+
-				"modify-ebs-default-kms-key-id --region %s)", name, t.Region, t.Region))
+				"which nobody else can use, and EC2 refuses: %s", name, encryption.withOwnKey(why, t.Region)))
 		}
 	}
-	if encryption == sourceKeyEncrypted && len(shared) > 0 {
+	if encryption.key == sourceKeyEncrypted && len(shared) > 0 {
 		c.bake.Warn("%s shares an image that is encrypted in %s with the key of its source image: if that is the "+
 			"key which AWS manages for EBS, EC2 refuses it when the image is complete; encrypt_boot = true with "+
 			"kms_key_id encrypts it with a key of your own", strings.Join(shared, ", "), t.Region)
 	}
 	return errors.Join(errs...)
+}
+
+// withOwnKey says why disks have the key of AWS in a region, and how they get another.
+func (e *diskEncryption) withOwnKey(why, region string) string {
+	if e.set != "" {
+		return fmt.Sprintf("%s, and %s names that key: name a key of your own there", why, e.set)
+	}
+	return fmt.Sprintf("%s: encrypt with a key of your own (encrypt_boot = true with kms_key_id and "+
+		"region_kms_key_ids), or make one the default of EBS (aws ec2 modify-ebs-default-kms-key-id --region %s)",
+		why, region)
 }
 
 // defaultPublicQuota is how many public images an account may have in a region, unless it has asked for more:

@@ -92,6 +92,7 @@ type accountCase struct {
 	home     *accountSettings
 	away     *accountSettings // of the copy; set with ami_regions
 	want     []string         // in the error, or in what the user is told; nil: nothing
+	never    []string         // in the error
 	warned   bool             // it is no error
 }
 
@@ -141,7 +142,10 @@ func copied(c *accountCase) { c.settings.Copy.AMIRegions = []string{away} }
 
 // What EC2 would refuse when the image is complete, by settings of the account.
 func TestCheckAccount(t *testing.T) {
-	const byAWS = "shares what is encrypted with the key that AWS manages for EBS"
+	const (
+		byAWS     = "shares what is encrypted with the key that AWS manages for EBS"
+		byDefault = "by default of the account"
+	)
 	root := func(d blockdevice.BlockDevice) []blockdevice.BlockDevice {
 		d.DeviceName = "/dev/xvda"
 		return []blockdevice.BlockDevice{d}
@@ -152,7 +156,9 @@ func TestCheckAccount(t *testing.T) {
 			c.settings.Sharing, c.home.encrypts = &SharingConfig{}, true
 		}),
 		"by default": sharedImage(func(c *accountCase) {
-			c.home.encrypts, c.want = true, []string{"ami_users " + byAWS, "in us-east-1"}
+			c.home.encrypts = true
+			c.want = []string{"ami_users " + byAWS, "in us-east-1, by EBS encryption by default of the account: "}
+			c.never = []string{"launch_block_device_mappings", "source image"}
 		}),
 		"by default, with a snapshot that is shared": sharedImage(func(c *accountCase) {
 			c.settings.Sharing = &SharingConfig{SnapshotUsers: []string{"111111111111"}}
@@ -174,11 +180,13 @@ func TestCheckAccount(t *testing.T) {
 		}),
 		"by the template, without a key": sharedImage(func(c *accountCase) {
 			c.devices = root(blockdevice.BlockDevice{Encrypted: config.TriTrue})
-			c.want = []string{byAWS, "launch_block_device_mappings"}
+			c.want = []string{byAWS, "in us-east-1, as launch_block_device_mappings says: encrypt with a key of"}
+			c.never = []string{byDefault}
 		}),
 		"by the template, with AWS's key": sharedImage(func(c *accountCase) {
 			c.devices = root(blockdevice.BlockDevice{Encrypted: config.TriTrue, KmsKeyID: "alias/aws/ebs"})
-			c.want = []string{byAWS}
+			c.want = []string{byAWS, "kms_key_id of launch_block_device_mappings names that key: name a key of"}
+			c.never = []string{byDefault, "modify-ebs-default-kms-key-id"}
 		}),
 		"another disk of the template": sharedImage(func(c *accountCase) {
 			c.devices = []blockdevice.BlockDevice{{DeviceName: "/dev/sdb", Encrypted: config.TriTrue},
@@ -198,7 +206,8 @@ func TestCheckAccount(t *testing.T) {
 		}),
 		"encrypt_boot with AWS's key by its name": sharedImage(func(c *accountCase) {
 			c.settings.Copy.EncryptBoot, c.settings.Copy.KMSKeyID = config.TriTrue, "alias/aws/ebs"
-			c.want = []string{byAWS}
+			c.want = []string{byAWS, "by encrypt_boot, and kms_key_id or region_kms_key_ids names that key: name a key"}
+			c.never = []string{byDefault, "modify-ebs-default-kms-key-id", "source image"}
 		}),
 		"only in the region of the copy": sharedImage(func(c *accountCase) {
 			copied(c)
@@ -214,7 +223,33 @@ func TestCheckAccount(t *testing.T) {
 		}),
 		"public and encrypted": publicImage(func(c *accountCase) {
 			c.home.encrypts, c.home.key = true, ownKey
-			c.want = []string{"ami_groups makes public what is encrypted"}
+			c.want = []string{"ami_groups makes public what is encrypted", "leave ami_groups out, or turn EBS " +
+				"encryption by default off (aws ec2 disable-ebs-encryption-by-default --region us-east-1)"}
+		}),
+		"public and encrypted by the template": publicImage(func(c *accountCase) {
+			c.devices = root(blockdevice.BlockDevice{Encrypted: config.TriTrue})
+			c.want = []string{"as launch_block_device_mappings says: leave ami_groups out, or do not encrypt them"}
+			c.never = []string{byDefault, "disable-ebs-encryption-by-default"}
+		}),
+		"public and encrypted by the template, with a key, and by default": publicImage(func(c *accountCase) {
+			c.home.encrypts, c.devices = true, root(blockdevice.BlockDevice{KmsKeyID: ownKey})
+			c.want = []string{"or do not encrypt them there, and turn EBS encryption by default off (aws"}
+		}),
+		"public and encrypted as the source image": publicImage(func(c *accountCase) {
+			c.source.BlockDeviceMappings[0].Ebs.Encrypted = aws.Bool(true)
+			c.want = []string{"as those of the source image: leave ami_groups out, or start from an image that is not"}
+			c.never = []string{"disable-ebs-encryption-by-default"}
+		}),
+		"a public copy of what is encrypted by default": publicImage(func(c *accountCase) {
+			copied(c)
+			c.settings.Copy.SkipSaveBuildRegion, c.home.encrypts = true, true
+			c.want = []string{"in eu-west-1, by EBS", "disable-ebs-encryption-by-default --region us-east-1"}
+		}),
+		"a copy of what the template encrypts with AWS's key": sharedImage(func(c *accountCase) {
+			copied(c)
+			c.settings.Copy.SkipSaveBuildRegion = true
+			c.devices = root(blockdevice.BlockDevice{KmsKeyID: "alias/aws/ebs"})
+			c.want = []string{"in eu-west-1, as launch_block", "modify-ebs-default-kms-key-id --region eu-west-1"}
 		}),
 		"public images are blocked": publicImage(func(c *accountCase) {
 			c.home.images = "block-new-sharing"
@@ -254,6 +289,11 @@ func TestCheckAccount(t *testing.T) {
 			for _, want := range c.want {
 				if text := said + fmt.Sprint(err); !strings.Contains(text, want) {
 					t.Errorf("not told %q: %s", want, text)
+				}
+			}
+			for _, never := range c.never {
+				if strings.Contains(fmt.Sprint(err), never) {
+					t.Errorf("told %q: %v", never, err)
 				}
 			}
 		})
@@ -304,7 +344,7 @@ func TestCheckDescription(t *testing.T) {
 		strings.Repeat("a", 256):       "has 256 characters; it must have at most 255",
 		"Büro":                         `the character 'ü'`,
 		"a – b":                        `the character '–'`,
-		"a\u00a0b":                     `only those of ASCII`,
+		"a\u00a0b":                     `only printable characters of ASCII`,
 		"bell \a":                      `the character '\a'`,
 	} {
 		err := CheckDescription("ami_description", text)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
@@ -29,11 +30,11 @@ type ImageConfig struct {
 	// account, neither in the region of the build nor in one of `ami_regions`, or `force_deregister` must be set.
 	// `{{ clean_resource_name x }}` replaces what is not allowed.
 	AMIName string `mapstructure:"ami_name" required:"true"`
-	// The description of the image, in every region; at most 255 characters of ASCII. Default: made of the name and the
-	// version. It may use build data such as `{{ .SourceAMI }}`.
+	// The description of the image, in every region; at most 255 printable characters of ASCII. Default: made of the
+	// name and the version. It may use build data such as `{{ .SourceAMI }}`.
 	AMIDescription string `mapstructure:"ami_description"`
-	// The version of the image: the `Version` tag, and part of the default description. Default: `VERSION` of
-	// `ami.env`.
+	// The version of the image: the `Version` tag, of at most 256 characters, and part of the default description.
+	// Default: `VERSION` of `ami.env`.
 	ImageVersion string `mapstructure:"image_version"`
 	// Tags of the image and its snapshots in every region, beside the bake's own (`Name`, `Version` and those that
 	// begin with `bakery:`). Keys and values may use build data such as `{{ .SourceAMI }}`. The tags are set by the
@@ -109,6 +110,10 @@ func (c *ImageConfig) Check(force bool, ctx *interpolate.Context) ([]string, []e
 	} else if setting.Known(c.AMIDescription) && !strings.Contains(c.AMIDescription, "{{") {
 		errs = append(errs, setting.NonNil(CheckDescription("ami_description", c.AMIDescription))...)
 	}
+	if n := utf8.RuneCountInString(c.ImageVersion); n > longestTagValue {
+		errs = append(errs, fmt.Errorf("image_version has %d characters; it must have at most %d, as the value of a "+
+			"tag", n, longestTagValue))
+	}
 	errs = append(errs, setting.DurationBetween("image_timeout", &c.ImageTimeout,
 		setting.DefaultTimeout, setting.LeastTimeout, 0)...)
 	errs = append(errs, setting.DurationBetween("image_poll_interval", &c.ImagePollInterval,
@@ -125,13 +130,16 @@ func (c *ImageConfig) Check(force bool, ctx *interpolate.Context) ([]string, []e
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html.
 const longestDescription = 255
 
+// longestTagValue is the limit of EC2: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html.
+const longestTagValue = 256
+
 // CheckDescription refuses a description that EC2 would refuse when the machine has baked. where says what it is made
 // of.
 func CheckDescription(where, text string) error {
 	for _, r := range text {
 		if r > unicode.MaxASCII || r < ' ' && r != '\t' && r != '\n' && r != '\r' {
-			return fmt.Errorf("%s: %q has the character %q, and EC2 takes only those of ASCII in a description: "+
-				"write it without", where, text, r)
+			return fmt.Errorf("%s: %q has the character %q, and EC2 takes only printable characters of ASCII in a "+
+				"description: write it without", where, text, r)
 		}
 	}
 	if n := len(text); n > longestDescription {

@@ -148,14 +148,14 @@ func TestCheckRefuses(t *testing.T) {
 				"encrypt_boot": true, "kms_key_id": testKey, "region": "us-east-1",
 				"ami_regions": []string{"us-east-1", "eu-west-1"}, "ami_users": []string{testAccount},
 			},
-			"key for EBS in eu-west-1,",
+			"key for EBS in eu-west-1 (",
 		},
 		"sharing where the build's region has no key": {
 			s{
 				"encrypt_boot": true, "region_kms_key_ids": s{"eu-west-1": testKey}, "region": "us-east-1",
 				"ami_regions": []string{"eu-west-1"}, "ami_users": []string{testAccount},
 			},
-			"key for EBS in us-east-1,",
+			"key for EBS in us-east-1 (",
 		},
 		"an encrypted image for everybody": {s{"encrypt_boot": true, "ami_groups": []string{"all"}}, "EC2 refuses"},
 		"a copy in three days":             {s{"snapshot_copy_duration_minutes": 4320}, "at most 2880"},

@@ -143,9 +143,9 @@ func (c *CopyConfig) checkSharedKeys(region string, s *SharingConfig) []error {
 		return errs
 	}
 	for _, name := range s.sharedSettings() {
-		errs = append(errs, fmt.Errorf("%s shares what encrypt_boot encrypts with the account's key for EBS%s, which "+
-			"nobody else can use: set kms_key_id for the region of the build, and a key for every other region in "+
-			"region_kms_key_ids", name, where))
+		errs = append(errs, fmt.Errorf("%s shares what encrypt_boot encrypts with the account's key for EBS%s (no key "+
+			"is set, or %s), which nobody else can use: set kms_key_id to a key of your own for the region of the "+
+			"build, and one for every other region in region_kms_key_ids", name, where, awsKey))
 	}
 	return errs
 }
@@ -155,9 +155,9 @@ func (c *CopyConfig) checkSharedKeys(region string, s *SharingConfig) []error {
 // counts.
 func (c *CopyConfig) usesAccountKey(region string) (where string, uses bool) {
 	if !setting.Known(region) {
-		own := c.KMSKeyID == "" && len(c.RegionKMSKeyIDs) == 0
+		own := isAccountKey(c.KMSKeyID) && len(c.RegionKMSKeyIDs) == 0
 		for _, key := range c.RegionKMSKeyIDs {
-			own = own || key == ""
+			own = own || isAccountKey(key)
 		}
 		return "", own
 	}
@@ -165,9 +165,14 @@ func (c *CopyConfig) usesAccountKey(region string) (where string, uses bool) {
 	if !c.SkipSaveBuildRegion {
 		wanted = append([]string{region}, wanted...)
 	}
-	without := slices.DeleteFunc(wanted, func(r string) bool { return setting.Unknown(r) || c.key(r, region) != "" })
+	without := slices.DeleteFunc(wanted, func(r string) bool {
+		return setting.Unknown(r) || !isAccountKey(c.key(r, region))
+	})
 	return " in " + strings.Join(without, ", "), len(without) > 0
 }
+
+// isAccountKey reports whether a key, as a setting names it, is the account's key for EBS.
+func isAccountKey(key string) bool { return key == "" || keyEncryption(key) == awsKeyEncrypted }
 
 // key returns the key to encrypt with in a region; "" is the account's key for EBS.
 func (c *CopyConfig) key(region, build string) string {

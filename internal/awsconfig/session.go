@@ -19,7 +19,7 @@ import (
 // another role at all.
 const (
 	normalSession  = time.Hour
-	longestSession = 12 * time.Hour
+	LongestSession = 12 * time.Hour // of any role
 )
 
 // sessionMargin is how much longer a session is than what it is needed for, because its credentials are a moment old
@@ -32,7 +32,7 @@ func sessionLength(need time.Duration) time.Duration {
 	if need <= normalSession {
 		return normalSession
 	}
-	return min(need+sessionMargin, longestSession)
+	return min(need+sessionMargin, LongestSession)
 }
 
 // RefusedSession returns an error in words when STS has refused a session of a role for its duration, and nil for any

@@ -14,6 +14,7 @@ package awsconfig
 import (
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/placeholder"
 )
@@ -69,7 +70,7 @@ type Settings struct {
 
 // AssumeRole is the IAM role to work as. All other credentials are used only to assume it.
 type AssumeRole struct {
-	// The ARN of the role. Required within `assume_role`.
+	// The ARN of the role, such as `arn:aws:iam::123456789012:role/baker`. Required within `assume_role`.
 	RoleARN string `mapstructure:"role_arn" required:"true"`
 	// How long the role's credentials are valid, in seconds, between 900 and 43200. They are renewed before they
 	// expire, but a URL that was signed with them expires together with them: with `staging`, they must last for
@@ -83,7 +84,8 @@ type AssumeRole struct {
 	Policy string `mapstructure:"policy"`
 	// ARNs of managed policies that narrow what the role may do.
 	PolicyARNs []string `mapstructure:"policy_arns"`
-	// The name of the session, as it is seen in CloudTrail. Default: `packer-plugin-bakery`.
+	// The name of the session, as it is seen in CloudTrail: 2 to 64 letters, digits and `_ + = , . @ -`. Default:
+	// `packer-plugin-bakery`.
 	SessionName string `mapstructure:"session_name"`
 	// Tags of the session.
 	Tags map[string]string `mapstructure:"tags"`
@@ -120,17 +122,31 @@ func (s *Settings) Prepare() []error {
 	return errs
 }
 
+// What sts:AssumeRole takes: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html. The path of a
+// role may have all printable characters of ASCII.
+var (
+	roleARN     = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::\d{12}:role/[!-~]+$`)
+	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+)
+
 func (r *AssumeRole) prepare() []error {
 	var errs []error
-	if r.RoleARN == "" {
+	switch {
+	case r.RoleARN == "":
 		errs = append(errs, errors.New("assume_role: role_arn is missing"))
+	case !placeholder.In(r.RoleARN) && !roleARN.MatchString(r.RoleARN):
+		errs = append(errs, fmt.Errorf("assume_role: role_arn is %q; it must be the ARN of a role, such as "+
+			"arn:aws:iam::123456789012:role/baker", r.RoleARN))
 	}
-	// The limits of sts:AssumeRole's DurationSeconds.
-	if d := r.DurationSeconds; d != 0 && (d < 900 || d > 43200) {
+	if d := r.DurationSeconds; d != 0 && (d < 900 || d > 43200) { // the limits of STS
 		errs = append(errs, fmt.Errorf("assume_role: duration_seconds is %d; it must be between 900 and 43200", d))
 	}
 	if r.SessionName == "" {
 		r.SessionName = appID
+	}
+	if !placeholder.In(r.SessionName) && !sessionName.MatchString(r.SessionName) {
+		errs = append(errs, fmt.Errorf("assume_role: session_name is %q; it must have 2 to 64 letters, digits and "+
+			"_ + = , . @ -", r.SessionName))
 	}
 	return errs
 }

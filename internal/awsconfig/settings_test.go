@@ -35,6 +35,8 @@ func isolateEnvironment(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 }
 
+const role = "arn:aws:iam::123456789012:role/baker"
+
 func TestPrepareRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings Settings
@@ -45,10 +47,18 @@ func TestPrepareRefuses(t *testing.T) {
 		"a token alone":          {Settings{Token: "x"}, []string{"token belongs"}},
 		"negative retries":       {Settings{MaxRetries: -1}, []string{"max_retries"}},
 		"a role without its ARN": {Settings{AssumeRole: &AssumeRole{}}, []string{"role_arn"}},
-		"a role for a minute": {Settings{AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 60}},
+		"a role for a minute": {Settings{AssumeRole: &AssumeRole{RoleARN: role, DurationSeconds: 60}},
 			[]string{"900"}},
-		"a role for ever": {Settings{AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 86400}},
+		"a role for ever": {Settings{AssumeRole: &AssumeRole{RoleARN: role, DurationSeconds: 86400}},
 			[]string{"43200"}},
+		"a role by its name": {Settings{AssumeRole: &AssumeRole{RoleARN: "baker"}},
+			[]string{`role_arn is "baker"; it must be the ARN`}},
+		"the ARN of a user": {Settings{AssumeRole: &AssumeRole{RoleARN: "arn:aws:iam::123456789012:user/baker"}},
+			[]string{"role_arn is"}},
+		"a session's name with a space": {Settings{AssumeRole: &AssumeRole{RoleARN: role, SessionName: "a b"}},
+			[]string{`session_name is "a b"; it must have 2 to 64`}},
+		"a session's name of one letter": {Settings{AssumeRole: &AssumeRole{RoleARN: role, SessionName: "a"}},
+			[]string{"session_name"}},
 		"several things together": {Settings{AccessKey: "x", MaxRetries: -1, AssumeRole: &AssumeRole{}},
 			[]string{"access_key", "max_retries", "role_arn"}},
 	} {
@@ -68,8 +78,10 @@ func TestPrepareAccepts(t *testing.T) {
 		"nothing": {},
 		"keys":    {AccessKey: "x", SecretKey: "y", Token: "z"},
 		"what is not known yet": {AccessKey: placeholder.Unknown, SecretKey: placeholder.Unknown,
-			AssumeRole: &AssumeRole{RoleARN: placeholder.Unknown}},
-		"a role for half a day":  {AssumeRole: &AssumeRole{RoleARN: "x", DurationSeconds: 43200}},
+			AssumeRole: &AssumeRole{RoleARN: placeholder.Unknown, SessionName: placeholder.Unknown + " x"}},
+		"a role for half a day": {AssumeRole: &AssumeRole{RoleARN: role, DurationSeconds: 43200}},
+		"a role with a path, and a session's name": {AssumeRole: &AssumeRole{
+			RoleARN: "arn:aws-us-gov:iam::123456789012:role/a/b/baker+1", SessionName: "ci_1+=,.@-"}},
 		"a profile and a region": {Profile: "x", Region: "y"},
 	} {
 		if errs := settings.Prepare(); len(errs) > 0 {

@@ -19,6 +19,10 @@ import (
 // Location is a bucket and the prefix of the stored files. Prefix neither begins nor ends with a slash.
 type Location struct{ Bucket, Prefix string }
 
+// LongestKey is how many bytes a key may have:
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html.
+const LongestKey = 1024
+
 // bucketName matches the names of new buckets, without the rarer rules:
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html.
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)

@@ -110,8 +110,11 @@ func (s *Store) Region() string { return s.client.Options().Region }
 // ErrDenied is returned when S3 refuses to say whether the bucket exists.
 var ErrDenied = errors.New("look at the bucket: access denied")
 
+// ErrWrongOwner is returned when the bucket belongs to another account than the expected one.
+var ErrWrongOwner = errors.New("the bucket does not belong to the account")
+
 // Check checks the bucket. The error wraps ErrDenied when S3 denies access. Uploads may work even then: s3:PutObject
-// can be granted without s3:ListBucket.
+// can be granted without s3:ListBucket. It is an ErrWrongOwner when S3 denies everything because of the bucket's owner.
 func (s *Store) Check(ctx context.Context) error {
 	err := s.head(ctx, s.owner)
 	switch statusOf(err) {
@@ -144,10 +147,18 @@ func (s *Store) head(ctx context.Context, owner *string) error {
 	return err
 }
 
-func (s *Store) wrongOwner() error {
-	return fmt.Errorf("bucket %s does not belong to account %s: if it is meant to belong to another, set "+
-		"expected_bucket_owner of staging to the id of that account", s.Bucket, aws.ToString(s.owner))
+// wrongOwnerError is an ErrWrongOwner that says whose bucket it is not.
+type wrongOwnerError struct{ bucket, owner string }
+
+func (e *wrongOwnerError) Error() string {
+	return fmt.Sprintf("bucket %s does not belong to account %s: if it is meant to belong to another, set "+
+		"expected_bucket_owner of staging to the id of that account", e.bucket, e.owner)
 }
+
+// Is implements errors.Is.
+func (*wrongOwnerError) Is(target error) bool { return target == ErrWrongOwner }
+
+func (s *Store) wrongOwner() error { return &wrongOwnerError{s.Bucket, aws.ToString(s.owner)} }
 
 // Has reports whether an object with this content already exists.
 func (s *Store) Has(ctx context.Context, o Object) (bool, error) {

@@ -47,7 +47,9 @@ func (r *Result) Warning() string {
 		case slices.Contains(rights, right): // in another region
 		case right != "":
 			rights = append(rights, right)
-		case !awscall.HasCode(err, "NoSuchBucket", "PermanentRedirect"): // which the bake itself reports
+		case awscall.HasCode(err, "NoSuchBucket", "PermanentRedirect") || errors.Is(err, staging.ErrWrongOwner):
+			// which the bake itself reports
+		default:
 			others = append(others, err)
 		}
 	}

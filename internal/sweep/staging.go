@@ -16,6 +16,17 @@ import (
 // unfinished uploads there. Names of any other form are not the builder's, or are kept: see the setting keep of
 // staging.
 func (s *Sweeper) sweepStaging(ctx context.Context, r *Result) error {
+	err := s.sweepFolders(ctx, r)
+	if missingRight(err) == "" {
+		return err
+	}
+	if owner := s.Store.Check(ctx); errors.Is(owner, staging.ErrWrongOwner) { // no right would help
+		return owner
+	}
+	return err
+}
+
+func (s *Sweeper) sweepFolders(ctx context.Context, r *Result) error {
 	errs := []error{s.abortUploads(ctx, r)}
 	folders, err := s.Store.Folders(ctx, bake.ExpiringPrefix)
 	listsVersions := missingRight(err) == ""

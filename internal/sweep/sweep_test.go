@@ -4,6 +4,7 @@
 package sweep
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/bake"
@@ -273,5 +275,41 @@ func TestSweepDeletesStagedFoldersThatHaveExpired(t *testing.T) {
 	}
 	if diff := cmp.Diff(new(Result), s.Sweep(t.Context())); diff != "" {
 		t.Errorf("the second sweep (-want +got):\n%s", diff)
+	}
+}
+
+// Of a bucket of another account, the bake says whose it is not, and no right is missing.
+func TestSweepOfABucketOfAnotherAccount(t *testing.T) {
+	for name, c := range map[string]struct {
+		owner string
+		want  string // in the error
+	}{
+		"of another":        {"111111111111", "bucket bucket does not belong to account 111111111111"},
+		"without the right": {"", "list the uploads to"},
+	} {
+		a := newAccount(t)
+		a.put("bucket", "quick/x")
+		next := a.s3
+		a.s3 = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Amz-Expected-Bucket-Owner") != "" || r.URL.Query().Has("uploads") {
+				w.WriteHeader(http.StatusForbidden)
+				if r.Method != http.MethodHead {
+					fmt.Fprint(w, "<Error><Code>AccessDenied</Code></Error>")
+				}
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+		s, _ := a.sweeper("us-east-1")
+		cfg := a.config()
+		cfg.BaseEndpoint = aws.String("http://s3.example")
+		s.Store = staging.New(cfg, staging.Location{Bucket: "bucket", Prefix: "quick"}, staging.Options{Owner: c.owner})
+		r := s.Sweep(t.Context())
+		if err := errors.Join(r.Errs...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+		if warning := r.Warning(); (warning != "") != (c.owner == "") {
+			t.Errorf("%s: warning %q", name, warning)
+		}
 	}
 }
