@@ -121,7 +121,8 @@ func (c migratedTemplate) rewrite(t *testing.T, change func(string) string) {
 
 // expectedWarnings matches the warnings that moved templates may have: each says what is done differently.
 var expectedWarnings = regexp.MustCompile(
-	`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop")`)
+	`^(this builder connects to nothing|shutdown_behavior = "terminate" is taken for "stop"|` +
+		`\S+:\d+: shell: as error-cleanup-provisioner, it fails)`)
 
 // validate runs packer validate, which must succeed in time, and returns its warnings.
 func (c migratedTemplate) validate(t *testing.T, env []string) []string {
