@@ -9,10 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,30 +19,26 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
 )
 
-// TestSoakSlowUpload bakes with sessions of a role that last 15 minutes, while the upload of the user data takes ten
+// TestSoakSlowUpload bakes with sessions of a role that last 15 minutes, while the upload of fs/ takes more than ten
 // with -full, and seconds without. The URLs are signed after the upload, so with another session.
 func TestSoakSlowUpload(t *testing.T) {
 	t.Parallel()
-	const size = 4 << 20
-	takes, wantSessions := 5*time.Second, 1
-	if *full {
-		takes, wantSessions = 10*time.Minute, 2
+	size, perSecond, takes, wantSessions := 1<<20, 200<<10, 5*time.Second, 1
+	if *full { // eleven parts of 5 MiB, five at a time
+		size, perSecond, takes, wantSessions = 55<<20, 20<<10, 10*time.Minute, 2
 	}
 	q := startBakerLab(t, labtest.Baker{})
 	role := q.newRole(t, 3600)
-	file := filepath.Join(t.TempDir(), "user-data")
-	text := "#!/bin/sh\n: " + strings.ReplaceAll(incompressible(size), "\r", "")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	through := startSlowProxy(t, q.URL, size/int(takes/time.Second))
+	through := startSlowProxy(t, q.URL, perSecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	began := time.Now()
-	_, printed, err := q.runBuilder(ctx, t, q.settings(map[string]any{
-		"verdict": "report", "instance_timeout": "2m", "user_data": nil, "user_data_file": file,
-		"profile": q.profileFor(t, through), "assume_role": map[string]any{"role_arn": role, "duration_seconds": 900},
-	}))
+	settings := map[string]any{
+		"verdict": "report", "instance_timeout": "2m", "profile": q.profileFor(t, through),
+		"assume_role": map[string]any{"role_arn": role, "duration_seconds": 900},
+	}
+	bakeFS(t, settings, size)
+	_, printed, err := q.runBuilder(ctx, t, q.settings(settings))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, printed)
 	}
