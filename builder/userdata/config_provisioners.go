@@ -117,8 +117,8 @@ func (c *Config) checkDownloads() (errs []error) {
 	for _, p := range c.provisioners {
 		if p.Type == provisionerFile && p.Downloads {
 			errs = append(errs, fmt.Errorf(`%s:%d: file with direction = "download": nothing connects to the machine, `+
-				"so nothing can be downloaded from it. Let it copy the file to S3 itself, or keep the block for another "+
-				"source with only = [...]", p.File, p.Line))
+				"so nothing can be downloaded from it. Let it copy the file to S3 itself, or keep the block for "+
+				"another source with only = [...]", p.File, p.Line))
 		}
 	}
 	return errs
