@@ -4,8 +4,10 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -52,6 +54,19 @@ func (l *lab) machine(t *testing.T) describedInstance {
 	return as[describedInstance](t, all[0])
 }
 
+// waitForOwnTags waits until the only machine has the tag with its own id, which it gets after its launch.
+func (l *lab) waitForOwnTags(t *testing.T) {
+	t.Helper()
+	hasOwn := func(tag keyValue) bool { return tag.Key == "bakery:self" }
+	for range 600 {
+		if slices.ContainsFunc(l.machine(t).Tags, hasOwn) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("the machine has no tag bakery:self")
+}
+
 // TestRunOptions checks with awscli the settings of the machine that amazon-ebs has as well.
 func TestRunOptions(t *testing.T) {
 	t.Parallel()
@@ -65,6 +80,7 @@ func TestRunOptions(t *testing.T) {
 	case r := <-done:
 		t.Fatalf("the bake ended before there was a machine: exit status %d", r.Code)
 	}
+	l.waitForOwnTags(t)
 	m := l.machine(t)
 	var bake string
 	for _, tag := range m.Tags {
