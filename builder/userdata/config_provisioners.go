@@ -85,9 +85,8 @@ func (c *Config) warnOfProvisioners() (warnings []string) {
 		}
 		if p.Type == provisionerShell && !p.Cleanup && common == nil && acceptsMore(p.ExitCodes) {
 			warnings = append(warnings, fmt.Sprintf("%svalid_exit_codes = %s: the machine takes 0 only, because not "+
-				"all shell blocks have the same; let the command itself end with 0: execute_command = "+
-				`"chmod +x {{ .Path }}; {{ .Vars }} {{ .Path }} || [ $? = 3 ]"`,
-				at, strings.Join(strings.Fields(fmt.Sprint(p.ExitCodes)), ", ")))
+				"all shell blocks have the same; let the command itself end with 0: %s",
+				at, strings.Join(strings.Fields(fmt.Sprint(p.ExitCodes)), ", "), recorder.ExitCodeWayOut))
 		}
 	}
 	return warnings

@@ -76,7 +76,8 @@ func IsTransient(err error) bool {
 	return err != nil && (errors.Is(err, context.DeadlineExceeded) || standardRetryer.IsErrorRetryable(err))
 }
 
-// AttemptError returns the error of one attempt of a call to EC2 as the call would return it, were it the last one.
+// AttemptError returns the error of one attempt of a call to EC2, in the words that the call uses after its last
+// attempt.
 func AttemptError(action string, err error) error {
 	return awserror.InWords(&smithy.OperationError{ServiceID: ec2.ServiceID, OperationName: action, Err: err})
 }

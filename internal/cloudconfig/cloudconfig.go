@@ -92,7 +92,7 @@ type Options struct {
 	// IgnoreUnknownKeys, that of all keys is.
 	Ignore []string
 	// UserData says that the part is user data somebody wrote for cloud-init alone. Its power_state is left out with a
-	// warning, and its merge_how is kept for [Document.MergeHow], without one.
+	// warning. Its merge_how is kept for [Document.MergeHow] without a warning.
 	UserData bool
 }
 

@@ -22,7 +22,8 @@ const (
 	maxSeparators = 100_000 // characters that can separate two values
 )
 
-// fits reports content that is too large to be parsed, at the line where it becomes so.
+// fits reports whether content is small enough to be parsed. When it is not, it adds an error at the line where the
+// limit is passed.
 func (p *part) fits(content []byte) bool {
 	if len(content) > maxSource {
 		p.errorf(lineAt(content, maxSource), 1, "the part is larger than %d MiB here: put large files into fs/, or "+

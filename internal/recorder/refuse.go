@@ -121,6 +121,9 @@ func isChmod(cmd *packersdk.RemoteCmd, uploaded string) bool {
 	return strings.Trim(mode[:3], "01234567") == "" && mode[3:] == " "+uploaded
 }
 
+// ExitCodeWayOut is the setting of a shell block that makes its command end with 0 where another exit status is fine.
+const ExitCodeWayOut = `execute_command = "chmod +x {{ .Path }}; {{ .Vars }} {{ .Path }} || [ $? = 3 ]"`
+
 // exitZero is in Packer's message when a shell block does not accept exit status 0 as success.
 const exitZero = "exited with non-zero exit status: 0"
 
@@ -136,7 +139,7 @@ func (r *Recorder) Explain(err error) error {
 		return fmt.Errorf(
 			"%s: %w. The exit status is not known yet: the machine runs the script later, and the recorder "+
 				"returns 0 for every command. Remove valid_exit_codes, and make the command itself end with 0 or not: "+
-				`execute_command = "chmod +x {{ .Path }}; {{ .Vars }} {{ .Path }} || [ $? = 3 ]"`,
+				ExitCodeWayOut,
 			b.name(&r.tracker),
 			err,
 		)

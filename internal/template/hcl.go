@@ -64,18 +64,18 @@ func readHCL(file string, content []byte, source Source) (found, unreachable []P
 		}
 		known, areKnown := allSourceNames(body)
 		for _, block := range runningBlocks(body) {
-			listed, isOnly := filterOf(block.Body)
+			listed := filterOf(block.Body)
 			var unknown []string
 			if areKnown {
-				unknown = without(listed, known)
+				unknown = without(listed.names, known)
 			}
 			isProvisioner := block.Type == provisionerBlock || block.Type == cleanupBlock
 			switch {
-			case isOnly && len(unknown) > 0 && len(unknown) == len(listed):
+			case listed.isOnly && len(unknown) > 0 && len(unknown) == len(listed.names):
 				p := newProvisioner(block, content)
 				p.Unknown = unknown
 				unreachable = append(unreachable, p)
-			case isProvisioner && runsFor(block.Body, names):
+			case isProvisioner && listed.runsFor(names):
 				p := newProvisioner(block, content)
 				p.Unknown = unknown
 				found = append(found, p)
@@ -106,19 +106,25 @@ func without(names, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
 }
 
-// filterOf returns the names that a block has in only or except, and whether it is only. It returns none when they are
-// not written out.
-func filterOf(body hcl.Body) (names []string, isOnly bool) {
+// filter is the only or the except of a block.
+type filter struct {
+	names  []string
+	isOnly bool
+	known  bool // false when the block has neither, or the names are not written out
+}
+
+// filterOf returns the filter of a block. Of both, Packer takes only.
+func filterOf(body hcl.Body) (f filter) {
 	content, _, _ := body.PartialContent(filterSchema)
 	attribute, isOnly := content.Attributes["only"]
 	if !isOnly {
 		attribute = content.Attributes["except"]
 	}
-	if attribute == nil {
-		return nil, false
+	f.isOnly = isOnly
+	if attribute != nil {
+		f.names, f.known = stringList(attribute.Expr)
 	}
-	names, _ = stringList(attribute.Expr)
-	return names, isOnly
+	return f
 }
 
 // allSourceNames returns the names of all sources of a build, and false when they are not written out.
@@ -178,21 +184,13 @@ func sourceNames(build *hcl.BodyContent, source Source) []string {
 	return names
 }
 
-// runsFor reports whether a provisioner block runs for one of the names, by its only and except.
-func runsFor(body hcl.Body, names []string) bool {
-	content, _, _ := body.PartialContent(filterSchema)
-	isAmong := func(list []string) func(string) bool {
-		return func(name string) bool { return slices.Contains(list, name) }
+// runsFor reports whether a block runs for one of the names.
+func (f filter) runsFor(names []string) bool {
+	if !f.known || f.isOnly && len(f.names) == 0 {
+		return true
 	}
-	if only, ok := content.Attributes["only"]; ok {
-		list, known := stringList(only.Expr)
-		return !known || len(list) == 0 || slices.ContainsFunc(names, isAmong(list))
-	}
-	if except, ok := content.Attributes["except"]; ok {
-		list, known := stringList(except.Expr)
-		return !known || !slices.ContainsFunc(names, isAmong(list))
-	}
-	return true
+	isListed := slices.ContainsFunc(names, func(name string) bool { return slices.Contains(f.names, name) })
+	return isListed == f.isOnly
 }
 
 func newProvisioner(block *hcl.Block, content []byte) Provisioner {

@@ -273,7 +273,7 @@ func openInPlace(path string) (*os.File, error) {
 	}
 }
 
-// pause is how long to wait before trying again what another process has to do.
+// pause is the time between two attempts, while another process has not opened the pipe or still holds the lock.
 const pause = 50 * time.Millisecond
 
 // deadlineWriter writes into a file that may be a pipe.
