@@ -274,17 +274,23 @@ func TestWaitForProfileIsToldAndShort(t *testing.T) {
 
 // EC2 may not see for a while that the machine has stopped. Of one that somebody has terminated, it never will.
 func TestTerminatedMachineIsNotWaitedFor(t *testing.T) {
-	calls := 0
-	_, _, err := runBuild(t, func(b *testBuild) {
-		b.config.SriovSupport = true
-		b.account.FailBefore["ModifyInstanceAttribute"] = func(int) *awsfake.Failure {
-			b.account.Instance.Terminated = true
-			calls++
-			return &awsfake.Failure{Status: 400, Code: awscall.CodeInstanceState}
-		}
-	})
-	checkErrorSays(t, err, "sriov_support", awscall.CodeInstanceState)
-	if calls != 1 {
-		t.Errorf("%d calls", calls)
+	for action, says := range map[string]string{
+		"ModifyInstanceAttribute": "sriov_support", "CreateImage": "somebody has started or terminated it",
+	} {
+		t.Run(action, func(t *testing.T) {
+			calls := 0
+			_, _, err := runBuild(t, func(b *testBuild) {
+				b.config.SriovSupport = true
+				b.account.FailBefore[action] = func(int) *awsfake.Failure {
+					b.account.Instance.Terminated = true
+					calls++
+					return &awsfake.Failure{Status: 400, Code: awscall.CodeInstanceState}
+				}
+			})
+			checkErrorSays(t, err, says, awscall.CodeInstanceState)
+			if calls != 1 {
+				t.Errorf("%d calls", calls)
+			}
+		})
 	}
 }

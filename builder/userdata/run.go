@@ -296,7 +296,9 @@ func makeImage(ctx context.Context, b *build) error {
 	if err != nil {
 		return err
 	}
-	b.first, err = b.images.Create(ctx, b.machine.ID, &b.account.source, b.config.LaunchBlockDevices)
+	b.first, err = b.images.Create(ctx, &ami.Machine{
+		ID: b.machine.ID, Source: b.account.source, Devices: b.config.LaunchBlockDevices, MayStop: b.machine.MayStop,
+	})
 	return err
 }
 

@@ -20,12 +20,18 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/ownership"
 )
 
-// Create makes an image of a stopped instance and waits until it is available. The result is the image of the build's
-// region, or an intermediary image, and what CopyAll copies. source is the image that the instance was launched from,
-// and machineDevices are the disks that its launch named.
-func (m *Maker) Create(
-	ctx context.Context, machineID string, source *types.Image, machineDevices []blockdevice.BlockDevice,
-) (types.Image, error) {
+// Machine is a stopped instance, of which an image is made.
+type Machine struct {
+	ID      string
+	Source  types.Image               // what it was launched from
+	Devices []blockdevice.BlockDevice // the disks that its launch named
+	// MayStop reports whether it has stopped, or may soon: nobody has started or terminated it meanwhile.
+	MayStop func(context.Context) bool
+}
+
+// Create makes an image of a machine and waits until it is available. The result is the image of the build's region, or
+// an intermediary image, and what CopyAll copies.
+func (m *Maker) Create(ctx context.Context, machine *Machine) (types.Image, error) {
 	if err := m.findImagesToReplace(ctx); err != nil {
 		return types.Image{}, err
 	}
@@ -38,7 +44,7 @@ func (m *Maker) Create(
 		return types.Image{}, err
 	}
 	m.bake.Say("Making the image %s...", m.settings.Image.AMIName)
-	image, err := m.createOrRegister(ctx, machineID, source, machineDevices, spec)
+	image, err := m.createOrRegister(ctx, machine, spec)
 	if err == nil && !m.settings.Copy.UsesIntermediary() {
 		m.home.Image = image
 	}
@@ -62,43 +68,48 @@ func (m *Maker) findImagesToReplace(ctx context.Context) error {
 
 // createOrRegister makes the image directly, or by way of another one when the boot mode is to differ from the source
 // image's.
-func (m *Maker) createOrRegister(
-	ctx context.Context, machineID string, source *types.Image, machineDevices []blockdevice.BlockDevice, spec Spec,
-) (types.Image, error) {
-	if !m.settings.Attributes.changesBootMode(source) {
-		return m.create(ctx, m.createInput(machineID, machineDevices, spec))
+func (m *Maker) createOrRegister(ctx context.Context, machine *Machine, spec Spec) (types.Image, error) {
+	if !m.settings.Attributes.changesBootMode(&machine.Source) {
+		return m.create(ctx, machine, spec)
 	}
 	raw := spec
 	raw.Name = m.temporaryName(purposeRegister)
-	image, err := m.create(ctx, m.createInput(machineID, machineDevices, raw))
+	image, err := m.create(ctx, machine, raw)
 	if err != nil {
 		return image, err
 	}
-	return m.register(ctx, &image, m.settings.Attributes.bootMode(source), spec)
+	return m.register(ctx, &image, m.settings.Attributes.bootMode(&machine.Source), spec)
 }
 
-func (m *Maker) create(ctx context.Context, in *ec2.CreateImageInput) (types.Image, error) {
-	return m.makeImage(ctx, m.home, aws.ToString(in.Name), func(
+func (m *Maker) create(ctx context.Context, machine *Machine, spec Spec) (types.Image, error) {
+	in := m.createInput(machine, spec)
+	return m.makeImage(ctx, m.home, spec.Name, func(
 		ctx context.Context, opts ...func(*ec2.Options),
 	) (*string, error) {
 		out, err := m.home.EC2.CreateImage(ctx, in, opts...)
-		if err != nil {
-			return nil, fmt.Errorf("make an image of %s: %w", aws.ToString(in.InstanceId), err)
+		switch {
+		case awscall.IsWrongState(err) && !machine.MayStop(ctx):
+			return nil, fmt.Errorf("make an image of %s: %w: %w", machine.ID, errNotStopped, err)
+		case err != nil:
+			return nil, fmt.Errorf("make an image of %s: %w", machine.ID, err)
 		}
 		return out.ImageId, nil
 	})
 }
 
-func (m *Maker) createInput(machineID string, machineDevices []blockdevice.BlockDevice, s Spec) *ec2.CreateImageInput {
+// errNotStopped is for a machine that somebody else has started or terminated.
+var errNotStopped = errors.New("somebody has started or terminated it meanwhile")
+
+func (m *Maker) createInput(machine *Machine, s Spec) *ec2.CreateImageInput {
 	in := &ec2.CreateImageInput{
-		InstanceId: aws.String(machineID), Name: aws.String(s.Name),
+		InstanceId: aws.String(machine.ID), Name: aws.String(s.Name),
 		Description: awscall.NonZeroPtr(s.Description), TagSpecifications: s.tags(),
 	}
 	devices := m.settings.Image.AMIBlockDevices
 	for i := range devices {
 		in.BlockDeviceMappings = append(in.BlockDeviceMappings, devices[i].ImageMapping())
 	}
-	in.BlockDeviceMappings = append(in.BlockDeviceMappings, blockdevice.KeptOnTermination(machineDevices, devices)...)
+	in.BlockDeviceMappings = append(in.BlockDeviceMappings, blockdevice.KeptOnTermination(machine.Devices, devices)...)
 	return in
 }
 
@@ -134,7 +145,7 @@ func (m *Maker) makeImage(ctx context.Context, t *RegionTarget, name string, cal
 	var attempt awscall.Attempt
 	lost := false
 	again := func(err error) bool {
-		return awscall.IsWrongState(err) || awscall.HasCode(err, sourceNotFound...) ||
+		return awscall.IsWrongState(err) && !errors.Is(err, errNotStopped) || awscall.HasCode(err, sourceNotFound...) ||
 			t.oldGone && awscall.HasCode(err, awscall.CodeImageNameTaken)
 	}
 	err := awscall.RetryWhile(ctx, stateTimeout, again, func(ctx context.Context) error {

@@ -371,10 +371,17 @@ func everyAttribute(f *fixture) {
 	f.settings.Attributes.DeregistrationProtection.Enabled = true
 }
 
+// newMachine returns a stopped machine to make an image of.
+func newMachine() *Machine {
+	return &Machine{ID: testInstance, MayStop: func(context.Context) bool { return true }}
+}
+
 // make makes the images as the steps of a bake do.
 func (f *fixture) make() error {
 	ctx, m := f.Context(), f.Maker
-	first, err := m.Create(ctx, testInstance, &types.Image{BootMode: "legacy-bios"}, nil)
+	machine := newMachine()
+	machine.Source.BootMode = "legacy-bios"
+	first, err := m.Create(ctx, machine)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func ownTags(self string) []types.Tag {
 // tags. When it fails, these stay.
 func TestRemovalLeavesCopiesWithTheTagsOfTheBake(t *testing.T) {
 	bubble(t, nil, func(f *fixture) {
-		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+		if _, err := f.Maker.Create(f.Context(), newMachine()); err != nil {
 			f.Fatal(err)
 		}
 		a := f.accounts[home]

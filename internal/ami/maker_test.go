@@ -129,8 +129,9 @@ func TestCreateSendsTheDisksOfTheSettings(t *testing.T) {
 			{DeviceName: "/dev/sdb", VirtualName: "ephemeral0"}, {DeviceName: "/dev/sdc", VolumeSize: 9},
 		}
 	}, func(f *fixture) {
-		machine := []blockdevice.BlockDevice{{DeviceName: "/dev/xvda", VolumeSize: 8}, {DeviceName: "/dev/sdc"}}
-		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), machine); err != nil {
+		machine := newMachine()
+		machine.Devices = []blockdevice.BlockDevice{{DeviceName: "/dev/xvda", VolumeSize: 8}, {DeviceName: "/dev/sdc"}}
+		if _, err := f.Maker.Create(f.Context(), machine); err != nil {
 			f.Fatal(err)
 		}
 		in := input[ec2.CreateImageInput](f, home, "CreateImage")
@@ -265,7 +266,7 @@ func TestAnImageThatDoesNotBecomeAvailable(t *testing.T) {
 
 func TestAnImageThatCannotBeRemovedStaysInTheLedgerWithItsSnapshots(t *testing.T) {
 	bubble(t, nil, func(f *fixture) {
-		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+		if _, err := f.Maker.Create(f.Context(), newMachine()); err != nil {
 			f.Fatal(err)
 		}
 		f.accounts[home].refuse["DeregisterImage"] = always("UnauthorizedOperation")
@@ -282,7 +283,7 @@ func TestAnImageThatCannotBeRemovedStaysInTheLedgerWithItsSnapshots(t *testing.T
 
 func TestSnapshotsThatComeLateAreRemoved(t *testing.T) {
 	bubble(t, nil, func(f *fixture) {
-		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+		if _, err := f.Maker.Create(f.Context(), newMachine()); err != nil {
 			f.Fatal(err)
 		}
 		a := f.accounts[home]
@@ -307,7 +308,7 @@ func TestSnapshotsThatComeLateAreRemoved(t *testing.T) {
 
 func TestAnImageThatItsTagDoesNotFindYetIsRemoved(t *testing.T) {
 	bubble(t, nil, func(f *fixture) {
-		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+		if _, err := f.Maker.Create(f.Context(), newMachine()); err != nil {
 			f.Fatal(err)
 		}
 		a := f.accounts[home]
@@ -329,7 +330,7 @@ func TestASnapshotOfTheTemplateStaysWhenTheImageIsRemoved(t *testing.T) {
 	}, func(f *fixture) {
 		a := f.accounts[home]
 		a.snapshots["snap-template"] = new(types.Snapshot)
-		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+		if _, err := f.Maker.Create(f.Context(), newMachine()); err != nil {
 			f.Fatal(err)
 		}
 		image := a.images["ami-us-east-1-0"]
@@ -380,7 +381,7 @@ func TestNewMakerUsesTheClientsOfTheRegion(t *testing.T) {
 
 func TestTheCommandsOfTheLedgerNameTheImages(t *testing.T) {
 	bubble(t, abroad, func(f *fixture) {
-		if _, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil); err != nil {
+		if _, err := f.Maker.Create(f.Context(), newMachine()); err != nil {
 			f.Fatal(err)
 		}
 		f.Maker.addToLedger(f.Maker.Regions()[1])
@@ -440,7 +441,7 @@ func TestACancelDoesNotBreakOffTheCallThatMakesAnImage(t *testing.T) {
 	bubble(t, nil, func(f *fixture) {
 		ctx, cancel := context.WithCancel(f.Context())
 		f.accounts[home].refuse["CreateImage"] = func() error { cancel(); return nil }
-		if _, err := f.Maker.Create(ctx, testInstance, new(types.Image), nil); !errors.Is(err, context.Canceled) {
+		if _, err := f.Maker.Create(ctx, newMachine()); !errors.Is(err, context.Canceled) {
 			f.Errorf("the error is %v", err)
 		}
 		want := []string{"image ami-us-east-1-0 in us-east-1"}

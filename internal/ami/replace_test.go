@@ -194,7 +194,7 @@ func TestFailureToReplace(t *testing.T) {
 func TestReplacingKeepsTheKeyOfTheDisks(t *testing.T) {
 	bubble(t, replacing, func(f *fixture) {
 		a := f.accounts[home]
-		image, err := f.Maker.Create(f.Context(), testInstance, new(types.Image), nil)
+		image, err := f.Maker.Create(f.Context(), newMachine())
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func TestACancelledBakeKeepsTheNewImageOnceTheOldOneIsGone(t *testing.T) {
 	bubble(t, replacing, func(f *fixture) {
 		ctx, cancel := context.WithCancel(f.Context())
 		f.accounts[home].refuse["CopyImage"] = func() error { cancel(); return refused("InternalError") }
-		if _, err := f.Maker.Create(ctx, testInstance, new(types.Image), nil); err != nil {
+		if _, err := f.Maker.Create(ctx, newMachine()); err != nil {
 			f.Fatal(err)
 		}
 		if err := f.Maker.Replace(ctx); err == nil {

@@ -156,7 +156,7 @@ func (m *Instance) SetEnhancedNetworking(ctx context.Context, ena *bool, sriov b
 			&ec2.ModifyInstanceAttributeInput{EnaSupport: &types.AttributeBooleanValue{Value: ena}})
 	}
 	notVisibleYet := awscall.NotVisibleYet(m.Launched, awscall.CodeInstanceNotFound)
-	again := func(err error) bool { return awscall.IsWrongState(err) && m.mayStop(ctx) || notVisibleYet(err) }
+	again := func(err error) bool { return awscall.IsWrongState(err) && m.MayStop(ctx) || notVisibleYet(err) }
 	for _, in := range changes {
 		in.InstanceId = aws.String(m.ID)
 		err := awscall.RetryWhile(ctx, stateTimeout, again, func(ctx context.Context) error {
@@ -170,8 +170,8 @@ func (m *Instance) SetEnhancedNetworking(ctx context.Context, ena *bool, sriov b
 	return nil
 }
 
-// mayStop reports whether the machine has stopped, or may soon: nobody has started or terminated it meanwhile.
-func (m *Instance) mayStop(ctx context.Context) bool {
+// MayStop reports whether the machine has stopped, or may soon: nobody has started or terminated it meanwhile.
+func (m *Instance) MayStop(ctx context.Context) bool {
 	_ = m.refresh(ctx) // the call that is made again says more
 	return m.state == types.InstanceStateNameStopping || m.state == types.InstanceStateNameStopped
 }
