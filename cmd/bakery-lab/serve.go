@@ -69,8 +69,10 @@ func policyFlag(to **iam.Policy) func(string) error {
 type variables []lab.Variable
 
 // start runs the server in the sandbox. It calls ready with the lab's environment when the server is ready, and ends
-// the server when ready returns.
-func start(args []string, s settings, ready func(variables) (int, error)) (int, error) {
+// the server when ready returns, or when a signal comes before the server is ready.
+func start(
+	args []string, s settings, interrupted <-chan os.Signal, ready func(variables) (int, error),
+) (int, error) {
 	if err := s.runner.check(s.lab.Internet); err != nil {
 		return 1, err
 	}
@@ -103,7 +105,15 @@ func start(args []string, s settings, ready func(variables) (int, error)) (int, 
 		ended <- result{exit, err}
 	}()
 	var env variables
-	if err := json.NewDecoder(announced).Decode(&env); err != nil {
+	isReady := make(chan error, 1)
+	go func() { isReady <- json.NewDecoder(announced).Decode(&env) }()
+	select {
+	case err = <-isReady:
+	case sig := <-interrupted:
+		_ = endWrite.Close()
+		err = fmt.Errorf("interrupted by a signal: %s", sig)
+	}
+	if err != nil {
 		r := <-ended // it has printed the reason, or returns it
 		return max(r.exit, 1), r.err
 	}
@@ -137,7 +147,7 @@ func run(args []string) (int, error) {
 		}
 		return runCommand(argv, os.Environ())
 	}
-	return start(args[:slices.Index(args, "--")], s, func(env variables) (int, error) {
+	return start(args[:slices.Index(args, "--")], s, nil, func(env variables) (int, error) {
 		return runCommand(argv, environment(env))
 	})
 }
@@ -210,7 +220,7 @@ func serve(args []string) (int, error) {
 	}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	return start(args, s, func(env variables) (int, error) {
+	return start(args, s, interrupted, func(env variables) (int, error) {
 		if err := s.publish(env); err != nil {
 			return 1, err
 		}

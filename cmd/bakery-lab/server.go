@@ -40,10 +40,12 @@ func server(args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	if _, err := h.baseDisk(context.Background(), "bookworm"); err != nil {
+	files := sandbox.Files()
+	ctx := contextUntilEnd(files[1])
+	if _, err := h.baseDisk(ctx, "bookworm"); err != nil {
 		return 1, err
 	}
-	machines, err := s.runner.machines(context.Background(), h, strings.Fields(s.consoles))
+	machines, err := s.runner.machines(ctx, h, strings.Fields(s.consoles))
 	if err != nil {
 		return 1, err
 	}
@@ -52,7 +54,7 @@ func server(args []string) (int, error) {
 	if err := errors.Join(os.Mkdir(temporary, 0o700), os.Setenv("TMPDIR", temporary)); err != nil {
 		return 1, fmt.Errorf("make the lab's directory: %w", err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp4", s.listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", s.listen)
 	if err != nil {
 		return 1, fmt.Errorf("listen: %w", err)
 	}
@@ -62,12 +64,24 @@ func server(args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	files := sandbox.Files()
 	if err := json.NewEncoder(files[0]).Encode(l.Env()); err != nil {
 		return 1, errors.Join(fmt.Errorf("announce the lab: %w", err), l.Close())
 	}
-	return 0, serveUntil(files[1], listener, l)
+	return 0, serveUntilEnd(ctx, listener, l)
 }
+
+// contextUntilEnd returns a context that ends when reading the file ends.
+func contextUntilEnd(f *os.File) context.Context {
+	ctx, end := context.WithCancelCause(context.Background())
+	go func() {
+		defer func() { end(errEnded) }()
+		_, _ = io.Copy(io.Discard, f)
+	}()
+	return ctx
+}
+
+// errEnded is why the lab ends.
+var errEnded = errors.New("interrupted")
 
 func (s *settings) options(h home, run, address string) lab.Options {
 	o := s.lab
@@ -76,25 +90,20 @@ func (s *settings) options(h home, run, address string) lab.Options {
 	return o
 }
 
-// serveUntil serves until reading the file ends.
-func serveUntil(end *os.File, listener net.Listener, l *lab.Lab) error {
+// serveUntilEnd serves until the context ends.
+func serveUntilEnd(ctx context.Context, listener net.Listener, l *lab.Lab) error {
 	// No limit on the time of reading or writing a whole request: objects may be large and slow.
 	s := &http.Server{Handler: l, ReadHeaderTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- s.Serve(listener) }()
-	ended := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(io.Discard, end)
-		close(ended)
-	}()
 	var err error
 	select {
 	case err = <-failed:
-	case <-ended:
+	case <-ctx.Done():
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownLimit)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()
-	if s.Shutdown(ctx) != nil {
+	if s.Shutdown(last) != nil {
 		_ = s.Close()
 	}
 	return errors.Join(err, l.Close())

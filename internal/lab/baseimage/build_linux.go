@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/disk"
@@ -75,9 +74,10 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
 		return fmt.Errorf("%w; install it with: apt-get install mmdebstrap", err)
 	}
-	// A mount table of its own, so that nothing is mounted in the tree when it is removed, however mmdebstrap ends.
+	// Namespaces of its own, so that nothing is mounted in the tree and nothing writes to it when it is removed, however
+	// mmdebstrap ends: it finishes what it has begun when it gets a signal.
 	args := []string{
-		"--mount", "--", "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
+		"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
 		"--include=" + strings.Join(r.Packages, ","),
 		"--setup-hook=" + mergedUsr,
 	}
@@ -95,9 +95,12 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	cmd.Env = append(os.Environ(), "BAKERY_TWEAK="+r.Tweak)
 	cmd.Stdout = io.MultiWriter(progress, &output)
 	cmd.Stderr = cmd.Stdout
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it removes its files then
 	cmd.WaitDelay = 30 * time.Second
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("mmdebstrap: %w", context.Cause(ctx))
+	case err != nil:
 		return fmt.Errorf("mmdebstrap: %w; it ended with:\n%s", err, lastLines(output.String(), 15))
 	}
 	return nil
