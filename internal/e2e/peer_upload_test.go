@@ -140,7 +140,7 @@ func TestPeerUploadsThatFail(t *testing.T) {
 	}{
 		"a file onto a directory": {"tool", "/tmp", "directory", "directory"},
 		"the contents of a directory into one there is not": {"tree/", "/tmp/missing", "Not a directory",
-			"can't cd to /tmp/missing"},
+			"/tmp/missing does not exist: make it before"},
 		"a file where the login user may not write": {"tool", "/etc/tool", "Permission denied",
 			"Permission denied"},
 		"a directory where the login user may not write": {"tree", "/etc", "Permission denied",
@@ -148,7 +148,8 @@ func TestPeerUploadsThatFail(t *testing.T) {
 		"a file over one that the login user may not change": {"tool", "/etc/hostname", "Permission denied",
 			"Permission denied"},
 		// scp makes a file called /tmp/missing of this; the manual says so.
-		"a file into a directory there is not": {"tool", "/tmp/missing/tool", "", "cannot create /tmp/missing/tool"},
+		"a file into a directory there is not": {"tool", "/tmp/missing/tool", "",
+			"/tmp/missing does not exist: make it before"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
