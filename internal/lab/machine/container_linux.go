@@ -111,9 +111,19 @@ func (m *container) setExit(err error) {
 	case err == nil:
 		m.exit.PoweredOff = true
 	default:
-		m.exit.Err = fmt.Errorf("run machine %s: systemd-nspawn: %w; the console ended with:\n%s", m.spec.ID, err,
-			m.tail.String())
+		m.exit.Err = fmt.Errorf("run machine %s: systemd-nspawn: %w%s; the console ended with:\n%s", m.spec.ID, err,
+			inotifyHint(m.tail.String()), m.tail.String())
 	}
+}
+
+// inotifyHint says what to do when systemd on a machine cannot watch files, because this computer's root user has too
+// many watchers: those of all machines together. It is "" for any other end.
+func inotifyHint(console string) string {
+	if !strings.Contains(console, "Too many open files") {
+		return ""
+	}
+	return ": too many machines run on this computer: end some, or raise its limit with " +
+		"sysctl fs.inotify.max_user_instances=1024"
 }
 
 func (m *container) currentBoot() *boot {
