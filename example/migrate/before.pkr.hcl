@@ -79,6 +79,7 @@ build {
       "SITE_BUCKET=${var.bucket}",
     ]
     inline = [
+      "cloud-init status --wait >/dev/null || [ $? -eq 2 ]", # its last modules may still run
       "mkdir -p ~/site.d",
       "printf 'version=%s\\nbucket=%s\\n' \"$SITE_VERSION\" \"$SITE_BUCKET\" >~/site.d/site.conf",
       "echo \"prepared by $USER in $PWD\"",
