@@ -248,7 +248,7 @@ func waitForEnd(t *testing.T, pid int) {
 	if pid == 0 {
 		t.Fatal("there is no process")
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil || strings.Contains(string(status), ") Z ") {
 			return

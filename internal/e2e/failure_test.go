@@ -60,7 +60,7 @@ var failures = map[string]failure{
 	},
 	"a boothook that hangs": {
 		files: map[string]string{"cloudinit/10_hook.cfg": "#cloud-boothook\n#!/bin/sh\necho waiting\nsleep 600\n"},
-		vars:  []string{"timeout=3m"},
+		vars:  []string{"timeout=4m"}, // so that the boot has a minute, as below
 		want:  []string{"10_hook.cfg (boothook) failed with exit status 124", "did not finish"},
 	},
 	"a full disk": {

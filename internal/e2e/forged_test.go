@@ -22,6 +22,7 @@ import (
 
 	"github.com/amibakery/packer-plugin-bakery/internal/guest"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/labtest"
+	"github.com/amibakery/packer-plugin-bakery/internal/packertest"
 )
 
 // TestForgedReportsRegisterNothing bakes on machines where a user who is not root has the launched user data, with all
@@ -51,12 +52,12 @@ func TestForgedReportsRegisterNothing(t *testing.T) {
 				"fs/opt/forge.py": string(forge),
 				"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n" +
 					"- " + asNobody + "0 " + c.commitment + "\n" +
-					"- sleep 6\n" + // until Packer has seen these lines
+					"- until [ -e /run/seen ]; do sleep 0.2; done\n" + // until Packer has shown these lines
 					"- " + asNobody + "0 " + c.commitment + " >/dev/console\n" +
 					"- setsid " + asNobody + "60 " + c.commitment + " >/dev/console 2>&1 &\n" +
 					"- sleep 3; exit 7\n",
 			})
-			r := l.build(t, absolute(t, template), "name="+image, "source="+source, fmt.Sprint("staging=", c.staging))
+			r := l.buildForged(t, "name="+image, "source="+source, fmt.Sprint("staging=", c.staging))
 			if r.Code == 0 || len(l.images(t, image)) > 0 {
 				t.Errorf("packer ended with %d, and there are %v", r.Code, l.images(t, image))
 			}
@@ -72,6 +73,32 @@ func TestForgedReportsRegisterNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// buildForged runs packer build, and lets the machine go on when packer has shown what was forged at first.
+func (l *lab) buildForged(t *testing.T, vars ...string) packertest.Result {
+	t.Helper()
+	machineSlots.acquire(t)
+	seen, once := &printedTexts{t: t, lab: l}, sync.Once{}
+	out := &printedLines{onLine: func(text string) {
+		seen.read(text)
+		if !strings.Contains(text, "| forged reports of bake ") {
+			return
+		}
+		once.Do(func() {
+			if _, err := l.exec(t, seen.instance, "touch", "/run/seen"); err != nil {
+				t.Error(err)
+			}
+		})
+	}}
+	argv := []string{packertest.Built(t).Packer, "build"}
+	for _, v := range vars {
+		argv = append(argv, "-var", v)
+	}
+	code := packertest.Stream(t, out, t.TempDir(), l.environ(t), append(argv, absolute(t, template))...)
+	l.bakes.add(t.Name(), out.String())
+	t.Logf("packer build: exit status %d\n%s", code, out)
+	return packertest.Result{Code: code, Output: out.String()}
 }
 
 // TestBucketOfSomebodyElseRegistersNothing bakes while somebody who may read and write the bucket, but has not seen the

@@ -88,7 +88,7 @@ func (l *lab) boot(t *testing.T, image, userData string) string {
 		t.Fatal(err)
 	}
 	env := l.environ(t)
-	out := l.cli(t, "boot", image, "--user-data", file, "--wait")
+	out := l.cli(t, "boot", image, "--user-data", file, "--wait", "--timeout", "20m")
 	instance := out[strings.LastIndex(out, "i-"):]
 	instance, _, _ = strings.Cut(instance, "\n")
 	t.Cleanup(func() {

@@ -379,7 +379,7 @@ func TestImageReplacingFailures(t *testing.T) {
 // TestImageCancelled interrupts a bake while copies are being made. Nothing may be left.
 func TestImageCancelled(t *testing.T) {
 	t.Parallel()
-	q := startQuickLab(t, "CopyImage=slow=2s:after:nth=2")
+	q := startQuickLab(t, "CopyImage=slow=10s:after:nth=2")
 	_, printed, err := q.bakeUntil(q.cancelledAt(t, "CopyImage"), t, everyCall())
 	if err == nil || !strings.Contains(err.Error(), "cancelled") {
 		t.Fatalf("%v\n%s", err, printed)

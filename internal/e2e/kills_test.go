@@ -177,6 +177,7 @@ func (q *quickLab) afterInterrupt(t *testing.T, s *killCase, old []string) strin
 func (q *quickLab) afterKill(t *testing.T, s *killCase, old []string) string {
 	t.Helper()
 	q.awaitMachines(t)
+	q.waitUntilImagesAreMade(t)
 	before := q.Left()
 	sweep := q.sweeping(s.bake.regions...)
 	if _, printed, err := q.bakeAs(t, sweep); err != nil || strings.Contains(printed, "Swept ") {

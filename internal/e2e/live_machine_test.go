@@ -63,7 +63,7 @@ func (l *lab) startSSH(t *testing.T, suite, userData string) *sshMachine {
 func (m *sshMachine) waitForCloudInit(t *testing.T) {
 	t.Helper()
 	var err error
-	for range 1200 {
+	for range 12_000 {
 		if _, err = m.exec(t, m.id, "test", "-e", "/run/cloud-init/result.json"); err == nil {
 			return
 		}

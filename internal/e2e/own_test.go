@@ -207,7 +207,7 @@ func (l *lab) checkOwnKey(t *testing.T, image, launch string) {
 	script := "until [ -s /run/cloud-init/result.json ]; do sleep 0.2; done; cat ~debian/.ssh/authorized_keys; " +
 		"runuser -u debian -- sudo -n true && echo sudo"
 	keys, err := l.exec(t, id, "sh", "-c", script)
-	for i := 0; err != nil && i < 100; i++ { // a machine that has just started has no PID 1 yet
+	for i := 0; err != nil && i < 3000; i++ { // a machine that has just started has no PID 1 yet
 		time.Sleep(200 * time.Millisecond)
 		keys, err = l.exec(t, id, "sh", "-c", script)
 	}

@@ -88,7 +88,7 @@ func (s *somebody) makeEverything(t *testing.T, name string, tags ...types.Tag) 
 	b := belongings{instance: *run.Instances[0].InstanceId, request: *run.Instances[0].SpotInstanceRequestId}
 	must(ec2.NewInstanceRunningWaiter(s.ec2, func(o *ec2.InstanceRunningWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
-	}).Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{b.instance}}, time.Minute))
+	}).Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{b.instance}}, 10*time.Minute))
 	instances, err := s.ec2.DescribeInstances(t.Context(),
 		&ec2.DescribeInstancesInput{InstanceIds: []string{b.instance}})
 	must(err)
@@ -112,7 +112,7 @@ func (s *somebody) snapshotOf(t *testing.T, image string) string {
 	in := &ec2.DescribeImagesInput{ImageIds: []string{image}}
 	err := ec2.NewImageAvailableWaiter(s.ec2, func(o *ec2.ImageAvailableWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
-	}).Wait(t.Context(), in, time.Minute)
+	}).Wait(t.Context(), in, 10*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func (q *quickLab) settings(more map[string]any) map[string]any {
 // bake runs the builder in this process.
 func (q *quickLab) bake(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	return q.bakeUntil(ctx, t, settings)
 }
@@ -178,7 +178,7 @@ func (q *quickLab) bakeUntil(ctx context.Context, t *testing.T, settings map[str
 // bakeAs is bake with these settings and no others.
 func (q *quickLab) bakeAs(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	return q.runPrepared(ctx, t, settings)
 }
@@ -186,7 +186,7 @@ func (q *quickLab) bakeAs(t *testing.T, settings map[string]any) (packersdk.Arti
 // bakeOrRefuse is bake with settings that the builder may refuse without a call.
 func (q *quickLab) bakeOrRefuse(t *testing.T, settings map[string]any) (packersdk.Artifact, string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	return q.runBuilder(ctx, t, q.settings(settings))
 }

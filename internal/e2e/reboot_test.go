@@ -60,27 +60,35 @@ func TestWantedReboots(t *testing.T) {
 func TestForeignReboots(t *testing.T) {
 	t.Parallel()
 	l := sharedLab(t)
-	const timer, why = "systemd-run --on-active=6 systemctl reboot", "which had not asked for it: let the step reboot"
+	// The reboot comes when the next step has begun, which says so.
+	const (
+		begun = "touch /run/begun"
+		timer = "systemd-run sh -c 'until test -e /run/begun; do sleep 0.2; done; systemctl reboot'"
+		why   = "which had not asked for it: let the step reboot"
+	)
 	for name, c := range map[string]failure{
 		"in install.sh": {
 			files: map[string]string{
-				"cloudinit/10_timer.cfg": "#cloud-config\nruncmd: [" + timer + "]\n",
+				"cloudinit/10_timer.cfg": "#cloud-config\nruncmd:\n- " + timer + "\n",
 				"script/install.sh": "#!/bin/sh\n# no reboot here\necho 'reboot it later'\nls " +
-					"/var/run/reboot-required\n" +
-					"sleep 60\necho done\n",
+					"/var/run/reboot-required\n" + begun + "\n" +
+					"sleep 600\necho done\n",
 			},
 			want: []string{"script/install.sh failed with exit status 143", why},
 		},
 		"in a runcmd item": {
 			files: map[string]string{"cloudinit/60_app.cfg": "#cloud-config\nruncmd:\n- " + timer +
-				"\n- sleep 60; true\n" +
+				"\n- " + begun + "; sleep 600; true\n" +
 				"- echo SHOULD-NOT-RUN\n"},
 			want: []string{"60_app.cfg runcmd[1] failed with exit status 143", why},
 		},
 		"in a part": {
-			files: map[string]string{"cloudinit/60_a.cfg": "#!/bin/sh\n(sleep 6; reboot) </dev/null >/dev/null 2>&1 " +
-				"&\n",
-				"cloudinit/61_b.cfg": "#!/bin/sh\nsleep 60\n", "cloudinit/62_SHOULD-NOT-RUN.cfg": "#!/bin/sh\n"},
+			files: map[string]string{
+				"cloudinit/60_a.cfg": "#!/bin/sh\n(until test -e /run/begun; do sleep 0.2; done; reboot) " +
+					"</dev/null >/dev/null 2>&1 &\n",
+				"cloudinit/61_b.cfg":              "#!/bin/sh\n" + begun + "\nsleep 600\n",
+				"cloudinit/62_SHOULD-NOT-RUN.cfg": "#!/bin/sh\n",
+			},
 			want: []string{"61_b.cfg failed with exit status 143", why},
 		},
 	} {
@@ -98,7 +106,7 @@ func TestForeignReboots(t *testing.T) {
   }
 
   provisioner "shell" {
-    inline = ["echo here", "sleep 60", "echo SHOULD-NOT-RUN >&2"]
+    inline = ["echo here", "sudo `+begun+`", "sleep 600", "echo SHOULD-NOT-RUN >&2"]
   }
 `, nil), "name="+image)
 		requireFailed(t, l, image, r.Code, r.Output, "provisioner 2 (shell", "failed with exit status 143", why)

@@ -33,9 +33,9 @@ func TestCommonOptions(t *testing.T) {
   }
 
   provisioner "shell" {
-    timeout     = "1s" # of the recording, which takes less
+    timeout     = "30s" # of the recording, which takes less
     max_retries = 3
-    inline      = ["sleep 3", "echo slow >>~/order"]
+    inline      = ["sleep 35", "echo slow >>~/order"]
   }
 
   provisioner "shell" {

@@ -28,7 +28,7 @@ variable "settings" {
 source "bakery-userdata" "test" {
   source_ami       = "resolve:ssm:/aws/service/debian/release/12/latest/amd64"
   ami_name         = var.name
-  instance_timeout = "5m"
+  instance_timeout = "20m"
   ssh_username     = "debian"
   ssh_timeout      = "5m"
 

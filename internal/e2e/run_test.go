@@ -58,7 +58,7 @@ func (l *lab) machine(t *testing.T) describedInstance {
 func (l *lab) waitForOwnTags(t *testing.T) {
 	t.Helper()
 	hasOwn := func(tag keyValue) bool { return tag.Key == "bakery:self" }
-	for range 600 {
+	for range 6000 {
 		if slices.ContainsFunc(l.machine(t).Tags, hasOwn) {
 			return
 		}

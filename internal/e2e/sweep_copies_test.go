@@ -78,7 +78,7 @@ func (m *copier) launch(name string, market *types.InstanceMarketOptionsRequest)
 	id := out.Instances[0].InstanceId
 	m.must(ec2.NewInstanceRunningWaiter(m.c, func(o *ec2.InstanceRunningWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
-	}).Wait(m.t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*id}}, time.Minute))
+	}).Wait(m.t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*id}}, 10*time.Minute))
 	return id
 }
 
@@ -89,6 +89,10 @@ func (m *copier) copyAll(name string) {
 	gone := m.launch(name+"-gone", nil) // its volume stays, attached to nothing
 	_, err := m.c.TerminateInstances(m.t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{*gone}})
 	m.must(err)
+	// Until then it is there, and would be missed later.
+	m.must(ec2.NewInstanceTerminatedWaiter(m.c, func(o *ec2.InstanceTerminatedWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
+	}).Wait(m.t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*gone}}, 10*time.Minute))
 	_, err = m.c.CreateSecurityGroup(m.t.Context(), &ec2.CreateSecurityGroupInput{
 		GroupName: aws.String(name), Description: aws.String("production"),
 		TagSpecifications: m.tags(types.ResourceTypeSecurityGroup),

@@ -101,7 +101,7 @@ func (q *quickLab) plant(t *testing.T, region, bake, expires string) map[types.R
 		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
 	}).
 		Wait(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{*instance.InstanceId, *spot.InstanceId}},
-			time.Minute))
+			10*time.Minute))
 	tagSelf(types.ResourceTypeSpotInstancesRequest, spot.SpotInstanceRequestId)
 	volumes, err := c.DescribeVolumes(t.Context(), new(ec2.DescribeVolumesInput))
 	must(err)
@@ -262,13 +262,13 @@ func sweptLab(t *testing.T) *quickLab {
 	return q
 }
 
-// waitUntilImagesAreAvailable waits until the lab has made all images.
-func (q *quickLab) waitUntilImagesAreAvailable(t *testing.T) {
+// waitUntilImagesAreMade waits until the lab has made all images.
+func (q *quickLab) waitUntilImagesAreMade(t *testing.T) {
 	t.Helper()
-	pending := func(r resource) bool { return r.Kind == "image" && r.State != "available" }
+	pending := func(r resource) bool { return r.Kind == "image" && r.State == "pending" }
 	for ; slices.ContainsFunc(q.State(), pending); time.Sleep(10 * time.Millisecond) {
 		if t.Context().Err() != nil {
-			t.Fatal("the images did not become available")
+			t.Fatal("the images were not made")
 		}
 	}
 }
@@ -318,7 +318,7 @@ func sweepSpares(t *testing.T) {
 		t.Parallel()
 		q := startQuickLabOptions(t, labserver.Options{})
 		q.plant(t, "us-east-1", someBake, longAgo)
-		q.waitUntilImagesAreAvailable(t)
+		q.waitUntilImagesAreMade(t)
 		_, printed, err := q.bakeAs(t, q.sweeping())
 		left := q.Left()
 		if err != nil || len(left) != 2 || !strings.HasPrefix(left[0], "image ami-") ||

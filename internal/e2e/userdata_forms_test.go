@@ -129,7 +129,7 @@ func writeForms(t *testing.T, prefix string, cases []userdatatest.Case) string {
   user_data_file   = %q
   source_ami       = "resolve:ssm:/aws/service/debian/release/12/latest/amd64"
   ami_name         = %q
-  instance_timeout = "5m"
+  instance_timeout = "20m"
 }
 `, i, file, formName(prefix, i))
 		fmt.Fprintf(&names, "    %q,\n", fmt.Sprintf("source.bakery-userdata.form%02d", i))

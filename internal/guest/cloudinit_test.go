@@ -10,11 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -325,7 +325,7 @@ func TestAProcessAsksForAReboot(t *testing.T) {
 			if err := step.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(300 * time.Millisecond) // until its children run
+			waitFor(t, "its last child does not run", func() bool { return sleeps(t, step.Process.Pid) })
 			err := exec.CommandContext(t.Context(), "python3", "-B", "program/asked_reboot.py",
 				strconv.Itoa(step.Process.Pid),
 				filepath.Join(dir, "nothing")).
@@ -340,6 +340,21 @@ func TestAProcessAsksForAReboot(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sleeps reports whether a process of a session is sleep, which is the last that each of these scripts starts.
+func sleeps(t *testing.T, session int) bool {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(file string) bool {
+		stat, _ := os.ReadFile(file) // one that has ended says nothing
+		_, rest, _ := strings.Cut(string(stat), " (sleep) ")
+		fields := strings.Fields(rest) // state, parent, group, session: proc_pid_stat(5)
+		return len(fields) > 3 && fields[3] == strconv.Itoa(session)
+	})
 }
 
 func TestCheckIgnored(t *testing.T) {

@@ -135,11 +135,11 @@ func TestAReboot(t *testing.T) {
 			"echo reboot >$dir/x; run sh -c '. $dir/x; sleep 60' $dir/x", "reboot 1"},
 		"a step whose end is recorded": {"script 001 a", "x",
 			"echo end 1 >>$dir/bake/progress; run sleep 60", "reboot 1"},
-		"a step that has ended":             {"script 001 a", "x", "run true; sleep 1", "reboot 1"},
+		"a step that has ended":             {"script 001 a", "x", "run true; ended", "reboot 1"},
 		"a step whose status was just read": {"script 001 a", "x", "run true; wait $bakery_pid; x=$(true)", "reboot 1"},
-		"a step that has failed": {"script 001 a", "x", "run sh -c 'exit 9'; sleep 1",
+		"a step that has failed": {"script 001 a", "x", "run sh -c 'exit 9'; ended",
 			"cut 9 it failed"},
-		"a failed step that asks": {"script 001 a", "reboot", "run sh -c 'exit 9'; sleep 1",
+		"a failed step that asks": {"script 001 a", "reboot", "run sh -c 'exit 9'; ended",
 			"cut 9 it failed"},
 		"a step whose end is about to be recorded": {"script 001 a", "x", "bakery_code=0", "reboot 1"},
 		"a step that has not begun":                {"script 001 a", "reboot", "bakery_code=''", cut},
@@ -166,7 +166,9 @@ func TestAReboot(t *testing.T) {
 			_, printed := runGuestFunctions(t, "units='"+c.units+"' text='"+c.text+"' program="+program+`
 systemctl() { echo 7 reboot.target start waiting; }
 bakery_disable_cloud_init() { :; }; sync() { :; }; bakery_python() { echo python3; }
-run() { setsid "$@" & bakery_pid=$!; sleep 0.3; }
+run() { setsid "$@" & bakery_pid=$!; while is=$(tr '\0' ' ' <"/proc/$bakery_pid/cmdline") && [ -n "$is" ] &&
+[ "$is" != "$* " ]; do sleep 0.1; done 2>/dev/null; }
+ended() { until [ ! -e "/proc/$bakery_pid" ] || grep -q '^State:.Z' "/proc/$bakery_pid/status"; do sleep 0.1; done; }
 op() { mkdir -p $dir/bake/replay/001; echo "$1" >$dir/bake/replay/001/at
 [ -z "$2" ] || echo "$2" >$dir/bake/replay/001/ended
 echo "$3" >$dir/bake/replay/001/$1; }

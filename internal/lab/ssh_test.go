@@ -30,7 +30,7 @@ func ssh(t *testing.T, address string, want error) {
 	t.Helper()
 	var got error
 	var text []byte
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		var conn net.Conn
 		if conn, got = net.Dial("tcp4", address+":22"); got == nil {
 			text, _ = io.ReadAll(conn)

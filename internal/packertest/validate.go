@@ -45,6 +45,15 @@ func Validate(tb testing.TB, dir string, env []string, arguments ...string) (war
 	return warnings
 }
 
+// ValidateTime returns the processor time that packer validate takes, which must succeed.
+func ValidateTime(tb testing.TB, dir string, env []string, arguments ...string) time.Duration {
+	tb.Helper()
+
+	took, _ := validate(tb, dir, env, arguments)
+
+	return took
+}
+
 // ValidatePeer is like Validate, without a time limit, for a template of another plugin.
 func ValidatePeer(tb testing.TB, dir string, env []string, arguments ...string) (warnings []string) {
 	tb.Helper()

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
@@ -169,29 +170,36 @@ func TestCallsThatCannotBeRecordedAreRefusedAtOnce(t *testing.T) {
 		}), []string{"a bake takes one"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newHarness(t)
-			start := time.Now()
-			_, err := b.record(inline(""), c.block, commandOnly("SHOULD-NOT-BE-RECORDED"))
-			if err == nil {
-				t.Fatal("it was recorded")
-			}
-			for _, want := range append(c.want, "record the provisioners") {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("the refusal does not say %q:\n%v", want, err)
-				}
-			}
-			if strings.Contains(err.Error(), "provisioner 3") {
-				t.Errorf("a later provisioner was refused as well:\n%v", err)
-			}
-			if d := time.Since(start); d > time.Second {
-				t.Errorf("it took %s", d)
-			}
-			select {
-			case <-b.rec.Refused():
-			default:
-				t.Error("the channel of Refused is not closed")
-			}
+			synctest.Test(t, func(t *testing.T) { checkRefused(t, inline(""), c.block, c.want...) })
 		})
+	}
+}
+
+// checkRefused records a provisioner behind one that is good. It must be refused at once: by the clock of a bubble,
+// which only waiting moves.
+func checkRefused(t *testing.T, before, block provisioner, want ...string) {
+	t.Helper()
+	b := newHarness(t)
+	start := time.Now()
+	_, err := b.record(before, block, commandOnly("SHOULD-NOT-BE-RECORDED"))
+	if err == nil {
+		t.Fatal("it was recorded")
+	}
+	for _, w := range append(want, "record the provisioners") {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("the refusal does not say %q:\n%v", w, err)
+		}
+	}
+	if strings.Contains(err.Error(), "provisioner 3") {
+		t.Errorf("a later provisioner was refused as well:\n%v", err)
+	}
+	if d := time.Since(start); d > time.Second {
+		t.Errorf("it took %s", d)
+	}
+	select {
+	case <-b.rec.Refused():
+	default:
+		t.Error("the channel of Refused is not closed")
 	}
 }
 

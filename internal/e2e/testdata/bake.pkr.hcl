@@ -18,7 +18,7 @@ variable "source_ami" {
 
 variable "timeout" {
   type    = string
-  default = "5m"
+  default = "20m"
 }
 
 variable "delivery" {

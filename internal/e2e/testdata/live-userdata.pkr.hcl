@@ -28,7 +28,7 @@ source "bakery-userdata" "named" {
   compile_env      = local.env
   source_ami       = var.source_ami
   ami_name         = var.name
-  instance_timeout = "5m"
+  instance_timeout = "20m"
 
   staging {
     url = "s3://bakery-lab/${var.name}"
@@ -38,7 +38,7 @@ source "bakery-userdata" "named" {
 source "bakery-userdata" "joined" {
   source_ami       = var.source_ami
   ami_name         = var.name
-  instance_timeout = "5m"
+  instance_timeout = "20m"
 
   staging {
     url = "s3://bakery-lab/${var.name}"

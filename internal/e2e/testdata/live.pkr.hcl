@@ -39,7 +39,7 @@ source "null" "machine" {
   ssh_host             = var.host
   ssh_username         = var.user
   ssh_private_key_file = var.key
-  ssh_timeout          = "2m"
+  ssh_timeout          = "20m"
 }
 
 build {

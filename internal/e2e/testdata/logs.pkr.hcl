@@ -45,7 +45,7 @@ source "bakery-userdata" "test" {
   image_source     = var.source
   source_ami       = var.source_ami
   ami_name         = var.name
-  instance_timeout = "5m"
+  instance_timeout = "20m"
   live_log         = var.live_log
   log_file         = var.log_file
   sensitive_values = [var.secret]

@@ -25,7 +25,7 @@ source "bakery-userdata" "test" {
   source_ami       = var.source_ami
   ami_name         = var.name
   key_name         = var.key_name
-  instance_timeout = "5m"
+  instance_timeout = "20m"
   log_file         = "/dev/null"
 
   staging {

@@ -14,7 +14,7 @@ variable "name" {
 source "bakery-userdata" "test" {
   image_source     = var.source
   source_ami       = "resolve:ssm:/aws/service/debian/release/12/latest/amd64"
-  instance_timeout = "5m"
+  instance_timeout = "20m"
 
   staging {
     url = "s3://bakery-lab/two/${var.name}"

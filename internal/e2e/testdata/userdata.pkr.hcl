@@ -32,7 +32,7 @@ source "bakery-userdata" "test" {
   verdict          = var.verdict
   source_ami       = var.source_ami
   ami_name         = var.name
-  instance_timeout = "3m"
+  instance_timeout = "20m"
 }
 
 build {

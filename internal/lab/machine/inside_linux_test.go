@@ -90,7 +90,8 @@ func testInputAndContext(t *testing.T, g *guest) {
 		if err := g.Exec(ctx, []string{"sleep", "4242"}, nil, nil, nil); err == nil {
 			t.Error("no error")
 		}
-		if got := run(t, g, "sh", "-c", "pgrep -fx 'sleep 4242' | wc -l"); got != "0\n" {
+		if got := run(t, g, "sh", "-c", "for i in $(seq 600); do pgrep -fx 'sleep 4242' >/dev/null || break; "+
+			"sleep 0.1; done; pgrep -fx 'sleep 4242' | wc -l"); got != "0\n" {
 			t.Errorf("%s sleeps are left", got)
 		}
 	})
