@@ -33,7 +33,7 @@ build {
   provisioner "shell" {
     inline = [
       "if command -v dnf >/dev/null; then sudo dnf -y install ansible-core; else",
-      "sudo apt-get -q update && sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends ansible-core || sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends ansible; fi",
+      "sudo apt-get -q update && sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends ansible-core || sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends -t \"$(. /etc/os-release; echo $VERSION_CODENAME)\" ansible; fi",
     ]
   }
 
