@@ -83,10 +83,18 @@ func (c *Config) warnOfProvisioners() (warnings []string) {
 			warnings = append(warnings, at+"as error-cleanup-provisioner, it fails: nothing connects to a machine; "+
 				"use shell-local, or let the failing script clean up itself")
 		}
-		if p.Type == provisionerShell && !p.Cleanup && common == nil && acceptsMore(p.ExitCodes) {
+		if p.Type != provisionerShell || p.Cleanup {
+			continue
+		}
+		switch {
+		case common == nil && acceptsMore(p.ExitCodes):
 			warnings = append(warnings, fmt.Sprintf("%svalid_exit_codes = %s: the machine takes 0 only, because not "+
 				"all shell blocks have the same; let the command itself end with 0: %s",
 				at, strings.Join(strings.Fields(fmt.Sprint(p.ExitCodes)), ", "), recorder.ExitCodeWayOut))
+		case p.HasCodes && len(p.ExitCodes) == 0:
+			warnings = append(warnings, at+"valid_exit_codes: the machine takes 0 only, because a builder is not told "+
+				"this setting, and only numbers that are written out in the block can be read; write them out, or let "+
+				"the command itself end with 0: "+recorder.ExitCodeWayOut)
 		}
 	}
 	return warnings
@@ -131,13 +139,7 @@ func (c *Config) checkVariables() []error {
 			if _, isKnown := known[use.Name]; isKnown {
 				continue
 			}
-			reason := withoutValue[use.Name]
-			isFact := use.Name == "ID" || use.Name == "Host"
-			remedy := "Remove it, or keep the block for another source with only = [...]"
-			if isFact && p.Type == provisionerShellLocal && !p.Cleanup {
-				reason = "shell-local runs on this computer, before the machine is launched"
-				remedy = "Use a shell block, in which the machine puts it in, or the post-processor shell-local"
-			}
+			reason, remedy := whyWithoutValue(p, use)
 			if reason != "" {
 				errs = append(errs, fmt.Errorf("%s:%d:%d: build.%s has no value: %s. %s",
 					use.File, use.Line, use.Column, use.Name, reason, remedy))
@@ -145,4 +147,26 @@ func (c *Config) checkVariables() []error {
 		}
 	}
 	return errs
+}
+
+// whyWithoutValue returns why a build variable that the template does not set has no value in a block, and what to do,
+// or "" when it has one.
+func whyWithoutValue(p template.Provisioner, use template.Variable) (reason, remedy string) {
+	reason, remedy = withoutValue[use.Name], "Remove it, or keep the block for another source with only = [...]"
+	isLocal := p.Type == provisionerShellLocal && !p.Cleanup
+	switch {
+	case p.Processor && use.Name == "Host":
+		reason = "the machine is gone when post-processors run"
+	case p.Processor || use.Name != "ID" && use.Name != "Host":
+	case isLocal && use.Name == "ID":
+		reason = "shell-local runs on this computer, before the machine is launched"
+		remedy = "Use a shell block, in which the machine puts it in, or the post-processor shell-local"
+	case isLocal:
+		reason = "shell-local runs on this computer, before the machine is launched"
+		remedy = "Use a shell block, in which the machine puts it in"
+	case use.Changed != "" && !p.Cleanup:
+		reason = "the machine puts it in, so " + use.Changed + " would change the text that stands for it"
+		remedy = "Give the variable as it is to a script, and let the script change it"
+	}
+	return reason, remedy
 }

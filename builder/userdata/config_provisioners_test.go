@@ -72,6 +72,32 @@ func TestCleanupMayUseTheIDOfTheMachine(t *testing.T) {
 	}
 }
 
+// A post-processor has the id of the machine, which is gone. A function would change the text that stands for a value.
+func TestVariablesWhereTheirValueIsNotKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		block template.Provisioner
+		use   template.Variable
+		want  string
+	}{
+		"an id of a post-processor": {template.Provisioner{Processor: true}, template.Variable{Name: "ID"}, ""},
+		"its host":                  {template.Provisioner{Processor: true}, template.Variable{Name: "Host"}, "is gone"},
+		"its port":                  {template.Provisioner{Processor: true}, template.Variable{Name: "Port"}, "no port"},
+		"an id of a post-processor, changed": {template.Provisioner{Processor: true},
+			template.Variable{Name: "ID", Changed: "upper"}, ""},
+		"an id, changed": {template.Provisioner{Type: "shell"}, template.Variable{Name: "ID", Changed: "upper"},
+			"upper would change the text"},
+		"the source image, changed": {template.Provisioner{Type: "shell"},
+			template.Variable{Name: "SourceAMI", Changed: "upper"}, ""},
+	} {
+		config := Config{provisioners: []template.Provisioner{c.block}}
+		config.provisioners[0].Uses = []template.Variable{c.use}
+		err := errors.Join(config.checkVariables()...)
+		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
 func TestKnownVariables(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings map[string]any
@@ -110,6 +136,10 @@ func TestProvisionersThatDoNotRunAsBefore(t *testing.T) {
 		"exit codes of all shell blocks": {blocks{three, three}, "", "", 1},
 		"exit codes of some shell blocks": {
 			blocks{plain, three}, "t.pkr.hcl:7: shell: valid_exit_codes = [0, 3]: ", "", 0,
+		},
+		"exit codes of a variable": {
+			blocks{{Type: "shell", File: "t.pkr.hcl", Line: 7, HasCodes: true}}, "7: shell: valid_exit_codes: the machine " +
+				"takes 0 only", "", 0,
 		},
 		"a source that is not there":     {blocks{elsewhere}, "this build has no source amazon-ebs.web", "", 0},
 		"a cleanup that needs a machine": {blocks{{Type: "shell", Cleanup: true}}, "use shell-local", "", 0},

@@ -20,6 +20,10 @@ const (
 var (
 	placeholderPattern = regexp.MustCompile(placeholderPrefix + `[A-Z0-9_]{1,40}?` + placeholderSuffix)
 	renderedPattern    = regexp.MustCompile(placeholder.Unknown + `|` + placeholderPattern.String())
+	// loweredPattern is apart from the others, because a pattern that begins with a word is a thousand times as fast as
+	// one that takes letters in any case.
+	loweredPattern = regexp.MustCompile(strings.ToLower(placeholderPrefix) + `[a-z0-9_]{1,40}?` +
+		strings.ToLower(placeholderSuffix))
 )
 
 // Placeholder returns the text that stands for a build variable whose value is not known when provisioners are
@@ -45,6 +49,10 @@ func errPlaceholder(where, found string) error {
 			found,
 		)
 	}
+	if loweredPattern.MatchString(found) {
+		return fmt.Errorf("%s holds %s: a function has changed the text that stands for a build variable, which the "+
+			"machine puts in. Give the variable as it is to a script, and let the script change it", where, found)
+	}
 	name := strings.TrimSuffix(strings.TrimPrefix(found, placeholderPrefix), placeholderSuffix)
 	if strings.HasPrefix(name, "HTTP_") {
 		return fmt.Errorf(
@@ -65,6 +73,9 @@ func checkText(where, text string, pattern *regexp.Regexp) (facts bool, _ error)
 			return false, errPlaceholder(where, found)
 		}
 		facts = true
+	}
+	if found := loweredPattern.FindString(text); found != "" {
+		return false, errPlaceholder(where, found)
 	}
 	return facts, nil
 }
@@ -92,6 +103,9 @@ func (s *placeholderScanner) Write(p []byte) (int, error) {
 			break
 		}
 		s.facts = true
+	}
+	if lowered := loweredPattern.Find(s.tail); lowered != nil && s.found == "" {
+		s.found = string(lowered)
 	}
 	if over := len(s.tail) - longestPlaceholder; over > 0 {
 		s.tail = append(s.tail[:0], s.tail[over:]...)

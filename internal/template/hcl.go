@@ -24,11 +24,15 @@ var (
 			{Type: cleanupBlock, LabelNames: []string{"type"}},
 			{Type: processorBlock, LabelNames: []string{"type"}},
 			{Type: processorsBlock},
+			{Type: dynamicBlock, LabelNames: []string{"type"}},
 		},
 	}
 	processorsSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
-		{Type: processorBlock, LabelNames: []string{"type"}},
+		{Type: processorBlock, LabelNames: []string{"type"}}, {Type: dynamicBlock, LabelNames: []string{"type"}},
 	}}
+	dynamicSchema = &hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "labels"}}, Blocks: []hcl.BlockHeaderSchema{{Type: "content"}},
+	}
 	nameSchema   = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "name"}}}
 	filterSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "only"}, {Name: "except"}}}
 )
@@ -42,10 +46,11 @@ const (
 	cleanupBlock     = "error-cleanup-provisioner"
 	processorBlock   = "post-processor"
 	processorsBlock  = "post-processors"
+	dynamicBlock     = "dynamic"
 )
 
-// readHCL returns the provisioners of a source in a file of HCL, in its native or its JSON form, and the blocks that
-// run for no source.
+// readHCL returns the blocks of a source in a file of HCL, in its native or its JSON form, and those that run for no
+// source.
 func readHCL(file string, content []byte, source Source) (found, unreachable []Provisioner) {
 	parse := func() (*hcl.File, hcl.Diagnostics) { return hclsyntax.ParseConfig(content, file, hcl.InitialPos) }
 	if strings.HasSuffix(file, ".json") {
@@ -69,13 +74,12 @@ func readHCL(file string, content []byte, source Source) (found, unreachable []P
 			if areKnown {
 				unknown = without(listed.names, known)
 			}
-			isProvisioner := block.Type == provisionerBlock || block.Type == cleanupBlock
 			switch {
 			case listed.isOnly && len(unknown) > 0 && len(unknown) == len(listed.names):
 				p := newProvisioner(block, content)
 				p.Unknown = unknown
 				unreachable = append(unreachable, p)
-			case isProvisioner && listed.runsFor(names):
+			case listed.runsFor(names):
 				p := newProvisioner(block, content)
 				p.Unknown = unknown
 				found = append(found, p)
@@ -93,12 +97,35 @@ func runningBlocks(build *hcl.BodyContent) []*hcl.Block {
 		case "source":
 		case processorsBlock:
 			content, _, _ := block.Body.PartialContent(processorsSchema)
-			all = append(all, content.Blocks...)
+			all = append(all, runningBlocks(content)...)
+		case dynamicBlock:
+			all = append(all, generatedBlocks(block)...)
 		default:
 			all = append(all, block)
 		}
 	}
 	return all
+}
+
+// generatedBlocks returns what a dynamic block generates, once: the blocks for all elements of for_each have the same
+// settings, but for those that are not written out. The type of provisioner is "" when that is such a setting.
+func generatedBlocks(dynamic *hcl.Block) []*hcl.Block {
+	kind := dynamic.Labels[0]
+	if kind != provisionerBlock && kind != cleanupBlock && kind != processorBlock && kind != processorsBlock {
+		return nil
+	}
+	settings, _, _ := dynamic.Body.PartialContent(dynamicSchema)
+	label := ""
+	if attribute, ok := settings.Attributes["labels"]; ok {
+		if labels, known := stringList(attribute.Expr); known && len(labels) == 1 {
+			label = labels[0]
+		}
+	}
+	var all []*hcl.Block
+	for _, content := range settings.Blocks {
+		all = append(all, &hcl.Block{Type: kind, Labels: []string{label}, Body: content.Body, DefRange: dynamic.DefRange})
+	}
+	return runningBlocks(&hcl.BodyContent{Blocks: all})
 }
 
 // without returns the names that are not among others.
@@ -194,39 +221,43 @@ func (f filter) runsFor(names []string) bool {
 }
 
 func newProvisioner(block *hcl.Block, content []byte) Provisioner {
-	p := Provisioner{Type: block.Labels[0], Cleanup: block.Type == cleanupBlock, File: block.DefRange.Filename,
-		Line: block.DefRange.Start.Line}
+	p := Provisioner{
+		Type: block.Labels[0], Cleanup: block.Type == cleanupBlock, Processor: block.Type == processorBlock,
+		File: block.DefRange.Filename, Line: block.DefRange.Start.Line,
+	}
 	attributes, _ := block.Body.JustAttributes()
+	_, p.HasCodes = attributes[settingExitCodes]
 	for name, attribute := range attributes {
-		value, known := constant(attribute.Expr)
-		switch {
-		case !known:
-		case value.Type() == cty.Bool && value.True():
-			p.True = append(p.True, name)
-		case name == settingDirection:
-			p.Downloads = value.Type() == cty.String && value.AsString() == "download"
-		case name == settingExitCodes && value.CanIterateElements():
-			for _, code := range value.AsValueSlice() {
-				if code.Type() == cty.Number && !code.IsNull() {
-					n, _ := code.AsBigFloat().Int64()
-					p.ExitCodes = append(p.ExitCodes, int(n))
-				}
-			}
+		if value, known := constant(attribute.Expr); known {
+			p.read(name, value)
 		}
 	}
 	slices.Sort(p.True)
-	for _, traversal := range traversals(block.Body, attributes) {
-		at := traversal.SourceRange().Start
-		p.Uses = append(p.Uses, Variable{
-			Name: elementName(traversal[1]), File: block.DefRange.Filename, Line: at.Line, Column: at.Column,
-		})
-	}
+	p.Uses = variables(block, attributes)
 	if body, ok := block.Body.(*hclsyntax.Body); ok {
 		p.Uses = append(p.Uses, renderedVariables(block.DefRange.Filename, content, body.SrcRange.Start.Byte,
 			body.SrcRange.End.Byte)...)
 	}
 	slices.SortFunc(p.Uses, Variable.compare)
 	return p
+}
+
+// read takes over a setting that is written out.
+func (p *Provisioner) read(name string, value cty.Value) {
+	switch {
+	case value.Type() == cty.Bool && value.True():
+		p.True = append(p.True, name)
+	case name == settingDirection:
+		p.Downloads = value.Type() == cty.String && value.AsString() == "download"
+	case name == settingExitCodes && value.CanIterateElements():
+		for _, code := range value.AsValueSlice() {
+			if code.Type() == cty.Number && !code.IsNull() {
+				n, _ := code.AsBigFloat().Int64()
+				p.ExitCodes = append(p.ExitCodes, int(n))
+			}
+		}
+		slices.Sort(p.ExitCodes)
+	}
 }
 
 // elementName returns the name of build.Host or build["Host"].
@@ -242,22 +273,67 @@ func elementName(step hcl.Traverser) string {
 	return ""
 }
 
-// traversals returns the references to build variables in a body.
-func traversals(body hcl.Body, attributes hcl.Attributes) []hcl.Traversal {
-	var all []hcl.Traversal
-	if native, ok := body.(*hclsyntax.Body); ok {
-		_ = hclsyntax.VisitAll(native, func(node hclsyntax.Node) hcl.Diagnostics {
-			if expression, ok := node.(*hclsyntax.ScopeTraversalExpr); ok {
-				all = append(all, expression.Traversal)
-			}
-			return nil
+// variables returns the references to build variables in a block.
+func variables(block *hcl.Block, attributes hcl.Attributes) []Variable {
+	var all []Variable
+	add := func(t hcl.Traversal, changed string) {
+		if len(t) < 2 || t.RootName() != "build" {
+			return
+		}
+		at := t.SourceRange().Start
+		all = append(all, Variable{
+			Name: elementName(t[1]), File: block.DefRange.Filename, Line: at.Line, Column: at.Column, Changed: changed,
 		})
-	} else {
-		for _, attribute := range attributes {
-			all = append(all, attribute.Expr.Variables()...)
+	}
+	if body, ok := block.Body.(*hclsyntax.Body); ok {
+		_ = hclsyntax.Walk(body, &variableWalker{add: add})
+		return all
+	}
+	for _, attribute := range attributes {
+		for _, t := range attribute.Expr.Variables() {
+			add(t, "")
 		}
 	}
-	return slices.DeleteFunc(all, func(t hcl.Traversal) bool { return len(t) < 2 || t.RootName() != "build" })
+	return all
+}
+
+// variableWalker finds references in native syntax, and the functions around them.
+type variableWalker struct {
+	add   func(t hcl.Traversal, changed string)
+	calls []string // the functions around the node that change their argument, the innermost last
+}
+
+// changing are the functions of Packer's HCL that make another text of their argument.
+var changing = []string{
+	"abs", "base64decode", "base64encode", "base64gzip", "basename", "bcrypt", "chomp", "convert", "dirname", "indent",
+	"length", "lower", "md5", "regex", "regex_replace", "regexall", "replace", "reverse", "rsadecrypt", "sha1", "sha256",
+	"sha512", "split", "strlen", "strrev", "substr", "textdecodebase64", "textencodebase64", "title", "trim",
+	"trimprefix", "trimsuffix", "upper", "urlencode", "uuidv5",
+}
+
+// Enter implements [hclsyntax.Walker].
+func (w *variableWalker) Enter(node hclsyntax.Node) hcl.Diagnostics {
+	switch node := node.(type) {
+	case *hclsyntax.FunctionCallExpr:
+		if slices.Contains(changing, node.Name) {
+			w.calls = append(w.calls, node.Name)
+		}
+	case *hclsyntax.ScopeTraversalExpr:
+		changed := ""
+		if len(w.calls) > 0 {
+			changed = w.calls[len(w.calls)-1]
+		}
+		w.add(node.Traversal, changed)
+	}
+	return nil
+}
+
+// Exit implements [hclsyntax.Walker].
+func (w *variableWalker) Exit(node hclsyntax.Node) hcl.Diagnostics {
+	if call, ok := node.(*hclsyntax.FunctionCallExpr); ok && slices.Contains(changing, call.Name) {
+		w.calls = w.calls[:len(w.calls)-1]
+	}
+	return nil
 }
 
 // constant returns the value of an expression without variables and functions.

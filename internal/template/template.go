@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package template reads from the template that Packer runs what Packer does not tell a builder: which build variables
-// the provisioners of its source use, some of their settings, and which of them never run.
+// the blocks of its source use, some of their settings, and which of them never run.
 //
 // Packer has read the template before, and reports its mistakes. So what cannot be read or understood here is left out.
 // The package may not know the builder, which uses what is found, nor AWS.
@@ -23,17 +23,19 @@ type Source struct {
 	Name string // of the source block, or in JSON of the builder
 }
 
-// Provisioner is a provisioner block that runs for a source.
+// Provisioner is a provisioner or post-processor block that runs for a source.
 type Provisioner struct {
-	Type    string
-	Cleanup bool       // it is an error-cleanup-provisioner
-	Uses    []Variable // the build variables in it, in their order
-	True    []string   // the settings whose value is written out as true
+	Type      string     // "" where it is not written out
+	Cleanup   bool       // it is an error-cleanup-provisioner
+	Processor bool       // it is a post-processor
+	Uses      []Variable // the build variables in it, in their order
+	True      []string   // the settings whose value is written out as true
 
 	File      string // as the user has named it
 	Line      int
 	Downloads bool     // direction is written out as "download"
-	ExitCodes []int    // valid_exit_codes, as it is written out
+	ExitCodes []int    // valid_exit_codes, as it is written out, in ascending order
+	HasCodes  bool     // it has valid_exit_codes, written out or not
 	Unknown   []string // the names in only and except that are no source of the build
 }
 
@@ -44,6 +46,8 @@ type Variable struct {
 	Line int
 	// Column is counted in characters, from 1.
 	Column int
+	// Changed is the function of HCL that would change the value, such as "upper", or "".
+	Changed string
 }
 
 // maxSize is more than any template has: Packer keeps all of it in memory too.
@@ -58,9 +62,9 @@ func Path(args []string) string {
 	return args[len(args)-1]
 }
 
-// Provisioners returns the provisioner blocks of a template that run for a source: those of a file, or of all files of
-// a folder. Apart from them, it returns those that run for no source of their build, by their only, with the
-// post-processors. It returns none when the template cannot be read.
+// Provisioners returns the provisioner and post-processor blocks of a template that run for a source: those of a file,
+// or of all files of a folder. Apart from them, it returns those that run for no source of their build, by their only.
+// It returns none when the template cannot be read.
 func Provisioners(path string, source Source) (found, unreachable []Provisioner) {
 	for _, file := range files(path) {
 		content, err := inputfile.Read(file, maxSize)
@@ -101,7 +105,7 @@ func AllTrue(provisioners []Provisioner, settings map[string]string) []string {
 	all := map[string]bool{}
 	for _, p := range provisioners {
 		setting, ok := settings[p.Type]
-		if !ok || p.Cleanup {
+		if !ok || p.Cleanup || p.Processor {
 			continue
 		}
 		before, seen := all[p.Type]
@@ -121,7 +125,7 @@ func AllTrue(provisioners []Provisioner, settings map[string]string) []string {
 func CommonExitCodes(provisioners []Provisioner, blockType string) []int {
 	var all []Provisioner
 	for _, p := range provisioners {
-		if p.Type == blockType && !p.Cleanup {
+		if p.Type == blockType && !p.Cleanup && !p.Processor {
 			all = append(all, p)
 		}
 	}

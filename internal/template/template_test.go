@@ -23,8 +23,14 @@ func describe(found []Provisioner) string {
 		if p.Cleanup {
 			s.WriteString(" (cleanup)")
 		}
+		if p.Processor {
+			s.WriteString(" (post-processor)")
+		}
 		for _, use := range p.Uses {
 			fmt.Fprintf(&s, " %s@%d:%d", use.Name, use.Line, use.Column)
+			if use.Changed != "" {
+				fmt.Fprintf(&s, "(%s)", use.Changed)
+			}
 		}
 		if len(p.True) > 0 {
 			fmt.Fprintf(&s, " %v", p.True)
@@ -69,7 +75,38 @@ func TestProvisionersOfHCL(t *testing.T) {
     }
     destination = "/tmp/${build.PackerRunUUID}"
   }
-}`, "file Port@4:42 Password@7:17 PackerRunUUID@10:27\n"},
+}`, "file Port@4:42 Password@7:17(upper) PackerRunUUID@10:27\n"},
+		"functions around functions": {head + `  provisioner "shell" {
+    inline = [join(" ", ["a", substr(format("%s", build.ID), 0, 4), build.Host])]
+    script = lower(upper(build.ID))
+  }
+}`, "shell ID@4:51(substr) Host@4:69 ID@5:26(upper)\n"},
+		"dynamic blocks": {head + `  dynamic "provisioner" {
+    for_each = ["a", "b"]
+    labels   = ["shell"]
+    content {
+      inline = ["echo ${provisioner.value} ${build.Port}"]
+    }
+  }
+  dynamic "provisioner" {
+    for_each = var.types
+    labels   = [provisioner.value]
+    content {
+      only = ["bakery-userdata.web"]
+      goss = build.ID
+    }
+  }
+  dynamic "provisioner" {
+    labels = ["file"]
+    content {
+      only = ["amazon-ebs.web"]
+    }
+  }
+  dynamic "source" {
+    labels = ["bakery-userdata.web"]
+    content {}
+  }
+}`, "shell Port@7:46\n ID@15:14\n"},
 		"true settings": {head + `  provisioner "goss" {
     inspect = true
     skip_download = var.x
@@ -108,8 +145,21 @@ func TestProvisionersOfHCL(t *testing.T) {
 		"sources that are not known": {"build {\n  sources = var.sources\n  provisioner \"shell\" {}\n}", "shell\n"},
 		"cleanup": {head + "  error-cleanup-provisioner \"shell-local\" {\n    inline = [build.ID]\n  }\n}",
 			"shell-local (cleanup) ID@4:15\n"},
-		"post-processors": {head + "  post-processor \"shell-local\" {\n    inline = [build.ID]\n  }\n}", ""},
-		"a mistake":       {head + "  provisioner \"shell\" {", ""},
+		"post-processors": {head + "  post-processor \"shell-local\" {\n    inline = [build.ID]\n  }\n}",
+			"shell-local (post-processor) ID@4:15\n"},
+		"dynamic post-processors": {head + `  dynamic "post-processors" {
+    content {
+      dynamic "post-processor" {
+        labels = ["manifest"]
+        content {
+          custom_data = { p = build.Port }
+        }
+      }
+      post-processor "checksum" {}
+    }
+  }
+}`, "manifest (post-processor) Port@8:31\nchecksum (post-processor)\n"},
+		"a mistake": {head + "  provisioner \"shell\" {", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, map[string]string{"t.pkr.hcl": c.template, "other.hcl": "build {",
@@ -133,7 +183,8 @@ func TestProvisionersOfJSON(t *testing.T) {
     {"type": "file", "source": "{{build ` + "`ID`" + `}}", "except": ["web"]},
     {"type": "salt-masterless", "only": ["other"]}
   ],
-  "post-processors": [{"type": "shell-local", "inline": ["{{build ` + "`ID`" + `}}"]}]
+  "post-processors": [{"type": "shell-local", "inline": ["{{build ` + "`ID`" + `}}"]}, "checksum",
+    [{"type": "manifest", "only": ["other"]}, {"type": "vagrant", "x": "{{build ` + "`Port`" + `}}"}]]
 }`
 	modern := `{"build": {"sources": ["source.bakery-userdata.web"], "provisioner": [
   {"shell": {"inline": ["echo ${build.Host}"], "env": {"A": "${build.Port}"}}},
@@ -141,7 +192,8 @@ func TestProvisionersOfJSON(t *testing.T) {
 ]}}`
 	dir := write(t, map[string]string{"t.json": legacy, "m.pkr.json": modern})
 	for name, want := range map[string]string{
-		"t.json": "shell Host@4:40 Port@5:8\ngoss [inspect]\n", "m.pkr.json": "shell Host Port\n",
+		"t.json": "shell Host@4:40 Port@5:8\ngoss [inspect]\nshell-local (post-processor) ID@10:59\n" +
+			"vagrant (post-processor) Port@11:73\n", "m.pkr.json": "shell Host Port\n",
 	} {
 		got := describe(running(filepath.Join(dir, name)))
 		if name == "m.pkr.json" { // the places are those of the strings
@@ -218,18 +270,23 @@ func TestSettingsOfProvisioners(t *testing.T) {
     direction = "download"
   }
   provisioner "shell" {
-    valid_exit_codes = [0, 3]
+    valid_exit_codes = [3, 0]
+  }
+  provisioner "shell" {
+    valid_exit_codes = concat([0], var.codes)
   }
 }`, "t.json": `{"provisioners": [
   {"type": "file", "direction": "download"},
 
-  {"type": "shell", "valid_exit_codes": [0, 3]}]}`})
+  {"type": "shell", "valid_exit_codes": [0, 3]}, {"type": "shell", "valid_exit_codes": [0, "{{user ` + "`c`" +
+		`}}"]}]}`})
 	for name, want := range map[string]string{
-		"t.pkr.hcl": "4 true []|7 false [0 3]", "t.json": "2 true []|4 false [0 3]",
+		"t.pkr.hcl": "4 true false []|7 false true [0 3]|10 false true []",
+		"t.json":    "2 true false []|4 false true [0 3]|4 false true []",
 	} {
 		var got []string
 		for _, p := range running(filepath.Join(dir, name)) {
-			got = append(got, fmt.Sprintf("%d %t %v", p.Line, p.Downloads, p.ExitCodes))
+			got = append(got, fmt.Sprintf("%d %t %t %v", p.Line, p.Downloads, p.HasCodes, p.ExitCodes))
 		}
 		if diff := cmp.Diff(want, strings.Join(got, "|")); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
