@@ -13,6 +13,9 @@ lab='mmdebstrap:mmdebstrap systemd-nspawn:systemd-container mke2fs:e2fsprogs res
 	nsenter:util-linux mount:mount ip:iproute2 slirp4netns:slirp4netns'
 tests='gcc:gcc ld:binutils shellcheck:shellcheck pigz:pigz aws:awscli
 	pre-commit:pre-commit curl:curl git:git mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs'
+# The base image for arm64 is made with programs of arm64, which this computer's kernel hands to qemu-user.
+vm='qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm qemu-aarch64-static:qemu-user-static
+	update-binfmts:binfmt-support arch-test:arch-test'
 
 # works COMMAND - succeeds when the command exists and runs. It also looks in /usr/bin and the sbin folders: a version
 # manager's shim may come before the real program in PATH, and PATH of other users than root has no sbin folders.
@@ -38,6 +41,9 @@ missing() {
 	done
 	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || printf 'debian-archive-keyring '
 	case " $* " in
+	*" arch-test:"*) [ -e /usr/share/qemu-efi-aarch64/QEMU_EFI.fd ] || printf 'qemu-efi-aarch64 ' ;;
+	esac
+	case " $* " in
 	*" gcc:gcc "*) [ -e /usr/include/stdlib.h ] || printf 'libc6-dev ' ;;
 	esac
 	case " $* " in
@@ -51,9 +57,21 @@ give_up() {
 	exit 1
 }
 
+# finish - makes the kernel hand programs of arm64 to qemu-user, when these are needed. That is lost at a restart, where
+# nothing like systemd's binfmt.service runs. Then it exits.
+finish() {
+	case $wanted in
+	*arch-test*) arch-test arm64 >/dev/null 2>&1 || $run update-binfmts --enable qemu-aarch64 ;;
+	esac
+	exit 0
+}
+
+run=
+[ "$(id -u)" -eq 0 ] || run=sudo
+
 case ${1:-test} in
 lab) wanted=$lab ;;
-vm) wanted="$lab $tests qemu-system-x86_64:qemu-system-x86" ;;
+vm) wanted="$lab $tests $vm" ;;
 test) wanted="$lab $tests" ;;
 *)
 	echo "usage: setup.sh lab|test|vm" >&2
@@ -63,17 +81,13 @@ esac
 
 # shellcheck disable=SC2086 # a list of words
 packages=$(missing $wanted)
-[ -n "$packages" ] || exit 0
+[ -n "$packages" ] || finish
 [ "$(uname -s)" = Linux ] ||
 	give_up 'the lab needs Linux: use a Debian 12 machine, virtual machine or container with root'
 command -v apt-get >/dev/null ||
 	give_up 'install these (Debian package names) with the package manager of this system, then run again'
 
-run=
-if [ "$(id -u)" -ne 0 ]; then
-	command -v sudo >/dev/null || give_up "run as root: apt-get install $packages"
-	run=sudo
-fi
+[ -z "$run" ] || command -v sudo >/dev/null || give_up "run as root: apt-get install $packages"
 echo "setup.sh: installing with apt-get: $packages"
 # shellcheck disable=SC2086 # a list of words; apt-get is silent unless it fails
 if ! log=$($run apt-get -q update 2>&1 && $run env DEBIAN_FRONTEND=noninteractive \
@@ -84,3 +98,4 @@ fi
 # shellcheck disable=SC2086
 packages=$(missing $wanted)
 [ -z "$packages" ] || give_up 'apt-get has installed them, but they do not run; see PATH'
+finish

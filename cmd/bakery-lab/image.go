@@ -28,7 +28,8 @@ func sandboxed(args ...string) (int, error) {
 
 func imageBuild(args []string) (int, error) {
 	f := flags("image build")
-	suite := f.String("suite", "bookworm", "base image `NAME`: "+strings.Join(cloud.Suites, ", ")+", or all")
+	suite := f.String("suite", "bookworm", "base image `NAME`: "+strings.Join(cloud.Suites, ", ")+", or all, "+
+		"which leaves out arm64")
 	words, rest, err := parse(f, args)
 	if err != nil {
 		return usageExit, err
@@ -38,7 +39,7 @@ func imageBuild(args []string) (int, error) {
 	}
 	suites := []string{*suite}
 	if *suite == "all" {
-		suites = cloud.Suites
+		suites = cloud.ContainerSuites // the others need QEMU for the build
 	}
 	for _, s := range suites {
 		if !slices.Contains(cloud.Suites, s) {

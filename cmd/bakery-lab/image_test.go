@@ -14,6 +14,7 @@ import (
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/baseimage"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/cloud"
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
+	"github.com/amibakery/packer-plugin-bakery/internal/lab/qemu"
 )
 
 // TestEveryBaseImageIsAnAMI checks that the images which can be built are those that EC2 lists.
@@ -36,9 +37,19 @@ func TestVirtualMachinesBootFromExt4(t *testing.T) {
 	if err := os.WriteFile(xfs, []byte("XFSB"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := machines{vms: func() (machine.Runner, error) { return nil, nil }}
+	m := machines{vms: map[qemu.Architecture]func() (machine.Runner, error){
+		qemu.X86: func() (machine.Runner, error) { return nil, nil },
+	}}
 	_, err := m.Start(t.Context(), machine.Spec{Disk: xfs, Runner: string(virtual)})
 	if err == nil || !strings.Contains(err.Error(), "its disk has xfs") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestContainersAreNotForArm64 checks that an image of another architecture is refused with the way to run it.
+func TestContainersAreNotForArm64(t *testing.T) {
+	_, err := machines{}.Start(t.Context(), machine.Spec{Architecture: "arm64"})
+	if err == nil || !strings.Contains(err.Error(), "--runner qemu") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -45,7 +45,7 @@ func (h home) everything() []kept {
 		}
 	}
 	add(keptBase, filepath.Join(h.base(), "base", "*-*.img"))
-	add(keptKernel, filepath.Join(h.base(), "base", "kernel-*"))
+	add(keptKernel, filepath.Join(h.base(), "base", "kernel*-*"))
 	add(keptWork, filepath.Join(h.base(), "base", "build-*"))
 	add(keptImage, filepath.Join(h.images(), "snap-*.img"))
 	for i := range all {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/baseimage"
@@ -43,7 +44,7 @@ func (r *runner) parse(name string) error {
 // check returns an error that names what is missing on this computer.
 func (r runner) check(internet bool) error {
 	if r == virtual {
-		return qemu.Check()
+		return qemu.Check(qemu.X86)
 	}
 	return machine.Check(internet)
 }
@@ -81,14 +82,16 @@ func (r runner) orNamed(name string) runner {
 type machines struct {
 	own        runner
 	containers machine.Runner
-	vms        func() (machine.Runner, error)
+	vms        map[qemu.Architecture]func() (machine.Runner, error)
 }
 
 func (r runner) machines(ctx context.Context, h home, consoles []string) (machines, error) {
-	m := machines{own: r, containers: machine.Nspawn(),
-		vms: sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx, consoles) })}
+	m := machines{own: r, containers: machine.Nspawn(), vms: map[qemu.Architecture]func() (machine.Runner, error){}}
+	for _, a := range []qemu.Architecture{qemu.X86, qemu.ARM64} {
+		m.vms[a] = sync.OnceValues(func() (machine.Runner, error) { return h.vms(ctx, a, consoles) })
+	}
 	if r == virtual { // so that errors are returned now, and not at the first launch
-		_, err := m.vms()
+		_, err := m.vms[qemu.X86]()
 		return m, err
 	}
 	fmt.Fprintln(os.Stderr, "bakery-lab:", containment(machine.SettingsProtected()))
@@ -106,23 +109,51 @@ func containment(unprotected error) string {
 		"but it can write those in /sys; --runner qemu keeps both apart"
 }
 
-// vms returns the runner of virtual machines, whose kernels have these consoles.
-func (h home) vms(ctx context.Context, consoles []string) (machine.Runner, error) {
-	if err := qemu.Check(); err != nil {
+// vms returns the runner of virtual machines of an architecture, whose kernels have these consoles.
+func (h home) vms(ctx context.Context, a qemu.Architecture, consoles []string) (machine.Runner, error) {
+	if err := qemu.Check(a); err != nil {
 		return nil, err
 	}
-	k, err := baseimage.EnsureKernel(ctx, h.base(), os.Stderr)
-	if errors.Is(err, fs.ErrPermission) && h.base() != h.dir { // the cache is read-only
-		k, err = baseimage.EnsureKernel(ctx, h.dir, os.Stderr)
+	program, err := programFor(a)
+	if err != nil {
+		return nil, err
 	}
-	return qemu.Runner{Kernel: qemu.Kernel{Image: k.Image, Modules: k.Modules}, Consoles: consoles}, err
+	packages := map[qemu.Architecture]string{qemu.X86: "amd64", qemu.ARM64: "arm64"}[a]
+	k, err := baseimage.EnsureKernel(ctx, h.base(), packages, os.Stderr)
+	if errors.Is(err, fs.ErrPermission) && h.base() != h.dir { // the cache is read-only
+		k, err = baseimage.EnsureKernel(ctx, h.dir, packages, os.Stderr)
+	}
+	return qemu.Runner{Architecture: a, Program: program, Kernel: qemu.Kernel{Image: k.Image, Modules: k.Modules},
+		Consoles: consoles}, err
+}
+
+// programFor returns the path of this program, built for an architecture: it is beside this one.
+func programFor(a qemu.Architecture) (string, error) {
+	own, err := os.Executable()
+	if err != nil || a == qemu.X86 {
+		return own, err
+	}
+	path := filepath.Join(filepath.Dir(own), "bakery-lab-"+string(a))
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("run virtual machines of %s: this program is their initrd, too: %w; build it with: "+
+			"CGO_ENABLED=0 GOARCH=%s go build -o %s ./cmd/bakery-lab", a, err, a, path)
+	}
+	return path, nil
+}
+
+// architectureOf returns the architecture of a machine's disk. Images that were registered without one are i386.
+func architectureOf(s machine.Spec) qemu.Architecture {
+	if s.Architecture == string(qemu.ARM64) {
+		return qemu.ARM64
+	}
+	return qemu.X86
 }
 
 // Start implements machine.Runner.
 func (m machines) Start(ctx context.Context, s machine.Spec) (machine.Machine, error) {
 	switch wanted := m.own.orNamed(s.Runner); {
 	case wanted == virtual:
-		vms, err := m.vms()
+		vms, err := m.vms[architectureOf(s)]()
 		if err != nil {
 			return nil, err
 		}
@@ -134,6 +165,9 @@ func (m machines) Start(ctx context.Context, s machine.Spec) (machine.Machine, e
 	case m.own == virtual:
 		return nil, errors.New("start a container: this lab was started with --runner qemu and has virtual machines " +
 			"only")
+	case architectureOf(s) == qemu.ARM64:
+		return nil, errors.New("start a container: the image is for arm64, which runs as a virtual machine only: " +
+			"--runner qemu, or the tag " + cloud.RunnerTag + "=qemu of the instance")
 	}
 	return m.containers.Start(ctx, s)
 }

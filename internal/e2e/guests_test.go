@@ -23,7 +23,7 @@ var baseImages = flag.String("base-images", "bookworm,el",
 // baseImagesToTest returns the base images of the flag.
 func baseImagesToTest() []string {
 	if *baseImages == "all" {
-		return cloud.Suites
+		return cloud.ContainerSuites
 	}
 	return strings.Split(*baseImages, ",")
 }

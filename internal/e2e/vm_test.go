@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -31,8 +32,11 @@ const vmPatience = 10 * time.Minute
 // nobody is a user without rights.
 const nobody = 65534
 
-// onVMs starts a lab of virtual machines as a user without rights. Only the base image needs root.
-func onVMs(t *testing.T, flags ...string) *lab {
+// onVMs starts a lab of virtual machines with Debian 12 as a user without rights. Only the base image needs root.
+func onVMs(t *testing.T, flags ...string) *lab { return onVMsWith(t, nil, flags...) }
+
+// onVMsWith starts a lab of virtual machines that has more base images. Every lab needs that of Debian 12.
+func onVMsWith(t *testing.T, suites []string, flags ...string) *lab {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bakery-vm-") //nolint:usetesting // nobody may not enter t.TempDir's
 	if err != nil {
@@ -42,10 +46,14 @@ func onVMs(t *testing.T, flags ...string) *lab {
 	home, base, program := filepath.Join(dir, "home"), filepath.Join(dir, "base"), filepath.Join(dir, "bakery-lab")
 	requireNoErrors(t, os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(base, "base"), 0o755), os.Mkdir(home, 0o700),
 		os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
-	copyBase(t, dir, filepath.Join(base, "base"))
+	for _, suite := range append([]string{"bookworm"}, suites...) {
+		copyBase(t, suite, dir, filepath.Join(base, "base"))
+	}
 	// Who has no rights may not read the folder this was built in.
-	text, err := os.ReadFile(packertest.Built(t).Lab)
-	requireNoErrors(t, err, os.WriteFile(program, text, 0o755))
+	for _, architecture := range []string{"", "-arm64"} {
+		text, err := os.ReadFile(packertest.Built(t).Lab + architecture)
+		requireNoErrors(t, err, os.WriteFile(program+architecture, text, 0o755))
+	}
 	homes := []string{"BAKERY_LAB_HOME=" + home, "BAKERY_LAB_BASE=" + base}
 	l, err := serveIn(dir, homes, &syscall.Credential{Uid: nobody, Gid: nobody}, program,
 		append([]string{"--runner", "qemu"}, flags...)...)
@@ -55,17 +63,17 @@ func onVMs(t *testing.T, flags ...string) *lab {
 	return l
 }
 
-// copyBase makes the base image of Debian 12, when there is none, and copies it to a place that others can read.
-func copyBase(t *testing.T, dir, to string) {
+// copyBase makes a base image, when there is none, and copies it to a place that others can read.
+func copyBase(t *testing.T, suite, dir, to string) {
 	t.Helper()
 	homes, err := labHomes(dir)
 	requireNoErrors(t, err)
 	env := append(slices.Clip(hostEnvironment), homes...)
-	if r := packertest.Run(t, dir, env, packertest.Built(t).Lab, "image", "build", "--suite", "bookworm"); r.Code != 0 {
+	if r := packertest.Run(t, dir, env, packertest.Built(t).Lab, "image", "build", "--suite", suite); r.Code != 0 {
 		t.Fatalf("bakery-lab image build: exit status %d\n%s", r.Code, r.Output)
 	}
 	_, cache, _ := strings.Cut(homes[1], "=")
-	files, err := filepath.Glob(filepath.Join(cache, "base", "bookworm-*"))
+	files, err := filepath.Glob(filepath.Join(cache, "base", suite+"-*"))
 	requireNoErrors(t, err)
 	for _, file := range files {
 		copied := filepath.Join(to, filepath.Base(file))
@@ -119,6 +127,48 @@ func TestVMWhoseLastConsoleIsScreen(t *testing.T) {
 		if !strings.Contains(r.Output, shown) {
 			t.Errorf("%q was not shown", shown)
 		}
+	}
+}
+
+// TestVMOfArm64 bakes on a machine of the other architecture that EC2 has.
+func TestVMOfArm64(t *testing.T) {
+	l := onVMsWith(t, []string{"arm64"})
+	image := testName(t)
+	began := time.Now()
+	r := l.build(t, example("hello"), "ami_name="+image, "instance_type=t4g.nano",
+		"source_ami=resolve:ssm:/aws/service/debian/release/12/latest/arm64")
+	if r.Code != 0 {
+		t.Fatal("the bake failed")
+	}
+	t.Logf("the bake took %.0f s", time.Since(began).Seconds())
+	ids := l.images(t, image)
+	if len(ids) != 1 {
+		t.Fatalf("%d images are called %s", len(ids), image)
+	}
+	names := baked.FindStringSubmatch(r.Output)
+	if names == nil {
+		t.Fatal("packer did not say which bake this is")
+	}
+	for _, question := range [][]string{
+		{"describe-images", "--image-ids", ids[0], "--query", "Images[].Architecture"},
+		{"describe-instances", "--instance-ids", names[1], "--query", "Reservations[].Instances[].Architecture"},
+		{"describe-instance-types", "--instance-types", "t4g.nano", "--query",
+			"InstanceTypes[].ProcessorInfo.SupportedArchitectures[]"},
+	} {
+		var answer []string
+		l.aws(t, &answer, append([]string{"ec2"}, question...)...)
+		if !slices.Equal(answer, []string{"arm64"}) {
+			t.Errorf("%s: %v", question[0], answer)
+		}
+	}
+	if left := l.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	// Only a processor of arm64 has run what is on the disk.
+	program := l.cli(t, "cat", ids[0], "/usr/bin/true")
+	const machine = 18 // where an ELF header has it
+	if len(program) <= machine || elf.Machine(program[machine]) != elf.EM_AARCH64 {
+		t.Errorf("the image's programs are not for arm64: %.20q", program)
 	}
 }
 

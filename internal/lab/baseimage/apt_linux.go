@@ -16,18 +16,16 @@ import (
 	"strings"
 )
 
-// kernelPackage depends on the package of the current kernel.
-const kernelPackage = "linux-image-cloud-amd64"
-
 // apt is apt with directories of its own, so that it needs neither root nor the package lists of this computer.
 type apt struct {
-	work    string
-	sources []string
-	options []string // as `Name "value"`
+	work         string
+	architecture string // of the packages
+	sources      []string
+	options      []string // as `Name "value"`
 }
 
-// download downloads the kernel's package and returns its path.
-func (a apt) download(ctx context.Context) (string, error) {
+// downloadKernel downloads the package of the current kernel and returns its path.
+func (a apt) downloadKernel(ctx context.Context) (string, error) {
 	if _, err := os.Stat(keyring); err != nil {
 		return "", fmt.Errorf("%w; install it with: apt-get install debian-archive-keyring", err)
 	}
@@ -37,6 +35,7 @@ func (a apt) download(ctx context.Context) (string, error) {
 	if _, err := a.run(ctx, "apt-get", "-q", "update"); err != nil {
 		return "", err
 	}
+	kernelPackage := "linux-image-cloud-" + a.architecture // depends on it
 	output, err := a.run(ctx, "apt-cache", "depends", "--important", kernelPackage)
 	if err != nil {
 		return "", err
@@ -69,7 +68,8 @@ func (a apt) configure() error {
 		`Dir::State "` + filepath.Join(a.work, "state") + `"`,
 		`Dir::State::Status "` + filepath.Join(a.work, "status") + `"`,
 		`Dir::Cache "` + filepath.Join(a.work, "cache") + `"`,
-		`APT::Architecture "amd64"`, `APT::Sandbox::User "root"`, `Acquire::Languages "none"`,
+		`APT::Architecture "` + a.architecture + `"`, `APT::Architectures:: "` + a.architecture + `"`,
+		`APT::Sandbox::User "root"`, `Acquire::Languages "none"`,
 	}, a.options...)
 	for name, text := range map[string]string{
 		"apt.conf":     strings.Join(settings, ";\n") + ";\n",
@@ -93,8 +93,8 @@ func (a apt) run(ctx context.Context, name string, args ...string) (string, erro
 	return out.String(), nil
 }
 
-// unpackKernel writes the required files of a package to a directory.
-func unpackKernel(ctx context.Context, deb, dir string) error {
+// unpack writes the required files of a package to a directory.
+func (k kernel) unpack(ctx context.Context, deb, dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
@@ -106,18 +106,18 @@ func unpackKernel(ctx context.Context, deb, dir string) error {
 	if err != nil {
 		return err
 	}
-	got, err := extract(tar.NewReader(out), dir)
+	got, err := k.extract(tar.NewReader(out), dir)
 	_, _ = io.Copy(io.Discard, out) // otherwise dpkg-deb fails when reading ends early
 	if err := errors.Join(err, cmd.Wait()); err != nil {
 		return err
 	}
-	if got != len(modules)+1 {
-		return fmt.Errorf("%d of %d files are in it", got, len(modules)+1)
+	if want := len(k.modules) + 1; got != want {
+		return fmt.Errorf("%d of %d files are in it", got, want)
 	}
 	return nil
 }
 
-func extract(from *tar.Reader, dir string) (got int, err error) {
+func (k kernel) extract(from *tar.Reader, dir string) (got int, err error) {
 	for {
 		header, err := from.Next()
 		if errors.Is(err, io.EOF) {
@@ -126,7 +126,7 @@ func extract(from *tar.Reader, dir string) (got int, err error) {
 		if err != nil {
 			return got, err
 		}
-		name := kernelFile(header.Name)
+		name := k.file(header.Name)
 		if name == "" || header.Typeflag != tar.TypeReg {
 			continue
 		}

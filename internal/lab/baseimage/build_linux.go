@@ -29,7 +29,7 @@ const mergedUsr = `set -e
 mkdir -p "$1/etc/apt/preferences.d"
 printf 'Package: usrmerge\nPin: release *\nPin-Priority: -1\n' >"$1/` + noUsrmerge + `"
 dirs='bin sbin lib'
-if [ "$(dpkg --print-architecture)" = amd64 ]; then dirs="$dirs lib64"; fi
+if [ "${BAKERY_ARCHITECTURE:-$(dpkg --print-architecture)}" = amd64 ]; then dirs="$dirs lib64"; fi
 for d in $dirs; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done`
 
 // runTweak runs a script in the tree "$1".
@@ -81,6 +81,9 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 		"--include=" + strings.Join(r.Packages, ","),
 		"--setup-hook=" + mergedUsr,
 	}
+	if r.Architecture != "" {
+		args = append(args, "--architectures="+r.Architecture)
+	}
 	if r.Tweak != "" {
 		args = append(args, "--customize-hook="+runTweak)
 	}
@@ -92,7 +95,7 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	}
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, "unshare", append(append(args, r.Suite, tree), sources...)...)
-	cmd.Env = append(os.Environ(), "BAKERY_TWEAK="+r.Tweak)
+	cmd.Env = append(os.Environ(), "BAKERY_TWEAK="+r.Tweak, "BAKERY_ARCHITECTURE="+r.Architecture)
 	cmd.Stdout = io.MultiWriter(progress, &output)
 	cmd.Stderr = cmd.Stdout
 	cmd.WaitDelay = 30 * time.Second

@@ -17,6 +17,6 @@ func Ensure(context.Context, string, string, io.Writer) (Image, error) {
 }
 
 // EnsureKernel returns an error, because virtual machines run on Linux.
-func EnsureKernel(context.Context, string, io.Writer) (Kernel, error) {
+func EnsureKernel(context.Context, string, string, io.Writer) (Kernel, error) {
 	return Kernel{}, errors.New("get a kernel: virtual machines need Linux")
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,25 +22,43 @@ const kernelSuite = "bookworm"
 // again.
 const kernelRevision = 1
 
-// modules are the drivers for QEMU's machines that are not built into the kernel: for a virtio network card, and for
-// the power button, which logind reads through evdev. Dependencies come first.
-var modules = []string{
-	"virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-	"failover", "net_failover", "virtio_net", "button", "evdev",
+// kernel is a kernel that Debian has.
+type kernel struct {
+	architecture string // dpkg's
+	name         string // of its files in the cache, without a dash: old ones are removed by NAME-*
+	// modules are the drivers for QEMU's machines that are not built in: for a virtio network card, and for the power
+	// button, which logind reads through evdev. Dependencies come first.
+	modules []string
+}
+
+var kernels = []kernel{
+	{"amd64", "kernel", []string{
+		"virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
+		"failover", "net_failover", "virtio_net", "button", "evdev",
+	}},
+	{"arm64", "kernelarm64", []string{
+		"virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
+		"failover", "net_failover", "virtio_net", "evdev",
+	}},
 }
 
 var errNoMirror = errors.New("get a kernel: apt of this computer knows no mirror of Debian: name one in " +
 	"/etc/apt/sources.list.d, " +
 	"as in sources.list(5)")
 
-// EnsureKernel returns a kernel for virtual machines. It downloads Debian's when cacheDir/base has none, which takes
-// some seconds and does not need root. Other than an image, the kernel is not replaced when the mirror changes.
-func EnsureKernel(ctx context.Context, cacheDir string, progress io.Writer) (Kernel, error) {
-	c := cached{
-		dir:    filepath.Join(cacheDir, "base"),
-		recipe: recipe{Suite: "kernel", Sources: ownMirror("/etc/apt").sourcesList(kernelSuite), AptOpts: aptOptions()},
+// EnsureKernel returns a kernel for virtual machines of an architecture, amd64 or arm64. It downloads Debian's when
+// cacheDir/base has none, which takes some seconds and does not need root. Other than an image, the kernel is not
+// replaced when the mirror changes.
+func EnsureKernel(ctx context.Context, cacheDir, architecture string, progress io.Writer) (Kernel, error) {
+	at := slices.IndexFunc(kernels, func(k kernel) bool { return k.architecture == architecture })
+	if at < 0 {
+		return Kernel{}, fmt.Errorf("get a kernel: there is none for %s", architecture)
 	}
-	k, err := c.loadKernel()
+	c := cachedKernel{kernel: kernels[at]}
+	c.dir = filepath.Join(cacheDir, "base")
+	c.recipe = recipe{Suite: c.kernel.name, Sources: ownMirror("/etc/apt").sourcesList(kernelSuite),
+		AptOpts: aptOptions()}
+	k, err := c.load()
 	if err == nil {
 		return k, nil
 	}
@@ -54,60 +73,69 @@ func EnsureKernel(ctx context.Context, cacheDir string, progress io.Writer) (Ker
 		return Kernel{}, fmt.Errorf("get a kernel: %w", err)
 	}
 	defer unlock()
-	if k, err := c.loadKernel(); err == nil { // made while we waited
+	if k, err := c.load(); err == nil { // made while we waited
 		return k, nil
 	}
 	_, _ = fmt.Fprintln(progress, "downloading a kernel for virtual machines")
-	if err := c.makeKernel(ctx); err != nil {
+	if err := c.download(ctx); err != nil {
 		return Kernel{}, fmt.Errorf("get a kernel: %w", err)
 	}
-	return c.loadKernel()
+	return c.load()
 }
 
-func (c cached) kernelDir() string {
-	return filepath.Join(c.dir, "kernel-"+strconv.Itoa(kernelRevision))
+// cachedKernel is a kernel in the cache, or to be downloaded.
+type cachedKernel struct {
+	cached
+	kernel kernel
 }
 
-// loadKernel reads the kernel from the cache. Its directory is moved in place, so it is complete.
-func (c cached) loadKernel() (Kernel, error) {
-	k := Kernel{Image: filepath.Join(c.kernelDir(), "vmlinuz")}
-	for _, m := range modules {
-		k.Modules = append(k.Modules, filepath.Join(c.kernelDir(), m+".ko"))
+// files returns the directory of the kernel.
+func (c cachedKernel) files() string {
+	return filepath.Join(c.dir, c.kernel.name+"-"+strconv.Itoa(kernelRevision))
+}
+
+// load reads the kernel from the cache. Its directory is moved in place, so it is complete.
+func (c cachedKernel) load() (Kernel, error) {
+	k := Kernel{Image: filepath.Join(c.files(), "vmlinuz")}
+	for _, m := range c.kernel.modules {
+		k.Modules = append(k.Modules, filepath.Join(c.files(), m+".ko"))
 	}
 	_, err := os.Stat(k.Image)
 	return k, err
 }
 
-func (c cached) makeKernel(ctx context.Context) (err error) {
-	if err := c.removeMatching("build-kernel-*"); err != nil { // of a download that was killed
+func (c cachedKernel) download(ctx context.Context) (err error) {
+	building := "build-" + c.kernel.name + "-"
+	if err := c.removeMatching(building + "*"); err != nil { // of a download that was killed
 		return err
 	}
-	work, err := os.MkdirTemp(c.dir, "build-kernel-")
+	work, err := os.MkdirTemp(c.dir, building)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	deb, err := apt{work: work, sources: c.recipe.Sources, options: c.recipe.AptOpts}.download(ctx)
+	deb, err := apt{work: work, architecture: c.kernel.architecture, sources: c.recipe.Sources,
+		options: c.recipe.AptOpts}.downloadKernel(ctx)
 	if err != nil {
 		return err
 	}
 	made := filepath.Join(work, "kernel")
-	if err := unpackKernel(ctx, deb, made); err != nil {
+	if err := c.kernel.unpack(ctx, deb, made); err != nil {
 		return fmt.Errorf("unpack %s: %w", filepath.Base(deb), err)
 	}
-	if err := c.removeMatching("kernel-*"); err != nil {
+	if err := c.removeMatching(c.kernel.name + "-*"); err != nil {
 		return err
 	}
-	return os.Rename(made, c.kernelDir())
+	return os.Rename(made, c.files())
 }
 
-// kernelFile returns the name in the cache for a file of the package; "" when the file is not needed.
-func kernelFile(name string) string {
+// file returns the name in the cache for a file of the package; "" when the file is not needed.
+func (k kernel) file(name string) string {
 	base := filepath.Base(name)
 	if strings.HasPrefix(base, "vmlinuz-") {
 		return "vmlinuz"
 	}
-	for _, m := range modules {
+	for _, m := range k.modules {
 		if base == m+".ko" {
 			return base
 		}

@@ -28,6 +28,8 @@ type recipe struct {
 	Variant    string          `json:",omitempty"` // its name
 	Tweak      string          `json:",omitempty"` // script that runs in it
 	FileSystem disk.FileSystem `json:",omitempty"` // ext4 when empty
+	// Architecture is dpkg's, when it is not this computer's: QEMU runs the packages' scripts then.
+	Architecture string `json:",omitempty"`
 }
 
 // packages are those of a bootable Debian with cloud-init, into which users can install more. There is no kernel,
@@ -83,13 +85,15 @@ func newRecipe(v variant, m mirror, aptOpts []string) recipe {
 		Revision: 1,
 		Sources:  m.sourcesList(v.suite),
 		AptOpts:  append([]string{`Acquire::Languages "none"`}, aptOpts...),
-		DpkgOpts: []string{"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*",
-			"path-exclude=/usr/share/doc/*"},
+		DpkgOpts: append([]string{"path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*",
+			"path-exclude=/usr/share/doc/*"}, v.dpkgOptions()...),
 		Packages:   v.packages(),
 		Files:      v.files(),
 		Masked:     masked,
 		Tweak:      v.script(),
 		FileSystem: v.disk,
+
+		Architecture: v.architecture,
 	}
 	if v.name != v.suite {
 		r.Variant = v.name

@@ -20,6 +20,8 @@ type variant struct {
 	tweak   bool     // whether tweaks/NAME.sh changes it
 	renders bool     // whether cloud-init writes the configuration of the machine's network
 	disk    disk.FileSystem
+
+	architecture string // dpkg's; this computer's when empty
 }
 
 // variants are the base images: Debian releases, oldest first, and then Debian made like something else.
@@ -37,10 +39,11 @@ var variants = []variant{
 	{name: "fips", suite: "bookworm", tweak: true},
 	{name: "xfs", suite: "bookworm", disk: disk.XFS},
 	{name: "btrfs", suite: "bookworm", disk: disk.Btrfs},
+	{name: "arm64", suite: "bookworm", architecture: "arm64"},
 }
 
 // Names are the base images that can be built. Their cloud-init is 20.4 (bullseye, al2), 22.4 (bookworm, el, fips, xfs,
-// btrfs), 25.1 (trixie), and what Debian testing has (forky, uutils).
+// btrfs, arm64), 25.1 (trixie), and what Debian testing has (forky, uutils).
 var Names = names()
 
 func names() (all []string) {
@@ -92,6 +95,16 @@ func (v variant) packages() []string {
 		all = append(all, "usr-is-merged") // see mergedUsr
 	}
 	return slices.DeleteFunc(all, func(name string) bool { return slices.Contains(v.leave, name) })
+}
+
+// dpkgOptions returns those that only this variant has. Where QEMU runs the packages' scripts, those of locales and of
+// ca-certificates take as long as all others together: they start programs for each locale and each certificate that
+// there is. Without these files there are none.
+func (v variant) dpkgOptions() []string {
+	if v.architecture == "" {
+		return nil
+	}
+	return []string{"path-exclude=/usr/share/i18n/SUPPORTED", "path-exclude=/usr/share/ca-certificates/*"}
 }
 
 // files returns the configuration files of the image.

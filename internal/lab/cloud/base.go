@@ -16,6 +16,7 @@ type baseAMI struct {
 	version    string // of Debian
 	name       string // of the AMI
 	like       string // what Debian is made like
+	arm64      bool   // whether it is for arm64, and not for x86_64
 	publisher  publisher
 	parameters []string // of SSM, which have its id
 }
@@ -48,10 +49,16 @@ var base = []baseAMI{
 	{suite: "fips", number: "0bace000000000212", version: "12", name: "fips-debian-12-amd64", like: "a FIPS image"},
 	{suite: "xfs", number: "0bace000000000312", version: "12", name: "xfs-debian-12-amd64", like: "one with XFS"},
 	{suite: "btrfs", number: "0bace000000000412", version: "12", name: "btrfs-debian-12-amd64", like: "one with btrfs"},
+	{suite: "arm64", number: "0bace000000000512", version: "12", name: "debian-12-arm64-20260101-1234", arm64: true,
+		parameters: []string{"/aws/service/debian/release/bookworm/latest/arm64",
+			"/aws/service/debian/release/12/latest/arm64"}},
 }
 
 // Suites are the names of the base images.
 var Suites = suites()
+
+// ContainerSuites are the names of those that can be containers: their programs are for this computer's processor.
+var ContainerSuites = slices.DeleteFunc(suites(), func(suite string) bool { return baseOf(suite).arm64 })
 
 func suites() (all []string) {
 	for _, b := range base {
@@ -84,6 +91,9 @@ func BaseVersion(suite string) string { return baseOf(suite).version }
 // BaseParameters returns the names of the SSM parameters that have the id of a base image.
 func BaseParameters(suite string) []string {
 	b := baseOf(suite)
+	if b.arm64 {
+		return b.parameters
+	}
 	all := append([]string{"/aws/service/debian/release/" + suite + "/latest/amd64"}, b.parameters...)
 	if b.like == "" {
 		all = append(all, "/aws/service/debian/release/"+b.version+"/latest/amd64")
@@ -102,9 +112,13 @@ func (b baseAMI) image() (Image, Snapshot) {
 		ID: "snap-" + b.number, Owner: by.account, OwnerAlias: by.alias, VolumeID: "vol-ffffffff", State: "completed",
 		Size: baseSize, Started: created, Description: "Debian " + b.version, Public: true, Suite: b.suite,
 	}
+	architecture := "x86_64"
+	if b.arm64 {
+		architecture = "arm64"
+	}
 	image := Image{
 		ID: "ami-" + b.number, Name: cmp.Or(b.name, "debian-"+b.version+"-amd64-20260101-1234"), Description: about,
-		Owner: by.account, OwnerAlias: by.alias, State: "available", Architecture: "x86_64", Created: created,
+		Owner: by.account, OwnerAlias: by.alias, State: "available", Architecture: architecture, Created: created,
 		RootDevice: DefaultRoot, Public: true, ENA: true, SriovNet: "simple", BootMode: "uefi-preferred",
 		Suite: b.suite,
 		Devices: []ImageDevice{{Name: DefaultRoot, SnapshotID: snapshot.ID, Size: baseSize, Type: "gp3",

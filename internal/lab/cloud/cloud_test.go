@@ -346,6 +346,32 @@ func TestErrorsOfALaunch(t *testing.T) {
 	}
 }
 
+// TestArchitectures launches images on instance types, and makes images of the instances.
+func TestArchitectures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t, cloud.Options{})
+		defer c.Close()
+		for _, tc := range []struct{ suite, on, refused string }{
+			{"bookworm", "t3.nano", ""}, {"arm64", "t4g.nano", ""},
+			{"bookworm", "t4g.nano", "InvalidParameterValue"}, {"arm64", "t3.nano", "InvalidParameterValue"},
+		} {
+			all, err := c.Launch(cloud.Launch{Region: region, ImageID: cloud.BaseImageID(tc.suite), Type: tc.on})
+			if code(err) != tc.refused {
+				t.Errorf("%s on %s: %v", tc.suite, tc.on, err)
+			}
+			if err != nil {
+				continue
+			}
+			synctest.Wait()
+			image, err := c.CreateImage(cloud.NewImage{Region: region, InstanceID: all[0].ID, Name: "of " + tc.suite})
+			if err != nil || image.Architecture != all[0].Architecture ||
+				(image.Architecture == "arm64") != (tc.suite == "arm64") {
+				t.Errorf("the image of %s is for %s, %v", tc.suite, image.Architecture, err)
+			}
+		}
+	})
+}
+
 func TestUserDataOfExactlyTheLimitIsAccepted(t *testing.T) {
 	c := newCloud(t, cloud.Options{})
 	t.Cleanup(func() { _ = c.Close() })

@@ -83,7 +83,7 @@ func (c *Cloud) Launch(l Launch) ([]Instance, error) {
 	if again, err := c.launchedBefore(l); again != nil || err != nil {
 		return again, err
 	}
-	image, err := c.availableImage(l.Region, l.ImageID)
+	image, err := c.launchImage(l)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (c *Cloud) Check(l Launch) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	image, err := c.availableImage(l.Region, l.ImageID)
+	image, err := c.launchImage(l)
 	if err != nil {
 		return err
 	}
@@ -248,6 +248,23 @@ func (c *Cloud) availableImage(region, id string) (*Image, error) {
 	}
 	if image.State != "available" {
 		return nil, unavailable(id)
+	}
+	return image, nil
+}
+
+// launchImage returns the image, when it is available and runs on the instance type. The caller holds c.mu.
+func (c *Cloud) launchImage(l Launch) (*Image, error) {
+	image, err := c.availableImage(l.Region, l.ImageID)
+	if err != nil {
+		return nil, err
+	}
+	on, _ := InstanceType(l.Type) // checkLaunch has found it
+	const arm64 = "arm64"         // x86_64 runs i386, too
+	if (on.Architecture == arm64) != (image.Architecture == arm64) {
+		return nil, apierror.Errorf("InvalidParameterValue", "The architecture '%s' of the specified instance type "+
+			"does not match the architecture '%s' of the specified AMI. Specify an instance type and an AMI that have "+
+			"matching architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to "+
+			"discover the architecture of the instance type or AMI.", on.Architecture, image.Architecture)
 	}
 	return image, nil
 }

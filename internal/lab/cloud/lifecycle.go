@@ -54,7 +54,7 @@ func (c *Cloud) startMachine(in *instance) (machine.Machine, error) {
 	spec := machine.Spec{
 		ID: in.ID, Disk: in.disk, Hostname: privateName(in.PrivateIP), Internet: c.options.Internet,
 		Console: in.console,
-		Runner:  with,
+		Runner:  with, Architecture: in.Architecture,
 	}
 	if c.options.Listeners != nil {
 		spec.Listeners = c.options.Listeners(in.ID)

@@ -7,8 +7,8 @@
 // machine runs: the agent, which forwards connections to the lab and runs commands for it. It writes nothing to the
 // disk.
 //
-// One program is both the lab and the initrd: Write packs this executable, which must be statically linked and whose
-// main must call Init first. The package may not know QEMU: outside it needs only TCP connections to the addresses
+// One program is both the lab and the initrd: Write packs it, built for the machines. It must be statically linked, and
+// its main must call Init first. The package may not know QEMU: outside it needs only TCP connections to the addresses
 // below.
 package initrd
 

@@ -13,14 +13,16 @@ import (
 	"path/filepath"
 )
 
-// Write writes an uncompressed initrd with this executable as its init. modules are paths of kernel modules, which are
-// loaded in this order.
-func Write(w io.Writer, c Config, modules []string) error {
-	self, err := os.Executable()
-	if err == nil {
-		err = checkStatic(self)
-	}
-	if err != nil {
+// Program is this program, built for the machines.
+type Program struct {
+	Path    string
+	Machine elf.Machine // of the machines
+}
+
+// Write writes an uncompressed initrd with a program as its init. modules are paths of kernel modules, which are loaded
+// in this order.
+func Write(w io.Writer, p Program, c Config, modules []string) error {
+	if err := p.check(); err != nil {
 		return fmt.Errorf("make an initrd: %w", err)
 	}
 	for _, m := range modules {
@@ -37,7 +39,7 @@ func Write(w io.Writer, c Config, modules []string) error {
 	// The kernel opens it for init, before anything is mounted.
 	a.add(entry{name: "dev/console", mode: modeDevice | 0o600, major: 5, minor: 1})
 	a.add(entry{name: configFile, mode: modeFile | 0o600, content: text})
-	a.file(program, 0o755, self)
+	a.file(program, 0o755, p.Path)
 	for _, m := range modules {
 		a.file("modules/"+filepath.Base(m), 0o644, m)
 	}
@@ -47,19 +49,20 @@ func Write(w io.Writer, c Config, modules []string) error {
 	return nil
 }
 
-// checkStatic returns an error for a program that needs a C library, which the initrd does not have.
-func checkStatic(path string) (err error) {
-	f, err := elf.Open(path)
+// check returns an error for a program of another architecture than the machines', and for one that needs a C library,
+// which the initrd does not have.
+func (p Program) check() (err error) {
+	f, err := elf.Open(p.Path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if f.Machine != elf.EM_X86_64 {
-		return fmt.Errorf("%s is not for amd64, as the machines are", path)
+	if f.Machine != p.Machine {
+		return fmt.Errorf("%s is for %v, and the machines are %v", p.Path, f.Machine, p.Machine)
 	}
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			return fmt.Errorf("%s is linked dynamically; build it with CGO_ENABLED=0, as make build does", path)
+	for _, part := range f.Progs {
+		if part.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s is linked dynamically; build it with CGO_ENABLED=0, as make build does", p.Path)
 		}
 	}
 	return nil

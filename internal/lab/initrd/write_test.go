@@ -5,6 +5,7 @@ package initrd
 
 import (
 	"bytes"
+	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +48,7 @@ func TestWriteRefusesADynamicallyLinkedProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkStatic(sh); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
+	if err := (Program{sh, elf.EM_X86_64}).check(); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
 		t.Errorf("/bin/sh: %v", err)
 	}
 	own := filepath.Join(t.TempDir(), "own")
@@ -60,7 +61,10 @@ func TestWriteRefusesADynamicallyLinkedProgram(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := checkStatic(own); err != nil {
+	if err := (Program{own, elf.EM_X86_64}).check(); err != nil {
 		t.Errorf("a static program: %v", err)
+	}
+	if err := (Program{own, elf.EM_AARCH64}).check(); err == nil || !strings.Contains(err.Error(), "EM_X86_64") {
+		t.Errorf("a program of another architecture: %v", err)
 	}
 }

@@ -31,7 +31,9 @@ type Spec struct {
 	Listeners []Listener // served until the machine has ended, also during reboots
 	Internet  bool       // user-mode NAT to the host's network, as interface eth0
 	Runner    string     // name, for a Runner that consists of several; empty: its default
-	Console   io.Writer  // gets all bytes that the console prints, from one goroutine
+	// Architecture of the disk's programs, by the name that EC2 has for it; empty: this computer's.
+	Architecture string
+	Console      io.Writer // gets all bytes that the console prints, from one goroutine
 }
 
 // Exit is how a machine has ended.

@@ -17,16 +17,18 @@ import (
 // memory of a machine in MiB: between those of t3.nano and t3.small.
 const memory = 1024
 
-// arguments returns those of qemu-system-x86_64(1). The monitor is descriptor 3, the console is standard output.
+// arguments returns those of qemu-system-x86_64(1) and its like. The monitor is descriptor 3, the console is standard
+// output.
 func (m *vm) arguments() []string {
 	id := sha256.Sum256([]byte(m.spec.ID))
+	p := m.runner.platform()
 	args := []string{
 		"-name", m.spec.ID,
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-m", strconv.Itoa(memory),
 		"-kernel", m.runner.Kernel.Image, "-initrd", m.path(initrdName), "-append", m.commandLine(),
 		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control",
-		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+		"-chardev", "stdio,id=console,signal=off",
 		// A crash of this computer ends the machine anyway, so there is no need to flush the disk.
 		"-drive", "if=none,id=root,format=raw,cache=unsafe,file=" + escape(m.spec.Disk),
 		"-device", "nvme,drive=root,serial=vol0" + hex.EncodeToString(id[:8]),
@@ -34,19 +36,21 @@ func (m *vm) arguments() []string {
 		"-device", "virtio-net-pci,netdev=net,romfile=,mac=" +
 			fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", id[0], id[1], id[2], id[3], id[4]),
 	}
-	args = append(args, smbios(id)...)
-	if hasKVM() {
+	args = append(append(args, p.hardware...), smbios(id, p.product)...)
+	if p.firmware.Name != "" {
+		args = append(args, "-bios", p.firmware.Name)
+	}
+	if p.hasKVM() {
 		return append(args, "-accel", "kvm", "-cpu", "host", "-smp", "2")
 	}
-	// Measured: one processor in one thread is faster than two, and five-level page tables are slower.
-	return append(args, "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max,la57=off", "-smp", "1")
+	return append(args, p.emulated...)
 }
 
 // commandLine returns the kernel's command line. With net.ifnames=0, the interface keeps the name that the initrd uses.
 // mitigations=off saves a third of the time where the processor is emulated.
 func (m *vm) commandLine() string {
 	line := m.consoles() + "net.ifnames=0 mitigations=off"
-	if !hasKVM() {
+	if !m.runner.platform().hasKVM() {
 		// The kernel writes changes of files to the disk after half a minute. An emulated processor does as much in
 		// that time as a real one in a few seconds. On EC2, many temporary files are removed before they are written to
 		// the disk.
@@ -77,12 +81,12 @@ func (m *vm) consoles() string {
 // smbios returns the strings by which cloud-init and systemd detect EC2
 // (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html): serial number
 // and UUID are the same and begin with ec2.
-func smbios(id [sha256.Size]byte) []string {
+func smbios(id [sha256.Size]byte, product string) []string {
 	uuid := "ec2" + hex.EncodeToString(id[:])[3:32]
 	uuid = strings.Join([]string{uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]}, "-")
 	return []string{
 		"-smbios", "type=0,vendor=Amazon EC2,version=1.0",
-		"-smbios", "type=1,manufacturer=Amazon EC2,product=t3.nano,serial=" + uuid + ",uuid=" + uuid,
+		"-smbios", "type=1,manufacturer=Amazon EC2,product=" + product + ",serial=" + uuid + ",uuid=" + uuid,
 		"-smbios", "type=3,manufacturer=Amazon EC2,asset=Amazon EC2",
 	}
 }

@@ -6,24 +6,36 @@ package qemu
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/lab/machine"
 )
 
-const emulator = "qemu-system-x86_64"
-
-// programs are needed to run virtual machines.
+// programs are needed to run virtual machines of every architecture.
 var programs = []machine.Program{
-	{Name: emulator, Package: "qemu-system-x86"},
 	{Name: "e2fsck", Package: "e2fsprogs"},
 	{Name: "resize2fs", Package: "e2fsprogs"},
 }
 
-// Check returns an error that names all that is missing to run virtual machines, with the Debian packages to install.
-func Check() error { return machine.CheckPrograms("run virtual machines", programs) }
+// Check returns an error that names all that is missing to run virtual machines of an architecture, with the Debian
+// packages to install.
+func Check(a Architecture) error {
+	p := Runner{Architecture: a}.platform()
+	if err := machine.CheckPrograms("run virtual machines", append(slices.Clip(programs), p.emulator)); err != nil {
+		return err
+	}
+	if p.firmware.Name == "" {
+		return nil
+	}
+	if _, err := os.Stat(p.firmware.Name); err != nil {
+		return fmt.Errorf("run virtual machines: %w; install it with: apt-get install %s", err, p.firmware.Package)
+	}
+	return nil
+}
 
 // hasKVM reports whether KVM works with the processor's virtualization. /dev/kvm alone is not enough: some nested
 // clouds have modules for it that interpret an ordinary kernel, slower than QEMU.

@@ -11,13 +11,25 @@ package qemu
 
 // Kernel is the kernel that machines boot.
 type Kernel struct {
-	Image   string   // a bzImage with built-in drivers for NVMe and ext4
+	Image   string   // the kernel itself, with built-in drivers for NVMe and ext4
 	Modules []string // paths of the modules for all else, in the order to load them
 }
 
-// Runner is a machine.Runner.
+// Architecture is a machine's, by the name that EC2 has for it.
+type Architecture string
+
+// The architectures of machines.
+const (
+	X86   Architecture = "x86_64"
+	ARM64 Architecture = "arm64"
+)
+
+// Runner is a machine.Runner, for machines of one architecture.
 type Runner struct {
-	Kernel Kernel
+	Architecture Architecture // X86 when empty
+	// Program is this program, built for the architecture; when empty, it is this executable.
+	Program string
+	Kernel  Kernel
 	// Consoles are the kernel's consoles, each as a console= in this order; the last one is /dev/console. The lab reads
 	// ttyS0, as EC2 does. None: ttyS0.
 	Consoles []string

@@ -95,6 +95,21 @@ func TestArgumentsLookLikeEC2(t *testing.T) {
 	}
 }
 
+func TestMachinesOfArm64HaveTheirOwnHardware(t *testing.T) {
+	m := &vm{runner: Runner{Architecture: ARM64}, spec: machine.Spec{ID: "i-1"}}
+	args := strings.Join(m.arguments(), " ")
+	for _, want := range []string{
+		"-machine virt,", "-device pci-serial,chardev=console ", "-bios /", "-cpu neoverse-n1", "product=t4g.nano,",
+	} {
+		if !strings.Contains(args, want) {
+			t.Errorf("no %q in %s", want, args)
+		}
+	}
+	if got := m.runner.platform().emulator.Name; got != "qemu-system-aarch64" {
+		t.Errorf("%s runs it", got)
+	}
+}
+
 func TestTheMonitorReportsPowerOffs(t *testing.T) {
 	event := func(guest bool, reason string) string {
 		return fmt.Sprintf("{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":%v,\"reason\":%q}}\n", guest, reason)

@@ -18,7 +18,7 @@ var errNotLinux = errors.New("run virtual machines: the lab needs Linux")
 func (Runner) Start(context.Context, machine.Spec) (machine.Machine, error) { return nil, errNotLinux }
 
 // Check returns the same error.
-func Check() error { return errNotLinux }
+func Check(Architecture) error { return errNotLinux }
 
 // Init does nothing here.
 func Init() {}

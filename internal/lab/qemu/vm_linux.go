@@ -5,6 +5,7 @@ package qemu
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,13 +104,15 @@ func (m *vm) writeInitrd(c initrd.Config) error {
 	if err != nil {
 		return fmt.Errorf("make an initrd: %w", err)
 	}
-	return errors.Join(initrd.Write(f, c, m.runner.Kernel.Modules), f.Close())
+	p := initrd.Program{Path: cmp.Or(m.runner.Program, m.self), Machine: m.runner.platform().elf}
+	return errors.Join(initrd.Write(f, p, c, m.runner.Kernel.Modules), f.Close())
 }
 
 // powerOn starts QEMU. The kernel kills QEMU when the thread that started it ends, so that no machine stays after a lab
 // was killed. The thread is kept for that.
 func (m *vm) powerOn() error {
-	m.cmd = exec.Command(emulator, m.arguments()...)
+	emulator := m.runner.platform().emulator
+	m.cmd = exec.Command(emulator.Name, m.arguments()...)
 	m.cmd.Stdout, m.cmd.Stderr = m.spec.Console, &m.stderr
 	if m.cmd.Stdout == nil {
 		m.cmd.Stdout = io.Discard
@@ -128,7 +131,7 @@ func (m *vm) powerOn() error {
 		}
 	}()
 	if err := <-started; err != nil {
-		return fmt.Errorf("start %s (Debian package qemu-system-x86): %w", emulator, err)
+		return fmt.Errorf("start %s (Debian package %s): %w", emulator.Name, emulator.Package, err)
 	}
 	m.monitor.start()
 	return nil
@@ -148,8 +151,8 @@ func (m *vm) waitForEnd() {
 		m.exit.PoweredOff = true
 	default:
 		output := errors.New(strings.TrimSpace(m.stderr.String()))
-		m.exit.Err = fmt.Errorf("run machine %s: %s ended, and not by the machine's power-off: %w", m.spec.ID, emulator,
-			errors.Join(err, output))
+		m.exit.Err = fmt.Errorf("run machine %s: %s ended, and not by the machine's power-off: %w", m.spec.ID,
+			m.runner.platform().emulator.Name, errors.Join(err, output))
 	}
 	m.exit.Err = errors.Join(m.exit.Err, m.release())
 }
