@@ -110,6 +110,16 @@ func TestReadReports(t *testing.T) {
 		"files for folders": {map[string]string{"fs/": "", "cloudinit": "", "ami.env/": "", "readme.md/": ""}, []string{
 			"ami.env: is not a file", "cloudinit: is not a folder", "readme.md: is a folder, not a file",
 		}},
+		"misspelt scripts": {map[string]string{
+			"script/instal.sh": "", "script/Install.sh": "", "script/install": "", "script/compile.py": "",
+			"script/installer/x": "", "script/lib.sh": "",
+		}, []string{
+			"script/Install.sh: warning: is not run: did you mean install.sh?",
+			"script/compile.py: warning: is not run: did you mean compile.sh?",
+			"script/instal.sh: warning: is not run: did you mean install.sh?",
+			"script/install: warning: is not run: did you mean install.sh?",
+		}},
+		"files beside a script": {map[string]string{"script/install.sh": "#!/bin/sh\n", "script/install.py": ""}, nil},
 		"names without a priority": {map[string]string{
 			"cloudinit/app.cfg": config, "cloudinit/5-app.yaml": config, "cloudinit/60-app.cfg": config,
 			"cloudinit/60_app":  config,

@@ -6,6 +6,9 @@ package imagesource
 import (
 	"bytes"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/problem"
 	"github.com/amibakery/packer-plugin-bakery/internal/shell"
@@ -18,11 +21,37 @@ type ScriptFile struct {
 	Mode    fs.FileMode
 }
 
+// The names of the two scripts.
+const (
+	compileScript = "compile.sh"
+	installScript = "install.sh"
+)
+
 // scripts reads the two scripts of script/. Other files there are for compile.sh.
 func (r *reader) scripts() {
-	if r.has[scriptDir] {
-		r.source.Compile = r.script(scriptDir + "/compile.sh")
-		r.source.Install = r.script(scriptDir + "/install.sh")
+	if !r.has[scriptDir] {
+		return
+	}
+	r.source.Compile = r.script(scriptDir + "/" + compileScript)
+	r.source.Install = r.script(scriptDir + "/" + installScript)
+	if r.source.Compile == nil {
+		r.warnOfNames(compileScript)
+	}
+	if r.source.Install == nil {
+		r.warnOfNames(installScript)
+	}
+}
+
+// warnOfNames warns of files of script/ that look like a misspelt script that is not there.
+func (r *reader) warnOfNames(script string) {
+	entries, _ := os.ReadDir(filepath.Join(r.dir, scriptDir)) // a folder that cannot be read is reported before
+	for _, e := range entries {
+		name := e.Name()
+		stem, _, _ := strings.Cut(name, ".")
+		isLike := strings.EqualFold(stem+".sh", script) || problem.Nearest(name, []string{script}) != ""
+		if isLike && name != script && !e.IsDir() {
+			r.warnf(scriptDir+"/"+name, "is not run: did you mean %s?", script)
+		}
 	}
 }
 

@@ -363,7 +363,7 @@ func (r *reader) include(p part) {
 	}
 	r.fetches = true
 	r.keep(p, "an include is fetched on the machine: what it brings is not checked, cloud-init runs it before the "+
-		"steps, and of its runcmd only the last command can fail the bake")
+		"steps, and a failing command of its bootcmd counts only if it is the last")
 }
 
 // archive reads the parts of a cloud-config-archive.

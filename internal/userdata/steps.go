@@ -182,7 +182,7 @@ func (r *reader) jinja(p part) {
 		return
 	}
 	warning := "a jinja template is rendered on the machine: what it becomes is not checked, cloud-init runs it " +
-		"before the steps, and of its runcmd only the last command can fail the bake"
+		"before the steps, and a failing command of its bootcmd counts only if it is the last"
 	if kind == typeBoothook {
 		warning += "; older versions of cloud-init ignore a boothook in a template"
 	}

@@ -61,7 +61,7 @@ func TestProgram(t *testing.T) {
 			"reported",
 		"x:30: warning: part 5: a jinja template is rendered on the machine: what it becomes is not checked, " +
 			"cloud-init runs " +
-			"it before the steps, and of its runcmd only the last command can fail the bake",
+			"it before the steps, and a failing command of its bootcmd counts only if it is the last",
 	}
 	if diff := cmp.Diff(wantLines, lines); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
