@@ -6,6 +6,7 @@ package userdata
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -34,7 +35,7 @@ type buildData struct {
 
 // buildDataNames are the names that provisioners can use. Each is set by publish or publishInputs: a name that is
 // promised and not set reaches provisioners as the text "<unknown>".
-var buildDataNames = []string{
+var buildDataNames = []string{ // those of the inputs last
 	"BuildRegion", "SourceAMI", "SourceAMIName", "SourceAMICreationDate", "SourceAMIOwner",
 	"SourceAMIOwnerName", "BakeID",
 	dataDigest, dataInputs, dataReused,
@@ -69,9 +70,23 @@ func (d *buildData) render(ctx interpolate.Context, setting, text string) (strin
 	ctx.Data = d
 	rendered, err := interpolate.Render(text, &ctx)
 	if err != nil {
-		return "", fmt.Errorf("render %s: %w", setting, err)
+		return "", fmt.Errorf("%s: %q cannot be rendered: %s", setting, text, renderCause(err))
 	}
 	return rendered, nil
+}
+
+// renderCause returns what is wrong with a text in Packer's template language, without the words of Go's package.
+func renderCause(err error) string {
+	if _, field, ok := strings.Cut(err.Error(), "can't evaluate field "); ok {
+		name, _, _ := strings.Cut(field, " ")
+		return fmt.Sprintf("there is no {{ .%s }}; there are .%s and .SourceAMITags", name,
+			strings.Join(buildDataNames[:len(buildDataNames)-inputNames], ", ."))
+	}
+	cause := err.Error()
+	if _, after, ok := strings.Cut(cause, "template: root:"); ok {
+		cause = "line and column " + after
+	}
+	return cause
 }
 
 // The names of the build data that only post-processors can know: Packer's manifest takes them as custom_data.
@@ -79,6 +94,8 @@ const (
 	dataDigest = "InputsDigest"
 	dataInputs = "Inputs"
 	dataReused = "Reused"
+
+	inputNames = 3 // how many they are
 )
 
 // publishInputs gives post-processors the inputs of the image, if they are known.

@@ -84,8 +84,8 @@ func checkRenderedTexts(b *build) error {
 	if err := ami.CheckDescription(where, spec.Description); err != nil {
 		return err
 	}
-	// The tags of the inputs, which depend on the provisioners, are not among these yet.
-	n := max(len(spec.ImageTags), len(spec.SnapshotTags)) + len(new(reuse.Inputs).Tags())
+	// The tags of the inputs, which depend on the provisioners, and the one with the image's own id are not among these.
+	n := max(len(spec.ImageTags), len(spec.SnapshotTags)) + len(new(reuse.Inputs).Tags()) + 1
 	if err := checkTagCount(n); err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func checkTagCount(n int) error {
 // checkTagCounts counts the tags of which the template alone says that an image and its snapshots have them.
 func (c *Config) checkTagCounts() ([]string, []error) {
 	image := new(reuse.Inputs).Tags()
-	for _, own := range []string{bake.TagName, bake.TagBake, bake.TagExpires, bake.TagSource} {
+	for _, own := range []string{bake.TagName, bake.TagBake, bake.TagExpires, bake.TagSelf, bake.TagSource} {
 		image[own] = ""
 	}
 	if setting.Known(c.ImageVersion) {

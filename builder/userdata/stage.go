@@ -58,7 +58,7 @@ func openStage(
 		cfg.Region = c.Region
 	}
 	store := staging.New(cfg, at, staging.Options{
-		Owner: c.owner(account), Encryption: c.ServerSideEncryption, KMSKey: c.KMSKeyID,
+		Owner: c.owner(account), Encryption: c.ServerSideEncryption, KMSKey: c.KMSKeyID, Now: b.Clock.Now,
 	})
 	return &stage{Store: store, bake: b, config: c, credentials: credentials}, nil
 }

@@ -30,7 +30,6 @@ var (
 	noCapacity = []string{
 		"InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
 		"InsufficientReservedInstanceCapacity",
-		"InsufficientFreeAddressesInSubnet", "SpotMaxPriceTooLow", "Unsupported",
 	}
 	noVolume = []string{"InsufficientVolumeCapacity"}
 )
@@ -61,6 +60,20 @@ func remedy(operation *smithy.OperationError, err error) string {
 	case is(noVolume):
 		return "AWS has no room for the disk; choose another volume_type, or another availability_zone or " +
 			"subnet_id, or bake again later"
+	case code == "SpotMaxPriceTooLow":
+		return "raise spot_price, or leave it out to pay at most the price on demand"
+	case code == "InsufficientFreeAddressesInSubnet":
+		return "choose another subnet_id"
+	case code == "Unsupported":
+		return "choose another instance_type, or an availability_zone or subnet_id where AWS has it"
+	case code == "TagLimitExceeded":
+		return "set fewer tags"
+	case code == "AuthFailure.ServiceLinkedRoleCreationNotPermitted":
+		return "the first Spot Instance of an account needs a role that somebody with the right " +
+			"iam:CreateServiceLinkedRole makes once: aws iam create-service-linked-role --aws-service-name " +
+			"spot.amazonaws.com"
+	case code == "MaxSpotInstanceCountExceeded":
+		return quotaRemedy
 	case is(noCapacity):
 		return "AWS has no room for the machine; choose another instance_type, or another subnet_id, or bake again " +
 			"later"
@@ -71,12 +84,15 @@ func remedy(operation *smithy.OperationError, err error) string {
 	case throttles || code == "SlowDown":
 		return "AWS throttles the account; bake again later, or raise max_retries"
 	case strings.Contains(code, "LimitExceeded"):
-		return "a quota of the account is used up; remove what is not needed, or ask AWS for more in Service Quotas"
+		return quotaRemedy
 	case status(err) >= http.StatusInternalServerError:
 		return "AWS is out of order; bake again later, or raise max_retries"
 	}
 	return ""
 }
+
+const quotaRemedy = "a quota of the account is used up; remove what is not needed, or ask AWS for more in Service " +
+	"Quotas"
 
 const unreachable = "see that AWS can be reached from here: the network, a proxy, the region and its endpoint; or " +
 	"bake again later"

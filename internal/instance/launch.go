@@ -156,7 +156,8 @@ func (l *Launcher) profileNotVisibleYet(spec *Spec) func(error) bool {
 		limit = profileVisibleTimeout
 	}
 	return func(err error) bool {
-		if !isUnknownProfile(err) || time.Since(began) >= limit {
+		hasNoRole := err != nil && strings.Contains(err.Error(), "no associated IAM Roles") // yet, if this bake made it
+		if !isUnknownProfile(err) || hasNoRole && !spec.ProfileIsNew || time.Since(began) >= limit {
 			return false
 		}
 		if !told {

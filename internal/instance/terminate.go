@@ -200,6 +200,9 @@ func (m *Instance) terminateCommands() []string {
 // ReportHowToInspect says how a person looks at a machine that was left, and how to keep it from the sweep.
 func (m *Instance) ReportHowToInspect() {
 	b := m.bake
+	if m.state == types.InstanceStateNameTerminated || m.state == types.InstanceStateNameShuttingDown {
+		return
+	}
 	ids := []string{m.ID}
 	for _, id := range m.volumes {
 		ids = append(ids, id)

@@ -22,7 +22,7 @@ func CheckExists(ctx context.Context, c *ProfileConfig, api *awscall.IAM, say fu
 	if profile == "" || c.SkipProfileValidation {
 		return nil
 	}
-	_, err := api.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{
+	out, err := api.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{
 		InstanceProfileName: aws.String(path.Base(profile)), // of an ARN as well
 	})
 	switch {
@@ -31,6 +31,9 @@ func CheckExists(ctx context.Context, c *ProfileConfig, api *awscall.IAM, say fu
 			"skip_profile_validation leaves this check out", profile)
 	case err != nil:
 		say("Whether there is an instance profile %s cannot be told: %s", profile, err)
+	case out.InstanceProfile != nil && len(out.InstanceProfile.Roles) == 0:
+		return fmt.Errorf("iam_instance_profile: the instance profile %s has no role, and EC2 launches no machine with "+
+			"it: add one with aws iam add-role-to-instance-profile", profile)
 	}
 	return nil
 }

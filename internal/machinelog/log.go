@@ -100,6 +100,12 @@ func (l *Log) Unread() error {
 	return errors.Join(uncommitted, l.uncommitted, l.unread)
 }
 
+// HasSucceeded reports whether the machine has reported success, proven or not.
+func (l *Log) HasSucceeded() bool {
+	outcome, judged := guest.Judge(l.reports)
+	return judged && outcome.OK
+}
+
 // ReadConsole takes in the newest text of the console, and returns the reports in it that are new.
 func (l *Log) ReadConsole(text []byte) []guest.Report {
 	text = text[max(0, len(text)-consoleLimit):]

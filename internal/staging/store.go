@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -41,6 +42,31 @@ const (
 
 // MaxExpiry is the longest a presigned URL may last, by the rules of Signature Version 4.
 const MaxExpiry = 7 * 24 * time.Hour
+
+// newPresignClient returns a client that signs URLs with the time of now. The SDK corrects the clock only for what it
+// sends itself.
+func newPresignClient(client *s3.Client, now func() time.Time) *s3.PresignClient {
+	if now == nil {
+		return s3.NewPresignClient(client)
+	}
+	// As the SDK's own signer for S3, which escapes paths itself.
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+	return s3.NewPresignClient(client, func(o *s3.PresignOptions) { o.Presigner = clockedSigner{signer, now} })
+}
+
+// clockedSigner signs with another clock than this computer's.
+type clockedSigner struct {
+	signer *v4.Signer
+	now    func() time.Time
+}
+
+// PresignHTTP implements [s3.HTTPPresignerV4].
+func (s clockedSigner) PresignHTTP(
+	ctx context.Context, credentials aws.Credentials, r *http.Request, payloadHash, service, region string, _ time.Time,
+	options ...func(*v4.SignerOptions),
+) (url string, signedHeader http.Header, err error) {
+	return s.signer.PresignHTTP(ctx, credentials, r, payloadHash, service, region, s.now().UTC(), options...)
+}
 
 // Object is a file to be staged.
 type Object struct {
@@ -69,6 +95,8 @@ type Options struct {
 	Owner      string // the id of the account the bucket must belong to; S3 refuses every call otherwise
 	Encryption string // AES256, aws:kms or aws:kms:dsse; empty is the bucket's default
 	KMSKey     string // the id, ARN or alias of the key; empty is the account's key of S3
+	// Now returns the time with which URLs are signed, by AWS's clock; nil is this computer's.
+	Now func() time.Time
 }
 
 // New returns a store at a location.
@@ -90,7 +118,7 @@ func New(cfg aws.Config, at Location, options Options) *Store {
 	})
 	return &Store{
 		incomplete: &sync.Map{}, versions: &sync.Map{},
-		Location: at, client: client, presign: s3.NewPresignClient(plain),
+		Location: at, client: client, presign: newPresignClient(plain, options.Now),
 		owner: nonZeroPtr(options.Owner), encryption: types.ServerSideEncryption(options.Encryption),
 		kmsKey: nonZeroPtr(options.KMSKey),
 	}
