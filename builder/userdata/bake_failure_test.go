@@ -199,9 +199,13 @@ func TestBakeChecksAccountBeforeLaunch(t *testing.T) {
 
 func TestBakeRendersTextsBeforeLaunch(t *testing.T) {
 	for want, set := range map[string]func(*Config){
-		"render tags":     func(c *Config) { c.Tags = map[string]string{"from": "{{ .SourceAmi }}"} },
-		"render run_tags": func(c *Config) { c.RunTags = map[string]string{"from": "{{ .SourceAmi }}"} },
-		"run_volume_tags": func(c *Config) { c.RunVolumeTags = map[string]string{"from": "{{ .SourceAmi }}"} },
+		`tags: "from": "{{ index .SourceAMIName 99 }}" cannot be rendered`: func(c *Config) {
+			c.Tags = map[string]string{"from": "{{ index .SourceAMIName 99 }}"}
+		},
+		`run_tags: "from": "{{ index .SourceAMIName 99 }}" cannot be rendered`: func(c *Config) {
+			c.RunTags = map[string]string{"from": "{{ index .SourceAMIName 99 }}"}
+		},
+		"run_volume_tags": func(c *Config) { c.RunVolumeTags = map[string]string{"from": "{{ index .SourceAMIName 99 }}"} },
 		"at most 255":     func(c *Config) { c.AMIDescription = "{{ .SourceAMI }}" + strings.Repeat("x", 255) },
 	} {
 		b, _, err := runBuild(t, func(b *testBuild) { set(b.config) })

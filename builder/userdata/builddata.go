@@ -75,11 +75,14 @@ func (d *buildData) render(ctx interpolate.Context, setting, text string) (strin
 	return rendered, nil
 }
 
+// noSuchData begins what is said of build data that there is not.
+const noSuchData = "there is no"
+
 // renderCause returns what is wrong with a text in Packer's template language, without the words of Go's package.
 func renderCause(err error) string {
 	if _, field, ok := strings.Cut(err.Error(), "can't evaluate field "); ok {
 		name, _, _ := strings.Cut(field, " ")
-		return fmt.Sprintf("there is no {{ .%s }}; there are .%s and .SourceAMITags", name,
+		return fmt.Sprintf(noSuchData+" {{ .%s }}; there are .%s and .SourceAMITags", name,
 			strings.Join(buildDataNames[:len(buildDataNames)-inputNames], ", ."))
 	}
 	cause := err.Error()

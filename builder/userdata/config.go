@@ -143,6 +143,7 @@ func (c *Config) bakeChecks() []func() ([]string, []error) {
 		c.SharingConfig.Check,
 		func() ([]string, []error) { return c.AttributesConfig.Check(time.Now(), c.MakesPublic()) },
 		c.checkTagCounts,
+		c.checkTexts,
 		c.checkOutputRegion,
 		c.checkSpotNetworking,
 		c.checkStaging,

@@ -27,11 +27,15 @@ func TestPrepareRefusesImageSettings(t *testing.T) {
 		"a tag with a key of AWS": {
 			map[string]any{"tag": []any{map[string]any{"key": "aws:x", "value": "y"}}}, "tags: the key \"aws:x\"",
 		},
+		"build data that there is not": {
+			map[string]any{"tags": map[string]any{"from": "{{ .SourceAmi }}"}, "ami_description": "{{ .Nothing }}"},
+			`tags: "from": "{{ .SourceAmi }}" cannot be rendered: there is no {{ .SourceAmi }}; there are .Build`,
+		},
 		"more tags than EC2 takes": {
-			map[string]any{"tags": manyTags(44)}, "the image would have 51 tags, with the bake's own",
+			map[string]any{"tags": manyTags(43)}, "the image would have 51 tags, with the bake's own",
 		},
 		"more tags of snapshots, and of the machine": {
-			map[string]any{"tags": manyTags(42), "snapshot_tags": map[string]any{"a": ""}, "image_version": "1",
+			map[string]any{"tags": manyTags(41), "snapshot_tags": map[string]any{"a": ""}, "image_version": "1",
 				"run_tags": map[string]any{"b": "", "x": ""}},
 			"the image would have 52 tags",
 		},
@@ -234,15 +238,15 @@ func TestPrepareAcceptsImageSettings(t *testing.T) {
 			"encrypt_boot": true, "region_kms_key_ids": map[string]any{"eu-west-1": "alias/b"}, "region": "us-east-1",
 			"ami_regions": []string{"eu-west-1"}, "ami_users": []string{"111111111111"}, "skip_save_build_region": true,
 		},
-		"as many tags as EC2 takes": {"tags": manyTags(43)},
+		"as many tags as EC2 takes": {"tags": manyTags(42)},
 		"tags that may be fewer": {
-			"tags":            withTags(manyTags(40), "{{ .SourceAMI }}", "{{ .SourceAMIName }}", unknown, "Name"),
-			"run_tags":        manyTags(43),
+			"tags":            withTags(manyTags(39), "{{ .SourceAMI }}", "{{ .SourceAMIName }}", unknown, "Name"),
+			"run_tags":        manyTags(42),
 			"image_version":   unknown,
 			"ami_description": "x",
 		},
 		"tags of the machine alone": {
-			"tags": manyTags(43), "run_tags": map[string]any{"a": ""}, "skip_ami_run_tags": true,
+			"tags": manyTags(42), "run_tags": map[string]any{"a": ""}, "skip_ami_run_tags": true,
 		},
 		"tags of the most characters": {
 			"tags":            map[string]any{strings.Repeat("ä", 128): strings.Repeat("本", 256)},

@@ -141,6 +141,31 @@ func (c *Config) checkTagCounts() ([]string, []error) {
 	return nil, setting.NonNil(checkTagCount(len(image)))
 }
 
+// checkTexts refuses texts that name build data which there is not. Whatever else is wrong with them, the build finds:
+// their values are not known yet.
+func (c *Config) checkTexts() ([]string, []error) {
+	var errs []error
+	check := func(setting, text string) {
+		if _, err := new(buildData).render(c.ctx, setting, text); err != nil && strings.Contains(err.Error(), noSuchData) {
+			errs = append(errs, err)
+		}
+	}
+	check("ami_description", c.AMIDescription)
+	for _, group := range []struct {
+		setting string
+		tags    map[string]string
+	}{
+		{"tags", c.Tags}, {"run_tags", c.RunTags}, {"snapshot_tags", c.SnapshotTags},
+		{"run_volume_tags", c.RunVolumeTags}, {"spot_tags", c.SpotTags}, {"fleet_tags", c.FleetTags},
+	} {
+		for _, key := range slices.Sorted(maps.Keys(group.tags)) {
+			check(fmt.Sprintf("%s: the key %q", group.setting, key), key)
+			check(fmt.Sprintf("%s: %q", group.setting, key), group.tags[key])
+		}
+	}
+	return nil, errs
+}
+
 // findInputs returns what the image will be made of. It is called when all of that is known, and before anything is
 // made.
 func findInputs(b *build) (*reuse.Inputs, error) {

@@ -104,7 +104,14 @@ func (c *signingCredentials) check(ctx context.Context, need time.Duration) erro
 // explain returns the error for credentials that cannot be had. STS may have refused a session that lasts as long as
 // the URLs have to.
 func (c *signingCredentials) explain(err error) error {
-	if need := c.config.signedURLLife(); need > 0 && awsconfig.RefusedSession(err) != nil {
+	role := c.config.AssumeRole
+	need := c.config.signedURLLife()
+	if role != nil && time.Duration(role.DurationSeconds)*time.Second > max(need, 15*time.Minute) &&
+		awsconfig.RefusedSession(err) != nil {
+		return fmt.Errorf("%w: set duration_seconds of assume_role to at most what the role allows; %s are needed",
+			awsconfig.RefusedSession(err), seconds(max(need, 15*time.Minute)))
+	}
+	if need > 0 && awsconfig.RefusedSession(err) != nil {
 		return c.config.tooShort(need, "but "+awsconfig.RefusedSession(err).Error(), time.Hour)
 	}
 	return fmt.Errorf("%w: %w", errNoCredentials, err)

@@ -20,18 +20,30 @@ import (
 
 // CheckAccount checks that the settings of the account let the image be shared, in each of its regions: EBS encryption
 // by default, and block public access. EC2 would find these problems when the image is complete. What may not be looked
-// at is added to unseen. It makes no call for an image that is not shared. The arguments are those of CheckSource.
+// at is added to unseen. It makes no call for an image that is neither shared nor to be copied without
+// encryption. The arguments are those of CheckSource.
 func (m *Maker) CheckAccount(
 	ctx context.Context, source *types.Image, machineDevices []blockdevice.BlockDevice, unseen *awscall.Unseen,
 ) error {
 	s := m.settings.Sharing
-	if m.settings.Image.SkipCreateAMI || len(s.publicSettings())+len(s.sharedSettings()) == 0 {
+	isShared := len(s.publicSettings())+len(s.sharedSettings()) > 0
+	encrypt := m.settings.Copy.EncryptBoot.ToBoolPointer()
+	isPlain := encrypt != nil && !*encrypt
+	if m.settings.Image.SkipCreateAMI || !isShared && !isPlain {
 		return nil
 	}
 	c := &accountCheck{Maker: m, unseen: unseen}
 	machine, err := c.machineEncryption(ctx, source, machineDevices)
 	if err != nil {
 		return err
+	}
+	if isPlain && machine.key != notEncrypted {
+		if err := m.checkPlain(machine); err != nil {
+			return err
+		}
+	}
+	if !isShared {
+		return nil
 	}
 	errs := make([]error, len(m.targets))
 	var all sync.WaitGroup
@@ -40,6 +52,17 @@ func (m *Maker) CheckAccount(
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// checkPlain refuses copies that would not be encrypted of a machine whose disks are, which EC2 does not make, and warns
+// of an image that is encrypted all the same.
+func (m *Maker) checkPlain(machine diskEncryption) error {
+	if len(m.settings.Copy.AMIRegions) == 0 && !m.settings.Copy.UsesIntermediary() {
+		m.bake.Warn("encrypt_boot = false has no effect: the disks of the image are encrypted, %s", machine.why)
+		return nil
+	}
+	return fmt.Errorf("encrypt_boot = false: the disks of the machine are encrypted, %s, and EC2 makes no copy of them "+
+		"that is not: leave encrypt_boot out, or %s", machine.why, machine.undo)
 }
 
 // accountCheck is one call of CheckAccount.

@@ -274,6 +274,26 @@ func TestCheckAccount(t *testing.T) {
 		"there are many public images": publicImage(func(c *accountCase) {
 			c.home.public, c.want, c.warned = 5, []string{"has 5 public images in us-east-1"}, true
 		}),
+		"a plain copy of what is encrypted by default": sharedImage(func(c *accountCase) {
+			copied(c)
+			c.settings.Sharing, c.settings.Copy.EncryptBoot, c.home.encrypts = &SharingConfig{}, config.TriFalse, true
+			c.want = []string{"encrypt_boot = false: the disks of the machine are encrypted, by EBS encryption by default",
+				"leave encrypt_boot out, or turn EBS encryption by default off"}
+		}),
+		"a plain copy of what the template encrypts": sharedImage(func(c *accountCase) {
+			copied(c)
+			c.settings.Sharing, c.settings.Copy.EncryptBoot = &SharingConfig{}, config.TriFalse
+			c.devices = root(blockdevice.BlockDevice{Encrypted: config.TriTrue})
+			c.want = []string{"as launch_block_device_mappings says", "or do not encrypt them there"}
+		}),
+		"a plain image of what is encrypted by default": sharedImage(func(c *accountCase) {
+			c.settings.Sharing, c.settings.Copy.EncryptBoot, c.home.encrypts = &SharingConfig{}, config.TriFalse, true
+			c.want, c.warned = []string{"encrypt_boot = false has no effect"}, true
+		}),
+		"a plain copy": sharedImage(func(c *accountCase) {
+			copied(c)
+			c.settings.Copy.EncryptBoot = config.TriFalse
+		}),
 		"no image is made": sharedImage(func(c *accountCase) {
 			c.settings.Image.SkipCreateAMI, c.home.encrypts = true, true
 		}),

@@ -43,7 +43,7 @@ func (r Render) Tags(base map[string]string, setting string, tags map[string]str
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		name, err := r(setting, key)
-		value, valueErr := r(setting, tags[key])
+		value, valueErr := r(fmt.Sprintf("%s: %q", setting, key), tags[key])
 		if err := errors.Join(err, checkOwnKey(setting, name), valueErr); err != nil {
 			errs = append(errs, err)
 			continue

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/amibakery/packer-plugin-bakery/internal/awscall"
@@ -139,7 +141,12 @@ func (m *Instance) outcomeError(o guest.Outcome, limit time.Duration) error {
 	if o.IsOutOfMemory() {
 		err = fmt.Errorf("%w\nits instance_type was %s", err, m.option.instanceType)
 	}
-	if o.HasNoWayToS3() {
+	switch {
+	case !o.HasNoWayToS3():
+	case slices.ContainsFunc(o.Tail, func(line string) bool { return strings.Contains(line, "HTTP Error 403") }):
+		err = fmt.Errorf("%w\nthe machine reaches S3, which refuses it: allow s3:GetObject for what is staged to the role "+
+			"of iam_instance_profile, as in docs/iam", err)
+	default:
 		err = fmt.Errorf("%w\n%s", err, m.describeWay())
 	}
 	return err

@@ -197,6 +197,17 @@ func TestSignedURLsNeedNoCredentials(t *testing.T) {
 	}
 }
 
+// A computer whose clock is wrong signs with AWS's: a machine uses the URLs by that.
+func TestURLsAreSignedByTheClockOfAWS(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	cfg := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIA", "secret", "")}
+	store := New(cfg, Location{Bucket: "bucket"}, Options{Now: func() time.Time { return now }})
+	url, err := store.GetURL(t.Context(), "a b+c/é", time.Minute)
+	if err != nil || !strings.Contains(url, "X-Amz-Date=20260102T030405Z") || !strings.Contains(url, "/a%20b%2Bc/%C3%A9?") {
+		t.Errorf("%v: %s", err, url)
+	}
+}
+
 func TestCheckReportsProblemsOfTheBucket(t *testing.T) {
 	answer := func(status int) func(http.Handler) http.Handler {
 		return func(http.Handler) http.Handler {
