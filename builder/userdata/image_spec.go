@@ -84,7 +84,7 @@ func checkRenderedTexts(b *build) error {
 	if err := ami.CheckDescription(where, spec.Description); err != nil {
 		return err
 	}
-	// The tags of the inputs, which depend on the provisioners, and the one with the image's own id are not among these.
+	// The tags of the inputs, which depend on the provisioners, and that with the image's own id are not among these.
 	n := max(len(spec.ImageTags), len(spec.SnapshotTags)) + len(new(reuse.Inputs).Tags()) + 1
 	if err := checkTagCount(n); err != nil {
 		return err
@@ -146,7 +146,8 @@ func (c *Config) checkTagCounts() ([]string, []error) {
 func (c *Config) checkTexts() ([]string, []error) {
 	var errs []error
 	check := func(setting, text string) {
-		if _, err := new(buildData).render(c.ctx, setting, text); err != nil && strings.Contains(err.Error(), noSuchData) {
+		_, err := new(buildData).render(c.ctx, setting, text)
+		if err != nil && strings.Contains(err.Error(), noSuchData) {
 			errs = append(errs, err)
 		}
 	}

@@ -277,7 +277,7 @@ func TestCheckAccount(t *testing.T) {
 		"a plain copy of what is encrypted by default": sharedImage(func(c *accountCase) {
 			copied(c)
 			c.settings.Sharing, c.settings.Copy.EncryptBoot, c.home.encrypts = &SharingConfig{}, config.TriFalse, true
-			c.want = []string{"encrypt_boot = false: the disks of the machine are encrypted, by EBS encryption by default",
+			c.want = []string{"encrypt_boot = false: the disks of the machine are encrypted, by EBS encryption by",
 				"leave encrypt_boot out, or turn EBS encryption by default off"}
 		}),
 		"a plain copy of what the template encrypts": sharedImage(func(c *accountCase) {

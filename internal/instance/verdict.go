@@ -144,8 +144,8 @@ func (m *Instance) outcomeError(o guest.Outcome, limit time.Duration) error {
 	switch {
 	case !o.HasNoWayToS3():
 	case slices.ContainsFunc(o.Tail, func(line string) bool { return strings.Contains(line, "HTTP Error 403") }):
-		err = fmt.Errorf("%w\nthe machine reaches S3, which refuses it: allow s3:GetObject for what is staged to the role "+
-			"of iam_instance_profile, as in docs/iam", err)
+		err = fmt.Errorf("%w\nthe machine reaches S3, which refuses it: allow s3:GetObject for what is staged to the "+
+			"role of iam_instance_profile, as in docs/iam", err)
 	default:
 		err = fmt.Errorf("%w\n%s", err, m.describeWay())
 	}

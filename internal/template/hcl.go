@@ -123,7 +123,9 @@ func generatedBlocks(dynamic *hcl.Block) []*hcl.Block {
 	}
 	var all []*hcl.Block
 	for _, content := range settings.Blocks {
-		all = append(all, &hcl.Block{Type: kind, Labels: []string{label}, Body: content.Body, DefRange: dynamic.DefRange})
+		all = append(all, &hcl.Block{
+			Type: kind, Labels: []string{label}, Body: content.Body, DefRange: dynamic.DefRange,
+		})
 	}
 	return runningBlocks(&hcl.BodyContent{Blocks: all})
 }
