@@ -41,6 +41,8 @@ var (
 	featureLines = feature{
 		"bakery_exec_log_stream": "", "bakery_start_streaming": ":", "bakery_stop_streaming": ":",
 	}
+	// featurePlainTail reports the last lines of a failed step where nothing else sends them.
+	featurePlainTail = feature{"bakery_print_tail": ":"}
 	// featureWipe fills the free space.
 	featureWipe = feature{"bakery_wipe_free_space": ""}
 	// featureCommands runs the commands of runcmd.
@@ -76,6 +78,8 @@ func (d Delivery) unneeded(units []byte, l Launch) []feature {
 	}
 	if d.Key == nil {
 		all = append(all, featureLines)
+	} else {
+		all = append(all, featurePlainTail)
 	}
 	if !d.WipeFreeSpace {
 		all = append(all, featureWipe)

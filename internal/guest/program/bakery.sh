@@ -131,14 +131,19 @@ bakery_fail() {
 	if [ -e "$bakery_dir/log_stream.py" ]; then
 		(bakery_exec_log_stream tail "$4" "$5") || bakery_report warn 'the last lines could not be sent'
 	else
-		tail -c "+$(($5 + 1))" "$4" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery-at ' | tail -n 40 |
-			while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
-				bakery_report tail "$bakery_l"
-			done
+		bakery_print_tail "$4" "$5"
 	fi
 	[ -z "$3" ] || bakery_report reason "$3"
 	bakery_pack_log
 	bakery_verdict fail "$1" "$2"
+}
+
+# bakery_print_tail FILE OFFSET: reports the last lines where there is no log_stream.py.
+bakery_print_tail() {
+	tail -c "+$(($2 + 1))" "$1" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery-at ' | tail -n 40 |
+		while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
+			bakery_report tail "$bakery_l"
+		done
 }
 
 # bakery_fail_step CODE REASON... : fails the bake with the step that began last.
