@@ -100,9 +100,10 @@ func TestLogsComeWhileTheMachineWorks(t *testing.T) {
 		"+%%s.%%N)\"; "+
 		"done; until [ -e /run/group-$g ]; do sleep 0.1; done; done", logGroups, linesByGroup, linesByGroup)
 	source := write(t, map[string]string{
-		"cloudinit/10_early.cfg": "#cloud-config\nbootcmd:\n- echo printed early\n",
+		"cloudinit/10_early.cfg": "#cloud-config\nbootcmd:\n- echo printed early\n- truncate -s 0 " +
+			"/var/log/cloud-init.log\n",
 		"cloudinit/60_lines.cfg": "#cloud-config\nruncmd:\n- |\n  " + step + "\n" +
-			"- [printf, '\\033[31mred\\033[0m %s\\r\\n', '" + logSecret + "']\n",
+			"- [printf, '\\033[31mred\\033[0m %s\\r\\n', '" + logSecret + "']\n- echo redirected >/dev/stderr\n",
 	})
 	forEachLogMode(t, l, func(t *testing.T, mode string, vars []string) {
 		dir := t.TempDir()
@@ -117,7 +118,8 @@ func TestLogsComeWhileTheMachineWorks(t *testing.T) {
 		if seen.count != logGroups*linesByGroup {
 			t.Errorf("packer printed %d lines of %d", seen.count, logGroups*linesByGroup)
 		}
-		for _, want := range []string{"cloud-init| printed early", "2| red <sensitive>"} {
+		for _, want := range []string{"cloud-init| printed early", "2| red <sensitive>", "3| redirected",
+			"warning: something has cut /var/log/cloud-init.log"} {
 			if strings.Count(out.String(), want) != 1 {
 				t.Errorf("packer did not print %q once", want)
 			}

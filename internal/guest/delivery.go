@@ -17,6 +17,9 @@ import (
 // errNoRegion is returned when the machine has to sign a request and no region is given.
 var errNoRegion = errors.New("the region of the bucket is missing, which the machine signs with")
 
+// ofStaging matches the lines of log_stream.py that are needed only with staging.
+var ofStaging = regexp.MustCompile(`(?m)^.* # with staging\n`)
+
 // script renders a script that writes the delivery to the machine. It runs before the boothook of the document.
 func (d Delivery) script(files map[string][]byte) []byte {
 	files["delivery"] = []byte(d.assignments())
@@ -29,6 +32,7 @@ func (d Delivery) script(files map[string][]byte) []byte {
 	if d.Key != nil {
 		stream := strip(logStreamSource)
 		if d.LogURL == "" {
+			stream = ofStaging.ReplaceAll(stream, nil)
 			stream = withoutBlocks(stream, "def reports(", "class S3:", "import gzip\n", "import io\n", "try:\n",
 				"except ImportError:\n") // that is urllib
 		}

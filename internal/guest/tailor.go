@@ -25,7 +25,7 @@ var (
 		"bakery_lookup_user": "", "bakery_find_umask": "", "bakery_run_as_user": "", "bakery_exec_with_env": "",
 		"bakery_command": "", "bakery_end_command": "", "bakery_accept": "", "bakery_try": "", "bakery_pause": "",
 		"bakery_upload": "", "bakery_keep_link": "",
-		"bakery_updir": "", "bakery_shred_removed": ":", "bakery_fill_facts": "",
+		"bakery_updir": "", "bakery_shred_removed": ":", "bakery_fill_facts": "", "bakery_has_operation_ended": ":",
 	}
 	// featureFacts puts values of the machine into what is recorded.
 	featureFacts = feature{"bakery_fill_facts": ":"}
@@ -35,12 +35,15 @@ var (
 	featureTransfers = feature{
 		"bakery_get": "", "bakery_put": "", "bakery_read_answer": "", "bakery_put_commitment": "",
 		"bakery_explain_transfer": "",
-		"bakery_upload_log":       ":", "bakery_pack_log": ":", "bakery_get_archive": "", "bakery_download": "",
+		"bakery_upload_log":       ":", "bakery_keep_output": ":", "bakery_pack_log": ":", "bakery_get_archive": "",
+		"bakery_download": "",
 	}
 	// featureLines sends the lines that the steps print.
 	featureLines = feature{
 		"bakery_exec_log_stream": "", "bakery_start_streaming": ":", "bakery_stop_streaming": ":",
 	}
+	// featurePlainTail reports the last lines of a failed step where nothing else sends them.
+	featurePlainTail = feature{"bakery_print_tail": ":"}
 	// featureWipe fills the free space.
 	featureWipe = feature{"bakery_wipe_free_space": ""}
 	// featureCommands runs the commands of runcmd.
@@ -76,6 +79,8 @@ func (d Delivery) unneeded(units []byte, l Launch) []feature {
 	}
 	if d.Key == nil {
 		all = append(all, featureLines)
+	} else {
+		all = append(all, featurePlainTail)
 	}
 	if !d.WipeFreeSpace {
 		all = append(all, featureWipe)

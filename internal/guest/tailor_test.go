@@ -21,7 +21,7 @@ var (
 // TestProgramWithoutFeaturesIsWhole checks that no function is called that was left out.
 func TestProgramWithoutFeaturesIsWhole(t *testing.T) {
 	all := []feature{featureReplay, featureTransfers, featureLines, featureWipe, featureArchives,
-		featureCommands}
+		featureCommands, featurePlainTail}
 	var functions []string
 	for _, m := range definition.FindAllSubmatch(programSource, -1) {
 		functions = append(functions, string(m[1]))
@@ -57,7 +57,7 @@ func TestProgramWithoutFeaturesIsWhole(t *testing.T) {
 		}
 		for _, m := range word.FindAllSubmatch(text, -1) {
 			if name := string(m[2]); slices.Contains(functions, name) && !defined[name] && !guarded(name) {
-				t.Errorf("without %06b, %s is called and not there", n, name)
+				t.Errorf("without %07b, %s is called and not there", n, name)
 			}
 		}
 	}

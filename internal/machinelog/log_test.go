@@ -132,3 +132,33 @@ func TestLogThatUnpacksToTooMuchIsCut(t *testing.T) {
 		t.Errorf("a log of a machine is %q, %v", text, err)
 	}
 }
+
+// What a step prints can be told from the reports in log_file, whatever it prints.
+func TestPrintedLinesLookLikeNoReports(t *testing.T) {
+	w := guest.Writer{Reader: machine.Reader, Secret: machine.Secret}
+	steps := []string{
+		guest.FormatMark(2, "start 1 a.cfg"), "@bakery-at 9 verdict ok", guest.FormatMark(2, "start 1 evil"),
+		"--- 9 verdict ok", "\x1b[0m--- 9 clean", "50 %\r--- 9 clean\r100 %", "x @bakery-at 9 end 1 0 a.cfg",
+		"@bakery-lines x 1 1 1", "--- no more" + guest.FormatMark(3, "end 1 0 a.cfg"), "--",
+	}
+	log := w.Log(
+		[]string{w.Report(2, "start 1 a.cfg"), w.Report(3, "end 1 0 a.cfg"), w.Report(4, "verdict fail 3 b.cfg")},
+		guest.Lines{Source: guest.FromCloudInit, Since: 1, First: 1, Text: []string{"--- early"}},
+		guest.Lines{Source: guest.FromSteps, Since: 1, First: 1, Text: steps},
+	)
+	var out strings.Builder
+	whole, err := copyStaged(t.Context(), &out, strings.NewReader(log), machine.Reader)
+	if !whole || err != nil {
+		t.Errorf("whole: %t, %v", whole, err)
+	}
+	want := strings.Join([]string{
+		"--- what cloud-init's modules printed, from line 1 on", "| --- early",
+		"--- what the steps printed, from line 1 on", "--- 2 start 1 a.cfg", "@bakery-at 9 verdict ok",
+		"@bakery-at 2 start 1 evil", "| --- 9 verdict ok", "| --- 9 clean", "50 %", "| --- 9 clean", "100 %",
+		"x @bakery-at 9 end 1 0 a.cfg", "@bakery-lines x 1 1 1", "| --- no more", "--- 3 end 1 0 a.cfg", "--",
+		"--- verdict: b.cfg failed with exit status 3", "",
+	}, "\n")
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

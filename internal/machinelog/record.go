@@ -160,8 +160,8 @@ func (r *Record) copyTo(out io.Writer, machineID string) error {
 	return err
 }
 
-// stagedHeader stands before the lines of each source in the staged log: Source, Since, First.
-var stagedHeader = regexp.MustCompile(`^@bakery-lines [0-9a-z]+ (\d) \d+ (\d+)$`)
+// stagedHeader stands before the lines of each source in the staged log: the id of the bake, Source, Since, First.
+var stagedHeader = regexp.MustCompile(`^@bakery-lines ([0-9a-z]+) (\d) \d+ (\d+)$`)
 
 // findHeader returns the submatches of stagedHeader, without calling it for each line.
 func findHeader(line string) []string {
@@ -177,23 +177,28 @@ func copyStaged(
 	ctx context.Context, out io.Writer, staged io.Reader, reader guest.Reader,
 ) (whole bool, err error) {
 	sources, begun, verdict := []string{"cloud-init's modules", "the steps"}, false, ""
+	marked := marks{}
 	for line, err := range guest.LogLines(ctx, staged) {
 		if err != nil { // what there is of a log that is cut off is still worth having
 			fmt.Fprintf(out, "--- it ends here: %s\n", err)
 			return false, nil
 		}
-		if m := findHeader(line); m != nil && len(sources) > 0 {
-			fmt.Fprintf(out, "--- what %s printed, from line %s on\n", sources[0], m[2])
+		if m := findHeader(line); m != nil && len(sources) > 0 && m[1] == reader.BakeID {
+			fmt.Fprintf(out, "--- what %s printed, from line %s on\n", sources[0], m[3])
 			sources, begun = sources[1:], true
 			continue
 		}
 		if !begun { // the reports, which come before what was printed
-			if _, r, ok := reader.Report(line); ok && r.Kind == guest.Verdict { // which only the whole log has
+			_, r, ok := reader.Report(line)
+			if ok {
+				marked.add(r, line)
+			}
+			if ok && r.Kind == guest.Verdict { // which only the whole log has
 				verdict = reportWords{}.describe(r)
 			}
 			continue
 		}
-		if _, err := io.WriteString(out, redact.Text(plainLine(line))+"\n"); err != nil {
+		if _, err := io.WriteString(out, redact.Text(marked.plainLine(line))+"\n"); err != nil {
 			return false, err
 		}
 	}
@@ -203,10 +208,45 @@ func copyStaged(
 	return verdict != "", nil
 }
 
-// plainLine returns a line of a log as it is written to a file. The place of a report is shown by what it says.
-func plainLine(line string) string {
-	if before, _, ok := guest.ReadMark(line); ok {
-		line = before + "--- " + strings.TrimPrefix(line[len(before):], "@bakery-at ")
+// marks are the words of the reports that a log has, by their places.
+type marks map[place]string
+
+// add adds a report, given the line that it is from.
+func (m marks) add(r guest.Report, line string) {
+	const before = 5 // words: the mark, the code, the length, the id of the bake, the number of the report
+	if words := strings.SplitN(line, " ", before+2); len(words) == before+2 && len(m) < maxReports {
+		said := words[before+1]
+		if guest.MayBeCut(r) {
+			said = redact.CutEnd(said)
+		}
+		m[placeOf(r)] = words[before-1] + " " + said
 	}
-	return guest.Plain(strings.ReplaceAll(strings.TrimRight(line, "\r"), "\r", "\n"))
+}
+
+// plainLine returns a line of a log as it is written to a file. The place of a report is shown by what the report says,
+// on a line of its own that begins with "--- ". What is printed can look like a place, and can begin so too: each
+// report is shown once, and a bar stands before printed lines that begin so.
+func (m marks) plainLine(line string) string {
+	before, report, ok := guest.ReadMark(line)
+	words, isReport := m[placeOf(report)]
+	if !ok || !isReport {
+		return printedLine(line)
+	}
+	delete(m, placeOf(report))
+	words = "--- " + guest.Plain(words)
+	if before == "" {
+		return words
+	}
+	return printedLine(before) + "\n" + words
+}
+
+// printedLine returns a line that was printed. What stands before a carriage return is on a line of its own.
+func printedLine(line string) string {
+	lines := strings.Split(strings.TrimRight(line, "\r"), "\r")
+	for i, text := range lines {
+		if lines[i] = guest.Plain(text); strings.HasPrefix(lines[i], "---") {
+			lines[i] = "| " + lines[i]
+		}
+	}
+	return strings.Join(lines, "\n")
 }

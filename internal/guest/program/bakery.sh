@@ -127,18 +127,24 @@ bakery_fail() {
 	trap '' TERM USR1
 	bakery_find_kills
 	[ -z "$bakery_killed" ] || set -- "$1" "$2" "${3:+$3; }$bakery_killed" "$4" "$5"
+	bakery_drain
 	bakery_stop_streaming
 	if [ -e "$bakery_dir/log_stream.py" ]; then
 		(bakery_exec_log_stream tail "$4" "$5") || bakery_report warn 'the last lines could not be sent'
 	else
-		tail -c "+$(($5 + 1))" "$4" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery-at ' | tail -n 40 |
-			while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
-				bakery_report tail "$bakery_l"
-			done
+		bakery_print_tail "$4" "$5"
 	fi
 	[ -z "$3" ] || bakery_report reason "$3"
 	bakery_pack_log
 	bakery_verdict fail "$1" "$2"
+}
+
+# bakery_print_tail FILE OFFSET: reports the last lines where there is no log_stream.py.
+bakery_print_tail() {
+	tail -c "+$(($2 + 1))" "$1" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery-at ' | tail -n 40 |
+		while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
+			bakery_report tail "$bakery_l"
+		done
 }
 
 # bakery_fail_step CODE REASON... : fails the bake with the step that began last.
@@ -160,7 +166,7 @@ bakery_power_off() {
 	systemctl --no-block --job-mode=replace-irreversibly start poweroff.target ||
 		systemctl --no-block poweroff || poweroff
 	sleep 120 &
-	wait
+	wait $!
 	systemctl --force poweroff || poweroff -f
 	exit 0
 }
@@ -169,14 +175,12 @@ bakery_power_off() {
 # earlier, while it can still change. It is the last report: that the upload failed comes before it.
 bakery_verdict() {
 	bakery_compose verdict "$@"
-	if ! bakery_upload_log; then
-		bakery_report warn 'the log could not be uploaded'
-		bakery_compose verdict "$@"
-	fi
+	bakery_upload_log "$@"
 	bakery_power_off ${bakery_clean_line:+"$bakery_clean_line"} "$bakery_line"
 }
 
-# bakery_upload_log uploads the reports and, after them, the log. Nothing that a step prints comes before the reports.
+# bakery_upload_log WORD... : uploads the reports and, after them, the log. Nothing that a step prints comes before the
+# reports. When that fails, it reports so, and makes the verdict of these words anew.
 bakery_upload_log() {
 	[ -n "$BAKERY_LOG_URL" ] || return 0
 	{
@@ -186,8 +190,15 @@ bakery_upload_log() {
 		} | gzip
 		cat "$bakery_run/log.gz"
 	} >"$bakery_run/upload.gz"
-	bakery_put "$BAKERY_LOG_URL" "$bakery_run/upload.gz" "$BAKERY_LOG_HEADERS"
+	bakery_put "$BAKERY_LOG_URL" "$bakery_run/upload.gz" "$BAKERY_LOG_HEADERS" && return
+	bakery_report warn 'the log could not be uploaded'
+	bakery_compose verdict "$@"
 } 2>/dev/null
+
+# bakery_keep_output keeps cloud-init's output, which the clean-up removes, for bakery_pack_log.
+bakery_keep_output() {
+	[ -n "$BAKERY_LOG_URL" ] && cp "$bakery_output" "$bakery_run/output" && bakery_output=$bakery_run/output
+}
 
 # bakery_pack_log compresses the log for its upload, in the format of log_stream.py. It does so only once: when the
 # clean-up fails late, the log on the disk is already gone.
@@ -246,11 +257,22 @@ bakery_check_cloud_init() {
 	bakery_wait_for_cloud_init ||
 		bakery_fail 1 cloud-init 'cloud-init did not finish: it left no result.json' "$bakery_output" 0
 	# A program without a cloud-config has none of its keys, parts or modules.
+	bakery_read_log_size "$bakery_dir/log_size"
 	[ ! -e "$bakery_dir/cloud_init.py" ] ||
-		"$(bakery_python)" "$bakery_dir/cloud_init.py" "$bakery_dir/modules" "$(cat "$bakery_dir/log_size")" \
+		"$(bakery_python)" "$bakery_dir/cloud_init.py" "$bakery_dir/modules" "$bakery_size" \
 		>>"$bakery_dir/findings" || bakery_fail 1 cloud-init 'checking its result failed' "$bakery_output" 0
 	bakery_read_findings || bakery_fail "$bakery_code" "$bakery_name" "$bakery_reason" "$bakery_output" 0
 }
+
+# bakery_read_log_size FILE: sets size to that of cloud-init's log as cksum has noted it in the file. What follows is new.
+# When the log does not begin any more as it did then, it warns, and all of the log is new.
+bakery_read_log_size() {
+	read -r bakery_k bakery_size <"$1"
+	[ "$(head -c "$bakery_size" "$bakery_log_file" | cksum)" != "$bakery_k $bakery_size" ] || return 0
+	bakery_size=0
+	bakery_report warn "something has cut $bakery_log_file: failures of cloud-init may be lost"
+} 2>/dev/null
+bakery_log_file=/var/log/cloud-init.log
 
 # bakery_read_findings reads findings as cloud_init.py prints them. It sets code, name and reason to those of the first
 # that fails the bake, and fails then. All others become warnings, also those that fail it too.
@@ -305,7 +327,7 @@ bakery_setup() {
 		bakery_run_access rules before
 		bakery_find_kills
 		bakery_unit_states >"$bakery_dir/states"
-		wc -c </var/log/cloud-init.log >"$bakery_dir/log_size" || echo 0 >"$bakery_dir/log_size"
+		tail -c +1 "$bakery_log_file" | cksum >"$bakery_dir/log_size"
 		bakery_after='sysinit.target basic.target network-online.target cloud-final.service cloud-init-main.service'
 		bakery_service_file run "After=$bakery_after" >/etc/systemd/system/bakery.service
 		bakery_service_file watchdog '' >/etc/systemd/system/bakery-watchdog.service
@@ -392,10 +414,29 @@ for s in range(1, signal.NSIG): signal.getsignal(s) == signal.SIG_IGN and signal
 os.setsid()
 os.execv(sys.argv[1], sys.argv[1:])'
 
+# bakery_open_log starts what copies the output of the steps from a pipe to the log. No step can shorten the log, then, as
+# a redirection to /dev/stderr would, and everybody can write such redirections. Background programs of a step keep the
+# pipe open, so the copier runs until the end. It does not end when the disk is full: that would kill them by SIGPIPE.
+bakery_open_log() {
+	mkfifo -m 622 "$bakery_run/out"
+	"$(bakery_python)" -c "$bakery_copier" <"$bakery_run/out" >>"$bakery_dir/log" &
+	# shellcheck disable=SC2034  # for bakery_drain
+	bakery_copy=$!
+	exec 3>"$bakery_run/out"
+}
+# The name is for a step that kills every Python.
+bakery_copier='import os
+with open("/proc/self/comm", "w") as f: f.write("bakery-log")
+d = 1
+while d:
+    d = os.read(0, 65536)
+    try: os.write(1, d)
+    except OSError: pass'
+
 # bakery_run_step WORD... : runs this program again for a step, in a new session, with its output in the log. A signal
 # ends the wait but not the step, so it waits again until the step has ended.
 bakery_run_step() {
-	"$(bakery_python)" -c "$bakery_detach" /bin/sh "$bakery_dir/bakery.sh" "$@" </dev/null >>"$bakery_dir/log" 2>&1 &
+	"$(bakery_python)" -c "$bakery_detach" /bin/sh "$bakery_dir/bakery.sh" "$@" </dev/null >&3 2>&3 3>&- &
 	bakery_pid=$!
 	# The timeout may have come before there was a step to stop.
 	[ ! -e "$bakery_run/timeout" ] || bakery_on_timeout
@@ -421,7 +462,8 @@ bakery_on_timeout() {
 # bakery_on_term handles TERM, which systemd sends at shutdown. A reboot is part of a bake, a power-off is not. A bake
 # that a reboot has cut off fails after the reboot, when its last words surely arrive.
 bakery_on_term() {
-	bakery_status=$? # of the wait, when the signal came right behind it
+	# The status is that of the wait, when the signal came right behind it.
+	bakery_status=$?
 	trap '' TERM USR1
 	if systemctl list-jobs --no-legend 2>/dev/null | grep -Eq '(^| )(reboot|kexec|soft-reboot)\.target '; then
 		bakery_disable_cloud_init
@@ -433,6 +475,7 @@ bakery_on_term() {
 		bakery_stop_accounting
 		bakery_record elapsed $(($(date +%s) - bakery_started))
 		bakery_record "${bakery_cut:-reboot $bakery_n}"
+		bakery_drain
 		sync
 		exit 0
 	fi
@@ -454,15 +497,19 @@ bakery_has_ended() {
 	case $bakery_kind in
 	install) bakery_text=$bakery_dir/install.sh ;;
 	replay)
-		bakery_ops=$bakery_dir/replay/$bakery_file
-		bakery_op=$(cat "$bakery_ops/at")
-		bakery_text=$bakery_ops/$bakery_op
-		[ "$bakery_op" = "$(cat "$bakery_ops/ended")" ] || grep '^bakery_pause ' "$bakery_text"
+		bakery_has_operation_ended
 		return
 		;;
 	esac
 	grep -x "end $1" "$bakery_dir/progress"
 } >/dev/null 2>&1
+
+bakery_has_operation_ended() {
+	bakery_ops=$bakery_dir/replay/$bakery_file
+	bakery_op=$(cat "$bakery_ops/at")
+	bakery_text=$bakery_ops/$bakery_op
+	[ "$bakery_op" = "$(cat "$bakery_ops/ended")" ] || grep '^bakery_pause ' "$bakery_text"
+}
 
 # bakery_let_end waits for the end of a step that asked for the reboot, for five seconds. It sets cut to what to record
 # when the step failed, or when the reboot was not its own.
@@ -509,6 +556,7 @@ bakery_main() {
 	trap bakery_on_timeout USR1
 	printf '%s\n' $$ >"$bakery_run/pid"
 	rm -f "$bakery_run/reason"
+	bakery_open_log
 	bakery_last=$(tail -n 1 "$bakery_dir/progress")
 	bakery_boot=$(grep -c '^boot' "$bakery_dir/progress")
 	[ "$bakery_boot" = 0 ] || printf '%s\n' "$((bakery_boot * 1000000))" >"$bakery_run/seq"
@@ -1289,7 +1337,7 @@ bakery_finish() {
 	cd /
 	wc -c <"$bakery_dir/log" >"$bakery_run/offset"
 	bakery_stop_streaming
-	[ -n "$BAKERY_LOG_URL" ] && cp "$bakery_output" "$bakery_run/output" && bakery_output=$bakery_run/output
+	bakery_keep_output
 	bakery_enable_cloud_init
 	bakery_find_cloud_init
 	[ -z "$bakery_off" ] || bakery_replace_cloud_init

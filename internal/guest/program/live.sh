@@ -210,12 +210,13 @@ bakery_modules() {
 	rm -f /run/bakery-bootcmd*
 	! bakery_is_ignored bootcmd || : >/run/bakery-bootcmd.ignore
 	bakery_find "$bakery_config" "$bakery_run/modules" || return
-	bakery_begin=$(wc -c <"$bakery_log_file" 2>/dev/null)
+	tail -c +1 "$bakery_log_file" 2>/dev/null | cksum >"$bakery_run/begin"
 	while read -r bakery_m bakery_names; do
 		bakery_run_module "$bakery_m"
 		bakery_judge_module $? || return
 	done <"$bakery_run/modules"
-	bakery_find "${bakery_begin:-0}" 0
+	bakery_read_log_size "$bakery_run/begin"
+	bakery_find "$bakery_size" 0
 }
 
 # bakery_judge_module CODE: makes a warning of a failed module when ignore_failures has one of its keys. The commands of
@@ -223,7 +224,8 @@ bakery_modules() {
 bakery_judge_module() {
 	if [ -s /run/bakery-bootcmd.failed ] || [ -s /run/bakery-bootcmd ]; then
 		rm -f "$bakery_run/name" "$bakery_run/reason"
-		bakery_find "${bakery_begin:-0}" "$1"
+		bakery_read_log_size "$bakery_run/begin"
+		bakery_find "$bakery_size" "$1"
 		set -- $?
 		rm -f /run/bakery-bootcmd*
 		return "$1"
@@ -250,7 +252,7 @@ bakery_find() {
 # bakery_run_module NAME: runs one module. --file goes before the command up to cloud-init 23, after it later.
 bakery_run_module() {
 	printf '%s\n' "cloud-init $1"
-	bakery_from=$(wc -c <"$bakery_log_file" 2>/dev/null)
+	tail -c +1 "$bakery_log_file" 2>/dev/null | cksum >"$bakery_run/from"
 	if cloud-init single --help 2>/dev/null | grep -q -e --file; then
 		cloud-init single --file "$bakery_config" --name "$1" --frequency always && return 0
 	else
@@ -258,12 +260,12 @@ bakery_run_module() {
 	fi
 	printf 'cloud-init %s' "$1" | tr - _ | sed 's/_/-/' >"$bakery_run/name"
 	# cloud-init's log says what went wrong, over several lines: ...Error: text, Command: ..., Exit code: ...
-	tail -c "+$((${bakery_from:-0} + 1))" "$bakery_log_file" 2>/dev/null |
+	bakery_read_log_size "$bakery_run/from"
+	tail -c "+$((bakery_size + 1))" "$bakery_log_file" 2>/dev/null |
 		sed -n '/^[A-Za-z_.]*\(Error\|Exception\)/,${/^[0-9-]* [0-9:,]* - /q;p;}' | tr '\n' ' ' >"$bakery_run/reason"
 	bakery_code=$(sed -n 's/.*[Ee]xit code: *\([0-9][0-9]*\).*/\1/p' "$bakery_run/reason")
 	return "${bakery_code:-1}"
 }
-bakery_log_file=/var/log/cloud-init.log
 
 # bakery_extract_with_any_tar: bakery_extract uses an option of GNU tar to stop after the list of directories. Other
 # versions of tar read to the end.

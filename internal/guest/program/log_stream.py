@@ -6,7 +6,7 @@
 #
 # On the console, the lines are compressed and encrypted: they may contain secrets, and more people may read the console
 # than the user data, which contains the key. Every line has a number, so that the reader knows which lines are new and
-# which are missing. internal/guest/lines.go reads them.
+# which are missing. internal/guest/lines.go reads them. A line that ends in "# with staging" is left out without it.
 import base64
 import binascii
 import gzip
@@ -35,7 +35,8 @@ OUTPUT = os.environ.get("BAKERY_OUTPUT", "/var/log/cloud-init-output.log")
 # compressed together. RATE, BURST: bytes a second on the console, and how many unused ones can be saved up. EC2 keeps
 # 64 KB of the console, and Packer reads it every 5 s. WINDOW: bytes of each file in S3. MAX_LINE: bytes of a line. A
 # longer one is left out, because a secret must not be cut: its parts would not be redacted.
-PIECE, CHUNK, RATE, BURST, WINDOW, MAX_LINE = 180, 9000, 4000, 8000, 262144, 2000
+PIECE, CHUNK, RATE, BURST, MAX_LINE = 180, 9000, 4000, 8000, 2000
+WINDOW = 262144  # with staging
 
 ended = []
 
@@ -86,7 +87,7 @@ def trim(text, first, limit):
 class Source:
     def __init__(self, number, path):
         self.number, self.path, self.at, self.line, self.in_long_line = number, path, 0, 1, False
-        self.window, self.first = b"", 1
+        self.window, self.first = b"", 1  # with staging
 
     # read_new returns the last new lines, up to limit bytes, and the number of the first of them.
     def read_new(self, limit):
@@ -187,7 +188,8 @@ def all_sources():
 
 def stream(way):
     signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
-    sender = S3() if way == "s3" else Console()
+    sender = Console()
+    if way == "s3": sender = S3()  # with staging
     sources = all_sources()
     while True:
         last = bool(ended)
@@ -199,8 +201,7 @@ def stream(way):
             sender.send(sources[0])
         if last:
             return
-        if sender.pause == 2 and sender.failed >= 3:
-            sender, sources = Console(), all_sources()
+        if sender.pause == 2 and sender.failed >= 3: sender, sources = Console(), all_sources()  # with staging
         for _ in range(sender.pause * 10):
             if not ended:
                 time.sleep(0.1)

@@ -31,7 +31,8 @@ bakery_compose() {
 	printf '%s\n' "$BAKERY_ID $bakery_seq $bakery_commitment $*" >"$bakery_t"
 	LC_ALL=C tr -c '\040-\176' '?' <"$bakery_t" >"$bakery_t.line"
 	IFS= read -r bakery_line <"$bakery_t.line"
-	bakery_line=${bakery_line%\?} # the line break
+	# The question mark stands for the line break.
+	bakery_line=${bakery_line%\?}
 	[ "${#bakery_line}" -le 270 ] || bakery_line=$(printf '%.270s' "$bakery_line")
 	printf '%s' "$BAKERY_REPORT_KEY$bakery_line" >"$bakery_t"
 	sha256sum <"$bakery_t" >"$bakery_t.sum"
@@ -40,12 +41,22 @@ bakery_compose() {
 	sha256sum <"$bakery_t" >"$bakery_t.sum"
 	read -r bakery_sum _ <"$bakery_t.sum"
 	bakery_line="@bakery ${bakery_sum%????????????????????????????????} ${#bakery_line} $bakery_line"
+	bakery_drain
 	{
 		printf '%s\n' "$bakery_line" >>"$bakery_reports"
 		[ ! -e "$bakery_dir/log" ] || printf '@bakery-at %s\n' "$bakery_seq $*" >>"$bakery_dir/log"
 	} 2>/dev/null
 	return 0
 }
+
+# bakery_drain waits until all that was printed is in the log: what copies it (bakery_open_log) sleeps only when the pipe
+# is empty. It waits three seconds for a full disk, or for a program that prints without end.
+bakery_drain() {
+	for bakery_w in $(seq 30); do
+		grep -q '^State:.[^SZ]' "/proc/${bakery_copy:-x}/status" || break
+		sleep 0.1
+	done
+} 2>/dev/null
 
 # bakery_print LINE... : prints each report on a line of its own, on every console. One that blocks is not used again.
 bakery_print() {
