@@ -63,7 +63,7 @@ func (l *lab) plantedSecrets(t *testing.T, suite string) *plantedSecrets {
 		"uploaded/planted":       p.plant(t, "an uploaded directory"),
 	})
 	for _, name := range []string{"user_data", "environment_vars", "inline", "env_var_file", "content", "shell_local",
-		"printed", "freed"} {
+		"printed", "freed", "overwritten"} {
 		p.plant(t, name)
 	}
 	p.variables(t)

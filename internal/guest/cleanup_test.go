@@ -175,3 +175,112 @@ bakery_warn_of_old_blocks; cat $dir/console
 		}
 	}
 }
+
+// wiper runs sections of the clean-up with the real wipe.py.
+func wiper(t *testing.T, text string) string {
+	t.Helper()
+	wipe, err := filepath.Abs("program/wipe.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, printed := rooted(t, "exec 2>/dev/null; bakery_mounts=$dir/mounts; touch $dir/mounts\n"+
+		"mkdir -p $dir/tmp $dir/var/tmp $dir/var/log\n"+
+		"bakery_python() { echo /usr/bin/python3; }; cp '"+wipe+"' $dir/bake\n"+text)
+	return printed
+}
+
+func TestWhatMountsHideIsCleaned(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	for name, c := range map[string]struct{ at, hide, clean string }{
+		"a file of /tmp":     {"tmp", "tmp/a/upload", "bakery_clean_temporary_files"},
+		"a file of /var/tmp": {"var", "var/tmp/upload", "bakery_clean_temporary_files"},
+		"a log":              {"var/log", "var/log/auth.log", "bakery_clean_instance_log_files"},
+		"a history":          {"home", "home/x/.bash_history", "bakery_clean_shell_history"},
+	} {
+		printed := wiper(t, "at="+c.at+" hide="+c.hide+" clean="+c.clean+`
+mount() { [ "$1" = --make-rprivate ] || command mount "$@"; }; systemctl() { :; }
+timeout() { echo "x:x:1:1::$dir/home/x:/bin/sh"; }; bakery_load_env() { :; }; bakery_is_clean() { :; }
+mkdir() { case $* in *systemd*) ;; *) command mkdir "$@" ;; esac; }
+bakery_clean() { $clean; }
+mkdir -p "$dir/$at" "$dir/${hide%/*}"; echo secret >"$dir/$hide"
+for i in 1 2; do
+	command mount -t tmpfs none "$dir/$at" && echo "none $dir/$at tmpfs rw 0 0" >>$dir/mounts || echo skip
+done
+echo 'none / ext4 rw 0 0' >>$dir/mounts
+bakery_clean_hidden; while umount "$dir/$at" 2>/dev/null; do echo 'still mounted'; done
+cat "$dir/$hide" $dir/bake/reports; true`)
+		if strings.Contains(printed, "skip") {
+			t.Skip("nothing can be mounted here")
+		}
+		if printed != "" {
+			t.Errorf("%s: it printed %q", name, printed)
+		}
+	}
+}
+
+func TestWhatCannotBeRemovedIsNamed(t *testing.T) {
+	printed := wiper(t, `
+chattr -V >/dev/null 2>&1; touch $dir/x && chattr +i $dir/x && chattr -i $dir/x || { echo skip; exit; }
+echo secret >$dir/tmp/fixed; mkdir -p $dir/tmp/d/e $dir/opt; echo secret >$dir/tmp/d/e/f; echo mine >$dir/opt/mine
+ln $dir/opt/mine $dir/tmp/mine; chattr +i $dir/opt/mine $dir/tmp/fixed $dir/tmp/d/e; chattr +a $dir/tmp/d
+bakery_clean_temporary_files; ls $dir/tmp; lsattr $dir/opt/mine | cut -c 5
+echo log >$dir/var/log/auth.log; chmod 600 $dir/var/log/auth.log; chattr +a $dir/var/log/auth.log
+bakery_wipe_content $dir/var/log/auth.log; stat -c '%s %a' $dir/var/log/auth.log
+lsattr $dir/var/log/auth.log | cut -c 6
+echo log >$dir/var/log/syslog; chattr +a $dir/var/log; bakery_wipe_content $dir/var/log/syslog
+chattr -a $dir/var/log; ls $dir/var/log; chattr -i $dir/opt/mine; chattr -a $dir/var/log/auth.log
+mkdir $dir/sub; touch $dir/sub/f; chattr +i $dir/sub/f; bakery_wipe $dir/sub; ls -d $dir/sub
+mkdir $dir/pkg; touch $dir/pkg/f; chattr +i $dir/pkg/f; bakery_remove $dir/pkg/*; chattr -i $dir/pkg/f
+sed -n 's,.* warn '"$dir"',,p' $dir/bake/reports
+`)
+	if strings.HasPrefix(printed, "skip") {
+		t.Skip("nothing can be made immutable here")
+	}
+	const want = "i\n0 600\na\nauth.log\nsyslog\n/var/log/syslog could not be removed\n/pkg/f could not be removed\n"
+	if printed != want {
+		t.Errorf("it printed\n%s\nwant\n%s", printed, want)
+	}
+}
+
+func TestWithoutPythonFilesAreRemoved(t *testing.T) {
+	printed := wiper(t, `
+bakery_python() { return 1; }; mkdir -p $dir/tmp/a/b $dir/opt; touch $dir/tmp/a/b/c $dir/opt/x
+ln -s $dir/opt $dir/tmp/l
+bakery_clean_temporary_files; ls -A $dir/tmp $dir/opt | grep -v :; cat $dir/bake/reports
+`)
+	if strings.Join(strings.Fields(printed), " ") != "x" {
+		t.Errorf("what is left: %q", printed)
+	}
+	_, printed = runGuestFunctions(t, `bakery_python() { return 1; }; unshare() { :; }; bakery_clean() { :; }
+systemctl() { :; }; bakery_is_clean() { false; }; bakery_fail() { cat $dir/bake/reports; exit; }; BAKERY_LOG_URL=''
+bakery_finish 2>/dev/null`)
+	if strings.Count(printed, " warn without Python, removed files are not overwritten: if one is secret, set ") != 1 {
+		t.Errorf("it says %q", printed)
+	}
+}
+
+// TestWhatIsUploadedOverIsOverwritten: the old content would stay in free blocks.
+func TestWhatIsUploadedOverIsOverwritten(t *testing.T) {
+	_, printed := runGuestFunctions(t, `mkdir -p "$bakery_dir/replay/blob" $dir/up $dir/bin; bakery_ops=x/1 bakery_op=y/1
+printf 'f 0644 one ./a/\nf 0644 two ./b b/\n' >"$bakery_dir/replay/blob/list"; bakery_home=$dir
+printf '#!/bin/sh\nfor f; do :; done; case $f in */*) ;; *) f=./$f ;; esac; echo "shred $(cat "$f")"\n' >$dir/bin/shred
+chmod +x $dir/bin/shred; echo one >$bakery_dir/replay/blob/one; echo two >$bakery_dir/replay/blob/two
+bakery_run_as_user() { PATH=$dir/bin:$PATH "$@"; }; bakery_keep_link() { :; }
+bakery_upload one 0644 $dir/up/a; bakery_upload two 0644 $dir/up/a; cat $dir/up/a
+bakery_updir $dir/up '' list; cat $dir/up/*; bakery_upload one 0644 /dev/null
+`)
+	if printed != "shred one\ntwo\nshred two\none\ntwo\n" {
+		t.Errorf("it printed %q", printed)
+	}
+}
+
+func TestAnUploadWithTwoLinksIsOverwritten(t *testing.T) {
+	printed := wiper(t, `mkdir -p $dir/bake/links/1 $dir/bake/links/2; echo x >$dir/bake/links/1/0
+ln $dir/bake/links/1/0 $dir/bake/links/2/0; exec 3<$dir/bake/links/1/0; bakery_shred_removed
+tr '\0' z <&3; ls $dir/bake`)
+	if !strings.HasPrefix(printed, "zz") || strings.Contains(printed, "links") {
+		t.Errorf("it printed %q", printed)
+	}
+}

@@ -135,7 +135,8 @@ func Deliver(document []byte, l Launch, d Delivery) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if document, err = tailor(document, d.unneeded(unitsOf(document), l)...); err != nil {
+	left := append(d.unneeded(unitsOf(document), l), absent(document)...)
+	if document, err = tailor(document, left...); err != nil {
 		return nil, err
 	}
 	script := d.script(map[string][]byte{"launch": []byte(l.assignments())})

@@ -63,7 +63,8 @@ func FuzzDocument(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if document, err = tailor(document, Delivery{}.unneeded(unitsOf(document), testLaunch)...); err != nil {
+		left := append(Delivery{}.unneeded(unitsOf(document), testLaunch), absent(document)...)
+		if document, err = tailor(document, left...); err != nil {
 			t.Fatal(err)
 		}
 		if with := read(t, delivered); len(with) != 3 || cmp.Diff(read(t, document), with[1:]) != "" {
@@ -90,6 +91,7 @@ func FuzzDeliver(f *testing.F) {
 			return
 		}
 		left := Delivery{FSURL: fsURL, LogURL: logURL}.unneeded(unitsOf(document), testLaunch)
+		left = append(left, absent(document)...)
 		if document, err = tailor(document, left...); err != nil {
 			t.Fatal(err)
 		}

@@ -63,7 +63,7 @@ bakery_stop_streaming() { :; }; bakery_clean() { :; }; bakery_is_clean() { :; };
 bakery_put() { gzip -dc <"$2" | grep -o 'verdict .*'; echo "$(ls "$dir/bake")"; }
 bakery_power_off() { exit 0; }
 BAKERY_ZERO=''
-rm() { case $* in *systemd*) ;; *) command rm "$@" ;; esac; }
+rm() { case $* in *systemd*) ;; *) command rm "$@" ;; esac; }; unshare() { :; }
 echo 'what a step printed' >>$dir/bake/log
 `+text,
 	)
@@ -246,13 +246,14 @@ mkdir "tmp/$(printf 'odd\nname')"; d=tmp/deep; for i in $(seq 300); do d=$d/dddd
 swap() { mv tmp/a/d tmp/a/e && ln -s "$1/important" tmp/a/d; rm tmp/a/d; mv tmp/a/e tmp/a/d; }
 (while [ -d tmp/a ]; do swap "$1"; done) >/dev/null 2>&1 &
 timeout 60 python3 "$2" "$1/tmp/" "$1"/home/.*_history
+find home -mindepth 1 -empty -type d -delete # what stays are directories
 kill $! 2>/dev/null; echo "left: $(ls -A tmp home)"; cat important/policy`
 	out, err := exec.CommandContext(t.Context(), "sh", "-c", script, "sh", dir, program).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if got := string(out); !strings.HasSuffix(got, "policy\n") || strings.Contains(got, "_history") ||
-		strings.Contains(got, "file") || strings.Contains(got, "sparse") {
+		strings.Contains(got, "file") || strings.Contains(got, "sparse") || strings.Contains(got, "hard") {
 		t.Errorf("it printed\n%s", got)
 	}
 }

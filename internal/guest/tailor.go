@@ -22,11 +22,24 @@ var (
 	// featureReplay runs recorded provisioners.
 	featureReplay = feature{
 		"bakery_replay": "", "bakery_end_operation": "", "bakery_has_operations_left": "return 1",
-		"bakery_lookup_user": "", "bakery_find_umask": "", "bakery_run_as_user": "", "bakery_exec_with_env": "",
+		"bakery_has_ended_operation": "",
+		"bakery_lookup_user":         "", "bakery_find_umask": "", "bakery_run_as_user": "", "bakery_exec_with_env": "",
 		"bakery_command": "", "bakery_end_command": "", "bakery_accept": "", "bakery_try": "", "bakery_pause": "",
 		"bakery_upload": "", "bakery_keep_link": "",
-		"bakery_updir": "", "bakery_shred_removed": ":", "bakery_fill_facts": "", "bakery_has_operation_ended": ":",
+		"bakery_updir": "", "bakery_shred_removed": ":", "bakery_fill_facts": "",
 	}
+	// featureMerge puts the steps of recorded provisioners into the list of steps.
+	featureMerge = feature{"bakery_merge_steps": "sed -i '/^recorded /d' $bakery_dir/units"}
+	// featureTail reports the last lines of a failed step where nothing encrypts them.
+	featureTail = feature{"bakery_report_tail": ""}
+	// featureBoothooks runs boothooks.
+	featureBoothooks = feature{
+		"bakery_run_boothooks": "! bakery_is_ignored bootcmd || : >/run/bakery-bootcmd.ignore",
+	}
+	// featureOpaque watches the runcmd of what only cloud-init can read.
+	featureOpaque = feature{"bakery_watch_runcmd": ""}
+	// featureUserData removes the user data where the rest of what cloud-init keeps stays.
+	featureUserData = feature{"bakery_wipe_user_data": ""}
 	// featureFacts puts values of the machine into what is recorded.
 	featureFacts = feature{"bakery_fill_facts": ":"}
 	// featureAccept accepts more exit statuses of recorded commands than 0.
@@ -42,8 +55,6 @@ var (
 	featureLines = feature{
 		"bakery_exec_log_stream": "", "bakery_start_streaming": ":", "bakery_stop_streaming": ":",
 	}
-	// featurePlainTail reports the last lines of a failed step where nothing else sends them.
-	featurePlainTail = feature{"bakery_print_tail": ":"}
 	// featureWipe fills the free space.
 	featureWipe = feature{"bakery_wipe_free_space": ""}
 	// featureCommands runs the commands of runcmd.
@@ -60,7 +71,7 @@ func (d Delivery) unneeded(units []byte, l Launch) []feature {
 	contains := func(text string) bool { return bytes.Contains(units, []byte(text)) }
 	var all []feature
 	if d.Recording == nil {
-		all = append(all, featureReplay)
+		all = append(all, featureReplay, featureMerge)
 		if !contains("\nextract fs ") {
 			all = append(all, featureArchives)
 		}
@@ -80,7 +91,10 @@ func (d Delivery) unneeded(units []byte, l Launch) []feature {
 	if d.Key == nil {
 		all = append(all, featureLines)
 	} else {
-		all = append(all, featurePlainTail)
+		all = append(all, featureTail)
+	}
+	if !slices.Contains(d.SkipCleanup, "cloudinit_files") {
+		all = append(all, featureUserData)
 	}
 	if !d.WipeFreeSpace {
 		all = append(all, featureWipe)
@@ -166,6 +180,18 @@ func withoutBlocks(source []byte, definitions ...string) []byte {
 // bareProgram returns the guest program for a list of steps, as it is before its delivery is known.
 func bareProgram(units []byte) []byte {
 	return shorten(strip(without(programSource, Delivery{}.unneeded(units, Launch{})...)))
+}
+
+// absent returns the features for files that a document does not have. A script of the user's may contain such a line
+// too: then the feature stays.
+func absent(document []byte) []feature {
+	var all []feature
+	for file, f := range map[string]feature{"boothooks/" + hookNames: featureBoothooks, "runcmd.py": featureOpaque} {
+		if !bytes.Contains(document, []byte(" >"+file+" <<")) {
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // tailor replaces the guest program of a document by one without some features.

@@ -87,6 +87,12 @@ source "bakery-userdata" "text" {
 build {
   sources = ["source.bakery-userdata.bundle", "source.bakery-userdata.text"]
 
+  # Another upload has the same destination.
+  provisioner "file" {
+    content     = var.planted["overwritten"]
+    destination = "/tmp/planted"
+  }
+
   provisioner "shell" {
     environment_vars = ["SECRET=${var.planted["environment_vars"]}"]
     inline           = ["test -n \"$SECRET\"", "test -n '${var.planted["inline"]}'", "sync"]
@@ -121,10 +127,13 @@ build {
     inline = [var.frees ? "echo '${var.planted["freed"]}' >/var/freed && sync && rm /var/freed" : "true"]
   }
 
-  # What was uploaded is on the disk by then, and is removed, or left to be cleaned up.
+  # What was uploaded is on the disk by then, and is removed, or left to be cleaned up: where nobody sees it, and locked.
   provisioner "shell" {
     execute_command = "sudo sh -c '{{ .Vars }} {{ .Path }}'"
-    inline          = ["sync", "test -s /tmp/planted", "rm -r /opt/uploaded"]
+    inline = [
+      "sync", "test -s /tmp/planted", "rm -r /opt/uploaded", "chattr +i /tmp/planted",
+      "mount -t tmpfs none /tmp", "mount -t tmpfs none /var/log"
+    ]
   }
 
   post-processor "manifest" {

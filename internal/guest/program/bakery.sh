@@ -132,20 +132,20 @@ bakery_fail() {
 	if [ -e "$bakery_dir/log_stream.py" ]; then
 		(bakery_exec_log_stream tail "$4" "$5") || bakery_report warn 'the last lines could not be sent'
 	else
-		bakery_print_tail "$4" "$5"
+		bakery_report_tail "$4" "$5"
 	fi
 	[ -z "$3" ] || bakery_report reason "$3"
 	bakery_pack_log
 	bakery_verdict fail "$1" "$2"
 }
 
-# bakery_print_tail FILE OFFSET: reports the last lines where there is no log_stream.py.
-bakery_print_tail() {
-	tail -c "+$(($2 + 1))" "$1" 2>/dev/null | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery-at ' | tail -n 40 |
+# bakery_report_tail FILE OFFSET: reports the last lines where nothing encrypts them.
+bakery_report_tail() {
+	tail -c "+$(($2 + 1))" "$1" | tr -d '\000' | tr '\r' '\n' | grep -v '^@bakery-at ' | tail -n 40 |
 		while IFS= read -r bakery_l || [ -n "$bakery_l" ]; do
 			bakery_report tail "$bakery_l"
 		done
-}
+} 2>/dev/null
 
 # bakery_fail_step CODE REASON... : fails the bake with the step that began last.
 bakery_fail_step() {
@@ -497,14 +497,14 @@ bakery_has_ended() {
 	case $bakery_kind in
 	install) bakery_text=$bakery_dir/install.sh ;;
 	replay)
-		bakery_has_operation_ended
+		bakery_has_ended_operation
 		return
 		;;
 	esac
 	grep -x "end $1" "$bakery_dir/progress"
 } >/dev/null 2>&1
 
-bakery_has_operation_ended() {
+bakery_has_ended_operation() {
 	bakery_ops=$bakery_dir/replay/$bakery_file
 	bakery_op=$(cat "$bakery_ops/at")
 	bakery_text=$bakery_ops/$bakery_op
@@ -923,6 +923,7 @@ printf "%s\n" "cannot write ${1%/.} on the machine: $w" >&2
 exit 1
 }
 make() { m=$(mkdir -- "$1" 2>&1) || fail "$1" "$m"; }
+wipe() { [ ! -f "$1" ] || shred -n 1 -z -- "$1"; } 2>/dev/null
 slash=": end the destination with a slash to put the file into it"
 '
 
@@ -931,6 +932,7 @@ bakery_upload() {
 	# shellcheck disable=SC2016  # for the user's shell to expand
 	bakery_run_as_user /bin/sh -c "$bakery_own"'own "$2"
 new=
+wipe "$2"
 [ -e "$2" ] || { set -C && new=1; }
 m=$({ cat >"$2"; } 2>&1) || fail "$2" "$m"
 [ -z "$new" ] || chmod "$(printf %o $((0$1 & ~$(umask))))" "$2" || exit
@@ -998,6 +1000,7 @@ $late"
 	f)
 		old=1
 		[ -e "$path" ] || old=
+		wipe "$path" || :
 		m=$({ head -c "$size" >"$path"; } 2>&1) || { slash= && fail "$path" "$m"; }
 		[ -n "$old" ] || mode "$mode" "$path"
 		;;
@@ -1085,15 +1088,26 @@ bakery_wipe() {
 	for bakery_f in "$@"; do
 		[ -e "$bakery_f" ] || [ -h "$bakery_f" ] || continue
 		bakery_note_wiped "$bakery_f"
+		chattr -Rf -ai "$bakery_f"
 		[ -h "$bakery_f" ] || find "$bakery_f" -type f -links 1 -exec shred -n 1 -z -u {} +
-		rm -rf "$bakery_f"
+		bakery_remove "$bakery_f"
 	done
-}
+} 2>/dev/null
 
-# bakery_wipe_safely PATH... : bakery_wipe where users can write, who may put links there meanwhile.
+# bakery_wipe_safely PATH... : bakery_wipe where users can write, who may put links there meanwhile. Without Python,
+# nothing is overwritten.
 bakery_wipe_safely() {
 	"$(bakery_python)" "$bakery_dir/wipe.py" "$@"
+	bakery_remove "$@"
 }
+
+# bakery_remove PATH... : removes files, of a PATH that ends in a slash what is below it, and warns of those that stay.
+# It follows no link.
+bakery_remove() {
+	find "$@" -xdev ! -path '*/' ! -delete -print | while IFS= read -r bakery_l; do
+		bakery_report warn "$bakery_l could not be removed"
+	done
+} 2>/dev/null
 
 # bakery_note_wiped FILE: adds the directory of a file to the list for bakery_warn_of_old_blocks.
 bakery_note_wiped() {
@@ -1123,11 +1137,10 @@ bakery_warn_of_old_blocks() {
 	done
 }
 
-# bakery_shred_removed overwrites the uploads that were removed: those whose only name is the link of bakery_keep_link.
-# The others are in the image.
+# bakery_shred_removed overwrites the uploads that were removed: those that have only the links of bakery_keep_link. The
+# others are in the image.
 bakery_shred_removed() {
-	find "$bakery_dir/links" -type f -links 1 -exec shred -n 1 -z -u {} +
-	rm -rf "$bakery_dir/links"
+	bakery_wipe_safely "$bakery_dir/links"
 } 2>/dev/null
 
 # bakery_wipe_free_space fills the free space of every disk with zeros, and frees it again. ext4 reserves some clusters
@@ -1165,9 +1178,11 @@ bakery_wipe_content() {
 		[ -f "$bakery_f" ] || continue
 		[ ! -h "$bakery_f" ] || continue
 		bakery_note_wiped "$bakery_f"
-		cp -a --attributes-only "$bakery_f" "$bakery_f.bakery"
+		bakery_k=$(lsattr -d "$bakery_f" | sed 's/ .*//;s/[^ai]//g')
+		cp -a --attributes-only "$bakery_f" "$bakery_run/empty"
 		bakery_wipe_safely "$bakery_f"
-		mv "$bakery_f.bakery" "$bakery_f"
+		mv "$bakery_run/empty" "$bakery_f"
+		[ -z "$bakery_k" ] || chattr "+$bakery_k" "$bakery_f"
 	done
 }
 
@@ -1188,7 +1203,7 @@ bakery_remove_made() {
 	} >"$bakery_run/made"
 	for bakery_f in "$@"; do
 		grep -qxF -e "${bakery_f#/}" "$bakery_dir/fs.files" ||
-			! grep -qi -f "$bakery_run/made" "$bakery_f" || rm -f "$bakery_f"
+			! grep -qi -f "$bakery_run/made" "$bakery_f" || bakery_remove "$bakery_f"
 	done
 }
 
@@ -1242,7 +1257,7 @@ bakery_clean_instance_log_files() {
 	bakery_wipe /var/log/journal/*
 	bakery_wipe_content /var/log/syslog /var/log/messages /var/log/secure /var/log/*.log /var/log/dmesg* /var/log/cron \
 		/var/log/wtmp /var/log/btmp /var/log/lastlog /var/log/audit/*.log
-	rm -f /var/log/sa/sa*
+	bakery_remove /var/log/sa/sa*
 }
 
 bakery_clean_ssh_files() {
@@ -1259,7 +1274,7 @@ bakery_clean_instance_files() {
 	# A stopped service does not save a seed again at shutdown.
 	systemctl stop systemd-random-seed.service
 	bakery_wipe /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
-	rm -f /etc/.updated /var/.updated
+	bakery_remove /etc/.updated /var/.updated
 }
 
 bakery_clean_network_files() {
@@ -1269,7 +1284,7 @@ bakery_clean_network_files() {
 		/etc/NetworkManager/conf.d/*-cloud-init*.conf /etc/sysconfig/network-scripts/ifcfg-* \
 		/etc/sysconfig/network-scripts/route-* /etc/sysconfig/network-scripts/route6-* \
 		/etc/sysconfig/network/ifcfg-* /etc/sysconfig/network/ifroute-*
-	rm -rf /run/NetworkManager/system-connections/cloud-init-* /var/lib/dhcp/dhclient* /var/lib/dhclient/* \
+	bakery_remove /run/NetworkManager/system-connections/cloud-init-* /var/lib/dhcp/dhclient* /var/lib/dhclient/* \
 		/var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key \
 		/var/lib/NetworkManager/no-auto-default.state /var/lib/NetworkManager/timestamps \
 		/var/lib/NetworkManager/seen-bssids /var/lib/dhcpcd*/*.lease* /var/lib/dhcpcd*/duid \
@@ -1282,7 +1297,7 @@ bakery_clean_ssm_log_files() {
 }
 
 bakery_clean_package_caches() {
-	rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/cache/dnf/* /var/cache/yum/*
+	bakery_remove /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/cache/dnf/* /var/cache/yum/*
 }
 
 bakery_clean_shell_history() {
@@ -1294,9 +1309,7 @@ bakery_clean_shell_history() {
 # A file with another hard link is only removed: it is in the image, or bakery_shred_removed overwrites it. What a step
 # has mounted there is not a temporary file.
 bakery_clean_temporary_files() {
-	sed -nE 's,^[^ ]+ ((/var)?/tmp/[^ ]+) .*,\1,p' "$bakery_mounts" | sort -r | while read -r bakery_m; do
-		umount -l "$(printf %b "$bakery_m")"
-	done
+	bakery_unmount '(/var)?/tmp/,!d'
 	for bakery_d in /tmp/ /var/tmp/; do
 		[ -z "$(find "$bakery_d" -xdev -type f -links 1 | head -n 1)" ] || bakery_note_wiped "$bakery_d"
 	done
@@ -1316,9 +1329,28 @@ bakery_clean() {
 		bakery_is_skipped "$bakery_section" || "bakery_clean_$bakery_section"
 	done
 	# The guest program and its keys are in what cloud-init keeps of the user data.
-	! bakery_is_skipped cloudinit_files || bakery_wipe /var/lib/cloud/instances/*/user-data.txt* \
-		/var/lib/cloud/instances/*/obj.pkl* /var/lib/cloud/instances/*/boothooks/bakery*
+	! bakery_is_skipped cloudinit_files || bakery_wipe_user_data
 } >/dev/null 2>&1
+
+bakery_wipe_user_data() {
+	bakery_wipe /var/lib/cloud/instances/*/user-data.txt* /var/lib/cloud/instances/*/obj.pkl* \
+		/var/lib/cloud/instances/*/boothooks/bakery*
+}
+
+# bakery_clean_hidden cleans what mounts hide, in a mount namespace of its own, without these mounts. bakery.sh needs
+# those that it leaves.
+bakery_clean_hidden() {
+	mount --make-rprivate / || return
+	[ -z "$(bakery_unmount '/((var(/lib)?)? |proc|sys|dev|run|usr|boot),d')" ] ||
+		{ bakery_load_env && bakery_clean; bakery_is_clean; }
+}
+
+# bakery_unmount RULE: unmounts what a rule for sed leaves of the mounts, the last first, and prints a line for each.
+bakery_unmount() {
+	sed -E "\\,^[^ ]* $1;s,^[^ ]* ([^ ]*).*,\1," "$bakery_mounts" | tac | while read -r bakery_m; do
+		umount -l "$(printf %b "$bakery_m")" && echo 1
+	done
+}
 
 # bakery_is_clean checks that what must not be in an image is gone.
 bakery_is_clean() {
@@ -1341,7 +1373,10 @@ bakery_finish() {
 	bakery_enable_cloud_init
 	bakery_find_cloud_init
 	[ -z "$bakery_off" ] || bakery_replace_cloud_init
+	"$(bakery_python)" -c '' || bakery_report warn 'without Python, removed files are not overwritten: if one is' \
+		'secret, set wipe_free_space = true'
 	bakery_clean
+	bakery_off=$bakery_off unshare -m /bin/sh "$bakery_dir/bakery.sh" hidden || : >"$bakery_run/unclean"
 	bakery_is_clean ||
 		bakery_fail 1 clean-up 'something that must not be in an image is still there' "$bakery_dir/log" 0
 	bakery_shred_removed
@@ -1390,6 +1425,7 @@ case ${1:-} in
 setup) bakery_setup ;;
 run) bakery_main ;;
 watchdog) bakery_watchdog ;;
+hidden) bakery_clean_hidden ;;
 commands) exec /bin/sh "$bakery_run/runcmd.sh" ;;
 script) "$bakery_dir/steps/$2" ;;
 download) bakery_download "$2" ;;

@@ -1,25 +1,32 @@
-# Overwrites and removes what users may have put where they can write: wipe.py PATH... ; of a PATH that ends in a slash,
-# what is below it. For Python 2.7 and 3.
+# Overwrites and removes the files that users may have put where they can write: wipe.py PATH... ; of a PATH that ends in a
+# slash, what is below it. bakery_remove then removes the directories. For Python 2.7 and 3.
 #
 # Users may put links in place of files and directories meanwhile. So nothing is opened by a path: every directory is
-# entered from the one above it, and left at once when it is another one than that which was looked at. No link is
-# followed, no pipe is waited for, and a file with another name is only removed.
+# entered from the one above it. No link is followed, no pipe is waited for, and a file with another name is only removed.
+import fcntl
 import os
 import stat
 import sys
 
 
-def identity(path):
-    state = os.lstat(path)
-    return state.st_dev, state.st_ino
-
-
-def overwrite(name):
-    fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+# lock makes a file immutable (16) or append-only (32), or neither, and returns what it was: such a file can be neither
+# overwritten nor removed.
+def lock(fd, locks):
+    flags = bytearray(4)
     try:
-        state = os.fstat(fd)
-        if not stat.S_ISREG(state.st_mode) or state.st_nlink != 1:
-            return
+        fcntl.ioctl(fd, 0x80086601, flags)
+        had = flags[0] & 48
+        if had != locks:
+            flags[0] ^= had ^ locks
+            fcntl.ioctl(fd, 0x40086602, flags)
+        return had
+    except EnvironmentError:
+        return 0
+
+
+def overwrite(name, state):
+    fd = os.open(name, os.O_RDWR)
+    try:
         for fill in os.urandom(1 << 16), b"\0" * (1 << 16):
             at = 0
             while at < state.st_size:
@@ -34,55 +41,51 @@ def overwrite(name):
         os.close(fd)
 
 
-def remove(name):
-    for act in overwrite, os.unlink:
-        try:
-            act(name)
-        except EnvironmentError:
-            pass
-
-
-# enter changes into a directory, and tells whether it is the one that was there.
+# enter changes into a directory, or removes a file. It tells whether it has entered. A file that has another name, or
+# cannot be removed, stays as locked as it was.
 def enter(name, device):
+    fd, locks, entered = -1, 0, False
     try:
-        seen = identity(name)
-        if not stat.S_ISDIR(os.lstat(name).st_mode) or seen[0] != device:
-            return False
-        here = os.open(".", os.O_RDONLY)
-        try:
-            os.chdir(name)
-            if identity(".") == seen:
-                return True
-            os.fchdir(here)
-        finally:
-            os.close(here)
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        state = os.fstat(fd)
+        if stat.S_ISREG(state.st_mode):
+            locks = lock(fd, 0)
+            if state.st_nlink == 1:
+                overwrite("/proc/self/fd/%d" % fd, state)
+        elif stat.S_ISDIR(state.st_mode) and state.st_dev == device:
+            lock(fd, 0)
+            os.fchdir(fd)
+            entered = True
     except EnvironmentError:
         pass
-    return False
+    try:
+        entered or os.unlink(name)
+    except EnvironmentError:
+        pass
+    if locks:
+        lock(fd, locks)
+    if fd >= 0:
+        os.close(fd)
+    return entered
 
 
-# wipe_below wipes all below the current directory. It ends early when somebody moves a directory away that it is in.
+# wipe_below wipes all below the current directory, but leaves the directories. It ends early when somebody moves a
+# directory away that it is in.
 def wipe_below():
-    device, above, names = identity(".")[0], [], os.listdir(".")
+    device, above, names = os.stat(".").st_dev, [], os.listdir(".")
     while True:
         while names:
             name = names.pop()
-            parent = identity(".")
+            parent = os.stat(".")
             if enter(name, device):
-                above.append((parent, names, name))
+                above.append((parent, names))
                 names = os.listdir(".")
-            else:
-                remove(name)
         if not above:
             return
-        parent, names, name = above.pop()
+        parent, names = above.pop()
         os.chdir("..")
-        if identity(".") != parent:
+        if not os.path.samestat(os.stat("."), parent):
             return
-        try:
-            os.rmdir(name)
-        except EnvironmentError:
-            pass
 
 
 for path in sys.argv[1:]:
@@ -90,13 +93,7 @@ for path in sys.argv[1:]:
     for _ in range(3):
         try:
             os.chdir(top)
-            if name and enter(name, identity(".")[0]):
-                wipe_below()
-                os.chdir(top)
-                os.rmdir(name)
-            elif name:
-                remove(name)
-            else:
+            if not name or enter(name, os.stat(".").st_dev):
                 wipe_below()
         except EnvironmentError:
             pass
