@@ -16,7 +16,8 @@ import (
 const maxDocument = 64 << 20
 
 // Compress makes user data of a document: gzip at the highest level, the same bytes every time. This gzip leaves more
-// room than that of the standard library: 1 % of what EC2 takes.
+// room than that of the standard library: 1 % of what EC2 takes. Where that is not quite enough, zopfli, which takes a
+// hundred times as long, leaves 3 % more.
 func Compress(document []byte) []byte {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
@@ -25,6 +26,31 @@ func Compress(document []byte) []byte {
 	}
 	_, _ = w.Write(document) // a bytes.Buffer returns no error
 	_ = w.Close()
+	if over := b.Len() - MaxUserData; -tight < over && over < MaxUserData/zopfliGain {
+		if more := compressMore(document); more != nil {
+			return more
+		}
+	}
+	return b.Bytes()
+}
+
+const (
+	// tight is how little room user data may leave without being compressed more.
+	tight = 64
+	// zopfliGain is the most that zopfli gains: one byte of so many.
+	zopfliGain = 20
+)
+
+// compressMore compresses with zopfli. It returns nil when the result cannot be read again.
+func compressMore(document []byte) []byte {
+	options := zopfli.DefaultOptions()
+	var b bytes.Buffer
+	if zopfli.GzipCompress(&options, document, &b) != nil {
+		return nil
+	}
+	if again, err := Decompress(b.Bytes()); err != nil || !bytes.Equal(again, document) {
+		return nil
+	}
 	return b.Bytes()
 }
 
