@@ -1332,7 +1332,7 @@ bakery_watchdog() {
 		# Subtract what the boots before this one have taken.
 		bakery_s=$(bakery_uptime)+$BAKERY_TIMEOUT$(sed -n 's/^elapsed /-/p' "$bakery_dir/progress")
 		# shellcheck disable=SC2004 # a list of numbers
-		echo $(($bakery_s)) >"$bakery_run/end"
+		printf '%s\n' $(($bakery_s)) >"$bakery_run/end"
 		bakery_hold_updates
 	fi
 	read -r bakery_end <"$bakery_run/end"
