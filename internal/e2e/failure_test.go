@@ -79,6 +79,10 @@ var failures = map[string]failure{
 		want: []string{"60_app.cfg", "powers the machine off, and the bake fails there", // before the launch
 			"60_app.cfg failed with exit status 143: this step powered the machine off", `set verdict = "stop"`},
 	},
+	"a signal to every shell": {
+		files: map[string]string{"script/install.sh": "#!/bin/sh\npkill -x sh\nsleep 1000\n"},
+		want:  []string{"script/install.sh failed with exit status 143: a SIGTERM ended the bake without a shutdown"},
+	},
 	"a power-off that nothing can report": {
 		files: map[string]string{"script/install.sh": "#!/bin/sh\nsync\npoweroff -f -f\n"},
 		want:  []string{"without a verdict", "script/install.sh", "shuts the machine down, remove that"},

@@ -153,3 +153,75 @@ bakery_wait_for_updates`)
 		t.Errorf("the outcome is %+v", outcome)
 	}
 }
+
+// TestASignalWithoutAShutdown sends TERM, as systemd does at a shutdown, while the machine goes on.
+func TestASignalWithoutAShutdown(t *testing.T) {
+	for state, want := range map[string]string{
+		"running": "on", "degraded": "on", "starting": "on", "initializing": "on", "maintenance": "on",
+		"stopping": "off", "offline": "off", "": "off",
+	} {
+		_, printed := runGuestFunctions(t, `systemctl() { case $* in is-system-running) echo '`+state+`' ;; esac; }
+sync() { :; }; bakery_python() { echo false; }
+bakery_power_off() { [ "$bakery_leave" = exit ] && echo off || echo on; exit 0; }
+echo 'script 001 a.cfg' >$dir/bake/units; echo start 1 >$dir/bake/progress
+trap 'cat $dir/bake/reports' EXIT
+bakery_on_term
+`)
+		outcome, _ := Judge(testReader.Reports([]byte(printed)))
+		if got, _, _ := strings.Cut(printed, "\n"); got != want || outcome.Code != 143 ||
+			strings.Contains(outcome.Reason, "a SIGTERM ended the bake without a shutdown") != (want == "on") {
+			t.Errorf("%q: the machine is %s: %+v", state, got, outcome)
+		}
+	}
+}
+
+// TestTheWatchdogCutsThePower ends a bake that has begun to power the machine off, and one whose time is up.
+func TestTheWatchdogCutsThePower(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"a power-off that hangs": {"touch $dir/run/off; BAKERY_TIMEOUT=9999", "sleep 120\n--force --force poweroff\n"},
+		"a power-off that begins later": {"BAKERY_TIMEOUT=9999",
+			"sleep 5\nsleep 120\n--force --force poweroff\n"},
+		"the same time when it is started again": {"echo 0 >$dir/run/end; BAKERY_TIMEOUT=9999",
+			"124\nsleep 120\n--force --force poweroff\n"},
+		"what boots have taken": {"printf 'elapsed %d\\n' 60 40 >>$dir/bake/progress; BAKERY_TIMEOUT=100",
+			"124\nsleep 120\n--force --force poweroff\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, printed := runGuestFunctions(t, `echo boot >$dir/bake/progress
+`+c.text+`
+systemctl() { echo "$*"; }; bakery_load_env() { :; }; bakery_hold_updates() { :; }; bakery_start_streaming() { :; }
+sleep() { echo "sleep $1"; touch $dir/run/off; }
+bakery_fail() { echo "$1"; exit 0; }; echo 999999999 >$dir/run/pid
+bakery_watchdog 2>/dev/null
+`)
+			if printed != c.want {
+				t.Errorf("it did %q, want %q", printed, c.want)
+			}
+		})
+	}
+}
+
+// TestTheWatchdogOutlivesAShutdown, and a signal that somebody sends to it.
+func TestTheWatchdogOutlivesAShutdown(t *testing.T) {
+	_, unit := runGuestFunctions(t, "bakery_service_file watchdog ''")
+	if strings.Contains(unit, "shutdown.target") || !strings.Contains(unit, "DefaultDependencies=no\n") ||
+		!strings.Contains(unit, "Restart=always\n") {
+		t.Errorf("the service of the watchdog is\n%s", unit)
+	}
+}
+
+// TestALateRebootOfAStepIsWaitedForUntilTheTimeIsUp: the last step has scheduled it, and has ended.
+func TestALateRebootOfAStepIsWaitedForUntilTheTimeIsUp(t *testing.T) {
+	_, printed := runGuestFunctions(t, `bakery_is_shutting_down() { :; }
+sleep() { touch $dir/run/timeout; }; bakery_run_step() { :; }; bakery_power_off() { exit 0; }
+bakery_vmstat=/dev/null BAKERY_TIMEOUT=60
+echo 'script 001 a.cfg' >$dir/bake/units; touch $dir/bake/progress
+trap 'cat $dir/bake/reports' EXIT
+bakery_n=1; bakery_read_step 1; bakery_next_step
+`)
+	outcome, _ := Judge(testReader.Reports([]byte(printed)))
+	if outcome.Code != 124 || outcome.Step != "a.cfg" ||
+		outcome.Reason != "it was stopped: the machine's time, 60 s, was up" {
+		t.Errorf("the outcome is %+v", outcome)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/foobaz/go-zopfli/zopfli"
 	"github.com/klauspost/compress/gzip" // 1 % smaller than the standard library's
 )
 

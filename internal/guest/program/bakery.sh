@@ -97,10 +97,11 @@ bakery_reserve() {
 	return 0
 }
 
-# bakery_wait_for_shutdown does not return when the machine is about to reboot or power off. The next step must not
-# begin then: the reboot would cut it off.
+# bakery_wait_for_shutdown does not return when the machine is about to reboot or power off: it would cut off the next
+# step. It fails when the machine's time is up first.
 bakery_wait_for_shutdown() {
 	while bakery_is_shutting_down; do
+		[ ! -e "$bakery_run/timeout" ] || return
 		sleep 1
 	done
 }
@@ -147,28 +148,28 @@ bakery_report_tail() {
 		done
 } 2>/dev/null
 
-# bakery_fail_step CODE REASON... : fails the bake with the step that began last.
+# bakery_fail_step CODE REASON: fails the bake with the step that began last, or because the machine's time is up.
 bakery_fail_step() {
 	bakery_read_step "$(bakery_current_step)" || bakery_name='guest program'
-	bakery_c=$1
-	shift
-	bakery_fail "$bakery_c" "$bakery_name" "$*" "$bakery_dir/log" "$(cat "$bakery_run/offset" 2>/dev/null || echo 0)"
+	[ ! -e "$bakery_run/timeout" ] || set -- 124 "it was stopped: the machine's time, $BAKERY_TIMEOUT s, was up"
+	bakery_fail "$1" "$bakery_name" "$2" "$bakery_dir/log" "$(cat "$bakery_run/offset" 2>/dev/null || echo 0)"
 }
 
 # bakery_power_off REPORT... : prints the last reports three times, because without them the bake is lost. It does not
-# ask logind, whose inhibitors may delay or refuse a power-off.
+# ask logind, whose inhibitors may delay or refuse a power-off. The shutdown stops this service, and may wait for ever
+# for another one: the watchdog, which lives on, cuts the power then.
 bakery_power_off() {
+	: >"$bakery_run/off"
 	sync
 	bakery_print "$@" "$@" "$@"
-	[ -z "${bakery_powering_off:-}" ] || exit 0
+	$bakery_leave # "exit" when the machine is shutting down already
 	# systemd stops this service too while it shuts down; there is nothing left to do then.
-	trap 'exit 0' TERM
+	trap exit TERM
 	systemctl --no-block --job-mode=replace-irreversibly start poweroff.target ||
 		systemctl --no-block poweroff || poweroff
 	sleep 120 &
 	wait $!
-	systemctl --force poweroff || poweroff -f
-	exit 0
+	exec poweroff -f
 }
 
 # bakery_verdict WORD... : uploads the log, prints the verdict and powers off. The verdict is not printed or uploaded
@@ -318,6 +319,7 @@ bakery_run_boothooks() {
 # bakery.service, which waits for cloud-final.service, which on Debian and Ubuntu waits for multi-user.target.
 # OOMPolicy=continue: when the kernel kills a step because memory is short, systemd would otherwise stop the service. No
 # daemon-reload unless the start fails: systemd reads a new unit file without one, and a reload during boot is a risk.
+# A shutdown stops bakery.service, which has to record it, but not the watchdog: that ends with the last processes.
 bakery_setup() {
 	umask 022
 	bakery_load_env
@@ -329,7 +331,9 @@ bakery_setup() {
 		bakery_unit_states >"$bakery_dir/states"
 		tail -c +1 "$bakery_log_file" | cksum >"$bakery_dir/log_size"
 		bakery_after='sysinit.target basic.target network-online.target cloud-final.service cloud-init-main.service'
-		bakery_service_file run "After=$bakery_after" >/etc/systemd/system/bakery.service
+		bakery_service_file run "After=$bakery_after
+Conflicts=shutdown.target
+Before=shutdown.target" >/etc/systemd/system/bakery.service
 		bakery_service_file watchdog '' >/etc/systemd/system/bakery-watchdog.service
 		mkdir -p /etc/systemd/system/multi-user.target.wants
 		ln -sf ../bakery.service /etc/systemd/system/multi-user.target.wants/bakery.service
@@ -339,8 +343,9 @@ bakery_setup() {
 		touch "$bakery_dir/installed"
 	fi
 	bakery_commit || { BAKERY_LOG_URL='' && bakery_fail 1 cloud-init "$(cat "$bakery_run/reason")" /dev/null 0; }
-	systemctl --no-block start bakery-watchdog.service bakery.service ||
-		{ systemctl daemon-reload && systemctl --no-block start bakery-watchdog.service bakery.service; }
+	# It wants the watchdog.
+	systemctl --no-block start bakery.service ||
+		{ systemctl daemon-reload && systemctl --no-block start bakery.service; }
 	[ ! -e "$bakery_dir/runcmd.py" ] || bakery_watch_runcmd
 	bakery_run_boothooks
 }
@@ -386,10 +391,10 @@ bakery_wait_for_updates() {
 }
 
 bakery_service_file() {
-	printf '%s\n' '[Unit]' "Description=Bakery $1" DefaultDependencies=no "$2" Conflicts=shutdown.target \
-		Before=shutdown.target Wants=bakery-watchdog.service '[Service]' Environment=HOME=/root Environment=USER=root \
-		Environment=LOGNAME=root "ExecStart=/bin/sh $bakery_dir/bakery.sh $1" StandardOutput=null \
-		StandardError=null KillMode=mixed TimeoutStopSec=120 OOMPolicy=continue Restart=on-abnormal
+	printf '%s\n' '[Unit]' "Description=Bakery $1" DefaultDependencies=no "$2" Wants=bakery-watchdog.service \
+		'[Service]' 'Environment=HOME=/root USER=root LOGNAME=root' \
+		"ExecStart=/bin/sh $bakery_dir/bakery.sh $1" StandardOutput=null KillMode=mixed \
+		TimeoutStopSec=120 OOMPolicy=continue Restart=always
 }
 
 # --- running the steps ----------------------------------------------------------------------------------------------
@@ -446,8 +451,7 @@ bakery_run_step() {
 		kill -0 "$bakery_pid" 2>/dev/null || break
 	done
 	bakery_pid=''
-	[ ! -e "$bakery_run/timeout" ] ||
-		bakery_fail_step 124 "it was stopped: the machine's time, $BAKERY_TIMEOUT s, was up"
+	[ ! -e "$bakery_run/timeout" ] || bakery_code=124
 	[ "$bakery_code" = 0 ] || bakery_fail_step "$bakery_code" "$(cat "$bakery_run/reason" 2>/dev/null)"
 }
 
@@ -459,8 +463,9 @@ bakery_on_timeout() {
 	kill -KILL "-$bakery_pid"
 } 2>/dev/null
 
-# bakery_on_term handles TERM, which systemd sends at shutdown. A reboot is part of a bake, a power-off is not. A bake
-# that a reboot has cut off fails after the reboot, when its last words surely arrive.
+# bakery_on_term handles TERM, which systemd sends at shutdown, and anybody else at any time. A reboot is part of a bake,
+# a power-off is not. A bake that a reboot has cut off fails after the reboot, when its last words surely arrive. The
+# live log ends before the network does: systemd would wait for its upload.
 bakery_on_term() {
 	# The status is that of the wait, when the signal came right behind it.
 	bakery_status=$?
@@ -473,6 +478,7 @@ bakery_on_term() {
 		# It must not continue after its reboot is recorded.
 		[ -z "${bakery_pid:-}" ] || kill -KILL "-$bakery_pid" 2>/dev/null
 		bakery_stop_accounting
+		bakery_stop_streaming
 		bakery_record elapsed $(($(date +%s) - bakery_started))
 		bakery_record "${bakery_cut:-reboot $bakery_n}"
 		bakery_drain
@@ -484,9 +490,13 @@ bakery_on_term() {
 	"$(bakery_python)" "$bakery_dir/asked_reboot.py" "${bakery_pid:-none}" "$bakery_text" off 2>/dev/null &&
 		bakery_why='this step powered the machine off'
 	[ -z "${bakery_pid:-}" ] || kill -KILL "-$bakery_pid" 2>/dev/null
-	bakery_powering_off=1
-	bakery_fail_step 143 "$bakery_why: a bake does so itself after its clean-up. Remove the shutdown, or set" \
-		'verdict = "stop"'
+	# When systemd has ended already, there is no answer, or "offline".
+	case $(systemctl is-system-running) in
+	[dimr]* | starting) bakery_fail_step 143 'a SIGTERM ended the bake without a shutdown' ;;
+	esac
+	bakery_leave='exit'
+	bakery_fail_step 143 \
+		"$bakery_why: a bake does so itself after its clean-up. Remove the shutdown, or set verdict = \"stop\""
 }
 
 # bakery_has_ended N: succeeds when the end of step N, or of the operation of a provisioner in it, is recorded. It sets
@@ -1397,27 +1407,30 @@ bakery_finish() {
 # --- watchdog -------------------------------------------------------------------------------------------------------
 
 # bakery_watchdog waits for the timeout and then stops the running step, or fails the bake when cloud-init itself hangs.
-# When that does not end the bake, it cuts the power.
+# When that does not end the machine, or a power-off that has begun does not, it cuts the power. systemd starts it again
+# when somebody has killed it: the timeout stays the same.
 bakery_watchdog() {
 	bakery_load_env
-	while read -r bakery_word bakery_s; do
-		[ "$bakery_word" != elapsed ] || BAKERY_TIMEOUT=$((BAKERY_TIMEOUT - bakery_s))
-	done <"$bakery_dir/progress"
-	[ "$BAKERY_TIMEOUT" -gt 0 ] || BAKERY_TIMEOUT=1
-	bakery_hold_updates
+	if [ ! -s "$bakery_run/end" ]; then
+		# Subtract what the boots before this one have taken.
+		bakery_s=$(bakery_uptime)+$BAKERY_TIMEOUT$(sed -n 's/^elapsed /-/p' "$bakery_dir/progress")
+		# shellcheck disable=SC2004 # a list of numbers
+		printf '%s\n' $(($bakery_s)) >"$bakery_run/end"
+		bakery_hold_updates
+	fi
+	read -r bakery_end <"$bakery_run/end"
 	bakery_start_streaming
-	bakery_end=$(($(bakery_uptime) + BAKERY_TIMEOUT))
 	# A step may kill every sleep there is.
-	while [ "$(bakery_uptime)" -lt "$bakery_end" ]; do
-		sleep $((bakery_end - $(bakery_uptime)))
+	until [ -e "$bakery_run/off" ] || [ "$(bakery_uptime)" -ge "$bakery_end" ]; do
+		sleep 5
 	done
 	touch "$bakery_run/timeout"
-	if bakery_p=$(cat "$bakery_run/pid" 2>/dev/null) && kill -USR1 "$bakery_p" 2>/dev/null; then
-		sleep 120
-	else
-		grep -q '^boot' "$bakery_dir/progress" && bakery_fail_step 124 'the guest program died'
-		bakery_fail 124 "$(cat "$bakery_run/boothook" 2>/dev/null || echo cloud-init)" "cloud-init did not finish within $BAKERY_TIMEOUT s" "$bakery_output" 0
-	fi
+	[ -e "$bakery_run/off" ] || kill -USR1 "$(cat "$bakery_run/pid")" || (
+		grep -q '^boot' "$bakery_dir/progress" && bakery_fail_step
+		bakery_fail 124 "$(cat "$bakery_run/boothook" || echo cloud-init)" \
+			"cloud-init did not finish within $BAKERY_TIMEOUT s" "$bakery_output" 0
+	)
+	sleep 120
 	systemctl --force --force poweroff || poweroff -f || echo o >/proc/sysrq-trigger
 }
 
