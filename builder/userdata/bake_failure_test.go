@@ -205,8 +205,10 @@ func TestBakeRendersTextsBeforeLaunch(t *testing.T) {
 		`run_tags: "from": "{{ index .SourceAMIName 99 }}" cannot be rendered`: func(c *Config) {
 			c.RunTags = map[string]string{"from": "{{ index .SourceAMIName 99 }}"}
 		},
-		"run_volume_tags": func(c *Config) { c.RunVolumeTags = map[string]string{"from": "{{ index .SourceAMIName 99 }}"} },
-		"at most 255":     func(c *Config) { c.AMIDescription = "{{ .SourceAMI }}" + strings.Repeat("x", 255) },
+		"run_volume_tags": func(c *Config) {
+			c.RunVolumeTags = map[string]string{"from": "{{ index .SourceAMIName 99 }}"}
+		},
+		"at most 255": func(c *Config) { c.AMIDescription = "{{ .SourceAMI }}" + strings.Repeat("x", 255) },
 	} {
 		b, _, err := runBuild(t, func(b *testBuild) { set(b.config) })
 		if err == nil || !strings.Contains(err.Error(), want) || b.launched() {

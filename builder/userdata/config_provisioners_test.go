@@ -79,9 +79,12 @@ func TestVariablesWhereTheirValueIsNotKnown(t *testing.T) {
 		use   template.Variable
 		want  string
 	}{
+
 		"an id of a post-processor": {template.Provisioner{Processor: true}, template.Variable{Name: "ID"}, ""},
-		"its host":                  {template.Provisioner{Processor: true}, template.Variable{Name: "Host"}, "is gone"},
-		"its port":                  {template.Provisioner{Processor: true}, template.Variable{Name: "Port"}, "no port"},
+
+		// The other values are those of the connection.
+		"its host": {template.Provisioner{Processor: true}, template.Variable{Name: "Host"}, "is gone"},
+		"its port": {template.Provisioner{Processor: true}, template.Variable{Name: "Port"}, "no port"},
 		"an id of a post-processor, changed": {template.Provisioner{Processor: true},
 			template.Variable{Name: "ID", Changed: "upper"}, ""},
 		"an id, changed": {template.Provisioner{Type: "shell"}, template.Variable{Name: "ID", Changed: "upper"},
@@ -138,8 +141,8 @@ func TestProvisionersThatDoNotRunAsBefore(t *testing.T) {
 			blocks{plain, three}, "t.pkr.hcl:7: shell: valid_exit_codes = [0, 3]: ", "", 0,
 		},
 		"exit codes of a variable": {
-			blocks{{Type: "shell", File: "t.pkr.hcl", Line: 7, HasCodes: true}}, "7: shell: valid_exit_codes: the machine " +
-				"takes 0 only", "", 0,
+			blocks{{Type: "shell", File: "t.pkr.hcl", Line: 7, HasCodes: true}}, "7: shell: valid_exit_codes: the " +
+				"machine takes 0 only", "", 0,
 		},
 		"a source that is not there":     {blocks{elsewhere}, "this build has no source amazon-ebs.web", "", 0},
 		"a cleanup that needs a machine": {blocks{{Type: "shell", Cleanup: true}}, "use shell-local", "", 0},

@@ -54,7 +54,7 @@ func (m *Maker) CheckAccount(
 	return errors.Join(errs...)
 }
 
-// checkPlain refuses copies that would not be encrypted of a machine whose disks are, which EC2 does not make, and warns
+// checkPlain refuses copies that would not be encrypted of a machine whose disks are, which EC2 does not make. It warns
 // of an image that is encrypted all the same.
 func (m *Maker) checkPlain(machine diskEncryption) error {
 	if len(m.settings.Copy.AMIRegions) == 0 && !m.settings.Copy.UsesIntermediary() {

@@ -308,8 +308,8 @@ type variableWalker struct {
 // changing are the functions of Packer's HCL that make another text of their argument.
 var changing = []string{
 	"abs", "base64decode", "base64encode", "base64gzip", "basename", "bcrypt", "chomp", "convert", "dirname", "indent",
-	"length", "lower", "md5", "regex", "regex_replace", "regexall", "replace", "reverse", "rsadecrypt", "sha1", "sha256",
-	"sha512", "split", "strlen", "strrev", "substr", "textdecodebase64", "textencodebase64", "title", "trim",
+	"length", "lower", "md5", "regex", "regex_replace", "regexall", "replace", "reverse", "rsadecrypt", "sha1",
+	"sha256", "sha512", "split", "strlen", "strrev", "substr", "textdecodebase64", "textencodebase64", "title", "trim",
 	"trimprefix", "trimsuffix", "upper", "urlencode", "uuidv5",
 }
 

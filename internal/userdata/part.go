@@ -307,8 +307,8 @@ func (r *reader) other(p part) {
 	case typePerBoot, typePerInstance, typePerOnce:
 		p.content = dos2unix(p.content)
 		r.add(p, imagesource.CheckScript(p.file, p.content), slices.Contains(r.ignore, IgnoreParts))
-		r.keep(p, "a script that cloud-init runs again on later boots is run by cloud-init, from 22.1 on; a failure "+
-			"of it is only found in cloud-init's result")
+		r.keep(p, "a script that cloud-init runs again on later boots, or on each machine, is run by "+
+			"cloud-init, from 22.1 on; a failure of it is only found in cloud-init's result")
 	case typeUpstart:
 		r.partErrorf(p, line, "is a job for upstart, which no distribution has any more: make it a unit of systemd")
 	case typeInclude, typeIncludeOnce, typeArchive:

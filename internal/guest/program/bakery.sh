@@ -1277,7 +1277,7 @@ bakery_clean_ssh_files() {
 
 bakery_clean_instance_files() {
 	: >/etc/machine-id
-	if [ -e /var/lib/dbus/machine-id ] && [ ! -h /var/lib/dbus/machine-id ]; then
+	if [ -e /var/lib/dbus/machine-id ] && [ ! -h /var/lib/dbus/machine-id ] && [ ! -h /etc/machine-id ]; then
 		rm -f /var/lib/dbus/machine-id
 		ln -s /etc/machine-id /var/lib/dbus/machine-id
 	fi

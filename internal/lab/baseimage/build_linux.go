@@ -74,8 +74,8 @@ func (r recipe) mmdebstrap(ctx context.Context, tree string, sources []string, p
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
 		return fmt.Errorf("%w; install it with: apt-get install mmdebstrap", err)
 	}
-	// Namespaces of its own, so that nothing is mounted in the tree and nothing writes to it when it is removed, however
-	// mmdebstrap ends: it finishes what it has begun when it gets a signal.
+	// Namespaces of its own, so that nothing is mounted in the tree, and nothing writes to it, when it is removed,
+	// however mmdebstrap ends: it finishes what it has begun when it gets a signal.
 	args := []string{
 		"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
 		"mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",

@@ -279,7 +279,7 @@ func messages() []Case {
 			Content: mixed(typed("text/x", "a\n"), typed("text/part-handler",
 				"def list_types(): return ['text/x']\n"))},
 		{Name: "a script for each boot", Content: mixed(typed("text/x-shellscript-per-boot", plainScript)),
-			Warning: "runs again on later boots"},
+			Warning: "runs again on later boots, or on each machine"},
 		{Name: "a script for each instance", Content: mixed(typed("text/x-shellscript-per-instance", plainScript)),
 			Warning: "is run by cloud-init"},
 		{Name: "a script for once", Content: mixed(typed("text/x-shellscript-per-once", plainScript)),
