@@ -103,8 +103,8 @@ func (l *lab) comparable(t *testing.T, before, after string, there ...string) {
 	}
 }
 
-// isCompiledPython reports whether a line is of a file that Python has compiled, in both images: Python does not compile
-// to the same bytes twice (https://github.com/python/cpython/issues/78274).
+// isCompiledPython reports whether a line is of a file that Python has compiled, in both images: Python does not
+// compile to the same bytes twice (https://github.com/python/cpython/issues/78274).
 func isCompiledPython(line string) bool {
 	return strings.HasPrefix(line, "~ ") && strings.HasSuffix(differing(line), ".pyc")
 }

@@ -32,8 +32,8 @@ func CheckExists(ctx context.Context, c *ProfileConfig, api *awscall.IAM, say fu
 	case err != nil:
 		say("Whether there is an instance profile %s cannot be told: %s", profile, err)
 	case out.InstanceProfile != nil && len(out.InstanceProfile.Roles) == 0:
-		return fmt.Errorf("iam_instance_profile: the instance profile %s has no role, and EC2 launches no machine with "+
-			"it: add one with aws iam add-role-to-instance-profile", profile)
+		return fmt.Errorf("iam_instance_profile: the instance profile %s has no role, and EC2 launches no machine "+
+			"with it: add one with aws iam add-role-to-instance-profile", profile)
 	}
 	return nil
 }
