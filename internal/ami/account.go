@@ -61,8 +61,8 @@ func (m *Maker) checkPlain(machine diskEncryption) error {
 		m.bake.Warn("encrypt_boot = false has no effect: the disks of the image are encrypted, %s", machine.why)
 		return nil
 	}
-	return fmt.Errorf("encrypt_boot = false: the disks of the machine are encrypted, %s, and EC2 makes no copy of them "+
-		"that is not: leave encrypt_boot out, or %s", machine.why, machine.undo)
+	return fmt.Errorf("encrypt_boot = false: the disks of the machine are encrypted, %s, and EC2 makes no copy of "+
+		"them that is not: leave encrypt_boot out, or %s", machine.why, machine.undo)
 }
 
 // accountCheck is one call of CheckAccount.
