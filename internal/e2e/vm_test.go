@@ -60,6 +60,7 @@ func onVMsWith(t *testing.T, suites []string, flags ...string) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { requireNoErrors(t, l.stop()) })
 	return l
 }
 
