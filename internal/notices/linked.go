@@ -150,9 +150,41 @@ func notices(module string, packages []string) ([]notice, error) {
 			dir = filepath.Dir(dir)
 		}
 	}
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(found)), licenceFile.MatchString) {
+		if err := addHeaders(found, module, packages); err != nil {
+			return nil, err
+		}
+	}
 	var all []notice
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		all = append(all, notice{name, found[name]})
 	}
 	return all, nil
+}
+
+// header matches the first comment of a file.
+var header = regexp.MustCompile(`\A/\*[^*]*\*/`)
+
+// addHeaders adds the licences that stand in the files of a module which has no file with one: once for each package,
+// all of whose files must begin with the same.
+func addHeaders(found map[string]string, module string, packages []string) error {
+	for _, dir := range packages {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			return err
+		}
+		var texts []string
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			texts = append(texts, string(header.Find(text)))
+		}
+		if texts = slices.Compact(texts); len(texts) == 1 && texts[0] != "" {
+			name, _ := filepath.Rel(module, dir)
+			found[filepath.ToSlash(filepath.Join(name, "LICENSE in each file"))] = texts[0]
+		}
+	}
+	return nil
 }

@@ -85,3 +85,31 @@ func TestThePlatformsAreThoseOfReleases(t *testing.T) {
 		}
 	}
 }
+
+// A module may have its licence in each file alone.
+func TestLicencesInTheFilesAreFound(t *testing.T) {
+	own := "/*\nLicensed under the Apache License, Version 2.0 (the \"License\");\n*/\n"
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  int
+	}{
+		"in all":        {map[string]string{"p/a.go": own + "package p", "p/b.go": own + "package p"}, 1},
+		"in one":        {map[string]string{"p/a.go": own + "package p", "p/b.go": "package p"}, 0},
+		"beside a file": {map[string]string{"p/a.go": own + "package p", "LICENSE": "x"}, 1},
+	} {
+		dir := t.TempDir()
+		for path, text := range c.files {
+			path = filepath.Join(dir, path)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found, err := notices(dir, []string{filepath.Join(dir, "p"), dir})
+		if err != nil || len(found) != c.want {
+			t.Errorf("%s: %v, %v", name, err, found)
+		}
+	}
+}
