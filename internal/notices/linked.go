@@ -128,21 +128,8 @@ func notices(module string, packages []string) ([]notice, error) {
 	found := map[string]string{}
 	for _, dir := range packages {
 		for {
-			files, err := os.ReadDir(dir)
-			if err != nil {
+			if err := addFiles(found, module, dir); err != nil {
 				return nil, err
-			}
-			for _, f := range files {
-				if f.IsDir() || !noticeFile.MatchString(f.Name()) || strings.HasSuffix(f.Name(), ".go") {
-					continue
-				}
-				path := filepath.Join(dir, f.Name())
-				text, err := os.ReadFile(path)
-				if err != nil {
-					return nil, err
-				}
-				name, _ := filepath.Rel(module, path)
-				found[filepath.ToSlash(name)] = string(text)
 			}
 			if dir == module || len(dir) <= len(module) {
 				break
@@ -160,6 +147,27 @@ func notices(module string, packages []string) ([]notice, error) {
 		all = append(all, notice{name, found[name]})
 	}
 	return all, nil
+}
+
+// addFiles adds the files with licences and notices of a folder.
+func addFiles(found map[string]string, module, dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if f.IsDir() || !noticeFile.MatchString(f.Name()) || strings.HasSuffix(f.Name(), ".go") {
+			continue
+		}
+		path := filepath.Join(dir, f.Name())
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(module, path)
+		found[filepath.ToSlash(name)] = string(text)
+	}
+	return nil
 }
 
 // header matches the first comment of a file.
