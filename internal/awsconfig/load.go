@@ -141,7 +141,7 @@ func (s *Settings) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = s.MaxRetries
 		o.RateLimiter = ratelimit.None
-	}, awserror.RetryCutAnswers)
+	}, awserror.RetryCutAnswers, awserror.RetryWrongClock)
 }
 
 // answerTimeout is how long AWS may take to begin its answer before the call is retried. The SDK has no limit, so a
