@@ -275,7 +275,7 @@ func TestTheFirstExampleHasRoomForItsLines(t *testing.T) {
 func TestLiveLogIsLeftOutWhenUserDataIsFull(t *testing.T) {
 	b, _, err := runBuild(t, func(b *testBuild) {
 		b.config.UserData = ""
-		b.config.ImageSource = writeImageSource(b.T, 3000)
+		b.config.ImageSource = writeImageSource(b.T, 3500)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -209,7 +209,7 @@ for i in 1 2; do
 	command mount -t tmpfs none "$dir/$at" && echo "none $dir/$at tmpfs rw 0 0" >>$dir/mounts || echo skip
 done
 echo 'none / ext4 rw 0 0' >>$dir/mounts
-bakery_clean_hidden; while umount "$dir/$at" 2>/dev/null; do echo 'still mounted'; done
+bakery_hidden; while umount "$dir/$at" 2>/dev/null; do echo 'still mounted'; done
 cat "$dir/$hide" $dir/bake/reports; true`)
 		if strings.Contains(printed, "skip") {
 			t.Skip("nothing can be mounted here")

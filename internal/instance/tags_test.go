@@ -28,7 +28,7 @@ func TestTagsReportsVolumeAndSpotTagsTogether(t *testing.T) {
 	}
 	tags, err := settings.Tags(&bake.Bake{ID: "0123456789abcdef"}, render, 2)
 	for _, setting := range []string{"run_volume_tags", "spot_tags"} {
-		if err == nil || strings.Count(err.Error(), setting+": Unknown is no build datum") != 1 {
+		if err == nil || strings.Count(err.Error(), setting+`: "x": Unknown is no build datum`) != 1 {
 			t.Errorf("%s is not reported once: %v", setting, err)
 		}
 	}

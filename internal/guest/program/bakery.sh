@@ -1347,9 +1347,9 @@ bakery_wipe_user_data() {
 		/var/lib/cloud/instances/*/boothooks/bakery*
 }
 
-# bakery_clean_hidden cleans what mounts hide, in a mount namespace of its own, without these mounts. bakery.sh needs
+# bakery_hidden cleans what mounts hide, in a mount namespace of its own, without these mounts. bakery.sh needs
 # those that it leaves.
-bakery_clean_hidden() {
+bakery_hidden() {
 	mount --make-rprivate / || return
 	[ -z "$(bakery_unmount '/((var(/lib)?)? |proc|sys|dev|run|usr|boot),d')" ] ||
 		{ bakery_load_env && bakery_clean; bakery_is_clean; }
@@ -1438,7 +1438,7 @@ case ${1:-} in
 setup) bakery_setup ;;
 run) bakery_main ;;
 watchdog) bakery_watchdog ;;
-hidden) bakery_clean_hidden ;;
+hidden) bakery_hidden ;;
 commands) exec /bin/sh "$bakery_run/runcmd.sh" ;;
 script) "$bakery_dir/steps/$2" ;;
 download) bakery_download "$2" ;;
