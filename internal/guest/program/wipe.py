@@ -3,6 +3,7 @@
 #
 # Users may put links in place of files and directories meanwhile. So nothing is opened by a path: every directory is
 # entered from the one above it. No link is followed, no pipe is waited for, and a file with another name is only removed.
+import array
 import fcntl
 import os
 import stat
@@ -12,7 +13,7 @@ import sys
 # lock makes a file immutable (16) or append-only (32), or neither, and returns what it was: such a file can be neither
 # overwritten nor removed.
 def lock(fd, locks):
-    flags = bytearray(4)
+    flags = array.array("i", [0])
     try:
         fcntl.ioctl(fd, 0x80086601, flags)
         had = flags[0] & 48
