@@ -191,7 +191,7 @@ func wiper(t *testing.T, text string) string {
 
 func TestWhatMountsHideIsCleaned(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can mount")
+		skip(t, "only root can mount: run the tests as root")
 	}
 	for name, c := range map[string]struct{ at, hide, clean string }{
 		"a file of /tmp":     {"tmp", "tmp/a/upload", "bakery_clean_temporary_files"},
@@ -212,7 +212,7 @@ echo 'none / ext4 rw 0 0' >>$dir/mounts
 bakery_hidden; while umount "$dir/$at" 2>/dev/null; do echo 'still mounted'; done
 cat "$dir/$hide" $dir/bake/reports; true`)
 		if strings.Contains(printed, "skip") {
-			t.Skip("nothing can be mounted here")
+			skip(t, "nothing can be mounted here")
 		}
 		if printed != "" {
 			t.Errorf("%s: it printed %q", name, printed)
@@ -236,7 +236,7 @@ mkdir $dir/pkg; touch $dir/pkg/f; chattr +i $dir/pkg/f; bakery_remove $dir/pkg/*
 sed -n 's,.* warn '"$dir"',,p' $dir/bake/reports
 `)
 	if strings.HasPrefix(printed, "skip") {
-		t.Skip("nothing can be made immutable here")
+		skip(t, "nothing can be made immutable here: chattr (Debian package e2fsprogs) needs root and ext4")
 	}
 	const want = "i\n0 600\na\nauth.log\nsyslog\n/var/log/syslog could not be removed\n/pkg/f could not be removed\n"
 	if printed != want {
