@@ -4,7 +4,9 @@
 package userdata
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,13 +35,18 @@ type buildData struct {
 	BakeID                string
 }
 
-// buildDataNames are the names that provisioners can use. Each is set by publish or publishInputs: a name that is
-// promised and not set reaches provisioners as the text "<unknown>".
-var buildDataNames = []string{ // those of the inputs last
+// sourceDataNames are the names that both templates of settings and provisioners can use.
+var sourceDataNames = []string{
 	"BuildRegion", "SourceAMI", "SourceAMIName", "SourceAMICreationDate", "SourceAMIOwner",
 	"SourceAMIOwnerName", "BakeID",
-	dataDigest, dataInputs, dataReused,
 }
+
+// inputDataNames are the names that post-processors can use besides.
+var inputDataNames = []string{dataDigest, dataInputs, dataReused}
+
+// buildDataNames are the names that Packer is told of. Each is set by publish or publishInputs: a name that is promised
+// and not set reaches provisioners as the text "<unknown>".
+var buildDataNames = slices.Concat(sourceDataNames, inputDataNames)
 
 func newBuildData(region, bakeID string, source *types.Image) buildData {
 	return buildData{
@@ -70,26 +77,29 @@ func (d *buildData) render(ctx interpolate.Context, setting, text string) (strin
 	ctx.Data = d
 	rendered, err := interpolate.Render(text, &ctx)
 	if err != nil {
-		return "", fmt.Errorf("%s: %q cannot be rendered: %s", setting, text, renderCause(err))
+		return "", fmt.Errorf("%s: %q cannot be rendered: %w", setting, text, renderCause(err))
 	}
 	return rendered, nil
 }
 
-// noSuchData begins what is said of build data that there is not.
-const noSuchData = "there is no"
+// noSuchDataError is for a text that names build data which does not exist.
+type noSuchDataError struct{ name string }
+
+func (e *noSuchDataError) Error() string {
+	return fmt.Sprintf("there is no {{ .%s }}; there are .%s and .SourceAMITags", e.name,
+		strings.Join(sourceDataNames, ", ."))
+}
 
 // renderCause returns what is wrong with a text in Packer's template language, without the words of Go's package.
-func renderCause(err error) string {
+func renderCause(err error) error {
 	if _, field, ok := strings.Cut(err.Error(), "can't evaluate field "); ok {
 		name, _, _ := strings.Cut(field, " ")
-		return fmt.Sprintf(noSuchData+" {{ .%s }}; there are .%s and .SourceAMITags", name,
-			strings.Join(buildDataNames[:len(buildDataNames)-inputNames], ", ."))
+		return &noSuchDataError{name}
 	}
-	cause := err.Error()
-	if _, after, ok := strings.Cut(cause, "template: root:"); ok {
-		cause = "line and column " + after
+	if _, after, ok := strings.Cut(err.Error(), "template: root:"); ok {
+		return errors.New("line and column " + after)
 	}
-	return cause
+	return err
 }
 
 // The names of the build data that only post-processors can know: Packer's manifest takes them as custom_data.
@@ -97,8 +107,6 @@ const (
 	dataDigest = "InputsDigest"
 	dataInputs = "Inputs"
 	dataReused = "Reused"
-
-	inputNames = 3 // how many they are
 )
 
 // publishInputs gives post-processors the inputs of the image, if they are known.
@@ -119,7 +127,7 @@ func publishInputs(state multistep.StateBag, inputs *reuse.Inputs, reused bool) 
 // hideInputs keeps the inputs from provisioners, which are inputs themselves.
 func hideInputs(state multistep.StateBag) {
 	generated := packerbuilderdata.GeneratedData{State: state}
-	for _, name := range []string{dataDigest, dataInputs, dataReused} {
+	for _, name := range inputDataNames {
 		generated.Put(name, recorder.Placeholder("INPUTS"))
 	}
 }

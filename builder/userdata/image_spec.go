@@ -141,13 +141,13 @@ func (c *Config) checkTagCounts() ([]string, []error) {
 	return nil, setting.NonNil(checkTagCount(len(image)))
 }
 
-// checkTexts refuses texts that name build data which there is not. Whatever else is wrong with them, the build finds:
+// checkTexts refuses texts that name build data which does not exist. Whatever else is wrong with them, the build finds:
 // their values are not known yet.
 func (c *Config) checkTexts() ([]string, []error) {
 	var errs []error
 	check := func(setting, text string) {
 		_, err := new(buildData).render(c.ctx, setting, text)
-		if err != nil && strings.Contains(err.Error(), noSuchData) {
+		if _, ok := errors.AsType[*noSuchDataError](err); ok {
 			errs = append(errs, err)
 		}
 	}

@@ -104,15 +104,16 @@ func (c *signingCredentials) check(ctx context.Context, need time.Duration) erro
 // explain returns the error for credentials that cannot be had. STS may have refused a session that lasts as long as
 // the URLs have to.
 func (c *signingCredentials) explain(err error) error {
-	role := c.config.AssumeRole
+	refused := awsconfig.RefusedSession(err)
 	need := c.config.signedURLLife()
-	if role != nil && time.Duration(role.DurationSeconds)*time.Second > max(need, 15*time.Minute) &&
-		awsconfig.RefusedSession(err) != nil {
+	least := max(need, 15*time.Minute) // STS lends nothing for a shorter time
+	role := c.config.AssumeRole
+	switch {
+	case refused != nil && role != nil && time.Duration(role.DurationSeconds)*time.Second > least:
 		return fmt.Errorf("%w: set duration_seconds of assume_role to at most what the role allows; %s are needed",
-			awsconfig.RefusedSession(err), seconds(max(need, 15*time.Minute)))
-	}
-	if need > 0 && awsconfig.RefusedSession(err) != nil {
-		return c.config.tooShort(need, "but "+awsconfig.RefusedSession(err).Error(), time.Hour)
+			refused, seconds(least))
+	case refused != nil && need > 0:
+		return c.config.tooShort(need, "but "+refused.Error(), time.Hour)
 	}
 	return fmt.Errorf("%w: %w", errNoCredentials, err)
 }

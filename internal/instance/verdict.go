@@ -167,11 +167,12 @@ func (m *Instance) describeWay() string {
 }
 
 func (m *Instance) noVerdictError() error {
-	if unread := m.Log.Unread(); unread != nil && m.Log.HasSucceeded() {
+	unread := m.Log.Unread()
+	if unread != nil && m.Log.HasSucceeded() {
 		return errors.Join(unread, m.console.failed)
 	}
 	err := fmt.Errorf("the machine has powered itself off without a verdict, so it is not known to be whole: %s\n"+
 		"if the user data shuts the machine down, remove that: a bake does it itself after its clean-up. Or set "+
 		"verdict = \"stop\"", m.Log.LastOutput())
-	return errors.Join(err, m.console.failed, m.Log.Unread())
+	return errors.Join(err, m.console.failed, unread)
 }

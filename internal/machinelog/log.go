@@ -92,7 +92,7 @@ func (l *Log) CanSucceed() bool { return l.staged == nil || l.committed }
 // Unread returns why what the machine has put into S3 could not be read the last time, or nil.
 func (l *Log) Unread() error {
 	var uncommitted error
-	if outcome, _ := guest.Judge(l.reports); outcome.OK && !l.CanSucceed() {
+	if l.HasSucceeded() && !l.CanSucceed() {
 		at := l.staged.Store.URL(l.staged.Commitment)
 		uncommitted = fmt.Errorf("it reported success, but its commitment is not at %s: somebody has removed or "+
 			"replaced it, or these credentials may not read it (allow s3:GetObject: docs/iam)", at)
