@@ -141,7 +141,7 @@ func (c *Config) checkTagCounts() ([]string, []error) {
 	return nil, setting.NonNil(checkTagCount(len(image)))
 }
 
-// checkTexts refuses texts that name build data which does not exist. Whatever else is wrong with them, the build finds:
+// checkTexts refuses texts that name build data which does not exist. The build finds whatever else is wrong with them:
 // their values are not known yet.
 func (c *Config) checkTexts() ([]string, []error) {
 	var errs []error

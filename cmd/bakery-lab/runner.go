@@ -109,7 +109,7 @@ func containment(unprotected error) string {
 		"but it can write those in /sys; --runner qemu keeps both apart"
 }
 
-// vms returns the runner of virtual machines of an architecture, whose kernels have these consoles.
+// vms returns the runner of virtual machines of one architecture. consoles are the consoles of their kernels.
 func (h home) vms(ctx context.Context, a qemu.Architecture, consoles []string) (machine.Runner, error) {
 	if err := qemu.Check(a); err != nil {
 		return nil, err

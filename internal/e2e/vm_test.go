@@ -95,25 +95,28 @@ func requireNoErrors(t *testing.T, problems ...error) {
 // the image as a virtual machine again, which has to say on its console what a user of the image would look for.
 func TestVM(t *testing.T) {
 	l := onVMs(t)
+	id, output := l.bakeHello(t, "log_url=s3://"+l.values["BAKERY_LAB_BUCKET"]+"/vm")
+	if left := l.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	l.searchDisk(t, id, output)
+	instance := l.bootVM(t, id)
+	l.rebootVM(t, instance)
+	l.stopVM(t, instance)
+	l.killSettings(t, id)
+}
+
+// bakeHello bakes example/hello, and returns the image's id and what Packer printed.
+func (l *lab) bakeHello(t *testing.T, vars ...string) (id, output string) {
+	t.Helper()
 	image := testName(t)
 	began := time.Now()
-	r := l.build(t, example("hello"), "ami_name="+image, "log_url=s3://"+l.values["BAKERY_LAB_BUCKET"]+"/vm")
+	r := l.build(t, example("hello"), append(vars, "ami_name="+image)...)
 	if r.Code != 0 {
 		t.Fatal("the bake failed")
 	}
 	t.Logf("the bake took %.0f s", time.Since(began).Seconds())
-	ids := l.images(t, image)
-	if len(ids) != 1 {
-		t.Fatalf("%d images are called %s", len(ids), image)
-	}
-	if left := l.leftovers(t); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
-	l.searchDisk(t, ids[0], r.Output)
-	instance := l.bootVM(t, ids[0])
-	l.rebootVM(t, instance)
-	l.stopVM(t, instance)
-	l.killSettings(t, ids[0])
+	return l.onlyImage(t, image), r.Output
 }
 
 // TestVMWhoseLastConsoleIsScreen bakes example/hello without staging where /dev/console is what EC2 does not show.
@@ -134,24 +137,14 @@ func TestVMWhoseLastConsoleIsScreen(t *testing.T) {
 // TestVMOfArm64 bakes on a machine of the other architecture that EC2 has.
 func TestVMOfArm64(t *testing.T) {
 	l := onVMsWith(t, []string{"arm64"})
-	image := testName(t)
-	began := time.Now()
-	r := l.build(t, example("hello"), "ami_name="+image, "instance_type=t4g.nano",
+	id, output := l.bakeHello(t, "instance_type=t4g.nano",
 		"source_ami=resolve:ssm:/aws/service/debian/release/12/latest/arm64")
-	if r.Code != 0 {
-		t.Fatal("the bake failed")
-	}
-	t.Logf("the bake took %.0f s", time.Since(began).Seconds())
-	ids := l.images(t, image)
-	if len(ids) != 1 {
-		t.Fatalf("%d images are called %s", len(ids), image)
-	}
-	names := baked.FindStringSubmatch(r.Output)
+	names := baked.FindStringSubmatch(output)
 	if names == nil {
 		t.Fatal("packer did not say which bake this is")
 	}
 	for _, question := range [][]string{
-		{"describe-images", "--image-ids", ids[0], "--query", "Images[].Architecture"},
+		{"describe-images", "--image-ids", id, "--query", "Images[].Architecture"},
 		{"describe-instances", "--instance-ids", names[1], "--query", "Reservations[].Instances[].Architecture"},
 		{"describe-instance-types", "--instance-types", "t4g.nano", "--query",
 			"InstanceTypes[].ProcessorInfo.SupportedArchitectures[]"},
@@ -166,7 +159,7 @@ func TestVMOfArm64(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	// Only a processor of arm64 has run what is on the disk.
-	program := l.cli(t, "cat", ids[0], "/usr/bin/true")
+	program := l.cli(t, "cat", id, "/usr/bin/true")
 	const machine = 18 // where an ELF header has it
 	if len(program) <= machine || elf.Machine(program[machine]) != elf.EM_AARCH64 {
 		t.Errorf("the image's programs are not for arm64: %.20q", program)

@@ -173,8 +173,8 @@ func addFiles(found map[string]string, module, dir string) error {
 // header matches the first comment of a file.
 var header = regexp.MustCompile(`\A/\*[^*]*\*/`)
 
-// addHeaders adds the licences that stand in the files of a module which has no file with one: once for each package,
-// all of whose files must begin with the same.
+// addHeaders is for a module that has no licence file. It adds the licence at the top of the module's source files,
+// once for each package. All files of a package must begin with the same text.
 func addHeaders(found map[string]string, module string, packages []string) error {
 	for _, dir := range packages {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))

@@ -46,7 +46,7 @@ type Variable struct {
 	Line int
 	// Column is counted in characters, from 1.
 	Column int
-	// Changed is the function of HCL that would change the value, such as "upper", or "".
+	// Changed is the HCL function around the variable that changes its value, such as "upper". It is "" without one.
 	Changed string
 }
 

@@ -181,7 +181,7 @@ bakery_verdict() {
 }
 
 # bakery_upload_log WORD... : uploads the reports and, after them, the log. Nothing that a step prints comes before the
-# reports. When that fails, it reports so, and makes the verdict of these words anew.
+# reports. When the upload fails, it adds a warning, and composes the verdict (the words) again, so that it stays last.
 bakery_upload_log() {
 	[ -n "$BAKERY_LOG_URL" ] || return 0
 	{

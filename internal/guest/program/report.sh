@@ -50,7 +50,7 @@ bakery_compose() {
 }
 
 # bakery_drain waits until all that was printed is in the log: what copies it (bakery_open_log) sleeps only when the pipe
-# is empty. It waits three seconds for a full disk, or for a program that prints without end.
+# is empty. It gives up after three seconds: the disk may be full, or a program may print without end.
 bakery_drain() {
 	for bakery_w in $(seq 30); do
 		grep -q '^State:.[^SZ]' "/proc/${bakery_copy:-x}/status" || break

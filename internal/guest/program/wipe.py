@@ -2,7 +2,8 @@
 # slash, what is below it. bakery_remove then removes the directories. For Python 2.7 and 3.
 #
 # Users may put links in place of files and directories meanwhile. So nothing is opened by a path: every directory is
-# entered from the one above it. No link is followed, no pipe is waited for, and a file with another name is only removed.
+# entered from the one above it. No symbolic link is followed, and no pipe is waited for. A file that has a second name (a
+# hard link) is removed, but not overwritten.
 import array
 import fcntl
 import os
